@@ -1,0 +1,66 @@
+# make demo  -> a working site on real data.      make test -> everything checked.
+# Both set up what they need; nothing else has to run.
+
+PYTHON ?= python3.11
+ifeq (, $(shell command -v $(PYTHON) 2>/dev/null))
+PYTHON := python3
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= 127.0.0.1
+PORT ?= 8000
+WORKERS ?= 2
+
+.PHONY: demo test lint format bench clean help messages
+
+help:  ## What can be made
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/run.done .env  ## Load real data, train, serve on http://127.0.0.1:8000
+	$(BIN)/python manage.py demo --host $(HOST) --port $(PORT)
+
+test: $(VENV)/dev.done  ## Run every test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+
+lint: $(VENV)/dev.done  ## Style, types, templates, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/djlint --quiet --lint templates
+	SECRET_KEY=lint DEBUG=true $(BIN)/mypy
+
+format: $(VENV)/dev.done  ## Put the code in its style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/run.done .env  ## The quick benchmarks, each with a ratio against a named baseline
+	$(BIN)/python -m benchmarks
+
+messages: $(VENV)/dev.done  ## Collect and compile translations (needs gettext)
+	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location
+	$(BIN)/python manage.py compilemessages
+
+clean:  ## Remove the environment, the database and all trained models
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "Python 3.11 to 3.13 is needed; name one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.done: requirements.txt requirements-data.txt | $(VENV)/bin/python
+	@echo "Installing the packages (about 1 GB, most of it PyTorch) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.txt
+	touch $@
+
+$(VENV)/dev.done: requirements-dev.txt $(VENV)/run.done
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.env:  ## Settings for this machine, with a secret of its own
+	@$(BIN)/python -c 'import secrets; print("SECRET_KEY=" + secrets.token_urlsafe(48))' > $@.tmp
+	@printf 'ALLOWED_HOSTS=localhost,127.0.0.1\nSECURE=false\n' >> $@.tmp
+	@chmod 600 $@.tmp && mv $@.tmp $@
+	@echo "Wrote .env for this machine; docs/configuration.md explains every line."

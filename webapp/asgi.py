@@ -1,0 +1,13 @@
+"""The ASGI application. Refuses to start with a wrong configuration, as every command does."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+from django.core.checks import Error, run_checks
+from django.core.exceptions import ImproperlyConfigured
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+application = get_asgi_application()
+_errors = [message for message in run_checks() if isinstance(message, Error)]
+if _errors:
+    raise ImproperlyConfigured("\n".join(str(error) for error in _errors))

@@ -1,0 +1,50 @@
+"""What must be right before anything starts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from predictors.kinds import KINDS
+
+
+@register(Tags.security)
+def environment_is_readable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """webapp.E001: an environment variable has a value that cannot be used."""
+    return [
+        Error(
+            f"The environment variable {problem.variable} {problem.message}.",
+            hint=problem.hint,
+            id="webapp.E001",
+        )
+        for problem in settings.CONFIGURATION_PROBLEMS
+    ]
+
+
+@register()
+def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """webapp.E002: DEFAULT_MODELS names a model that does not exist."""
+    return [
+        Error(
+            f"DEFAULT_MODELS names {name!r}, which is no model.",
+            hint=f"Use names from: {', '.join(KINDS)}.",
+            id="webapp.E002",
+        )
+        for name in settings.DEFAULT_MODELS
+        if name not in KINDS
+    ]
+
+
+@register()
+def data_folder_is_writable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """webapp.W001: the data folder cannot be made or written to."""
+    folder = settings.DATA_DIR
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), None)
+    if existing is not None and existing.is_dir():
+        return []
+    return [
+        Warning(
+            f"DATA_DIR {folder} is no folder.", hint="Name a folder that can be written to.", id="webapp.W001"
+        )
+    ]

@@ -1,0 +1,82 @@
+"""Reading the environment so that a wrong value is refused with its name and a hint.
+
+Only `webapp/settings.py` uses this. A wrong value is collected, not raised, so that all of them are
+reported at once by the system check `webapp.E001`, which stops every command and every server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+Value = TypeVar("Value")
+DATABASE_SCHEMES = ("sqlite", "mysql")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    variable: str
+    message: str
+    hint: str
+
+
+class Environment:
+    """A thin layer over django-environ that remembers what was wrong."""
+
+    def __init__(self) -> None:
+        self.env = environ.Env()
+        self.problems: list[Problem] = []
+
+    def text(self, variable: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
+        value = self.env.str(variable, default=default).strip()
+        if choices and value not in choices:
+            self.refuse(variable, f"is {value!r}", f"Use one of: {', '.join(choices)}.")
+            return default
+        return value
+
+    def flag(self, variable: str, default: bool) -> bool:
+        spelled = self.env.str(variable, default=str(default)).strip().lower()
+        if spelled in ("1", "true", "yes", "on"):
+            return True
+        if spelled in ("0", "false", "no", "off"):
+            return False
+        self.refuse(variable, f"is {spelled!r}", "Use true or false.")
+        return default
+
+    def number(self, variable: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+        spelled = self.env.str(variable, default=str(default)).strip()
+        if spelled.lstrip("-").isdecimal() and least <= int(spelled) <= most:
+            return int(spelled)
+        self.refuse(variable, f"is {spelled!r}", f"Use a whole number from {least} to {most}.")
+        return default
+
+    def words(self, variable: str, default: tuple[str, ...] = ()) -> list[str]:
+        """A comma-separated list."""
+        spelled = self.env.str(variable, default=",".join(default))
+        return [word.strip() for word in spelled.split(",") if word.strip()]
+
+    def parsed(self, variable: str, default: str, parse: Callable[[str], Value], hint: str) -> Value:
+        """A value with a format of its own, such as a URL; `parse` raises on what it cannot read."""
+        spelled = self.env.str(variable, default=default).strip() or default
+        try:
+            return parse(spelled)
+        except (ImproperlyConfigured, ValueError, KeyError, AttributeError):
+            self.refuse(variable, "cannot be read", hint)  # the value may hold a password: never shown
+            return parse(default)
+
+    def database(self, url: str) -> dict[str, Any]:
+        """Raises ValueError on a URL of no database that the site can use."""
+        if url.partition("://")[0] not in DATABASE_SCHEMES:
+            raise ValueError("unknown database")
+        return self.env.db_url_config(url)
+
+    def email(self, url: str) -> dict[str, Any]:
+        """Raises KeyError on a URL of no mail backend."""
+        return self.env.email_url_config(url)
+
+    def refuse(self, variable: str, message: str, hint: str) -> None:
+        self.problems.append(Problem(variable, message, hint))

@@ -1,0 +1,50 @@
+"""The one-way direction, and what must not be imported at start."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_the_direction_is_one_way_and_models_know_no_django():
+    finished = run(str(Path(sys.executable).parent / "lint-imports"))
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "from django.core.management import call_command; call_command('check')",
+        "import webapp.urls",
+        "from django.urls import reverse; reverse('home')",
+        "import predictors.base, predictors.registry, predictors.kinds",
+    ],
+)
+def test_nothing_heavy_is_imported_at_start(start):
+    script = (
+        "import os, sys; os.environ['DJANGO_SETTINGS_MODULE'] = 'webapp.settings_test'\n"
+        f"import django; django.setup(); {start}\n"
+        "heavy = [name for name in ('torch', 'dgl', 'onnxruntime', 'kafka', 'boto3', 'matplotlib', 'polars')"
+        " if name in sys.modules]\n"
+        "sys.exit(','.join(heavy) or 0)"
+    )
+    finished = run(sys.executable, "-c", script)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_only_settings_reads_the_environment():
+    readers = [
+        path.relative_to(ROOT).as_posix()
+        for package in ("webapp", "movie", "predictors", "pytorch_models")
+        for path in (ROOT / package).rglob("*.py")
+        if "/tests/" not in path.as_posix()
+        and ("getenv" in path.read_text() or "environ.get" in path.read_text())
+    ]
+    assert readers == []

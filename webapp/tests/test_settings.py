@@ -1,0 +1,82 @@
+"""A wrong environment stops the start with an id and a hint; a right one is clean."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PRODUCTION = {
+    "SECRET_KEY": "k3Zr0h-Yw8uQ2mVx7nT5bLd9sPf1aGc4eJ6iRoUqWtXyMzNvBhKj",
+    "ALLOWED_HOSTS": "films.example.org",
+    "BEHIND_PROXY": "true",
+}
+
+
+def manage(*arguments: str, tmp_path: Path, **variables: str) -> subprocess.CompletedProcess:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATA_DIR": str(tmp_path),
+        "PYTHON_DOTENV_DISABLED": "1",
+        **variables,
+    }
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_production_variables_pass_the_deployment_check(tmp_path):
+    finished = manage("check", "--deploy", "--fail-level", "WARNING", tmp_path=tmp_path, **PRODUCTION)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("SECRET_KEY", "", "make .env"),
+        ("ALLOWED_HOSTS", "", "Name the hosts"),
+        ("DEBUG", "perhaps", "true or false"),
+        ("DATABASE_URL", "nonsense", "mysql://"),
+        ("HISTORY_LIMIT", "many", "whole number"),
+        ("DEVICE", "abacus", "auto, cpu, cuda"),
+        ("CSRF_TRUSTED_ORIGINS", "films.example.org", "https://"),
+        ("POSTER_BASE_URL", "http://images.example.org", "drawn posters"),
+        ("DEFAULT_MODELS", "sasrec,oracle", "Use names from"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_with_its_name_an_id_and_a_hint(tmp_path, variable, value, hint):
+    finished = manage("migrate", "--plan", tmp_path=tmp_path, **{**PRODUCTION, variable: value})
+    assert finished.returncode != 0
+    assert variable in finished.stderr
+    assert "webapp.E00" in finished.stderr
+    assert hint in finished.stderr
+
+
+def test_a_password_in_a_wrong_database_url_is_not_shown(tmp_path):
+    finished = manage(
+        "check", tmp_path=tmp_path, **{**PRODUCTION, "DATABASE_URL": "myysql://root:hunter2@db/x"}
+    )
+    assert finished.returncode != 0
+    assert "hunter2" not in finished.stderr + finished.stdout
+
+
+def test_the_server_refuses_to_start_as_well(tmp_path):
+    environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "PYTHON_DOTENV_DISABLED": "1"}
+    finished = subprocess.run(
+        [sys.executable, "-c", "import webapp.wsgi"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert finished.returncode != 0
+    assert "webapp.E001" in finished.stderr
+
+
+def test_every_variable_is_documented():
+    read = set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', (ROOT / "webapp/settings.py").read_text()))
+    assert len(read) > 20
+    for document in ("docs/configuration.md", ".env.example"):
+        named = set(re.findall(r"[A-Z][A-Z_]{3,}", (ROOT / document).read_text()))
+        assert read - named == set(), document
