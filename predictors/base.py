@@ -1,0 +1,247 @@
+"""Predictor: load -> score -> recommend. Everything that all kinds share lives here.
+
+A new kind implements four methods: `fit`, `score_batch`, `tensors` and `from_tensors`. Encoding of
+ids, masking of what was seen, top-k, saving and loading happen here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from predictors import artifact
+from predictors.errors import CannotAnswer
+from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.id_map import IdMap
+from predictors.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from pytorch_models.datasets import Interactions
+
+_NO_ITEMS = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A history in index space: what a model sees.
+
+    liked     (T,) int64 item indices, oldest first, unique
+    weights   (T,) float32 in (0, 1], how much each liked film counts
+    disliked  (D,) int64
+    seen      (S,) int64, never to be recommended
+    unknown   ids of the history that the model does not know
+    """
+
+    liked: np.ndarray
+    weights: np.ndarray
+    disliked: np.ndarray
+    seen: np.ndarray
+    unknown: tuple[MovieId, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        liked: Sequence[int] | np.ndarray,
+        weights: Sequence[float] | np.ndarray | None = None,
+        disliked: Sequence[int] | np.ndarray = (),
+        seen: Sequence[int] | np.ndarray | None = None,
+    ) -> Query:
+        """Build a query from plain indices. `seen` defaults to liked and disliked together."""
+        liked = np.asarray(liked, dtype=np.int64)
+        disliked = np.asarray(disliked, dtype=np.int64)
+        return cls(
+            liked=liked,
+            weights=np.ones(len(liked), np.float32) if weights is None else np.asarray(weights, np.float32),
+            disliked=disliked,
+            seen=np.union1d(liked, disliked) if seen is None else np.asarray(seen, dtype=np.int64),
+        )
+
+
+class Predictor(ABC):
+    """Ranks films for a history. Holds no state between calls and may be shared between threads."""
+
+    name: ClassVar[str]
+    min_history: ClassVar[int] = 1  # liked films without which it has nothing to say
+
+    def __init__(self, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:
+        self.ids = ids
+        self.meta: dict[str, Any] = dict(meta or {})
+
+    # -- what a kind implements ---------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def fit(
+        cls,
+        train: Interactions,
+        validation: Interactions | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
+        checkpoint_dir: Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on positives. `validation` (same id spaces) is for early stopping and tuning only.
+
+        Raises TrainingError when the data or an option cannot be used.
+        """
+
+    @abstractmethod
+    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+        """(B, n_items) float32, finite, higher is better, nothing masked; the caller may write to it."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What `save` writes into `weights.safetensors`."""
+
+    @classmethod
+    @abstractmethod
+    def from_tensors(
+        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
+    ) -> Self:
+        """The inverse of `tensors`; `directory` holds the files of `write_extra_files`."""
+
+    def config(self) -> dict[str, Any]:
+        """The options this predictor was trained with, as JSON."""
+        return dict(self.meta.get("config", {}))
+
+    def write_extra_files(self, directory: Path) -> None:  # noqa: B027 - most kinds have none
+        """Write files besides the weights, such as an ONNX graph."""
+
+    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
+        """Why each of these items scored as it did; empty where the model cannot say."""
+        return [()] * len(indices)
+
+    def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
+        """Films like this one. Raises CannotAnswer where the kind does not support it."""
+        raise CannotAnswer("not_supported", f"{self.name} does not rank similar films")
+
+    # -- what the base gives ------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        return str(self.meta.get("version", ""))
+
+    @property
+    def n_items(self) -> int:
+        return len(self.ids)
+
+    def encode(self, history: History) -> Query:
+        """Catalogue ids to indices; ids the model does not know end up in `Query.unknown`."""
+        known: list[int] = []
+        weights: list[float] = []
+        unknown: list[MovieId] = []
+        for film, strength in history.strength.items():
+            index = self.ids.index_of(film)
+            if index is None:
+                unknown.append(film)
+            else:
+                known.append(index)
+                weights.append(strength)
+        disliked, unknown_disliked = self.ids.indices_of(sorted(history.disliked, key=str))
+        seen, unknown_seen = self.ids.indices_of(sorted(history.seen, key=str))
+        return Query(
+            liked=np.asarray(known, dtype=np.int64),
+            weights=np.asarray(weights, dtype=np.float32),
+            disliked=disliked,
+            seen=seen,
+            unknown=tuple(dict.fromkeys((*unknown, *unknown_disliked, *unknown_seen))),
+        )
+
+    def score(self, history: History) -> np.ndarray:
+        """(n_items,) float32 scores of every film, nothing masked.
+
+        Raises CannotAnswer when fewer than `min_history` liked films are known to the model.
+        """
+        return self.score_batch([self._answerable(self.encode(history))])[0]
+
+    def recommend(self, history: History, k: int, exclude: Iterable[MovieId] = ()) -> list[Recommendation]:
+        """The k best films that were neither seen nor excluded, best first; fewer when there are fewer.
+
+        Raises CannotAnswer as `score` does, ValueError when k is negative.
+        """
+        if k < 0:
+            raise ValueError(f"k must not be negative, not {k}")
+        query = self._answerable(self.encode(history))
+        excluded, _ = self.ids.indices_of(exclude)
+        indices, scores = self.rank_batch([query], k, excluded)
+        best = indices[0][indices[0] >= 0]
+        reasons = self.reasons(query, best)
+        return [
+            Recommendation(self.ids.ids[index], float(score), why)
+            for index, score, why in zip(best, scores[0], reasons, strict=False)
+        ]
+
+    def rank_batch(
+        self, queries: Sequence[Query], k: int, exclude: np.ndarray = _NO_ITEMS
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Top k of each query with seen and excluded items masked.
+
+        Returns (B, k') int64 indices padded with -1 and (B, k') float32 scores padded with -inf,
+        where k' = min(k, n_items). Equal scores are ordered by index, so lists are deterministic.
+        """
+        scores = self.score_batch(queries)
+        for row, query in zip(scores, queries, strict=True):
+            row[query.seen] = -np.inf
+            row[exclude] = -np.inf
+        return top_k(scores, k)
+
+    def _answerable(self, query: Query) -> Query:
+        if len(query.liked) < self.min_history:
+            raise CannotAnswer("no_known_films" if query.unknown else "history_too_short")
+        return query
+
+    def save(
+        self,
+        directory: Path,
+        *,
+        version: str = "",
+        data: Mapping[str, Any] | None = None,
+        metrics: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Write the artefact into a new directory. Raises ArtifactError when it exists already."""
+        self.meta = {
+            **self.meta,
+            "name": self.name,
+            "version": version or self.version,
+            "config": self.config(),
+            "data": dict(data or self.meta.get("data", {})),
+            "metrics": [dict(metric) for metric in metrics] or self.meta.get("metrics", []),
+        }
+        artifact.write(directory, self.tensors(), self.ids, self.meta, extra=self.write_extra_files)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read and verify an artefact. Raises ArtifactError; runs no code from the artefact."""
+        loaded = artifact.read(directory, expected_name=cls.name)
+        return cls.from_tensors(loaded.tensors, loaded.ids, loaded.meta, directory)
+
+
+def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row-wise best k of (B, n) scores, best first, ties by lower index; -inf is left out.
+
+    Returns (B, min(k, n)) int64 indices padded with -1 and the float32 scores padded with -inf.
+    """
+    n_rows, n_items = scores.shape
+    k = min(k, n_items)
+    if k == 0:
+        return np.empty((n_rows, 0), np.int64), np.empty((n_rows, 0), np.float32)
+    # Everything at or above the k-th score is a candidate: a plain partition would choose
+    # among equal scores at random.
+    threshold = np.partition(scores, n_items - k, axis=1)[:, n_items - k]
+    indices = np.full((n_rows, k), -1, dtype=np.int64)
+    best = np.full((n_rows, k), -np.inf, dtype=np.float32)
+    for row in range(n_rows):
+        if threshold[row] == -np.inf:
+            candidates = np.flatnonzero(scores[row] > -np.inf)
+        else:
+            candidates = np.flatnonzero(scores[row] >= threshold[row])
+        order = candidates[np.argsort(-scores[row, candidates], kind="stable")[:k]]
+        indices[row, : len(order)] = order
+        best[row, : len(order)] = scores[row, order]
+    return indices, best

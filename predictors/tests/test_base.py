@@ -1,0 +1,74 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from predictors.base import Query, top_k
+from predictors.errors import CannotAnswer
+from predictors.history import History, Interaction
+from predictors.id_map import IdMap
+from predictors.tests.stub_predictor import CountPredictor
+
+
+def rated(*films: int, value: float = 5.0) -> History:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return History(
+        Interaction(f"{n:03}", "guest:1", "rating", film, now, value) for n, film in enumerate(films)
+    )
+
+
+@pytest.fixture
+def predictor() -> CountPredictor:
+    return CountPredictor(IdMap([10, 20, 30, 40]), np.array([1, 4, 4, 2]))
+
+
+def test_best_first_and_equal_scores_in_catalogue_order(predictor):
+    assert [found.movie_id for found in predictor.recommend(History.EMPTY, 4)] == [20, 30, 40, 10]
+
+
+def test_seen_and_excluded_films_are_never_returned(predictor):
+    found = predictor.recommend(rated(20), 4, exclude=[40, 999])
+    assert [item.movie_id for item in found] == [30, 10]
+
+
+def test_a_history_that_covers_the_catalogue_leaves_nothing(predictor):
+    assert predictor.recommend(rated(10, 20, 30, 40), 5) == []
+
+
+def test_k_beyond_the_catalogue_and_k_zero(predictor):
+    assert len(predictor.recommend(History.EMPTY, 100)) == 4
+    assert predictor.recommend(History.EMPTY, 0) == []
+    with pytest.raises(ValueError, match="k must not be negative"):
+        predictor.recommend(History.EMPTY, -1)
+
+
+def test_unknown_ids_are_reported_and_do_no_harm(predictor):
+    query = predictor.encode(rated(20, 777))
+    assert query.unknown == (777,)
+    assert query.liked.tolist() == [1]
+
+
+def test_a_predictor_that_needs_a_history_says_why_it_cannot_answer(predictor):
+    predictor.min_history = 1
+    with pytest.raises(CannotAnswer) as nothing:
+        predictor.recommend(History.EMPTY, 3)
+    assert nothing.value.reason == "history_too_short"
+    with pytest.raises(CannotAnswer) as foreign:
+        predictor.score(rated(777))
+    assert foreign.value.reason == "no_known_films"
+
+
+def test_ranking_does_not_change_what_the_model_holds(predictor):
+    predictor.rank_batch([Query.of([1])], 2)
+    assert predictor.counts.tolist() == [1, 4, 4, 2]
+
+
+def test_top_k_agrees_with_a_full_stable_sort():
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 6, (50, 40)).astype(np.float32)
+    scores[rng.random((50, 40)) < 0.3] = -np.inf
+    indices, best = top_k(scores, 10)
+    for row in range(50):
+        expected = [i for i in np.argsort(-scores[row], kind="stable") if scores[row, i] > -np.inf][:10]
+        assert indices[row][indices[row] >= 0].tolist() == expected
+        assert np.array_equal(best[row, : len(expected)], scores[row, expected])

@@ -1,0 +1,269 @@
+"""What every kind of predictor must do, whatever it computes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictors.base import Predictor, Query
+from predictors.errors import ArtifactError, CannotAnswer, TrainingError
+from predictors.history import History
+from predictors.kinds import KINDS, predictor_class
+from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
+
+ROOT = Path(__file__).resolve().parents[2]
+THREADS = 16
+# Options that make a fit on the small data set a matter of seconds.
+QUICK = {
+    "linear_sequence": {"ridge": (5.0, 5.0, 5.0)},
+    "sasrec": {"epochs": 3, "dim": 16, "length": 16, "batch_size": 32},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(kind: str) -> Predictor:
+    return predictor_class(kind).fit(interactions(), options=QUICK.get(kind, {}))
+
+
+@pytest.fixture(scope="module")
+def artefact(fitted: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("artefacts") / "v1"
+    fitted.save(directory, version="v1", metrics=[{"protocol": "leave-one-out", "NDCG@10": 0.5}])
+    return directory
+
+
+def ids_of(recommendations: list) -> list:
+    return [found.movie_id for found in recommendations]
+
+
+HISTORIES = [
+    rated(*FILM_IDS[start : start + length])
+    for start, length in ((0, 1), (3, 2), (10, 5), (20, 10), (5, 20), (40, 3), (0, 30), (47, 1))
+]
+
+
+def test_scores_are_finite_float32_for_every_film(fitted: Predictor) -> None:
+    for history in HISTORIES:
+        scores = fitted.score(history)
+        assert scores.dtype == np.float32
+        assert scores.shape == (N_FILMS,)
+        assert np.isfinite(scores).all()
+
+
+def test_the_same_history_gets_the_same_answer(fitted: Predictor) -> None:
+    for history in HISTORIES:
+        assert fitted.recommend(history, 10) == fitted.recommend(history, 10)
+
+
+def test_a_second_fit_is_the_same_model(kind: str, fitted: Predictor) -> None:
+    again = predictor_class(kind).fit(interactions(), options=QUICK.get(kind, {}))
+    for history in HISTORIES:
+        np.testing.assert_allclose(again.score(history), fitted.score(history), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_answers_as_one_by_one(fitted: Predictor) -> None:
+    queries = [fitted.encode(history) for history in HISTORIES]
+    together = fitted.score_batch(queries)
+    for row, query in zip(together, queries, strict=True):
+        np.testing.assert_allclose(row, fitted.score_batch([query])[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_caller_may_write_into_the_scores(fitted: Predictor) -> None:
+    before = fitted.score(HISTORIES[2])
+    fitted.score(HISTORIES[2])[:] = -1.0
+    np.testing.assert_array_equal(fitted.score(HISTORIES[2]), before)
+
+
+def test_sixteen_threads_get_what_one_gets(fitted: Predictor) -> None:
+    expected = [fitted.recommend(history, 10) for history in HISTORIES]
+    with ThreadPoolExecutor(THREADS) as pool:
+        jobs = [pool.submit(fitted.recommend, history, 10) for _ in range(20) for history in HISTORIES]
+        for number, job in enumerate(jobs):
+            assert job.result() == expected[number % len(HISTORIES)]
+
+
+def test_seen_films_are_never_recommended(fitted: Predictor) -> None:
+    for history in HISTORIES:
+        recommended = ids_of(fitted.recommend(history, N_FILMS))
+        assert not set(recommended) & set(history.seen)
+        assert len(recommended) == len(set(recommended)) == N_FILMS - len(history.seen)
+
+
+def test_disliked_and_dismissed_films_are_never_recommended(fitted: Predictor) -> None:
+    history = told(("rating", FILM_IDS[3], 5.0), ("rating", FILM_IDS[4], 1.0), ("dismiss", FILM_IDS[5], None))
+    recommended = ids_of(fitted.recommend(history, N_FILMS))
+    assert not {FILM_IDS[3], FILM_IDS[4], FILM_IDS[5]} & set(recommended)
+    assert len(recommended) == N_FILMS - 3
+
+
+def test_excluded_films_are_left_out(fitted: Predictor) -> None:
+    best = ids_of(fitted.recommend(HISTORIES[2], 3))
+    others = ids_of(fitted.recommend(HISTORIES[2], N_FILMS, exclude=[*best, "never heard of"]))
+    assert not set(best) & set(others)
+    assert len(others) == N_FILMS - len(HISTORIES[2].seen) - len(best)
+
+
+def test_padding_is_never_recommended(fitted: Predictor) -> None:
+    """Histories of different length in one batch: the short ones are not filled up with a film."""
+    queries = [fitted.encode(history) for history in HISTORIES]
+    indices, scores = fitted.rank_batch(queries, N_FILMS)
+    for row, values, query in zip(indices, scores, queries, strict=True):
+        ranked = row[row >= 0]
+        assert sorted({*ranked, *query.seen}) == list(range(N_FILMS))
+        assert len(ranked) + len(query.seen) == N_FILMS
+        assert (row[len(ranked) :] == -1).all()
+        assert (values[len(ranked) :] == -np.inf).all()
+
+
+def test_lists_are_in_order_of_score(fitted: Predictor) -> None:
+    for history in HISTORIES:
+        scores = [found.score for found in fitted.recommend(history, 20)]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_unknown_films_are_dropped_and_reported(fitted: Predictor) -> None:
+    history = rated("tt0000001", FILM_IDS[7], -5, FILM_IDS[8])
+    assert set(fitted.encode(history).unknown) == {"tt0000001", -5}
+    known_only = rated(FILM_IDS[7], FILM_IDS[8])
+    assert ids_of(fitted.recommend(history, 10)) == ids_of(fitted.recommend(known_only, 10))
+
+
+def test_an_empty_history_is_answered_or_refused_by_name(fitted: Predictor) -> None:
+    if fitted.min_history == 0:
+        assert len(fitted.recommend(History.EMPTY, 5)) == 5
+    else:
+        with pytest.raises(CannotAnswer) as refusal:
+            fitted.recommend(History.EMPTY, 5)
+        assert refusal.value.reason == "history_too_short"
+
+
+def test_a_history_of_unknown_films_alone(fitted: Predictor) -> None:
+    if fitted.min_history == 0:
+        assert len(fitted.recommend(rated("tt0000001"), 5)) == 5
+    else:
+        with pytest.raises(CannotAnswer) as refusal:
+            fitted.recommend(rated("tt0000001"), 5)
+        assert refusal.value.reason == "no_known_films"
+
+
+def test_more_films_asked_for_than_there_are(fitted: Predictor) -> None:
+    assert len(fitted.recommend(HISTORIES[2], 10 * N_FILMS)) == N_FILMS - len(HISTORIES[2].seen)
+    assert fitted.recommend(HISTORIES[2], 0) == []
+
+
+def test_nothing_is_left_when_everything_was_seen(fitted: Predictor) -> None:
+    assert fitted.recommend(rated(*FILM_IDS), 10) == []
+
+
+def test_a_film_rated_twice_counts_once(fitted: Predictor) -> None:
+    twice = rated(FILM_IDS[9], FILM_IDS[2], FILM_IDS[9])
+    once = rated(FILM_IDS[2], FILM_IDS[9])
+    assert fitted.recommend(twice, 10) == fitted.recommend(once, 10)
+
+
+def test_a_film_only_looked_at_may_come_again(fitted: Predictor) -> None:
+    history = told(("click", FILM_IDS[4], None))
+    assert FILM_IDS[4] in ids_of(fitted.recommend(history, N_FILMS))
+
+
+def test_reasons_point_to_films_of_the_history(fitted: Predictor) -> None:
+    for history in HISTORIES:
+        for found in fitted.recommend(history, 10):
+            for reason in found.reasons:
+                assert reason.movie_id is None or reason.movie_id in history.liked
+                assert 0.0 <= reason.weight <= 1.0
+
+
+def test_similar_films(fitted: Predictor) -> None:
+    try:
+        similar = fitted.similar(FILM_IDS[5], 6)
+    except CannotAnswer as refusal:
+        assert refusal.reason == "not_supported"
+        return
+    assert 0 < len(similar) <= 6
+    assert FILM_IDS[5] not in ids_of(similar)
+    scores = [found.score for found in similar]
+    assert scores == sorted(scores, reverse=True)
+    assert similar == fitted.similar(FILM_IDS[5], 6)
+    assert fitted.similar(FILM_IDS[5], 0) == []
+    assert len(fitted.similar(FILM_IDS[5], 10 * N_FILMS)) < N_FILMS
+    with pytest.raises(CannotAnswer) as refusal:
+        fitted.similar("tt0000001", 6)
+    assert refusal.value.reason == "unknown_film"
+
+
+def test_a_loaded_artefact_ranks_as_the_fitted_model_to_the_bit(fitted: Predictor, artefact: Path) -> None:
+    loaded = type(fitted).load(artefact)
+    assert loaded.ids == fitted.ids
+    assert loaded.version == "v1"
+    assert loaded.config() == fitted.config()
+    assert loaded.meta["metrics"][0]["NDCG@10"] == 0.5
+    for history in HISTORIES:
+        assert loaded.recommend(history, N_FILMS) == fitted.recommend(history, N_FILMS)
+
+
+def test_a_damaged_artefact_is_refused(fitted: Predictor, artefact: Path, tmp_path: Path) -> None:
+    for path in sorted(artefact.iterdir()):
+        damaged = tmp_path / f"damaged-{path.name}"
+        damaged.mkdir()
+        for other in artefact.iterdir():
+            (damaged / other.name).write_bytes(other.read_bytes())
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        (damaged / path.name).write_bytes(content)
+        with pytest.raises(ArtifactError):
+            type(fitted).load(damaged)
+        (damaged / path.name).unlink()
+        with pytest.raises(ArtifactError):
+            type(fitted).load(damaged)
+
+
+def test_an_artefact_of_another_kind_is_refused(kind: str, artefact: Path) -> None:
+    other = next(name for name in KINDS if name != kind)
+    with pytest.raises(ArtifactError, match=kind):
+        predictor_class(other).load(artefact)
+
+
+def test_serving_needs_no_torch_and_no_django(kind: str, artefact: Path, fitted: Predictor) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from predictors.kinds import predictor_class
+from predictors.tests.small_world import FILM_IDS, rated
+predictor = predictor_class({kind!r}).load(Path({str(artefact)!r}))
+found = predictor.recommend(rated(*FILM_IDS[3:6]), 5)
+assert not {{"torch", "django"}} & set(sys.modules), "a heavy module was imported"
+sys.stdout.write(repr([each.movie_id for each in found]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == repr(ids_of(fitted.recommend(rated(*FILM_IDS[3:6]), 5)))
+
+
+def test_data_without_rows_cannot_be_trained_on(kind: str) -> None:
+    nothing = from_rows([0], [0]).select(np.zeros(1, dtype=bool))
+    with pytest.raises(TrainingError):
+        predictor_class(kind).fit(nothing)
+
+
+def test_an_unknown_option_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(TrainingError, match="no_such_option"):
+        predictor_class(kind).fit(interactions(), options={"no_such_option": "1"})
+
+
+def test_queries_in_index_space_are_answered(fitted: Predictor) -> None:
+    """What benchmarks ask: indices without ids."""
+    indices, _ = fitted.rank_batch([Query.of([3, 4, 5])], 5)
+    assert ids_of(fitted.recommend(rated(*FILM_IDS[3:6]), 5)) == [FILM_IDS[index] for index in indices[0]]
