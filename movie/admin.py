@@ -1,0 +1,246 @@
+"""The admin: catalogue, ratings, and what the site did (read-only)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.db.models import Count, ForeignKey, Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+from import_export.admin import ImportExportModelAdmin
+from import_export.formats.base_formats import CSV, TSV
+
+from movie.catalogue.ratings import refresh_aggregates
+from movie.interactions import new_event_id, record
+from movie.models import (
+    Country,
+    Credit,
+    ExternalId,
+    Genre,
+    InteractionRecord,
+    Language,
+    Movie,
+    MovieTitle,
+    Person,
+    Rating,
+    TrainingRun,
+)
+from movie.resources import MovieResource, RatingResource
+from movie.text import search_key
+from predictors.history import Interaction
+
+ON_SITE = ("guest:", "user:")  # visitors whose ratings the event log tells of too
+
+
+class KnownAutocomplete(AutocompleteSelect):
+    """An autocomplete field that does not ask the database for the label of an object it was given."""
+
+    known: Model | None = None
+
+    def optgroups(self, name: str, value: list, attr: dict | None = None) -> list:
+        if self.known is None or [str(each) for each in value] != [str(self.known.pk)]:
+            return super().optgroups(name, value, attr)
+        return [(None, [self.create_option(name, self.known.pk, str(self.known), True, 0)], 0)]
+
+
+class CreditForm(forms.ModelForm):
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.fields["person"].widget.widget.known = self.instance.person
+
+    class Meta:
+        model = Credit
+        fields: ClassVar = ["role", "person", "order"]
+
+
+class CreditInline(admin.TabularInline):
+    model = Credit
+    form = CreditForm
+    extra = 0
+    autocomplete_fields: ClassVar = ["person"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).select_related("person", "movie")
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey, request: HttpRequest, **kwargs: object
+    ) -> forms.ModelChoiceField | None:
+        if db_field.name == "person":
+            kwargs["widget"] = KnownAutocomplete(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+class ExternalIdInline(admin.TabularInline):
+    model = ExternalId
+    extra = 0
+
+
+class MovieTitleInline(admin.TabularInline):
+    model = MovieTitle
+    extra = 0
+
+
+class SearchesByKey(admin.ModelAdmin):
+    """Searches as the site does: typed in any case and any Unicode form."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet, search_term: str
+    ) -> tuple[QuerySet, bool]:
+        return super().get_search_results(request, queryset, search_key(search_term))
+
+
+@admin.register(Movie)
+class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
+    resource_classes: ClassVar = [MovieResource]
+    formats: ClassVar = [CSV, TSV]
+    list_display: ClassVar = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
+    list_filter: ClassVar = ["is_visible", "genres", "languages"]
+    search_fields: ClassVar = ["titles__search_key", "=external_ids__value"]
+    filter_horizontal: ClassVar = ["genres", "countries", "languages"]
+    readonly_fields: ClassVar = ["rating_count", "rating_sum", "rating_average", "created", "updated"]
+    inlines: ClassVar = [MovieTitleInline, CreditInline, ExternalIdInline]
+    actions: ClassVar = ["hide", "show"]
+    list_per_page = 50
+    show_facets = admin.ShowFacets.NEVER
+    fieldsets: ClassVar = [
+        (
+            None,
+            {"fields": ["title", "sort_title", "year", "runtime", "synopsis", "poster_path", "is_visible"]},
+        ),
+        (_("Kinds"), {"fields": ["genres", "countries", "languages"], "classes": ["collapse"]}),
+        (_("Ratings"), {"fields": ["rating_count", "rating_average", "rating_sum"]}),
+        (_("Dates"), {"fields": ["created", "updated"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).prefetch_related("genres")
+
+    @admin.display(description=_("genres"))
+    def genre_list(self, movie: Movie) -> str:
+        return ", ".join(movie.genre_names)
+
+    @admin.display(description=_("mean stars"), ordering="rating_average", empty_value="–")
+    def stars(self, movie: Movie) -> str | None:
+        return None if movie.rating_average is None else f"{movie.rating_average:.2f}"
+
+    @admin.action(description=_("Hide the selected films from visitors"), permissions=["change"])
+    def hide(self, request: HttpRequest, films: QuerySet) -> None:
+        n = films.update(is_visible=False, updated=timezone.now())
+        text = ngettext("%(n)d film is hidden now.", "%(n)d films are hidden now.", n) % {"n": n}
+        self.message_user(request, text, messages.SUCCESS)
+
+    @admin.action(description=_("Show the selected films to visitors"), permissions=["change"])
+    def show(self, request: HttpRequest, films: QuerySet) -> None:
+        n = films.update(is_visible=True, updated=timezone.now())
+        text = ngettext("%(n)d film is shown now.", "%(n)d films are shown now.", n) % {"n": n}
+        self.message_user(request, text, messages.SUCCESS)
+
+
+@admin.register(Person)
+class PersonAdmin(SearchesByKey):
+    list_display: ClassVar = ["name", "credit_count"]
+    search_fields: ClassVar = ["search_key"]
+    list_per_page = 50
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        people = super().get_queryset(request)
+        listed = request.resolver_match is not None and request.resolver_match.url_name.endswith(
+            "_changelist"
+        )
+        return people.annotate(credit_total=Count("credits")) if listed else people
+
+    @admin.display(description=_("credits"), ordering="credit_total")
+    def credit_count(self, person: Person) -> int:
+        return person.credit_total
+
+
+@admin.register(Genre, Country, Language)
+class NameAdmin(admin.ModelAdmin):
+    search_fields: ClassVar = ["name"]
+
+
+@admin.register(Rating)
+class RatingAdmin(ImportExportModelAdmin):
+    """Whatever is edited or deleted here, the films' figures follow."""
+
+    resource_classes: ClassVar = [RatingResource]
+    formats: ClassVar = [CSV, TSV]
+    list_display: ClassVar = ["visitor", "movie", "value", "rated_at"]
+    list_select_related: ClassVar = ["movie"]
+    list_filter: ClassVar = ["value"]
+    search_fields: ClassVar = ["^visitor", "movie__title"]
+    autocomplete_fields: ClassVar = ["movie"]
+    list_per_page = 50
+    show_full_result_count = False
+
+    def save_model(self, request: HttpRequest, obj: Rating, form: forms.ModelForm, change: bool) -> None:
+        films = {obj.movie_id, form.initial.get("movie")} - {None}
+        super().save_model(request, obj, form, change)
+        refresh_aggregates(films)
+
+    def delete_model(self, request: HttpRequest, obj: Rating) -> None:
+        self._delete([obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        self._delete(queryset)
+
+    def _delete(self, ratings: Iterable[Rating]) -> None:
+        """Take ratings back. The log of a visitor of the site must hear of it, or it would bring
+        the rating back into their history."""
+        films = set()
+        for rating in ratings:
+            films.add(rating.movie_id)
+            if rating.visitor.startswith(ON_SITE):
+                record(
+                    Interaction(
+                        new_event_id(),
+                        rating.visitor,
+                        "rating",
+                        rating.movie_id,
+                        timezone.now(),
+                        surface="admin",
+                    )
+                )
+            Rating.objects.filter(visitor=rating.visitor, movie=rating.movie_id).delete()
+        refresh_aggregates(films)
+
+
+class ReadOnly(admin.ModelAdmin):
+    """To be looked at."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(InteractionRecord)
+class InteractionRecordAdmin(ReadOnly):
+    list_display: ClassVar = ["at", "visitor", "kind", "movie", "value", "surface"]
+    list_select_related: ClassVar = ["movie"]
+    list_filter: ClassVar = ["kind", "surface"]
+    search_fields: ClassVar = ["^visitor", "=recommendation_id"]
+    ordering: ClassVar = ["-event_id"]
+    show_full_result_count = False
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(ReadOnly):
+    list_display: ClassVar = ["model", "state", "share", "version", "message", "started_at", "updated_at"]
+    list_filter: ClassVar = ["model", "state"]
+
+    @admin.display(description=_("progress"), ordering="progress")
+    def share(self, run: TrainingRun) -> str:
+        return f"{run.percent} %"

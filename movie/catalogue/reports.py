@@ -1,0 +1,111 @@
+"""What an import did: counts, the rows it refused and why, and progress while it runs."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from django.utils.translation import gettext as _
+
+from movie.catalogue.rows import CatalogueError, Reason, Rejected
+
+PATIENCE = 2.0  # seconds before progress is shown
+
+
+@dataclass
+class Outcome:
+    """Counts of one import. `accepted` = `added` + `changed` + `unchanged`."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    interrupted: bool = False
+
+    @property
+    def accepted(self) -> int:
+        return self.added + self.changed + self.unchanged
+
+    @property
+    def read(self) -> int:
+        return self.accepted + self.rejected.total()
+
+
+class RejectReport:
+    """Counts refused rows by reason and, given a path, writes each to a CSV file as it comes.
+
+    Columns: file, line, reason, row (the line as it was read).
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.reasons: Counter[str] = Counter()
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> RejectReport:
+        if self.path is not None:
+            try:
+                self._file = self.path.open("w", encoding="utf-8", newline="")
+            except OSError as error:
+                message = _("The report %(path)s cannot be written: %(why)s")
+                raise CatalogueError(message % {"path": self.path, "why": error.strerror or error}) from error
+            self._writer = csv.writer(self._file)
+            self._writer.writerow(["file", "line", "reason", "row"])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, file: Path, rejected: Rejected) -> None:
+        self.note(file, rejected.line, Reason(rejected.reason).label, rejected.raw)
+
+    def note(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
+        self.reasons[str(reason)] += 1
+        if self._file is not None:
+            self._writer.writerow([file, line, reason, raw])
+
+
+Watch = Callable[[float, str], None]  # share done, 0 to 1, and what is being done
+
+
+def unwatched(done: float, text: str) -> None:
+    """Show nothing."""
+
+
+class LateProgress:
+    """A progress bar on the terminal that appears only when the work takes longer than two seconds."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self._enabled = enabled
+        self._began = time.monotonic()
+        self._bar = None
+
+    def __enter__(self) -> Watch:
+        return self._show
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _show(self, done: float, text: str) -> None:
+        if not self._enabled or time.monotonic() - self._began < PATIENCE:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(text, total=1.0)
+            self._bar.start()
+        self._bar.update(self._task, completed=done, description=text)

@@ -1,0 +1,44 @@
+"""What an event log must do."""
+
+from abc import ABC, abstractmethod
+
+from predictors.history import Interaction, MovieId
+
+
+class EventLog(ABC):
+    """Interactions by visitor. Safe to share between threads.
+
+    Every visitor has a partition of their own: no method reads or changes another visitor's rows,
+    whatever event id it is given.
+    """
+
+    @abstractmethod
+    def append(self, interaction: Interaction) -> Interaction | None:
+        """Store it and return it as stored, or return None when it is a repeat.
+
+        A repeat has the same event id and the same content (`content_of`) as what is stored. The
+        same id with other content is something new and is stored under a fresh id.
+        """
+
+    @abstractmethod
+    def history(
+        self, visitor: str, *, limit: int | None = None, movie_id: MovieId | None = None
+    ) -> list[Interaction]:
+        """The visitor's latest `limit` interactions (all, when None), oldest first; of one film if given."""
+
+    @abstractmethod
+    def forget(self, visitor: str, movie_id: MovieId | None = None) -> int:
+        """Delete the visitor's interactions, all or those with one film; returns how many."""
+
+    @abstractmethod
+    def merge(self, guest: str, user: str) -> int:
+        """Give all of the guest's interactions to the user; returns how many. A second call finds none.
+
+        Where both touched a film, what either had taken back is dropped first: an undo that the one
+        made must not take back what the other did in between.
+        """
+
+
+def content_of(interaction: Interaction) -> tuple[str, str, MovieId, float | None]:
+    """What makes two interactions the same. The time is not in it: a POST sent again arrives later."""
+    return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value

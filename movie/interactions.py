@@ -1,0 +1,239 @@
+"""The one door through which a click or a rating enters, and the way back out.
+
+The relational database is the commit point: an interaction, the rating that follows from it and the
+film's aggregates are written in one transaction, and the next read sees them.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterable
+from itertools import groupby
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.expressions import Combinable
+from django.utils.timezone import is_naive
+from django.utils.translation import gettext as _
+
+from movie.event_ids import new_event_id
+from movie.event_log import get_event_log
+from movie.models import HALF_STARS, Movie, Rating
+from predictors.history import KINDS, History, Interaction, MovieId
+
+__all__ = [
+    "EVERYTHING",
+    "InteractionRefused",
+    "check",
+    "forget",
+    "history_of",
+    "merge_guest",
+    "new_event_id",
+    "record",
+    "record_all",
+]
+
+CHANGES_RATING = ("rating", "undo")
+EVERYTHING = sys.maxsize  # as the limit of history_of
+LONGEST = {"visitor": 128, "surface": 32, "recommendation_id": 36}  # what the columns hold
+BACKFILLED = "import"  # the surface of a rating that came with a data set and is now part of a history
+
+
+class InteractionRefused(ValueError):
+    """An interaction that cannot be true. `field` is the field that is wrong; nothing was stored."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def record(interaction: Interaction) -> bool:
+    """Store one interaction and what follows from it; returns whether it was new.
+
+    Sending it twice (same event id, visitor, kind, film and value) has one effect; an id that was
+    used for something else is replaced by a fresh one. Raises InteractionRefused.
+    """
+    return record_all([interaction]) == 1
+
+
+def record_all(interactions: Iterable[Interaction]) -> int:
+    """`record` for many, all of them or none, in one transaction; returns how many were new."""
+    interactions = sorted(interactions, key=lambda each: (each.movie_id, each.visitor))
+    for interaction in interactions:
+        check(interaction)
+    with transaction.atomic():
+        wanted = {interaction.movie_id for interaction in interactions}
+        unknown = wanted - set(_locked(Movie.objects.filter(pk__in=wanted)))
+        if unknown:
+            raise InteractionRefused("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
+        return sum(
+            _record_for_film(visitor, movie_id, list(events))
+            for (movie_id, visitor), events in groupby(
+                interactions, key=lambda each: (each.movie_id, each.visitor)
+            )
+        )
+
+
+def check(interaction: Interaction) -> None:
+    """Raise InteractionRefused unless this can have happened."""
+    kind, value = interaction.kind, interaction.value
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise InteractionRefused(
+            "kind", _("%(kind)r is none of: %(known)s.") % {"kind": kind, "known": known}
+        )
+    allowed = {"rating": (None, *HALF_STARS), "dismiss": (None, 0.0), "watchlist": (None, 0.0)}
+    if value not in allowed.get(kind, (None,)):
+        raise InteractionRefused(
+            "value", _("%(value)s is not a value of %(kind)s.") % {"value": value, "kind": kind}
+        )
+    try:
+        well_formed = str(uuid.UUID(interaction.event_id)) == interaction.event_id
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise InteractionRefused("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
+    if is_naive(interaction.at):
+        raise InteractionRefused("at", _("The time has no time zone."))
+    for field, longest in LONGEST.items():
+        if len(getattr(interaction, field)) > longest:
+            raise InteractionRefused(field, _("It is longer than %(n)d characters.") % {"n": longest})
+
+
+def history_of(visitor_key: str, limit: int | None = None) -> History:
+    """What a visitor did, in two queries: the latest `limit` interactions (settings.HISTORY_LIMIT
+    when None) merged with ratings that no interaction tells of, such as a data-set user's.
+    """
+    events = get_event_log().history(visitor_key, limit=limit or settings.HISTORY_LIMIT)
+    history = History(events)
+    # Where the log was cut off, an undo may have lost what it took back: the rating row has the last word.
+    spoken = {event.movie_id: event.at for event in events if event.kind in CHANGES_RATING}
+    rows = Rating.objects.filter(visitor=visitor_key).values_list("movie_id", "value", "rated_at")
+    untold = [
+        Interaction(
+            event_id=f"rating of {movie_id}",  # sorts after every UUID
+            visitor=visitor_key,
+            kind="rating",
+            movie_id=movie_id,
+            at=max(rated_at, spoken.get(movie_id, rated_at)),
+            value=value,
+            surface=BACKFILLED,
+        )
+        for movie_id, value, rated_at in rows
+        if history.ratings.get(movie_id) != value
+    ]
+    return History([*events, *untold]) if untold else history
+
+
+def forget(visitor_key: str, movie_id: int | None = None) -> int:
+    """Delete a visitor's interactions and ratings, all or those with one film, and nobody else's.
+
+    Returns how many interactions were deleted.
+    """
+    ratings = Rating.objects.filter(visitor=visitor_key)
+    if movie_id is not None:
+        ratings = ratings.filter(movie=movie_id)
+    with transaction.atomic():
+        _delete(ratings)
+        return get_event_log().forget(visitor_key, movie_id)
+
+
+def merge_guest(guest_key: str, user_key: str) -> int:
+    """Make a guest's history part of an account; returns how many interactions came with it.
+
+    A second call, or one at the same time, finds nothing left to do. Where both rated a film the
+    newer rating stands, because the interactions of both become one history in order of time.
+    """
+    log = get_event_log()
+    with transaction.atomic():
+        guest_ratings = Rating.objects.filter(visitor=guest_key)
+        films = {int(event.movie_id) for event in log.history(guest_key)}
+        films.update(guest_ratings.values_list("movie", flat=True))
+        _locked(Movie.objects.filter(pk__in=films))
+        for key in (guest_key, user_key):
+            _backfill(Rating.objects.filter(visitor=key, movie__in=films), History(log.history(key)))
+        moved = log.merge(guest_key, user_key)
+        merged = History(log.history(user_key))
+
+        user_ratings = Rating.objects.filter(visitor=user_key, movie__in=films)
+        guest_ratings.exclude(movie__in=list(user_ratings.values_list("movie", flat=True))).update(
+            visitor=user_key
+        )
+        _delete(guest_ratings)
+        rows = {row.movie_id: row for row in user_ratings}
+        for film in films:
+            _settle(user_key, film, rows.get(film), merged)
+    return moved
+
+
+def _record_for_film(visitor: str, movie_id: int, events: list[Interaction]) -> int:
+    log = get_event_log()
+    if not any(event.kind in CHANGES_RATING for event in events):
+        return sum(log.append(event) is not None for event in events)
+    known = History(log.history(visitor, movie_id=movie_id))
+    rating = Rating.objects.filter(visitor=visitor, movie=movie_id)
+    told = _backfill(rating, known)
+    new = [stored for event in events if (stored := log.append(event))]
+    if new:
+        _settle(visitor, movie_id, rating.first(), History([*known, *told, *new]))
+    return len(new)
+
+
+def _backfill(ratings: QuerySet[Rating], history: History) -> list[Interaction]:
+    """Write ratings that no interaction tells of into the log, so that undo finds its way back to them."""
+    untold = [row for row in ratings if history.ratings.get(row.movie_id) != row.value]
+    events = [
+        Interaction(new_event_id(), row.visitor, "rating", row.movie_id, row.rated_at, row.value, BACKFILLED)
+        for row in untold
+    ]
+    for event in events:
+        get_event_log().append(event)
+    return events
+
+
+def _settle(visitor: str, movie_id: MovieId, row: Rating | None, history: History) -> None:
+    """Make the visitor's rating row of a film, and the film's aggregates, say what the history says."""
+    before, value = row and row.value, history.ratings.get(movie_id)
+    if value is not None:
+        rated_at = max(
+            event.at
+            for event in history
+            if (event.kind, event.movie_id, event.value) == ("rating", movie_id, value)
+        )
+        if row is None or (row.value, row.rated_at) != (value, rated_at):
+            Rating.objects.update_or_create(
+                visitor=visitor, movie_id=movie_id, defaults={"value": value, "rated_at": rated_at}
+            )
+    elif row is not None:
+        row.delete()
+    if before != value:
+        _shift_aggregates(
+            Movie.objects.filter(pk=movie_id),
+            count=(value is not None) - (before is not None),
+            total=Value((value or 0.0) - (before or 0.0)),
+        )
+
+
+def _delete(ratings: QuerySet[Rating]) -> None:
+    """Delete ratings of one visitor and take them out of the aggregates."""
+    films = _locked(Movie.objects.filter(ratings__in=ratings))
+    stars = Subquery(ratings.filter(movie=OuterRef("pk")).values("value")[:1])
+    _shift_aggregates(Movie.objects.filter(pk__in=films), count=-1, total=-stars)
+    ratings.delete()
+
+
+def _shift_aggregates(films: QuerySet[Movie], *, count: int, total: Combinable) -> None:
+    """Add to the aggregates where they are, so that writers at the same time all count.
+
+    The mean comes in a statement of its own: MySQL's UPDATE reads columns it has just set.
+    """
+    films.update(rating_count=F("rating_count") + count, rating_sum=F("rating_sum") + total)
+    mean = F("rating_sum") / F("rating_count")
+    films.update(rating_average=Case(When(rating_count__gt=0, then=mean), default=None))
+
+
+def _locked(films: QuerySet[Movie]) -> list[int]:
+    """The ids of these films, locked until the transaction ends; always in the same order."""
+    return list(films.select_for_update().order_by("pk").values_list("pk", flat=True))

@@ -1,0 +1,61 @@
+"""Complete films with people, countries, languages and running times: manage.py enrich_movies."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from movie.catalogue import running
+from movie.catalogue.enrichment import enrich_movies
+from movie.catalogue.reports import LateProgress, RejectReport
+
+
+class Command(BaseCommand):
+    help = _("Complete films from the Wikidata film table, found by IMDb id or by title and year.")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--from",
+            dest="table",
+            type=Path,
+            metavar="PATH",
+            help=_("a movies.db; bokeh-sampledata's by default"),
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help=_("replace what films say already; else only fill gaps")
+        )
+        running.add_common_options(parser)
+
+    def handle(self, **options: object) -> None:
+        with running.ending_cleanly(), RejectReport(options["report"]) as report:
+            with LateProgress(enabled=not options["no_progress"]) as watch:
+                outcome = enrich_movies(
+                    options["table"],
+                    overwrite=options["overwrite"],
+                    dry_run=options["dry_run"],
+                    report=report,
+                    watch=watch,
+                )
+            if not outcome.changed:
+                text = _("%(matched)s films found in the table, nothing to change.")
+            elif options["dry_run"]:
+                text = _("%(matched)s films found in the table: %(changed)s would be completed.")
+            else:
+                text = _(
+                    "%(matched)s films found in the table: %(changed)s completed, with %(credits)s credits; "
+                    "%(people)s people are new."
+                )
+            self.stdout.write(
+                text
+                % {
+                    "matched": f"{outcome.matched:,}",
+                    "changed": f"{outcome.changed:,}",
+                    "credits": f"{outcome.credits:,}",
+                    "people": f"{outcome.people:,}",
+                }
+            )
+            for reason, count in report.reasons.most_common():
+                self.stdout.write(f"  {count:>9,}  {reason}")
+            if outcome.interrupted:
+                raise CommandError(running.interruption(), returncode=running.INTERRUPTED)

@@ -1,0 +1,73 @@
+"""Import films: manage.py import_movies PATH, or movielens --download NAME."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from movie.catalogue import running
+from movie.catalogue.columns import MOVIE_COLUMNS, parse_choice
+from movie.catalogue.download import BASE_URL, NAMES, download
+from movie.catalogue.formats import MOVIELENS
+from movie.catalogue.movies import import_movies
+from movie.catalogue.reports import LateProgress, RejectReport
+
+
+class Command(BaseCommand):
+    help = _("Import films from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included.")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "path", metavar="PATH", help=_("a file, a folder of a data set, or “movielens” with --download")
+        )
+        running.add_file_options(parser)
+        parser.add_argument(
+            "--overwrite", action="store_true", help=_("replace what films say already; else only fill gaps")
+        )
+        parser.add_argument(
+            "--ids-only",
+            action="store_true",
+            help=_("recognise films of other data sets by their ids only, not by title and year"),
+        )
+        parser.add_argument("--download", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+        parser.add_argument(
+            "--into", type=Path, metavar="FOLDER", help=_("where downloads are kept (DATA_DIR/downloads)")
+        )
+        parser.add_argument("--base-url", default=BASE_URL, help=_("a mirror of the download site"))
+
+    def handle(self, **options: object) -> None:
+        with running.ending_cleanly(), RejectReport(options["report"]) as report:
+            with LateProgress(enabled=not options["no_progress"]) as watch:
+                path = self._path(options, watch)
+                outcome = import_movies(
+                    path,
+                    source=options["source"],
+                    format_name=options["format"],
+                    columns=parse_choice(options["columns"], MOVIE_COLUMNS),
+                    encoding=options["encoding"],
+                    overwrite=options["overwrite"],
+                    by_title=not options["ids_only"],
+                    dry_run=options["dry_run"],
+                    report=report,
+                    watch=watch,
+                )
+            self.stdout.write(running.summary(outcome, _("films"), dry_run=options["dry_run"]))
+            for line in running.refusals(report):
+                self.stdout.write(line)
+            if outcome.interrupted:
+                raise CommandError(running.interruption(), returncode=running.INTERRUPTED)
+            if options["download"]:
+                self.stdout.write(_("The ratings: manage.py import_ratings %(path)s") % {"path": path})
+
+    def _path(self, options: dict, watch: object) -> Path:
+        if not options["download"]:
+            if options["path"] == MOVIELENS and not Path(MOVIELENS).exists():
+                message = _("Name a path, or a data set to fetch: import_movies movielens --download NAME.")
+                raise CommandError(message)
+            return Path(options["path"])
+        if options["path"] != MOVIELENS:
+            raise CommandError(_("Only “movielens” can be downloaded."))
+        into = options["into"] or Path(settings.DATA_DIR) / "downloads"
+        return download(options["download"], into, base_url=options["base_url"], watch=watch)

@@ -1,0 +1,52 @@
+"""Import ratings: manage.py import_ratings PATH."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from movie.catalogue import running
+from movie.catalogue.columns import RATING_COLUMNS, parse_choice
+from movie.catalogue.ratings import import_ratings
+from movie.catalogue.reports import LateProgress, RejectReport
+from movie.catalogue.rows import Reason, Scale
+
+
+class Command(BaseCommand):
+    help = _("Import ratings from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included.")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", metavar="PATH", type=Path, help=_("a file, or a folder of a data set"))
+        running.add_file_options(parser)
+        parser.add_argument(
+            "--visitors", metavar="NAME", help=_("users become visitors NAME:<user>; the data set by default")
+        )
+        parser.add_argument(
+            "--scale", metavar="LOW-HIGH", help=_("the file's scale when it is not stars, such as 1-10")
+        )
+
+    def handle(self, **options: object) -> None:
+        with running.ending_cleanly(), RejectReport(options["report"]) as report:
+            with LateProgress(enabled=not options["no_progress"]) as watch:
+                outcome = import_ratings(
+                    options["path"],
+                    source=options["source"],
+                    visitors=options["visitors"],
+                    format_name=options["format"],
+                    columns=parse_choice(options["columns"], RATING_COLUMNS),
+                    encoding=options["encoding"],
+                    scale=Scale.parse(options["scale"]) if options["scale"] else None,
+                    dry_run=options["dry_run"],
+                    report=report,
+                    watch=watch,
+                )
+            self.stdout.write(running.summary(outcome, _("ratings"), dry_run=options["dry_run"]))
+            for line in running.refusals(report):
+                self.stdout.write(line)
+            if report.reasons[str(Reason.STARS.label)]:
+                self.stdout.write(
+                    _("Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10.")
+                )
+            if outcome.interrupted:
+                raise CommandError(running.interruption(), returncode=running.INTERRUPTED)

@@ -1,0 +1,34 @@
+"""Load the demonstration catalogue: manage.py load_demo_data."""
+
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from movie.catalogue import running
+from movie.catalogue.demo import MOVIELENS_TERMS, load_demo
+from movie.catalogue.reports import LateProgress
+
+
+class Command(BaseCommand):
+    help = _("Load MovieLens 100K and the people who made its films, from installed packages.")
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--no-progress", action="store_true", help=_("show no progress bar"))
+
+    def handle(self, **options: object) -> None:
+        self.stdout.write(str(MOVIELENS_TERMS))
+        try:
+            with running.ending_cleanly(), LateProgress(enabled=not options["no_progress"]) as watch:
+                demo = load_demo(watch)
+        except KeyboardInterrupt as interrupt:
+            raise CommandError(running.interruption(), returncode=running.INTERRUPTED) from interrupt
+        if demo.already or demo.movies is None or demo.ratings is None or demo.enrichment is None:
+            self.stdout.write(_("The films and ratings are there already."))
+            return
+        self.stdout.write(running.summary(demo.movies, _("films"), dry_run=False))
+        self.stdout.write(
+            _("%(matched)s of them completed with who made them.")
+            % {"matched": f"{demo.enrichment.matched:,}"}
+        )
+        self.stdout.write(running.summary(demo.ratings, _("ratings"), dry_run=False))

@@ -1,0 +1,179 @@
+"""manage.py models: which trained versions there are, and which of them serve."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from predictors.errors import ArtifactError, PredictorError
+from predictors.kinds import KINDS
+from predictors.registry import ModelStore
+from predictors.training import FROM_SITE, refuse_other_ids
+
+KEPT = 5  # versions of each model that prune leaves by default
+
+
+class Command(BaseCommand):
+    help = "List, activate, roll back, verify and prune trained models."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", metavar="ACTION")
+        listing = actions.add_parser("list", help="every version (the default action)")
+        listing.add_argument("name", nargs="?", choices=tuple(KINDS), metavar="NAME")
+        activate = actions.add_parser("activate", help="serve a version, without a restart")
+        activate.add_argument("name", metavar="NAME")
+        activate.add_argument("version", metavar="VERSION", help="a version, or: latest")
+        back = actions.add_parser("roll-back", help="serve the version that was active before")
+        back.add_argument("name", metavar="NAME")
+        verify = actions.add_parser("verify", help="compare every file with its recorded sha256")
+        verify.add_argument("name", nargs="?", metavar="NAME")
+        verify.add_argument("version", nargs="?", metavar="VERSION")
+        prune = actions.add_parser("prune", help="delete old versions, never the active or the previous one")
+        prune.add_argument("name", nargs="?", metavar="NAME")
+        prune.add_argument("--keep", type=int, default=KEPT, help="newest versions to keep of each model")
+        prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.store = ModelStore(settings.MODEL_DIR)
+        action = (options.get("action") or "list").replace("-", "_")
+        name = options.get("name")
+        if name is not None and name not in KINDS:
+            raise CommandError(
+                _("There is no model %(name)s; known: %(known)s") % {"name": name, "known": ", ".join(KINDS)}
+            )
+        try:
+            getattr(self, f"_{action}")(options)
+        except PredictorError as error:
+            raise CommandError(str(error)) from error
+
+    def _list(self, options: dict[str, Any]) -> None:
+        table = Table(title=_("Trained models"), title_justify="left", pad_edge=False)
+        for heading in (_("model"), _("version"), _("created"), "", _("trained on"), _("figures")):
+            table.add_column(heading, no_wrap=True)
+        for name, version in self._chosen(options.get("name")):
+            active = version == self.store.current(name)
+            state = _("active") if active else _("previous") if version == self.store.previous(name) else ""
+            try:
+                meta = self.store.meta(name, version)
+            except ArtifactError as error:
+                table.add_row(name, version, "", _("damaged"), escape(str(error)), "", style="red")
+                continue
+            created = parse_datetime(str(meta.get("created", "")))
+            table.add_row(
+                name,
+                version,
+                localtime(created).strftime("%Y-%m-%d %H:%M") if created else "",
+                state,
+                escape(_trained_on(meta.get("data", {}))),
+                escape("; ".join(map(_figures, meta.get("metrics", [])))),
+                style="bold" if active else None,
+            )
+        if not table.rows:
+            self.stdout.write(
+                _("No model is trained yet. Train one with: manage.py train popular --from-site --activate")
+            )
+            return
+        # An ending would break the lines that rich writes in pieces.
+        ending, self.stdout.ending = self.stdout.ending, ""
+        Console(file=self.stdout, width=None if self.stdout.isatty() else 200).print(table)
+        self.stdout.ending = ending
+
+    def _activate(self, options: dict[str, Any]) -> None:
+        name, version = options["name"], self._known_version(options["name"], options["version"])
+        refuse_other_ids(name, self.store.meta(name, version).get("data", {}).get("id_space", FROM_SITE))
+        self.store.activate(name, version)
+        self.stdout.write(_("%(model)s %(version)s is active.") % {"model": name, "version": version})
+
+    def _roll_back(self, options: dict[str, Any]) -> None:
+        version = self.store.roll_back(options["name"])
+        self.stdout.write(
+            _("%(model)s %(version)s is active again.") % {"model": options["name"], "version": version}
+        )
+
+    def _verify(self, options: dict[str, Any]) -> None:
+        name, version = options.get("name"), options.get("version")
+        if name and version:
+            chosen = [(name, self._known_version(name, version))]
+        else:
+            chosen = list(self._chosen(name))
+        damaged = []
+        for model, each in chosen:
+            try:
+                self.store.verify(model, each)
+            except ArtifactError as error:
+                damaged.append(str(error))
+                self.stdout.write(_("%(model)s %(version)s: damaged") % {"model": model, "version": each})
+            else:
+                self.stdout.write(_("%(model)s %(version)s: sound") % {"model": model, "version": each})
+        if damaged:
+            raise CommandError("\n".join(damaged))
+        if not chosen:
+            self.stdout.write(_("There is nothing to verify."))
+
+    def _prune(self, options: dict[str, Any]) -> None:
+        keep = options["keep"]
+        if keep < 1:
+            raise CommandError(_("--keep: expected 1 or more"))
+        deleted = 0
+        for name in [options["name"]] if options.get("name") else KINDS:
+            needed = {self.store.current(name), self.store.previous(name)}
+            for version in self.store.versions(name)[keep:]:
+                if version in needed:
+                    continue
+                deleted += 1
+                sentence = _("would delete %(what)s") if options["dry_run"] else _("deleted %(what)s")
+                if not options["dry_run"]:
+                    self.store.delete(name, version)
+                self.stdout.write(sentence % {"what": f"{name} {version}"})
+        if not deleted:
+            self.stdout.write(_("There is nothing to delete."))
+
+    def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
+        """All versions of a model or of all models, newest first."""
+        for each in [name] if name else KINDS:
+            for version in self.store.versions(each):
+                yield each, version
+
+    def _known_version(self, name: str, version: str) -> str:
+        versions = self.store.versions(name)
+        if version == "latest" and versions:
+            return versions[0]
+        if version in versions:
+            return version
+        if not versions:
+            raise CommandError(
+                _("%(model)s has no version; train one with: manage.py train %(model)s --from-site")
+                % {"model": name}
+            )
+        raise CommandError(
+            _("%(model)s has no version %(version)s; there are: %(known)s")
+            % {"model": name, "version": version, "known": ", ".join(versions)}
+        )
+
+
+def _trained_on(data: dict[str, Any]) -> str:
+    if not data:
+        return ""
+    size = _("%(rows)s from %(users)s users, %(films)s films") % {
+        "rows": f"{data.get('n_interactions', 0):,}",
+        "users": f"{data.get('n_users', 0):,}",
+        "films": f"{data.get('n_items', 0):,}",
+    }
+    where = _("this site") if data.get("id_space") == FROM_SITE else data.get("source", "")
+    return f"{where}: {size}"
+
+
+def _figures(row: dict[str, Any]) -> str:
+    """One row of figures with its protocol: `leave-one-out validation NDCG@10 0.1234 HR@10 0.2345`."""
+    figures = " ".join(f"{name} {value:.4f}" for name, value in row.items() if "@" in name)
+    return f"{row.get('protocol', '')} {row.get('part', '')} {figures}" if figures else ""

@@ -1,0 +1,224 @@
+"""manage.py train: fit models on a file or on what the site's visitors like."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from movie.models import TrainingRun
+from movie.training_runs import Interrupted, Write, queue, recorded
+from predictors.errors import PredictorError, TrainingError
+from predictors.kinds import KINDS
+from predictors.options import parse_pairs
+from predictors.progress import ProgressEvent
+from predictors.registry import ModelStore
+from predictors.training import FROM_FILE, FROM_SITE, Trained, refuse_other_ids, train
+
+if TYPE_CHECKING:
+    from pytorch_models.datasets import Interactions
+
+INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
+
+
+class Command(BaseCommand):
+    help = "Train models and publish each as a new version; see manage.py models for what there is."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("names", nargs="+", metavar="NAME", help=", ".join(KINDS))
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument(
+            "--data", type=Path, metavar="PATH", help="a data file or the folder that holds it"
+        )
+        source.add_argument("--from-site", action="store_true", help="what the visitors of this site like")
+        add("--format", help="of --data; by default the name and the first lines decide")
+        add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="of --data: user=uid item=sku ...")
+        add("--min-rating", type=float, help="of --data: leave out interactions rated lower")
+        add("--activate", action="store_true", help="serve the new versions at once")
+        add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="training options of the models")
+        add("--resume", action="store_true", help="go on with an interrupted training")
+        add("--seed", type=int, default=1)
+        add("--quiet", action="store_true", help="only say what went wrong")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = list(dict.fromkeys(options["names"]))
+        chosen = _checked(names, options)
+        waiting = queue(names)
+        refused = []
+        try:
+            with _Stop() as stop:
+                data = _interactions(options)
+                for name in names:
+                    run = waiting.pop(name)
+                    try:
+                        self._train(run, data, chosen, stop, options)
+                    except PredictorError as error:
+                        refused.append(f"{name}: {error}")
+                    except Interrupted:
+                        raise CommandError(
+                            _how_to_go_on([name, *waiting], options), returncode=INTERRUPTED
+                        ) from None
+        finally:
+            for run in waiting.values():  # not begun
+                run.delete()
+        if refused:
+            raise CommandError("\n".join(refused))
+
+    def _train(
+        self,
+        run: TrainingRun,
+        data: Interactions,
+        chosen: Mapping[str, str],
+        stop: _Stop,
+        options: Mapping[str, Any],
+    ) -> None:
+        with recorded(run) as write, _shown(run.model, quiet=options["quiet"]) as show:
+
+            def watch(event: ProgressEvent) -> None:
+                show(event)
+                write(event)
+                stop.check()
+
+            trained = train(
+                run.model,
+                data,
+                ModelStore(settings.MODEL_DIR),
+                id_space=FROM_SITE if options["from_site"] else FROM_FILE,
+                source="" if options["from_site"] else str(options["data"]),
+                options=chosen,
+                seed=options["seed"],
+                activate=options["activate"],
+                resume=options["resume"],
+                progress=watch,
+            )
+            run.version, run.metrics = trained.version, trained.metrics
+        if not options["quiet"]:
+            self.stdout.write(_result(trained))
+
+
+class _Stop:
+    """Turns SIGINT and SIGTERM into `Interrupted` at the next report of progress, so that no file is
+    left half-written. A second signal ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                self._before[number] = signal.signal(number, self._ask)
+            except ValueError:  # outside the main thread, where no signal arrives
+                break
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        if self.asked:
+            raise Interrupted
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise SystemExit(INTERRUPTED)
+        self.asked = True
+
+
+def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
+    """The training options, after everything was refused that can be refused before any work."""
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise CommandError(
+            _("There is no model %(name)s; known: %(known)s")
+            % {"name": ", ".join(unknown), "known": ", ".join(KINDS)}
+        )
+    if options["from_site"] and (options["format"] or options["columns"] or options["min_rating"]):
+        raise CommandError(_("--format, --columns and --min-rating describe a file: use them with --data"))
+    if options["seed"] < 0:
+        raise CommandError(_("--seed: expected a number from 0 up"))
+    try:
+        if options["activate"] and not options["from_site"]:
+            refuse_other_ids(names[0], FROM_FILE)
+        return parse_pairs(options["options"])
+    except TrainingError as error:
+        raise CommandError(str(error)) from error
+
+
+def _interactions(options: Mapping[str, Any]) -> Interactions:
+    """What to train on. Raises CommandError saying what to do when there is nothing."""
+    if options["from_site"]:
+        from movie.training_data import from_site
+
+        interactions = from_site()
+        if not len(interactions):
+            raise CommandError(
+                _("Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help")
+            )
+        return interactions
+    from pytorch_models.readers import DatasetError, named_columns, read_interactions
+    from pytorch_models.splits import at_least
+
+    try:
+        columns = named_columns(options["columns"]) or None
+        interactions = read_interactions(options["data"], columns=columns, format=options["format"])
+    except (DatasetError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    if options["min_rating"] is not None:
+        interactions = at_least(interactions, options["min_rating"])
+    if not len(interactions):
+        raise CommandError(_("%(file)s holds no such interactions") % {"file": options["data"]})
+    return interactions
+
+
+def _result(trained: Trained) -> str:
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
+    return _("%(model)s %(version)s, %(state)s: %(figures)s (validation), %(seconds).1f CPU-seconds") % {
+        "model": trained.name,
+        "version": trained.version,
+        "state": _("active") if trained.activated else _("not active"),
+        "figures": figures or _("nothing to measure on"),
+        "seconds": trained.cpu_seconds,
+    }
+
+
+def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
+    parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
+    parts += ["--activate"] if options["activate"] else []
+    return _("Interrupted. To go on: manage.py train %(arguments)s --resume") % {"arguments": " ".join(parts)}
+
+
+@contextmanager
+def _shown(model: str, *, quiet: bool) -> Iterator[Write]:
+    """A bar on the terminal while the block runs; nothing where there is no terminal."""
+    console = Console(file=sys.stderr)
+    columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=1.0, model=model)
+
+        def show(event: ProgressEvent) -> None:
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+            bar.update(task, completed=event.done, description=f"{event.message}  {figures}".strip())
+
+        yield show

@@ -1,0 +1,331 @@
+"""The catalogue, ratings, and the embedded event log, with the words to query them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Avg, Case, Count, Prefetch, Q, Sum, When
+from django.urls import reverse
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from movie.text import search_key
+
+HALF_STARS = tuple(step / 2 for step in range(1, 11))
+
+
+class NamedQuerySet(models.QuerySet):
+    def named(self, names: Iterable[str]) -> dict[str, models.Model]:
+        """Objects by name, made where they do not exist yet."""
+        wanted = list(dict.fromkeys(names))
+        self.bulk_create([self.model(name=name) for name in wanted], ignore_conflicts=True)
+        return {found.name: found for found in self.filter(name__in=wanted)}
+
+
+class Genre(models.Model):
+    name = models.CharField(_("name"), max_length=64, unique=True)
+    objects = NamedQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("genre")
+        verbose_name_plural = _("genres")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Country(models.Model):
+    name = models.CharField(_("name"), max_length=128, unique=True)
+    objects = NamedQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("country")
+        verbose_name_plural = _("countries")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Language(models.Model):
+    name = models.CharField(_("name"), max_length=128, unique=True)
+    objects = NamedQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("language")
+        verbose_name_plural = _("languages")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Person(models.Model):
+    name = models.CharField(_("name"), max_length=255)
+    search_key = models.CharField(max_length=255, db_index=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.search_key = search_key(self.name)[:255]
+        super().save(*args, **kwargs)
+
+    def get_absolute_url(self) -> str:
+        return reverse("person", args=[self.pk])
+
+
+class MovieQuerySet(models.QuerySet):
+    def visible(self) -> Self:
+        """What visitors may see."""
+        return self.filter(is_visible=True)
+
+    def in_rank_order(self, ids: Sequence[int]) -> Self:
+        """Exactly these films, in exactly this order."""
+        position = Case(*(When(pk=pk, then=rank) for rank, pk in enumerate(ids)), default=len(ids))
+        return self.filter(pk__in=ids).order_by(position)
+
+    def for_cards(self) -> Self:
+        """With what a card shows: genres and directors, in two more queries."""
+        directors = (
+            Credit.objects.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
+        )
+        return self.prefetch_related(
+            "genres", Prefetch("credits", queryset=directors, to_attr="director_credits")
+        )
+
+    def most_rated(self) -> Self:
+        return self.order_by("-rating_count", "-rating_average", "pk")
+
+    def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
+        """Recount the ratings of these films (of all, when None); returns how many were recounted."""
+        films = self.model._default_manager.all() if ids is None else self.filter(pk__in=list(ids))
+        facts = (
+            Rating.objects.filter(movie__in=films)
+            .order_by()
+            .values("movie")
+            .annotate(n=Count("pk"), total=Sum("value"), mean=Avg("value"))
+        )
+        counted = {fact["movie"]: fact for fact in facts}
+        changed = []
+        for film in films.only("pk", "rating_count", "rating_sum", "rating_average"):
+            fact = counted.get(film.pk, {"n": 0, "total": 0.0, "mean": None})
+            before = (film.rating_count, film.rating_sum, film.rating_average)
+            film.rating_count, film.rating_sum, film.rating_average = fact["n"], fact["total"], fact["mean"]
+            if before != (film.rating_count, film.rating_sum, film.rating_average):
+                changed.append(film)
+        self.model._default_manager.bulk_update(
+            changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500
+        )
+        return len(changed)
+
+
+class Movie(models.Model):
+    """A film. `title` is what is shown; every title in every language is a `MovieTitle`."""
+
+    title = models.CharField(_("title"), max_length=255)
+    sort_title = models.CharField(_("sort title"), max_length=255, db_index=True, blank=True)
+    year = models.PositiveSmallIntegerField(_("year"), null=True, blank=True, db_index=True)
+    runtime = models.PositiveSmallIntegerField(_("runtime in minutes"), null=True, blank=True)
+    synopsis = models.TextField(_("synopsis"), blank=True)
+    poster_path = models.CharField(_("poster path"), max_length=255, blank=True)
+    is_visible = models.BooleanField(_("visible"), default=True, db_index=True)
+    genres = models.ManyToManyField(Genre, verbose_name=_("genres"), blank=True, related_name="movies")
+    countries = models.ManyToManyField(
+        Country, verbose_name=_("countries"), blank=True, related_name="movies"
+    )
+    languages = models.ManyToManyField(
+        Language, verbose_name=_("languages"), blank=True, related_name="movies"
+    )
+    people = models.ManyToManyField(Person, through="Credit", related_name="movies")
+    rating_count = models.PositiveIntegerField(_("ratings"), default=0, editable=False)
+    rating_sum = models.FloatField(_("sum of stars"), default=0.0, editable=False)
+    rating_average = models.FloatField(_("mean stars"), null=True, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    objects = MovieQuerySet.as_manager()
+    director_credits: list[Credit]
+
+    class Meta:
+        ordering: ClassVar = ["sort_title", "year", "pk"]
+        verbose_name = _("film")
+        verbose_name_plural = _("films")
+        indexes: ClassVar = [
+            models.Index(fields=["-rating_count", "-rating_average", "id"], name="movie_most_rated"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.year})" if self.year else self.title
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.sort_title = self.sort_title or self.title
+        super().save(*args, **kwargs)
+        MovieTitle.objects.get_or_create(
+            movie=self, search_key=search_key(self.title)[:255], defaults={"title": self.title}
+        )
+
+    def get_absolute_url(self) -> str:
+        return reverse("movie", args=[self.pk])
+
+    @property
+    def slug(self) -> str:
+        return slugify(self.title)
+
+    @property
+    def director_names(self) -> list[str]:
+        """Directors in billing order; without a query when `for_cards` was used."""
+        if not hasattr(self, "director_credits"):
+            self.director_credits = list(
+                self.credits.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
+            )
+        return [credit.person.name for credit in self.director_credits]
+
+    @property
+    def genre_names(self) -> list[str]:
+        return [genre.name for genre in self.genres.all()]
+
+
+class ExternalId(models.Model):
+    """What a film is called elsewhere: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any data set."""
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="external_ids")
+    source = models.CharField(_("source"), max_length=64)
+    value = models.CharField(_("id there"), max_length=128)
+
+    class Meta:
+        verbose_name = _("external id")
+        verbose_name_plural = _("external ids")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "value"], name="one_film_per_external_id")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.value}"
+
+
+class MovieTitle(models.Model):
+    """One title of a film; `search_key` is what searches compare with."""
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="titles")
+    title = models.CharField(_("title"), max_length=255)
+    language = models.CharField(_("language code"), max_length=16, blank=True)
+    search_key = models.CharField(max_length=255, db_index=True, editable=False)
+
+    class Meta:
+        verbose_name = _("title")
+        verbose_name_plural = _("titles")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["movie", "search_key"], name="each_title_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        self.search_key = search_key(self.title)[:255]
+        super().save(*args, **kwargs)
+
+
+class Credit(models.Model):
+    class Role(models.TextChoices):
+        DIRECTOR = "director", _("Director")
+        WRITER = "writer", _("Writer")
+        CAST = "cast", _("Cast")
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="credits")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="credits")
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+    order = models.PositiveSmallIntegerField(_("billing"), default=0)
+
+    class Meta:
+        ordering: ClassVar = ["role", "order"]
+        verbose_name = _("credit")
+        verbose_name_plural = _("credits")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["movie", "role", "person"], name="each_credit_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["person", "role"], name="credit_of_person")]
+
+    def __str__(self) -> str:
+        return f"{self.person} – {self.get_role_display()} – {self.movie}"
+
+
+class Rating(models.Model):
+    """The stars a visitor gives a film now. Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`."""
+
+    visitor = models.CharField(_("visitor"), max_length=128)
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="ratings")
+    value = models.FloatField(_("stars"), choices=[(value, f"{value:g}") for value in HALF_STARS])
+    rated_at = models.DateTimeField(_("rated at"))
+
+    class Meta:
+        verbose_name = _("rating")
+        verbose_name_plural = _("ratings")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["visitor", "movie"], name="one_rating_per_visitor_and_film"),
+            models.CheckConstraint(condition=Q(value__in=HALF_STARS), name="rating_in_half_stars"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.visitor}: {self.movie_id} = {self.value:g}"
+
+
+class InteractionRecord(models.Model):
+    """A row of the embedded event log; see `predictors.history.Interaction` for the fields."""
+
+    event_id = models.CharField(max_length=36, primary_key=True)
+    visitor = models.CharField(_("visitor"), max_length=128)
+    kind = models.CharField(_("kind"), max_length=16)
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="+")
+    at = models.DateTimeField(_("at"))
+    value = models.FloatField(_("stars"), null=True, blank=True)
+    surface = models.CharField(_("page"), max_length=32, blank=True)
+    recommendation_id = models.CharField(_("recommendation"), max_length=36, blank=True)
+
+    class Meta:
+        verbose_name = _("interaction")
+        verbose_name_plural = _("interactions")
+        indexes: ClassVar = [models.Index(fields=["visitor", "event_id"], name="interactions_of_visitor")]
+
+    def __str__(self) -> str:
+        return f"{self.visitor} {self.kind} {self.movie_id}"
+
+
+class TrainingRun(models.Model):
+    """Where a training stands, for the pages to show."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting")
+        RUNNING = "running", _("Training")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    model = models.CharField(_("model"), max_length=32)
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.QUEUED)
+    progress = models.FloatField(_("progress"), default=0.0)
+    message = models.CharField(_("message"), max_length=255, blank=True)
+    metrics = models.JSONField(_("figures"), default=dict, blank=True)
+    version = models.CharField(_("version"), max_length=64, blank=True)
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        verbose_name = _("training run")
+        verbose_name_plural = _("training runs")
+
+    def __str__(self) -> str:
+        return f"{self.model} ({self.get_state_display()})"
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.progress)

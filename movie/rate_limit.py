@@ -1,0 +1,41 @@
+"""How often one visitor may write."""
+
+import math
+import time
+
+from allauth.account.adapter import get_adapter
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest
+
+from movie.visitors import visitor_of
+
+WINDOW = 60  # seconds
+GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
+
+
+def seconds_to_wait(request: HttpRequest) -> int:
+    """Count one write of this visitor; 0 when it is allowed, else the seconds until the next one is.
+
+    `settings.WRITE_RATE_LIMIT` writes a minute for each visitor, and ten times that for all guests
+    of one address.
+    """
+    visitor = visitor_of(request)
+    now = time.time()
+    limits = {visitor.key: settings.WRITE_RATE_LIMIT}
+    if not visitor.is_member:
+        address = get_adapter().get_client_ip(request)
+        limits[address] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
+    window = int(now // WINDOW)
+    too_many = [who for who, limit in limits.items() if _count(who, window) > limit]
+    return math.ceil(WINDOW - now % WINDOW) if too_many else 0
+
+
+def _count(who: str, window: int) -> int:
+    key = f"writes:{who}:{window}"
+    if cache.add(key, 1, 2 * WINDOW):
+        return 1
+    try:
+        return cache.incr(key)
+    except ValueError:  # evicted in between
+        return 1

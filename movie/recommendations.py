@@ -1,0 +1,305 @@
+"""The one module that calls predictors: from a visitor's history to films on a page.
+
+A list names the model that answered. When the model that was asked for cannot answer, the next one
+of `DEFAULT_MODELS` does and `RankedList.fallback` says why; with no trained model at all the films
+with most ratings are shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Count
+from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from movie.interactions import history_of, new_event_id
+from movie.models import Movie, TrainingRun
+from movie.templatetags.reelgraph import stars
+from predictors.base import Predictor
+from predictors.errors import ArtifactError, CannotAnswer, PredictorError
+from predictors.history import History, Reason, Recommendation
+from predictors.registry import ModelStore, Registry
+
+MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
+HIDDEN_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    label: Promise
+    summary: Promise
+
+
+ABOUT = {
+    "popular": About(_("Popular"), _("What everyone rates highly, recent votes counting more.")),
+    "neighbours": About(_("Item neighbours"), _("Films that the same people liked as the ones you liked.")),
+    "linear_sequence": About(
+        _("Linear sequence"), _("A linear model of what people watch next, recent films counting more.")
+    ),
+    "sasrec": About(_("SASRec"), _("A self-attentive network that reads your history as a sequence.")),
+    MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
+}
+
+WHY_NOT = {
+    "history_too_short": _("%(model)s needs a film you liked first."),
+    "no_known_films": _("%(model)s does not know the films of your history yet."),
+    "not_trained": _("%(model)s is not trained yet."),
+}
+
+
+@dataclass(slots=True)
+class RankedMovie:
+    movie: Movie
+    rank: int
+    score: float
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class RankedList:
+    """A ranking on a page. `entries` are there after `hydrate`."""
+
+    recommendation_id: str
+    model: str
+    version: str
+    requested: str
+    fallback: str = ""
+    ranking: Sequence[Recommendation] = ()
+    history: History = field(default_factory=History)
+    entries: list[RankedMovie] = field(default_factory=list)
+
+    @property
+    def model_label(self) -> str:
+        return str(ABOUT[self.model].label)
+
+    @property
+    def summary(self) -> str:
+        return str(ABOUT[self.model].summary)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    name: str
+    label: str
+    summary: str
+    version: str
+    available: bool
+    training: TrainingRun | None = None
+
+
+@lru_cache(maxsize=8)
+def _registry_at(folder: Path) -> Registry:
+    return Registry(ModelStore(folder))
+
+
+def registry() -> Registry:
+    """The live predictors of this process."""
+    return _registry_at(settings.MODEL_DIR)
+
+
+def rank_for(
+    visitor_key: str,
+    *,
+    k: int = 20,
+    model: str | None = None,
+    exclude: Iterable[int] = (),
+    history: History | None = None,
+) -> RankedList:
+    """The k films for this visitor as ids; `hydrate` turns them into films.
+
+    Give `history` when it was read already. An unknown `model` counts as none asked for.
+    """
+    history = history_of(visitor_key) if history is None else history
+    hidden = {*exclude, *_hidden_ids()}
+    chain = [name for name in dict.fromkeys([model, *settings.DEFAULT_MODELS]) if name in ABOUT and name]
+    requested = chain[0] if chain else MOST_RATED
+    fallback = ""
+    for name in chain:
+        try:
+            predictor = registry().get(name)
+            ranking = predictor.recommend(history, k, hidden)
+        except CannotAnswer as cannot:
+            why = cannot.reason
+        except ArtifactError:
+            why = "not_trained"
+        else:
+            return RankedList(
+                recommendation_id=new_event_id(),
+                model=name,
+                version=predictor.version,
+                requested=requested,
+                fallback=fallback if model else "",
+                ranking=_with_reasons(predictor, history, ranking),
+                history=history,
+            )
+        if name == requested:
+            fallback = gettext(WHY_NOT.get(why, WHY_NOT["not_trained"])) % {"model": ABOUT[name].label}
+    seen = {*hidden, *history.seen}
+    ids = [pk for pk in Movie.objects.visible().most_rated().values_list("pk", flat=True)[: k + len(seen)]]
+    best = [Recommendation(pk, 0.0) for pk in ids if pk not in seen][:k]
+    return RankedList(new_event_id(), MOST_RATED, "", requested, fallback, best, history)
+
+
+def recommend_for(
+    visitor_key: str,
+    *,
+    k: int = 20,
+    model: str | None = None,
+    exclude: Iterable[int] = (),
+    history: History | None = None,
+) -> RankedList:
+    """`rank_for`, with the films read from the database in three queries."""
+    ranked = rank_for(visitor_key, k=k, model=model, exclude=exclude, history=history)
+    hydrate(ranked)
+    return ranked
+
+
+def rank_similar(movie: Movie, history: History = History.EMPTY, k: int = 12) -> RankedList:
+    """Films like this one without those the visitor has seen, as ids."""
+    taken = {movie.pk, *history.seen, *_hidden_ids()}
+    requested = "neighbours"
+    try:
+        predictor = registry().get("neighbours")
+        similar = predictor.similar(movie.pk, k + len(taken))
+    except PredictorError:
+        genres = movie.genres.all()
+        alike = (
+            Movie.objects.visible()
+            .filter(genres__in=genres)
+            .annotate(shared=Count("pk"))
+            .order_by("-shared", "-rating_count", "pk")
+            .values_list("pk", flat=True)
+        )
+        ranking = [Recommendation(pk, 0.0) for pk in alike[: k + len(taken)] if pk not in taken][:k]
+        fallback = gettext("Chosen by genre: no trained model knows this film yet.")
+        return RankedList(new_event_id(), MOST_RATED, "", requested, fallback, ranking, history)
+    ranking = [found for found in similar if found.movie_id not in taken][:k]
+    return RankedList(new_event_id(), "neighbours", predictor.version, requested, "", ranking, history)
+
+
+def similar_to(movie: Movie, history: History = History.EMPTY, k: int = 12) -> RankedList:
+    """`rank_similar`, with the films read."""
+    ranked = rank_similar(movie, history, k)
+    hydrate(ranked)
+    return ranked
+
+
+def rank_one(movie_id: int, history: History = History.EMPTY) -> RankedList:
+    """This film alone, with the reason it would have in the visitor's list; for the film's own page."""
+    alone = [Recommendation(movie_id, 0.0)]
+    ranking = alone if movie_id in history.strength else _with_reasons(None, history, alone)
+    return RankedList(new_event_id(), "neighbours", "", "neighbours", "", ranking, history)
+
+
+def hydrate(*lists: RankedList) -> None:
+    """Read the films of all these lists at once (three queries in all) and fill their entries."""
+    wanted: dict[int, None] = {}
+    for ranked in lists:
+        for found in ranked.ranking:
+            wanted[found.movie_id] = None
+            wanted.update({reason.movie_id: None for reason in found.reasons if reason.movie_id is not None})
+    films = {film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).for_cards()}
+    for ranked in lists:
+        shown = [found for found in ranked.ranking if found.movie_id in films]
+        ranked.entries = [
+            RankedMovie(films[found.movie_id], rank, found.score, _sentence(found, ranked, films))
+            for rank, found in enumerate(shown, start=1)
+        ]
+
+
+def model_choices() -> list[ModelChoice]:
+    """Every kind of model with what it is, and whether it can be chosen now."""
+    store = registry().store
+    running = {
+        run.model: run
+        for run in TrainingRun.objects.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING])
+    }
+    return [
+        ModelChoice(
+            name=name,
+            label=str(about.label),
+            summary=str(about.summary),
+            version=store.current(name),
+            available=bool(store.current(name)),
+            training=running.get(name),
+        )
+        for name, about in ABOUT.items()
+        if name != MOST_RATED
+    ]
+
+
+def forget_hidden_films() -> None:
+    """Call when a film was hidden or shown."""
+    cache.delete("hidden-films")
+
+
+def _hidden_ids() -> list[int]:
+    """Films no visitor may see. `hydrate` filters again, so a stale answer only shortens a list."""
+    return cache.get_or_set(
+        "hidden-films",
+        lambda: list(Movie.objects.filter(is_visible=False).values_list("pk", flat=True)),
+        HIDDEN_SECONDS,
+    )
+
+
+def _with_reasons(
+    predictor: Predictor | None, history: History, ranking: list[Recommendation]
+) -> Sequence[Recommendation]:
+    """Where the model cannot say why, point to the liked film that item neighbours find closest."""
+    if not history.liked or any(found.reasons for found in ranking):
+        return ranking
+    try:
+        neighbours = registry().get("neighbours")
+    except PredictorError:
+        return ranking
+    query = neighbours.encode(history)
+    indices = [neighbours.ids.index_of(found.movie_id) for found in ranking]
+    known = [index for index in indices if index is not None]
+    reasons = dict(zip(known, neighbours.reasons(query, known), strict=True))
+    return [
+        Recommendation(found.movie_id, found.score, tuple(_as_neighbours(reasons.get(index, ()))))
+        for found, index in zip(ranking, indices, strict=True)
+    ]
+
+
+def _as_neighbours(reasons: Iterable[Reason]) -> Iterable[Reason]:
+    return (Reason("liked_together", reason.movie_id, reason.weight) for reason in reasons)
+
+
+def _sentence(found: Recommendation, ranked: RankedList, films: dict[int, Movie]) -> str:
+    """One true line about why this film is here."""
+    for reason in found.reasons:
+        source = films.get(reason.movie_id)
+        if source is None:
+            continue
+        if reason.kind == "liked_together":
+            return gettext("People who liked %(title)s liked this too") % {"title": source.title}
+        rating = ranked.history.ratings.get(source.pk)
+        if rating is not None:
+            return gettext("Because you rated %(title)s %(stars)s") % {
+                "title": source.title,
+                "stars": stars(rating),
+            }
+        if source.pk in ranked.history.watchlist:
+            return gettext("Because %(title)s is on your watchlist") % {"title": source.title}
+        return gettext("Because you looked at %(title)s") % {"title": source.title}
+    return mean_sentence(films[found.movie_id])
+
+
+def mean_sentence(movie: Movie) -> str:
+    """ "4.1 from 512 ratings", or nothing for a film nobody rated."""
+    if not movie.rating_count:
+        return ""
+    return ngettext(
+        "%(mean)s from %(count)s rating", "%(mean)s from %(count)s ratings", movie.rating_count
+    ) % {
+        "mean": f"{movie.rating_average:.1f}",
+        "count": f"{movie.rating_count:,}",
+    }

@@ -1,0 +1,42 @@
+"""What follows from signing in, signing out and closing an account."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils.translation import gettext
+
+from movie.interactions import forget, merge_guest
+from movie.visitors import guest_key_of, member, new_guest, set_visitor
+
+
+@receiver(user_logged_in, dispatch_uid="movie.join_guest")
+def join_guest(request: HttpRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
+    """The guest's history becomes the member's, and the guest cookie has done its work."""
+    if request is None:
+        return
+    visitor = member(user)
+    guest_key = guest_key_of(request)
+    if guest_key and merge_guest(guest_key, visitor.key):
+        messages.success(
+            request, gettext("What you did as a guest is in your account now."), fail_silently=True
+        )
+    set_visitor(request, visitor)
+
+
+@receiver(user_logged_out, dispatch_uid="movie.new_guest")
+def begin_as_guest(request: HttpRequest | None, **kwargs: Any) -> None:
+    """Whoever uses the browser next is somebody else."""
+    if request is not None:
+        set_visitor(request, new_guest())
+
+
+@receiver(post_delete, sender=get_user_model(), dispatch_uid="movie.forget_member")
+def forget_member(instance: AbstractBaseUser, **kwargs: Any) -> None:
+    """A closed account leaves no history behind."""
+    forget(f"user:{instance.pk}")

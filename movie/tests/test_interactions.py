@@ -1,0 +1,414 @@
+"""record() and what follows from it: ratings, aggregates, histories, forgetting, joining."""
+
+import random
+import sqlite3
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection, connections
+from django.db.models import Sum
+from hypothesis import given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from movie.event_ids import new_event_id
+from movie.event_log import get_event_log
+from movie.interactions import (
+    EVERYTHING,
+    InteractionRefused,
+    forget,
+    history_of,
+    merge_guest,
+    record,
+    record_all,
+)
+from movie.models import HALF_STARS, InteractionRecord, Movie, Rating
+from predictors.history import History, Interaction
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def film(db):
+    return Movie.objects.create(title="Heat", year=1995)
+
+
+@pytest.fixture
+def films(db):
+    return [Movie.objects.create(title=f"Film {n}") for n in range(6)]
+
+
+def event(film, kind="rating", value=None, visitor="guest:a", minute=0, **fields):
+    fields = {"event_id": new_event_id(), "at": NOON + timedelta(minutes=minute), **fields}
+    return Interaction(visitor=visitor, kind=kind, movie_id=film.pk, value=value, **fields)
+
+
+def stars(visitor="guest:a"):
+    return dict(Rating.objects.filter(visitor=visitor).values_list("movie_id", "value"))
+
+
+def assert_aggregates_are_exact():
+    for movie in Movie.objects.all():
+        values = list(movie.ratings.values_list("value", flat=True))
+        mean = sum(values) / len(values) if values else None
+        assert (movie.rating_count, movie.rating_sum, movie.rating_average) == (
+            len(values),
+            sum(values),
+            mean,
+        )
+
+
+# -- ids --------------------------------------------------------------------------------------
+
+
+def test_event_ids_are_uuid7_that_only_grow():
+    ids = [new_event_id() for _ in range(5000)]
+    assert ids == sorted(set(ids))
+    parsed = uuid.UUID(ids[0])
+    assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)
+    made = datetime.fromtimestamp((parsed.int >> 80) / 1000, tz=UTC)
+    assert abs(datetime.now(UTC) - made) < timedelta(seconds=10)
+
+
+def test_event_ids_of_many_threads_are_all_different():
+    with ThreadPoolExecutor(8) as pool:
+        batches = list(pool.map(lambda _: [new_event_id() for _ in range(1000)], range(8)))
+    assert len(set().union(*batches)) == 8000
+    assert all(batch == sorted(batch) for batch in batches)
+
+
+# -- record -----------------------------------------------------------------------------------
+
+
+def test_a_rating_is_stored_and_counted(film):
+    assert record(event(film, value=4.5, surface="movie"))
+    rating = Rating.objects.get()
+    assert (rating.visitor, rating.movie, rating.value, rating.rated_at) == ("guest:a", film, 4.5, NOON)
+    record(event(film, value=2.0, visitor="guest:b"))
+    film.refresh_from_db()
+    assert (film.rating_count, film.rating_sum, film.rating_average) == (2, 6.5, 3.25)
+
+
+def test_changing_and_clearing_a_rating_keep_the_aggregates(film):
+    record(event(film, value=4.5))
+    record(event(film, value=1.0, minute=1))
+    assert stars() == {film.pk: 1.0}
+    assert_aggregates_are_exact()
+    record(event(film, minute=2))
+    assert stars() == {}
+    film.refresh_from_db()
+    assert (film.rating_count, film.rating_sum, film.rating_average) == (0, 0.0, None)
+
+
+def test_the_same_post_twice_has_one_effect(film):
+    rating = event(film, value=3.5)
+    assert record(rating)
+    assert not record(replace(rating, at=rating.at + timedelta(seconds=9)))
+    assert InteractionRecord.objects.count() == 1
+    assert_aggregates_are_exact()
+
+
+def test_a_late_repeat_does_not_bring_an_old_rating_back(film):
+    old = event(film, value=3.5)
+    record(old)
+    record(event(film, value=5.0, minute=1))
+    assert not record(replace(old, at=NOON + timedelta(minutes=2)))
+    assert stars() == {film.pk: 5.0}
+
+
+def test_two_interactions_in_one_microsecond_both_survive(film):
+    record(event(film, "click"))
+    record(event(film, "click"))
+    assert InteractionRecord.objects.filter(kind="click", at=NOON).count() == 2
+
+
+def test_undo_walks_back_through_ratings_and_dismissals(film):
+    record(event(film, value=4.0))
+    record(event(film, value=2.0, minute=1))
+    record(event(film, "dismiss", minute=2))
+    record(event(film, "undo", minute=3))
+    history = history_of("guest:a")
+    assert not history.dismissed and stars() == history.ratings == {film.pk: 2.0}
+    record(event(film, "undo", minute=4))
+    assert stars() == {film.pk: 4.0}
+    assert Rating.objects.get().rated_at == NOON
+    record(event(film, "undo", minute=5))
+    record(event(film, "undo", minute=6))
+    assert stars() == {}
+    assert_aggregates_are_exact()
+
+
+def test_undo_returns_to_a_rating_that_came_with_a_data_set(film):
+    Rating.objects.create(visitor="guest:a", movie=film, value=3.0, rated_at=NOON - timedelta(days=400))
+    Movie.objects.refresh_aggregates()
+    record(event(film, value=5.0))
+    record(event(film, "undo", minute=1))
+    assert stars() == history_of("guest:a").ratings == {film.pk: 3.0}
+    record(event(film, "undo", minute=2))
+    assert stars() == history_of("guest:a").ratings == {}
+    assert_aggregates_are_exact()
+
+
+def test_the_watchlist_is_left_as_it_was_entered(film):
+    record(event(film, "watchlist"))
+    assert history_of("guest:a").watchlist == {film.pk}
+    record(event(film, "watchlist", 0.0, minute=1))
+    assert history_of("guest:a").watchlist == frozenset()
+    record(event(film, "undo", minute=2))
+    assert history_of("guest:a").watchlist == {film.pk}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"value": 4.3}, "value"),
+        ({"value": 0.0}, "value"),
+        ({"value": 5.5}, "value"),
+        ({"value": float("nan")}, "value"),
+        ({"kind": "click", "value": 4.0}, "value"),
+        ({"kind": "like"}, "kind"),
+        ({"event_id": "1"}, "event_id"),
+        ({"event_id": "{" + str(uuid.uuid4()) + "}"}, "event_id"),
+        ({"movie_id": 999_999_999}, "movie_id"),
+        ({"at": datetime(2024, 5, 1)}, "at"),
+        ({"surface": "x" * 33}, "surface"),
+        ({"recommendation_id": "x" * 37}, "recommendation_id"),
+    ],
+)
+def test_what_cannot_be_true_is_refused_and_nothing_is_stored(film, wrong, field):
+    with pytest.raises(InteractionRefused) as refused:
+        record_all([event(film, value=3.0), replace(event(film), **wrong)])
+    assert refused.value.field == field
+    assert str(refused.value)
+    assert not InteractionRecord.objects.exists() and not Rating.objects.exists()
+    assert_aggregates_are_exact()
+
+
+def test_many_at_once_count_as_one_by_one(films):
+    batch = [
+        event(film, value=value, minute=minute)
+        for minute, (film, value) in enumerate([(films[0], 4.0), (films[1], 2.0), (films[0], 1.5)])
+    ]
+    assert record_all([*batch, batch[0]]) == 3
+    assert record_all(batch) == 0
+    assert stars() == {films[0].pk: 1.5, films[1].pk: 2.0}
+    assert_aggregates_are_exact()
+
+
+# -- history ----------------------------------------------------------------------------------
+
+
+def test_a_data_set_visitor_has_a_history_in_two_queries(films, django_assert_num_queries):
+    for day, film in enumerate(films):
+        Rating.objects.create(
+            visitor="ml-100k:42", movie=film, value=4.0, rated_at=NOON + timedelta(days=day)
+        )
+    with django_assert_num_queries(2):
+        history = history_of("ml-100k:42")
+    assert history.liked == tuple(film.pk for film in films)
+
+
+def test_a_cut_history_still_knows_every_rating(films):
+    record(event(films[0], value=4.0))
+    record(event(films[0], value=3.0, minute=1))
+    record(event(films[0], "undo", minute=2))
+    for minute, film in enumerate(films[1:], start=3):
+        record(event(film, "click", minute=minute))
+    record(event(films[1], value=1.0, minute=20))
+    whole = history_of("guest:a", limit=EVERYTHING)
+    for limit in range(1, 10):
+        assert history_of("guest:a", limit=limit).ratings == whole.ratings == stars()
+
+
+# -- forgetting -------------------------------------------------------------------------------
+
+
+def test_forgetting_one_film_leaves_the_others(films):
+    for film in films[:2]:
+        record(event(film, value=4.0))
+        record(event(film, "click"))
+    assert forget("guest:a", films[0].pk) == 2
+    assert stars() == {films[1].pk: 4.0}
+    assert {each.movie_id for each in history_of("guest:a")} == {films[1].pk}
+    assert_aggregates_are_exact()
+
+
+def test_forgetting_everything_touches_nobody_else(films):
+    for visitor in ("guest:a", "guest:b", "user:1"):
+        for value, film in enumerate(films, start=1):
+            record(event(film, value=value / 2 + 1, visitor=visitor))
+    before = history_of("guest:b").interactions
+    assert forget("guest:a") == len(films)
+    assert len(history_of("guest:a")) == 0 and stars() == {}
+    assert history_of("guest:b").interactions == before
+    assert len(stars("user:1")) == len(films)
+    assert_aggregates_are_exact()
+    assert forget("guest:a") == 0
+    assert_aggregates_are_exact()
+
+
+# -- joining ----------------------------------------------------------------------------------
+
+
+def test_joining_moves_the_guest_and_the_newer_rating_stands(films):
+    older, newer, alone, cleared, imported, clicked = films
+    record(event(older, value=1.0, visitor="user:1", minute=5))
+    record(event(older, value=5.0, minute=1))
+    record(event(newer, value=1.0, visitor="user:1", minute=1))
+    record(event(newer, value=5.0, minute=5))
+    record(event(alone, value=4.0))
+    record(event(cleared, value=2.0, visitor="user:1", minute=1))
+    record(event(cleared, visitor="user:1", minute=5))
+    record(event(cleared, value=3.0, minute=3))
+    Rating.objects.create(visitor="user:1", movie=imported, value=0.5, rated_at=NOON + timedelta(minutes=9))
+    Movie.objects.refresh_aggregates()
+    record(event(imported, value=4.5, minute=2))
+    record(event(clicked, "click"))
+
+    moved = merge_guest("guest:a", "user:1")
+
+    assert moved == 6
+    wanted = {older.pk: 1.0, newer.pk: 5.0, alone.pk: 4.0, imported.pk: 0.5}
+    assert stars("user:1") == wanted == history_of("user:1").ratings
+    assert clicked.pk in history_of("user:1").clicked
+    assert stars("guest:a") == {} and len(history_of("guest:a")) == 0
+    assert_aggregates_are_exact()
+
+
+def test_joining_twice_changes_nothing(films):
+    record(event(films[0], value=4.0))
+    assert merge_guest("guest:a", "user:1") == 1
+    before = history_of("user:1").interactions
+    assert merge_guest("guest:a", "user:1") == 0
+    assert merge_guest("guest:a", "user:2") == 0
+    assert history_of("user:1").interactions == before
+    assert stars("user:2") == {}
+    assert_aggregates_are_exact()
+
+
+# -- many visitors, any order -----------------------------------------------------------------
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["guest:a", "user:1"]),
+        st.integers(0, 2),
+        st.sampled_from(["rating", "clear", "undo", "dismiss", "watchlist", "click", "forget", "merge"]),
+        st.sampled_from(HALF_STARS),
+    ),
+    max_size=25,
+)
+
+
+class RatingRowsAlwaysSayWhatTheHistorySays(TestCase):
+    @effort(max_examples=40, deadline=None)
+    @given(steps)
+    def test_after_anything_that_can_happen(self, steps):
+        films = [Movie.objects.create(title=f"Film {n}") for n in range(3)]
+        Rating.objects.create(visitor="guest:a", movie=films[0], value=2.5, rated_at=NOON)
+        Movie.objects.refresh_aggregates()
+        for minute, (visitor, number, what, value) in enumerate(steps, start=1):
+            film = films[number]
+            match what:
+                case "forget":
+                    forget(visitor, film.pk)
+                case "merge":
+                    merge_guest("guest:a", "user:1")
+                case "rating":
+                    record(event(film, "rating", value, visitor, minute))
+                case "clear":
+                    record(event(film, "rating", None, visitor, minute))
+                case kind:
+                    record(event(film, kind, None, visitor, minute))
+        for visitor in ("guest:a", "user:1"):
+            assert stars(visitor) == history_of(visitor).ratings
+        assert_aggregates_are_exact()
+
+
+# -- at the same time -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_connections(transactional_db, tmp_path):
+    """A database that threads can share. SQLite's test database in memory knows no waiting, so its
+    tables are copied into a file, as on a real site."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    memory = connections["default"]
+    memory.ensure_connection()
+    path = tmp_path / "threads.sqlite3"
+    with sqlite3.connect(path) as target:
+        memory.connection.backup(target)
+    name = memory.settings_dict["NAME"]
+    del connections["default"]
+    connections.settings["default"]["NAME"] = str(path)
+    yield
+    connections["default"].close()
+    connections.settings["default"]["NAME"] = name
+    connections["default"] = memory
+
+
+def in_threads(count, work):
+    start = threading.Barrier(count)
+
+    def run(number):
+        try:
+            start.wait()
+            return work(number)
+        finally:
+            connections["default"].close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_eight_threads_rating_at_once_lose_nothing(own_connections):
+    films = [Movie.objects.create(title=f"Film {n}") for n in range(4)]
+
+    def rate_everything(number):
+        order = random.Random(number)
+        for turn in range(3):
+            for film in order.sample(films, len(films)):
+                record(event(film, value=order.choice(HALF_STARS), visitor=f"guest:{number}", minute=turn))
+
+    in_threads(8, rate_everything)
+    assert InteractionRecord.objects.count() == 8 * 3 * 4
+    assert Rating.objects.count() == 8 * 4
+    assert_aggregates_are_exact()
+    for number in range(8):
+        assert stars(f"guest:{number}") == history_of(f"guest:{number}").ratings
+
+
+def test_one_visitor_in_eight_tabs_rating_the_same_film(own_connections):
+    film = Movie.objects.create(title="Heat")
+    in_threads(8, lambda number: record(event(film, value=HALF_STARS[number], minute=number)))
+    assert InteractionRecord.objects.count() == 8
+    assert stars() == {film.pk: HALF_STARS[7]}
+    assert_aggregates_are_exact()
+
+
+def test_the_same_post_arriving_eight_times_at_once_has_one_effect(own_connections):
+    film = Movie.objects.create(title="Heat")
+    rating = event(film, value=4.0)
+    assert sum(in_threads(8, lambda number: record(rating))) == 1
+    assert InteractionRecord.objects.count() == 1
+    film.refresh_from_db()
+    assert (film.rating_count, film.rating_sum) == (1, 4.0)
+
+
+def test_signing_in_twice_at_once_joins_once(own_connections):
+    films = [Movie.objects.create(title=f"Film {n}") for n in range(4)]
+    for film in films:
+        record(event(film, value=4.0))
+    record(event(films[0], value=1.0, visitor="user:1", minute=9))
+    moved = in_threads(4, lambda number: merge_guest("guest:a", "user:1"))
+    assert sorted(moved) == [0, 0, 0, 4]
+    assert Movie.objects.aggregate(Sum("rating_count"))["rating_count__sum"] == 4
+    assert stars("user:1") == {films[0].pk: 1.0, **{film.pk: 4.0 for film in films[1:]}}
+    assert stars("user:1") == History(get_event_log().history("user:1")).ratings
+    assert_aggregates_are_exact()

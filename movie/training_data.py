@@ -1,0 +1,105 @@
+"""What visitors liked, as the arrays that models train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.db import connection
+from django.db.models import QuerySet
+
+from movie.interactions import EVERYTHING, history_of
+from movie.models import InteractionRecord, Rating
+from predictors.history import LIKED_FROM
+
+if TYPE_CHECKING:
+    from pytorch_models.datasets import Interactions
+
+CHUNK = 20_000  # rows in memory as Python objects
+Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
+
+
+def from_site() -> Interactions:
+    """Every liked film of every visitor, with the films' primary keys as item ids.
+
+    Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
+    and not disliked. Data-set users, who have ratings only, are read as plain rows; visitors with
+    interactions are read through `History`. `values` holds the stars, nan where there are none;
+    `at` is in seconds, and films that were liked within one second keep their order.
+    """
+    from pytorch_models.datasets import Interactions
+
+    users: dict[str, int] = {}
+    films: dict[int, int] = {}
+    columns: list[list[np.ndarray]] = [[], [], [], []]
+    for visitors, movies, stars, times in chain(_rated_only(), _with_interactions()):
+        columns[0].append(np.array([users.setdefault(visitor, len(users)) for visitor in visitors], np.int32))
+        columns[1].append(np.array([films.setdefault(movie, len(films)) for movie in movies], np.int32))
+        columns[2].append(np.array(stars, dtype=np.float32))
+        columns[3].append(np.array(times, dtype="datetime64[us]").astype(np.int64))
+    if not users:
+        nothing = np.empty(0, dtype=np.int64)
+        return Interactions.from_columns(nothing, nothing, user_ids=nothing, item_ids=nothing)
+    user_column, item_column, values, microseconds = (np.concatenate(parts) for parts in columns)
+    item_column, item_ids = _by_id(item_column, films)
+    by_time = np.argsort(microseconds, kind="stable")
+    return Interactions.from_columns(
+        user_column[by_time],
+        item_column[by_time],
+        values[by_time],
+        microseconds[by_time] // 1_000_000,
+        user_ids=np.array(list(users), dtype=object),
+        item_ids=item_ids,
+    )
+
+
+def _rated_only() -> Iterator[Rows]:
+    """Ratings of visitors of whom nothing else is known, in chunks.
+
+    Read past the ORM, whose time conversion takes most of the time: the times stay what the
+    database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
+    """
+    ratings = (
+        Rating.objects.filter(value__gte=LIKED_FROM)
+        .exclude(visitor__in=InteractionRecord.objects.values("visitor"))
+        .order_by("pk")
+        .values_list("visitor", "movie_id", "value", "rated_at")
+    )
+    for rows in _chunks(ratings):
+        visitors, movies, stars, times = zip(*rows, strict=True)
+        yield list(visitors), list(movies), list(stars), list(times)
+
+
+def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
+    sql, parameters = rows.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        while chunk := cursor.fetchmany(CHUNK):
+            yield chunk
+
+
+def _with_interactions() -> Iterator[Rows]:
+    """What each visitor of the event log likes, one visitor after the other."""
+    visitors = InteractionRecord.objects.order_by("visitor").values_list("visitor", flat=True).distinct()
+    for visitor in list(visitors):
+        history = history_of(visitor, limit=EVERYTHING)
+        touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
+        liked = history.liked
+        yield (
+            [visitor] * len(liked),
+            [int(film) for film in liked],
+            [history.ratings.get(film, float("nan")) for film in liked],
+            [touched[film].astimezone(UTC).replace(tzinfo=None) for film in liked],
+        )
+
+
+def _by_id(item_column: np.ndarray, films: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Number the films by ascending primary key, so that equal data gives equal arrays."""
+    item_ids = np.array(list(films), dtype=np.int64)
+    order = np.argsort(item_ids)
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return place[item_column], item_ids[order]

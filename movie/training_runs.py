@@ -1,0 +1,69 @@
+"""The rows by which the site shows where a training stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from movie.models import TrainingRun
+from predictors.progress import ProgressEvent
+
+SECONDS_BETWEEN_WRITES = 1.0
+GIVEN_UP_AFTER = timedelta(hours=1)  # a run that was silent for so long has no process any more
+
+State = TrainingRun.State
+Write = Callable[[ProgressEvent], None]
+
+
+class Interrupted(Exception):
+    """Somebody asked the training to end; it can be resumed."""
+
+
+def queue(names: Iterable[str]) -> dict[str, TrainingRun]:
+    """A waiting run per model. Runs whose process vanished long ago are closed."""
+    TrainingRun.objects.filter(
+        state__in=[State.QUEUED, State.RUNNING], updated_at__lt=timezone.now() - GIVEN_UP_AFTER
+    ).update(state=State.FAILED, message=_("The process ended without a word."))
+    return {name: TrainingRun.objects.create(model=name) for name in names}
+
+
+@contextmanager
+def recorded(run: TrainingRun) -> Iterator[Write]:
+    """Keep a run up to date while it runs, about once a second, and record how it ended.
+
+    Whatever ends the block early is recorded as the reason and raised again.
+    """
+    run.state = State.RUNNING
+    run.save()
+    written = time.monotonic()
+
+    def write(event: ProgressEvent) -> None:
+        nonlocal written
+        run.progress, run.message = event.done, event.message[:255]
+        run.metrics = {**run.metrics, **event.metrics}
+        now = time.monotonic()
+        if now - written >= SECONDS_BETWEEN_WRITES:
+            written = now
+            run.save()
+
+    try:
+        yield write
+    except BaseException as error:
+        run.state, run.message = State.FAILED, _reason(error)
+        run.save()
+        raise
+    run.state, run.progress, run.message = State.DONE, 1.0, ""
+    run.save()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, Interrupted | SystemExit | KeyboardInterrupt):
+        return _("Interrupted.")
+    if isinstance(error, MemoryError):
+        return _("Not enough memory.")
+    return str(error)[:255] or type(error).__name__

@@ -1,0 +1,30 @@
+"""The pages, and the doors through which clicks and ratings come in."""
+
+from django.urls import path
+
+from movie.views import catalogue, history, interactions, pages, posters
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("browse/", catalogue.browse, name="browse"),
+    path("search/", catalogue.search, name="search"),
+    path("search/suggest/", catalogue.search_suggest, name="search_suggest"),
+    path("movies/<int:movie_id>/", catalogue.movie, name="movie"),
+    path("people/<int:person_id>/", catalogue.person, name="person"),
+    path("posters/<int:movie_id>.svg", posters.poster, name="poster"),
+    path("recommend/", pages.recommend, name="recommend"),
+    path("recommend/model/", pages.choose_model, name="choose_model"),
+    path("theme/", pages.choose_theme, name="choose_theme"),
+    path("training/", pages.training_status, name="training_status"),
+    path("go/<int:movie_id>/", interactions.go, name="go"),
+    path("movies/<int:movie_id>/rate/", interactions.rate, name="rate"),
+    path("movies/<int:movie_id>/click/", interactions.click, name="click"),
+    path("movies/<int:movie_id>/dismiss/", interactions.dismiss, name="dismiss"),
+    path("movies/<int:movie_id>/undo/", interactions.undo, name="undo"),
+    path("movies/<int:movie_id>/watchlist/", interactions.watchlist, name="watchlist"),
+    path("history/", history.history, name="history"),
+    path("history/export.csv", history.history_export, name="history_export"),
+    path("history/import/", history.history_import, name="history_import"),
+    path("history/forget/", history.forget_all, name="forget_all"),
+    path("history/<int:movie_id>/forget/", history.forget_movie, name="forget_movie"),
+]

@@ -1,0 +1,162 @@
+"""Browse, search, and the pages of films and people."""
+
+from __future__ import annotations
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext
+from django.views.decorators.http import require_safe
+
+from movie.browse import PAGE_SIZE, facets
+from movie.facts import facts_of, histogram_of
+from movie.forms import BrowseForm, SearchForm
+from movie.interactions import history_of
+from movie.models import Credit, Movie, Person
+from movie.recommendations import hydrate, rank_one, rank_similar
+from movie.search import closest_titles, search_movies, search_people, suggestions
+from movie.visitors import visitor_of
+from predictors.history import History
+
+PEOPLE_SHOWN = 12  # beside the films found
+KNOWN_FOR = 6
+
+
+@require_safe
+def browse(request: HttpRequest) -> HttpResponse:
+    """The catalogue by genre, decade, language and country; everything chosen is in the address."""
+    offered = facets()
+    form = BrowseForm(request.GET, offered)
+    filters = form.filters
+    if form.sent_as_form and not form.notes and not request.htmx:
+        return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
+    history = _history(request)
+    films = filters.films(visitor_key=visitor_of(request).key, mean_rating=offered.mean_rating)
+    page_obj = _page(films.defer("synopsis").for_cards(), request, form.notes)
+    address = filters.url(page_obj.number)
+    request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
+    partial = bool(request.htmx) and request.htmx.target == "browse-results"
+    context = {
+        "form": form,
+        "filters": filters,
+        "page_obj": page_obj,
+        "next": address,
+        "partial": partial,
+        **_standing(history),
+    }
+    response = render(request, "movie/_browse_results.html" if partial else "movie/browse.html", context)
+    if partial:
+        response["HX-Push-Url"] = address
+    # The same address answers with a page or with a part of it; caches must keep them apart.
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    return response
+
+
+@require_safe
+def search(request: HttpRequest) -> HttpResponse:
+    """Films by any of their titles, and people by name."""
+    form = SearchForm(request.GET)
+    page_obj = _page(search_movies(form.text).defer("synopsis").for_cards(), request, form.notes)
+    people = list(search_people(form.text)[: PEOPLE_SHOWN + 1])
+    nothing = form.text and not page_obj.paginator.count and not people
+    context = {
+        "form": form,
+        "text": form.text,
+        "page_obj": page_obj,
+        "people": people[:PEOPLE_SHOWN],
+        "more_people": len(people) > PEOPLE_SHOWN,
+        "closest": closest_titles(form.text) if nothing else [],
+        **_standing(_history(request) if page_obj.paginator.count else History.EMPTY),
+    }
+    return render(request, "movie/search.html", context)
+
+
+@require_safe
+def search_suggest(request: HttpRequest) -> HttpResponse:
+    """What the search box offers while one types: nothing for nothing."""
+    form = SearchForm(request.GET)
+    return render(request, "movie/_suggestions.html", {"text": form.text, "found": suggestions(form.text)})
+
+
+@require_safe
+def movie(request: HttpRequest, movie_id: int) -> HttpResponse:
+    """One film. Nothing is written here: the click that led to it was counted on its way."""
+    history = _history(request)
+    alone = rank_one(movie_id, history)
+    similar = rank_similar(Movie(pk=movie_id), history)
+    hydrate(alone, similar)
+    if not alone.entries:
+        raise Http404(gettext("There is no such film."))
+    film, reason = alone.entries[0].movie, alone.entries[0].reason
+    context = {
+        "movie": film,
+        "facts": facts_of(film),
+        "bars": histogram_of(film),
+        "similar": similar,
+        "decade": film.year // 10 * 10 if film.year else None,
+        "reason": reason if alone.ranking[0].reasons else "",
+        "surface": request.GET.get("from", "")[:32] or "movie",
+        "recommendation_id": request.GET.get("rec", "")[:36],
+        "is_dismissed": film.pk in history.dismissed,
+        "is_watchlisted": film.pk in history.watchlist,
+        "rating": history.ratings.get(film.pk),
+        **_standing(history),
+    }
+    return render(request, "movie/movie.html", context)
+
+
+@require_safe
+def person(request: HttpRequest, person_id: int) -> HttpResponse:
+    """The films of a director, writer or actor, newest first under each role."""
+    credits = list(
+        Credit.objects.filter(person=person_id, movie__is_visible=True).order_by().select_related("person")
+    )
+    someone = credits[0].person if credits else get_object_or_404(Person, pk=person_id)
+    played = {(credit.role, credit.movie_id) for credit in credits}
+    films = (
+        Movie.objects.filter(pk__in={movie_id for _role, movie_id in played}).defer("synopsis").for_cards()
+    )
+    by_id = {film.pk: film for film in films}
+    newest = sorted(by_id.values(), key=lambda film: (-(film.year or 0), film.sort_title, film.pk))
+    roles = [
+        (role.label, [film for film in newest if (role.value, film.pk) in played]) for role in Credit.Role
+    ]
+    known_for = sorted(by_id.values(), key=lambda film: (-film.rating_count, film.pk))[:KNOWN_FOR]
+    context = {
+        "person": someone,
+        "known_for": known_for if len(by_id) > KNOWN_FOR else [],
+        "roles": [(label, films_in_role) for label, films_in_role in roles if films_in_role],
+        "films_in_all": len(by_id),
+        **_standing(_history(request)),
+    }
+    return render(request, "movie/person.html", context)
+
+
+def _history(request: HttpRequest) -> History:
+    visitor = visitor_of(request)
+    return History.EMPTY if visitor.is_new else history_of(visitor.key)
+
+
+def _standing(history: History) -> dict[str, object]:
+    """What cards show of the visitor's own doing."""
+    return {"ratings": history.ratings, "watchlist": history.watchlist}
+
+
+def _page(films: QuerySet[Movie], request: HttpRequest, notes: list[str]) -> Page:
+    """The page asked for; for one that does not exist the nearest, and a note."""
+    paginator = Paginator(films, PAGE_SIZE)
+    asked = request.GET.get("page") or "1"
+    try:
+        number = int(asked)
+    except ValueError:
+        notes.append(gettext("“%(page)s” is no page number; this is the first page.") % {"page": asked[:20]})
+        return paginator.page(1)
+    shown = min(max(number, 1), paginator.num_pages)
+    if shown != number:
+        notes.append(
+            gettext("There is no page %(page)s; this is page %(shown)s.")
+            % {"page": asked[:20], "shown": shown}
+        )
+    return paginator.page(shown)

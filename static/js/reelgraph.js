@@ -1,0 +1,199 @@
+/* What pages do beyond links and forms. Every part has a plain way that works without this file. */
+(() => {
+  "use strict";
+
+  const DEBOUNCE_MS = 450; // long enough to walk over several stars with the arrow keys
+
+  document.documentElement.classList.add("js");
+
+  const csrfToken = () => document.querySelector("input[name=csrfmiddlewaretoken]")?.value ?? "";
+
+  const announce = (text) => {
+    const announcer = document.getElementById("announcer");
+    if (announcer && text) announcer.textContent = text;
+  };
+
+  // -- clicks: a beacon with the event id of the link, then the film's own address ---------------
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-click]");
+    if (!link || event.defaultPrevented || event.button !== 0) return;
+    if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return; // a new tab follows href
+    const token = csrfToken();
+    if (!token || !navigator.sendBeacon) return;
+    const query = new URL(link.href).searchParams;
+    const body = new FormData();
+    body.set("csrfmiddlewaretoken", token);
+    body.set("event_id", query.get("e") ?? "");
+    body.set("surface", query.get("from") ?? "");
+    body.set("recommendation_id", query.get("rec") ?? "");
+    if (!navigator.sendBeacon(link.dataset.click, body)) return;
+    event.preventDefault();
+    window.location.assign(link.dataset.href);
+  });
+
+  // -- rating: one write for each change --------------------------------------------------------
+
+  const waiting = new Map(); // form -> timer
+  let fingerDown = false;
+
+  for (const [type, down] of [["touchstart", true], ["touchend", false], ["touchcancel", false]]) {
+    document.addEventListener(type, (event) => { fingerDown = down || event.touches.length > 0; }, { passive: true });
+  }
+
+  const send = (form) => {
+    window.clearTimeout(waiting.get(form));
+    if (fingerDown) { // never while a finger scrolls
+      waiting.set(form, window.setTimeout(send, DEBOUNCE_MS, form));
+      return;
+    }
+    waiting.delete(form);
+    if (form.isConnected) form.requestSubmit();
+  };
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-rating]");
+    if (!form || event.target.name !== "value") return;
+    window.clearTimeout(waiting.get(form));
+    waiting.set(form, window.setTimeout(send, DEBOUNCE_MS, form));
+  });
+
+  // A visitor who leaves before the pause is over has still rated.
+  document.addEventListener("focusout", (event) => {
+    const form = event.target.closest?.("form[data-rating]");
+    if (form && waiting.has(form) && !form.contains(event.relatedTarget)) send(form);
+  });
+  window.addEventListener("pagehide", () => {
+    for (const form of waiting.keys()) navigator.sendBeacon(form.action, new FormData(form));
+    waiting.clear();
+  });
+
+  // Where halves are too narrow for a finger, a tap gives the whole star and a second tap its half.
+  let checkedBefore = null;
+  document.addEventListener("pointerdown", (event) => {
+    const radio = event.target.closest("form[data-rating] input[type=radio]");
+    checkedBefore = radio && radio.checked && event.pointerType === "touch" ? radio : null;
+  });
+  document.addEventListener("click", (event) => {
+    if (!checkedBefore || event.target !== checkedBefore || event.target.closest(".rating-large")) return;
+    const half = event.target.closest("label").previousElementSibling?.querySelector("input");
+    checkedBefore = null;
+    if (!half) return;
+    half.checked = true;
+    half.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
+  // -- what htmx swaps keeps the focus where it was ---------------------------------------------
+
+  let hadFocus = false;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    hadFocus = event.detail.target?.contains(document.activeElement) ?? false;
+  });
+  document.addEventListener("htmx:load", (event) => {
+    const part = event.detail.elt;
+    if (!hadFocus || !part?.isConnected) return;
+    const next = part.querySelector("[data-focus]") ?? part.querySelector("input[type=radio]:checked") ??
+      part.querySelector("a[href]:not([tabindex='-1']), button, summary, input:not([type=hidden])");
+    if (next && !part.contains(document.activeElement)) next.focus({ preventScroll: true });
+    hadFocus = false;
+  });
+
+  for (const type of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(type, (event) => {
+      const answer = event.detail.xhr;
+      const said = answer?.getResponseHeader("Content-Type")?.startsWith("text/plain") && answer.responseText;
+      const text = said || document.getElementById("announcer")?.dataset.failed; // a refusal says why
+      announce(text);
+      const note = event.detail.elt?.closest?.(".rating")?.querySelector(".rating-note");
+      if (!note || note.querySelector(".failed")) return;
+      const line = document.createElement("span");
+      line.className = "failed";
+      line.textContent = text;
+      note.append(line);
+    });
+  }
+
+  // -- menus: one open at a time, Escape closes ---------------------------------------------------
+
+  const closeMenus = (except) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (menu !== except) menu.open = false;
+    }
+  };
+  document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = event.target.closest?.("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  // -- search: suggestions as a listbox ------------------------------------------------------------
+
+  const options = (list) => [...list.querySelectorAll("[role=option]")];
+  const addressOf = (option) => option.dataset.href ?? option.getAttribute("href") ?? option.querySelector("a")?.href;
+
+  const setOpen = (input, list, open) => {
+    list.hidden = !open;
+    input.setAttribute("aria-expanded", String(open));
+    if (!open) choose(input, list, null);
+  };
+  const choose = (input, list, chosen) => {
+    for (const option of options(list)) option.setAttribute("aria-selected", String(option === chosen));
+    if (chosen) {
+      input.setAttribute("aria-activedescendant", chosen.id);
+      chosen.scrollIntoView({ block: "nearest" });
+    } else {
+      input.removeAttribute("aria-activedescendant");
+    }
+  };
+
+  const makeCombobox = (input) => {
+    const list = document.getElementById(input.dataset.suggest);
+    if (!list) return;
+    for (const [name, value] of Object.entries({
+      role: "combobox", "aria-controls": list.id, "aria-autocomplete": "list", "aria-expanded": "false",
+    })) input.setAttribute(name, value);
+
+    list.addEventListener("htmx:afterSwap", () => {
+      const found = options(list);
+      found.forEach((option, index) => { option.id ||= `${list.id}-${index}`; option.tabIndex = -1; });
+      for (const link of list.querySelectorAll("a")) link.tabIndex = -1;
+      const wanted = input.value.trim() !== "" && document.activeElement === input;
+      setOpen(input, list, wanted && found.length > 0);
+      const { suggestions, noSuggestions } = document.getElementById("announcer").dataset;
+      if (wanted) announce(found.length ? suggestions.replace("%n", found.length) : noSuggestions);
+    });
+    input.addEventListener("input", () => { if (!input.value.trim()) setOpen(input, list, false); });
+    input.addEventListener("keydown", (event) => {
+      const found = options(list);
+      const at = found.findIndex((option) => option.getAttribute("aria-selected") === "true");
+      if (event.key === "Escape" && !list.hidden) {
+        event.preventDefault();
+        setOpen(input, list, false);
+      } else if ((event.key === "ArrowDown" || event.key === "ArrowUp") && found.length) {
+        event.preventDefault();
+        setOpen(input, list, true);
+        const step = event.key === "ArrowDown" ? 1 : -1;
+        const next = at < 0 ? (step > 0 ? 0 : found.length - 1) : at + step;
+        choose(input, list, found[next] ?? null);
+      } else if (event.key === "Enter" && at >= 0 && !list.hidden) {
+        event.preventDefault();
+        window.location.assign(addressOf(found[at]));
+      }
+    });
+    list.addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus
+    list.addEventListener("click", (event) => {
+      const option = event.target.closest("[role=option]");
+      if (option && !event.target.closest("a")) window.location.assign(addressOf(option));
+    });
+    input.addEventListener("blur", () => setOpen(input, list, false));
+    input.addEventListener("focus", () => { if (input.value.trim() && options(list).length) setOpen(input, list, true); });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("input[data-suggest]").forEach(makeCombobox);
+  });
+})();
