@@ -1,0 +1,110 @@
+"""What one SASRec answer costs, beside the same network in torch eager, in one process.
+
+    python -m benchmarks.sasrec_latency [--items 60000] [--dim 64] [--length 200] [--repeats 200]
+
+The weights are random: they change what is recommended, not how long it takes. Times are milliseconds of
+CPU (user + system of the process) with one thread each; the two take turns, so that whatever else the
+machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from predictors.base import Query
+from predictors.id_map import IdMap
+from predictors.sasrec import SasrecPredictor
+from predictors.sasrec_graph import encoder_graph
+
+ROUND = 10  # answers by one side before it is the other's turn
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--items", type=int, default=60_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--blocks", type=int, default=2)
+    parser.add_argument("--heads", type=int, default=2)
+    parser.add_argument("--length", type=int, default=200, help="films in the history")
+    parser.add_argument("--batch", type=int, default=16, help="histories in the batched measurement")
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    arguments = parser.parse_args()
+    figures = measure(arguments)
+    for name, value in figures.items():
+        print(f"{name:34} {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, object]:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    from pytorch_models.sasrec import Sasrec, SasrecConfig
+
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    config = SasrecConfig(
+        arguments.items, arguments.dim, arguments.blocks, arguments.heads, max(arguments.length, 200)
+    )
+    model = Sasrec(config).eval()
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    predictor = SasrecPredictor(
+        weights, encoder_graph(weights, heads=arguments.heads), IdMap(range(arguments.items))
+    )
+    history = np.random.default_rng(1).permutation(arguments.items)[: arguments.length]
+    query = Query.of(history)
+
+    def by_torch() -> np.ndarray:
+        with torch.inference_mode():
+            hidden = model(torch.from_numpy(history)[None])[:, -1]
+            return (hidden @ model.item.weight.t()).numpy()
+
+    with threadpool_limits(1):
+        difference = float(np.abs(predictor.score_batch([query]) - by_torch()).max())
+        sides = {
+            "scores": lambda: predictor.score_batch([query]),
+            "encoder": lambda: predictor.tastes([history]),
+            "top20": lambda: predictor.rank_batch([query], 20),
+            "torch": by_torch,
+        }
+        times = take_turns(sides, arguments.repeats)
+        many = [query] * arguments.batch
+        batched = take_turns({"batched": lambda: predictor.score_batch(many)}, arguments.repeats // ROUND)
+    return {
+        "items, dim, blocks, heads, length": (
+            f"{arguments.items:,} {arguments.dim} {arguments.blocks} {arguments.heads} {arguments.length}"
+        ),
+        "weights": "random",
+        "torch eager, ms": times["torch"],
+        "all scores by ONNX Runtime, ms": times["scores"],
+        "of that the encoder, ms": times["encoder"],
+        "scores, masking and top 20, ms": times["top20"],
+        f"scores in batches of {arguments.batch}, ms each": round(batched["batched"] / arguments.batch, 3),
+        "torch / ONNX Runtime": round(times["torch"] / times["scores"], 2),
+        "largest difference of a score": f"{difference:.1e}",
+    }
+
+
+def take_turns(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median over rounds of the CPU milliseconds of one call of each side."""
+    rounds: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(max(3, repeats // ROUND) + 1):
+        for name, call in sides.items():
+            started = time.process_time()
+            for _ in range(ROUND):
+                call()
+            if number:  # the first round warms up
+                rounds[name].append((time.process_time() - started) / ROUND * 1000)
+    return {name: round(float(np.median(values)), 3) for name, values in rounds.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""One training loop for every model: it knows steps and batches, and nothing about what is trained.
+
+A checkpoint is one safetensors file: weights, optimiser moments and random states as tensors, everything
+else as JSON in its header. Being one file it is replaced atomically. `last` continues a run, `best` is the
+one to keep.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+FINAL_LEARNING_RATE = 0.01  # of the highest one, where the cosine ends
+REPORTS = 200  # progress is reported about so often in a run
+
+Batches = Callable[[int], Iterator[Any]]
+Report = Callable[[int, int, str, Mapping[str, float]], None]
+
+
+class CheckpointError(Exception):
+    """A checkpoint is damaged, or belongs to another run; the message says how it differs."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """steps               optimiser steps in all
+    learning_rate       the highest; reached after `warm_up` (share of steps), then a cosine down
+    evaluate_every      steps between two validations
+    patience            validations without a better one before stopping; 0 = never
+    cpu_budget_seconds  stop when this process has spent so much on the run; 0 = no limit
+    identity            what else makes the run what it is, as JSON; a resumed run must have the same
+    """
+
+    steps: int
+    learning_rate: float = 2e-3
+    warm_up: float = 0.05
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip_norm: float = 1.0
+    evaluate_every: int = 1000
+    patience: int = 0
+    cpu_budget_seconds: float = 0.0
+    seed: int = 1
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands. `stopped`: steps (all done), patience, budget, or interrupted."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0  # of this epoch, the next one to train on
+    best: float = -math.inf
+    best_step: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    since_best: int = 0
+    cpu_seconds: float = 0.0
+    stopped: str = ""
+
+
+def learning_rate_at(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine down to FINAL_LEARNING_RATE of the highest (SGDR, eq. 5)."""
+    rising = max(1, round(config.warm_up * config.steps))
+    if step < rising:
+        return config.learning_rate * (step + 1) / rising
+    done = min(1.0, (step - rising) / max(1, config.steps - rising))
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    return config.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+
+
+def train(
+    model: nn.Module,
+    batches: Batches,
+    loss_of: Callable[[Any], torch.Tensor],
+    config: TrainingConfig,
+    *,
+    device: torch.device,
+    directory: Path,
+    validate: Callable[[], Mapping[str, float]] | None = None,
+    metric: str = "",
+    report: Report = lambda step, total, message, metrics: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> TrainingState:
+    """Minimise `loss_of(batch)` with AdamW; leaves the best weights in `model` unless interrupted.
+
+    batches(epoch) yields the batches of an epoch, the same ones whenever it is asked for that epoch.
+    `validate` returns metrics by name, of which `metric` (higher is better) chooses the best weights;
+    without it the last weights are the best. SIGINT, SIGTERM and `should_stop` end the run between two
+    steps with `stopped == "interrupted"`. With `resume` a run continues from `last` in `directory`, when
+    there is one, to the very weights of an uninterrupted run on the same machine.
+
+    Raises CheckpointError when that checkpoint is damaged or of another configuration, and
+    FloatingPointError when the loss is no longer finite.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(config.seed)
+    run = _Run(model, config, device, directory)
+    if resume and (directory / LAST).exists():
+        run.restore(directory / LAST)
+    else:
+        for stale in (LAST, BEST):
+            (directory / stale).unlink(missing_ok=True)
+    state = run.state
+    state.stopped = ""
+    stream = _from(batches, state)
+    started = time.process_time() - state.cpu_seconds
+    model.train()
+    with _signals_as_flag() as signalled:
+        while not state.stopped:
+            if state.step < config.steps:
+                run.learn(loss_of, stream)
+            state.cpu_seconds = time.process_time() - started
+            finished = state.step >= config.steps
+            spent = 0 < config.cpu_budget_seconds <= state.cpu_seconds
+            if state.step % config.evaluate_every == 0 or finished or spent:
+                metrics = run.judge(validate, metric)
+                state.cpu_seconds = time.process_time() - started
+                run.save(LAST)
+                report(state.step, config.steps, "validated" if validate else "training", metrics)
+            elif state.step % max(1, config.steps // REPORTS) == 0:
+                report(state.step, config.steps, "training", {})
+            if finished:
+                state.stopped = "steps"
+            elif 0 < config.patience <= state.since_best:
+                state.stopped = "patience"
+            elif spent:
+                state.stopped = "budget"
+            elif signalled.is_set() or should_stop():
+                state.stopped = "interrupted"
+                run.save(LAST)
+    if state.stopped != "interrupted":
+        load_weights(model, directory / BEST)
+    model.eval()
+    return state
+
+
+class _Run:
+    """A model with all that must be saved and restored beside it."""
+
+    def __init__(
+        self, model: nn.Module, config: TrainingConfig, device: torch.device, directory: Path
+    ) -> None:
+        self.model, self.config, self.device, self.directory = model, config, device, directory
+        self.state = TrainingState()
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(),
+            config.learning_rate,
+            betas=config.betas,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        # bfloat16 has the range of float32; float16, on older cards, has not and needs the scaler.
+        self.amp = device.type == "cuda"
+        self.half = torch.float16 if self.amp and not torch.cuda.is_bf16_supported() else torch.bfloat16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.half is torch.float16)
+        self._losses, self._counted = torch.zeros((), device=device), 0
+
+    def learn(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[Any]) -> None:
+        """One optimiser step on the next batch."""
+        batch = next(stream)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate_at(self.state.step, self.config)
+        with torch.autocast(self.device.type, dtype=self.half, enabled=self.amp):
+            loss = loss_of(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self._losses, self._counted = self._losses + loss.detach(), self._counted + 1
+        self.state.step += 1
+        self.state.batch += 1
+
+    def judge(self, validate: Callable[[], Mapping[str, float]] | None, metric: str) -> Mapping[str, float]:
+        """Validate and keep the weights when they are the best so far; the metrics and the mean loss."""
+        state, metrics = self.state, {}
+        if self._counted:
+            metrics["loss"] = float(self._losses) / self._counted
+            self._losses, self._counted = torch.zeros_like(self._losses), 0
+            if not math.isfinite(metrics["loss"]):
+                raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
+        if validate:
+            self.model.eval()
+            with torch.inference_mode():
+                metrics |= validate()
+            self.model.train()
+        value = metrics[metric] if validate else float(state.step)
+        if value > state.best:
+            state.best, state.best_step, state.since_best = value, state.step, 0
+            state.best_metrics = dict(metrics)
+            self.save(BEST, weights_only=True)
+        else:
+            state.since_best += 1
+        return metrics
+
+    def save(self, filename: str, *, weights_only: bool = False) -> None:
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        if not weights_only:
+            for index, slots in self.optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in slots.items()}
+            tensors["random.cpu"] = torch.get_rng_state()
+            if self.device.type == "cuda":
+                tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        header = {
+            "config": json.dumps(asdict(self.config)),
+            "state": json.dumps(asdict(self.state)),
+            "scaler": json.dumps(self.scaler.state_dict()),
+        }
+        unfinished = self.directory / f".{filename}"
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header
+        )
+        os.replace(unfinished, self.directory / filename)  # noqa: PTH105 - atomic on every system
+
+    def restore(self, path: Path) -> None:
+        header, tensors = _read(path)
+        saved, wanted = json.loads(header["config"]), json.loads(json.dumps(asdict(self.config)))
+        # A longer budget or more patience may finish a run; anything else would be another run.
+        free = ("cpu_budget_seconds", "patience")
+        different = [name for name in wanted if name not in free and saved.get(name) != wanted[name]]
+        if different:
+            told = ", ".join(f"{name} {saved.get(name)} there, {wanted[name]} now" for name in different)
+            raise CheckpointError(f"{path} belongs to another run: {told}")
+        _load_model(self.model, tensors, path)
+        slots: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, slot = name.split(".", 2)
+                slots.setdefault(int(index), {})[slot] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        self.scaler.load_state_dict(json.loads(header["scaler"]))
+        torch.set_rng_state(tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
+        self.state = TrainingState(**json.loads(header["state"]))
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """The weights of a checkpoint. Raises CheckpointError when they do not fit or cannot be read."""
+    _load_model(model, _read(path)[1], path)
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _load_model(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} holds another model: {error}") from error
+
+
+def _from(batches: Batches, state: TrainingState) -> Iterator[Any]:
+    """Batches from where the state stands, epoch after epoch; raises ValueError on an empty epoch."""
+    skip = state.batch
+    while True:
+        drawn = 0
+        for batch in batches(state.epoch):
+            drawn += 1
+            if drawn > skip:
+                yield batch
+        if not drawn:
+            raise ValueError("there are no batches to train on")
+        skip = 0
+        state.epoch, state.batch = state.epoch + 1, 0
+
+
+@contextmanager
+def _signals_as_flag() -> Iterator[threading.Event]:
+    """SIGINT and SIGTERM set the flag instead of tearing a step apart. Only a main thread can do this."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    watched = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: flag.set()) for number in watched}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
