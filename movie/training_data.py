@@ -22,20 +22,21 @@ CHUNK = 20_000  # rows in memory as Python objects
 Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
 
 
-def from_site() -> Interactions:
+def from_site(*, dislikes: bool = False) -> Interactions:
     """Every liked film of every visitor, with the films' primary keys as item ids.
 
     Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
-    and not disliked. Data-set users, who have ratings only, are read as plain rows; visitors with
-    interactions are read through `History`. `values` holds the stars, nan where there are none;
-    `at` is in seconds, and films that were liked within one second keep their order.
+    and not disliked. With `dislikes` every rating is there as well, however low. Data-set users, who
+    have ratings only, are read as plain rows; visitors with interactions are read through `History`.
+    `values` holds the stars, nan where there are none; `at` is in seconds, and films that were liked
+    within one second keep their order.
     """
     from pytorch_models.datasets import Interactions
 
     users: dict[str, int] = {}
     films: dict[int, int] = {}
     columns: list[list[np.ndarray]] = [[], [], [], []]
-    for visitors, movies, stars, times in chain(_rated_only(), _with_interactions()):
+    for visitors, movies, stars, times in chain(_rated_only(dislikes), _with_interactions(dislikes)):
         columns[0].append(np.array([users.setdefault(visitor, len(users)) for visitor in visitors], np.int32))
         columns[1].append(np.array([films.setdefault(movie, len(films)) for movie in movies], np.int32))
         columns[2].append(np.array(stars, dtype=np.float32))
@@ -56,14 +57,14 @@ def from_site() -> Interactions:
     )
 
 
-def _rated_only() -> Iterator[Rows]:
+def _rated_only(dislikes: bool) -> Iterator[Rows]:
     """Ratings of visitors of whom nothing else is known, in chunks.
 
     Read past the ORM, whose time conversion takes most of the time: the times stay what the
     database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
     """
     ratings = (
-        Rating.objects.filter(value__gte=LIKED_FROM)
+        Rating.objects.filter(value__gte=0 if dislikes else LIKED_FROM)
         .exclude(visitor__in=InteractionRecord.objects.values("visitor"))
         .order_by("pk")
         .values_list("visitor", "movie_id", "value", "rated_at")
@@ -81,18 +82,20 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
             yield chunk
 
 
-def _with_interactions() -> Iterator[Rows]:
-    """What each visitor of the event log likes, one visitor after the other."""
+def _with_interactions(dislikes: bool) -> Iterator[Rows]:
+    """What each visitor of the event log likes or, if wanted, rated; one visitor after the other."""
     visitors = InteractionRecord.objects.order_by("visitor").values_list("visitor", flat=True).distinct()
     for visitor in list(visitors):
         history = history_of(visitor, limit=EVERYTHING)
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
-        liked = history.liked
+        films = [*history.liked]
+        if dislikes:
+            films += [film for film in history.ratings if film not in history.strength]
         yield (
-            [visitor] * len(liked),
-            [int(film) for film in liked],
-            [history.ratings.get(film, float("nan")) for film in liked],
-            [touched[film].astimezone(UTC).replace(tzinfo=None) for film in liked],
+            [visitor] * len(films),
+            [int(film) for film in films],
+            [history.ratings.get(film, float("nan")) for film in films],
+            [touched[film].astimezone(UTC).replace(tzinfo=None) for film in films],
         )
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from movie.models import TrainingRun
 from predictors.progress import ProgressEvent
 
 SECONDS_BETWEEN_WRITES = 1.0
-GIVEN_UP_AFTER = timedelta(hours=1)  # a run that was silent for so long has no process any more
 
 State = TrainingRun.State
 Write = Callable[[ProgressEvent], None]
@@ -25,10 +22,11 @@ class Interrupted(Exception):
 
 
 def queue(names: Iterable[str]) -> dict[str, TrainingRun]:
-    """A waiting run per model. Runs whose process vanished long ago are closed."""
-    TrainingRun.objects.filter(
-        state__in=[State.QUEUED, State.RUNNING], updated_at__lt=timezone.now() - GIVEN_UP_AFTER
-    ).update(state=State.FAILED, message=_("The process ended without a word."))
+    """A waiting run per model. Earlier runs of these models that never said how they ended are closed."""
+    names = list(names)
+    TrainingRun.objects.abandoned(names).update(
+        state=State.FAILED, message=_("The process ended without a word.")
+    )
     return {name: TrainingRun.objects.create(model=name) for name in names}
 
 

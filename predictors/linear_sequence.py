@@ -7,7 +7,11 @@ film was met:
 
 With a rate near 0 only the last film counts (a Markov chain), with rate 1 all films count alike (item
 co-occurrence, as in EASE). The concatenation f(t) of all rates and a constant 1 predicts what comes
-next, y(t) = onehot(x_{t+1}), by one ridge regression over every position of every history:
+next, the films after that counting less and less,
+
+    y(t) = (1 - s) * sum over k >= 1 of s ** (k - 1) * onehot(x_{t+k})
+
+by one ridge regression over every position of every history:
 
     W = (F'F + diag(ridge)) ** -1  F'Y
 
@@ -19,7 +23,8 @@ the film at position j >= i at rate b is a geometric series over the positions a
 
     a ** (j - i) * c_ab(j),  c_ab(j) = 1 + ab + (ab) ** 2 + ...  (as many terms as positions follow j)
 
-so one sparse product per pair of rates sums it over all users.
+so one sparse product per pair of rates sums it over all users. The entry of F'Y for the films at i at
+rate a and at j > i is the sum of a ** m * s ** (j - i - 1 - m) over m = 0 .. j - i - 1.
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
 from predictors.id_map import IdMap
+from predictors.linear import strongest
 from predictors.options import as_config, read_options
 from predictors.progress import Progress, ProgressEvent, silent
 
@@ -52,6 +58,7 @@ GRAM_SHARE = 0.6  # of the progress bar; the rest is the solution of the linear 
 class LinearSequenceOptions:
     """rates                how much a film still counts one step later, one number per decayed history
     ridge                regularisation, one number per rate
+    smoothing            s: how much the film after the next one counts as a target, and so on
     popularity_exponent  scores are divided by popularity to this power, against the bias of least
                          squares towards films that many people watch
     max_history          longest history: older films of a user are left out
@@ -59,8 +66,9 @@ class LinearSequenceOptions:
                          fitting is 4 bytes * (rates * max_items) ** 2, time grows with its third power
     """
 
-    rates: tuple[float, ...] = (0.3, 0.9, 1.0)
+    rates: tuple[float, ...] = (0.2, 0.85, 1.0)
     ridge: tuple[float, ...] = (600.0, 1500.0, 3000.0)
+    smoothing: float = 0.3
     popularity_exponent: float = 0.1
     max_history: int = 500
     max_items: int = 6000
@@ -112,12 +120,14 @@ class LinearSequencePredictor(Predictor):
         histories = _histories(train, items, chosen.max_history)
         if not histories:
             raise TrainingError("no user has two films, so there is no next film to learn from")
-        gram, targets = _normal_equations(histories, chosen.rates, len(items), progress)
+        gram, targets = _normal_equations(
+            histories, len(items), chosen.rates, smoothing=chosen.smoothing, progress=progress
+        )
         progress(ProgressEvent(GRAM_SHARE, "solving"))
-        solution = _solved(gram, targets, chosen.ridge)
+        counts = np.bincount(train.items, minlength=train.n_items).astype(np.float64)
+        solution = _solved(gram, targets, np.repeat(chosen.ridge, len(items)))
         del gram, targets
         progress(ProgressEvent(1.0))
-        counts = np.bincount(train.items, minlength=train.n_items).astype(np.float64)
         solution /= ((counts[items] + 1) ** chosen.popularity_exponent).astype(np.float32)
         bias = counts / counts.sum() / (counts + 1) ** chosen.popularity_exponent
         bias[items] = solution[-1]
@@ -148,20 +158,13 @@ class LinearSequencePredictor(Predictor):
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The film of the history that added most to each score, with its share of all that was added."""
         places, decays = self._decayed(query)
-        found: list[tuple[Reason, ...]] = []
-        for target in self._place[np.asarray(indices, dtype=np.int64)]:
-            if target < 0 or len(places) == 0:
-                found.append(())
-                continue
-            added = (decays * self.scales[:, places] * self.weights[:, places, target]).sum(axis=0)
-            strongest = int(added.argmax())
-            if added[strongest] <= 0:
-                found.append(())
-                continue
-            share = float(added[strongest] / added[added > 0].sum())
-            film = self.ids.ids[self.items[places[strongest]]]
-            found.append((Reason("similar_to", film, share),))
-        return found
+        targets = self._place[np.asarray(indices, dtype=np.int64)]
+        added = np.zeros((len(places), len(targets)), dtype=np.float32)
+        for rate, decay in enumerate(decays):
+            weights = self.weights[rate, places[:, None], np.maximum(targets, 0)]
+            added += (decay * self.scales[rate, places])[:, None] * weights
+        added[:, targets < 0] = 0
+        return strongest(added, self.items[places], self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -212,6 +215,8 @@ def _check(options: LinearSequenceOptions) -> None:
         )
     if not all(0 <= rate <= 1 for rate in options.rates) or min(options.ridge) <= 0:
         raise TrainingError("rates must be between 0 and 1, ridge above 0")
+    if not 0 <= options.smoothing < 1:
+        raise TrainingError("smoothing must be 0 or more and below 1")
     if options.max_history < 2 or options.max_items < 1:
         raise TrainingError("max_history must be 2 or more, max_items 1 or more")
 
@@ -254,7 +259,7 @@ def _chunks(histories: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _normal_equations(
-    histories: list[np.ndarray], rates: Sequence[float], n: int, progress: Progress
+    histories: list[np.ndarray], n: int, rates: Sequence[float], *, smoothing: float, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """F'F as (k, k) float32 of which the lower triangle is filled, and F'Y as (k, n) float32.
 
@@ -273,10 +278,9 @@ def _normal_equations(
         rows = np.arange(len(films))
         position = rows - (ends - np.repeat(lengths, lengths))
         following = ends - 1 - rows  # positions after this one: each has a target
-        has_next = np.flatnonzero(following)
         for a, rate in enumerate(rates):
             block = slice(a * n, (a + 1) * n)
-            decayed = _decayed_rows(films, position, rate, n)
+            decayed, led_to = _decayed_rows(films, position, rate, smoothing, n)
             for b, other in enumerate(rates):
                 amounts = _geometric(rate * other, following)
                 pairs = _summed_by_film(films, rows, amounts, decayed)  # [film at j, film at i <= j]
@@ -285,28 +289,47 @@ def _normal_equations(
                 if b <= a:
                     pairs[diagonal, diagonal] -= np.bincount(films, weights=amounts, minlength=n)
                     gram[block, b * n : (b + 1) * n] += pairs.T  # i = j is counted once
-            ones = np.ones(len(has_next), dtype=np.float32)
-            targets[block] += _summed_by_film(films[has_next + 1], has_next, ones, decayed).T
+            ones = np.ones(len(films), dtype=np.float32)
+            targets[block] += _summed_by_film(films, rows, ones, led_to).T
             gram[-1, block] += np.bincount(films, weights=_geometric(rate, following), minlength=n)
-        targets[-1] += np.bincount(films[has_next + 1], minlength=n)
-        gram[-1, -1] += len(has_next)
+        targets[-1] += (1 - smoothing) * np.bincount(
+            films, weights=_geometric(smoothing, position), minlength=n
+        )
+        gram[-1, -1] += np.count_nonzero(following)
         done += int((lengths**2).sum())
         progress(ProgressEvent(GRAM_SHARE * done / total, "counting"))
     return gram, targets
 
 
-def _decayed_rows(films: np.ndarray, position: np.ndarray, rate: float, n: int) -> sparse.csr_matrix:
-    """(rows, n): row t holds rate ** age for each film up to position t of the same user."""
-    reach = len(films) if rate == 1 else 1 if rate == 0 else 1 + int(np.log(NEGLIGIBLE) / np.log(rate))
+def _decayed_rows(
+    films: np.ndarray, position: np.ndarray, rate: float, smoothing: float, n: int
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Two (rows, n) matrices with an entry for each film up to position t of the same user.
+
+    The first holds rate ** age in row t. The second holds what the film at that age adds to the
+    prediction of the film at t, summed over all positions between them; 0 at age 0.
+    """
+    slowest = max(rate, smoothing)
+    reach = int(position.max()) + 1
+    if slowest < 1:
+        reach = min(reach, 2 + int(np.log(NEGLIGIBLE) / np.log(slowest)) if slowest > 0 else 2)
     entries = np.minimum(position + 1, reach)
     indptr = np.concatenate([[0], np.cumsum(entries)])
     row = np.repeat(np.arange(len(films), dtype=np.int32), entries)
     age = np.repeat(indptr[1:].astype(np.int32), entries)
     age -= 1
     age -= np.arange(indptr[-1], dtype=np.int32)
-    by_age = np.power(float(rate), np.arange(age.max() + 1)).astype(np.float32)
     row -= age
-    return sparse.csr_matrix((by_age[age], films[row], indptr), shape=(len(films), n))
+    columns = films[row]
+    del row
+    ages = np.arange(reach)
+    by_age = float(rate) ** ages
+    led_to = (1 - smoothing) * np.convolve(by_age, float(smoothing) ** ages)[: reach - 1]
+    shape = (len(films), n)
+    return (
+        sparse.csr_matrix((by_age.astype(np.float32)[age], columns, indptr), shape=shape),
+        sparse.csr_matrix((np.append(0, led_to).astype(np.float32)[age], columns, indptr), shape=shape),
+    )
 
 
 def _geometric(ratio: float, terms: np.ndarray) -> np.ndarray:
@@ -324,11 +347,10 @@ def _summed_by_film(
     return (choose @ decayed).toarray()
 
 
-def _solved(gram: np.ndarray, targets: np.ndarray, ridge: Sequence[float]) -> np.ndarray:
-    """(k, n) weights by Cholesky, in the memory of gram and targets."""
-    n = (len(gram) - 1) // len(ridge)
+def _solved(gram: np.ndarray, targets: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+    """(k, n) weights by Cholesky, in the memory of gram and targets; ridge (k - 1,), 1 for the constant."""
     diagonal = np.arange(len(gram))
-    gram[diagonal, diagonal] += np.append(np.repeat(np.asarray(ridge, dtype=np.float32), n), np.float32(1))
+    gram[diagonal, diagonal] += np.append(ridge, 1).astype(np.float32)
     try:
         # The transpose is the same matrix in the order of LAPACK, which then copies nothing.
         factor = linalg.cho_factor(gram.T, lower=False, overwrite_a=True, check_finite=False)

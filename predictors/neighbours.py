@@ -14,6 +14,7 @@ from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
+from predictors.linear import strongest
 from predictors.options import as_config, read_options
 from predictors.progress import Progress, ProgressEvent, silent
 
@@ -120,22 +121,11 @@ class NeighboursPredictor(Predictor):
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The liked film that added most to each score; its weight is its share of all that was added."""
-        indices = np.asarray(indices, dtype=np.int64)
-        if len(query.liked) == 0 or len(indices) == 0:
-            return [()] * len(indices)
-        added = self.similarities[query.liked][:, indices].toarray() * query.weights[:, None]
-        totals = added.sum(axis=0)
-        strongest = added.argmax(axis=0)
-        return [
-            (
-                Reason(
-                    "similar_to", self.ids.ids[query.liked[row]], float(added[row, column] / totals[column])
-                ),
-            )
-            if totals[column] > 0
-            else ()
-            for column, row in enumerate(strongest)
-        ]
+        columns = np.asarray(indices, dtype=np.int64)
+        if len(query.liked) == 0 or len(columns) == 0:
+            return [()] * len(columns)
+        added = self.similarities[query.liked][:, columns].toarray() * query.weights[:, None]
+        return strongest(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """The nearest films, nearest first; ties by index.

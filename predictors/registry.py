@@ -71,7 +71,7 @@ class ModelStore:
 
     def new_version(self) -> str:
         """A name that sorts by time."""
-        return datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{uuid.uuid4().hex[:4]}"
+        return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f") + f"-{uuid.uuid4().hex[:4]}"
 
     def publish(
         self,
@@ -205,7 +205,7 @@ class Registry:
         if stamp in (slot.stamp, slot.refused):
             return
         with slot.lock:
-            if slot.predictor is None or slot.loading:
+            if slot.predictor is None or slot.loading or stamp == slot.stamp:
                 return
             slot.loading = True
         threading.Thread(target=self._swap, args=(name, slot), name=f"load-{name}", daemon=True).start()
@@ -228,9 +228,7 @@ class Registry:
         except PredictorError:
             slot.refused = stamp
             if slot.predictor is None:
-                predictor = self._load_previous(name)
-                if predictor is not None:
-                    slot.predictor = predictor
+                slot.predictor = self._load_previous(name)
             if slot.predictor is None:
                 raise
             logger.exception("%s %s was refused", name, version)

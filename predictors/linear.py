@@ -1,0 +1,48 @@
+"""What the models share whose scores are sums over the films of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+from predictors.base import Query
+from predictors.history import Reason
+from predictors.id_map import IdMap
+
+
+def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.0) -> sparse.csr_matrix:
+    """(B, n_items) float32: the weight of each liked film, minus `dislike_weight` for each disliked one."""
+    columns = [np.concatenate([query.liked, query.disliked]) for query in queries]
+    values = [
+        np.concatenate([query.weights, np.full(len(query.disliked), -dislike_weight)]) for query in queries
+    ]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in columns], dtype=np.int64)])
+    parts = (
+        np.concatenate([*values, []]).astype(np.float32),
+        np.concatenate([*columns, []]).astype(np.int64),
+        indptr,
+    )
+    return sparse.csr_matrix(parts, shape=(len(queries), n_items))
+
+
+def strongest(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tuple[Reason, ...]]:
+    """For each ranked film the liked one that added most to its score.
+
+    added  (T, K) what each liked film added to each ranked one
+    liked  (T,) int64 indices of the liked films
+
+    Returns K tuples: one Reason whose weight is the share of all that was added, or none where no
+    liked film added anything.
+    """
+    if added.size == 0:
+        return [()] * added.shape[1]
+    rows = added.argmax(axis=0)
+    totals = np.maximum(added, 0).sum(axis=0)
+    return [
+        (Reason("similar_to", ids.ids[liked[row]], min(1.0, float(added[row, column] / totals[column]))),)
+        if totals[column] > 0
+        else ()
+        for column, row in enumerate(rows)
+    ]
