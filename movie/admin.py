@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -43,28 +43,28 @@ class KnownAutocomplete(AutocompleteSelect):
 
     known: Model | None = None
 
-    def optgroups(self, name: str, value: list, attr: dict | None = None) -> list:
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> list[Any]:
         if self.known is None or [str(each) for each in value] != [str(self.known.pk)]:
             return super().optgroups(name, value, attr)
         return [(None, [self.create_option(name, self.known.pk, str(self.known), True, 0)], 0)]
 
 
 class CreditForm(forms.ModelForm):
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
             self.fields["person"].widget.widget.known = self.instance.person
 
     class Meta:
         model = Credit
-        fields: ClassVar = ["role", "person", "order"]
+        fields = ["role", "person", "order"]
 
 
 class CreditInline(admin.TabularInline):
     model = Credit
     form = CreditForm
     extra = 0
-    autocomplete_fields: ClassVar = ["person"]
+    autocomplete_fields = ["person"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).select_related("person", "movie")
@@ -98,18 +98,18 @@ class SearchesByKey(admin.ModelAdmin):
 
 @admin.register(Movie)
 class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
-    resource_classes: ClassVar = [MovieResource]
-    formats: ClassVar = [CSV, TSV]
-    list_display: ClassVar = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
-    list_filter: ClassVar = ["is_visible", "genres", "languages"]
-    search_fields: ClassVar = ["titles__search_key", "=external_ids__value"]
-    filter_horizontal: ClassVar = ["genres", "countries", "languages"]
-    readonly_fields: ClassVar = ["rating_count", "rating_sum", "rating_average", "created", "updated"]
-    inlines: ClassVar = [MovieTitleInline, CreditInline, ExternalIdInline]
-    actions: ClassVar = ["hide", "show"]
+    resource_classes = [MovieResource]
+    formats = [CSV, TSV]
+    list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
+    list_filter = ["is_visible", "genres", "languages"]
+    search_fields = ["titles__search_key", "=external_ids__value"]
+    filter_horizontal = ["genres", "countries", "languages"]
+    readonly_fields = ["rating_count", "rating_sum", "rating_average", "created", "updated"]
+    inlines = [MovieTitleInline, CreditInline, ExternalIdInline]
+    actions = ["hide", "show"]
     list_per_page = 50
     show_facets = admin.ShowFacets.NEVER
-    fieldsets: ClassVar = [
+    fieldsets = [
         (
             None,
             {"fields": ["title", "sort_title", "year", "runtime", "synopsis", "poster_path", "is_visible"]},
@@ -145,44 +145,44 @@ class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
 
 @admin.register(Person)
 class PersonAdmin(SearchesByKey):
-    list_display: ClassVar = ["name", "credit_count"]
-    search_fields: ClassVar = ["search_key"]
+    list_display = ["name", "credit_count"]
+    search_fields = ["search_key"]
     list_per_page = 50
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         people = super().get_queryset(request)
-        listed = request.resolver_match is not None and request.resolver_match.url_name.endswith(
+        listed = request.resolver_match is not None and (request.resolver_match.url_name or "").endswith(
             "_changelist"
         )
         return people.annotate(credit_total=Count("credits")) if listed else people
 
     @admin.display(description=_("credits"), ordering="credit_total")
     def credit_count(self, person: Person) -> int:
-        return person.credit_total
+        return getattr(person, "credit_total")  # noqa: B009 - annotated in get_queryset
 
 
 @admin.register(Genre, Country, Language)
 class NameAdmin(admin.ModelAdmin):
-    search_fields: ClassVar = ["name"]
+    search_fields = ["name"]
 
 
 @admin.register(Rating)
 class RatingAdmin(ImportExportModelAdmin):
     """Whatever is edited or deleted here, the films' figures follow."""
 
-    resource_classes: ClassVar = [RatingResource]
-    formats: ClassVar = [CSV, TSV]
-    list_display: ClassVar = ["visitor", "movie", "value", "rated_at"]
-    list_select_related: ClassVar = ["movie"]
-    list_filter: ClassVar = ["value"]
-    search_fields: ClassVar = ["^visitor", "movie__title"]
-    autocomplete_fields: ClassVar = ["movie"]
+    resource_classes = [RatingResource]
+    formats = [CSV, TSV]
+    list_display = ["visitor", "movie", "value", "rated_at"]
+    list_select_related = ["movie"]
+    list_filter = ["value"]
+    search_fields = ["^visitor", "movie__title"]
+    autocomplete_fields = ["movie"]
     list_per_page = 50
     show_full_result_count = False
 
     def save_model(self, request: HttpRequest, obj: Rating, form: forms.ModelForm, change: bool) -> None:
-        films = {obj.movie_id, form.initial.get("movie")} - {None}
+        films = {obj.movie_id, form.initial.get("movie", obj.movie_id)}
         super().save_model(request, obj, form, change)
         refresh_aggregates(films)
 
@@ -228,18 +228,18 @@ class ReadOnly(admin.ModelAdmin):
 
 @admin.register(InteractionRecord)
 class InteractionRecordAdmin(ReadOnly):
-    list_display: ClassVar = ["at", "visitor", "kind", "movie", "value", "surface"]
-    list_select_related: ClassVar = ["movie"]
-    list_filter: ClassVar = ["kind", "surface"]
-    search_fields: ClassVar = ["^visitor", "=recommendation_id"]
-    ordering: ClassVar = ["-event_id"]
+    list_display = ["at", "visitor", "kind", "movie", "value", "surface"]
+    list_select_related = ["movie"]
+    list_filter = ["kind", "surface"]
+    search_fields = ["^visitor", "=recommendation_id"]
+    ordering = ["-event_id"]
     show_full_result_count = False
 
 
 @admin.register(TrainingRun)
 class TrainingRunAdmin(ReadOnly):
-    list_display: ClassVar = ["model", "state", "share", "version", "message", "started_at", "updated_at"]
-    list_filter: ClassVar = ["model", "state"]
+    list_display = ["model", "state", "share", "version", "message", "started_at", "updated_at"]
+    list_filter = ["model", "state"]
 
     @admin.display(description=_("progress"), ordering="progress")
     def share(self, run: TrainingRun) -> str:

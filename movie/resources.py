@@ -78,6 +78,9 @@ class Names(widgets.ManyToManyWidget):
         return self.model.objects.filter(name__in=names)
 
 
+STATED = "imdb_stated"  # where the cell waits on the film until it is saved
+
+
 class Imdb(fields.Field):
     """The IMDb id, which is kept beside the film; an empty cell leaves it as it is."""
 
@@ -85,20 +88,21 @@ class Imdb(fields.Field):
         super().__init__(attribute="imdb", column_name="imdb")
 
     def get_value(self, instance: Movie) -> str:
+        if instance.pk is None:
+            return getattr(instance, STATED, "")
         ids = [each.value for each in instance.external_ids.all() if each.source == "imdb"]
         return ids[0] if ids else ""
 
     def save(self, instance: Movie, row: dict, is_m2m: bool = False, **kwargs: object) -> None:
         text = str(row.get(self.column_name) or "")
         try:
-            instance.imdb_stated = imdb_id(text)
+            stated = imdb_id(text)
         except Refusal as refusal:
             raise ValueError(str(refusal.reason.label)) from refusal
-        owner = ExternalId.objects.filter(source="imdb", value=instance.imdb_stated).exclude(
-            movie=instance.pk
-        )
-        if instance.imdb_stated and owner.exists():
-            raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": instance.imdb_stated})
+        owner = ExternalId.objects.filter(source="imdb", value=stated).exclude(movie=instance.pk)
+        if stated and owner.exists():
+            raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": stated})
+        setattr(instance, STATED, stated)
 
 
 class MovieResource(resources.ModelResource):
@@ -144,14 +148,16 @@ class MovieResource(resources.ModelResource):
         if row.get("title") and "sort_title" in row and not row["sort_title"]:
             row["sort_title"] = sort_title(row["title"])
 
-    def skip_row(self, instance: Movie, original: Movie, row: dict, **kwargs: object) -> bool:
-        stated = getattr(instance, "imdb_stated", "")
+    def skip_row(
+        self, instance: Movie, original: Movie, row: dict, import_validation_errors: dict | None = None
+    ) -> bool:
+        stated = getattr(instance, STATED, "")
         if stated and not ExternalId.objects.filter(movie=instance.pk, source="imdb", value=stated).exists():
             return False
-        return super().skip_row(instance, original, row, **kwargs)
+        return super().skip_row(instance, original, row, import_validation_errors)
 
     def after_save_instance(self, instance: Movie, row: dict, **kwargs: object) -> None:
-        if stated := getattr(instance, "imdb_stated", ""):
+        if stated := getattr(instance, STATED, ""):
             ExternalId.objects.filter(movie=instance, source="imdb").exclude(value=stated).delete()
             ExternalId.objects.get_or_create(source="imdb", value=stated, defaults={"movie": instance})
 

@@ -34,16 +34,18 @@ RATINGS_NEED = ("user", "film", "rating")
 
 
 def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Read "id=asin,title=name". Raises CatalogueError on a meaning that does not exist."""
+    """Read "id=asin,title=name"; a meaning may go by any of its common names, such as `item` for `film`.
+
+    Raises CatalogueError on a meaning that does not exist.
+    """
+    by_name = {name: meaning for meaning, names in known.items() for name in (*names, meaning)}
     chosen: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         meaning, equals, column = (piece.strip() for piece in part.partition("="))
-        if meaning == "id" and "film" in known:
-            meaning = "film"
-        if not equals or not column or meaning not in known:
+        if not equals or not column or meaning not in by_name:
             message = _("“%(part)s” should be MEANING=COLUMN, where MEANING is one of %(known)s.")
             raise CatalogueError(message % {"part": part, "known": ", ".join(known)})
-        chosen[meaning] = column
+        chosen[by_name[meaning]] = column
     return chosen
 
 

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from movie.catalogue.movies import Names, create_all
+from movie.catalogue.movies import Names, create_all, link_table
 from movie.catalogue.reports import RejectReport, Watch, unwatched
 from movie.catalogue.wikidata_films import Film, FilmTable, default_path
 from movie.models import Country, Credit, ExternalId, Language, Movie, Person
@@ -211,10 +211,9 @@ class _Writer:
 
     def _related(self, relation: str, found: dict[Movie, Film]) -> set[int]:
         """Countries or languages of films that have none (of all, when overwriting)."""
-        through = Movie._meta.get_field(relation).remote_field.through
-        column = Movie._meta.get_field(relation).m2m_reverse_field_name() + "_id"
+        through, column = link_table(relation)
         there: dict[int, set[int]] = {}
-        old = through.objects.filter(movie__in=[movie.pk for movie in found])
+        old = through._default_manager.filter(movie__in=[movie.pk for movie in found])
         for pk, related in old.values_list("movie_id", column):
             there.setdefault(pk, set()).add(related)
         links = []
@@ -227,6 +226,6 @@ class _Writer:
             if wanted != there.get(movie.pk):
                 changed.add(movie.pk)
                 links += [through(**{"movie_id": movie.pk, column: each}) for each in wanted]
-        through.objects.filter(movie__in=changed & there.keys()).delete()
-        through.objects.bulk_create(links)
+        through._default_manager.filter(movie__in=changed & there.keys()).delete()
+        through._default_manager.bulk_create(links)
         return changed

@@ -30,6 +30,14 @@ def create_all(model: type[models.Model], objects: Sequence[models.Model]) -> No
             each.save_base(force_insert=True)
 
 
+def link_table(relation: str) -> tuple[type[models.Model], str]:
+    """The table behind genres, countries or languages of films, and its column for the other side."""
+    field = Movie._meta.get_field(relation)
+    if not isinstance(field, models.ManyToManyField) or field.remote_field.through is None:
+        raise TypeError(f"{relation} is no many-to-many relation")
+    return field.remote_field.through, f"{field.m2m_reverse_field_name()}_id"
+
+
 class Names:
     """Objects by name (genres, countries, languages), remembered, compared without case."""
 
@@ -199,10 +207,9 @@ class MovieWriter:
     ) -> set[int]:
         """Genres, countries or languages of films that have none (of all, when overwriting)."""
         stating = {films[row.id].pk: getattr(row, relation) for row in rows if getattr(row, relation)}
-        through = Movie._meta.get_field(relation).remote_field.through
-        column = Movie._meta.get_field(relation).m2m_reverse_field_name() + "_id"
+        through, column = link_table(relation)
         there: dict[int, set[int]] = {}
-        old = through.objects.filter(movie__in=stating.keys() - fresh)
+        old = through._default_manager.filter(movie__in=stating.keys() - fresh)
         for pk, related in old.values_list("movie_id", column):
             there.setdefault(pk, set()).add(related)
         changed: dict[int, set[int]] = {}
@@ -212,9 +219,9 @@ class MovieWriter:
             wanted = set(self._names[relation].ids(names))
             if wanted != there.get(pk):
                 changed[pk] = wanted
-        through.objects.filter(movie__in=changed.keys() & there.keys()).delete()
+        through._default_manager.filter(movie__in=changed.keys() & there.keys()).delete()
         links = [through(**{"movie_id": pk, column: each}) for pk, ids in changed.items() for each in ids]
-        through.objects.bulk_create(links, batch_size=BATCH)
+        through._default_manager.bulk_create(links, batch_size=BATCH)
         return set(changed)
 
 
@@ -271,6 +278,14 @@ def beside(path: Path, name: str) -> Path | None:
         if other.is_file():
             return other
     return None
+
+
+def tags_beside(path: Path, format_name: str | None = None) -> Path | None:
+    """The tags.csv beside the films that a path means, where the format has one."""
+    path = formats.locate(path, "movies")
+    if formats.format_of(path, "movies", format_name).name != "movielens-csv":
+        return None
+    return beside(path, "tags.csv")
 
 
 def _links(path: Path, report: RejectReport) -> dict[str, tuple[str, str]]:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -31,11 +32,8 @@ class RatingWriter:
         self._ours = Rating.objects.filter(visitor__startswith=prefix)
         quote = connection.ops.quote_name
         table = quote(Rating._meta.db_table)
-        names = [
-            Rating._meta.get_field(name).get_attname_column()[1]
-            for name in ("visitor", "movie", "value", "rated_at")
-        ]
-        visitor, movie, value, rated_at = map(quote, names)
+        names = (Rating._meta.get_field(name).column for name in ("visitor", "movie", "value", "rated_at"))  # type: ignore[union-attr]
+        visitor, movie, value, rated_at = (quote(str(name)) for name in names)
         insert = f"INSERT INTO {table} ({visitor}, {movie}, {value}, {rated_at}) VALUES (%s, %s, %s, %s)"  # noqa: S608
         self._mysql = connection.vendor == "mysql"
         if self._mysql:
@@ -60,7 +58,7 @@ class RatingWriter:
                 f"{insert} ON CONFLICT ({visitor}, {movie}) DO UPDATE SET {assignments} WHERE {condition}"
             )
 
-    def write(self, rows: list[tuple[str, int, float, object]]) -> tuple[int, int]:
+    def write(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int]:
         """Store (visitor, film, stars, time as the database keeps it). Returns (added, changed)."""
         before = Rating.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         with connection.cursor() as cursor:
@@ -72,7 +70,7 @@ class RatingWriter:
         return added, touched - added
 
 
-def time_keeper() -> Callable[[float], object]:
+def time_keeper() -> Callable[[float], Any]:
     """A function from seconds since 1970 to the form in which this database keeps a moment.
 
     Does what `adapt_datetimefield_value` does, without its look-ups: it runs once a row.
@@ -101,7 +99,7 @@ def import_ratings(
     encoding: str | None = None,
     scale: Scale | None = None,
     dry_run: bool = False,
-    batch: int = BATCH,
+    batch: int | None = None,
     report: RejectReport | None = None,
     watch: Watch = unwatched,
 ) -> Outcome:
@@ -111,6 +109,7 @@ def import_ratings(
     an unknown film is refused. Every batch is one transaction, so an interrupted import keeps what
     it finished and a second run does the rest. Raises CatalogueError for a file that cannot be used.
     """
+    batch = batch or BATCH
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
     source = source or formats.source_of(path, known)
@@ -157,12 +156,12 @@ def _prepared(
     prefix: str,
     path: Path,
     report: RejectReport,
-) -> Iterator[tuple[str, int, float, object]]:
+) -> Iterator[tuple[str, int, float, Any]]:
     """What the writer takes; refused rows go to the report."""
-    longest = Rating._meta.get_field("visitor").max_length - len(prefix)
+    longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
     stored_time = time_keeper()
     now = stored_time(int(timezone.now().timestamp()))
-    times: dict[float, object] = {}  # people rate many films in the same second
+    times: dict[float, Any] = {}  # people rate many films in the same second
     for row in rows:
         if isinstance(row, Rejected):
             report.add(path, row)

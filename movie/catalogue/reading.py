@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, cast
 
 from django.utils.translation import gettext as _
 
@@ -24,7 +24,7 @@ from movie.catalogue.rows import CatalogueError, Reason, Record
 
 
 def _gunzip(raw: IO[bytes]) -> IO[bytes]:
-    return gzip.GzipFile(fileobj=raw, mode="rb")
+    return cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb"))
 
 
 COMPRESSIONS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {".gz": _gunzip, ".xz": lzma.LZMAFile}
@@ -137,14 +137,6 @@ def split_plain(lines: Iterable[tuple[int, str]], separator: str, width: int) ->
             yield Record(number, line, cells)
         elif line.strip():
             yield Record(number, line, None)
-
-
-def _cells(text: str, delimiter: str) -> list[str] | None:
-    """The cells of one CSV record; None when a quotation is open or malformed."""
-    try:
-        return next(csv.reader([text], delimiter=delimiter, strict=True), [])
-    except csv.Error:
-        return None
 
 
 class _Returnable:

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from django.utils.translation import gettext as _
 
-from movie.catalogue.rows import CatalogueError, Reason, Rejected
+from movie.catalogue.rows import CatalogueError, Rejected
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PATIENCE = 2.0  # seconds before progress is shown
 
@@ -66,10 +69,10 @@ class RejectReport:
             self._file.close()
 
     def add(self, file: Path, rejected: Rejected) -> None:
-        self.note(file, rejected.line, Reason(rejected.reason).label, rejected.raw)
+        self.note(file, rejected.line, str(rejected.reason.label), rejected.raw)
 
     def note(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
-        self.reasons[str(reason)] += 1
+        self.reasons[reason] += 1
         if self._file is not None:
             self._writer.writerow([file, line, reason, raw])
 
@@ -87,7 +90,7 @@ class LateProgress:
     def __init__(self, *, enabled: bool = True) -> None:
         self._enabled = enabled
         self._began = time.monotonic()
-        self._bar = None
+        self._bar: Progress | None = None
 
     def __enter__(self) -> Watch:
         return self._show

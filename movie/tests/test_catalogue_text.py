@@ -56,7 +56,13 @@ from movie.text import match_key, parse_title, search_key, sort_title
         ("The Darkest Minds (2018)", "The Darkest Minds", "Darkest Minds, The", 2018, ()),
         ("Die Hard (1988)", "Die Hard", "Die Hard", 1988, ()),
         ("  기생충   (2019) ", "기생충", "기생충", 2019, ()),
-        ("Wonderful, Horrible Life, The", "The Wonderful, Horrible Life", "Wonderful, Horrible Life, The", None, ()),
+        (
+            "Wonderful, Horrible Life, The",
+            "The Wonderful, Horrible Life",
+            "Wonderful, Horrible Life, The",
+            None,
+            (),
+        ),
     ],
 )
 def test_titles_of_catalogues_are_read(raw, title, filed, year, others):
