@@ -37,8 +37,8 @@ bench: $(VENV)/run.done .env  ## The quick benchmarks, each with a ratio against
 	$(BIN)/python -m benchmarks
 
 messages: $(VENV)/dev.done  ## Collect and compile translations (needs gettext)
-	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location
-	$(BIN)/python manage.py compilemessages
+	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location -i .venv -i var
+	$(BIN)/python manage.py compilemessages -l ko -l zh_Hans -i .venv -i var
 
 clean:  ## Remove the environment, the database and all trained models
 	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis

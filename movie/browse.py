@@ -81,12 +81,12 @@ def _count_facets() -> Facets:
         Movie.objects.visible()
         .order_by()
         .values("year")
-        .annotate(films=Count("pk"), ratings=Sum("rating_count"), stars=Sum("rating_sum"))
+        .annotate(films=Count("pk"), rated=Sum("rating_count"), stars=Sum("rating_sum"))
     )
     decades: dict[int, int] = {}
     ratings, stars = 0, 0.0
     for row in years:
-        ratings += row["ratings"]
+        ratings += row["rated"]
         stars += row["stars"]
         if row["year"] is not None:
             decade = row["year"] // 10 * 10
@@ -175,7 +175,7 @@ class BrowseFilters:
         return self._sorted(found, visitor_key, mean_rating)
 
     def _sorted(self, found: QuerySet[Movie], visitor_key: str | None, mean_rating: float) -> QuerySet[Movie]:
-        popular = ("-rating_count", "pk")
+        popular = ("-rating_count", "-rating_average", "pk")  # as the index has it
         match self.sort:
             case "best":
                 bayesian = Cast(F("rating_sum") + PRIOR_RATINGS * mean_rating, FloatField()) / (

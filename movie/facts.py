@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django.db.models import Count, F, IntegerField, Value
+from django.db.models import Count, Expression, F, IntegerField, Model, QuerySet, Value
 from django.db.models.functions import Cast
 
 from movie.models import HALF_STARS, Credit, ExternalId, Movie, MovieTitle, Rating
@@ -42,9 +42,9 @@ def facts_of(movie: Movie) -> FilmFacts:
     """Everything around a film in one query."""
     nothing = Value(0, output_field=IntegerField())
 
-    def rows(kind: str, model: type, pk: str, text: str, detail: object) -> object:
+    def rows(kind: str, model: type[Model], pk: str, text: str, detail: Expression | F) -> QuerySet:
         return (
-            model.objects.filter(movie=movie.pk)
+            model._default_manager.filter(movie=movie.pk)
             .order_by()
             .annotate(kind=Value(kind), fact_pk=F(pk), text=F(text), detail=detail, place=nothing)
             .values_list("kind", "fact_pk", "text", "detail", "place")

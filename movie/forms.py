@@ -7,6 +7,7 @@ rest still holds. So these forms offer `notes` beside their cleaned values and a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from django import forms
 from django.http import QueryDict
@@ -78,9 +79,9 @@ class BrowseForm(forms.Form):
         self.notes: list[str] = []
         self.sent_as_form = any(key.startswith(GENRE_PREFIX) for key in query) or "" in query.values()
         super().__init__(self._with_genre_states(query))
-        self._offer("decade", _("Any decade"), (_decade(facet) for facet in facets.decades))
-        self._offer("language", _("Any language"), (_named(facet) for facet in facets.languages))
-        self._offer("country", _("Any country"), (_named(facet) for facet in facets.countries))
+        self._offer("decade", gettext("Any decade"), (_decade(facet) for facet in facets.decades))
+        self._offer("language", gettext("Any language"), map(_named, _by_own_name(facets.languages)))
+        self._offer("country", gettext("Any country"), map(_named, _by_own_name(facets.countries)))
         for facet in facets.genres:
             self.fields[_field_of(facet)] = forms.ChoiceField(
                 label=gettext(facet.name), required=False, choices=GENRE_STATES, widget=ThreeWay
@@ -89,15 +90,17 @@ class BrowseForm(forms.Form):
 
     def _with_genre_states(self, query: QueryDict) -> dict[str, str]:
         """The query with `in` and `out` turned into one state per genre."""
-        data = {key: query[key].strip() for key in query if key not in ("in", "out")}
+        data = {key: query.get(key, "").strip() for key in query if key not in ("in", "out")}
         known = {facet.name.casefold(): facet for facet in self.facets.genres}
         for state in ("out", "in"):
             for name in filter(None, query.getlist(state)):
                 facet = known.get(name.casefold())
                 if facet is None:
-                    self._note(_("There is no genre “%(value)s” here."), name)
+                    self._note(gettext("There is no genre “%(value)s” here."), name)
                 elif data.get(_field_of(facet), state) != state:
-                    self._note(_("“%(value)s” was both wanted and unwanted; it is taken as wanted."), name)
+                    self._note(
+                        gettext("“%(value)s” was both wanted and unwanted; it is taken as wanted."), name
+                    )
                 if facet is not None:
                     data[_field_of(facet)] = state
         data.setdefault("sort", DEFAULT_SORT)
@@ -107,7 +110,7 @@ class BrowseForm(forms.Form):
         self.notes.append(message % {"value": value[:NOTED_LENGTH]})
 
     def _offer(self, name: str, nothing: str, options: Iterable[tuple[str, str]]) -> None:
-        self.fields[name].choices = [("", nothing), *options]
+        cast(forms.ChoiceField, self.fields[name]).choices = [("", nothing), *options]
 
     def _validated(self) -> BrowseFilters:
         if not self.is_valid():
@@ -134,15 +137,16 @@ class BrowseForm(forms.Form):
     @property
     def selects(self) -> list[forms.BoundField]:
         """The filters that have something to choose from, and the order."""
-        return [
-            self[name]
-            for name in ("decade", "language", "country", "sort")
-            if len(self.fields[name].choices) > 1
-        ]
+        offered = {
+            "decade": self.facets.decades,
+            "language": self.facets.languages,
+            "country": self.facets.countries,
+        }
+        return [self[name] for name, options in offered.items() if options] + [self["sort"]]
 
     @property
     def genre_fields(self) -> list[forms.BoundField]:
-        return [self[_field_of(facet)] for facet in self.facets.genres]
+        return [self[_field_of(facet)] for facet in _by_own_name(self.facets.genres)]
 
     def chips(self) -> list[tuple[str, str]]:
         """Each active filter as (what it says, the address without it)."""
@@ -164,6 +168,11 @@ class BrowseForm(forms.Form):
 
 def _field_of(genre: Facet) -> str:
     return f"{GENRE_PREFIX}{genre.pk}"
+
+
+def _by_own_name(found: Iterable[Facet]) -> list[Facet]:
+    """In the order of the names as the visitor reads them."""
+    return sorted(found, key=lambda facet: gettext(facet.name).casefold())
 
 
 def _named(facet: Facet) -> tuple[str, str]:

@@ -32,7 +32,7 @@ COLUMNS = (
 )
 NEEDED = ("at", "kind", "value")
 MOST_BYTES = 5 * 1024**2
-MOST_ROWS = 5000
+MOST_ROWS = 10_000
 EVENT_NAMESPACE = uuid.UUID("5c7bb9f2-6a52-5d3b-9a0e-3f5d86a0c1de")  # of rows without an event id
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -21,7 +22,7 @@ from django.utils.translation import gettext as _
 from movie.event_ids import new_event_id
 from movie.event_log import get_event_log
 from movie.models import HALF_STARS, Movie, Rating
-from predictors.history import KINDS, History, Interaction, MovieId
+from predictors.history import KINDS, History, Interaction
 
 __all__ = [
     "EVERYTHING",
@@ -60,7 +61,7 @@ def record(interaction: Interaction) -> bool:
 
 def record_all(interactions: Iterable[Interaction]) -> int:
     """`record` for many, all of them or none, in one transaction; returns how many were new."""
-    interactions = sorted(interactions, key=lambda each: (each.movie_id, each.visitor))
+    interactions = sorted(interactions, key=lambda each: each.visitor)
     for interaction in interactions:
         check(interaction)
     with transaction.atomic():
@@ -69,10 +70,8 @@ def record_all(interactions: Iterable[Interaction]) -> int:
         if unknown:
             raise InteractionRefused("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
-            _record_for_film(visitor, movie_id, list(events))
-            for (movie_id, visitor), events in groupby(
-                interactions, key=lambda each: (each.movie_id, each.visitor)
-            )
+            _record_for_visitor(visitor, list(events))
+            for visitor, events in groupby(interactions, key=lambda each: each.visitor)
         )
 
 
@@ -162,58 +161,69 @@ def merge_guest(guest_key: str, user_key: str) -> int:
             visitor=user_key
         )
         _delete(guest_ratings)
-        rows = {row.movie_id: row for row in user_ratings}
-        for film in films:
-            _settle(user_key, film, rows.get(film), merged)
+        _settle(user_key, films, {row.movie_id: row for row in user_ratings}, merged)
     return moved
 
 
-def _record_for_film(visitor: str, movie_id: int, events: list[Interaction]) -> int:
+def _record_for_visitor(visitor: str, events: list[Interaction]) -> int:
     log = get_event_log()
-    if not any(event.kind in CHANGES_RATING for event in events):
-        return sum(log.append(event) is not None for event in events)
-    known = History(log.history(visitor, movie_id=movie_id))
-    rating = Rating.objects.filter(visitor=visitor, movie=movie_id)
-    told = _backfill(rating, known)
-    new = [stored for event in events if (stored := log.append(event))]
+    films = {int(event.movie_id) for event in events if event.kind in CHANGES_RATING}
+    if not films:
+        return len(log.append_all(events))
+    rows = {row.movie_id: row for row in Rating.objects.filter(visitor=visitor, movie__in=films)}
+    known = History(log.history(visitor, movie_id=next(iter(films)) if len(films) == 1 else None))
+    told = _backfill(rows.values(), known)
+    new = log.append_all(events)
     if new:
-        _settle(visitor, movie_id, rating.first(), History([*known, *told, *new]))
+        _settle(visitor, films, rows, History([*known, *told, *new]))
     return len(new)
 
 
-def _backfill(ratings: QuerySet[Rating], history: History) -> list[Interaction]:
+def _backfill(ratings: Iterable[Rating], history: History) -> list[Interaction]:
     """Write ratings that no interaction tells of into the log, so that undo finds its way back to them."""
-    untold = [row for row in ratings if history.ratings.get(row.movie_id) != row.value]
-    events = [
-        Interaction(new_event_id(), row.visitor, "rating", row.movie_id, row.rated_at, row.value, BACKFILLED)
-        for row in untold
-    ]
-    for event in events:
-        get_event_log().append(event)
-    return events
-
-
-def _settle(visitor: str, movie_id: MovieId, row: Rating | None, history: History) -> None:
-    """Make the visitor's rating row of a film, and the film's aggregates, say what the history says."""
-    before, value = row and row.value, history.ratings.get(movie_id)
-    if value is not None:
-        rated_at = max(
-            event.at
-            for event in history
-            if (event.kind, event.movie_id, event.value) == ("rating", movie_id, value)
-        )
-        if row is None or (row.value, row.rated_at) != (value, rated_at):
-            Rating.objects.update_or_create(
-                visitor=visitor, movie_id=movie_id, defaults={"value": value, "rated_at": rated_at}
+    return get_event_log().append_all(
+        [
+            Interaction(
+                new_event_id(), row.visitor, "rating", row.movie_id, row.rated_at, row.value, BACKFILLED
             )
-    elif row is not None:
-        row.delete()
-    if before != value:
-        _shift_aggregates(
-            Movie.objects.filter(pk=movie_id),
-            count=(value is not None) - (before is not None),
-            total=Value((value or 0.0) - (before or 0.0)),
-        )
+            for row in ratings
+            if history.ratings.get(row.movie_id) != row.value
+        ]
+    )
+
+
+def _settle(visitor: str, films: Iterable[int], rows: dict[int, Rating], history: History) -> None:
+    """Make the visitor's ratings of these films, and their aggregates, say what the history says.
+
+    `rows` are the ratings as they are stored now. The films are locked, so nobody changes them meanwhile.
+    """
+    rated_at = {
+        event.movie_id: event.at
+        for event in history
+        if event.kind == "rating" and event.value == history.ratings.get(event.movie_id)
+    }
+    made: list[Rating] = []
+    gone: list[int] = []
+    shifts: dict[tuple[int, float], list[int]] = defaultdict(list)
+    for film in films:
+        row, value = rows.get(film), history.ratings.get(film)
+        before = row.value if row else None
+        if value is None:
+            gone += [film] if row else []
+        elif row is None:
+            made.append(Rating(visitor=visitor, movie_id=film, value=value, rated_at=rated_at[film]))
+        elif (row.value, row.rated_at) != (value, rated_at[film]):
+            row.value, row.rated_at = value, rated_at[film]
+            row.save(update_fields=["value", "rated_at"])
+        if before != value:
+            count = (value is not None) - (before is not None)
+            shifts[count, (value or 0.0) - (before or 0.0)].append(film)
+    if made:
+        Rating.objects.bulk_create(made)
+    if gone:
+        Rating.objects.filter(visitor=visitor, movie__in=gone).delete()
+    for (count, total), shifted in shifts.items():
+        _shift_aggregates(Movie.objects.filter(pk__in=shifted), count=count, total=Value(total))
 
 
 def _delete(ratings: QuerySet[Rating]) -> None:

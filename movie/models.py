@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Self
+from datetime import timedelta
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import Avg, Case, Count, Prefetch, Q, Sum, When
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from movie.text import search_key
+from movie.text import search_key, sort_title
 
+SILENT_AFTER = timedelta(minutes=15)  # a training that wrote nothing for so long has died
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 
-class NamedQuerySet(models.QuerySet):
-    def named(self, names: Iterable[str]) -> dict[str, models.Model]:
+class NamedQuerySet(models.QuerySet[Any]):
+    def named(self, names: Iterable[str]) -> dict[str, Any]:
         """Objects by name, made where they do not exist yet."""
         wanted = list(dict.fromkeys(names))
         self.bulk_create([self.model(name=name) for name in wanted], ignore_conflicts=True)
@@ -75,7 +78,7 @@ class Person(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.search_key = search_key(self.name)[:255]
         super().save(*args, **kwargs)
 
@@ -83,7 +86,7 @@ class Person(models.Model):
         return reverse("person", args=[self.pk])
 
 
-class MovieQuerySet(models.QuerySet):
+class MovieQuerySet(models.QuerySet["Movie"]):
     def visible(self) -> Self:
         """What visitors may see."""
         return self.filter(is_visible=True)
@@ -107,24 +110,23 @@ class MovieQuerySet(models.QuerySet):
 
     def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
         """Recount the ratings of these films (of all, when None); returns how many were recounted."""
-        films = self.model._default_manager.all() if ids is None else self.filter(pk__in=list(ids))
+        films = self.all() if ids is None else self.filter(pk__in=list(ids))
         facts = (
             Rating.objects.filter(movie__in=films)
             .order_by()
             .values("movie")
             .annotate(n=Count("pk"), total=Sum("value"), mean=Avg("value"))
         )
-        counted = {fact["movie"]: fact for fact in facts}
+        counted: dict[int, Any] = {fact["movie"]: fact for fact in facts}
         changed = []
         for film in films.only("pk", "rating_count", "rating_sum", "rating_average"):
             fact = counted.get(film.pk, {"n": 0, "total": 0.0, "mean": None})
             before = (film.rating_count, film.rating_sum, film.rating_average)
-            film.rating_count, film.rating_sum, film.rating_average = fact["n"], fact["total"], fact["mean"]
+            film.rating_count, film.rating_sum = fact["n"], fact["total"] or 0.0
+            film.rating_average = fact["mean"]
             if before != (film.rating_count, film.rating_sum, film.rating_average):
                 changed.append(film)
-        self.model._default_manager.bulk_update(
-            changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500
-        )
+        Movie.objects.bulk_update(changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500)
         return len(changed)
 
 
@@ -166,8 +168,8 @@ class Movie(models.Model):
     def __str__(self) -> str:
         return f"{self.title} ({self.year})" if self.year else self.title
 
-    def save(self, *args: object, **kwargs: object) -> None:
-        self.sort_title = self.sort_title or self.title
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.sort_title = self.sort_title or sort_title(self.title)
         super().save(*args, **kwargs)
         MovieTitle.objects.get_or_create(
             movie=self, search_key=search_key(self.title)[:255], defaults={"title": self.title}
@@ -230,9 +232,26 @@ class MovieTitle(models.Model):
     def __str__(self) -> str:
         return self.title
 
-    def save(self, *args: object, **kwargs: object) -> None:
+    def save(self, *args: Any, **kwargs: Any) -> None:
         self.search_key = search_key(self.title)[:255]
         super().save(*args, **kwargs)
+
+
+class MovieTag(models.Model):
+    """A word that people put on a film in a data set, folded as searches fold; `count` says how often."""
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="tags")
+    name = models.CharField(_("tag"), max_length=64, db_index=True)
+    count = models.PositiveIntegerField(_("how often"), default=1)
+
+    class Meta:
+        ordering: ClassVar = ["-count", "name"]
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["movie", "name"], name="each_tag_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Credit(models.Model):
@@ -300,6 +319,20 @@ class InteractionRecord(models.Model):
         return f"{self.visitor} {self.kind} {self.movie_id}"
 
 
+class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING])
+
+    def alive(self) -> Self:
+        """Unfinished, and heard of lately: a process that was killed leaves its row as it was."""
+        return self.unfinished().filter(updated_at__gte=timezone.now() - SILENT_AFTER)
+
+    def abandoned(self, models_trained_anew: Iterable[str]) -> Self:
+        """Unfinished, but silent for long or about to be trained by somebody else."""
+        silent = Q(updated_at__lt=timezone.now() - SILENT_AFTER)
+        return self.unfinished().filter(silent | Q(model__in=list(models_trained_anew)))
+
+
 class TrainingRun(models.Model):
     """Where a training stands, for the pages to show."""
 
@@ -317,6 +350,8 @@ class TrainingRun(models.Model):
     version = models.CharField(_("version"), max_length=64, blank=True)
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = TrainingRunQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-started_at"]

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -24,10 +26,15 @@ from movie.models import Movie, TrainingRun
 from movie.templatetags.reelgraph import stars
 from predictors.base import Predictor
 from predictors.errors import ArtifactError, CannotAnswer, PredictorError
-from predictors.history import History, Reason, Recommendation
+from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.registry import ModelStore, Registry
 
+if TYPE_CHECKING:
+    from predictors.mf import MfPredictor
+
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
+STAR_PREDICTOR = "mf"
+RATINGS_TO_EXPECT_FROM = 2  # with fewer the expected stars are hardly more than the film's mean
 HIDDEN_SECONDS = 30
 
 
@@ -44,6 +51,14 @@ ABOUT = {
         _("Linear sequence"), _("A linear model of what people watch next, recent films counting more.")
     ),
     "sasrec": About(_("SASRec"), _("A self-attentive network that reads your history as a sequence.")),
+    "ease": About(
+        _("EASE"), _("Weighs every pair of films at once, so that each explains what the others cannot.")
+    ),
+    "als": About(_("Implicit ALS"), _("Taste as a vector, found from what you liked by one linear solve.")),
+    "mf": About(_("Star predictor"), _("Learns from all ratings, low ones too, and predicts your stars.")),
+    "graph_filter": About(
+        _("Graph filter"), _("Smooths your likes over the graph of people and films; good from few films.")
+    ),
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
 }
 
@@ -117,7 +132,7 @@ def rank_for(
     Give `history` when it was read already. An unknown `model` counts as none asked for.
     """
     history = history_of(visitor_key) if history is None else history
-    hidden = {*exclude, *_hidden_ids()}
+    hidden = {*exclude, *hidden_ids()}
     chain = [name for name in dict.fromkeys([model, *settings.DEFAULT_MODELS]) if name in ABOUT and name]
     requested = chain[0] if chain else MOST_RATED
     fallback = ""
@@ -140,9 +155,9 @@ def rank_for(
                 history=history,
             )
         if name == requested:
-            fallback = gettext(WHY_NOT.get(why, WHY_NOT["not_trained"])) % {"model": ABOUT[name].label}
+            fallback = WHY_NOT.get(why, WHY_NOT["not_trained"]) % {"model": ABOUT[name].label}
     seen = {*hidden, *history.seen}
-    ids = [pk for pk in Movie.objects.visible().most_rated().values_list("pk", flat=True)[: k + len(seen)]]
+    ids = list(Movie.objects.visible().most_rated().values_list("pk", flat=True)[: k + len(seen)])
     best = [Recommendation(pk, 0.0) for pk in ids if pk not in seen][:k]
     return RankedList(new_event_id(), MOST_RATED, "", requested, fallback, best, history)
 
@@ -155,7 +170,7 @@ def recommend_for(
     exclude: Iterable[int] = (),
     history: History | None = None,
 ) -> RankedList:
-    """`rank_for`, with the films read from the database in three queries."""
+    """`rank_for`, with the films read from the database in one query."""
     ranked = rank_for(visitor_key, k=k, model=model, exclude=exclude, history=history)
     hydrate(ranked)
     return ranked
@@ -163,7 +178,7 @@ def recommend_for(
 
 def rank_similar(movie: Movie, history: History = History.EMPTY, k: int = 12) -> RankedList:
     """Films like this one without those the visitor has seen, as ids."""
-    taken = {movie.pk, *history.seen, *_hidden_ids()}
+    taken = {movie.pk, *history.seen, *hidden_ids()}
     requested = "neighbours"
     try:
         predictor = registry().get("neighbours")
@@ -193,19 +208,38 @@ def similar_to(movie: Movie, history: History = History.EMPTY, k: int = 12) -> R
 
 def rank_one(movie_id: int, history: History = History.EMPTY) -> RankedList:
     """This film alone, with the reason it would have in the visitor's list; for the film's own page."""
-    alone = [Recommendation(movie_id, 0.0)]
-    ranking = alone if movie_id in history.strength else _with_reasons(None, history, alone)
+    if movie_id in history.strength:  # the click that led to its page is no reason for it
+        history = History(event for event in history if event.movie_id != movie_id)
+    ranking = _with_reasons(None, history, [Recommendation(movie_id, 0.0)])
     return RankedList(new_event_id(), "neighbours", "", "neighbours", "", ranking, history)
 
 
+def expected_stars(history: History, movie_id: MovieId) -> float | None:
+    """The stars, in halves, that the star predictor expects this visitor to give a film.
+
+    None with fewer than two ratings to go by, for a film they rated, and where no predictor is active
+    or it does not know the film.
+    """
+    if len(history.ratings) < RATINGS_TO_EXPECT_FROM or movie_id in history.ratings:
+        return None
+    try:
+        predictor = cast("MfPredictor", registry().get(STAR_PREDICTOR))
+    except PredictorError:
+        return None
+    stars_expected = predictor.predict_stars(history, [movie_id]).get(movie_id)
+    return None if stars_expected is None else round(stars_expected * 2) / 2
+
+
 def hydrate(*lists: RankedList) -> None:
-    """Read the films of all these lists at once (three queries in all) and fill their entries."""
-    wanted: dict[int, None] = {}
+    """Read the films of all these lists at once (one query in all) and fill their entries."""
+    wanted: dict[MovieId, None] = {}
     for ranked in lists:
         for found in ranked.ranking:
             wanted[found.movie_id] = None
             wanted.update({reason.movie_id: None for reason in found.reasons if reason.movie_id is not None})
-    films = {film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).for_cards()}
+    films: dict[MovieId, Movie] = {
+        film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).defer("synopsis")
+    }
     for ranked in lists:
         shown = [found for found in ranked.ranking if found.movie_id in films]
         ranked.entries = [
@@ -217,10 +251,7 @@ def hydrate(*lists: RankedList) -> None:
 def model_choices() -> list[ModelChoice]:
     """Every kind of model with what it is, and whether it can be chosen now."""
     store = registry().store
-    running = {
-        run.model: run
-        for run in TrainingRun.objects.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING])
-    }
+    running = {run.model: run for run in TrainingRun.objects.alive()}
     return [
         ModelChoice(
             name=name,
@@ -240,13 +271,14 @@ def forget_hidden_films() -> None:
     cache.delete("hidden-films")
 
 
-def _hidden_ids() -> list[int]:
-    """Films no visitor may see. `hydrate` filters again, so a stale answer only shortens a list."""
-    return cache.get_or_set(
-        "hidden-films",
-        lambda: list(Movie.objects.filter(is_visible=False).values_list("pk", flat=True)),
-        HIDDEN_SECONDS,
-    )
+def hidden_ids() -> list[int]:
+    """Films no visitor may see, at most 30 s old. `hydrate` filters again, so a stale answer only
+    shortens a list."""
+    hidden = cache.get("hidden-films")
+    if hidden is None:
+        hidden = list(Movie.objects.filter(is_visible=False).values_list("pk", flat=True))
+        cache.set("hidden-films", hidden, HIDDEN_SECONDS)
+    return hidden
 
 
 def _with_reasons(
@@ -264,7 +296,11 @@ def _with_reasons(
     known = [index for index in indices if index is not None]
     reasons = dict(zip(known, neighbours.reasons(query, known), strict=True))
     return [
-        Recommendation(found.movie_id, found.score, tuple(_as_neighbours(reasons.get(index, ()))))
+        Recommendation(
+            found.movie_id,
+            found.score,
+            tuple(_as_neighbours(reasons.get(index, ()) if index is not None else ())),
+        )
         for found, index in zip(ranking, indices, strict=True)
     ]
 
@@ -273,10 +309,10 @@ def _as_neighbours(reasons: Iterable[Reason]) -> Iterable[Reason]:
     return (Reason("liked_together", reason.movie_id, reason.weight) for reason in reasons)
 
 
-def _sentence(found: Recommendation, ranked: RankedList, films: dict[int, Movie]) -> str:
+def _sentence(found: Recommendation, ranked: RankedList, films: dict[MovieId, Movie]) -> str:
     """One true line about why this film is here."""
     for reason in found.reasons:
-        source = films.get(reason.movie_id)
+        source = None if reason.movie_id is None else films.get(reason.movie_id)
         if source is None:
             continue
         if reason.kind == "liked_together":
@@ -300,6 +336,6 @@ def mean_sentence(movie: Movie) -> str:
     return ngettext(
         "%(mean)s from %(count)s rating", "%(mean)s from %(count)s ratings", movie.rating_count
     ) % {
-        "mean": f"{movie.rating_average:.1f}",
-        "count": f"{movie.rating_count:,}",
+        "mean": number_format(round(movie.rating_average or 0.0, 1), 1),
+        "count": number_format(movie.rating_count, force_grouping=True),
     }

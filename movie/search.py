@@ -24,10 +24,8 @@ from django.db.models import (
     Value,
     When,
 )
-from django.db.models.functions import Cast
 
 from movie.models import Credit, Movie, MovieTitle, Person
-from movie.templatetags.reelgraph import poster_url
 from movie.text import search_key
 
 EXACT, PREFIX, WORD_PREFIX, CONTAINS = range(4)
@@ -83,7 +81,6 @@ def search_people(text: str) -> QuerySet[Person]:
 @dataclass(slots=True)
 class SuggestedFilm:
     movie: Movie
-    poster: str = ""
     directors: list[str] = field(default_factory=list)
 
 
@@ -99,21 +96,9 @@ def suggestions(text: str) -> Suggestions:
         return Suggestions()
     shown = ("title", "year", "poster_path", "rating_count", "updated")
     films = {film.pk: SuggestedFilm(film) for film in search_movies(text).only(*shown)[:FILMS_SUGGESTED]}
-    if films:
-        genres = Movie.genres.through.objects.filter(movie__in=films).order_by()
-        directors = Credit.objects.filter(movie__in=films, role=Credit.Role.DIRECTOR).order_by()
-        nothing = Value(-1, output_field=IntegerField())  # genres are told from directors by it
-        named = genres.annotate(place=nothing).values_list("movie_id", "place", "genre__name")
-        credited = directors.annotate(place=Cast("order", IntegerField()))
-        facts = named.union(credited.values_list("movie_id", "place", "person__name"), all=True)
-        genres_of: dict[int, list[str]] = {}
-        for movie_id, place, name in sorted(facts):
-            if place < 0:
-                genres_of.setdefault(movie_id, []).append(name)
-            else:
-                films[movie_id].directors.append(name)
-        for film in films.values():
-            film.poster = poster_url(film.movie)
+    directors = Credit.objects.filter(movie__in=films, role=Credit.Role.DIRECTOR).order_by("order", "pk")
+    for movie_id, name in directors.values_list("movie_id", "person__name"):
+        films[movie_id].directors.append(name)
     people = [] if _is_short(search_key(text)) else list(search_people(text)[:PEOPLE_SUGGESTED])
     return Suggestions(list(films.values()), people)
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from movie.views import catalogue, history, interactions, pages, posters
+from movie.views import catalogue, compare, history, interactions, pages, posters
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("posters/<int:movie_id>.svg", posters.poster, name="poster"),
     path("recommend/", pages.recommend, name="recommend"),
     path("recommend/model/", pages.choose_model, name="choose_model"),
+    path("compare/", compare.compare, name="compare"),
+    path("compare/runs/", compare.compare_runs, name="compare_runs"),
     path("theme/", pages.choose_theme, name="choose_theme"),
     path("training/", pages.training_status, name="training_status"),
     path("go/<int:movie_id>/", interactions.go, name="go"),

@@ -73,8 +73,9 @@ def read_meta(directory: Path) -> dict[str, Any]:
         raise ArtifactError(f"{directory} holds no {META}: not an artefact, or one half-copied") from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{directory / META} cannot be read: {error}") from error
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        raise ArtifactError(f"{directory / META} has format {meta.get('format')!r}, expected {FORMAT}")
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found != FORMAT:
+        raise ArtifactError(f"{directory / META} has format {found!r}, expected {FORMAT}")
     return meta
 
 

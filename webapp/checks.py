@@ -1,5 +1,6 @@
 """What must be right before anything starts."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,11 +41,12 @@ def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> li
 def data_folder_is_writable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """webapp.W001: the data folder cannot be made or written to."""
     folder = settings.DATA_DIR
-    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), None)
-    if existing is not None and existing.is_dir():
+    if folder.is_dir() and os.access(folder, os.W_OK):
         return []
     return [
         Warning(
-            f"DATA_DIR {folder} is no folder.", hint="Name a folder that can be written to.", id="webapp.W001"
+            f"DATA_DIR {folder} is no folder that can be written to.",
+            hint="Make it, or name another one.",
+            id="webapp.W001",
         )
     ]

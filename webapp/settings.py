@@ -202,6 +202,8 @@ DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", "reelgraph@localhost
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("ko", _("Korean")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600  # seconds; the default forgets the choice with the window
+LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = environment.text("TIME_ZONE", "UTC")
@@ -224,7 +226,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 # -- security ---------------------------------------------------------------------------------
 
 SECURE = environment.flag("SECURE", default=not DEBUG)  # false only behind plain http, as in a demo
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE
 SECURE_SSL_REDIRECT = environment.flag("SECURE_SSL_REDIRECT", default=SECURE)
 SECURE_HSTS_SECONDS = environment.number("SECURE_HSTS_SECONDS", 31536000 if SECURE else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0

@@ -1,6 +1,7 @@
 """What an event log must do."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from predictors.history import Interaction, MovieId
 
@@ -19,6 +20,10 @@ class EventLog(ABC):
         A repeat has the same event id and the same content (`content_of`) as what is stored. The
         same id with other content is something new and is stored under a fresh id.
         """
+
+    def append_all(self, interactions: Sequence[Interaction]) -> list[Interaction]:
+        """`append` for many, in order; returns those that were new, as stored."""
+        return [stored for each in interactions if (stored := self.append(each))]
 
     @abstractmethod
     def history(

@@ -1,5 +1,6 @@
 """The event log in the site's own database: the row is the log."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -31,6 +32,14 @@ class EmbeddedEventLog(EventLog):
         again = replace(interaction, event_id=unused or new_event_id())
         # Lost only to the same POST arriving at the same time, which is then a repeat.
         return again if self._stored(again) else self.append(interaction)
+
+    def append_all(self, interactions: Sequence[Interaction]) -> list[Interaction]:
+        ids = {each.event_id for each in interactions}
+        plain = 1 < len(ids) == len(interactions)
+        if not plain or InteractionRecord.objects.filter(event_id__in=ids).exists():
+            return super().append_all(interactions)
+        InteractionRecord.objects.bulk_create([InteractionRecord(**asdict(each)) for each in interactions])
+        return list(interactions)
 
     def history(
         self, visitor: str, *, limit: int | None = None, movie_id: MovieId | None = None

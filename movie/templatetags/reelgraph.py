@@ -4,7 +4,8 @@ A home page holds some thirty cards, so what every card repeats (addresses, hidd
 buttons) is put together here from parts that are made once, not by template nodes.
 """
 
-from collections.abc import Container, Iterable, Mapping
+import html
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,7 +17,6 @@ from django.core.paginator import Page
 from django.template import Context
 from django.template.loader import get_template
 from django.urls import get_script_prefix, get_urlconf, reverse
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, get_language_info, gettext, ngettext
 from django.utils.translation import gettext_noop as _
@@ -125,15 +125,24 @@ def movie_link(context: Context, movie: Movie, surface: str = "", recommendation
     """
     if STENCIL in context:
         return _blank("link")
-    query = f"e={new_event_id()}"
-    if surface:
-        query += f"&amp;from={quote(surface)}"
+    return mark_safe(_link_maker(surface, recommendation_id)(movie.pk))  # noqa: S308 - quoted
+
+
+def _link_maker(surface: str, recommendation_id: str) -> Callable[[int], str]:
+    """From a film's id to the attributes of a link to it; what all links of a list share is made once."""
+    query = f"&amp;from={quote(surface)}" if surface else ""
     if recommendation_id:
         query += f"&amp;rec={quote(recommendation_id)}"
-    return mark_safe(  # noqa: S308 - addresses of ours, and a quoted query
-        f'href="{movie_action("go", movie.pk)}?{query}"'
-        f' data-href="{movie_action("movie", movie.pk)}" data-click="{movie_action("click", movie.pk)}"'
-    )
+    prefix, urlconf = get_script_prefix(), get_urlconf()
+    go, movie, click = (_address_around_id(name, prefix, urlconf) for name in ("go", "movie", "click"))
+
+    def link(pk: int) -> str:
+        return (
+            f'href="{go[0]}{pk}{go[1]}?e={new_event_id()}{query}"'
+            f' data-href="{movie[0]}{pk}{movie[1]}" data-click="{click[0]}{pk}{click[1]}"'
+        )
+
+    return link
 
 
 @register.simple_tag(takes_context=True)
@@ -191,7 +200,7 @@ def _shared_fields(context: Context, surface: str, recommendation_id: str) -> st
         "next": here(context),
     }
     return "".join(
-        f'<input type="hidden" name="{name}" value="{escape(value)}">'
+        f'<input type="hidden" name="{name}" value="{html.escape(str(value))}">'
         for name, value in fields.items()
         if value and value != "NOTPROVIDED"
     )
@@ -209,7 +218,7 @@ def _star_radios(checked: float | None, language: str) -> SafeString:
         parts.append(
             f'<label class="{"whole" if value == int(value) else "half"}">'
             f'<input type="radio" name="value" value="{value:g}"{mark}>'
-            f"<span>{escape(gettext(SPOKEN_STARS[value]))}</span></label>"
+            f"<span>{html.escape(gettext(SPOKEN_STARS[value]))}</span></label>"
         )
     return mark_safe("".join(parts))  # noqa: S308 - built from constants and escaped translations
 
@@ -279,24 +288,24 @@ def cards(
     ratings, watchlist = context.get("ratings") or {}, context.get("watchlist") or ()
     language = get_language() or "en"
     shared = _shared_fields(context, surface, recommendation_id)
+    link = _link_maker(surface, recommendation_id)
     printed: list[str] = []
     for entry in entries:
         movie: Movie = entry.movie
         reason = getattr(entry, "reason", "")
         rank = entry.rank if ranks else None
         kind = (bool(movie.year), bool(reason), bool(rank), movie.pk in watchlist)
-        parts = _stencil(language, ratings.get(movie.pk), kind)
         words = {
             "pk": str(movie.pk),
-            "title": escape(movie.title),
+            "title": html.escape(movie.title),
             "year": str(movie.year),
-            "reason": escape(reason),
+            "reason": html.escape(reason),
             "rank": str(rank),
-            "poster": escape(poster_url(movie)),
-            "link": movie_link(context, movie, surface, recommendation_id),
+            "poster": html.escape(poster_url(movie)),
+            "link": link(movie.pk),
         }
         is_blank = False
-        for part in parts:
+        for part in _stencil(language, ratings.get(movie.pk), kind):
             if not is_blank:
                 printed.append(part)
             elif part == "fields":
@@ -321,7 +330,7 @@ def running_trainings() -> list[TrainingRun]:
     """Models that are being trained now or wait for it; asked at most every two seconds."""
     runs = cache.get("running_trainings")
     if runs is None:
-        runs = list(TrainingRun.objects.filter(state__in=("queued", "running")).order_by("pk"))
+        runs = list(TrainingRun.objects.alive().order_by("pk"))
         cache.set("running_trainings", runs, TRAINING_CACHE_SECONDS)
     return runs
 

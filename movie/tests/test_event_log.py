@@ -88,6 +88,16 @@ def test_a_form_that_is_sent_again_and_again_never_loses_a_change(log, films):
     assert [each.value for each in log.history("guest:a")] == values
 
 
+def test_many_are_appended_like_one_by_one(log, films):
+    batch = [event(film, minute=minute) for minute, film in enumerate(films)]
+    assert log.append_all(batch) == batch
+    assert log.append_all([]) == []
+    late = event(films[0], "dismiss", minute=9)
+    again = replace(batch[0], kind="watchlist")
+    assert [each.kind for each in log.append_all([*batch, late, late, again])] == ["dismiss", "watchlist"]
+    assert len(log.history("guest:a")) == 5
+
+
 def test_an_id_of_somebody_else_cannot_touch_their_row(log, films):
     mine = event(films[0], "rating", value=5.0)
     log.append(mine)

@@ -30,7 +30,9 @@ def eastwood():
 
 def test_films_stand_under_their_roles_newest_first(client, eastwood):
     response = client.get(eastwood.get_absolute_url())
-    assert [(str(role), [film.title for film in films]) for role, films in response.context["roles"]] == [
+    assert [
+        (str(role), [listed.movie.title for listed in films]) for role, films in response.context["roles"]
+    ] == [
         ("Director", ["Unforgiven", "Bird"]),
         ("Cast", ["Unforgiven", "Dirty Harry"]),
     ]
@@ -43,7 +45,7 @@ def test_long_careers_start_with_what_is_most_rated(client):
     for n in range(9):
         make_film(f"Picture {n}", 1960 + n, directors=["John Ford"], stars=[4] * (n % 4))
     response = client.get(person("John Ford").get_absolute_url())
-    assert [film.title for film in response.context["known_for"]][:2] == ["Picture 3", "Picture 7"]
+    assert [listed.movie.title for listed in response.context["known_for"]][:2] == ["Picture 3", "Picture 7"]
     page = response.content.decode()
     years = re.findall(r'class="filmography-year">(\d+)<', page)
     assert years == [str(year) for year in range(1968, 1959, -1)]

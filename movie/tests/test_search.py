@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from movie.models import Movie
 from movie.search import closest_titles, search_movies, search_people, suggestions
-from movie.tests.films import make_film
+from movie.tests.films import empty_catalogue, make_film
 from movie.text import search_key
 
 pytestmark = pytest.mark.django_db
@@ -21,21 +21,28 @@ def _nothing_cached():
     cache.clear()
 
 
-@pytest.fixture
-def films():
-    make_film("Parasite", 2019, directors=["봉준호"], cast=["송강호"], titles={"ko": "기생충"}, stars=[5, 5])
-    make_film("The Host", 2006, directors=["봉준호"], titles={"ko": "괴물"}, stars=[4])
-    make_film("Hero", 2002, directors=["Zhang Yimou"], titles={"zh-hans": "英雄"}, genres=["Drama"])
-    make_film("In the Mood for Love", 2000, titles={"zh": "花樣年華"}, cast=["Maggie Cheung"])
-    make_film("Amélie", 2001, titles={"fr": "Le Fabuleux Destin d’Amélie Poulain"}, cast=["Audrey Tautou"])
-    make_film("Heat", 1995, directors=["Michael Mann"], cast=["Al Pacino"], stars=[4])
-    make_film("Heat", 1986, stars=[2, 2, 2])
-    make_film("Heathers", 1988, stars=[4] * 9)
-    make_film("Body Heat", 1981, stars=[4] * 5)
-    make_film("Cheaters", 2000, stars=[4] * 12)
-    make_film("100% Wolf", 2020)
-    make_film("Se7en_Untold", 1996)
-    make_film("Secret Heat", 1999, is_visible=False, directors=["Hidden Person"])
+@pytest.fixture(scope="module")
+def films(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        make_film(
+            "Parasite", 2019, directors=["봉준호"], cast=["송강호"], titles={"ko": "기생충"}, stars=[5, 5]
+        )
+        make_film("The Host", 2006, directors=["봉준호"], titles={"ko": "괴물"}, stars=[4])
+        make_film("Hero", 2002, directors=["Zhang Yimou"], titles={"zh-hans": "英雄"}, genres=["Drama"])
+        make_film("In the Mood for Love", 2000, titles={"zh": "花樣年華"}, cast=["Maggie Cheung"])
+        make_film(
+            "Amélie", 2001, titles={"fr": "Le Fabuleux Destin d’Amélie Poulain"}, cast=["Audrey Tautou"]
+        )
+        make_film("Heat", 1995, directors=["Michael Mann"], cast=["Al Pacino"], stars=[4])
+        make_film("Heat", 1986, stars=[2, 2, 2])
+        make_film("Heathers", 1988, stars=[4] * 9)
+        make_film("Body Heat", 1981, stars=[4] * 5)
+        make_film("Cheaters", 2000, stars=[4] * 12)
+        make_film("100% Wolf", 2020)
+        make_film("Se7en_Untold", 1996)
+        make_film("Secret Heat", 1999, is_visible=False, directors=["Hidden Person"])
+    yield
+    empty_catalogue(django_db_blocker)
 
 
 def found(text: str) -> list[str]:
@@ -186,7 +193,7 @@ def test_a_suggested_film_has_the_poster_of_its_card(films):
     from movie.templatetags.reelgraph import poster_url
 
     film = Movie.objects.get(title="Hero")
-    assert suggestions("hero").films[0].poster == poster_url(film)
+    assert poster_url(suggestions("hero").films[0].movie) == poster_url(film)
     assert suggestions("hero").films[0].directors == ["Zhang Yimou"]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.browse import PAGE_SIZE, facets
@@ -15,33 +19,44 @@ from movie.facts import facts_of, histogram_of
 from movie.forms import BrowseForm, SearchForm
 from movie.interactions import history_of
 from movie.models import Credit, Movie, Person
-from movie.recommendations import hydrate, rank_one, rank_similar
+from movie.recommendations import expected_stars, hydrate, mean_sentence, rank_one, rank_similar
 from movie.search import closest_titles, search_movies, search_people, suggestions
+from movie.views.doors import is_htmx
 from movie.visitors import visitor_of
-from predictors.history import History
+from predictors.history import History, Recommendation
+
+
+class Listed(NamedTuple):
+    """A film as `{% cards %}` takes it."""
+
+    movie: Movie
+    reason: str
+
 
 PEOPLE_SHOWN = 12  # beside the films found
 KNOWN_FOR = 6
 
 
 @require_safe
+@cache_control(private=True, no_cache=True)
 def browse(request: HttpRequest) -> HttpResponse:
     """The catalogue by genre, decade, language and country; everything chosen is in the address."""
     offered = facets()
     form = BrowseForm(request.GET, offered)
     filters = form.filters
-    if form.sent_as_form and not form.notes and not request.htmx:
+    if form.sent_as_form and not form.notes and not is_htmx(request):
         return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
     history = _history(request)
     films = filters.films(visitor_key=visitor_of(request).key, mean_rating=offered.mean_rating)
-    page_obj = _page(films.defer("synopsis").for_cards(), request, form.notes)
+    page_obj = _page(films.defer("synopsis"), request, form.notes)
     address = filters.url(page_obj.number)
     request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
-    partial = bool(request.htmx) and request.htmx.target == "browse-results"
+    partial = is_htmx(request) and request.headers.get("HX-Target") == "browse-results"
     context = {
         "form": form,
         "filters": filters,
         "page_obj": page_obj,
+        "listed": _listed(page_obj),
         "next": address,
         "partial": partial,
         **_standing(history),
@@ -55,16 +70,18 @@ def browse(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@cache_control(private=True, no_cache=True)
 def search(request: HttpRequest) -> HttpResponse:
     """Films by any of their titles, and people by name."""
     form = SearchForm(request.GET)
-    page_obj = _page(search_movies(form.text).defer("synopsis").for_cards(), request, form.notes)
+    page_obj = _page(search_movies(form.text).defer("synopsis"), request, form.notes)
     people = list(search_people(form.text)[: PEOPLE_SHOWN + 1])
     nothing = form.text and not page_obj.paginator.count and not people
     context = {
         "form": form,
         "text": form.text,
         "page_obj": page_obj,
+        "listed": _listed(page_obj),
         "people": people[:PEOPLE_SHOWN],
         "more_people": len(people) > PEOPLE_SHOWN,
         "closest": closest_titles(form.text) if nothing else [],
@@ -81,11 +98,14 @@ def search_suggest(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+@cache_control(private=True, no_cache=True)
 def movie(request: HttpRequest, movie_id: int) -> HttpResponse:
     """One film. Nothing is written here: the click that led to it was counted on its way."""
     history = _history(request)
     alone = rank_one(movie_id, history)
     similar = rank_similar(Movie(pk=movie_id), history)
+    # Each is here because it is like this film: the heading says so, the cards need not repeat it.
+    similar.ranking = [Recommendation(found.movie_id, found.score) for found in similar.ranking]
     hydrate(alone, similar)
     if not alone.entries:
         raise Http404(gettext("There is no such film."))
@@ -96,18 +116,20 @@ def movie(request: HttpRequest, movie_id: int) -> HttpResponse:
         "bars": histogram_of(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
-        "reason": reason if alone.ranking[0].reasons else "",
+        "reason": reason if alone.ranking[0].reasons and film.pk not in history.seen else "",
         "surface": request.GET.get("from", "")[:32] or "movie",
         "recommendation_id": request.GET.get("rec", "")[:36],
         "is_dismissed": film.pk in history.dismissed,
         "is_watchlisted": film.pk in history.watchlist,
         "rating": history.ratings.get(film.pk),
+        "expected": None if film.pk in history.dismissed else expected_stars(history, film.pk),
         **_standing(history),
     }
     return render(request, "movie/movie.html", context)
 
 
 @require_safe
+@cache_control(private=True, no_cache=True)
 def person(request: HttpRequest, person_id: int) -> HttpResponse:
     """The films of a director, writer or actor, newest first under each role."""
     credits = list(
@@ -115,9 +137,7 @@ def person(request: HttpRequest, person_id: int) -> HttpResponse:
     )
     someone = credits[0].person if credits else get_object_or_404(Person, pk=person_id)
     played = {(credit.role, credit.movie_id) for credit in credits}
-    films = (
-        Movie.objects.filter(pk__in={movie_id for _role, movie_id in played}).defer("synopsis").for_cards()
-    )
+    films = Movie.objects.filter(pk__in={movie_id for _role, movie_id in played}).defer("synopsis")
     by_id = {film.pk: film for film in films}
     newest = sorted(by_id.values(), key=lambda film: (-(film.year or 0), film.sort_title, film.pk))
     roles = [
@@ -126,9 +146,8 @@ def person(request: HttpRequest, person_id: int) -> HttpResponse:
     known_for = sorted(by_id.values(), key=lambda film: (-film.rating_count, film.pk))[:KNOWN_FOR]
     context = {
         "person": someone,
-        "known_for": known_for if len(by_id) > KNOWN_FOR else [],
-        "roles": [(label, films_in_role) for label, films_in_role in roles if films_in_role],
-        "films_in_all": len(by_id),
+        "known_for": _listed(known_for) if len(by_id) > KNOWN_FOR else [],
+        "roles": [(label, _listed(films_in_role)) for label, films_in_role in roles if films_in_role],
         **_standing(_history(request)),
     }
     return render(request, "movie/person.html", context)
@@ -137,6 +156,10 @@ def person(request: HttpRequest, person_id: int) -> HttpResponse:
 def _history(request: HttpRequest) -> History:
     visitor = visitor_of(request)
     return History.EMPTY if visitor.is_new else history_of(visitor.key)
+
+
+def _listed(films: Iterable[Movie]) -> list[Listed]:
+    return [Listed(film, mean_sentence(film)) for film in films]
 
 
 def _standing(history: History) -> dict[str, object]:

@@ -8,7 +8,7 @@ from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from movie.interactions import InteractionRefused
@@ -25,7 +25,11 @@ def writes(view: View) -> View:
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         wait = seconds_to_wait(request)
         if wait:
-            message = _("Too many changes at once. Try again in %(seconds)d seconds.") % {"seconds": wait}
+            message = ngettext(
+                "Too many changes at once. Try again in %(seconds)d second.",
+                "Too many changes at once. Try again in %(seconds)d seconds.",
+                wait,
+            ) % {"seconds": wait}
             response = refusal(request, message, status=429)
             response["Retry-After"] = str(wait)
             return response

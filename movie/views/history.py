@@ -28,7 +28,7 @@ from movie.visitors import visitor_of
 from predictors.history import History, MovieId
 
 PAGE_SIZE = 24
-IMPORT_BATCH = 100  # rows in one transaction: other visitors' writes get their turn in between
+IMPORT_BATCH = 500  # rows in one transaction: other visitors' writes get their turn in between
 REJECTED_SHOWN = 100
 
 KINDS = {

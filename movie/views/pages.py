@@ -30,7 +30,7 @@ from movie.recommendations import (
 )
 from movie.views.doors import safe_next, see_other
 from movie.visitors import visitor_of
-from predictors.history import History, Recommendation
+from predictors.history import History, MovieId, Recommendation
 
 CHOICE_LIFETIME = timedelta(days=365)
 MODEL_COOKIE, THEME_COOKIE = "model", "theme"
@@ -166,7 +166,7 @@ def _latest_liked(history: History) -> list[Movie]:
     """The films of the "Because you liked" rows, latest first."""
     liked = [pk for pk in reversed(history.liked) if history.ratings.get(pk, LIKED_ENOUGH) >= LIKED_ENOUGH]
     wanted = (liked or list(reversed(history.liked)))[:LIKE_THIS_ROWS]
-    films = Movie.objects.visible().in_bulk(wanted)
+    films = Movie.objects.visible().only("title").in_bulk(wanted)
     return [films[pk] for pk in wanted if pk in films]
 
 
@@ -180,7 +180,7 @@ def _popular(visitor_key: str, history: History, shown: Iterable[int], k: int) -
 
 def _well_known(history: History, shown: Iterable[int], k: int) -> RankedList:
     """Much-rated films that differ: no genre comes again until the other genres had their turn."""
-    ids = cache.get_or_set("well-known-films", _varied_films, WELL_KNOWN_SECONDS)
+    ids: list[int] = cache.get_or_set("well-known-films", _varied_films, WELL_KNOWN_SECONDS) or []
     fresh = [Recommendation(pk, 0.0) for pk in ids]
     ranking = _without(fresh, {*shown, *history.seen}, k)
     return RankedList(new_event_id(), MOST_RATED, "", MOST_RATED, "", ranking, history)
@@ -198,6 +198,6 @@ def _varied_films() -> list[int]:
     return [pk for _turn, _place, pk in sorted(order)]
 
 
-def _without(ranking: Iterable[Recommendation], taken: Iterable[int], k: int) -> list[Recommendation]:
+def _without(ranking: Iterable[Recommendation], taken: Iterable[MovieId], k: int) -> list[Recommendation]:
     taken = frozenset(taken)
     return [found for found in ranking if found.movie_id not in taken][:k]

@@ -34,4 +34,4 @@ def poster(request: HttpRequest, movie_id: int) -> HttpResponse:
     response["ETag"] = f'"{hashlib.blake2b(drawing.encode(), digest_size=9).hexdigest()}"'
     response["Cache-Control"] = KEEP if asked == version else ASK_AGAIN
     response["Content-Security-Policy"] = POSTER_POLICY
-    return get_conditional_response(request, etag=response["ETag"], response=response)
+    return get_conditional_response(request, etag=response["ETag"], response=response) or response

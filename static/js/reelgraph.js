@@ -54,6 +54,9 @@
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-rating]");
     if (!form || event.target.name !== "value") return;
+    // What the note says is about the rating before; undoing while the new one is on its way would cross it.
+    form.querySelector(".rating-note .saved")?.remove();
+    for (const button of form.querySelectorAll(".rating-note button")) button.disabled = true;
     window.clearTimeout(waiting.get(form));
     waiting.set(form, window.setTimeout(send, DEBOUNCE_MS, form));
   });
@@ -105,6 +108,7 @@
       const text = said || document.getElementById("announcer")?.dataset.failed; // a refusal says why
       announce(text);
       const note = event.detail.elt?.closest?.(".rating")?.querySelector(".rating-note");
+      for (const button of note?.querySelectorAll("button") ?? []) button.disabled = false;
       if (!note || note.querySelector(".failed")) return;
       const line = document.createElement("span");
       line.className = "failed";

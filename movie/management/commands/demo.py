@@ -22,8 +22,8 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from movie.catalogue.demo import TERMS, load_demo
-from movie.models import Movie, TrainingRun
+from movie.catalogue.demo import is_loaded
+from movie.models import TrainingRun
 from movie.recommendations import registry
 
 QUICK_MODELS = ("popular", "neighbours", "linear_sequence")
@@ -59,9 +59,8 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)
-        if not Movie.objects.exists():
-            self.console.print(str(TERMS), style="dim")
-            load_demo(console=self.console)
+        if not is_loaded():
+            call_command("load_demo_data")
         missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
         if missing:
             call_command("train", *missing, from_site=True, activate=True)
@@ -84,9 +83,11 @@ class Command(BaseCommand):
             address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}/"  # noqa: S104
             _wait_until_open(host, port, server, stop)
             self.console.print(f"\nReelgraph is open: [bold]{address}[/]   (Ctrl-C closes it)\n")
-            if to_train:
-                trainer = _start_training(to_train)
-                self._watch(trainer, to_train, server, stop)
+            # A training that was interrupted goes on; one whose data has changed since starts anew.
+            for arguments in (["--resume"], []) if to_train else ():
+                trainer = _start_training(to_train, arguments)
+                if self._watch(trainer, to_train, server, stop):
+                    break
             while not stop.is_set() and server.poll() is None:
                 stop.wait(1)
             if server.poll() not in (None, 0) and not stop.is_set():
@@ -97,14 +98,15 @@ class Command(BaseCommand):
 
     def _watch(
         self, trainer: subprocess.Popen, names: list[str], server: subprocess.Popen, stop: threading.Event
-    ) -> None:
-        """Show where the background training stands until it ends."""
+    ) -> bool:
+        """Show where the background training stands until it ends; False when it failed."""
         columns = (
             TextColumn("training {task.fields[model]}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} % {task.description}"),
+            TimeElapsedColumn(),
         )
-        with Progress(*columns, TimeElapsedColumn(), console=self.console) as progress:
+        with Progress(*columns, console=self.console) as progress:
             bars: dict[str, TaskID] = {name: progress.add_task("", total=1.0, model=name) for name in names}
             while trainer.poll() is None and server.poll() is None and not stop.is_set():
                 for run in TrainingRun.objects.filter(model__in=names).order_by("started_at"):
@@ -113,10 +115,7 @@ class Command(BaseCommand):
             if trainer.poll() == 0:
                 for bar in bars.values():
                     progress.update(bar, completed=1.0, description="live")
-        if trainer.poll() not in (None, 0) and not stop.is_set():
-            self.console.print(
-                "The background training failed; the site goes on with the other models.", style="red"
-            )
+        return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
 
 
 def _require_free_port(host: str, port: int) -> None:
@@ -139,8 +138,17 @@ def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, start_new_session=True)  # noqa: S603
 
 
-def _start_training(names: list[str]) -> subprocess.Popen:
-    command = [sys.executable, "manage.py", "train", *names, "--from-site", "--activate", "--quiet"]
+def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "manage.py",
+        "train",
+        *names,
+        "--from-site",
+        "--activate",
+        "--quiet",
+        *arguments,
+    ]
     return subprocess.Popen(command, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
 
 

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         )
         running.add_common_options(parser)
 
-    def handle(self, **options: object) -> None:
+    def handle(self, **options: Any) -> None:
         with running.ending_cleanly(), RejectReport(options["report"]) as report:
             with LateProgress(enabled=not options["no_progress"]) as watch:
                 outcome = enrich_movies(

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -11,8 +12,9 @@ from movie.catalogue import running
 from movie.catalogue.columns import MOVIE_COLUMNS, parse_choice
 from movie.catalogue.download import BASE_URL, NAMES, download
 from movie.catalogue.formats import MOVIELENS
-from movie.catalogue.movies import import_movies
-from movie.catalogue.reports import LateProgress, RejectReport
+from movie.catalogue.movies import import_movies, tags_beside
+from movie.catalogue.reports import LateProgress, RejectReport, Watch
+from movie.catalogue.tags import import_tags
 
 
 class Command(BaseCommand):
@@ -37,7 +39,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--base-url", default=BASE_URL, help=_("a mirror of the download site"))
 
-    def handle(self, **options: object) -> None:
+    def handle(self, **options: Any) -> None:
         with running.ending_cleanly(), RejectReport(options["report"]) as report:
             with LateProgress(enabled=not options["no_progress"]) as watch:
                 path = self._path(options, watch)
@@ -54,6 +56,16 @@ class Command(BaseCommand):
                     watch=watch,
                 )
             self.stdout.write(running.summary(outcome, _("films"), dry_run=options["dry_run"]))
+            if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
+                with LateProgress(enabled=not options["no_progress"]) as watch:
+                    tagged = import_tags(
+                        tags,
+                        options["source"] or MOVIELENS,
+                        dry_run=options["dry_run"],
+                        report=report,
+                        watch=watch,
+                    )
+                self.stdout.write(running.summary(tagged, _("tags"), dry_run=options["dry_run"]))
             for line in running.refusals(report):
                 self.stdout.write(line)
             if outcome.interrupted:
@@ -61,7 +73,7 @@ class Command(BaseCommand):
             if options["download"]:
                 self.stdout.write(_("The ratings: manage.py import_ratings %(path)s") % {"path": path})
 
-    def _path(self, options: dict, watch: object) -> Path:
+    def _path(self, options: dict[str, Any], watch: Watch) -> Path:
         if not options["download"]:
             if options["path"] == MOVIELENS and not Path(MOVIELENS).exists():
                 message = _("Name a path, or a data set to fetch: import_movies movielens --download NAME.")

@@ -1,6 +1,7 @@
 """Load the demonstration catalogue: manage.py load_demo_data."""
 
 from argparse import ArgumentParser
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
@@ -16,7 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--no-progress", action="store_true", help=_("show no progress bar"))
 
-    def handle(self, **options: object) -> None:
+    def handle(self, **options: Any) -> None:
         self.stdout.write(str(MOVIELENS_TERMS))
         try:
             with running.ending_cleanly(), LateProgress(enabled=not options["no_progress"]) as watch:

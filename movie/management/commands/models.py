@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -58,8 +59,10 @@ class Command(BaseCommand):
 
     def _list(self, options: dict[str, Any]) -> None:
         table = Table(title=_("Trained models"), title_justify="left", pad_edge=False)
-        for heading in (_("model"), _("version"), _("created"), "", _("trained on"), _("figures")):
+        for heading in (_("model"), _("version"), _("created"), ""):
             table.add_column(heading, no_wrap=True)
+        for heading in (_("trained on"), _("figures")):
+            table.add_column(heading)
         for name, version in self._chosen(options.get("name")):
             active = version == self.store.current(name)
             state = _("active") if active else _("previous") if version == self.store.previous(name) else ""
@@ -85,7 +88,8 @@ class Command(BaseCommand):
             return
         # An ending would break the lines that rich writes in pieces.
         ending, self.stdout.ending = self.stdout.ending, ""
-        Console(file=self.stdout, width=None if self.stdout.isatty() else 200).print(table)
+        stream: Any = self.stdout
+        Console(file=stream, width=None if stream.isatty() else 200).print(table)
         self.stdout.ending = ending
 
     def _activate(self, options: dict[str, Any]) -> None:
@@ -169,7 +173,7 @@ def _trained_on(data: dict[str, Any]) -> str:
         "users": f"{data.get('n_users', 0):,}",
         "films": f"{data.get('n_items', 0):,}",
     }
-    where = _("this site") if data.get("id_space") == FROM_SITE else data.get("source", "")
+    where = _("this site") if data.get("id_space") == FROM_SITE else Path(data.get("source", "")).name
     return f"{where}: {size}"
 
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from movie.models import TrainingRun
 from movie.training_runs import Interrupted, Write, queue, recorded
 from predictors.errors import PredictorError, TrainingError
-from predictors.kinds import KINDS
+from predictors.kinds import KINDS, predictor_class
 from predictors.options import parse_pairs
 from predictors.progress import ProgressEvent
 from predictors.registry import ModelStore
@@ -59,11 +59,14 @@ class Command(BaseCommand):
         refused = []
         try:
             with _Stop() as stop:
-                data = _interactions(options)
+                data: dict[bool, Interactions] = {}
                 for name in names:
+                    dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
+                    if dislikes not in data:
+                        data[dislikes] = _interactions(options, dislikes=dislikes)
                     run = waiting.pop(name)
                     try:
-                        self._train(run, data, chosen, stop, options)
+                        self._train(run, data[dislikes], chosen, stop, options)
                     except PredictorError as error:
                         refused.append(f"{name}: {error}")
                     except Interrupted:
@@ -159,12 +162,15 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
         raise CommandError(str(error)) from error
 
 
-def _interactions(options: Mapping[str, Any]) -> Interactions:
-    """What to train on. Raises CommandError saying what to do when there is nothing."""
+def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions:
+    """What to train on; from the site with or without low ratings.
+
+    Raises CommandError saying what to do when there is nothing.
+    """
     if options["from_site"]:
         from movie.training_data import from_site
 
-        interactions = from_site()
+        interactions = from_site(dislikes=dislikes)
         if not len(interactions):
             raise CommandError(
                 _("Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help")

@@ -1,0 +1,161 @@
+"""A site of its own for the browser tests: made-up films and ratings, trained models, a real server.
+
+The server runs as it would in production, in a process and with a database file of its own. Every
+test is another guest, so one site serves them all.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+OPEN_SECONDS = 90
+
+TASTES = ("Western", "Horror", "Comedy", "Romance")
+FILMS_PER_TASTE = 20
+PEOPLE = 160
+
+PREPARE = """
+from django.core.management import call_command
+from movie.models import Credit, Movie, MovieTitle, Person
+call_command("migrate", verbosity=0)
+call_command("collectstatic", interactive=False, verbosity=0)
+call_command("import_movies", "films.csv", source="made-up", no_progress=True, verbosity=0)
+call_command("import_ratings", "ratings.csv", source="made-up", no_progress=True, verbosity=0)
+film = Movie.objects.get(title="Western 1")
+MovieTitle.objects.create(movie=film, title="서부", language="ko")
+director = Person.objects.create(name="Ada Lens")
+Credit.objects.create(movie=film, person=director, role="director")
+call_command("train", "popular", "neighbours", "linear_sequence", from_site=True, activate=True, quiet=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed, so no browser can be driven")
+    return CHROMIUM
+
+
+@pytest.fixture(scope="session")
+def site(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running site with 80 made-up films in four genres and 160 people's ratings."""
+    folder = tmp_path_factory.mktemp("site")
+    _write_films(folder / "films.csv")
+    _write_ratings(folder / "ratings.csv")
+    environment = {
+        **os.environ,
+        "DEBUG": "false",
+        "SECURE": "false",  # plain http
+        "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough-to-be-taken-for-one",
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "DATA_DIR": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
+        "MODEL_DIR": str(folder / "models"),
+        "REDIS_URL": "",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    prepare = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", PREPARE]
+    done = subprocess.run(prepare, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    port = _free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--blocking-threads", "4", "--log-level", "warning"]
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [*command, "webapp.wsgi:application"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_open(address, server, folder / "server.log")
+        yield address
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+    said = (folder / "server.log").read_text()
+    assert "Traceback" not in said, said[-4000:]
+
+
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[object]:
+    """Chromium. Stopped with the module: its event loop would keep Django from the database in others."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+def _write_films(path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "title", "year", "genres", "synopsis"])
+        for taste in TASTES:
+            for n in range(1, FILMS_PER_TASTE + 1):
+                synopsis = f"A made-up {taste.lower()} for tests, the {n}. of its kind."
+                rows.writerow([f"{taste[0]}{n}", f"{taste} {n}", 1950 + 3 * n, taste, synopsis])
+
+
+def _write_ratings(path: Path) -> None:
+    """Everyone has one taste and watches its films roughly in order, with a few others in between."""
+    chance = random.Random(7)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["user", "movie", "rating", "timestamp"])
+        for person in range(PEOPLE):
+            mine = TASTES[person % len(TASTES)]
+            liked = sorted(chance.sample(range(1, FILMS_PER_TASTE + 1), 12))
+            others = [taste for taste in TASTES if taste != mine]
+            watched = [(f"{mine[0]}{n}", chance.choice([4, 4.5, 5])) for n in liked]
+            for other in chance.sample(others, 2):
+                film = f"{other[0]}{chance.randint(1, FILMS_PER_TASTE)}"
+                watched.insert(chance.randrange(len(watched)), (film, chance.choice([1, 2, 3])))
+            for step, (film, stars) in enumerate(watched):
+                rows.writerow([f"p{person}", film, stars, 1_000_000_000 + 1000 * person + step])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_open(address: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + OPEN_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urlopen(address, timeout=10):  # noqa: S310 - our own address
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise AssertionError(f"the server did not open:\n{log.read_text()}")
