@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytorch_models.datasets import Interactions
 
 _NO_ITEMS = np.empty(0, dtype=np.int64)
+_NO_STARS = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Query:
     disliked  (D,) int64
     seen      (S,) int64, never to be recommended
     unknown   ids of the history that the model does not know
+    rated     (R,) int64, films with stars, liked or not
+    stars     (R,) float32, those stars
     """
 
     liked: np.ndarray
@@ -42,6 +45,8 @@ class Query:
     disliked: np.ndarray
     seen: np.ndarray
     unknown: tuple[MovieId, ...] = ()
+    rated: np.ndarray = field(default_factory=lambda: _NO_ITEMS)
+    stars: np.ndarray = field(default_factory=lambda: _NO_STARS)
 
     @classmethod
     def of(
@@ -67,6 +72,7 @@ class Predictor(ABC):
 
     name: ClassVar[str]
     min_history: ClassVar[int] = 1  # liked films without which it has nothing to say
+    learns_from_dislikes: ClassVar[bool] = False  # whether `fit` wants low ratings too, not positives alone
 
     def __init__(self, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:
         self.ids = ids
@@ -145,12 +151,17 @@ class Predictor(ABC):
                 weights.append(strength)
         disliked, unknown_disliked = self.ids.indices_of(sorted(history.disliked, key=str))
         seen, unknown_seen = self.ids.indices_of(sorted(history.seen, key=str))
+        known_stars = {
+            film: value for film, value in history.ratings.items() if self.ids.index_of(film) is not None
+        }
         return Query(
             liked=np.asarray(known, dtype=np.int64),
             weights=np.asarray(weights, dtype=np.float32),
             disliked=disliked,
             seen=seen,
             unknown=tuple(dict.fromkeys((*unknown, *unknown_disliked, *unknown_seen))),
+            rated=self.ids.indices_of(known_stars)[0],
+            stars=np.fromiter(known_stars.values(), dtype=np.float32, count=len(known_stars)),
         )
 
     def score(self, history: History) -> np.ndarray:

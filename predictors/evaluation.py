@@ -14,8 +14,10 @@ import os
 import platform
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -352,19 +354,15 @@ class _Run:
 def _in_own_process(benchmark: Benchmark, model: str, seed: int, split: Split, watch: Watch) -> _Run:
     """Spawned, not forked: a forked child of a process that ran threads can hang."""
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(sender, benchmark, model, seed, split), name=f"fit {model}")
-    child.start()
-    sender.close()
+    here, there = context.Pipe()
+    child = context.Process(target=_child, args=(there,), name=f"fit {model}")
     try:
+        with _undisturbed_start():
+            child.start()
+        there.close()
+        here.send((benchmark, model, seed, split))
         while True:
-            try:
-                kind, content = receiver.recv()
-            except EOFError:
-                child.join()
-                raise BenchmarkError(
-                    f"the process of {model} ended with exit code {child.exitcode}"
-                ) from None
+            kind, content = here.recv()
             if kind == "progress":
                 watch(Step(model, seed, content))
             elif kind == "error":
@@ -372,15 +370,46 @@ def _in_own_process(benchmark: Benchmark, model: str, seed: int, split: Split, w
             else:
                 child.join()
                 return content
-    finally:
-        receiver.close()
-        if child.is_alive():
-            child.terminate()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         child.join()
+        raise BenchmarkError(f"the process of {model} ended with exit code {child.exitcode}") from None
+    finally:
+        here.close()
+        if child.pid is not None:
+            if child.is_alive():
+                child.terminate()
+            child.join()
 
 
-def _child(sender: Connection, benchmark: Benchmark, model: str, seed: int, split: Split) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+@contextmanager
+def _undisturbed_start() -> Iterator[None]:
+    """Hold SIGTERM for the milliseconds in which a child is made, so that none is left behind.
+
+    The child inherits that Ctrl-C, which reaches the whole group, is for the parent alone. Only the
+    main thread may and need do this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    late: list[int] = []
+    before = {
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, frame: late.append(number)),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    }
+    try:
+        yield
+    finally:
+        for held, handler in before.items():
+            signal.signal(held, signal.SIG_DFL if handler is None else handler)
+    for number in late:
+        signal.raise_signal(number)
+
+
+def _child(parent: Connection) -> None:
+    try:
+        benchmark, model, seed, split = parent.recv()
+    except (EOFError, OSError):  # the parent was interrupted
+        return
     last_report = 0.0
 
     def report(event: ProgressEvent) -> None:
@@ -388,14 +417,14 @@ def _child(sender: Connection, benchmark: Benchmark, model: str, seed: int, spli
         now = time.monotonic()
         if event.done >= 1 or now - last_report >= _SECONDS_BETWEEN_REPORTS:
             last_report = now
-            sender.send(("progress", event))
+            parent.send(("progress", event))
 
     try:
-        sender.send(("run", _fit_and_evaluate(benchmark, model, seed, split, report)))
+        parent.send(("run", _fit_and_evaluate(benchmark, model, seed, split, report)))
     except PredictorError as error:
-        sender.send(("error", str(error)))
+        parent.send(("error", str(error)))
     finally:
-        sender.close()
+        parent.close()
 
 
 def _fit_and_evaluate(benchmark: Benchmark, model: str, seed: int, split: Split, report: Progress) -> _Run:
@@ -490,8 +519,8 @@ def _row(
         "part": benchmark.part,
         "metrics": metrics,
         "intervals": intervals,
-        "cpu_seconds": round(fit_cpu, 3),
-        "score_cpu_seconds": round(float(np.mean([run.score_cpu_seconds for run in runs])), 3),
+        "cpu_seconds": round(fit_cpu, 6),
+        "score_cpu_seconds": round(float(np.mean([run.score_cpu_seconds for run in runs])), 6),
         "fit_seconds": round(float(np.mean([run.fit_seconds for run in runs])), 3),
         "peak_rss_mb": round(max(run.peak_rss_mb for run in runs), 1),
         "fit_peak_rss_mb": round(max(run.fit_peak_rss_mb for run in runs), 1),
@@ -522,7 +551,7 @@ def _row(
         "per_seed": [
             {
                 "seed": seed,
-                "cpu_seconds": round(run.fit_cpu_seconds, 3),
+                "cpu_seconds": round(run.fit_cpu_seconds, 6),
                 "metrics": {_full_label(outcome): outcome.means() for outcome in run.outcomes},
             }
             for seed, run in zip(benchmark.seeds, runs, strict=True)

@@ -15,6 +15,12 @@ KINDS = {
     "neighbours": "predictors.neighbours.NeighboursPredictor",
     "linear_sequence": "predictors.linear_sequence.LinearSequencePredictor",
     "sasrec": "predictors.sasrec.SasrecPredictor",
+    "ease": "predictors.ease.EasePredictor",
+    "als": "predictors.als.AlsPredictor",
+    "mf": "predictors.mf.MfPredictor",
+    "lightgcn": "predictors.lightgcn.LightgcnPredictor",
+    "ngcf": "predictors.ngcf.NgcfPredictor",
+    "graph_filter": "predictors.graph_filter.GraphFilterPredictor",
 }
 
 

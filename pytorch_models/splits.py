@@ -200,14 +200,12 @@ def _given_split(given: tuple[Interactions, Interactions] | None, part: str) -> 
     )
     pairs = both.users.astype(np.int64) * both.n_items + both.items
     known = np.isin(pairs, pairs[both.at == 0])
-    return Split(
-        "given-split",
-        train,
-        None,
-        (_cases("", both, both.at == 0, (both.at == 1) & ~known),),
-        "training and test rows as given",
-        "training rows",
-    )
+    cases = _cases("", both, both.at == 0, (both.at == 1) & ~known)
+    met = cases.history.lengths > 0
+    description = "training and test rows as given"
+    if not met.all():
+        description += f"; {(~met).sum()} users without training rows are left out"
+    return Split("given-split", train, None, (_chosen(cases, met),), description, "training rows")
 
 
 def _random_split(interactions: Interactions, rng: np.random.Generator, part: str) -> Split:

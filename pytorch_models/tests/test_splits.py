@@ -176,15 +176,17 @@ def test_temporal_cuts_everyone_at_the_same_time():
 
 
 def test_a_given_split_is_taken_as_it_is():
-    ids = {"user_ids": np.arange(2), "item_ids": np.arange(5)}
+    ids = {"user_ids": np.arange(3), "item_ids": np.arange(5)}
     train = Interactions.from_columns(np.array([0, 0, 1]), np.array([0, 1, 2]), **ids)
-    test = Interactions.from_columns(np.array([0, 0, 1]), np.array([3, 1, 4]), **ids)
+    test = Interactions.from_columns(np.array([0, 0, 1, 2]), np.array([3, 1, 4, 0]), **ids)
     split = split_interactions("given-split", train, given=(train, test))
     (cases,) = split.cases
     assert split.train is train
     assert split.validation is None
     assert [cases.targets[row].tolist() for row in range(2)] == [[3], [4]]  # item 1 was trained on
     assert [cases.history[row].tolist() for row in range(2)] == [[0, 1], [2]]
+    assert cases.users.tolist() == [0, 1]
+    assert "1 users without training rows" in split.description
 
 
 def test_limit_asks_fewer_users_and_trains_on_all():

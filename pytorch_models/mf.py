@@ -1,0 +1,263 @@
+"""Matrix factorisation by alternating least squares: implicit (iALS) and of ratings with biases.
+
+Both alternate between users and items; with one side held fixed every row of the other is a small
+ridge regression of its own, solved exactly. The same regression folds a new user in: training and
+serving cannot disagree. The only random numbers are those of the first item factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+CHUNK_FLOATS = 4_000_000  # gathered factors in memory at one time
+INITIAL_SCALE = 0.1  # standard deviation of the length of a first factor
+
+# Called after each epoch with its number, from 1; training stops early when it returns False.
+AfterEpoch = Callable[[int], bool]
+
+
+def ridge_rows(
+    weights: sparse.csr_matrix,
+    targets: np.ndarray,
+    features: np.ndarray,
+    ridge: np.ndarray,
+    gram: np.ndarray | None = None,
+) -> np.ndarray:
+    """One weighted ridge regression per row, each solved exactly:
+
+        x_r = (gram + sum over j of w_rj f_j f_j' + diag(ridge_r)) ** -1  sum over j of t_rj f_j
+
+    weights  (R, n) CSR with w; which entries are there says which j a row has, zeros included
+    targets  (nnz,) float32 t, parallel to weights.data: the weight times the value to be met
+    features (n, d) float32
+    ridge    (R, d) float32, above 0
+    gram     (d, d) float32 that every row shares; None = 0
+
+    Returns (R, d) float32; rows without entries are 0.
+    """
+    n_dims = features.shape[1]
+    solved = np.zeros((weights.shape[0], n_dims), dtype=np.float32)
+    diagonal = np.arange(n_dims)
+    for rows, places, filled in _padded(weights.indptr, n_dims):
+        gathered = features[weights.indices[places]]  # (C, L, d)
+        amounts = np.where(filled, weights.data[places], 0).astype(np.float32)  # (C, L)
+        values = np.where(filled, targets[places], 0).astype(np.float32)
+        system = np.matmul((gathered * amounts[:, :, None]).transpose(0, 2, 1), gathered)  # (C, d, d)
+        if gram is not None:
+            system += gram
+        system[:, diagonal, diagonal] += ridge[rows]
+        wanted = np.matmul(values[:, None, :], gathered)[:, 0]  # (C, d)
+        solved[rows] = np.linalg.solve(system, wanted[:, :, None])[:, :, 0]
+    return solved
+
+
+def _padded(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of a CSR in chunks of similar length: (C,) rows, (C, L) places in its data, (C, L) bool filled."""
+    lengths = np.diff(indptr)
+    order = np.argsort(lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    first = 0
+    while first < len(order):
+        # Lengths ascend, so the last row of a chunk is its longest.
+        last = first + 1
+        while (
+            last < len(order)
+            and (last + 1 - first) * (lengths[order[last]] + n_dims) * n_dims <= CHUNK_FLOATS
+        ):
+            last += 1
+        rows = order[first:last]
+        within = np.arange(lengths[rows[-1]])
+        filled = within < lengths[rows][:, None]
+        yield rows, indptr[rows][:, None] + np.where(filled, within, 0), filled
+        first = last
+
+
+# -- implicit feedback ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ImplicitFactors:
+    """What folding in needs.
+
+    items             (n_items, d) float32
+    ridge             lambda
+    ridge_exponent    nu
+    unobserved_weight alpha_0
+    """
+
+    items: np.ndarray
+    ridge: float
+    ridge_exponent: float
+    unobserved_weight: float
+
+    def gram(self) -> np.ndarray:
+        """(d, d) float32: what all items together add to every user's system."""
+        return self.unobserved_weight * (self.items.T @ self.items)
+
+    def fold_in(self, weights: sparse.csr_matrix, gram: np.ndarray) -> np.ndarray:
+        """(B, d) float32 vectors of users who met these items, one linear solve each.
+
+        weights (B, n_items) CSR: how sure it is that an item was liked or, below 0, that it was not.
+        gram is that of `gram()`.
+        """
+        confidence = sparse.csr_matrix(
+            (np.abs(weights.data), weights.indices, weights.indptr), shape=weights.shape
+        )
+        ridge = np.tile(self.ridge_of(np.diff(weights.indptr))[:, None], self.items.shape[1])
+        return ridge_rows(confidence, np.maximum(weights.data, 0), self.items, ridge, gram)
+
+    def ridge_of(self, counts: np.ndarray | int) -> np.ndarray:
+        """The ridge of users of whom so many items are known; float32 in the shape of `counts`."""
+        return scaled_ridge(counts, len(self.items), self.ridge, self.ridge_exponent, self.unobserved_weight)
+
+
+def scaled_ridge(
+    counts: np.ndarray | int, n_others: int, ridge: float, exponent: float, unobserved_weight: float
+) -> np.ndarray:
+    """float32 in the shape of `counts`: ridge * (count + alpha_0 * n_others) ** nu, by entries of a row."""
+    known = np.asarray(counts) + unobserved_weight * n_others
+    return np.asarray(ridge * known**exponent, dtype=np.float32)
+
+
+def fit_implicit(
+    weights: sparse.csr_matrix,
+    *,
+    n_dims: int,
+    epochs: int,
+    ridge: float,
+    ridge_exponent: float,
+    unobserved_weight: float,
+    seed: int,
+    after_epoch: AfterEpoch = lambda epoch: True,
+) -> ImplicitFactors:
+    """Implicit ALS (Hu, Koren and Volinsky, ICDM 2008, eqs. 4-5) in the form of Rendle et al. (RecSys
+    2022, "Revisiting the performance of iALS", eqs. 4-6):
+
+        sum over met (u, i) of w_ui (1 - x_u'y_i)**2 + alpha_0 * sum over all (u, i) of (x_u'y_i)**2
+        + ridge * (sum over u of (n_u + alpha_0 * n_items) ** nu |x_u|**2 + the same for items)
+
+    weights (n_users, n_items) CSR, confidence of each meeting, above 0.
+    """
+    weights = weights.tocsr()
+    by_item = weights.T.tocsr()
+    n_users, n_items = weights.shape
+    rng = np.random.default_rng(seed)
+    items = rng.normal(0, INITIAL_SCALE / np.sqrt(n_dims), (n_items, n_dims)).astype(np.float32)
+    item_ridge = scaled_ridge(np.diff(by_item.indptr), n_users, ridge, ridge_exponent, unobserved_weight)
+    factors = ImplicitFactors(items, ridge, ridge_exponent, unobserved_weight)
+    for epoch in range(1, epochs + 1):
+        users = factors.fold_in(weights, factors.gram())
+        gram = unobserved_weight * (users.T @ users)
+        items = ridge_rows(by_item, by_item.data, users, np.tile(item_ridge[:, None], n_dims), gram)
+        factors = ImplicitFactors(items, ridge, ridge_exponent, unobserved_weight)
+        if not after_epoch(epoch):
+            break
+    return factors
+
+
+# -- ratings -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RatingFactors:
+    """What predicting stars needs.
+
+    mean        of all ratings, stars
+    item_biases (n_items,) float32, stars above the mean
+    items       (n_items, d) float32
+    ridge       lambda: per rating of a row
+    bias_ridge  of a user's or an item's bias
+    """
+
+    mean: float
+    item_biases: np.ndarray
+    items: np.ndarray
+    ridge: float
+    bias_ridge: float
+
+    def fold_in(self, above_item: sparse.csr_matrix, weights: np.ndarray) -> np.ndarray:
+        """(B, 1 + d) float32: bias and vector of users who gave these ratings, one linear solve each.
+
+        above_item (B, n_items) CSR: stars minus the mean and the item's bias; weights (nnz,) parallel
+        to its data: how much each rating counts, 1 for one in earnest.
+        """
+        return _one_side(above_item, weights, self.items, self.ridge, self.bias_ridge)
+
+    def stars(self, users: np.ndarray, items: np.ndarray | slice) -> np.ndarray:
+        """(B, K) float32 predicted stars, not clipped: mean + b_u + b_i + x_u'y_i (Koren 2009, eq. 4)."""
+        return (
+            np.float32(self.mean)
+            + users[:, :1]
+            + self.item_biases[items]
+            + users[:, 1:] @ self.items[items].T
+        )
+
+
+def fit_ratings(
+    stars: sparse.csr_matrix,
+    *,
+    n_dims: int,
+    epochs: int,
+    ridge: float,
+    bias_ridge: float,
+    seed: int,
+    after_epoch: Callable[[int, RatingFactors], bool] = lambda epoch, factors: True,
+) -> RatingFactors:
+    """Matrix factorisation with biases (Koren, Bell and Volinsky, Computer 2009, eqs. 4-5), by
+    alternating least squares whose ridge grows with the number of ratings of a row (Zhou et al., AAIM
+    2008, eq. 1). A row's bias is solved together with its vector.
+
+    stars (n_users, n_items) CSR; an entry is a rating. Rows without ratings get zeros.
+    """
+    stars = stars.tocsr()
+    n_items = stars.shape[1]
+    mean = float(stars.data.mean(dtype=np.float64))
+    by_user = sparse.csr_matrix((stars.data - np.float32(mean), stars.indices, stars.indptr), stars.shape)
+    by_item = by_user.T.tocsr()
+    ones = np.ones(len(stars.data), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    factors = RatingFactors(
+        mean,
+        _shrunk_means(by_item, bias_ridge),
+        rng.normal(0, INITIAL_SCALE / np.sqrt(n_dims), (n_items, n_dims)).astype(np.float32),
+        ridge,
+        bias_ridge,
+    )
+    for epoch in range(1, epochs + 1):
+        users = factors.fold_in(_minus_columns(by_user, factors.item_biases), ones)
+        found = _one_side(_minus_columns(by_item, users[:, 0]), ones, users[:, 1:], ridge, bias_ridge)
+        factors = RatingFactors(mean, found[:, 0].copy(), found[:, 1:].copy(), ridge, bias_ridge)
+        if not after_epoch(epoch, factors):
+            break
+    return factors
+
+
+def _one_side(
+    residuals: sparse.csr_matrix, weights: np.ndarray, others: np.ndarray, ridge: float, bias_ridge: float
+) -> np.ndarray:
+    """(R, 1 + d) float32 bias and vector of each row, from (R, n) residuals and the (n, d) vectors there."""
+    n_rows, n_dims = residuals.shape[0], others.shape[1]
+    features = np.column_stack([np.ones(len(others), dtype=np.float32), others])
+    counts = np.diff(residuals.indptr)
+    penalties = np.empty((n_rows, 1 + n_dims), dtype=np.float32)
+    penalties[:, 0] = bias_ridge
+    penalties[:, 1:] = ridge * np.maximum(counts, 1)[:, None]
+    weighted = sparse.csr_matrix((weights, residuals.indices, residuals.indptr), shape=residuals.shape)
+    return ridge_rows(weighted, weights * residuals.data, features, penalties)
+
+
+def _minus_columns(matrix: sparse.csr_matrix, biases: np.ndarray) -> sparse.csr_matrix:
+    """Each entry less the bias of its column."""
+    return sparse.csr_matrix(
+        (matrix.data - biases[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape
+    )
+
+
+def _shrunk_means(rows: sparse.csr_matrix, ridge: float) -> np.ndarray:
+    """(R,) float32: sum of each row's entries / (their number + ridge)."""
+    sums = np.asarray(rows.sum(axis=1)).ravel()
+    return (sums / (np.diff(rows.indptr) + ridge)).astype(np.float32)
