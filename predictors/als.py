@@ -41,7 +41,7 @@ class AlsOptions:
     cpu_budget_seconds  start no epoch that would not end within so much processor time; 0 = no limit
     """
 
-    factors: int = 64
+    factors: int = 128
     epochs: int = 10
     ridge: float = 14.0
     ridge_exponent: float = 1.0

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import uuid
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,14 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from predictors.errors import ArtifactError
 from predictors.id_map import IdMap
 
 FORMAT = 1
 WEIGHTS, IDS, META = "weights.safetensors", "ids.json", "meta.json"
+
+# Arrays of verified files that are in use, by the file's sha256 and the tensor's name.
+_live: weakref.WeakValueDictionary[tuple[str, str], np.ndarray] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def write(
     building = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
     building.mkdir()
     try:
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, building / WEIGHTS)
+        write_tensors(building / WEIGHTS, tensors)
         (building / IDS).write_text(json.dumps(ids.ids, ensure_ascii=False), encoding="utf-8")
         extra(building)
         files = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
@@ -99,11 +103,38 @@ def read(directory: Path, *, expected_name: str | None = None) -> Loaded:
     if expected_name is not None and meta.get("name") != expected_name:
         raise ArtifactError(f"{directory} holds {meta.get('name')!r}, expected {expected_name!r}")
     try:
-        tensors = load_file(directory / WEIGHTS)
         ids = IdMap(json.loads((directory / IDS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError) as error:
         raise ArtifactError(f"{directory} cannot be read: {error}") from error
-    return Loaded(tensors, ids, meta)
+    if WEIGHTS not in meta.get("files", {}):
+        raise ArtifactError(f"{directory / META} does not name {WEIGHTS}")
+    return Loaded(read_tensors(directory / WEIGHTS, meta["files"][WEIGHTS]), ids, meta)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """One safetensors file; equal arrays make equal bytes."""
+    save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
+
+
+def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """The arrays of a file that was verified to have this sha256; they must not be written to.
+
+    Files of equal content share their arrays for as long as anything holds them: a model that is also
+    a member of a blend is in memory once. Raises ArtifactError on a file that cannot be read.
+    """
+    tensors = {}
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            for name in stored.keys():  # noqa: SIM118 - it is no mapping
+                array = _live.get((sha256, name))
+                if array is None:
+                    array = np.array(stored.get_tensor(name))  # owns its memory, as its views keep it alive
+                    array.flags.writeable = False
+                    array = _live.setdefault((sha256, name), array)
+                tensors[name] = array
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from error
+    return tensors
 
 
 def sha256_of(path: Path) -> str:

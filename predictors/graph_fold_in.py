@@ -349,7 +349,7 @@ class NGCFNode(NewNode):
         return np.float32(_ALIKE) * alike + np.float32(_AVERAGE * unknown) * self.tables.average_user
 
     def vector(self, edges: NewEdges, start: np.ndarray, form: str) -> np.ndarray:
-        node, total = start, edges.c.sum()
+        node, total = start, edges.c.sum(axis=0)
         parts = [start]
         for layer, message in zip(self.layers, self._messages(edges, start, form), strict=True):
             node = layer(node, message, total)
@@ -366,7 +366,7 @@ class NGCFNode(NewNode):
         near = None
         if form == "exact" and len(self.layers) >= 3:
             near = Neighbourhood(self.rows, items)
-        films, node, total = tables.item_layers[0][items], start, c.sum()
+        films, node, total = tables.item_layers[0][items], start, c.sum(axis=0)
         row_sums = s * self.rows.row_sums[items][:, None] + c
         messages = []
         films_change: np.ndarray = (s - 1) * films  # of what S send to N(S)
@@ -426,7 +426,7 @@ class _OwnPath(Tangent):
     """The layers of NGCF for one node with its messages held."""
 
     def __init__(self, layers: Sequence[NGCFLayer], messages: list[np.ndarray], row_sum: float) -> None:
-        self.layers, self.messages, self.row_sum = layers, messages, np.float32(row_sum)
+        self.layers, self.messages, self.row_sum = layers, messages, np.array([row_sum], np.float32)
         self._outputs: list[np.ndarray] = []
 
     def at(self, start: np.ndarray) -> np.ndarray:
@@ -518,7 +518,7 @@ def fine_tuned(
         if len(disliked):
             pairs.append((films[disliked[rng.integers(0, len(disliked), n_liked)]], weights))
         final = tangent.at(vector)
-        gradient = np.zeros_like(final)
+        gradient = np.zeros(len(final), dtype=np.float32)
         for against, pair_weights in pairs:
             difference = liked - against
             margin = np.clip(difference @ final, -30, 30)

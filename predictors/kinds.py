@@ -21,6 +21,7 @@ KINDS = {
     "lightgcn": "predictors.lightgcn.LightgcnPredictor",
     "ngcf": "predictors.ngcf.NgcfPredictor",
     "graph_filter": "predictors.graph_filter.GraphFilterPredictor",
+    "for_you": "predictors.blend.ForYouPredictor",
 }
 
 

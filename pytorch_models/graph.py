@@ -127,14 +127,14 @@ class _BagPropagation(torch.autograd.Function):
     it does not know that the matrix is symmetric and scatters instead."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, values: torch.Tensor
     ) -> torch.Tensor:
         ctx.save_for_backward(indices, offsets, values)
         return _bag(x, indices, offsets, values)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         indices, offsets, values = ctx.saved_tensors
         return _bag(gradients[0].contiguous(), indices, offsets, values), None, None, None
 
@@ -149,12 +149,12 @@ class _SparsePropagation(torch.autograd.Function):
     """A_hat x as a CSR product, for CUDA."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
         ctx.matrix = matrix
         return matrix @ x
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, None]:
         return ctx.matrix @ gradients[0].contiguous(), None
 
 
@@ -181,8 +181,8 @@ def propagation(
     values = torch.as_tensor(matrix.data, dtype=dtype, device=device)
     if torch.device(device).type == "cuda":
         wide = torch.sparse_csr_tensor(offsets.long(), indices.long(), values, size=matrix.shape)
-        return lambda x: _SparsePropagation.apply(x, wide)  # type: ignore[no-any-return, no-untyped-call]
-    return lambda x: _BagPropagation.apply(x.contiguous(), indices, offsets, values)  # type: ignore[no-any-return, no-untyped-call]
+        return lambda x: _SparsePropagation.apply(x, wide)
+    return lambda x: _BagPropagation.apply(x.contiguous(), indices, offsets, values)
 
 
 # -- DGL -----------------------------------------------------------------------------------------

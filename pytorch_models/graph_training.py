@@ -249,7 +249,7 @@ def _softmax(
         if config.negatives == "uniform":
             # Each item is in the sum with probability N / n_items (Jean et al., ACL 2015, eq. 9).
             scores = scores + math.log(len(films) / len(drawn))
-        scores = scores.masked_fill(step.positives.to(films.device), _MASKED)
+        scores = scores.masked_fill(step.positives.to(films.device), _MASKED)  # type: ignore[union-attr]
     others = torch.logsumexp(scores, dim=1)
     return functional.softplus(others.index_select(0, rows) - own).mean()
 

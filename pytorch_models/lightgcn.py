@@ -58,7 +58,7 @@ class LightGCN(nn.Module):
 
     def tables(self, propagate: Propagate) -> list[torch.Tensor]:
         """E^(0) .. E^(layers), each (n_users + n_items, dim)."""
-        tables = [self.embedding]
+        tables: list[torch.Tensor] = [self.embedding]
         for _ in range(self.config.layers):
             tables.append(propagate(tables[-1]))
         return tables

@@ -72,7 +72,7 @@ class NGCF(nn.Module):
 
     def tables(self, propagate: Propagate) -> list[torch.Tensor]:
         """Layers 0 .. L before scaling, each (n_users + n_items, dim of the layer)."""
-        x = self.embedding
+        x: torch.Tensor = self.embedding
         tables = [x]
         for k in range(len(self.w1)):
             x = nn.functional.leaky_relu(self.before_activation(k, x, propagate), SLOPE)

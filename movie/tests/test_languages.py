@@ -249,7 +249,7 @@ def test_a_guest_without_a_history_reads_no_english(film, visitor, address):
 
 @pytest.mark.django_db
 def test_messages_after_a_change(film, visitor, language):
-    expected = {"ko": "〈Heat〉에 별 네 개 반", "zh-hans": "《Heat》四星半"}
+    expected = {"ko": "‘Heat’에 별 네 개 반", "zh-hans": "《Heat》四星半"}
     page = visitor.post(reverse("rate", args=[film.pk]), {"value": "4.5"}, follow=True).content.decode()
     assert expected[language] in page
 
