@@ -45,6 +45,10 @@ class About:
 
 
 ABOUT = {
+    "for_you": About(
+        _("For you"),
+        _("Several models as one, each counting as much as the length of your history warrants."),
+    ),
     "popular": About(_("Popular"), _("What everyone rates highly, recent votes counting more.")),
     "neighbours": About(_("Item neighbours"), _("Films that the same people liked as the ones you liked.")),
     "linear_sequence": About(

@@ -506,7 +506,8 @@ def fine_tuned(
     rate = np.float32(how.rate * node.spread)
     weights = edges.weights / edges.weights.sum()
     vector = start.astype(np.float32, copy=True)
-    mean, square = np.zeros_like(vector), np.zeros_like(vector)
+    mean: np.ndarray = np.zeros_like(vector)
+    square: np.ndarray = np.zeros_like(vector)
     excluded = np.zeros(n_items, dtype=bool)
     excluded[edges.items] = True
     for step in range(1, how.steps + 1):

@@ -103,8 +103,9 @@ def train(
     batches(epoch) yields the batches of an epoch, the same ones whenever it is asked for that epoch.
     `validate` returns metrics by name, of which `metric` (higher is better) chooses the best weights;
     without it the last weights are the best. SIGINT, SIGTERM and `should_stop` end the run between two
-    steps with `stopped == "interrupted"`. With `resume` a run continues from `last` in `directory`, when
-    there is one, to the very weights of an uninterrupted run on the same machine.
+    steps with `stopped == "interrupted"`; signals that the caller handles are left to the caller, who may
+    raise from `report`. Either way `last` holds where the run stands. With `resume` a run continues from
+    `last` in `directory`, when there is one, to the very weights of an uninterrupted run on the same machine.
 
     Raises CheckpointError when that checkpoint is damaged or of another configuration, and
     FloatingPointError when the loss is no longer finite.
@@ -127,22 +128,20 @@ def train(
             if state.step < config.steps:
                 run.learn(loss_of, stream)
             state.cpu_seconds = time.process_time() - started
-            finished = state.step >= config.steps
             spent = 0 < config.cpu_budget_seconds <= state.cpu_seconds
-            if state.step % config.evaluate_every == 0 or finished or spent:
+            if state.step % config.evaluate_every == 0 or state.step >= config.steps or spent:
                 metrics = run.judge(validate, metric)
                 state.cpu_seconds = time.process_time() - started
                 run.save(LAST)
                 report(state.step, config.steps, "validated" if validate else "training", metrics)
             elif state.step % max(1, config.steps // REPORTS) == 0:
-                report(state.step, config.steps, "training", {})
-            if finished:
-                state.stopped = "steps"
-            elif 0 < config.patience <= state.since_best:
-                state.stopped = "patience"
-            elif spent:
-                state.stopped = "budget"
-            elif signalled.is_set() or should_stop():
+                try:
+                    report(state.step, config.steps, "training", {})
+                except BaseException:  # how a caller stops from within: nothing of the run is lost
+                    run.save(LAST)
+                    raise
+            state.stopped = run.reason_to_end(spent=spent)
+            if not state.stopped and (signalled.is_set() or should_stop()):
                 state.stopped = "interrupted"
                 run.save(LAST)
     if state.stopped != "interrupted":
@@ -210,6 +209,13 @@ class _Run:
         else:
             state.since_best += 1
         return metrics
+
+    def reason_to_end(self, *, spent: bool) -> str:
+        if self.state.step >= self.config.steps:
+            return "steps"
+        if 0 < self.config.patience <= self.state.since_best:
+            return "patience"
+        return "budget" if spent else ""
 
     def save(self, filename: str, *, weights_only: bool = False) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -292,13 +298,17 @@ def _from(batches: Batches, state: TrainingState) -> Iterator[Any]:
 
 @contextmanager
 def _signals_as_flag() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the flag instead of tearing a step apart. Only a main thread can do this."""
+    """SIGINT and SIGTERM set the flag instead of tearing a step apart, unless the caller handles them.
+
+    Only a main thread can do this; in others the flag stays down.
+    """
     flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: flag.set()) for number in watched}
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = signal.signal(number, lambda *_: flag.set())
     try:
         yield flag
     finally:

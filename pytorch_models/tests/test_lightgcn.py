@@ -147,7 +147,8 @@ def test_the_penalty_is_that_of_the_layer_0_rows_in_the_batch():
         start[nodes].square().sum() for nodes in (step.users, N_USERS + step.items, N_USERS + step.negatives)
     )
     expected = 0.5 * squares / (2 * len(step.items))
-    assert float(with_penalty - loss_of(fitted, step, plain)) == pytest.approx(float(expected), rel=1e-4)
+    found = (with_penalty - loss_of(fitted, step, plain)).item()
+    assert found == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_an_epoch_holds_every_pair_once():

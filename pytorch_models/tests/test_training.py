@@ -127,6 +127,37 @@ def test_a_signal_stops_between_steps_and_the_handlers_come_back(tmp_path, numbe
     assert (resumed.stopped, resumed.step) == ("steps", 400)
 
 
+def test_signals_that_the_caller_handles_are_left_to_the_caller(tmp_path):
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+    try:
+        _, state = run(
+            tmp_path,
+            report=lambda step, *_: os.kill(os.getpid(), signal.SIGTERM) if step == 20 else None,
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == ["SIGTERM"]
+    assert (state.stopped, state.step) == ("steps", 40)
+
+
+def test_a_caller_who_raises_while_watching_can_resume_to_the_same_weights(tmp_path):
+    class Enough(Exception):
+        pass
+
+    def tire(step, *_):
+        if step == 17:
+            raise Enough
+
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(Enough):
+        run(tmp_path / "parts", report=tire)
+    resumed, state = run(tmp_path / "parts", resume=True)
+    assert state.step == 40
+    for found, expected in zip(resumed.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_training_works_outside_the_main_thread(tmp_path):
     states = []
     thread = threading.Thread(target=lambda: states.append(run(tmp_path)[1]))

@@ -26,8 +26,8 @@ from movie.catalogue.demo import is_loaded
 from movie.models import TrainingRun
 from movie.recommendations import registry
 
-QUICK_MODELS = ("popular", "neighbours", "linear_sequence")
-SLOW_MODELS = ("sasrec",)
+QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf")
+SLOW_MODELS = ("sasrec", "als", "lightgcn", "ngcf")
 ADMIN = "admin"
 OPEN_SECONDS = 60
 
