@@ -1,16 +1,18 @@
 """What the home page of a guest with 20 interactions costs: CPU-ms, queries, and as a ratio to a bare view.
 
-    python -m benchmarks.home_page [--requests 200] [--interactions 20]
+    python -m benchmarks.home_page [--requests 200] [--interactions 20] [--here]
 
-Uses the site's own database and models (make demo made them), through Django's test client in this
-process; the guest and what they rated are removed again. The baseline is the 404 page of the same
-site: the same middleware and base template without catalogue or model.
+Makes a site of its own with MovieLens 100K and the quick models (about 20 CPU-s), or uses this site's
+database and models with --here, and asks through Django's test client in this process; the guest and what
+they rated are removed again. The baseline is the 404 page of the same site: the same middleware and base
+template without catalogue or model.
 """
 
 import argparse
 import logging
 import os
 import statistics
+import tempfile
 import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,10 +21,27 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--interactions", type=int, default=20)
+    parser.add_argument("--here", action="store_true", help="use this site's data")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if not options.here:
+            os.environ["DATA_DIR"] = folder
+            os.environ.pop("DATABASE_URL", None)
+            os.environ.pop("MODEL_DIR", None)
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
     import django
 
     django.setup()
     from django.conf import settings
+    from django.core.management import call_command
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext, setup_test_environment
@@ -30,12 +49,8 @@ def main() -> None:
     from movie.interactions import forget, new_event_id
     from movie.models import InteractionRecord, Movie
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--interactions", type=int, default=20)
-    options = parser.parse_args()
+    if not options.here:
+        call_command("demo", quick_only=True, no_serve=True)
     setup_test_environment(debug=False)
     logging.getLogger("django.request").setLevel(logging.ERROR)  # the baseline is a page that is not there
     settings.WRITE_RATE_LIMIT = 100_000

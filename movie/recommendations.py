@@ -114,13 +114,13 @@ class ModelChoice:
 
 
 @lru_cache(maxsize=8)
-def _registry_at(folder: Path) -> Registry:
-    return Registry(ModelStore(folder))
+def _registry_at(folder: Path, device: str) -> Registry:
+    return Registry(ModelStore(folder), device=device)
 
 
 def registry() -> Registry:
     """The live predictors of this process."""
-    return _registry_at(settings.MODEL_DIR)
+    return _registry_at(settings.MODEL_DIR, settings.DEVICE)
 
 
 def rank_for(

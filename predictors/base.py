@@ -127,6 +127,13 @@ class Predictor(ABC):
         """Films like this one. Raises CannotAnswer where the kind does not support it."""
         raise CannotAnswer("not_supported", f"{self.name} does not rank similar films")
 
+    def to(self, device: str) -> Self:
+        """Compute on "cpu" or "cuda" from now on and return itself; kinds without a GPU path stay.
+
+        Raises ValueError when the device is not there.
+        """
+        return self
+
     # -- what the base gives ------------------------------------------------------------------
 
     @property

@@ -11,9 +11,8 @@ from predictors.errors import TrainingError
 
 Options = TypeVar("Options")
 
-EVERYWHERE = ("seed", "cpu_budget_seconds")
-# Offered to every kind; ignored where the fit draws no random numbers or takes seconds anyway.
-FOR_ALL = ("seed", "cpu_budget_seconds")
+# Offered to every kind; ignored where the fit draws no random numbers, takes seconds, or knows no GPU.
+EVERYWHERE = ("seed", "cpu_budget_seconds", "device")
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
 
@@ -21,8 +20,7 @@ _FALSE = ("0", "false", "no", "off")
 def read_options(kind: type[Options], given: Mapping[str, Any] | None) -> Options:
     """An options dataclass from names and values; text is converted to the type of the default.
 
-    Text for a tuple is a comma-separated list. Every kind accepts the options of EVERYWHERE; the
-    seed is ignored where the fit draws no random numbers, the budget where it cannot stop early.
+    Text for a tuple is a comma-separated list. Every kind accepts the options of EVERYWHERE.
     Raises TrainingError on an unknown name or a value of the wrong type, naming what was expected.
     """
     defaults = asdict(kind())  # type: ignore[call-overload]

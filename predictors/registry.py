@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from predictors import artifact
+from predictors.devices import resolved
 from predictors.errors import ArtifactError, PredictorError
 from predictors.kinds import KINDS, predictor_class
 
@@ -167,9 +168,10 @@ class Registry:
     A version that cannot be loaded is logged and refused, and the old one goes on serving.
     """
 
-    def __init__(self, store: ModelStore, check_seconds: float = 1.0) -> None:
+    def __init__(self, store: ModelStore, check_seconds: float = 1.0, device: str = "cpu") -> None:
         self.store = store
         self.check_seconds = check_seconds
+        self.device = device
         self._slots: dict[str, _Slot] = {name: _Slot() for name in KINDS}
 
     def names(self) -> list[str]:
@@ -224,7 +226,7 @@ class Registry:
         if not version:
             return
         try:
-            predictor = self.store.load(name, version)
+            predictor = self._placed(self.store.load(name, version))
         except PredictorError:
             slot.refused = stamp
             if slot.predictor is None:
@@ -234,6 +236,17 @@ class Registry:
             logger.exception("%s %s was refused", name, version)
             return
         slot.predictor, slot.stamp = predictor, stamp
+
+    def _placed(self, predictor: Predictor) -> Predictor:
+        """The predictor on this process's device; on the CPU where `auto` found a GPU it cannot use."""
+        device = resolved(self.device)
+        try:
+            return predictor.to(device)
+        except ValueError as error:
+            if self.device != "auto":
+                raise ArtifactError(f"{predictor.name} cannot run on {device}: {error}") from error
+            logger.warning("%s runs on the CPU: %s", predictor.name, error)
+            return predictor
 
     def _load_previous(self, name: str) -> Predictor | None:
         """A process that starts while the active artefact is damaged serves the one before it."""

@@ -162,3 +162,21 @@ def test_many_first_requests_load_once(store, monkeypatch):
     for thread in threads:
         thread.join()
     assert loads == ["popular"]
+
+
+class WithoutGpu(CountPredictor):
+    def to(self, device):
+        if device == "cuda":
+            raise ValueError("there is no CUDA device")
+        return self
+
+
+def test_a_gpu_that_cannot_be_used_is_said_or_done_without(store, monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "predictor_class", lambda name: WithoutGpu)
+    publish(store, 9, 0, 0)
+    with pytest.raises(ArtifactError, match="cannot run on cuda: there is no CUDA device"):
+        Registry(store, device="cuda").get("popular")
+    driver = tmp_path / "driver"
+    driver.touch()
+    monkeypatch.setattr("predictors.devices.NVIDIA_DRIVER", driver)
+    assert best(Registry(store, device="auto").get("popular")) == 0

@@ -40,6 +40,9 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--workers", type=int, default=1, help="server processes")
         parser.add_argument("--no-serve", action="store_true", help="load and train everything, then end")
+        parser.add_argument(
+            "--quick-only", action="store_true", help="leave out the models that take minutes"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.console = Console()
@@ -47,7 +50,8 @@ class Command(BaseCommand):
         if not options["no_serve"]:
             _require_free_port(host, port)
         self._prepare()
-        missing = [name for name in SLOW_MODELS if not registry().store.current(name)]
+        slow = () if options["quick_only"] else SLOW_MODELS
+        missing = [name for name in slow if not registry().store.current(name)]
         if options["no_serve"]:
             if missing:
                 call_command("train", *missing, from_site=True, activate=True)

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from movie.models import TrainingRun
 from movie.training_runs import Interrupted, Write, queue, recorded
+from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
 from predictors.kinds import KINDS, predictor_class
 from predictors.options import parse_pairs
@@ -100,7 +101,7 @@ class Command(BaseCommand):
                 ModelStore(settings.MODEL_DIR),
                 id_space=FROM_SITE if options["from_site"] else FROM_FILE,
                 source="" if options["from_site"] else str(options["data"]),
-                options=chosen,
+                options={"device": resolved(settings.DEVICE), **chosen},
                 seed=options["seed"],
                 activate=options["activate"],
                 resume=options["resume"],

@@ -1,0 +1,17 @@
+"""Where models run: the meaning of the setting `auto`, found out without importing torch."""
+
+from pathlib import Path
+
+NVIDIA_DRIVER = Path("/dev/nvidiactl")
+
+
+def resolved(device: str) -> str:
+    """Return "cpu" or "cuda" for a setting of auto, cpu or cuda: auto takes the GPU whose driver is there.
+
+    Raises ValueError on another name.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"a device is auto, cpu or cuda, not {device!r}")
+    if device == "auto":
+        return "cuda" if NVIDIA_DRIVER.exists() else "cpu"
+    return device
