@@ -63,6 +63,12 @@ ABOUT = {
     "graph_filter": About(
         _("Graph filter"), _("Smooths your likes over the graph of people and films; good from few films.")
     ),
+    "lightgcn": About(
+        _("LightGCN"), _("Averages tastes along the graph of people and films; you join it as a new node.")
+    ),
+    "ngcf": About(
+        _("NGCF"), _("A neural network over the graph of people and films; you join it as a new node.")
+    ),
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
 }
 

@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 RANDOM, TIME = "random", "time"
 ORDERS = (RANDOM, TIME)
-# Lengths at which weights are fitted. The last stands for long histories: four fifths of each guest.
-KNOTS = (1, 2, 3, 5, 10, 20, 50, 100)
+KNOTS = (1, 2, 3, 5, 10, 20, 50, 100)  # lengths at which weights are fitted
+# From here on guests are also shown four fifths of what they met: with little left to find, other
+# weights are the best. The last knot, which stands for all longer histories, has these alone.
+NEARLY_ALL_FROM = 20
 LONG_SHARE = 0.8
+NEARLY_ALL_DRAWS = 3
 OPENINGS = (2, 5, 10, 50)  # so many films that a person meets first
 OPENING_PRIOR = 20.0  # meetings at the mean share that every film starts with
 METRIC, PLACES = "NDCG@10", 10
@@ -92,7 +95,7 @@ def standardise(scores: np.ndarray, queries: Sequence[Query]) -> np.ndarray:
 
 
 def openings(train: Interactions) -> np.ndarray:
-    """(n_items, F) float32: log of (share of a film's meetings among a person's first / that of all films)."""
+    """(n_items, F) float32: log of the share of a film's meetings that are early ones, against the mean."""
     place = np.arange(len(train)) - train.indptr[train.users]
     counts = np.bincount(train.items, minlength=train.n_items)
     columns = []
@@ -108,14 +111,15 @@ def fit_curves(
     guests: Interactions,
     opening: np.ndarray,
     *,
-    time_share: float,
+    time_shares: tuple[float, float],
     seed: int,
     progress: Callable[[float], None] = lambda done: None,
 ) -> tuple[Curves, list[dict[str, Any]]]:
     """Weights and gate at each knot, and the figures that justify them.
 
     guests      rows of people that no member was trained on, each film once per person
-    time_share  how much the opening order counts in what is maximised, against the random one
+    time_shares how much guests in the order of time count in what is maximised, against those at random:
+                at a history of no length and at the longest, linear in the length between them
 
     Returns the curves and one row per knot and order: guests asked, NDCG@10 of each member and of the
     blend (fitted on other guests), the mean weights.
@@ -129,7 +133,8 @@ def fit_curves(
         if min(len(each.openings) for each in cases) >= 2:
             gate[place] = _fit_gate(cases[0].openings, cases[1].openings)
             gates = [_gated(gate[place], each.openings) for each in cases]
-            weights[:, place], reached = _cross_fitted(cases, gates, time_share)
+            share = float(np.interp(knot, (0, KNOTS[-1]), time_shares))
+            weights[:, place], reached = _cross_fitted(cases, gates, share)
             for each, order, of_blend in zip(cases, ORDERS, reached, strict=True):
                 figures.append(_figures(each, knot, order, names, of_blend))
         progress((place + 1) / len(KNOTS))
@@ -213,20 +218,26 @@ class _Cases:
 def _shown(
     guests: Interactions, knot: int, order: str, rng: np.random.Generator
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Person, (n,) given films oldest first, (T,) films to find; without people of n films or fewer."""
+    """Person, (n,) given films oldest first, (T,) films to find; n is about the knot."""
     people = np.unique(guests.users)
     draws = 1
     if order == RANDOM:
         draws = int(np.clip(np.ceil(ENOUGH_CASES / max(len(people), 1)), 1, MOST_DRAWS))
     for person in people:
         items = guests.items_of(person).astype(np.int64)
-        n = knot if knot != KNOTS[-1] else int(np.rint(len(items) * LONG_SHARE))
-        if not 0 < n < len(items):
-            continue
-        for _ in range(draws):
-            given = np.zeros(len(items), dtype=bool)
-            given[rng.permutation(len(items))[:n] if order == RANDOM else slice(n)] = True
-            yield int(person), items[given], items[~given]
+        most = int(np.rint(len(items) * LONG_SHARE))
+        amounts = [knot] if knot != KNOTS[-1] else []
+        if knot >= NEARLY_ALL_FROM and knot == _nearest_knot(most):
+            amounts += [most] * (NEARLY_ALL_DRAWS if order == RANDOM and amounts else 1)
+        for n in np.repeat(amounts, draws):
+            if 0 < n < len(items):
+                given = np.zeros(len(items), dtype=bool)
+                given[rng.permutation(len(items))[:n] if order == RANDOM else slice(n)] = True
+                yield int(person), items[given], items[~given]
+
+
+def _nearest_knot(n: int) -> int:
+    return KNOTS[int(np.abs(np.log1p(KNOTS) - np.log1p(n)).argmin())]
 
 
 def _fit_gate(openings_at_random: np.ndarray, openings_in_time: np.ndarray) -> np.ndarray:
@@ -342,7 +353,7 @@ def _figures(
         for name, row in zip(names, np.eye(len(names)), strict=True)
     }
     return {
-        "n": str(knot) if knot != KNOTS[-1] else f"{LONG_SHARE:.0%}",
+        "n": knot,
         "order": order,
         "guests": len(np.unique(cases.people)),
         METRIC: {**alone, "for_you": round(float(of_blend.mean()), 5)},

@@ -143,7 +143,9 @@ EVENT_LOG = {"BACKEND": "movie.event_log.embedded.EmbeddedEventLog", "OPTIONS": 
 
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
-DEFAULT_MODELS = environment.words("DEFAULT_MODELS", ("sasrec", "linear_sequence", "neighbours", "popular"))
+DEFAULT_MODELS = environment.words(
+    "DEFAULT_MODELS", ("for_you", "sasrec", "linear_sequence", "neighbours", "popular")
+)
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor

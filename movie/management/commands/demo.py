@@ -26,7 +26,7 @@ from movie.catalogue.demo import is_loaded
 from movie.models import TrainingRun
 from movie.recommendations import registry
 
-QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf")
+QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
 SLOW_MODELS = ("sasrec", "als", "lightgcn", "ngcf")
 ADMIN = "admin"
 OPEN_SECONDS = 60
