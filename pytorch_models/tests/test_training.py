@@ -113,7 +113,20 @@ def test_a_spent_budget_ends_the_run_with_the_best_so_far(tmp_path):
     assert state.cpu_seconds < 2
 
 
+@pytest.fixture
+def unhandled():
+    """Signals as in a process of its own; a background job of a shell starts with SIGINT ignored."""
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, signal.SIG_DFL),
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("unhandled")
 def test_a_signal_stops_between_steps_and_the_handlers_come_back(tmp_path, number):
     before = signal.getsignal(number)
     _, state = run(
