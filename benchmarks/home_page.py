@@ -46,7 +46,7 @@ def measure(options: argparse.Namespace) -> None:
     from django.test import Client
     from django.test.utils import CaptureQueriesContext, setup_test_environment
 
-    from movie.interactions import forget, new_event_id
+    from movie.interactions import forget, history_of, new_event_id
     from movie.models import InteractionRecord, Movie
 
     if not options.here:
@@ -69,6 +69,7 @@ def measure(options: argparse.Namespace) -> None:
     for number, film in enumerate(films):
         client.post(f"/movies/{film}/rate/", {"event_id": new_event_id(), "value": str(3 + number % 5 / 2)})
     visitor = InteractionRecord.objects.order_by("-event_id").values_list("visitor", flat=True).first()
+    rated = len(history_of(visitor).ratings)
     try:
         client.get("/")  # loads the models
         with CaptureQueriesContext(connection) as captured:
@@ -78,7 +79,7 @@ def measure(options: argparse.Namespace) -> None:
         bare = cpu_ms("/no-such-page/")
     finally:
         forget(visitor)
-    print(f"guest with {len(films)} ratings, {options.requests} requests, {len(answer.content):,} bytes")
+    print(f"guest with {rated} ratings, {options.requests} requests, {len(answer.content):,} bytes")
     print(f"queries           {n_queries}")
     print(f"home page         {statistics.median(home):.2f} CPU-ms median, {max(home):.2f} worst")
     print(f"baseline (404)    {statistics.median(bare):.2f} CPU-ms median")
