@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 from django.db import models
-from django.db.models import Avg, Case, Count, Prefetch, Q, Sum, When
+from django.db.models import Avg, Count, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -90,11 +90,6 @@ class MovieQuerySet(models.QuerySet["Movie"]):
     def visible(self) -> Self:
         """What visitors may see."""
         return self.filter(is_visible=True)
-
-    def in_rank_order(self, ids: Sequence[int]) -> Self:
-        """Exactly these films, in exactly this order."""
-        position = Case(*(When(pk=pk, then=rank) for rank, pk in enumerate(ids)), default=len(ids))
-        return self.filter(pk__in=ids).order_by(position)
 
     def for_cards(self) -> Self:
         """With what a card shows: genres and directors, in two more queries."""
