@@ -7,7 +7,7 @@ ids, masking of what was seen, top-k, saving and loading happen here, once.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -67,11 +67,15 @@ class Query:
         )
 
 
+Observe = Callable[["Predictor"], Mapping[str, float]]  # figures of a predictor in the making
+
+
 class Predictor(ABC):
     """Ranks films for a history. Holds no state between calls and may be shared between threads."""
 
     name: ClassVar[str]
     min_history: ClassVar[int] = 1  # liked films without which it has nothing to say
+    can_be_observed: ClassVar[bool] = False  # whether `fit` takes `observe`, to be measured while it trains
     learns_from_dislikes: ClassVar[bool] = False  # whether `fit` wants low ratings too, not positives alone
 
     def __init__(self, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:

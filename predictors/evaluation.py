@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from multiprocessing.connection import Connection
@@ -27,13 +27,21 @@ from typing import Any
 
 import numpy as np
 
-from predictors.base import Predictor, Query, top_k
+from predictors.base import Observe, Predictor, Query, top_k
 from predictors.errors import PredictorError
 from predictors.kinds import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from pytorch_models import metrics as ranking_metrics
 from pytorch_models.readers import Dataset, read_dataset
-from pytorch_models.splits import GIVEN, Cases, Split, at_least, latest_of_each_pair, split_interactions
+from pytorch_models.splits import (
+    GIVEN,
+    Cases,
+    Split,
+    at_least,
+    latest_of_each_pair,
+    limited,
+    split_interactions,
+)
 
 BATCH = 256
 FULL_MASKED = "full catalogue, seen items masked"
@@ -47,6 +55,8 @@ METRICS = {
     "temporal": _LEAVE_ONE_OUT,
 }
 LIST_LENGTH = {"given-split": 20}  # what coverage, novelty and popularity bias look at; 10 elsewhere
+CURVE_METRICS = ("Recall@20", "NDCG@20")  # what is looked at during training, by whatever protocol
+CURVE_USERS = 2000
 UNMASKED_TOO = ("leave-one-out", "temporal")  # RecBole's sequential evaluation does not mask
 _VERSIONED = ("numpy", "scipy", "polars", "torch", "onnxruntime", "safetensors")
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -81,7 +91,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is to be measured. `options` are by model; `budget` is CPU-seconds of one fit."""
+    """What is to be measured. `options` are by model; `budget` is CPU-seconds of one fit.
+
+    A model may be named with a variant in brackets, `lightgcn[negatives=hard]`, see `varied`. With `curve`
+    the models that can be observed are measured by CURVE_METRICS while they train.
+    """
 
     protocol: str
     data: Path
@@ -98,6 +112,7 @@ class Benchmark:
     held_out: int | None = None
     limit_users: int | None = None
     candidates: int | None = None
+    curve: bool = False
 
     def split(self, dataset: Dataset, seed: int) -> tuple[Split, str]:
         """The split of one seed, and the filter that was applied before it, in words."""
@@ -150,11 +165,13 @@ def evaluate(
     candidates: int | None = None,
     seed: int = 1,
     progress: Progress = silent,
+    metrics: Sequence[str] | None = None,
 ) -> list[Outcome]:
     """Rank for every case of the split.
 
     `candidates` adds a condition in which only the targets and so many uniformly drawn items that the
     user never met are ranked; the draw depends on `seed` alone, so all models meet the same items.
+    `metrics` replaces those of the protocol.
     """
     k = LIST_LENGTH.get(split.protocol, 10)
     information, percentile = ranking_metrics.popularity(split.train.items, split.train.n_items)
@@ -165,7 +182,9 @@ def evaluate(
     for cases in split.cases:
         if not len(cases):
             continue
-        conditions = _conditions(split.protocol, cases, candidates=candidates, k=k, properties=properties)
+        conditions = _conditions(
+            split.protocol, cases, candidates=candidates, k=k, properties=properties, metrics=metrics
+        )
         rng = np.random.default_rng([seed, 100])
         for first in range(0, len(cases), BATCH):
             last = min(first + BATCH, len(cases))
@@ -188,9 +207,10 @@ def _conditions(
     candidates: int | None,
     k: int,
     properties: Mapping[str, np.ndarray],
+    metrics: Sequence[str] | None,
 ) -> list[_Condition]:
     shared: dict[str, Any] = {
-        "names": METRICS[protocol],
+        "names": tuple(metrics or METRICS[protocol]),
         "capped_recall": protocol == "guest",
         "list_length": k,
     }
@@ -303,7 +323,7 @@ def run_benchmark(
     first model starts.
     """
     for model in benchmark.models:
-        predictor_class(model)  # an unknown name is refused before hours are spent
+        predictor_class(kind_of(model))  # an unknown name is refused before hours are spent
     dataset = read_dataset(benchmark.data, columns=benchmark.columns, format=benchmark.format)
     if benchmark.min_rating is not None and np.isnan(dataset.interactions.values).all():
         raise BenchmarkError(
@@ -349,6 +369,7 @@ class _Run:
     peak_rss_mb: float
     options: dict[str, Any]
     config: dict[str, Any]
+    curve: list[dict[str, float]]
 
 
 def _in_own_process(benchmark: Benchmark, model: str, seed: int, split: Split, watch: Watch) -> _Run:
@@ -428,10 +449,11 @@ def _child(parent: Connection) -> None:
 
 
 def _fit_and_evaluate(benchmark: Benchmark, model: str, seed: int, split: Split, report: Progress) -> _Run:
-    kind = predictor_class(model)
+    kind = predictor_class(kind_of(model))
     options = options_for(benchmark, model, seed)
+    observe = {"observe": _observer(split)} if benchmark.curve and kind.can_be_observed else {}
     cpu, wall = _cpu_seconds(), time.monotonic()
-    predictor = kind.fit(split.train, split.validation, options=options, progress=report)
+    predictor = kind.fit(split.train, split.validation, options=options, progress=report, **observe)
     fit_cpu, fit_wall = _cpu_seconds() - cpu, time.monotonic() - wall
     fit_peak = _peak_rss_mb()
     cpu = _cpu_seconds()
@@ -445,7 +467,33 @@ def _fit_and_evaluate(benchmark: Benchmark, model: str, seed: int, split: Split,
         _peak_rss_mb(),
         options,
         predictor.config(),
+        predictor.meta.get("training", {}).get("curve", []) if observe else [],
     )
+
+
+def _observer(split: Split) -> Observe:
+    """Measures by CURVE_METRICS on at most CURVE_USERS cases of the split, the same ones every time."""
+    some = replace(split, cases=(limited(split.cases[-1], CURVE_USERS, seed=1),))
+
+    def observe(predictor: Predictor) -> dict[str, float]:
+        means = evaluate(predictor, some, metrics=CURVE_METRICS)[0].means()
+        return {name: means[name] for name in CURVE_METRICS}
+
+    return observe
+
+
+def kind_of(model: str) -> str:
+    """`lightgcn` of `lightgcn[negatives=hard]`."""
+    return model.partition("[")[0]
+
+
+def varied(models: Sequence[str], option: str, values: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Each model with each value of an option, by the name of the variant, with the option that makes it.
+
+    >>> varied(["lightgcn"], "negatives", ["uniform", "hard"])["lightgcn[negatives=hard]"]
+    {'negatives': 'hard'}
+    """
+    return {f"{model}[{option}={value}]": {option: value} for model in models for value in values}
 
 
 def options_for(benchmark: Benchmark, model: str, seed: int) -> dict[str, Any]:
@@ -490,6 +538,8 @@ def _key(benchmark: Benchmark, model: str, dataset: Dataset, kept: str) -> str:
         "candidates": benchmark.candidates,
         "limit_users": benchmark.limit_users,
     }
+    if benchmark.curve:
+        asked["curve"] = True
     if benchmark.protocol == "guest":
         asked |= {"order": benchmark.order, "n": benchmark.n, "held_out": benchmark.held_out}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
@@ -552,6 +602,7 @@ def _row(
             {
                 "seed": seed,
                 "cpu_seconds": round(run.fit_cpu_seconds, 6),
+                "curve": run.curve,
                 "metrics": {_full_label(outcome): outcome.means() for outcome in run.outcomes},
             }
             for seed, run in zip(benchmark.seeds, runs, strict=True)

@@ -1,4 +1,4 @@
-"""Benchmark rows as a picture: bars with intervals, or lines over n for guests.
+"""Benchmark rows as a picture: bars with intervals, lines over n for guests, or curves over CPU time.
 
 Colours are Okabe and Ito's (2008), told apart by every common kind of colour vision; every mark is
 labelled where it stands, so that no legend and no colour is needed to read it. Axes start at zero.
@@ -59,6 +59,72 @@ def draw(rows: Rows, path: Path) -> None:
         figure.supxlabel(_facts(first), x=0.01, ha="left", fontsize=8, color=_QUIET)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
+
+
+def draw_curves(rows: Rows, path: Path) -> None:
+    """What the models reached after so much training, one line per seed; suffixes as for `draw`.
+
+    Raises ValueError when no row has a curve.
+    """
+    drawn = [row for row in rows if any(run.get("curve") for run in row["per_seed"])]
+    if not drawn:
+        raise ValueError("none of these models was observed while it trained")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from predictors.evaluation import CURVE_METRICS, CURVE_USERS
+
+    first = drawn[0]
+    with mpl.rc_context({"svg.fonttype": "none", "font.size": 10, "text.color": _INK}):
+        figure = Figure(figsize=(10.5, 4.6), dpi=150, layout="constrained")
+        axes = figure.subplots(1, len(CURVE_METRICS), squeeze=False)[0]
+        for ax, metric in zip(axes, CURVE_METRICS, strict=True):
+            _curves(ax, drawn, metric)
+        figure.suptitle(f"{_title(first)}, while training", x=0.01, ha="left", fontsize=12, fontweight="bold")
+        part = "test" if first["part"] == "test" else "validation"
+        facts = (
+            f"{first['ranking']} · up to {CURVE_USERS:,} {part} users, who decide nothing · "
+            f"data sha256 {first['data_sha256'][:12]}"
+        )
+        figure.supxlabel(facts, x=0.01, ha="left", fontsize=8, color=_QUIET)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+
+
+def _curves(ax: Axes, rows: Rows, metric: str) -> None:
+    """One metric over CPU seconds, each model named at the end of its longest line."""
+    ends, top, longest = [], 0.0, 0.0
+    for index, row in enumerate(rows):
+        colour = _COLOURS[index % len(_COLOURS)]
+        last = (0.0, 0.0)
+        for run in row["per_seed"]:
+            seconds = [0.0, *(point["cpu_seconds"] for point in run["curve"])]
+            values = [0.0, *(point[metric] for point in run["curve"])]
+            ax.plot(
+                seconds, values, color=colour, linewidth=2, alpha=1.0 if run is row["per_seed"][0] else 0.5
+            )
+            last = max(last, (seconds[-1], values[-1]))
+            top, longest = max(top, *values), max(longest, seconds[-1])
+        ends.append((last[1], last[0], f"{row['model']} {last[1]:.4f}", colour))
+    at = -1.0
+    for value, seconds, text, colour in sorted(ends):
+        at = max(value, at + _LABEL_GAP * top)
+        ax.annotate(
+            text,
+            (seconds, value),
+            (longest * 1.02, at),
+            va="center",
+            color=colour,
+            fontweight="bold",
+            fontsize=8,
+        )
+    ax.set_ylim(0, max(top, at) * 1.08 or 1.0)
+    ax.set_xlim(0, longest * 1.5)
+    ax.set_xlabel("CPU seconds of training")
+    ax.set_title(metric, loc="left", fontsize=10)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", color="#dddddd", linewidth=0.7)
+    ax.set_axisbelow(True)
 
 
 def _guest_panels(rows: Rows) -> list[str]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, top_k
+from predictors.base import Observe, Predictor, Query, top_k
 from predictors.errors import ArtifactError, TrainingError
-from predictors.graph_fold_in import FORMS, FineTuning, ItemRows, NewNode, fine_tuned
+from predictors.graph_fold_in import EPSILON, FORMS, FineTuning, ItemRows, NewNode, fine_tuned
 from predictors.id_map import IdMap
 from predictors.options import read_options
 from predictors.progress import Progress, ProgressEvent, silent
@@ -33,6 +33,7 @@ class GraphOptions:
     """Training (see pytorch_models.graph_training) and serving.
 
     layers, dim      of the model
+    similarity       dot, or cosine: films are served at length 1
     form             exact, or local: faster, with an error of second order
     fine_tune_steps  BPR steps on the new node's own vector; 0 = none
     fine_tune_rate   their size, see FineTuning
@@ -47,6 +48,7 @@ class GraphOptions:
     loss: str = "softmax"
     l2: float = 0.01
     temperature: float = 1.0
+    similarity: str = "dot"
     negatives: str = "uniform"
     n_negatives: int = 0
     hard_share: float = 0.5
@@ -64,8 +66,9 @@ class GraphOptions:
 
 
 _FIT_OPTIONS = (
-    "epochs", "batch_size", "learning_rate", "loss", "l2", "temperature", "negatives", "n_negatives",
-    "hard_share", "refresh_every", "evaluate_every", "patience", "cpu_budget_seconds", "backend", "seed",
+    "epochs", "batch_size", "learning_rate", "loss", "l2", "temperature", "similarity", "negatives",
+    "n_negatives", "hard_share", "refresh_every", "evaluate_every", "patience", "cpu_budget_seconds",
+    "backend", "seed",
 )  # fmt: skip
 
 
@@ -77,6 +80,7 @@ class GraphPredictor(Predictor):
     """
 
     options_class: type[GraphOptions] = GraphOptions
+    can_be_observed = True
 
     def __init__(self, node: NewNode, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:
         super().__init__(ids, meta)
@@ -116,11 +120,13 @@ class GraphPredictor(Predictor):
         progress: Progress = silent,
         checkpoint_dir: Path | None = None,
         resume: bool = False,
+        observe: Observe | None = None,
     ) -> Self:
         """Train, then cache the tables that a new node needs.
 
         Early stopping looks at NDCG@10 of validation users as visitors, by the local form: those with
-        training rows are given them, the others half of their validation rows.
+        training rows are given them, the others half of their validation rows. `observe` looks on as often:
+        what it returns is kept in `meta["training"]["curve"]` and decides nothing.
         Raises TrainingError when the data or an option cannot be used.
         """
         return cls.fit_with_model(
@@ -130,6 +136,7 @@ class GraphPredictor(Predictor):
             progress=progress,
             checkpoint_dir=checkpoint_dir,
             resume=resume,
+            observe=observe,
         )[0]
 
     @classmethod
@@ -142,6 +149,7 @@ class GraphPredictor(Predictor):
         progress: Progress = silent,
         checkpoint_dir: Path | None = None,
         resume: bool = False,
+        observe: Observe | None = None,
     ) -> tuple[Self, GraphModel]:
         """As `fit`, with the model behind the tables in float64, which serving does not need."""
         import torch
@@ -160,8 +168,18 @@ class GraphPredictor(Predictor):
         visitors = _Visitors.of(train, validation, chosen.seed)
         ids = IdMap(np.asarray(train.item_ids).tolist())
 
+        def node_of(model: GraphModel, propagate: Propagate) -> NewNode:
+            node = cls.node_of(model, propagate, rows)
+            if chosen.similarity == "cosine":  # a visitor's own length does not change their ranking
+                node.films = _unit(node.films)
+            return node
+
         def judged(model: GraphModel, propagate: Propagate) -> dict[str, float]:
-            return {METRIC: visitors.ndcg(cls.node_of(model, propagate, rows))}  # type: ignore[union-attr]
+            node = node_of(model, propagate)
+            metrics = {METRIC: visitors.ndcg(node)} if visitors else {}
+            if observe:
+                metrics |= observe(cls(node, ids, {"config": {**asdict(chosen), "form": "local"}}))
+            return metrics
 
         def report(step: int, total: int, message: str, metrics: Mapping[str, float]) -> None:
             progress(ProgressEvent(step / total, message, metrics))
@@ -173,8 +191,8 @@ class GraphPredictor(Predictor):
                 train,
                 validation,
                 config,
-                validate=judged if visitors else None,
-                metric=METRIC,
+                validate=judged if visitors or observe else None,
+                metric=METRIC if visitors else "",
                 device=chosen.device,
                 directory=checkpoint_dir,
                 report=report,
@@ -187,7 +205,7 @@ class GraphPredictor(Predictor):
         # The cached tables in float64, so that their only error is the rounding to float32.
         model = model.to("cpu").double()
         with torch.no_grad():
-            node = cls.node_of(model, propagation(graph, dtype=torch.float64), rows)
+            node = node_of(model, propagation(graph, dtype=torch.float64))
         return cls(node, ids, {"config": asdict(chosen), "training": describe(state)}), model
 
     def vector(self, query: Query) -> np.ndarray:
@@ -256,6 +274,12 @@ class _Visitors:
         ranked, _ = top_k(scores, 10)
         n_targets = np.array([len(wanted) for wanted in self.targets])
         return float(per_user(hits_of(ranked, target_mask), n_targets, [METRIC]).mean())
+
+
+def _unit(films: np.ndarray) -> np.ndarray:
+    """(n_items, f) -> rows of length 1; a film without a vector stays at zero."""
+    lengths = np.linalg.norm(films, axis=1, keepdims=True)
+    return films / np.maximum(lengths, EPSILON, dtype=films.dtype)
 
 
 def _vector(node: NewNode, items: np.ndarray, form: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,12 @@ from torch.nn import functional
 from pytorch_models.datasets import Interactions
 from pytorch_models.graph import BipartiteGraph, Propagate, propagation
 from pytorch_models.lightgcn import LightGCN
-from pytorch_models.negatives import HardNegatives, Negatives, Positives, sampler
+from pytorch_models.negatives import HardNegatives, Negatives, Positives, ranges, sampler
 from pytorch_models.ngcf import NGCF
 from pytorch_models.training import Report, TrainingConfig, TrainingState, train
 
 LOSSES = ("bpr", "softmax")
+SIMILARITIES = ("dot", "cosine")
 DRAWN = 1024  # items drawn per batch where negatives are not uniform and no number is given
 _MASKED = -1e9
 
@@ -44,6 +45,7 @@ class GraphFitConfig:
     n_negatives   items drawn per batch in the softmax; 0 = the whole catalogue, or DRAWN of them
                   where negatives are not uniform
     temperature   t of the softmax
+    similarity    what the softmax compares: dot products, or cosines, whose lengths carry no popularity
     negatives     uniform, popularity or hard, see pytorch_models.negatives
     """
 
@@ -53,6 +55,7 @@ class GraphFitConfig:
     loss: str = "softmax"
     l2: float = 1e-2
     temperature: float = 1.0
+    similarity: str = "dot"
     negatives: str = "uniform"
     n_negatives: int = 0
     hard_share: float = 0.5
@@ -66,6 +69,10 @@ class GraphFitConfig:
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
+        if self.similarity not in SIMILARITIES:
+            raise ValueError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}")
+        if self.similarity == "cosine" and self.loss == "bpr":
+            raise ValueError("bpr compares dot products; similarity=cosine goes with loss=softmax")
         if min(self.epochs, self.batch_size, self.evaluate_every, self.refresh_every) < 1:
             raise ValueError("epochs, batch_size, evaluate_every and refresh_every must be 1 or more")
         if self.learning_rate <= 0 or self.temperature <= 0 or self.l2 < 0 or self.n_negatives < 0:
@@ -175,7 +182,7 @@ def fit(
         betas=(0.9, 0.999),
         clip_norm=math.inf,
         evaluate_every=config.evaluate_every * steps,
-        patience=config.patience if validate else 0,
+        patience=config.patience if metric else 0,
         cpu_budget_seconds=config.cpu_budget_seconds,
         seed=config.seed,
         identity={
@@ -211,45 +218,50 @@ def loss_of(fitted: FittedGraph, step: Step, config: GraphFitConfig) -> torch.Te
     with torch.autocast(device.type, enabled=False):
         final = model(fitted.propagate)
         n_users = model.config.n_users
-        users, items = step.users.to(device), step.items.to(device)
-        rows = step.rows.to(device)
+        users, items, rows = step.users.to(device), step.items.to(device), step.rows.to(device)
         nodes = [users, n_users + items]
+        if step.negatives is not None:
+            nodes.append(n_users + step.negatives.to(device))
+        # One gather: each costs a gradient of the size of the whole table.
+        chosen = final.index_select(0, torch.cat(nodes)).split([len(some) for some in nodes])
         if config.loss == "bpr":
-            negatives = step.negatives.to(device)  # type: ignore[union-attr]
-            nodes.append(n_users + negatives)
-            chosen = final.index_select(0, users).index_select(0, rows)
-            difference = final.index_select(0, n_users + negatives) - final.index_select(0, n_users + items)
-            loss = functional.softplus((chosen * difference).sum(dim=1)).mean()
+            people, positives, negatives = chosen
+            difference = negatives - positives
+            loss = functional.softplus((people.index_select(0, rows) * difference).sum(dim=1)).mean()
         else:
-            films = final[n_users:]
-            loss = _softmax(films, final.index_select(0, users), step, config, rows=rows, items=items)
+            loss = _softmax(final[n_users:], chosen, step, config, rows=rows, items=items)
         if not config.l2:
             return loss
-        squares = sum(model.penalised(final, some).square().sum() for some in nodes)
+        looked_at = torch.cat(nodes if config.loss == "bpr" else nodes[:2])
+        squares = model.penalised(final, looked_at).square().sum()
         return loss + config.l2 * squares / (2 * len(items))
 
 
 def _softmax(
     films: torch.Tensor,
-    users: torch.Tensor,
+    chosen: Sequence[torch.Tensor],
     step: Step,
     config: GraphFitConfig,
     *,
     rows: torch.Tensor,
     items: torch.Tensor,
 ) -> torch.Tensor:
-    """films (n_items, f), users (U, f), rows and items (P,) -> scalar"""
-    own = (users.index_select(0, rows) * films.index_select(0, items)).sum(dim=1) / config.temperature
-    if step.negatives is None:
-        scores = users @ films.T / config.temperature  # (U, n_items)
-        scores = scores.index_put((rows, items), scores.new_tensor(_MASKED))
-    else:
-        drawn = films.index_select(0, step.negatives.to(films.device))
-        scores = users @ drawn.T / config.temperature  # (U, N)
+    """films (n_items, f); chosen: users (U, f), films of the pairs (P, f) and, if drawn, (N, f);
+    rows and items (P,) -> scalar"""
+    if config.similarity == "cosine":
+        chosen = [functional.normalize(vectors) for vectors in chosen]
+        films = films if len(chosen) > 2 else functional.normalize(films)
+    users, own_films, *drawn = chosen
+    own = (users.index_select(0, rows) * own_films).sum(dim=1) / config.temperature
+    if drawn:
+        scores = users @ drawn[0].T / config.temperature  # (U, N)
         if config.negatives == "uniform":
             # Each item is in the sum with probability N / n_items (Jean et al., ACL 2015, eq. 9).
-            scores = scores + math.log(len(films) / len(drawn))
+            scores = scores + math.log(len(films) / scores.shape[1])
         scores = scores.masked_fill(step.positives.to(films.device), _MASKED)  # type: ignore[union-attr]
+    else:
+        scores = users @ films.T / config.temperature  # (U, n_items)
+        scores = scores.index_put((rows, items), scores.new_tensor(_MASKED))
     others = torch.logsumexp(scores, dim=1)
     return functional.softplus(others.index_select(0, rows) - own).mean()
 
@@ -270,7 +282,7 @@ class Batches:
         n_pairs = int(counts[self.users].sum())
         self.steps_per_epoch = math.ceil(n_pairs / config.batch_size)
         self.pair_users = np.repeat(self.users, counts[self.users])
-        self.pair_items = self.items[_ranges(self.indptr[self.users], counts[self.users])]
+        self.pair_items = self.items[ranges(self.indptr[self.users], counts[self.users])]
 
     def __call__(self, epoch: int) -> Iterator[Step]:
         self.fitted.refresh_negatives(epoch)
@@ -302,12 +314,12 @@ class Batches:
     def _users_step(self, users: np.ndarray, rng: np.random.Generator) -> Step:
         counts = self.counts[users]
         rows = np.repeat(np.arange(len(users)), counts)
-        items = self.items[_ranges(self.indptr[users], counts)]
+        items = self.items[ranges(self.indptr[users], counts)]
         step = Step(_tensor(users), _tensor(rows), _tensor(items), None)
         drawn = self._drawn(users, rng)
         if drawn is None:
             return step
-        met = self.fitted.negatives.positives.contain(users[:, None], drawn[None, :])
+        met = self.fitted.negatives.positives.among(users, drawn)
         return replace(step, negatives=_tensor(drawn), positives=_tensor(met))
 
     def _drawn(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
@@ -317,12 +329,6 @@ class Batches:
             return rng.permutation(n_items)[:n] if 0 < n < n_items else None
         per_user = math.ceil((n or DRAWN) / len(users))
         return np.unique(self.fitted.negatives.draw(users, per_user, rng))
-
-
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... as one int64 array."""
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -336,5 +342,6 @@ def describe(state: TrainingState) -> dict[str, Any]:
         "best_step": state.best_step,
         "stopped": state.stopped,
         "cpu_seconds": round(state.cpu_seconds, 2),
+        "curve": state.curve,
         **state.best_metrics,
     }

@@ -10,6 +10,7 @@ With a learned combination alpha = softmax(logits), so that the weights stay pos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -65,6 +66,8 @@ class LightGCN(nn.Module):
 
     def forward(self, propagate: Propagate) -> torch.Tensor:
         """(n_users + n_items, dim) final vectors; the score of a pair is their dot product."""
+        if self.logits is None:
+            return _MeanOfLayers.apply(self.embedding, propagate, self.config.layers)
         alpha = self.combination()
         # Horner's scheme: one running sum instead of all tables alive at once.
         x = alpha[-1] * self.embedding
@@ -75,3 +78,24 @@ class LightGCN(nn.Module):
     def penalised(self, final: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
         """What the L2 term looks at: the rows of E^(0) in the batch (eq. 15 and the authors' code)."""
         return self.embedding[nodes]
+
+
+class _MeanOfLayers(torch.autograd.Function):
+    """(I + A + ... + A^layers) / (layers + 1) x. A is symmetric, so backward is the same sum of the gradient,
+    and no table of a layer is kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, propagate: Propagate, layers: int) -> torch.Tensor:
+        ctx.propagate, ctx.layers = propagate, layers
+        return _mean_of_layers(x, propagate, layers)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return _mean_of_layers(gradients[0], ctx.propagate, ctx.layers), None, None
+
+
+def _mean_of_layers(x: torch.Tensor, propagate: Propagate, layers: int) -> torch.Tensor:
+    total = x
+    for _ in range(layers):
+        total = propagate(total).add_(x)
+    return total.mul_(1 / (layers + 1))

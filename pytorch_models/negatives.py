@@ -36,6 +36,17 @@ class Positives:
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
         return self.keys[place] == wanted
 
+    def among(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Which of these items, each named once, each user met. (B,) and (N,) -> (B, N) bool"""
+        place = np.full(self.n_items, -1)
+        place[items] = np.arange(len(items))
+        counts = self.indptr[users + 1] - self.indptr[users]
+        columns = place[self.keys[ranges(self.indptr[users], counts)] % self.n_items]
+        rows = np.repeat(np.arange(len(users)), counts)
+        met = np.zeros((len(users), len(items)), dtype=bool)
+        met[rows[columns >= 0], columns[columns >= 0]] = True
+        return met
+
     def items_of(self, user: int) -> np.ndarray:
         """(T,) int64, ascending"""
         return self.keys[self.indptr[user] : self.indptr[user + 1]] - user * self.n_items
@@ -195,3 +206,9 @@ def sampler(
             positives, share=hard_share, pool=hard_pool, first_epoch=refresh_every, every=refresh_every
         )
     raise ValueError(f"there is no kind of negatives {kind!r}; known: {', '.join(KINDS)}")
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... as one int64 array."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

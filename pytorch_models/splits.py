@@ -5,7 +5,8 @@ histories and targets as arrays for the evaluation alone.
 
     leave-one-out   per user by time: last row = test, second last = validation, the rest = training;
                     test histories are training and validation rows
-    given-split     training and test rows as the data set gives them; no validation rows
+    given-split     training and test rows as the data set gives them; models train on all of the former. To
+                    tune, a tenth of them is drawn for validation
     random-split    per user at random 8:1:1, the counts as in RecBole's RatioSplit; histories are the
                     training rows, validation rows are masked too
     guest           whole users held out; they are given n of their rows (at random or the first n in
@@ -26,6 +27,7 @@ PROTOCOLS = ("leave-one-out", "given-split", "random-split", "guest", "temporal"
 GIVEN = ("1", "3", "5", "10", "80%")
 PARTS = ("test", "validation")
 ORDERS = ("random", "time")
+VALIDATION_SHARE = 0.1  # of the training rows of a given split
 _LEAST_FOR_LEAVE_ONE_OUT = 3  # users with fewer rows are trained on only
 _TEMPORAL_CUTS = (0.8, 0.9)
 _RANDOM_SHARE = 10  # one tenth each for validation and test
@@ -147,7 +149,7 @@ def split_interactions(
     if protocol == "leave-one-out":
         split = _leave_one_out(interactions, part)
     elif protocol == "given-split":
-        split = _given_split(given, part)
+        split = _given_split(given, part, seed)
     elif protocol == "random-split":
         split = _random_split(interactions, rng, part)
     elif protocol == "guest":
@@ -159,7 +161,7 @@ def split_interactions(
     if not len(split.train):
         raise SplitError(f"{protocol} leaves no rows to train on")
     if limit_users is not None:
-        split = replace(split, cases=tuple(_limited(cases, limit_users, seed) for cases in split.cases))
+        split = replace(split, cases=tuple(limited(cases, limit_users, seed) for cases in split.cases))
     return split
 
 
@@ -182,15 +184,18 @@ def _leave_one_out(interactions: Interactions, part: str) -> Split:
     )
 
 
-def _given_split(given: tuple[Interactions, Interactions] | None, part: str) -> Split:
+def _given_split(given: tuple[Interactions, Interactions] | None, part: str, seed: int) -> Split:
     if given is None:
         raise SplitError(
             "given-split needs data with a split of its own: a folder with train.txt and test.txt, "
             "or with .train.rating and .test.rating"
         )
-    if part != "test":
-        raise SplitError("given-split has no validation rows; tune on random-split or leave-one-out")
     train, test = given
+    description = "training and test rows as given"
+    if part == "validation":  # the test rows are out of the game
+        chosen = np.random.default_rng(seed).random(len(train)) < VALIDATION_SHARE
+        train, test = train.select(~chosen), train.select(chosen)
+        description = f"training rows as given, {VALIDATION_SHARE:.0%} of them drawn for validation"
     both = Interactions.from_columns(
         np.concatenate([train.users, test.users]),
         np.concatenate([train.items, test.items]),
@@ -202,7 +207,6 @@ def _given_split(given: tuple[Interactions, Interactions] | None, part: str) -> 
     known = np.isin(pairs, pairs[both.at == 0])
     cases = _cases("", both, both.at == 0, (both.at == 1) & ~known)
     met = cases.history.lengths > 0
-    description = "training and test rows as given"
     if not met.all():
         description += f"; {(~met).sum()} users without training rows are left out"
     return Split("given-split", train, None, (_chosen(cases, met),), description, "training rows")
@@ -356,7 +360,8 @@ def _chosen(cases: Cases, mask: np.ndarray) -> Cases:
     return Cases(cases.label, cases.users[mask], of(cases.history), of(cases.seen), of(cases.targets))
 
 
-def _limited(cases: Cases, limit: int, seed: int) -> Cases:
+def limited(cases: Cases, limit: int, seed: int) -> Cases:
+    """At most so many of the cases, a seeded sample in the same order."""
     if len(cases) <= limit:
         return cases
     mask = np.zeros(len(cases), dtype=bool)

@@ -72,6 +72,7 @@ class TrainingState:
     since_best: int = 0
     cpu_seconds: float = 0.0
     stopped: str = ""
+    curve: list[dict[str, float]] = field(default_factory=list)  # step, cpu_seconds and metrics, judged
 
 
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
@@ -102,7 +103,7 @@ def train(
 
     batches(epoch) yields the batches of an epoch, the same ones whenever it is asked for that epoch.
     `validate` returns metrics by name, of which `metric` (higher is better) chooses the best weights;
-    without it the last weights are the best. SIGINT, SIGTERM and `should_stop` end the run between two
+    without a metric the last weights are the best. SIGINT, SIGTERM and `should_stop` end the run between two
     steps with `stopped == "interrupted"`; signals that the caller handles are left to the caller, who may
     raise from `report`. Either way `last` holds where the run stands. With `resume` a run continues from
     `last` in `directory`, when there is one, to the very weights of an uninterrupted run on the same machine.
@@ -201,7 +202,8 @@ class _Run:
             with torch.inference_mode():
                 metrics |= validate()
             self.model.train()
-        value = metrics[metric] if validate else float(state.step)
+        state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
+        value = metrics[metric] if metric else float(state.step)
         if value > state.best:
             state.best, state.best_step, state.since_best = value, state.step, 0
             state.best_metrics = dict(metrics)

@@ -75,6 +75,32 @@ def test_resume_keeps_finished_rows(data, tmp_path):
     assert "n=3" in text
 
 
+def test_variants_of_a_model_are_compared_and_their_training_is_drawn(data, tmp_path):
+    report, curve = tmp_path / "r.json", tmp_path / "curve.svg"
+    text = benchmark(
+        "random-split",
+        data=data,
+        columns=COLUMNS,
+        models="lightgcn",
+        vary="negatives=uniform,hard",
+        options=["epochs=4", "evaluate_every=2", "dim=8"],
+        json=report,
+        curve=curve,
+    )
+    rows = json.loads(report.read_text())["results"]
+    assert [row["model"] for row in rows] == ["lightgcn[negatives=uniform]", "lightgcn[negatives=hard]"]
+    assert [row["config"]["negatives"] for row in rows] == ["uniform", "hard"]
+    for row in rows:
+        assert row["model"] in text
+        points = row["per_seed"][0]["curve"]
+        assert [point["step"] for point in points] == [points[0]["step"], 2 * points[0]["step"]]
+        assert points[0]["cpu_seconds"] < points[1]["cpu_seconds"]
+        assert all(0 < point["Recall@20"] <= 1 and 0 < point["NDCG@20"] <= 1 for point in points)
+    drawing = curve.read_text(encoding="utf-8")
+    assert "lightgcn[negatives=hard]" in drawing
+    assert "Recall@20" in drawing
+
+
 def test_a_model_that_fails_is_named_and_the_others_are_reported(data, tmp_path):
     report = tmp_path / "r.json"
     with pytest.raises(CommandError, match=r"popular: .*prior"):
@@ -102,6 +128,8 @@ def test_a_model_that_fails_is_named_and_the_others_are_reported(data, tmp_path)
         ({"columns": ["user=who"]}, "no item column"),
         ({"candidates": -1}, "--candidates"),
         ({"plot": Path("plot.gif")}, "--plot"),
+        ({"curve": Path("curve.gif")}, "--curve"),
+        ({"vary": "negatives"}, "--vary"),
         ({"resume": True}, "--json"),
         ({"data": Path("/nowhere.csv")}, "no such file"),
         ({"n": "many"}, "'many' is no amount"),

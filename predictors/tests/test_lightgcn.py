@@ -60,6 +60,18 @@ def test_the_local_form_serves_nearly_the_same_scores(artefact, fitted):
     assert np.abs(exact_scores - local_scores).max() < 0.05 * np.ptp(exact_scores)
 
 
+def test_by_cosine_films_are_served_at_length_one(tmp_path):
+    options = QUICK | {"similarity": "cosine", "temperature": 0.2, "l2": 0.0}
+    fitted = predictor_class("lightgcn").fit(interactions(), options=options)
+    fitted.save(tmp_path / "artefact")
+    loaded = type(fitted).load(tmp_path / "artefact")
+    np.testing.assert_allclose(np.linalg.norm(loaded.node.films, axis=1), 1.0, atol=1e-6)
+    found = loaded.recommend(rated(*FILM_IDS[5:10]), 5)
+    assert {film.movie_id for film in found} & set(FILM_IDS[3:12])
+    with pytest.raises(TrainingError, match="cosine"):
+        predictor_class("lightgcn").fit(interactions(), options=options | {"loss": "bpr"})
+
+
 def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
     tuned = type(fitted).load(artefact)
     tuned.fine_tuning = FineTuning(steps=10, rate=0.2, budget_ms=10_000)

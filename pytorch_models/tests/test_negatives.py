@@ -47,6 +47,14 @@ def test_a_positive_of_training_or_validation_is_never_drawn(kind, rows, validat
     assert not met & set(pairs)
 
 
+def test_who_met_which_of_the_drawn_items(rows, validation):
+    positives = Positives(N_USERS, N_ITEMS, rows, validation)
+    users, items = np.array([3, 0, 19]), np.array([40, 2, 0, 17, 31])
+    met = positives.among(users, items)
+    np.testing.assert_array_equal(met, positives.contain(users[:, None], items[None, :]))
+    assert 0 < met.sum() < met.size
+
+
 @pytest.mark.parametrize("kind", ["uniform", "popularity", "hard"])
 def test_equal_seeds_draw_equal_negatives(kind, rows):
     positives = Positives(N_USERS, N_ITEMS, rows)

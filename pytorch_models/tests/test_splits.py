@@ -189,6 +189,21 @@ def test_a_given_split_is_taken_as_it_is():
     assert "1 users without training rows" in split.description
 
 
+def test_to_tune_on_a_given_split_training_rows_are_drawn_and_test_rows_stay_out():
+    data = random_interactions()
+    train, test = data.select(np.arange(len(data)) % 4 > 0), data.select(np.arange(len(data)) % 4 == 0)
+    split = split_interactions("given-split", data, given=(train, test), part="validation", seed=3)
+    again = split_interactions("given-split", data, given=(train, test), part="validation", seed=3)
+    assert rows_of(split.train) == rows_of(again.train)
+    assert rows_of(split.train) < rows_of(train)
+    held_out = targets_of(split.cases[0])
+    assert 0.05 * len(train) < len(held_out) < 0.15 * len(train)
+    known = {(user, item) for user, item, *_ in rows_of(train)}
+    assert held_out <= known
+    assert not held_out & {(user, item) for user, item, *_ in rows_of(split.train)}
+    assert split.validation is None
+
+
 def test_limit_asks_fewer_users_and_trains_on_all():
     data = random_interactions()
     full, limited = (split_interactions("leave-one-out", data, limit_users=n) for n in (None, 7))

@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -45,6 +46,17 @@ class Command(BaseCommand):
             metavar="MODEL.NAME=VALUE",
             help="training options; without MODEL. they are for all",
         )
+        add(
+            "--vary",
+            metavar="NAME=VALUE,VALUE",
+            help="measure every model with each value of an option, such as negatives=uniform,hard",
+        )
+        add(
+            "--curve",
+            type=Path,
+            metavar="FILE",
+            help="draw Recall@20 and NDCG@20 over the CPU time of training, for models that learn in epochs",
+        )
         add("--candidates", type=int, metavar="N", help="also rank the targets among N random films only")
         add("--order", choices=splits.ORDERS, default="random", help="guest: which films are given")
         add("--n", default=",".join(splits.GIVEN), help="guest: how many films are given, such as 1,3,80%%")
@@ -56,11 +68,12 @@ class Command(BaseCommand):
         benchmark = _benchmark(options)
         if options["resume"] and not options["json"]:
             raise CommandError(_("--resume needs the --json file that holds the finished rows"))
-        if options["plot"] and options["plot"].suffix.lower() not in evaluation_plot.SUFFIXES:
-            raise CommandError(
-                _("--plot: expected a name ending in %(suffixes)s")
-                % {"suffixes": ", ".join(evaluation_plot.SUFFIXES)}
-            )
+        for name in ("plot", "curve"):
+            if options[name] and options[name].suffix.lower() not in evaluation_plot.SUFFIXES:
+                raise CommandError(
+                    _("--%(name)s: expected a name ending in %(suffixes)s")
+                    % {"name": name, "suffixes": ", ".join(evaluation_plot.SUFFIXES)}
+                )
         rows: list[dict[str, Any]] = []
         try:
             finished = evaluation.read_report(options["json"]) if options["resume"] else []
@@ -80,6 +93,8 @@ class Command(BaseCommand):
                 )
             if options["plot"]:
                 evaluation_plot.draw(measured, options["plot"])
+            if options["curve"]:
+                evaluation_plot.draw_curves(measured, options["curve"])
         failed = [f"{row['model']}: {row['error']}" for row in rows if "error" in row]
         if failed:
             raise CommandError("\n".join(failed))
@@ -143,13 +158,21 @@ def _benchmark(options: dict[str, Any]) -> evaluation.Benchmark:
                 )
             for target in [model] if dot else models:
                 for_models[target][option] = value
+        if options["vary"]:
+            option, equals, values = options["vary"].partition("=")
+            if not (option and equals and values):
+                raise CommandError(_("--vary: expected an option with its values, NAME=VALUE,VALUE"))
+            for_models = {
+                variant: {**for_models[evaluation.kind_of(variant)], **value}
+                for variant, value in evaluation.varied(models, option, values.split(",")).items()
+            }
         columns = readers.named_columns(options["columns"]) or None
     except (PredictorError, ValueError) as error:
         raise CommandError(str(error)) from error
     return evaluation.Benchmark(
         protocol=options["protocol"],
         data=options["data"],
-        models=models,
+        models=tuple(for_models),
         seeds=seeds,
         options=for_models,
         budget=options["budget"],
@@ -162,6 +185,7 @@ def _benchmark(options: dict[str, Any]) -> evaluation.Benchmark:
         held_out=options["held_out"],
         limit_users=options["limit_users"],
         candidates=options["candidates"],
+        curve=options["curve"] is not None,
     )
 
 
@@ -213,7 +237,7 @@ def _table(rows: list[dict[str, Any]], ranking: str, places: list[int]) -> Table
             over = "!" if row["budget_exceeded"] else ""
             table.add_row(
                 *(lead if several else ()),
-                row["model"],
+                escape(row["model"]),
                 *(_figure(name, own["metrics"][name], own["intervals"].get(name)) for name in metrics),
                 f"{row['cpu_seconds']:.1f}{over}",
                 f"{row['score_cpu_seconds']:.1f}",
