@@ -23,8 +23,10 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -32,11 +34,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from predictors.base import Query
 from predictors.graph_fold_in import FineTuning
 from predictors.graph_predictor import GraphPredictor
 from predictors.kinds import predictor_class
+from predictors.progress import ProgressEvent
 from pytorch_models.datasets import Interactions
 from pytorch_models.metrics import hits_of, per_user
 from pytorch_models.readers import read_dataset
@@ -207,8 +211,41 @@ def _ndcg(lists: list[np.ndarray], cases: Cases, n_items: int) -> np.ndarray:
 
 def _in_a_process(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any]:
     """`work(*given)` in a fresh process, so that its peak memory is its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    named = [argument for argument in given if isinstance(argument, str)]
+    _tell(" ".join([work.__name__.strip("_"), *named]))
+    with ProcessPoolExecutor(
+        1, multiprocessing.get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),)
+    ) as pool:
         return pool.submit(work, *given).result()
+
+
+def _end_with(parent: int) -> None:
+    """A process that works for minutes must not outlive the benchmark that was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _progress() -> Callable[[ProgressEvent], None]:
+    """Tells of a fit ten times."""
+    told = -1
+
+    def progress(event: ProgressEvent) -> None:
+        nonlocal told
+        if int(event.done * 10) > told:
+            told = int(event.done * 10)
+            figures = " ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+            _tell(f"  {event.done:.0%} {figures}")
+
+    return progress
+
+
+def _tell(what: str) -> None:
+    Console(stderr=True).print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {what}")
 
 
 def _peak_mb() -> float:
@@ -237,7 +274,9 @@ def _fit(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -> 
     if arguments.fit_epochs:
         options["epochs"] = arguments.fit_epochs
     started = time.process_time()
-    predictor, model = kind.fit_with_model(split.train, split.validation, options=options)
+    predictor, model = kind.fit_with_model(
+        split.train, split.validation, options=options, progress=_progress()
+    )
     spent = time.process_time() - started
     predictor.save(folder / name)
     # Held-out users are rows without edges in the graph the model was trained on.
@@ -363,6 +402,7 @@ def _rebuild(graph: str, arguments: argparse.Namespace) -> dict[str, Any]:
         for row in range(min(_guests(cases, arguments), arguments.rebuild_guests)):
             items = cases.history[row]
             spent, ranked = _cpu_ms(lambda items=items: rebuilt_list(split.train, items, arguments))
+            _tell(f"  n = {n}: rebuilt in {spent / 1000:.1f} CPU-s")
             times.append(spent)
             lists.append(ranked)
         found["ms"][n] = float(np.median(times))

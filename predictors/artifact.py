@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import mmap
 import os
 import shutil
+import struct
 import uuid
 import weakref
 from collections.abc import Callable, Mapping
@@ -32,8 +35,16 @@ from predictors.id_map import IdMap
 FORMAT = 1
 WEIGHTS, IDS, META = "weights.safetensors", "ids.json", "meta.json"
 
-# Arrays of verified files that are in use, by the file's sha256 and the tensor's name.
-_live: weakref.WeakValueDictionary[tuple[str, str], np.ndarray] = weakref.WeakValueDictionary()
+# The types that safetensors writes for numpy, little-endian as the format has them.
+_DTYPES = {
+    "BOOL": np.dtype(np.bool_),
+    **{f"U{8 * size}": np.dtype(f"<u{size}") for size in (1, 2, 4, 8)},
+    **{f"I{8 * size}": np.dtype(f"<i{size}") for size in (1, 2, 4, 8)},
+    **{f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
+}
+
+# Verified files that are in use, by their sha256.
+_mapped: weakref.WeakValueDictionary[str, mmap.mmap] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +128,37 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    """The arrays of a file that was verified to have this sha256; they must not be written to.
+    """The arrays of a file that was verified to have this sha256, mapped into memory and read-only.
 
-    Files of equal content share their arrays for as long as anything holds them: a model that is also
-    a member of a blend is in memory once. Raises ArtifactError on a file that cannot be read.
+    Processes that serve the same artefact share its pages, and files of equal content are mapped once for
+    as long as anything holds their arrays: a model that is also a member of a blend is in memory once.
+    Raises ArtifactError on a file that cannot be read.
     """
-    tensors = {}
     try:
-        with safe_open(path, framework="numpy") as stored:
-            for name in stored.keys():  # noqa: SIM118 - it is no mapping
-                array = _live.get((sha256, name))
-                if array is None:
-                    array = np.array(stored.get_tensor(name))  # owns its memory, as its views keep it alive
-                    array.flags.writeable = False
-                    array = _live.setdefault((sha256, name), array)
-                tensors[name] = array
-    except (OSError, ValueError, SafetensorError) as error:
+        mapped = _mapped.get(sha256) or _mapped.setdefault(sha256, _map(path))
+        (length,) = struct.unpack_from("<Q", mapped)
+        described = json.loads(mapped[8 : 8 + length])
+        described.pop("__metadata__", None)
+        return {name: _array(mapped, 8 + length, **facts) for name, facts in described.items()}
+    except (OSError, ValueError, KeyError, TypeError, struct.error, SafetensorError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
-    return tensors
+
+
+def _map(path: Path) -> mmap.mmap:
+    with safe_open(path, framework="numpy"):  # refuses a header that does not fit the file
+        pass
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _array(
+    mapped: mmap.mmap, start: int, *, dtype: str, shape: list[int], data_offsets: list[int]
+) -> np.ndarray:
+    """One tensor of a safetensors file whose data begins at `start`, as a view of the mapping."""
+    count = math.prod(shape)
+    if not count:
+        return np.empty(shape, _DTYPES[dtype])
+    return np.frombuffer(mapped, _DTYPES[dtype], count, start + data_offsets[0]).reshape(shape)
 
 
 def sha256_of(path: Path) -> str:

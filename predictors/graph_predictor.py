@@ -33,7 +33,10 @@ class GraphOptions:
     """Training (see pytorch_models.graph_training) and serving.
 
     layers, dim      of the model
-    similarity       dot, or cosine: films are served at length 1
+    similarity       what is trained, dot or cosine
+    length_power     cosine: films are served at their length to this power. Cosines are blind to length,
+                     but the longer a film's vector the more people it was averaged from: 0 leaves that
+                     out, 1 is the dot product
     form             exact, or local: faster, with an error of second order
     fine_tune_steps  BPR steps on the new node's own vector; 0 = none
     fine_tune_rate   their size, see FineTuning
@@ -49,6 +52,7 @@ class GraphOptions:
     l2: float = 0.01
     temperature: float = 1.0
     similarity: str = "dot"
+    length_power: float = 0.0
     negatives: str = "uniform"
     n_negatives: int = 0
     hard_share: float = 0.5
@@ -171,7 +175,7 @@ class GraphPredictor(Predictor):
         def node_of(model: GraphModel, propagate: Propagate) -> NewNode:
             node = cls.node_of(model, propagate, rows)
             if chosen.similarity == "cosine":  # a visitor's own length does not change their ranking
-                node.films = _unit(node.films)
+                node.films = _scaled(node.films, chosen.length_power)
             return node
 
         def judged(model: GraphModel, propagate: Propagate) -> dict[str, float]:
@@ -276,10 +280,10 @@ class _Visitors:
         return float(per_user(hits_of(ranked, target_mask), n_targets, [METRIC]).mean())
 
 
-def _unit(films: np.ndarray) -> np.ndarray:
-    """(n_items, f) -> rows of length 1; a film without a vector stays at zero."""
-    lengths = np.linalg.norm(films, axis=1, keepdims=True)
-    return films / np.maximum(lengths, EPSILON, dtype=films.dtype)
+def _scaled(films: np.ndarray, power: float) -> np.ndarray:
+    """(n_items, f) -> rows of their length to this power; a film without a vector stays at zero."""
+    lengths = np.maximum(np.linalg.norm(films, axis=1, keepdims=True), EPSILON)
+    return (films * lengths ** (power - 1)).astype(films.dtype)
 
 
 def _vector(node: NewNode, items: np.ndarray, form: str) -> np.ndarray:

@@ -75,7 +75,7 @@ class GraphFitConfig:
             raise ValueError("bpr compares dot products; similarity=cosine goes with loss=softmax")
         if min(self.epochs, self.batch_size, self.evaluate_every, self.refresh_every) < 1:
             raise ValueError("epochs, batch_size, evaluate_every and refresh_every must be 1 or more")
-        if self.learning_rate <= 0 or self.temperature <= 0 or self.l2 < 0 or self.n_negatives < 0:
+        if min(self.learning_rate, self.temperature) <= 0 or min(self.l2, self.n_negatives) < 0:
             raise ValueError("learning_rate and temperature must be above 0, l2 and n_negatives not below")
 
 

@@ -165,6 +165,20 @@ def test_an_epoch_holds_every_pair_once():
         assert sorted(pairs) == wanted
 
 
+def test_the_mean_of_the_layers_has_the_gradient_of_its_steps():
+    rows = two_tastes()
+    graph = BipartiteGraph.from_arrays(rows.users, rows.items, N_USERS, N_ITEMS)
+    model = LightGCN(LightGCNConfig(N_USERS, N_ITEMS, 4, 3), torch.Generator().manual_seed(1)).double()
+    propagate = propagation(graph, dtype=torch.float64)
+    weights = torch.randn(
+        N_USERS + N_ITEMS, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    )
+    (model(propagate) * weights).sum().backward()
+    found, model.embedding.grad = model.embedding.grad, None
+    (torch.stack(model.tables(propagate)).mean(dim=0) * weights).sum().backward()
+    torch.testing.assert_close(found, model.embedding.grad, rtol=1e-12, atol=1e-14)
+
+
 def test_users_who_met_everything_are_left_out_and_nobody_else_is_an_error():
     everything = Interactions.from_columns(
         np.zeros(3, int), np.arange(3), user_ids=np.arange(1), item_ids=np.arange(3)
