@@ -53,7 +53,7 @@ def main() -> None:
     command += ["--log-level", "warning", "webapp.wsgi:application"]
     server = subprocess.Popen(command, cwd=Path(__file__).resolve().parents[1])
     try:
-        _ask_until_loaded(server.pid, port, films, options.workers)
+        _ask_until_loaded(server.pid, port, films, set(models), options.workers)
         memory = {pid: _memory(pid) for pid in _workers(server.pid)}
     finally:
         server.terminate()
@@ -91,10 +91,9 @@ def _site(length: int) -> tuple[list[int], list[str]]:
     return list(Movie.objects.visible().most_rated().values_list("pk", flat=True)[:length]), active
 
 
-def _ask_until_loaded(server: int, port: int, films: list[int], workers: int) -> None:
+def _ask_until_loaded(server: int, port: int, films: list[int], models: set[str], workers: int) -> None:
     query = urlencode({"history": " ".join(f"{pk}:4" for pk in films)})
     deadline = time.monotonic() + _SECONDS_TO_START
-    asked: set[int] = set()
     for _ in range(REQUESTS * workers):
         while True:
             try:
@@ -106,9 +105,10 @@ def _ask_until_loaded(server: int, port: int, films: list[int], workers: int) ->
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
-        asked |= {pid for pid in _workers(server) if _maps_weights(pid)}
-    if len(asked) < workers:
-        sys.exit(f"only {len(asked)} of {workers} workers were reached; try again")
+        if all(_mapped_models(pid) >= models for pid in _workers(server)):
+            return
+    reached = {pid: sorted(models - _mapped_models(pid)) for pid in _workers(server)}
+    sys.exit(f"not every worker has loaded every model; missing, by process: {reached}")
 
 
 def _workers(server: int) -> list[int]:
@@ -120,8 +120,10 @@ def _command(pid: str) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def _maps_weights(pid: int) -> bool:
-    return ".safetensors" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+def _mapped_models(pid: int) -> set[str]:
+    """The kinds whose weights this process has mapped: .../<kind>/<version>/weights.safetensors"""
+    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+    return {line.split("/")[-3] for line in maps.splitlines() if line.endswith("/weights.safetensors")}
 
 
 def _memory(pid: int) -> dict[str, float]:
