@@ -105,6 +105,11 @@ class Predictor(ABC):
     def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, n_items) float32, finite, higher is better, nothing masked; the caller may write to it."""
 
+    def score_users(self, users: np.ndarray) -> np.ndarray | None:
+        """(B, n_items) float32 for rows of the training data, from what `fit` learned about these users
+        themselves, for comparison with the literature. Serving never does: None, also after loading."""
+        return None
+
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:
         """What `save` writes into `weights.safetensors`."""

@@ -57,6 +57,7 @@ METRICS = {
 LIST_LENGTH = {"given-split": 20}  # what coverage, novelty and popularity bias look at; 10 elsewhere
 CURVE_METRICS = ("Recall@20", "NDCG@20")  # what is looked at during training, by whatever protocol
 CURVE_USERS = 2000
+KNOWN_USERS = ("leave-one-out", "given-split", "random-split")  # all users are in the training rows
 UNMASKED_TOO = ("leave-one-out", "temporal")  # RecBole's sequential evaluation does not mask
 _VERSIONED = ("numpy", "scipy", "polars", "torch", "onnxruntime", "safetensors")
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -171,7 +172,8 @@ def evaluate(
 
     `candidates` adds a condition in which only the targets and so many uniformly drawn items that the
     user never met are ranked; the draw depends on `seed` alone, so all models meet the same items.
-    `metrics` replaces those of the protocol.
+    `metrics` replaces those of the protocol. A model that was just fitted and has learned something about
+    the users themselves is measured by that too, as `users as trained`.
     """
     k = LIST_LENGTH.get(split.protocol, 10)
     information, percentile = ranking_metrics.popularity(split.train.items, split.train.n_items)
@@ -185,6 +187,15 @@ def evaluate(
         conditions = _conditions(
             split.protocol, cases, candidates=candidates, k=k, properties=properties, metrics=metrics
         )
+        knows_users = split.protocol in KNOWN_USERS and predictor.score_users(cases.users[:1]) is not None
+        as_trained = _Condition(
+            "users as trained",
+            FULL_MASKED,
+            tuple(metrics or METRICS[split.protocol]),
+            capped_recall=False,
+            list_length=k,
+            properties=properties,
+        )
         rng = np.random.default_rng([seed, 100])
         for first in range(0, len(cases), BATCH):
             last = min(first + BATCH, len(cases))
@@ -192,11 +203,16 @@ def evaluate(
             scores = predictor.score_batch(queries)
             targets = cases.targets.mask(first, last, split.train.n_items)
             seen = cases.seen.mask(first, last, split.train.n_items)
+            n_targets = cases.targets.lengths[first:last]
             for condition in conditions:
-                condition.add(scores, targets, seen, cases.targets.lengths[first:last], rng)
+                condition.add(scores, targets, seen, n_targets, rng)
+            if knows_users:
+                by_user = predictor.score_users(cases.users[first:last])
+                as_trained.add(by_user, targets, seen, n_targets, rng)  # type: ignore[arg-type]
             progress(ProgressEvent((before + last) / total, "ranking"))
         before += len(cases)
-        outcomes += [condition.outcome(cases.users) for condition in conditions]
+        asked = [*conditions, as_trained] if knows_users else conditions
+        outcomes += [condition.outcome(cases.users) for condition in asked]
     return outcomes
 
 

@@ -89,6 +89,7 @@ class GraphPredictor(Predictor):
     def __init__(self, node: NewNode, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:
         super().__init__(ids, meta)
         self.node = node
+        self.trained_users: np.ndarray | None = None  # (n_users, f) float32, after `fit` only
         config = self.meta.get("config", {})
         default = self.options_class()
         self.form = str(config.get("form", default.form))
@@ -209,8 +210,12 @@ class GraphPredictor(Predictor):
         # The cached tables in float64, so that their only error is the rounding to float32.
         model = model.to("cpu").double()
         with torch.no_grad():
-            node = node_of(model, propagation(graph, dtype=torch.float64))
-        return cls(node, ids, {"config": asdict(chosen), "training": describe(state)}), model
+            propagate = propagation(graph, dtype=torch.float64)
+            predictor = cls(
+                node_of(model, propagate), ids, {"config": asdict(chosen), "training": describe(state)}
+            )
+            predictor.trained_users = model(propagate)[: train.n_users].numpy().astype(np.float32)
+        return predictor, model
 
     def vector(self, query: Query) -> np.ndarray:
         """(f,) float32: the final vector of the new node. A query without films gives zeros."""
@@ -223,6 +228,9 @@ class GraphPredictor(Predictor):
             tuned = fine_tuned(node, edges, start, query.disliked, self.fine_tuning)
             start = start if tuned is None else tuned
         return node.vector(edges, start, self.form).astype(np.float32, copy=False)
+
+    def score_users(self, users: np.ndarray) -> np.ndarray | None:
+        return None if self.trained_users is None else self.trained_users[users] @ self.node.films.T
 
     def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
         vectors = np.empty((len(queries), self.node.films.shape[1]), dtype=np.float32)

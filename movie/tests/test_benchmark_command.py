@@ -96,6 +96,9 @@ def test_variants_of_a_model_are_compared_and_their_training_is_drawn(data, tmp_
         assert [point["step"] for point in points] == [points[0]["step"], 2 * points[0]["step"]]
         assert points[0]["cpu_seconds"] < points[1]["cpu_seconds"]
         assert all(0 < point["Recall@20"] <= 1 and 0 < point["NDCG@20"] <= 1 for point in points)
+        labels = [condition["label"] for condition in row["conditions"]]
+        assert labels == ["masked", "users as trained"]
+    assert "users as trained" in text
     drawing = curve.read_text(encoding="utf-8")
     assert "lightgcn[negatives=hard]" in drawing
     assert "Recall@20" in drawing

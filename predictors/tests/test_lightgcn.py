@@ -77,6 +77,16 @@ def test_by_cosine_films_are_served_at_length_one(tmp_path):
         predictor_class("lightgcn").fit(interactions(), options=options | {"loss": "bpr"})
 
 
+def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(artefact, fitted):
+    users = np.array([0, 3, 7])
+    own = fitted.score_users(users)
+    assert own.shape == (3, N_FILMS)
+    as_visitors = fitted.score_batch([Query.of(np.unique(interactions().items_of(user))) for user in users])
+    for mine, as_visitor in zip(own, as_visitors, strict=True):
+        assert np.corrcoef(mine, as_visitor)[0, 1] > 0.8
+    assert type(fitted).load(artefact).score_users(users) is None
+
+
 def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
     tuned = type(fitted).load(artefact)
     tuned.fine_tuning = FineTuning(steps=10, rate=0.2, budget_ms=10_000)

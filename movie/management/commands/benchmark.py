@@ -88,7 +88,7 @@ class Command(BaseCommand):
             # An ending would break the lines that rich writes in pieces.
             self.stdout.ending = ""
             for table in _tables(measured):
-                Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 200).print(
+                Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 300).print(
                     table
                 )
             if options["plot"]:
@@ -192,10 +192,11 @@ def _benchmark(options: dict[str, Any]) -> evaluation.Benchmark:
 def _tables(rows: list[dict[str, Any]]) -> list[Table]:
     """One table per way of ranking, so that masked, unmasked and sampled figures never stand together."""
     first = rows[0]
-    by_ranking: dict[str, list[int]] = {}
-    for index, condition in enumerate(first["conditions"]):
-        by_ranking.setdefault(condition["ranking"], []).append(index)
-    tables = [_table(rows, ranking, places) for ranking, places in by_ranking.items()]
+    by_ranking: dict[str, dict[str, None]] = {}
+    for row in rows:  # a condition may be known to some models only
+        for condition in row["conditions"]:
+            by_ranking.setdefault(condition["ranking"], {})[condition["label"]] = None
+    tables = [_table(rows, ranking, list(labels)) for ranking, labels in by_ranking.items()]
     caption = _(
         "seeds %(seeds)s · filter: %(filter)s · %(split)s · data sha256 %(sha)s · ±: 95 %% interval"
     ) % {
@@ -210,19 +211,27 @@ def _tables(rows: list[dict[str, Any]]) -> list[Table]:
     return tables
 
 
-def _table(rows: list[dict[str, Any]], ranking: str, places: list[int]) -> Table:
+def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table:
     table = Table(
         title=f"{rows[0]['protocol']}: {ranking}",
         title_justify="left",
         caption_justify="left",
         pad_edge=False,
     )
-    conditions = [rows[0]["conditions"][place] for place in places]
-    several = len(places) > 1
+    asked = {
+        label: {
+            index: condition
+            for index, row in enumerate(rows)
+            for condition in row["conditions"]
+            if (condition["ranking"], condition["label"]) == (ranking, label)
+        }
+        for label in labels
+    }
+    several = len(labels) > 1
     for heading in (_("condition"), _("users")) if several else ():
         table.add_column(heading, no_wrap=True)
     table.add_column(_("model"), no_wrap=True)
-    metrics = list(conditions[0]["metrics"])
+    metrics = list(next(iter(asked[labels[0]].values()))["metrics"])
     for heading in (
         *(metric.replace("popularity_bias", "pop.bias") for metric in metrics),
         _("fit CPU s"),
@@ -230,10 +239,10 @@ def _table(rows: list[dict[str, Any]], ranking: str, places: list[int]) -> Table
         _("peak MB"),
     ):
         table.add_column(heading, justify="right", no_wrap=True)
-    for place, condition in zip(places, conditions, strict=True):
-        for index, row in enumerate(rows):
-            own = row["conditions"][place]
-            lead = (condition["label"], str(condition["users"])) if index == 0 else ("", "")
+    for label, measured in asked.items():
+        for turn, (index, own) in enumerate(measured.items()):
+            row = rows[index]
+            lead = (label, str(own["users"])) if turn == 0 else ("", "")
             over = "!" if row["budget_exceeded"] else ""
             table.add_row(
                 *(lead if several else ()),
