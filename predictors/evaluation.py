@@ -467,7 +467,9 @@ def _child(parent: Connection) -> None:
 def _fit_and_evaluate(benchmark: Benchmark, model: str, seed: int, split: Split, report: Progress) -> _Run:
     kind = predictor_class(kind_of(model))
     options = options_for(benchmark, model, seed)
-    observe = {"observe": _observer(split)} if benchmark.curve and kind.can_be_observed else {}
+    observe: dict[str, Any] = {}
+    if benchmark.curve and kind.can_be_observed:
+        observe["observe"] = _observer(split)
     cpu, wall = _cpu_seconds(), time.monotonic()
     predictor = kind.fit(split.train, split.validation, options=options, progress=report, **observe)
     fit_cpu, fit_wall = _cpu_seconds() - cpu, time.monotonic() - wall

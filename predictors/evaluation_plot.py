@@ -93,7 +93,8 @@ def draw_curves(rows: Rows, path: Path) -> None:
 
 def _curves(ax: Axes, rows: Rows, metric: str) -> None:
     """One metric over CPU seconds, each model named at the end of its longest line."""
-    ends, top, longest = [], 0.0, 0.0
+    ends: list[tuple[float, float, str, str]] = []
+    top, longest = 0.0, 0.0
     for index, row in enumerate(rows):
         colour = _COLOURS[index % len(_COLOURS)]
         last = (0.0, 0.0)
@@ -107,11 +108,11 @@ def _curves(ax: Axes, rows: Rows, metric: str) -> None:
             top, longest = max(top, *values), max(longest, seconds[-1])
         ends.append((last[1], last[0], f"{row['model']} {last[1]:.4f}", colour))
     at = -1.0
-    for value, seconds, text, colour in sorted(ends):
+    for value, end, text, colour in sorted(ends):
         at = max(value, at + _LABEL_GAP * top)
         ax.annotate(
             text,
-            (seconds, value),
+            (end, value),
             (longest * 1.02, at),
             va="center",
             color=colour,

@@ -1,0 +1,128 @@
+"""The words of an explanation: paths from a visitor's history to a film, and what each counts for.
+
+No torch and no Django here: pages, the API and predictors share these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from predictors.history import History, MovieId
+
+if TYPE_CHECKING:
+    from predictors.base import Predictor, Query
+
+# What the visitor did with the film a path begins at; the relation of a path's first step.
+RATED, WATCHLIST, CLICKED, LIKED = "rated", "watchlist", "clicked", "liked"
+
+# Other users are never told apart in an explanation: whoever they are, they are this entity.
+SOMEONE = "user:*"
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """One edge of a path and the entity it leads to.
+
+    relation  name of the knowledge graph's relation, with "^-1" when it is walked backwards
+              (person -> film); in the first step one of RATED, WATCHLIST, CLICKED, LIKED
+    entity    its key, such as "person:5" or "movie:12"
+    """
+
+    relation: str
+    entity: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathReason:
+    """A path, from the film of the history to the recommended one, and its share of the score.
+
+    steps  history film first, recommended film last
+    share  in (0, 1]
+    """
+
+    steps: tuple[PathStep, ...]
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why one film.
+
+    reasons  the best first
+    rest     what the paths that are not shown count for: shares + rest == 1, or 0 without reasons
+    n_paths  how many paths were found
+    """
+
+    movie_id: MovieId
+    reasons: tuple[PathReason, ...]
+    rest: float
+    n_paths: int
+
+
+class Explainer(Protocol):
+    def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
+        """One explanation for each film, in the order given; without reasons where none was found."""
+        ...
+
+
+# -- what of a history moved a model's score --------------------------------------------------------
+
+TAKEN_OUT = 40  # latest liked films that are taken out in turn
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """How much of a film's score hangs on one film of the history; `share` in (0, 1]."""
+
+    movie_id: MovieId
+    share: float
+
+
+def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list[Influence]:
+    """The films of the history without which the score of `movie_id` would fall, the largest fall first.
+
+    Leave-one-out: the model scores the whole history, and the history without each of its TAKEN_OUT latest
+    liked films, all in one batch. A share is that film's part of the falls of all of them, so shares sum
+    to 1; films whose absence would not lower the score have none. Works for every kind of model, because it
+    only asks for scores. Empty for a film the model does not know, or when nothing the model knows was
+    liked. Where a history is too short to lose a film, that film is all there is.
+    """
+    item = predictor.ids.index_of(movie_id)
+    query = predictor.encode(history)
+    kept = query.liked != (-1 if item is None else item)  # a film is no reason for itself
+    query = replace(query, liked=query.liked[kept], weights=query.weights[kept])
+    n_liked = len(query.liked)
+    if item is None or n_liked == 0 or n_liked < predictor.min_history:
+        return []
+    places = np.arange(max(0, n_liked - TAKEN_OUT), n_liked)
+    if n_liked == predictor.min_history:
+        falls = np.full(len(places), 1 / len(places))
+    else:
+        scores = predictor.score_batch([query, *(_without(query, place) for place in places.tolist())])
+        falls = np.maximum(scores[0, item].astype(np.float64) - scores[1:, item], 0)
+    total = float(falls.sum())
+    if total <= 0:
+        return []
+    strongest_first = np.argsort(-falls, kind="stable")
+    return [
+        Influence(predictor.ids.ids[query.liked[places[row]]], float(falls[row]) / total)
+        for row in strongest_first
+        if falls[row] > 0
+    ]
+
+
+def _without(query: Query, place: int) -> Query:
+    """The query as if the liked film at `place` had never been touched."""
+    film = query.liked[place]
+    return replace(
+        query,
+        liked=np.delete(query.liked, place),
+        weights=np.delete(query.weights, place),
+        seen=query.seen[query.seen != film],
+        rated=query.rated[query.rated != film],
+        stars=query.stars[query.rated != film],
+    )
