@@ -26,14 +26,19 @@ def seconds_to_wait(request: HttpRequest) -> int:
     if not visitor.is_member:
         address = get_adapter().get_client_ip(request)
         limits[address] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
-    window = int(now // WINDOW)
-    too_many = [who for who, limit in limits.items() if _count(who, window) > limit]
+    too_many = [who for who, limit in limits.items() if _count(who, now, WINDOW) > limit]
     return math.ceil(WINDOW - now % WINDOW) if too_many else 0
 
 
-def _count(who: str, window: int) -> int:
-    key = f"writes:{who}:{window}"
-    if cache.add(key, 1, 2 * WINDOW):
+def seconds_until(what: str, limit: int, window: int) -> int:
+    """Count one use of something that is allowed `limit` times in `window` seconds; 0 when this one is."""
+    now = time.time()
+    return math.ceil(window - now % window) if _count(what, now, window) > limit else 0
+
+
+def _count(who: str, now: float, window: int) -> int:
+    key = f"writes:{who}:{int(now // window)}"
+    if cache.add(key, 1, 2 * window):
         return 1
     try:
         return cache.incr(key)

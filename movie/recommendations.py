@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.cache import cache
@@ -69,6 +70,10 @@ ABOUT = {
     "ngcf": About(
         _("NGCF"), _("A neural network over the graph of people and films; you join it as a new node.")
     ),
+    "kprn": About(
+        _("KPRN"),
+        _("Weighs the paths of people, genres and shared tastes that lead from your films to others."),
+    ),
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
 }
 
@@ -99,6 +104,14 @@ class RankedList:
     ranking: Sequence[Recommendation] = ()
     history: History = field(default_factory=History)
     entries: list[RankedMovie] = field(default_factory=list)
+    like: MovieId | None = None  # the film that a row of similar films is about
+
+    @property
+    def why(self) -> str:
+        """What a link to "Why?" says of this list; empty where nobody's taste is behind it."""
+        if not self.history.liked or self.model == MOST_RATED:
+            return ""
+        return urlencode({"model": self.model} | ({} if self.like is None else {"like": self.like}))
 
     @property
     def model_label(self) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from movie.views import catalogue, compare, history, interactions, pages, posters
+from movie.views import catalogue, compare, history, interactions, pages, posters, why
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -10,7 +10,9 @@ urlpatterns = [
     path("search/", catalogue.search, name="search"),
     path("search/suggest/", catalogue.search_suggest, name="search_suggest"),
     path("movies/<int:movie_id>/", catalogue.movie, name="movie"),
+    path("movies/<int:movie_id>/why/", why.why, name="why"),
     path("people/<int:person_id>/", catalogue.person, name="person"),
+    path("genres/<int:genre_id>/", catalogue.genre, name="genre"),
     path("posters/<int:movie_id>.svg", posters.poster, name="poster"),
     path("recommend/", pages.recommend, name="recommend"),
     path("recommend/model/", pages.choose_model, name="choose_model"),

@@ -76,6 +76,7 @@ class Predictor(ABC):
     name: ClassVar[str]
     min_history: ClassVar[int] = 1  # liked films without which it has nothing to say
     can_be_observed: ClassVar[bool] = False  # whether `fit` takes `observe`, to be measured while it trains
+    wants_knowledge_graph: ClassVar[bool] = False  # whether `fit` has an option `graph` for its folder
     learns_from_dislikes: ClassVar[bool] = False  # whether `fit` wants low ratings too, not positives alone
 
     def __init__(self, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:

@@ -20,6 +20,7 @@ KINDS = {
     "mf": "predictors.mf.MfPredictor",
     "lightgcn": "predictors.lightgcn.LightgcnPredictor",
     "ngcf": "predictors.ngcf.NgcfPredictor",
+    "kprn": "predictors.kprn.KprnPredictor",
     "graph_filter": "predictors.graph_filter.GraphFilterPredictor",
     "for_you": "predictors.blend.ForYouPredictor",
 }

@@ -39,6 +39,7 @@ FILMS_PER_TASTE = 20
 PEOPLE = 160
 
 PREPARE = """
+from django.conf import settings
 from django.core.management import call_command
 from movie.models import Credit, Movie, MovieTitle, Person
 call_command("migrate", verbosity=0)
@@ -48,8 +49,14 @@ call_command("import_ratings", "ratings.csv", source="made-up", no_progress=True
 film = Movie.objects.get(title="Western 1")
 MovieTitle.objects.create(movie=film, title="서부", language="ko")
 director = Person.objects.create(name="Ada Lens")
-Credit.objects.create(movie=film, person=director, role="director")
-call_command("train", "popular", "neighbours", "linear_sequence", from_site=True, activate=True, quiet=True)
+for made in Movie.objects.filter(title__in=["Western 1", "Western 3", "Western 5"]):
+    Credit.objects.create(movie=made, person=director, role="director")
+call_command("sync_papers", verbosity=0)
+kinds = ("popular", "neighbours", "linear_sequence", "ease")
+call_command("train", *kinds, from_site=True, activate=True, quiet=True)
+call_command("build_knowledge_graph", verbosity=0)
+graph = f"graph={settings.KNOWLEDGE_GRAPH_DIR}"
+call_command("train", "kprn", from_site=True, activate=True, quiet=True, options=[graph, "steps=40"])
 """
 
 

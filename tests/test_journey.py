@@ -136,7 +136,7 @@ def test_a_guest_becomes_a_member_and_keeps_what_they_did(visit):
         page.locator("article.card .card-title a").first.click()
         page.wait_for_url(re.compile(r"/movies/\d+/"))
         assert watch.sent(r"^POST /movies/\d+/click/") == 1
-        expect(page.locator(".film-yours .reason")).to_contain_text(re.compile("Western (1|4)"))
+        expect(page.locator(".film-why .why-said").first).to_contain_text(re.compile("Western (1|4)"))
 
         # The account takes the guest's history over.
         page.goto("/history/")
@@ -212,6 +212,60 @@ def test_the_main_path_without_javascript(visit):
             expect(page.locator("main")).to_contain_text(title)
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_a_guest_follows_a_reason_to_a_person_and_on_to_another_film(visit, scripts):
+    with visit(java_script_enabled=scripts) as (page, watch):
+        page.goto("/search/?q=western")
+        first = card(page, "Western 1")
+        first.get_by_role("radio", name="five stars", exact=True).check(force=True)
+        if scripts:
+            expect(first.locator(".rating-note")).to_contain_text("Saved")
+        else:
+            first.get_by_role("button", name="Rate", exact=True).click()
+        page.goto("/recommend/")
+        title = next(title for title in listed(page) if title in ("Western 3", "Western 5"))
+        card(page, title).get_by_role("link", name=f"Why? {title}").click()
+        if scripts:
+            answer = page.get_by_role("dialog")
+            expect(answer).to_be_visible()
+            assert watch.sent(r"^GET /movies/\d+/why/\?model=") == 1
+            page.keyboard.press("Escape")
+            expect(answer).to_be_hidden()
+            expect(card(page, title).locator(".why-link")).to_be_focused()
+            page.keyboard.press("Enter")
+            expect(answer).to_be_visible()
+        else:
+            page.wait_for_url(re.compile(r"/movies/\d+/why/"))
+            answer = page.locator("main")
+        reason = answer.locator(".why-reason").filter(has_text="Ada Lens").first
+        expect(reason.locator(".why-said")).to_have_text(
+            "Directed by Ada Lens, who made Western 1, which you rated 5"
+        )
+        shares = answer.locator(".reasons").first.locator("> li > .share").all_inner_texts()
+        percents = [int(share.split()[0]) for share in shares]
+        assert sum(percents) == 100
+
+        # The path, drawn: every stop leads somewhere.
+        chain = reason.get_by_role("list")
+        if not chain.is_visible():
+            reason.locator("summary").click()
+        assert chain.get_by_role("link").all_inner_texts() == ["You", "Western 1", "Ada Lens", title]
+        chain.get_by_role("link", name="Ada Lens").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Ada Lens")
+
+        # Her films by role, with the visitor's own rating; one that was not recommended above.
+        expect(card(page, "Western 1").get_by_role("radio", name="five stars", exact=True)).to_be_checked()
+        other = next(name for name in ("Western 3", "Western 5") if name != title)
+        card(page, other).get_by_role("link", name=other, exact=True).click()
+        page.wait_for_url(re.compile(r"/movies/\d+/"))
+        expect(page.get_by_role("heading", level=1)).to_have_text(other)
+        expect(page.locator(".film-why")).to_contain_text("Western 1, which you rated 5")
+
+        # And on to its genre.
+        page.locator(".film-line").get_by_role("link", name="Western", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Western")
+
+
 def test_filters_change_the_films_and_the_address_without_leaving_the_page(visit):
     with visit() as (page, watch):
         page.goto("/browse/")
@@ -244,6 +298,83 @@ def test_the_search_box_suggests_as_one_types(visit):
         expect(page.get_by_role("heading", level=1)).to_have_text("Western 1")
 
 
+def test_a_reader_opens_a_review_sees_the_maths_and_tries_the_model(visit):
+    with visit() as (page, watch):
+        page.goto("/recommend/")
+        page.get_by_role("button", name="EASE", exact=True).click()
+        page.goto("/browse/?in=Western&sort=title")
+        rate(page, "Western 2", "five stars")
+        page.goto("/recommend/")
+        page.get_by_role("link", name="Read how it works").click()
+        page.wait_for_url("**/papers/ease/")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("EASE")
+
+        # The browser draws the formulas itself, and they have the size of formulas.
+        formula = page.locator(".formula math").first
+        expect(formula).to_be_visible()
+        assert formula.evaluate("formula => formula instanceof MathMLElement")
+        assert formula.bounding_box()["height"] > 20
+        assert page.locator("p math").first.evaluate("formula => getComputedStyle(formula).display") == "math"
+        figure = page.locator("figure img").first
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function(
+            "image => image.complete && image.naturalWidth > 0", arg=figure.element_handle()
+        )
+
+        # The contents lead to a heading, a formula's link to the function, and back.
+        contents = page.get_by_role("navigation", name="On this page")
+        contents.get_by_role("link").nth(1).click()
+        expect(page.locator(":target")).to_be_in_viewport()
+        page.locator("a.code-link").first.click()
+        page.wait_for_url("**/papers/code/**")
+        expect(page.locator(".source li").first).to_be_visible()
+        page.go_back()
+
+        # The model ranks what the reader did, then an example, on the same page.
+        panel = page.get_by_role("region", name="Try EASE")
+        expect(panel).to_contain_text("From your history, with 1 film you liked")
+        expect(panel).to_contain_text("Answered by EASE, version")
+        assert sum(title.startswith("Western") for title in listed(page)) >= 5
+        pages = watch.sent(r"^GET /static/js/reelgraph")
+        panel.get_by_role("link", name="Example: Horror").click()
+        expect(panel).to_contain_text("five stars for each of the most rated films here")
+        assert sum(title.startswith("Horror") for title in listed(page)) >= 5
+        assert watch.sent(r"^GET /static/js/reelgraph") == pages
+
+        # A rating given in the panel is the reader's own, and the next list follows it.
+        rate(page, listed(page)[0], "five stars")
+        panel.get_by_role("link", name="Your own history").click()
+        expect(panel).to_contain_text("with 2 films you liked")
+
+
+def test_a_review_without_javascript_and_a_members_comment(visit):
+    with visit(java_script_enabled=False) as (page, _watch):
+        page.goto("/")
+        page.get_by_role("link", name="Papers", exact=True).click()
+        page.get_by_role("link", name=re.compile("^EASE")).click()
+        panel = page.get_by_role("region", name="Try EASE")
+        expect(panel).to_contain_text("Answered by EASE, version")
+        panel.get_by_role("link", name="Example: Comedy").click()
+        page.wait_for_url("**/papers/ease/?history=Comedy#try")
+        assert sum(title.startswith("Comedy") for title in listed(page)) >= 5
+        page.get_by_role("link", name="make an account").click()
+        page.get_by_label(re.compile("^Username")).fill("reader")
+        page.locator("input[name=password1]").fill("forty-two-reels-of-film")
+        page.locator("input[name=password2]").fill("forty-two-reels-of-film")
+        page.locator("main").get_by_role("button", name="Make an account").click()
+        page.wait_for_url("**/papers/ease/#comments")
+        page.get_by_label("Your comment").fill("Is λ the same for all films?")
+        page.get_by_role("button", name="Comment", exact=True).click()
+        expect(page.locator(".comments")).to_contain_text("Is λ the same for all films?")
+        page.locator(".comments").get_by_role("link", name="Edit").click()
+        page.get_by_label("Your comment").fill("Is λ the same for each film?")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator(".comments")).to_contain_text("for each film?")
+        page.locator(".comments summary").click()
+        page.get_by_role("button", name="Yes, delete this comment").click()
+        expect(page.locator("#comments")).to_contain_text("Nobody has said anything yet")
+
+
 PAGES = (
     "/",
     "/browse/",
@@ -253,9 +384,16 @@ PAGES = (
     "/search/?q=western",
     "/search/?q=westernn",
     "/movies/1/",
+    "/movies/1/why/",
+    "/movies/3/why/?model=neighbours",
+    "/genres/1/",
     "/people/1/",
     "/recommend/",
     "/history/",
+    "/papers/",
+    "/papers/ease/",
+    "/papers/kprn/",
+    "/papers/code/predictors.ease.EasePredictor.fit/",
     "/accounts/login/",
     "/accounts/signup/",
     "/accounts/password/reset/",

@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "import_export",
     "movie",
+    "movie.paper_reviews",
     "webapp",
 ]
 
@@ -142,6 +143,7 @@ EVENT_LOG = {"BACKEND": "movie.event_log.embedded.EmbeddedEventLog", "OPTIONS": 
 # -- recommendations --------------------------------------------------------------------------
 
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
+KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
 DEFAULT_MODELS = environment.words(
     "DEFAULT_MODELS", ("for_you", "sasrec", "linear_sequence", "neighbours", "popular")
@@ -149,6 +151,9 @@ DEFAULT_MODELS = environment.words(
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
+
+# Reviews of papers as files, with their figures: see docs/paper-reviews.md.
+PAPERS_DIR = Path(environment.text("PAPERS_DIR", str(BASE_DIR / "movie" / "paper_reviews" / "content")))
 
 POSTER_BASE_URL = environment.text("POSTER_BASE_URL")
 if POSTER_BASE_URL and urlsplit(POSTER_BASE_URL).scheme != "https":

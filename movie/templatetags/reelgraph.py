@@ -254,15 +254,16 @@ class _BlankFilm:
 
 
 @lru_cache(maxsize=1024)
-def _stencil(language: str, rating: float | None, kind: tuple[bool, bool, bool, bool]) -> tuple[str, ...]:
+def _stencil(language: str, rating: float | None, kind: tuple[bool, ...]) -> tuple[str, ...]:
     """Text and names of blanks in turn. `language` is what the card's words are in."""
-    has_year, has_reason, has_rank, in_watchlist = kind
+    has_year, has_reason, has_rank, in_watchlist, has_why = kind
     card = get_template("movie/_card.html").render(
         {
             STENCIL: True,
             "movie": _BlankFilm(has_year=has_year),
             "reason": _blank("reason") if has_reason else "",
             "rank": _blank("rank") if has_rank else None,
+            "why": _blank("why") if has_why else "",
             "poster": _blank("poster"),
             "rating": rating,
             "in_watchlist": in_watchlist,
@@ -279,11 +280,13 @@ def cards(
     recommendation_id: str = "",
     *,
     ranks: bool = False,
+    why: str = "",
 ) -> SafeString:
     """The cards of a list: what including ``movie/_card.html`` for each entry gives, much faster.
 
     An entry has `movie`, and may have `reason` and `rank`; `ratings` (dict) and `watchlist` (a set of
-    ids) are the visitor's, from the page.
+    ids) are the visitor's, from the page. `why` is the query that links to "Why?" get; without it there
+    are none.
     """
     ratings, watchlist = context.get("ratings") or {}, context.get("watchlist") or ()
     language = get_language() or "en"
@@ -294,13 +297,14 @@ def cards(
         movie: Movie = entry.movie
         reason = getattr(entry, "reason", "")
         rank = entry.rank if ranks else None
-        kind = (bool(movie.year), bool(reason), bool(rank), movie.pk in watchlist)
+        kind = (bool(movie.year), bool(reason), bool(rank), movie.pk in watchlist, bool(why))
         words = {
             "pk": str(movie.pk),
             "title": html.escape(movie.title),
             "year": str(movie.year),
             "reason": html.escape(reason),
             "rank": str(rank),
+            "why": html.escape(why),
             "poster": html.escape(poster_url(movie)),
             "link": link(movie.pk),
         }

@@ -1,15 +1,12 @@
 """record() and what follows from it: ratings, aggregates, histories, forgetting, joining."""
 
 import random
-import sqlite3
-import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, connections
 from django.db.models import Sum
 from hypothesis import given
 from hypothesis import settings as effort
@@ -28,6 +25,7 @@ from movie.interactions import (
     record_all,
 )
 from movie.models import HALF_STARS, InteractionRecord, Movie, Rating
+from movie.tests.threads import in_threads
 from predictors.history import History, Interaction
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -330,41 +328,6 @@ class RatingRowsAlwaysSayWhatTheHistorySays(TestCase):
 
 
 # -- at the same time -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def own_connections(transactional_db, tmp_path):
-    """A database that threads can share. SQLite's test database in memory knows no waiting, so its
-    tables are copied into a file, as on a real site."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    memory = connections["default"]
-    memory.ensure_connection()
-    path = tmp_path / "threads.sqlite3"
-    with sqlite3.connect(path) as target:
-        memory.connection.backup(target)
-    name = memory.settings_dict["NAME"]
-    del connections["default"]
-    connections.settings["default"]["NAME"] = str(path)
-    yield
-    connections["default"].close()
-    connections.settings["default"]["NAME"] = name
-    connections["default"] = memory
-
-
-def in_threads(count, work):
-    start = threading.Barrier(count)
-
-    def run(number):
-        try:
-            start.wait()
-            return work(number)
-        finally:
-            connections["default"].close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def test_eight_threads_rating_at_once_lose_nothing(own_connections):

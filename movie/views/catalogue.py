@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
@@ -14,14 +15,15 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from movie.browse import PAGE_SIZE, facets
+from movie.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.facts import facts_of, histogram_of
 from movie.forms import BrowseForm, SearchForm
 from movie.interactions import history_of
-from movie.models import Credit, Movie, Person
+from movie.models import Credit, Genre, Movie, Person
 from movie.recommendations import expected_stars, hydrate, mean_sentence, rank_one, rank_similar
 from movie.search import closest_titles, search_movies, search_people, suggestions
 from movie.views.doors import is_htmx
+from movie.views.why import why_on_page
 from movie.visitors import visitor_of
 from predictors.history import History, Recommendation
 
@@ -35,6 +37,7 @@ class Listed(NamedTuple):
 
 PEOPLE_SHOWN = 12  # beside the films found
 KNOWN_FOR = 6
+DIRECTORS_SHOWN = 12  # of a genre
 
 
 @require_safe
@@ -109,14 +112,14 @@ def movie(request: HttpRequest, movie_id: int) -> HttpResponse:
     hydrate(alone, similar)
     if not alone.entries:
         raise Http404(gettext("There is no such film."))
-    film, reason = alone.entries[0].movie, alone.entries[0].reason
+    film = alone.entries[0].movie
     context = {
         "movie": film,
         "facts": facts_of(film),
         "bars": histogram_of(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
-        "reason": reason if alone.ranking[0].reasons and film.pk not in history.seen else "",
+        "explained": why_on_page(request, film.pk, history),
         "surface": request.GET.get("from", "")[:32] or "movie",
         "recommendation_id": request.GET.get("rec", "")[:36],
         "is_dismissed": film.pk in history.dismissed,
@@ -151,6 +154,44 @@ def person(request: HttpRequest, person_id: int) -> HttpResponse:
         **_standing(_history(request)),
     }
     return render(request, "movie/person.html", context)
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def genre(request: HttpRequest, genre_id: int) -> HttpResponse:
+    """A genre at a glance: its best known and best rated films, its directors and its decades."""
+    found = get_object_or_404(Genre, pk=genre_id)
+    filters = BrowseFilters(genres_in=(found.name,))
+    known = list(filters.films().defer("synopsis")[:KNOWN_FOR])
+    shown = {film.pk for film in known}
+    best_first = replace(filters, sort="best").films(mean_rating=facets().mean_rating).defer("synopsis")
+    best = [film for film in best_first[: 2 * KNOWN_FOR] if film.pk not in shown][:KNOWN_FOR]
+    inside = Movie.objects.visible().filter(genres=found).order_by()
+    decades: dict[int, int] = {}
+    for year, count in inside.exclude(year=None).values_list("year").annotate(count=Count("pk")):
+        decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
+    directors = (
+        Credit.objects.filter(role=Credit.Role.DIRECTOR, movie__in=inside)
+        .order_by()
+        .values("person_id", "person__name")
+        .annotate(films=Count("pk"))
+        .order_by("-films", "person__name")[:DIRECTORS_SHOWN]
+    )
+    context = {
+        "genre": found,
+        "count": inside.count(),
+        "known": _listed(known),
+        "best": _listed(best),
+        "all_address": filters.url(),
+        "best_address": replace(filters, sort="best").url(),
+        "decades": [
+            (decade, decades[decade], replace(filters, decade=decade).url())
+            for decade in sorted(decades, reverse=True)
+        ],
+        "directors": list(directors),
+        **_standing(_history(request)),
+    }
+    return render(request, "movie/genre.html", context)
 
 
 def _history(request: HttpRequest) -> History:

@@ -32,7 +32,7 @@ PARTS = {
 
 
 class InteractionForm(forms.Form):
-    """The hidden fields of every form. `part`, `reason`, `rank` and `large` only come back in the
+    """The hidden fields of every form. `part`, `reason`, `rank`, `why` and `large` only come back in the
     answer to htmx, so that a card looks as it did."""
 
     event_id = forms.UUIDField(required=False)
@@ -41,6 +41,7 @@ class InteractionForm(forms.Form):
     part = forms.ChoiceField(required=False, choices=[("", "")] + [(part, part) for part in PARTS])
     reason = forms.CharField(required=False, max_length=500)
     rank = forms.CharField(required=False, max_length=8)
+    why = forms.RegexField(r"^[a-z_=&0-9]*$", required=False, max_length=64)
     large = forms.CharField(required=False, max_length=8)
 
 

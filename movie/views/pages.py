@@ -69,7 +69,7 @@ def home(request: HttpRequest) -> HttpResponse:
         add(_("For you"), ranked, "for_you")
         for film in _latest_liked(history):
             similar = rank_similar(film, history, LIKE_THIS + len(shown))
-            similar.ranking = _without(similar.ranking, shown, LIKE_THIS)
+            similar.ranking, similar.like = _without(similar.ranking, shown, LIKE_THIS), film.pk
             add(_("Because you liked %(title)s") % {"title": film.title}, similar, "because")
         if len(history.ratings) < FEW:
             add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())

@@ -134,6 +134,18 @@
     }
   });
 
+  // -- why: the answer opens in a sheet over the list ----------------------------------------------
+
+  document.addEventListener("htmx:afterSwap", (event) => {
+    const sheet = event.detail.target;
+    if (sheet?.id !== "why-sheet" || sheet.open) return;
+    sheet.showModal();
+    sheet.scrollTop = 0;
+  });
+  document.addEventListener("click", (event) => { // beside the sheet: its backdrop is part of it
+    if (event.target.id === "why-sheet") event.target.close();
+  });
+
   // -- search: suggestions as a listbox ------------------------------------------------------------
 
   const options = (list) => [...list.querySelectorAll("[role=option]")];

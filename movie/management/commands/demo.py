@@ -20,6 +20,7 @@ from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from movie.catalogue.demo import is_loaded
@@ -27,7 +28,7 @@ from movie.models import TrainingRun
 from movie.recommendations import registry
 
 QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
-SLOW_MODELS = ("sasrec", "als", "lightgcn", "ngcf")
+SLOW_MODELS = ("kprn", "sasrec", "als", "lightgcn", "ngcf")
 ADMIN = "admin"
 OPEN_SECONDS = 60
 
@@ -65,6 +66,7 @@ class Command(BaseCommand):
             call_command("collectstatic", interactive=False, verbosity=0)
         if not is_loaded():
             call_command("load_demo_data")
+        self._bring_in_papers()
         missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
         if missing:
             call_command("train", *missing, from_site=True, activate=True)
@@ -75,6 +77,13 @@ class Command(BaseCommand):
             self.console.print(
                 f"Administrator [bold]{ADMIN}[/], password [bold]{password}[/] (shown only now)"
             )
+
+    def _bring_in_papers(self) -> None:
+        """A review that cannot be shown is said and left out; the site opens all the same."""
+        try:
+            call_command("sync_papers", verbosity=0)
+        except CommandError as error:
+            self.console.print(f"[yellow]{escape(str(error))}[/]")
 
     def _serve(self, host: str, port: int, workers: int, to_train: list[str]) -> None:
         """Run the server and the training until one is interrupted; leave no process behind."""

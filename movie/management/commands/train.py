@@ -7,17 +7,19 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from movie.models import TrainingRun
+from movie.models import Movie, TrainingRun
 from movie.training_runs import Interrupted, Write, queue, recorded
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
@@ -101,7 +103,7 @@ class Command(BaseCommand):
                 ModelStore(settings.MODEL_DIR),
                 id_space=FROM_SITE if options["from_site"] else FROM_FILE,
                 source="" if options["from_site"] else str(options["data"]),
-                options={"device": resolved(settings.DEVICE), **chosen},
+                options={"device": resolved(settings.DEVICE), **_site_graph(run.model, options), **chosen},
                 seed=options["seed"],
                 activate=options["activate"],
                 resume=options["resume"],
@@ -190,6 +192,18 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
     if not len(interactions):
         raise CommandError(_("%(file)s holds no such interactions") % {"file": options["data"]})
     return interactions
+
+
+def _site_graph(name: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
+    if not options["from_site"] or not predictor_class(name).wants_knowledge_graph:
+        return {}
+    from pytorch_models.knowledge_graph import META
+
+    folder = Path(settings.KNOWLEDGE_GRAPH_DIR)
+    if not (folder / META).exists() and Movie.objects.exists():
+        call_command("build_knowledge_graph", no_progress=True, stdout=StringIO())
+    return {"graph": str(folder)} if (folder / META).exists() else {}
 
 
 def _result(trained: Trained) -> str:

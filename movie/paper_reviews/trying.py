@@ -1,0 +1,135 @@
+"""The "try it" panel: what the model of a review makes of the reader's own history, or of an example.
+
+An example is made by rule from the catalogue: the most rated films of one genre, five stars each. The
+genres are those whose films are rated most.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from dataclasses import dataclass
+
+from django.core.cache import cache
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from movie.interactions import history_of, new_event_id
+from movie.models import Movie
+from movie.recommendations import RankedList, hydrate, rank_for
+from movie.visitors import Visitor
+from predictors.history import HIGHEST_RATING, History, Interaction
+
+FILMS_SHOWN = 6
+EXAMPLES, EXAMPLE_FILMS = 4, 5
+WELL_KNOWN = 200  # an example is made of the most rated films only: a reader should know some
+EXAMPLE_SECONDS = 600
+MINE = "mine"
+EXAMPLE_VISITOR = "example"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A taste anyone can imagine: much-rated films of one genre."""
+
+    genre: str
+    films: tuple[tuple[int, str], ...]  # (id, title), most rated first
+
+    def history(self) -> History:
+        """Five stars for each, one a day, the most rated film last."""
+        now = timezone.now()
+        return History(
+            Interaction(
+                event_id=new_event_id(),
+                visitor=EXAMPLE_VISITOR,
+                kind="rating",
+                movie_id=pk,
+                at=now - datetime.timedelta(days=ago),
+                value=HIGHEST_RATING,
+            )
+            for ago, (pk, _name) in enumerate(self.films, start=1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A list, or the reason why there is none. `chosen` is `mine` or the genre of the example."""
+
+    chosen: str
+    has_own: bool
+    examples: tuple[Example, ...]
+    example: Example | None
+    history: History
+    ranked: RankedList | None
+    refused: str = ""
+
+    @property
+    def why(self) -> str:
+        """What "Why?" asks of each film; that page explains the reader's own history, not an example."""
+        return self.ranked.why if self.ranked and not self.example else ""
+
+
+def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
+    """Let `model` rank for the history that was asked for: `mine`, a genre, or whatever there is."""
+    own = History.EMPTY if visitor.is_new else history_of(visitor.key)
+    offered = examples()
+    by_genre = {example.genre: example for example in offered}
+    example = by_genre.get(asked)
+    if example is None and (not own.liked or asked not in ("", MINE)):
+        example = offered[0] if offered else None
+    history = example.history() if example else own
+    key = EXAMPLE_VISITOR if example else visitor.key
+    ranked = rank_for(key, k=FILMS_SHOWN, model=model, history=history)
+    answered = ranked.model == model
+    if answered:
+        hydrate(ranked)
+        if example:
+            _say_example(ranked, example)
+    return Trial(
+        chosen=example.genre if example else MINE,
+        has_own=bool(own.liked),
+        examples=offered,
+        example=example,
+        history=own,
+        ranked=ranked if answered else None,
+        refused="" if answered else ranked.fallback,
+    )
+
+
+def _say_example(ranked: RankedList, example: Example) -> None:
+    """The reader rated none of these films, so no reason may say so."""
+    titles = dict(example.films)
+    reasons = {found.movie_id: found.reasons for found in ranked.ranking}
+    for entry in ranked.entries:
+        given = next((each for each in reasons[entry.movie.pk] if each.movie_id in titles), None)
+        if given is not None and given.kind != "liked_together":
+            entry.reason = _("Because %(title)s is in the example") % {
+                "title": titles[int(given.movie_id or 0)]
+            }
+
+
+def examples() -> tuple[Example, ...]:
+    """Up to four genres with five films each; no film stands in two of them."""
+    found = cache.get("paper-examples")
+    if found is None:
+        found = _examples()
+        cache.set("paper-examples", found, EXAMPLE_SECONDS)
+    return found
+
+
+def _examples() -> tuple[Example, ...]:
+    rated = Movie.objects.visible().filter(rating_count__gt=0).most_rated()
+    films = list(rated.only("title", "rating_count").prefetch_related("genres")[:WELL_KNOWN])
+    weight: dict[str, int] = defaultdict(int)
+    for film in films:
+        for genre in film.genre_names:
+            weight[genre] += film.rating_count
+    made: list[Example] = []
+    taken: set[int] = set()
+    for genre in sorted(weight, key=lambda name: (-weight[name], name)):
+        free = [film for film in films if genre in film.genre_names and film.pk not in taken]
+        if len(free) >= EXAMPLE_FILMS and len(made) < EXAMPLES:
+            chosen = free[:EXAMPLE_FILMS]
+            taken |= {film.pk for film in chosen}
+            made.append(Example(genre, tuple((film.pk, film.title) for film in chosen)))
+    return tuple(made)
