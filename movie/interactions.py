@@ -19,6 +19,7 @@ from django.db.models.expressions import Combinable
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
+from movie.database import retried_on_deadlock
 from movie.event_ids import new_event_id
 from movie.event_log import get_event_log
 from movie.models import HALF_STARS, Movie, Rating
@@ -61,9 +62,14 @@ def record(interaction: Interaction) -> bool:
 
 def record_all(interactions: Iterable[Interaction]) -> int:
     """`record` for many, all of them or none, in one transaction; returns how many were new."""
-    interactions = sorted(interactions, key=lambda each: each.visitor)
-    for interaction in interactions:
+    ordered = sorted(interactions, key=lambda each: each.visitor)
+    for interaction in ordered:
         check(interaction)
+    return _record_checked(ordered)
+
+
+@retried_on_deadlock
+def _record_checked(interactions: list[Interaction]) -> int:
     with transaction.atomic():
         wanted = {interaction.movie_id for interaction in interactions}
         unknown = wanted - set(_locked(Movie.objects.filter(pk__in=wanted)))
@@ -126,6 +132,7 @@ def history_of(visitor_key: str, limit: int | None = None) -> History:
     return History([*events, *untold]) if untold else history
 
 
+@retried_on_deadlock
 def forget(visitor_key: str, movie_id: int | None = None) -> int:
     """Delete a visitor's interactions and ratings, all or those with one film, and nobody else's.
 
@@ -139,6 +146,7 @@ def forget(visitor_key: str, movie_id: int | None = None) -> int:
         return get_event_log().forget(visitor_key, movie_id)
 
 
+@retried_on_deadlock
 def merge_guest(guest_key: str, user_key: str) -> int:
     """Make a guest's history part of an account; returns how many interactions came with it.
 

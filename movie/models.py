@@ -308,7 +308,9 @@ class InteractionRecord(models.Model):
     class Meta:
         verbose_name = _("interaction")
         verbose_name_plural = _("interactions")
-        indexes: ClassVar = [models.Index(fields=["visitor", "event_id"], name="interactions_of_visitor")]
+        indexes: ClassVar = [
+            models.Index(fields=["visitor", "at", "event_id"], name="interactions_of_visitor")
+        ]
 
     def __str__(self) -> str:
         return f"{self.visitor} {self.kind} {self.movie_id}"

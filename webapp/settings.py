@@ -123,6 +123,7 @@ elif "mysql" in DATABASES["default"]["ENGINE"]:
         "charset": "utf8mb4",
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES'",
         "isolation_level": "read committed",
+        "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
     }
 DATABASES["default"]["CONN_MAX_AGE"] = environment.number("CONN_MAX_AGE", 60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
