@@ -4,6 +4,7 @@ What it acknowledged less than half a second before a SIGKILL may be lost; SIGTE
 """
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from services.base import HOST, Service, is_open
@@ -13,7 +14,7 @@ class Kafka(Service):
     name, title, port = "kafka", "The Kafka-protocol broker (noida-db)", 39092
 
     def missing(self) -> str:
-        if self._program.exists():
+        if self._program is not None:
             return ""
         return f"noida-db is not installed. {sys.executable} -m pip install -r requirements-services.txt"
 
@@ -31,5 +32,8 @@ class Kafka(Service):
         return {"KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{self.port_used}"}
 
     @property
-    def _program(self) -> Path:
-        return Path(sys.executable).parent / "noida-db"
+    def _program(self) -> Path | None:
+        """The server itself. The command of that name is a parent that does not pass signals on."""
+        spec = find_spec("noida_db")
+        program = Path(spec.origin).parent / "noida-db" if spec and spec.origin else None
+        return program if program and program.exists() else None
