@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from predictors.mf import MfPredictor
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
+TRENDING = "trending"
+COUNTED = (MOST_RATED, TRENDING)  # by the site itself: nothing to train or to choose
 STAR_PREDICTOR = "mf"
 RATINGS_TO_EXPECT_FROM = 2  # with fewer the expected stars are hardly more than the film's mean
 HIDDEN_SECONDS = 30
@@ -70,6 +72,7 @@ ABOUT = {
         _("NGCF"), _("A neural network over the graph of people and films; you join it as a new node.")
     ),
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
+    TRENDING: About(_("Trending"), _("Counts what people open, rate and save on this site.")),
 }
 
 WHY_NOT = {
@@ -272,7 +275,7 @@ def model_choices() -> list[ModelChoice]:
             training=running.get(name),
         )
         for name, about in ABOUT.items()
-        if name != MOST_RATED
+        if name not in COUNTED
     ]
 
 

@@ -41,7 +41,7 @@ class Handler(ABC):
         """Returns once the effect of all of them is kept; all or none."""
 
     def tidy(self) -> None:  # noqa: B027 - most have nothing to tidy
-        """Called now and then, and at the end."""
+        """Called now and then."""
 
 
 class CountingHandler(Handler):
