@@ -21,6 +21,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from movie.cached_lists import cached_ranking
 from movie.interactions import history_of, new_event_id
 from movie.models import Movie, TrainingRun
 from movie.templatetags.reelgraph import stars
@@ -152,7 +153,7 @@ def rank_for(
     for name in chain:
         try:
             predictor = registry().get(name)
-            ranking = predictor.recommend(history, k, hidden)
+            ranking = _ranking(predictor, name, history, k, hidden)
         except CannotAnswer as cannot:
             why = cannot.reason
         except ArtifactError:
@@ -164,7 +165,7 @@ def rank_for(
                 version=predictor.version,
                 requested=requested,
                 fallback=fallback if model else "",
-                ranking=_with_reasons(predictor, history, ranking),
+                ranking=ranking,
                 history=history,
             )
         if name == requested:
@@ -292,6 +293,24 @@ def hidden_ids() -> list[int]:
         hidden = list(Movie.objects.filter(is_visible=False).values_list("pk", flat=True))
         cache.set("hidden-films", hidden, HIDDEN_SECONDS)
     return hidden
+
+
+def _ranking(
+    predictor: Predictor, name: str, history: History, k: int, hidden: set[int]
+) -> Sequence[Recommendation]:
+    """The list with its reasons, from the cache when nothing changed since. Raises CannotAnswer."""
+    try:
+        reasoner = registry().get("neighbours").version
+    except PredictorError:
+        reasoner = ""
+    versions = (name, predictor.version, reasoner)
+    return cached_ranking(
+        versions,
+        history,
+        k,
+        hidden,
+        lambda: _with_reasons(predictor, history, predictor.recommend(history, k, hidden)),
+    )
 
 
 def _with_reasons(

@@ -133,7 +133,7 @@ REDIS_URL = environment.parsed(
 )
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "movie.redis_cache.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
     }
     if REDIS_URL

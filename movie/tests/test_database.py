@@ -103,6 +103,23 @@ def test_ids_and_names_that_differ_in_case_or_accents_are_different():
     assert InteractionRecord.objects.filter(visitor="shop:Café").count() == 1
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("number", "status"), [(2002, 503), (1213, 503), (1054, 500)])
+def test_while_the_database_is_away_the_answer_says_when_to_try_again(client, monkeypatch, number, status):
+    def away(*arguments, **options):
+        said = {2002: "unable to open database file", 1213: "database is locked"}
+        sqlite = connection.vendor == "sqlite"
+        raise OperationalError(said.get(number, "no such column: x")) if sqlite else OperationalError(number)
+
+    film = Movie.objects.create(title="Heat")
+    monkeypatch.setattr("movie.views.interactions.record", away)
+    client.raise_request_exception = False
+    answer = client.post(f"/movies/{film.pk}/rate/", {"value": "4"})
+    assert answer.status_code == status
+    assert ("Retry-After" in answer) is (status == 503)
+    assert ("Send it again" in answer.content.decode()) is (status == 503)
+
+
 @needs_server
 @pytest.mark.django_db
 def test_the_connection_is_strict_and_knows_all_of_unicode():
