@@ -11,7 +11,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: demo test lint format bench clean help messages services services-stop services-status
+.PHONY: demo test test-faults lint format bench clean help messages services services-stop services-status
 
 help:  ## What can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -21,6 +21,9 @@ demo: $(VENV)/run.done .env  ## Load real data, train, serve on http://127.0.0.1
 
 test: $(VENV)/dev.done $(VENV)/services.done  ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+
+test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (4 min)
+	$(BIN)/python -m tests.faults
 
 services: $(VENV)/services.done  ## Private MariaDB, Kafka-protocol broker, DynamoDB-API server and Redis
 	$(BIN)/python -m services start --ports "$(PORTS)"

@@ -1,6 +1,7 @@
 """A broker that speaks Kafka's protocol: noida-db. It is made for tests and is not Apache Kafka.
 
-What it acknowledged less than half a second before a SIGKILL may be lost; SIGTERM loses nothing.
+What it acknowledged less than half a second before a SIGKILL may be lost; SIGTERM loses nothing. A
+consumer that was killed stays a member of its group: only one with the same `--member` name replaces it.
 """
 
 import sys

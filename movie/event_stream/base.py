@@ -33,8 +33,11 @@ class EventStream(ABC):
         """Returns once all of them are safe. Raises EventStreamUnavailable; then some may be there."""
 
     @abstractmethod
-    def consume(self, group: str, stop: Stop) -> Iterator[Batch]:
+    def consume(self, group: str, stop: Stop, member: str = "") -> Iterator[Batch]:
         """Batches for a member of this group, until `stop` says so.
+
+        A member with a name, which no other running one has, gets its share back at once when it is
+        started again; for others the group waits first whether they come back.
 
         Asking for the next batch says that the one before has had its effect: only then it counts as
         read. Now and then a batch is empty. Raises EventStreamUnavailable.

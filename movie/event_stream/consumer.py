@@ -29,8 +29,8 @@ TIDY_EVERY = 15.0  # seconds
 class Consumer:
     """One member of a group."""
 
-    def __init__(self, handler: Handler, stream: EventStream) -> None:
-        self.handler, self.stream = handler, stream
+    def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
+        self.handler, self.stream, self.member = handler, stream, member
         self.handled = self.dead = 0
         self._tidied_at = time.monotonic()
 
@@ -39,7 +39,7 @@ class Consumer:
         pause = FIRST_PAUSE
         while not stopping.asked():
             try:
-                for batch in self.stream.consume(self.handler.group, stopping.asked):
+                for batch in self.stream.consume(self.handler.group, stopping.asked, self.member):
                     pause = FIRST_PAUSE
                     if not self._take_when_there(batch, stopping):
                         break  # asked to stop before the batch had its effect: it comes again

@@ -50,7 +50,7 @@ class KafkaEventStream(EventStream):
             self.close()
             raise EventStreamUnavailable(f"{type(error).__name__}: {error}") from error
 
-    def consume(self, group: str, stop: Stop) -> Iterator[Batch]:
+    def consume(self, group: str, stop: Stop, member: str = "") -> Iterator[Batch]:
         from kafka import KafkaConsumer
         from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
@@ -59,6 +59,7 @@ class KafkaEventStream(EventStream):
             consumer = KafkaConsumer(
                 self.topic,
                 group_id=f"reelgraph-{group}",
+                group_instance_id=member or None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 allow_auto_create_topics=False,
@@ -89,8 +90,11 @@ class KafkaEventStream(EventStream):
                 consumer.close(autocommit=False)
 
     def create_topic(self, *, partitions: int, replication: int, retention_hours: int) -> bool:
-        """Make the topic; returns False when there is one. Raises EventStreamUnavailable."""
-        from kafka.admin import KafkaAdminClient, NewTopic
+        """Make the topic; returns False when there is one, which then has at least as many partitions.
+
+        A broker may have made it with one, for whoever asked first. Raises EventStreamUnavailable.
+        """
+        from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
         from kafka.errors import KafkaError, TopicAlreadyExistsError
 
         wanted = NewTopic(
@@ -107,10 +111,13 @@ class KafkaEventStream(EventStream):
             admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_MS, **self._connection)
             try:
                 admin.create_topics([wanted])
+            except TopicAlreadyExistsError:
+                (there,) = admin.describe_topics([self.topic])
+                if len(there["partitions"]) < partitions:
+                    admin.create_partitions({self.topic: NewPartitions(partitions)})
+                return False
             finally:
                 admin.close()
-        except TopicAlreadyExistsError:
-            return False
         except KafkaError as error:
             raise EventStreamUnavailable(f"{type(error).__name__}: {error}") from error
         return True

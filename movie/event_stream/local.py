@@ -28,7 +28,7 @@ class LocalEventStream(EventStream):
         if self._keep:
             self._kept += map(encode, messages)
 
-    def consume(self, group: str, stop: Stop) -> Iterator[Batch]:
+    def consume(self, group: str, stop: Stop, member: str = "") -> Iterator[Batch]:
         while not stop():
             start, end = self._read.get(group, 0), len(self._kept)
             yield [Arrived(raw, f"local:{start + n}") for n, raw in enumerate(self._kept[start:end])]

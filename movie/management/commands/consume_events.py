@@ -25,6 +25,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--group", required=True, choices=tuple(GROUPS))
+        parser.add_argument(
+            "--member",
+            default="",
+            metavar="NAME",
+            help="a name of its own: restarted under it, a consumer has its partitions back at once",
+        )
         parser.add_argument("--metrics-port", type=int, help="answer Prometheus on this port")
 
     def handle(self, **options: Any) -> None:
@@ -33,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError(
                 _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
             )
-        consumer = Consumer(handler_of(options["group"]), stream)
+        consumer = Consumer(handler_of(options["group"]), stream, options["member"])
 
         def metrics() -> Iterator[tuple[str, str, float]]:
             label = f'{{group="{options["group"]}"}}'
