@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ["test_database.py", "test_event_log.py", "test_interactions.py"]
+FILES = ["test_database.py", "test_event_log.py", "test_interactions.py", "test_relay.py"]
 
 
 def test_what_the_database_decides_holds_on_mariadb_too(mariadb_service, tmp_path):

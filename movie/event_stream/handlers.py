@@ -64,6 +64,10 @@ class CountingHandler(Handler):
         ids = list(old.values_list("pk", flat=True)[:10_000])
         ProcessedEvent.objects.filter(pk__in=ids).delete()
 
+    def still_there(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
+        """Without what was deleted while the message was under way."""
+        return events
+
     @retried_on_deadlock
     def _count_new(self, events: dict[str, Recorded]) -> None:
         seen = ProcessedEvent.objects.filter(group=self.group, event_id__in=list(events))
@@ -73,7 +77,7 @@ class CountingHandler(Handler):
                 ProcessedEvent.objects.bulk_create(
                     [ProcessedEvent(group=self.group, event_id=event_id) for event_id in new]
                 )
-                self.count([events[event_id] for event_id in new])
+                self.count(self.still_there([events[event_id] for event_id in new]))
 
 
 class Popularity(CountingHandler):
@@ -81,16 +85,17 @@ class Popularity(CountingHandler):
 
     group = "popularity"
 
+    def still_there(self, events: Sequence[Recorded]) -> Sequence[Recorded]:
+        wanted = {each.interaction.movie_id for each in events}
+        there = set(Movie.objects.filter(pk__in=wanted).values_list("pk", flat=True))
+        return [each for each in events if each.interaction.movie_id in there]
+
     def count(self, events: Sequence[Recorded]) -> None:
         counts = Counter(
             (each.movie_id, each.at.astimezone(UTC).date())
             for each in _counted(events)
             if each.kind in INTEREST and (each.kind == "rating" or each.value is None)
         )
-        films = {movie for movie, _day in counts}
-        there = set(Movie.objects.filter(pk__in=films).values_list("pk", flat=True))
-        for key in [key for key in counts if key[0] not in there]:  # deleted meanwhile
-            del counts[key]
         add_counts(MovieActivity, ("movie", "day"), counts)
 
 

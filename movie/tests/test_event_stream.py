@@ -52,6 +52,7 @@ def topic(kafka_service):
 
 @pytest.fixture(params=["local", "kafka"])
 def stream(request):
+    Movie.objects.create(pk=1, title="Heat")  # what `event` is about
     if request.param == "local":
         yield LocalEventStream(keep=True)
     else:

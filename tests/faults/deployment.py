@@ -103,6 +103,7 @@ class Deployment:
         self.environment = {
             **os.environ,
             **{name: value for each in variables for name, value in each.items()},
+            "DJANGO_SETTINGS_MODULE": "webapp.settings",
             "DEBUG": "false",
             "SECURE": "false",
             "SECRET_KEY": "a-key-for-the-faults-that-is-long-enough-to-be-taken-for-one",
