@@ -11,16 +11,28 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: demo test lint format bench clean help messages
+.PHONY: demo test test-faults lint format bench clean help messages services services-stop services-status
 
 help:  ## What can be made
-	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: $(VENV)/run.done .env  ## Load real data, train, serve on http://127.0.0.1:8000
 	$(BIN)/python manage.py demo --host $(HOST) --port $(PORT)
 
-test: $(VENV)/dev.done  ## Run every test
+test: $(VENV)/dev.done $(VENV)/services.done  ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+
+test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (4 min)
+	$(BIN)/python -m tests.faults
+
+services: $(VENV)/services.done  ## Private MariaDB, Kafka-protocol broker, DynamoDB-API server and Redis
+	$(BIN)/python -m services start --ports "$(PORTS)"
+
+services-stop: $(VENV)/run.done  ## Stop them; their data stays in var/services
+	$(BIN)/python -m services stop
+
+services-status: $(VENV)/run.done  ## Which of them run
+	$(BIN)/python -m services status
 
 lint: $(VENV)/dev.done  ## Style, types, templates, layers
 	$(BIN)/ruff check .
@@ -53,6 +65,13 @@ $(VENV)/run.done: requirements.txt requirements-data.txt | $(VENV)/bin/python
 	@echo "Installing the packages (about 1 GB, most of it PyTorch) ..."
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.txt
+	touch $@
+
+# mysqlclient is compiled: where that fails, everything but MySQL still works.
+$(VENV)/services.done: requirements-services.txt requirements-mysql.txt $(VENV)/run.done
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-services.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-mysql.txt \
+		|| echo "mysqlclient could not be built; requirements-mysql.txt says what it needs."
 	touch $@
 
 $(VENV)/dev.done: requirements-dev.txt $(VENV)/run.done

@@ -32,6 +32,7 @@ from movie.models import (
     TrainingRun,
 )
 from movie.resources import MovieResource, RatingResource
+from movie.stream_models import DeadLetter
 from movie.text import search_key
 from predictors.history import Interaction
 
@@ -234,6 +235,12 @@ class InteractionRecordAdmin(ReadOnly):
     search_fields = ["^visitor", "=recommendation_id"]
     ordering = ["-event_id"]
     show_full_result_count = False
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ReadOnly):
+    list_display = ["created", "group", "place", "reason"]
+    list_filter = ["group"]
 
 
 @admin.register(TrainingRun)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -39,6 +39,9 @@ class Facet:
     films: int
 
 
+KINDS_OF_FACETS = ("genres", "languages", "countries", "decades")
+
+
 @dataclass(frozen=True, slots=True)
 class Facets:
     genres: tuple[Facet, ...]
@@ -52,9 +55,11 @@ def facets() -> Facets:
     """What the catalogue can be filtered by. Two queries at most once in `FACETS_SECONDS`."""
     known = cache.get(FACETS_CACHE_KEY)
     if known is None:
-        known = _count_facets()
-        cache.set(FACETS_CACHE_KEY, known, FACETS_SECONDS)
-    return known
+        counted = _count_facets()
+        cache.set(FACETS_CACHE_KEY, asdict(counted), FACETS_SECONDS)
+        return counted
+    lists = {name: tuple(Facet(**each) for each in known[name]) for name in KINDS_OF_FACETS}
+    return Facets(**lists, mean_rating=known["mean_rating"])
 
 
 def _count_facets() -> Facets:

@@ -16,11 +16,15 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Case, F, OuterRef, QuerySet, Subquery, Value, When
 from django.db.models.expressions import Combinable
+from django.utils import timezone
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
+from movie.database import retried_on_deadlock
 from movie.event_ids import new_event_id
 from movie.event_log import get_event_log
+from movie.event_stream import get_event_stream
+from movie.event_stream.messages import Recorded
 from movie.models import HALF_STARS, Movie, Rating
 from predictors.history import KINDS, History, Interaction
 
@@ -61,9 +65,14 @@ def record(interaction: Interaction) -> bool:
 
 def record_all(interactions: Iterable[Interaction]) -> int:
     """`record` for many, all of them or none, in one transaction; returns how many were new."""
-    interactions = sorted(interactions, key=lambda each: each.visitor)
-    for interaction in interactions:
+    ordered = sorted(interactions, key=lambda each: each.visitor)
+    for interaction in ordered:
         check(interaction)
+    return _record_checked(ordered)
+
+
+@retried_on_deadlock
+def _record_checked(interactions: list[Interaction]) -> int:
     with transaction.atomic():
         wanted = {interaction.movie_id for interaction in interactions}
         unknown = wanted - set(_locked(Movie.objects.filter(pk__in=wanted)))
@@ -104,8 +113,15 @@ def check(interaction: Interaction) -> None:
 def history_of(visitor_key: str, limit: int | None = None) -> History:
     """What a visitor did, in two queries: the latest `limit` interactions (settings.HISTORY_LIMIT
     when None) merged with ratings that no interaction tells of, such as a data-set user's.
+
+    With EVERYTHING as the limit it raises EventLogUnavailable rather than leave out what a log that is
+    away has.
     """
-    events = get_event_log().history(visitor_key, limit=limit or settings.HISTORY_LIMIT)
+    log = get_event_log()
+    if limit == EVERYTHING:
+        events = log.export(visitor_key)
+    else:
+        events = log.history(visitor_key, limit=limit or settings.HISTORY_LIMIT)
     history = History(events)
     # Where the log was cut off, an undo may have lost what it took back: the rating row has the last word.
     spoken = {event.movie_id: event.at for event in events if event.kind in CHANGES_RATING}
@@ -126,6 +142,7 @@ def history_of(visitor_key: str, limit: int | None = None) -> History:
     return History([*events, *untold]) if untold else history
 
 
+@retried_on_deadlock
 def forget(visitor_key: str, movie_id: int | None = None) -> int:
     """Delete a visitor's interactions and ratings, all or those with one film, and nobody else's.
 
@@ -135,10 +152,12 @@ def forget(visitor_key: str, movie_id: int | None = None) -> int:
     if movie_id is not None:
         ratings = ratings.filter(movie=movie_id)
     with transaction.atomic():
+        count = get_event_log().forget(visitor_key, movie_id)
         _delete(ratings)
-        return get_event_log().forget(visitor_key, movie_id)
+    return count
 
 
+@retried_on_deadlock
 def merge_guest(guest_key: str, user_key: str) -> int:
     """Make a guest's history part of an account; returns how many interactions came with it.
 
@@ -148,13 +167,13 @@ def merge_guest(guest_key: str, user_key: str) -> int:
     log = get_event_log()
     with transaction.atomic():
         guest_ratings = Rating.objects.filter(visitor=guest_key)
-        films = {int(event.movie_id) for event in log.history(guest_key)}
+        films = {int(event.movie_id) for event in log.decisions(guest_key)}
         films.update(guest_ratings.values_list("movie", flat=True))
         _locked(Movie.objects.filter(pk__in=films))
         for key in (guest_key, user_key):
-            _backfill(Rating.objects.filter(visitor=key, movie__in=films), History(log.history(key)))
+            _backfill(Rating.objects.filter(visitor=key, movie__in=films), History(log.decisions(key)))
         moved = log.merge(guest_key, user_key)
-        merged = History(log.history(user_key))
+        merged = History(log.decisions(user_key))
 
         user_ratings = Rating.objects.filter(visitor=user_key, movie__in=films)
         guest_ratings.exclude(movie__in=list(user_ratings.values_list("movie", flat=True))).update(
@@ -169,14 +188,23 @@ def _record_for_visitor(visitor: str, events: list[Interaction]) -> int:
     log = get_event_log()
     films = {int(event.movie_id) for event in events if event.kind in CHANGES_RATING}
     if not films:
-        return len(log.append_all(events))
+        return len(_published(log.append_all(events)))
     rows = {row.movie_id: row for row in Rating.objects.filter(visitor=visitor, movie__in=films)}
-    known = History(log.history(visitor, movie_id=next(iter(films)) if len(films) == 1 else None))
+    known = History(log.decisions(visitor, movie_id=next(iter(films)) if len(films) == 1 else None))
     told = _backfill(rows.values(), known)
-    new = log.append_all(events)
+    new = _published(log.append_all(events))
     if new:
         _settle(visitor, films, rows, History([*known, *told, *new]))
     return len(new)
+
+
+def _published(new: list[Interaction]) -> list[Interaction]:
+    """Let the counters know, unless they learn of it from the outbox."""
+    stream = get_event_stream()
+    if new and not stream.needs_relay:
+        now = timezone.now()
+        stream.publish([Recorded(each, now) for each in new])
+    return new
 
 
 def _backfill(ratings: Iterable[Rating], history: History) -> list[Interaction]:

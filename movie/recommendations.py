@@ -22,6 +22,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from movie.cached_lists import cached_ranking
 from movie.interactions import history_of, new_event_id
 from movie.models import Movie, TrainingRun
 from movie.templatetags.reelgraph import stars
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from predictors.mf import MfPredictor
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
+TRENDING = "trending"
+COUNTED = (MOST_RATED, TRENDING)  # by the site itself: nothing to train or to choose
 STAR_PREDICTOR = "mf"
 RATINGS_TO_EXPECT_FROM = 2  # with fewer the expected stars are hardly more than the film's mean
 HIDDEN_SECONDS = 30
@@ -75,6 +78,7 @@ ABOUT = {
         _("Weighs the paths of people, genres and shared tastes that lead from your films to others."),
     ),
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
+    TRENDING: About(_("Trending"), _("Counts what people open, rate and save on this site.")),
 }
 
 WHY_NOT = {
@@ -162,7 +166,7 @@ def rank_for(
     for name in chain:
         try:
             predictor = registry().get(name)
-            ranking = predictor.recommend(history, k, hidden)
+            ranking = _ranking(predictor, name, history, k, hidden)
         except CannotAnswer as cannot:
             why = cannot.reason
         except ArtifactError:
@@ -174,7 +178,7 @@ def rank_for(
                 version=predictor.version,
                 requested=requested,
                 fallback=fallback if model else "",
-                ranking=_with_reasons(predictor, history, ranking),
+                ranking=ranking,
                 history=history,
             )
         if name == requested:
@@ -285,7 +289,7 @@ def model_choices() -> list[ModelChoice]:
             training=running.get(name),
         )
         for name, about in ABOUT.items()
-        if name != MOST_RATED
+        if name not in COUNTED
     ]
 
 
@@ -302,6 +306,24 @@ def hidden_ids() -> list[int]:
         hidden = list(Movie.objects.filter(is_visible=False).values_list("pk", flat=True))
         cache.set("hidden-films", hidden, HIDDEN_SECONDS)
     return hidden
+
+
+def _ranking(
+    predictor: Predictor, name: str, history: History, k: int, hidden: set[int]
+) -> Sequence[Recommendation]:
+    """The list with its reasons, from the cache when nothing changed since. Raises CannotAnswer."""
+    try:
+        reasoner = registry().get("neighbours").version
+    except PredictorError:
+        reasoner = ""
+    versions = (name, predictor.version, reasoner)
+    return cached_ranking(
+        versions,
+        history,
+        k,
+        hidden,
+        lambda: _with_reasons(predictor, history, predictor.recommend(history, k, hidden)),
+    )
 
 
 def _with_reasons(

@@ -11,6 +11,7 @@ import numpy as np
 from django.db import connection
 from django.db.models import QuerySet
 
+from movie.event_log import get_event_log
 from movie.interactions import EVERYTHING, history_of
 from movie.models import InteractionRecord, Rating
 from predictors.history import LIKED_FROM
@@ -84,8 +85,7 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
 
 def _with_interactions(dislikes: bool) -> Iterator[Rows]:
     """What each visitor of the event log likes or, if wanted, rated; one visitor after the other."""
-    visitors = InteractionRecord.objects.order_by("visitor").values_list("visitor", flat=True).distinct()
-    for visitor in list(visitors):
+    for visitor in list(get_event_log().visitors()):
         history = history_of(visitor, limit=EVERYTHING)
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
         films = [*history.liked]

@@ -74,6 +74,12 @@ class Environment:
             raise ValueError("unknown database")
         return self.env.db_url_config(url)
 
+    def redis(self, url: str) -> str:
+        """Raises ValueError on what is no address of a Redis server."""
+        if url and url.partition("://")[0] not in ("redis", "rediss", "unix"):
+            raise ValueError("unknown scheme")
+        return url
+
     def email(self, url: str) -> dict[str, Any]:
         """Raises KeyError on a URL of no mail backend."""
         return self.env.email_url_config(url)

@@ -124,21 +124,80 @@ elif "mysql" in DATABASES["default"]["ENGINE"]:
         "charset": "utf8mb4",
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES'",
         "isolation_level": "read committed",
+        "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
     }
 DATABASES["default"]["CONN_MAX_AGE"] = environment.number("CONN_MAX_AGE", 60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
-REDIS_URL = environment.text("REDIS_URL")
+REDIS_URL = environment.parsed(
+    "REDIS_URL", "", environment.redis, "Write redis://host:6379/0, or rediss:// with TLS."
+)
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "BACKEND": "movie.redis_cache.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
     }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
 }
 
+# -- event log, stream -------------------------------------------------------------------------
+
 EVENT_LOG = {"BACKEND": "movie.event_log.embedded.EmbeddedEventLog", "OPTIONS": {}}
+DYNAMODB_TABLE = environment.text("DYNAMODB_TABLE")
+_DYNAMODB = {
+    "region": environment.text("DYNAMODB_REGION"),
+    "endpoint_url": environment.text("DYNAMODB_ENDPOINT_URL"),
+}
+if DYNAMODB_TABLE:
+    EVENT_LOG = {
+        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+        "OPTIONS": {"table": DYNAMODB_TABLE, **_DYNAMODB},
+    }
+    if not _DYNAMODB["region"]:
+        environment.refuse("DYNAMODB_REGION", "is not set", "Name the region of DYNAMODB_TABLE.")
+    if urlsplit(_DYNAMODB["endpoint_url"]).scheme not in ("", "http", "https"):
+        environment.refuse("DYNAMODB_ENDPOINT_URL", "is no http address", "Leave it empty for AWS.")
+elif any(_DYNAMODB.values()):
+    environment.refuse("DYNAMODB_TABLE", "is not set", "Name the table, or unset the other DYNAMODB_ ones.")
+
+EVENT_STREAM = {"BACKEND": "movie.event_stream.local.LocalEventStream", "OPTIONS": {}}
+KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
+KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
+_KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_KAFKA = {
+    "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),
+    "ssl_cafile": environment.text("KAFKA_SSL_CAFILE"),
+    "sasl_mechanism": environment.text("KAFKA_SASL_MECHANISM"),
+    "sasl_plain_username": environment.text("KAFKA_SASL_USERNAME"),
+    "sasl_plain_password": environment.text("KAFKA_SASL_PASSWORD"),
+}
+if KAFKA_BOOTSTRAP_SERVERS:
+    EVENT_STREAM = {
+        "BACKEND": "movie.event_stream.kafka.KafkaEventStream",
+        "OPTIONS": {
+            "topic": KAFKA_TOPIC,
+            "bootstrap_servers": tuple(KAFKA_BOOTSTRAP_SERVERS),
+            **{name: value for name, value in _KAFKA.items() if value},
+        },
+    }
+    for server in KAFKA_BOOTSTRAP_SERVERS:
+        if not server.rpartition(":")[0] or not server.rpartition(":")[2].isdecimal():
+            environment.refuse("KAFKA_BOOTSTRAP_SERVERS", f"holds {server!r}", "Write each as host:9092.")
+    _SASL = [_KAFKA[f"sasl_{name}"] for name in ("mechanism", "plain_username", "plain_password")]
+    if _KAFKA["security_protocol"].startswith("SASL") != all(_SASL) or any(_SASL) != all(_SASL):
+        environment.refuse(
+            "KAFKA_SECURITY_PROTOCOL",
+            "and the KAFKA_SASL_ variables do not fit together",
+            "Set KAFKA_SASL_MECHANISM, _USERNAME and _PASSWORD with SASL_SSL or SASL_PLAINTEXT, else none.",
+        )
+elif any(_KAFKA[name] for name in _KAFKA if name != "security_protocol"):
+    environment.refuse(
+        "KAFKA_BOOTSTRAP_SERVERS", "is not set", "Name the brokers, or unset the other KAFKA_ variables."
+    )
+# Delivered rows stay in the database for so long: repeats of a request are recognised meanwhile.
+OUTBOX_KEEP_MINUTES = environment.number("OUTBOX_KEEP_MINUTES", 24 * 60, least=1)
+FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))
 
 # -- recommendations --------------------------------------------------------------------------
 

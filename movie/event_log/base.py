@@ -1,9 +1,17 @@
 """What an event log must do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from predictors.history import Interaction, MovieId
+
+# What ratings and lists follow from. It stays in the database, where one transaction sees all of it;
+# the rest, which is the bulk, may be kept elsewhere.
+DECISIONS = ("rating", "dismiss", "watchlist", "undo")
+
+
+class EventLogUnavailable(Exception):
+    """The log cannot be read or written now. Nothing is lost; later is better."""
 
 
 class EventLog(ABC):
@@ -29,7 +37,22 @@ class EventLog(ABC):
     def history(
         self, visitor: str, *, limit: int | None = None, movie_id: MovieId | None = None
     ) -> list[Interaction]:
-        """The visitor's latest `limit` interactions (all, when None), oldest first; of one film if given."""
+        """The visitor's latest `limit` interactions (all, when None), oldest first; of one film if given.
+
+        While a log elsewhere is away this is what the database knows: all decisions and recent clicks.
+        """
+
+    @abstractmethod
+    def decisions(self, visitor: str, movie_id: MovieId | None = None) -> list[Interaction]:
+        """All of the visitor's `DECISIONS`, oldest first; of one film if given. Never from elsewhere."""
+
+    @abstractmethod
+    def export(self, visitor: str) -> list[Interaction]:
+        """Everything of the visitor, oldest first. Raises EventLogUnavailable rather than leave some out."""
+
+    @abstractmethod
+    def visitors(self) -> Iterator[str]:
+        """Everybody of whom there is an interaction. Raises EventLogUnavailable."""
 
     @abstractmethod
     def forget(self, visitor: str, movie_id: MovieId | None = None) -> int:

@@ -1,14 +1,17 @@
 """The event log in the site's own database: the row is the log."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from movie.event_ids import fresh_ids, new_event_id
-from movie.event_log.base import EventLog, content_of
+from movie.event_log.base import DECISIONS, EventLog, content_of
+from movie.event_stream import get_event_stream
 from movie.models import InteractionRecord
+from movie.stream_models import CLAIM, TO_STREAM, LogChange
 from predictors.history import History, Interaction, MovieId
 
 FIELDS = ("event_id", "visitor", "kind", "movie_id", "at", "value", "surface", "recommendation_id")
@@ -38,7 +41,9 @@ class EmbeddedEventLog(EventLog):
         plain = 1 < len(ids) == len(interactions)
         if not plain or InteractionRecord.objects.filter(event_id__in=ids).exists():
             return super().append_all(interactions)
-        InteractionRecord.objects.bulk_create([InteractionRecord(**asdict(each)) for each in interactions])
+        InteractionRecord.objects.bulk_create(
+            [InteractionRecord(**asdict(each), due=self._due(each.kind)) for each in interactions]
+        )
         return list(interactions)
 
     def history(
@@ -47,14 +52,28 @@ class EmbeddedEventLog(EventLog):
         only = {} if movie_id is None else {"movie_id": movie_id}
         return self._interactions(limit, visitor=visitor, **only)
 
+    def decisions(self, visitor: str, movie_id: MovieId | None = None) -> list[Interaction]:
+        only: dict[str, Any] = {} if movie_id is None else {"movie_id": movie_id}
+        return self._interactions(visitor=visitor, kind__in=DECISIONS, **only)
+
+    def export(self, visitor: str) -> list[Interaction]:
+        return self._interactions(visitor=visitor)
+
+    def visitors(self) -> Iterator[str]:
+        rows = InteractionRecord.objects.order_by("visitor").values_list("visitor", flat=True)
+        yield from rows.distinct()
+
     def forget(self, visitor: str, movie_id: MovieId | None = None) -> int:
         rows = InteractionRecord.objects.filter(visitor=visitor)
         if movie_id is not None:
             rows = rows.filter(movie_id=movie_id)
-        return rows.delete()[0]
+        with transaction.atomic():
+            self._follow(LogChange.Kind.FORGET, visitor, movie_id=movie_id)
+            return rows.delete()[0]
 
     def merge(self, guest: str, user: str) -> int:
         with transaction.atomic():
+            self._follow(LogChange.Kind.MERGE, guest, into=user)
             guest_rows = InteractionRecord.objects.filter(visitor=guest)
             shared = InteractionRecord.objects.filter(visitor=user, movie__in=guest_rows.values("movie"))
             films = list(shared.values_list("movie", flat=True).distinct())
@@ -67,7 +86,24 @@ class EmbeddedEventLog(EventLog):
         """Whether the id was free; then the row is written."""
         fields = asdict(interaction)
         event_id = fields.pop("event_id")
+        fields["due"] = self._due(interaction.kind)
         return InteractionRecord.objects.get_or_create(event_id=event_id, defaults=fields)[1]
+
+    def _due(self, kind: str) -> int:
+        """What relays have to do with a new row of this kind."""
+        return TO_STREAM if get_event_stream().needs_relay else 0
+
+    def _due_of_changes(self) -> int:
+        return TO_STREAM if get_event_stream().needs_relay else 0
+
+    def _follow(self, kind: LogChange.Kind, visitor: str, **fields: Any) -> None:
+        """Let those who keep copies elsewhere know of a deletion or a joining."""
+        if due := self._due_of_changes():
+            # Later than every claim of now: what a relay is just about to write is changed as well.
+            after = timezone.now() + CLAIM
+            LogChange.objects.create(
+                event_id=new_event_id(), kind=kind, visitor=visitor, due=due, deliver_after=after, **fields
+            )
 
     def _interactions(self, limit: int | None = None, **conditions: Any) -> list[Interaction]:
         rows = InteractionRecord.objects.filter(**conditions).order_by("-at", "-event_id")

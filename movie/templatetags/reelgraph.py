@@ -40,6 +40,7 @@ SPOKEN_STARS = {
     4.5: _("four and a half stars"),
     5.0: _("five stars"),
 }
+SHOWN_OF_TRAINING = ("id", "model", "state", "progress", "message")
 TRAINING_CACHE_SECONDS = 2  # one query for many pages; the banner may be this late
 
 
@@ -332,11 +333,11 @@ def own_language_name(code: str) -> str:
 @register.simple_tag
 def running_trainings() -> list[TrainingRun]:
     """Models that are being trained now or wait for it; asked at most every two seconds."""
-    runs = cache.get("running_trainings")
-    if runs is None:
-        runs = list(TrainingRun.objects.alive().order_by("pk"))
-        cache.set("running_trainings", runs, TRAINING_CACHE_SECONDS)
-    return runs
+    rows = cache.get("running_trainings")
+    if rows is None:
+        rows = list(TrainingRun.objects.alive().order_by("pk").values(*SHOWN_OF_TRAINING))
+        cache.set("running_trainings", rows, TRAINING_CACHE_SECONDS)
+    return [TrainingRun(**row) for row in rows]
 
 
 @register.filter

@@ -1,8 +1,15 @@
 """Pages for what went wrong."""
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import loader
+
+from movie.database import is_away
+from movie.event_log.base import EventLogUnavailable
+
+RETRY_SECONDS = 5
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -10,5 +17,12 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Rendered without context processors: the database may be what failed."""
+    """Rendered without context processors: the database may be what failed.
+
+    Then the answer is 503 and says when to try again. What the request wanted was not done.
+    """
+    error = sys.exc_info()[1]
+    if is_away(error) or isinstance(error, EventLogUnavailable):
+        page = loader.get_template("503.html").render()
+        return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
     return HttpResponse(loader.get_template("500.html").render(), status=500)

@@ -20,6 +20,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from movie.event_log.base import EventLogUnavailable
 from movie.history_csv import MOST_BYTES, history_rows, read_history
 from movie.interactions import EVERYTHING, forget, history_of, record_all
 from movie.models import Movie
@@ -93,7 +94,7 @@ class ImportForm(forms.Form):
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """Films by their latest interaction, newest first."""
-    rows = _rows(history_of(visitor_of(request).key, limit=EVERYTHING))
+    rows = _rows(_as_much_as_there_is(request))
     kind = request.GET.get("show", "all")
     kind = kind if kind in KINDS else "all"
     page = Paginator([row for row in rows if row.is_of(kind)], PAGE_SIZE).get_page(request.GET.get("page"))
@@ -171,6 +172,15 @@ def _done(request: HttpRequest, message: str) -> HttpResponse:
         return HttpResponse(status=204)
     messages.success(request, message)
     return see_other(safe_next(request, default=reverse("history")))
+
+
+def _as_much_as_there_is(request: HttpRequest) -> History:
+    visitor = visitor_of(request).key
+    try:
+        return history_of(visitor, limit=EVERYTHING)
+    except EventLogUnavailable:
+        messages.warning(request, _("Older clicks cannot be read just now. Nothing is lost."))
+        return history_of(visitor)
 
 
 def _rows(visited: History) -> list[HistoryRow]:

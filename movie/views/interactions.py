@@ -111,7 +111,7 @@ def watchlist(request: HttpRequest, movie_id: int) -> HttpResponse:
 def undo(request: HttpRequest, movie_id: int) -> HttpResponse:
     """Take back the latest rating, dismissal or change of the watchlist for this film."""
     movie, fields = _record(request, movie_id, "undo")
-    history = History(get_event_log().history(visitor_of(request).key, movie_id=movie.pk))
+    history = History(get_event_log().decisions(visitor_of(request).key, movie.pk))
     latest = max((event for event in history if event.kind == "undo"), key=lambda event: event.at)
     if latest.event_id in history.taken_back:
         message = _("Your last change for %(title)s is taken back.") % {"title": movie.title}
@@ -198,6 +198,6 @@ def _answer(
     rating = Rating.objects.filter(visitor=visitor, movie=movie).values_list("value", flat=True).first()
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
-        history = History(get_event_log().history(visitor, movie_id=movie.pk))
+        history = History(get_event_log().decisions(visitor, movie.pk))
         context["in_watchlist"] = movie.pk in history.watchlist
     return render(request, PARTS[state["part"]], context)

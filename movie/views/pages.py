@@ -20,7 +20,9 @@ from movie.interactions import history_of
 from movie.models import Movie
 from movie.recommendations import (
     ABOUT,
+    COUNTED,
     MOST_RATED,
+    TRENDING,
     RankedList,
     hydrate,
     model_choices,
@@ -28,6 +30,7 @@ from movie.recommendations import (
     rank_for,
     rank_similar,
 )
+from movie.trending import trending_ids
 from movie.views.doors import safe_next, see_other
 from movie.visitors import visitor_of
 from predictors.history import History, MovieId, Recommendation
@@ -71,11 +74,13 @@ def home(request: HttpRequest) -> HttpResponse:
             similar = rank_similar(film, history, LIKE_THIS + len(shown))
             similar.ranking, similar.like = _without(similar.ranking, shown, LIKE_THIS), film.pk
             add(_("Because you liked %(title)s") % {"title": film.title}, similar, "because")
+        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         if len(history.ratings) < FEW:
             add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
         add(_("Popular"), _popular(visitor.key, history, shown, LIKE_THIS), "popular")
     else:
         add(_("Popular"), _popular(visitor.key, history, shown, POPULAR), "popular")
+        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         add(_("Rate a few"), _well_known(history, shown, TO_RATE), "rate_a_few", _few_note())
     hydrate(*(row.ranked for row in rows))
     context = {
@@ -114,7 +119,7 @@ def choose_model(request: HttpRequest) -> HttpResponse:
     """Remember which model is to answer; an empty name leaves the choice to the site."""
     response = see_other(reverse("recommend"))
     name = request.POST.get("model", "")
-    if name in ABOUT and name != MOST_RATED:
+    if name in ABOUT and name not in COUNTED:
         response.set_signed_cookie(
             MODEL_COOKIE,
             name,
@@ -172,6 +177,16 @@ def _latest_liked(history: History) -> list[Movie]:
 
 def _few_note() -> str:
     return _("Films many people know. Half stars count; what you rate changes the next page.")
+
+
+def _trending_note() -> str:
+    return _("What people open, rate and save this week.")
+
+
+def _trending(history: History, shown: Iterable[int], k: int) -> RankedList:
+    hot = [Recommendation(pk, 0.0) for pk in trending_ids()]
+    ranking = _without(hot, {*shown, *history.seen}, k)
+    return RankedList(new_event_id(), TRENDING, "", TRENDING, "", ranking, history)
 
 
 def _popular(visitor_key: str, history: History, shown: Iterable[int], k: int) -> RankedList:

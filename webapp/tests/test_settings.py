@@ -56,6 +56,40 @@ def test_a_wrong_value_stops_the_start_with_its_name_an_id_and_a_hint(tmp_path, 
     assert hint in finished.stderr
 
 
+@pytest.mark.parametrize(
+    ("half", "named"),
+    [
+        ({"DYNAMODB_TABLE": "events"}, "DYNAMODB_REGION is not set"),
+        ({"DYNAMODB_REGION": "eu-central-1"}, "DYNAMODB_TABLE is not set"),
+        ({"DYNAMODB_ENDPOINT_URL": "http://127.0.0.1:8000"}, "DYNAMODB_TABLE is not set"),
+        ({"KAFKA_SASL_USERNAME": "site"}, "KAFKA_BOOTSTRAP_SERVERS is not set"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "broker"}, "holds 'broker'"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SASL_USERNAME": "site"}, "do not fit together"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "do not fit together"),
+        ({"REDIS_URL": "127.0.0.1:6379"}, "REDIS_URL cannot be read"),
+    ],
+)
+def test_half_of_a_service_is_refused(tmp_path, half, named):
+    finished = manage("check", tmp_path=tmp_path, **PRODUCTION, **half)
+    assert finished.returncode != 0
+    assert named in finished.stderr and "webapp.E001" in finished.stderr
+
+
+def test_a_whole_service_is_taken(tmp_path):
+    whole = {
+        "DYNAMODB_TABLE": "events",
+        "DYNAMODB_REGION": "eu-central-1",
+        "KAFKA_BOOTSTRAP_SERVERS": "a:9092,b:9092",
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA_SASL_USERNAME": "site",
+        "KAFKA_SASL_PASSWORD": "secret",
+        "REDIS_URL": "rediss://:secret@cache:6379/1",
+    }
+    finished = manage("check", "--fail-level", "WARNING", tmp_path=tmp_path, **PRODUCTION, **whole)
+    assert finished.returncode == 0, finished.stderr
+
+
 def test_a_password_in_a_wrong_database_url_is_not_shown(tmp_path):
     finished = manage(
         "check", tmp_path=tmp_path, **{**PRODUCTION, "DATABASE_URL": "myysql://root:hunter2@db/x"}

@@ -27,7 +27,7 @@ from predictors.kinds import KINDS, predictor_class
 from predictors.options import parse_pairs
 from predictors.progress import ProgressEvent
 from predictors.registry import ModelStore
-from predictors.training import FROM_FILE, FROM_SITE, Trained, refuse_other_ids, train
+from predictors.training import FROM_SITE, Trained, refuse_other_ids, train
 
 if TYPE_CHECKING:
     from pytorch_models.datasets import Interactions
@@ -101,7 +101,7 @@ class Command(BaseCommand):
                 run.model,
                 data,
                 ModelStore(settings.MODEL_DIR),
-                id_space=FROM_SITE if options["from_site"] else FROM_FILE,
+                id_space=_id_space(options),
                 source="" if options["from_site"] else str(options["data"]),
                 options={"device": resolved(settings.DEVICE), **_site_graph(run.model, options), **chosen},
                 seed=options["seed"],
@@ -158,11 +158,19 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
     if options["seed"] < 0:
         raise CommandError(_("--seed: expected a number from 0 up"))
     try:
-        if options["activate"] and not options["from_site"]:
-            refuse_other_ids(names[0], FROM_FILE)
+        if options["activate"]:
+            refuse_other_ids(names[0], _id_space(options))
         return parse_pairs(options["options"])
     except TrainingError as error:
         raise CommandError(str(error)) from error
+
+
+def _id_space(options: Mapping[str, Any]) -> str:
+    if options["from_site"]:
+        return FROM_SITE
+    from movie.event_stream.training_feed import id_space_of
+
+    return id_space_of(options["data"])
 
 
 def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions:

@@ -1,0 +1,165 @@
+"""CPU-microseconds an event costs at each stage: recorded, relayed, consumed; servers of its own.
+
+    python -m benchmarks.events [--events 2000]
+
+Each stage runs in a process of its own against private servers (`services/`). The figures are user and
+system time of that process, without its start and without the servers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from services import SERVICES
+from services.base import ServiceError, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SETUP = """
+from django.core.management import call_command
+from movie.models import Movie
+call_command("migrate", verbosity=0)
+Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(200)])
+"""
+SINKS = """
+from django.core.management import call_command
+call_command("create_event_table")
+call_command("create_event_topic", partitions=4)
+"""
+TIMED = """
+import json, os, random, resource, time
+from datetime import UTC, datetime
+def measured(name, work, number):
+    before, started = time.process_time(), time.perf_counter()
+    work()
+    cpu, wall = time.process_time() - before, time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    figures = {"cpu_us": round(1e6 * cpu / number), "per_second": round(number / wall), "peak_mb": peak}
+    print(json.dumps({"stage": name, **figures}))
+"""
+RECORD = (
+    TIMED
+    + """
+from movie.event_ids import new_event_id
+from movie.interactions import record
+from movie.models import Movie
+from predictors.history import Interaction
+films = list(Movie.objects.values_list("pk", flat=True))
+chance = random.Random(1)
+def one(n):
+    kind = chance.choice(["click"] * 7 + ["rating"] * 2 + ["watchlist"])
+    value = chance.choice([2.0, 3.5, 5.0]) if kind == "rating" else None
+    film, now = chance.choice(films), datetime.now(UTC)
+    record(Interaction(new_event_id(), f"guest:{n % 200}", kind, film, now, value, "home"))
+for n in range(50):
+    one(n)
+measured("LABEL", lambda: [one(n) for n in range(EVENTS)], EVENTS)
+"""
+)
+RELAY = (
+    TIMED
+    + """
+from movie.event_stream.relay import Relay
+from movie.models import InteractionRecord
+relay = Relay()
+relay.batch = 20
+relay.step()  # builds the clients
+relay.batch = 500
+number = InteractionRecord.objects.undelivered().count()
+def work():
+    while InteractionRecord.objects.undelivered().exists():
+        relay.step()
+measured("relay to DynamoDB and Kafka", work, number)
+"""
+)
+CONSUME = (
+    TIMED
+    + """
+from movie.event_stream import get_event_stream
+from movie.event_stream.consumer import Consumer
+from movie.event_stream.handlers import handler_of
+consumer = Consumer(handler_of("GROUP"), get_event_stream())
+batches = get_event_stream().consume("GROUP", lambda: False)
+while not (first := next(batches)):
+    pass
+consumer.take(first)
+already = consumer.handled
+def work():
+    while consumer.handled < EVENTS:
+        consumer.take(next(batches))
+measured("consume: GROUP", work, EVENTS - already)
+batches.close()
+"""
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--events", type=int, default=2000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="reelgraph-events-") as folder:
+        root = Path(folder)
+        servers = [service(root, free_port()) for service in SERVICES.values()]
+        try:
+            for server in servers:
+                server.start()
+            _measure(
+                root, {k: v for server in servers for k, v in server.variables().items()}, arguments.events
+            )
+        except ServiceError as error:
+            sys.stderr.write(f"{error}\n")
+            return 1
+        finally:
+            for server in servers:
+                server.stop()
+    return 0
+
+
+def _measure(root: Path, real: dict[str, str], events: int) -> None:
+    own = {"DEBUG": "false", "SECURE": "false", "SECRET_KEY": "x" * 60, "ALLOWED_HOSTS": "localhost"}
+    common = {
+        **os.environ,
+        **own,
+        "DATA_DIR": str(root / "site"),
+        "PYTHONPATH": str(ROOT),
+        "LOG_LEVEL": "WARNING",
+    }
+    for name in ("DATABASE_URL", "REDIS_URL", "DYNAMODB_TABLE", "KAFKA_BOOTSTRAP_SERVERS"):
+        common.pop(name, None)
+    sqlite = {**common, "DATABASE_URL": f"sqlite:///{root / 'site.sqlite3'}"}
+    mariadb = {**common, "DATABASE_URL": real["DATABASE_URL"]}
+    parts = {**common, **real}
+    (root / "site").mkdir()
+    for label, environment in (("SQLite", sqlite), ("MariaDB", mariadb)):
+        _run(SETUP, environment)
+        _run(RECORD.replace("LABEL", f"record, counted in process: {label}"), environment, events)
+    _run(SINKS, parts)
+    _run(RECORD.replace("LABEL", "record, to be relayed: MariaDB"), parts, events)
+    _run(RELAY, parts, events)
+    for group in ("popularity", "experiments", "training-feed"):
+        _run(CONSUME.replace("GROUP", group), parts, events)
+
+
+def _run(program: str, environment: dict[str, str], events: int = 0) -> None:
+    command = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c"]
+    done = subprocess.run(
+        [*command, program.replace("EVENTS", str(events))],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            found = json.loads(line)
+            figures = f"{found['cpu_us']:>6} CPU-us an event {found['per_second']:>7} events/s"
+            print(f"{found['stage']:<42}{figures} {found['peak_mb']:>5} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Real servers for tests: the ones of `make services` where they run, else private ones for this run.
+
+A test that asks for one is skipped, with the reason, where it cannot be had.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from services import SERVICES, Service, ServiceError
+from services.__main__ import ROOT
+from services.base import free_port
+
+
+def _fixture(name: str) -> Callable[..., Iterator[Service]]:
+    @pytest.fixture(scope="session", name=f"{name}_service")
+    def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+        running = SERVICES[name](ROOT)
+        if running.process() is not None and running.answers():
+            yield running
+            return
+        own = SERVICES[name](tmp_path_factory.mktemp("services"), free_port())
+        try:
+            own.start()
+        except ServiceError as error:
+            own.stop()
+            pytest.skip(str(error))
+        yield own
+        own.stop()
+
+    return service
+
+
+mariadb_service = _fixture("mariadb")
+kafka_service = _fixture("kafka")
+dynamodb_service = _fixture("dynamodb")
+redis_service = _fixture("redis")
+
+
+@pytest.fixture
+def event_table(dynamodb_service: Service) -> Iterator[dict[str, str]]:
+    """The options of an event log in DynamoDB, with a table of its own."""
+    from movie.event_log.dynamodb_table import DynamoDBTable
+
+    variables = dynamodb_service.variables()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, variables[name])
+        options = {
+            "table": f"events-{uuid.uuid4().hex[:12]}",
+            "region": variables["DYNAMODB_REGION"],
+            "endpoint_url": variables["DYNAMODB_ENDPOINT_URL"],
+        }
+        name, region, address = options.values()
+        table = DynamoDBTable(name, region=region, endpoint_url=address)
+        table.create()
+        yield options
+        table._client.delete_table(TableName=table.name)

@@ -1,0 +1,50 @@
+"""Ranked lists in the cache.
+
+A list is kept under everything that it follows from: the model and its version, and every single
+interaction of the history. So an interaction, a deletion or a new version leads to another key at
+once, in every process, and a list of before is never shown. Nothing has to be invalidated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+from django.conf import settings
+from django.core.cache import cache
+
+from predictors.history import History, MovieId, Reason, Recommendation
+
+SECONDS = 600
+
+
+def cached_ranking(
+    versions: Sequence[str],
+    history: History,
+    k: int,
+    hidden: Iterable[MovieId],
+    compute: Callable[[], Sequence[Recommendation]],
+) -> Sequence[Recommendation]:
+    """The list that `compute` makes, or made for the same `versions` of models, history, k and hidden."""
+    key = _key(versions, history, k, hidden)
+    found = cache.get(key)
+    if found is None:
+        ranking = compute()
+        cache.set(key, [_as_plain(each) for each in ranking], SECONDS)
+        return ranking
+    return [
+        Recommendation(movie_id, score, tuple(Reason(*reason) for reason in reasons))
+        for movie_id, score, reasons in found
+    ]
+
+
+def _key(versions: Sequence[str], history: History, k: int, hidden: Iterable[MovieId]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((str(settings.MODEL_DIR), *versions, k, sorted(map(str, hidden)))).encode())
+    digest.update("".join([f"{event.event_id}{event.value}" for event in history]).encode())
+    return f"list:{digest.hexdigest()}"
+
+
+def _as_plain(found: Recommendation) -> tuple:
+    reasons = [(each.kind, each.movie_id, each.weight, each.detail) for each in found.reasons]
+    return found.movie_id, found.score, reasons

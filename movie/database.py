@@ -1,0 +1,60 @@
+"""What a database server may do to a transaction, and what to do then."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# MySQL and MariaDB error numbers. Nothing of the transaction was kept; the same again may well succeed.
+DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED_SINCE_READ = 1213, 1205, 1020
+LOST_RACES = (DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED_SINCE_READ)
+# Cannot connect, went away, lost during a statement, shutting down, too many connections, killed.
+AWAY = (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1040, 1053, 1152, 1184, 1203, 1226, 1317, 1927)
+SQLITE_AWAY = ("database is locked", "database table is locked", "unable to open", "disk i/o")
+
+TRIES = 6
+FIRST_PAUSE = 0.01  # seconds, doubled with every try
+
+
+def retried_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
+    """Run a whole transaction again when the server ended it in favour of another one.
+
+    Inside a larger transaction nothing is retried: what came before it is lost too.
+    """
+
+    @wraps(work)
+    def again(*args: P.args, **kwargs: P.kwargs) -> R:
+        for attempt in range(TRIES - 1):
+            if connection.in_atomic_block:
+                break
+            try:
+                return work(*args, **kwargs)
+            except OperationalError as error:
+                if _number(error) not in LOST_RACES:
+                    raise
+            time.sleep(random.uniform(0, FIRST_PAUSE * 2**attempt))  # noqa: S311 - not a secret
+        return work(*args, **kwargs)
+
+    return again
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether this says that the database cannot be reached or is too busy, so that later is better."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    if connection.vendor == "sqlite":
+        return str(error).lower().startswith(SQLITE_AWAY)
+    return isinstance(error, InterfaceError) or _number(error) in (*AWAY, *LOST_RACES)
+
+
+def _number(error: DatabaseError) -> int | None:
+    number = error.args[0] if error.args else None
+    return number if isinstance(number, int) else None

@@ -1,0 +1,235 @@
+"""From the outbox to the log and the stream. Any number of relays share the work.
+
+A relay claims rows for half a minute, delivers them, and only then marks them. One that dies leaves
+its claim to run out, and another delivers the rows again: the log's rows land on themselves and
+consumers know the ids.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import cast
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from movie.database import is_away, retried_on_deadlock
+from movie.event_log import get_event_log
+from movie.event_log.base import EventLogUnavailable
+from movie.event_log.dynamodb import DynamoDBEventLog
+from movie.event_log.dynamodb_table import Stored
+from movie.event_log.embedded import FIELDS
+from movie.event_stream import EventStreamUnavailable, get_event_stream
+from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
+from movie.models import InteractionRecord
+from movie.stopping import Stopping
+from movie.stream_models import CLAIM, DELIVERIES, TO_LOG, TO_PRUNE, TO_STREAM, LogChange, dues_of
+from predictors.history import Interaction
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+IDLE_SECONDS = 0.2  # between looks at an empty outbox
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds after a failure
+PRUNED_AT_ONCE = 2_000
+
+Row = InteractionRecord
+
+
+@dataclass
+class Sink:
+    """One place to deliver to, with its pause after failures."""
+
+    bit: int
+    name: str
+    delivered: int = 0
+    failures: int = 0
+    in_a_row: int = 0
+    open_at: float = 0.0  # monotonic
+
+    def is_open(self) -> bool:
+        return time.monotonic() >= self.open_at
+
+    def worked(self, number: int) -> None:
+        if self.in_a_row:
+            log.info("%s takes deliveries again", self.name)
+        self.delivered += number
+        self.in_a_row = 0
+
+    def failed(self, error: Exception) -> None:
+        self.failures += 1
+        if not self.in_a_row:
+            log.warning("%s takes no deliveries, they wait: %s", self.name, error)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.in_a_row)
+        self.in_a_row += 1
+        self.open_at = time.monotonic() + random.uniform(pause / 2, pause)  # noqa: S311 - jitter
+
+
+@dataclass
+class Relay:
+    """`keep` is for how long delivered rows stay: repeats of a request are recognised meanwhile."""
+
+    batch: int = BATCH
+    keep: timedelta = field(default_factory=lambda: timedelta(minutes=settings.OUTBOX_KEEP_MINUTES))
+    pruned: int = 0
+
+    def __post_init__(self) -> None:
+        self.log, self.stream = cast(DynamoDBEventLog, get_event_log()), get_event_stream()
+        self.to_log, self.to_stream = Sink(TO_LOG, "The event log"), Sink(TO_STREAM, "The stream")
+        self.sinks = [
+            *([self.to_log] if isinstance(self.log, DynamoDBEventLog) else []),
+            *([self.to_stream] if self.stream.needs_relay else []),
+        ]
+
+    def run(self, stopping: Stopping) -> None:
+        """Deliver until asked to stop. A database that is away is waited for."""
+        pause = FIRST_PAUSE
+        while not stopping.asked():
+            try:
+                busy = self.step()
+                pause = FIRST_PAUSE
+            except DatabaseError as error:
+                if not is_away(error):
+                    raise
+                log.warning("The database is away: %s", error)
+                connection.close()
+                stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
+                pause = min(LONGEST_PAUSE, 2 * pause)
+                continue
+            if not busy:
+                connection.close_if_unusable_or_obsolete()
+                stopping.wait(IDLE_SECONDS)
+        self.stream.close()
+
+    def step(self) -> bool:
+        """One batch, one change and some pruning; returns whether there was anything to do."""
+        rows = self._deliver_rows()
+        changes = self._deliver_change()
+        pruned = self._prune()
+        return bool(rows or changes or pruned == PRUNED_AT_ONCE)
+
+    def _deliver_rows(self) -> int:
+        bits = sum(sink.bit for sink in self.sinks if sink.is_open())
+        if not bits:
+            return 0
+        claim = uuid.uuid4().hex
+        until = time.monotonic() + CLAIM.total_seconds() / 2
+        rows = self._claim(dues_of(bits), claim)
+        done: dict[str, int] = defaultdict(int)
+        for sink, deliver in ((self.to_log, self._write_log), (self.to_stream, self._publish)):
+            some = [row for row in rows if row.due & sink.bit & bits]
+            # A process that was held up must not deliver what others may have claimed since.
+            if some and time.monotonic() < until and _tried(sink, deliver, some):
+                for row in some:
+                    done[row.pk] |= sink.bit
+        self._mark(rows, done, claim)
+        return len(done)
+
+    @retried_on_deadlock
+    def _claim(self, dues: list[int], claim: str) -> list[Row]:
+        ready = Row.objects.filter(due__in=dues).ready(timezone.now())
+        if not ready.exists():
+            return []
+        with transaction.atomic():
+            now = timezone.now()
+            ids: list[str] = []
+            for due in dues:  # one by one, so that each is a walk along the index
+                rows = Row.objects.filter(due=due).ready(now).order_by("deliver_after")
+                rows = rows.select_for_update(
+                    skip_locked=connection.features.has_select_for_update_skip_locked
+                )
+                ids += rows.values_list("pk", flat=True)[: self.batch - len(ids)]
+            Row.objects.filter(pk__in=ids).update(claim=claim, deliver_after=now + CLAIM)
+        # By id, which is by time: a visitor's events go out in order as far as one relay can help it.
+        return list(Row.objects.filter(pk__in=ids, claim=claim).order_by("pk"))
+
+    @retried_on_deadlock
+    def _mark(self, rows: Sequence[Row], done: dict[str, int], claim: str) -> None:
+        """Say what was delivered. A row that changed hands or was joined to an account is left."""
+        now = timezone.now()
+        groups: dict[tuple[int, datetime], list[str]] = defaultdict(list)
+        for row in rows:
+            due = row.due & ~done[row.pk]
+            after = now + self.keep if due == TO_PRUNE else now
+            groups[due, after].append(row.pk)
+        with transaction.atomic():
+            for (due, after), ids in groups.items():
+                Row.objects.filter(pk__in=ids, claim=claim).update(due=due, deliver_after=after, claim="")
+
+    def _deliver_change(self) -> int:
+        """Follow the oldest deletion or joining; each sink in order of their ids."""
+        followed = 0
+        for sink, deliver in ((self.to_log, self._follow), (self.to_stream, self._publish_change)):
+            if sink not in self.sinks or not sink.is_open():
+                continue
+            change = self._claim_change(sink.bit)
+            if change is not None:
+                worked = _tried(sink, deliver, [change])
+                left = F("due").bitand(DELIVERIES - sink.bit) if worked else F("due")
+                LogChange.objects.filter(pk=change.pk).update(due=left, deliver_after=timezone.now())
+                LogChange.objects.filter(pk=change.pk, due=0).delete()
+                followed += worked
+        return followed
+
+    @retried_on_deadlock
+    def _claim_change(self, bit: int) -> LogChange | None:
+        due = LogChange.objects.undelivered(bit).order_by("pk")
+        if not due.exists():
+            return None
+        with transaction.atomic():
+            change = due.select_for_update().first()
+            if change is None or change.deliver_after > timezone.now():
+                return None
+            LogChange.objects.filter(pk=change.pk).update(deliver_after=timezone.now() + CLAIM)
+        return change
+
+    @retried_on_deadlock
+    def _prune(self) -> int:
+        old = Row.objects.filter(due=TO_PRUNE).ready(timezone.now())
+        ids = list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
+        if ids:
+            pruned, _ = Row.objects.filter(pk__in=ids, due=TO_PRUNE).delete()
+            self.pruned += pruned
+        return len(ids)
+
+    def _write_log(self, rows: Sequence[Row]) -> None:
+        self.log.table.write([Stored(_interaction(row), row.recorded_at) for row in rows])
+
+    def _publish(self, rows: Sequence[Row]) -> None:
+        self.stream.publish([Recorded(_interaction(row), row.recorded_at) for row in rows])
+
+    def _follow(self, changes: Sequence[LogChange]) -> None:
+        for change in changes:
+            self.log.follow(change)
+
+    def _publish_change(self, changes: Sequence[LogChange]) -> None:
+        self.stream.publish([_message(change) for change in changes])
+
+
+def _tried(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
+    try:
+        deliver(what)
+    except (EventLogUnavailable, EventStreamUnavailable) as error:
+        sink.failed(error)
+        return False
+    sink.worked(len(what))
+    return True
+
+
+def _interaction(row: Row) -> Interaction:
+    return Interaction(*(getattr(row, name) for name in FIELDS))
+
+
+def _message(change: LogChange) -> Message:
+    if change.kind == LogChange.Kind.MERGE:
+        return Joined(change.event_id, change.visitor, change.into, change.recorded_at)
+    return Forgotten(change.event_id, change.visitor, change.movie_id, change.recorded_at)

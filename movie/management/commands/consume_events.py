@@ -1,0 +1,53 @@
+"""manage.py consume_events: let what visitors do have its further effects."""
+
+from __future__ import annotations
+
+import logging
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.translation import gettext as _
+
+from movie.event_stream import get_event_stream
+from movie.event_stream.consumer import Consumer
+from movie.event_stream.handlers import GROUPS, handler_of
+from movie.event_stream.metrics import metrics_server
+from movie.stopping import Stopping
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Consume the stream as a member of a group. As many may run as the topic has partitions."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--group", required=True, choices=tuple(GROUPS))
+        parser.add_argument(
+            "--member",
+            default="",
+            metavar="NAME",
+            help="a name of its own: restarted under it, a consumer has its partitions back at once",
+        )
+        parser.add_argument("--metrics-port", type=int, help="answer Prometheus on this port")
+
+    def handle(self, **options: Any) -> None:
+        stream = get_event_stream()
+        if not stream.needs_relay:
+            raise CommandError(
+                _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
+            )
+        consumer = Consumer(handler_of(options["group"]), stream, options["member"])
+
+        def metrics() -> Iterator[tuple[str, str, float]]:
+            label = f'{{group="{options["group"]}"}}'
+            name = "reelgraph_consumer"
+            yield f"{name}_handled_total{label}", "Messages that had their effect", consumer.handled
+            yield f"{name}_dead_total{label}", "Messages that cannot be used", consumer.dead
+            yield "process_cpu_seconds_total", "CPU time of this process", time.process_time()
+
+        with Stopping() as stopping, metrics_server(options["metrics_port"], metrics):
+            log.info("Consuming as a member of %s", options["group"])
+            consumer.run(stopping)

@@ -1,0 +1,105 @@
+"""Redis as the cache of the site. One that is away slows pages down and breaks none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from functools import cached_property
+from typing import Any
+
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.redis import RedisCache
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS, ANSWER_SECONDS = 0.3, 0.5
+AWAY_SECONDS = 5.0  # after a failure each process caches in its own memory for so long
+LOCAL_ENTRIES = 5_000
+
+
+class JSONSerializer:
+    """Nothing that a cache holds is ever run, whoever wrote it. Lists come back in place of tuples."""
+
+    def dumps(self, value: Any) -> bytes:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+    def loads(self, data: bytes) -> Any:
+        return json.loads(data)
+
+
+class ForgivingRedisCache(RedisCache):
+    """Without its server it counts and remembers in local memory, which is emptied when Redis is back."""
+
+    away_until: dict[tuple[str, ...], float] = {}  # by servers, for all threads of the process
+    _class: Any
+    _servers: list[str]
+    _options: dict[str, Any]
+
+    def __init__(self, server: str, params: dict[str, Any]) -> None:
+        options = {"serializer": JSONSerializer, **params.get("OPTIONS", {})}
+        super().__init__(server, {**params, "OPTIONS": options})
+        self._local = LocMemCache(f"without {server}", {"OPTIONS": {"MAX_ENTRIES": LOCAL_ENTRIES}})
+
+    @cached_property
+    def _cache(self) -> Any:
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        return self._class(
+            self._servers,
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            **self._options,
+        )
+
+    def add(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("add", *arguments, **options)
+
+    def get(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("get", *arguments, **options)
+
+    def set(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("set", *arguments, **options)
+
+    def touch(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("touch", *arguments, **options)
+
+    def delete(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("delete", *arguments, **options)
+
+    def get_many(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("get_many", *arguments, **options)
+
+    def has_key(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("has_key", *arguments, **options)
+
+    def incr(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("incr", *arguments, **options)
+
+    def set_many(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("set_many", *arguments, **options)
+
+    def delete_many(self, *arguments: Any, **options: Any) -> Any:
+        return self._tried("delete_many", *arguments, **options)
+
+    def clear(self) -> Any:
+        return self._tried("clear")
+
+    def _tried(self, operation: str, *arguments: Any, **options: Any) -> Any:
+        from redis.exceptions import RedisError
+
+        servers = tuple(self._servers)
+        away_until = self.away_until.get(servers)
+        if away_until is None or time.monotonic() >= away_until:
+            try:
+                answer = getattr(super(), operation)(*arguments, **options)
+            except RedisError as error:
+                self.away_until[servers] = time.monotonic() + AWAY_SECONDS
+                log.warning("Redis is away, each process caches for itself: %s", error)
+            else:
+                if away_until is not None and self.away_until.pop(servers, 0.0):
+                    self._local.clear()
+                return answer
+        return getattr(self._local, operation)(*arguments, **options)

@@ -1,0 +1,22 @@
+"""For tests: what relays do, here and now."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from movie.event_stream.relay import Relay
+from movie.models import InteractionRecord
+from movie.stream_models import LogChange
+
+
+def deliver_everything(keep=timedelta(0)):
+    """Deliver all that is due as if every pause were over, and prune what was kept for long enough."""
+    relay = Relay(keep=keep)
+    for _ in range(20):
+        now = timezone.now()
+        for model in (InteractionRecord, LogChange):
+            model.objects.undelivered().filter(claim="").update(deliver_after=now)
+        if not relay.step():
+            break
+    relay.stream.close()
+    return relay

@@ -1,0 +1,214 @@
+"""A relay may die at any point: what was recorded arrives, once in effect."""
+
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+from django.utils import timezone
+
+from movie import interactions
+from movie.event_ids import new_event_id
+from movie.event_log import get_event_log
+from movie.event_log.base import EventLogUnavailable
+from movie.event_stream import EventStreamUnavailable, get_event_stream
+from movie.event_stream.handlers import Popularity
+from movie.event_stream.local import LocalEventStream
+from movie.event_stream.metrics import backlog, metrics_server, relay_metrics
+from movie.event_stream.relay import Relay
+from movie.models import InteractionRecord, Movie
+from movie.stopping import Stopping
+from movie.stream_models import CLAIM, TO_PRUNE, LogChange, MovieActivity
+from movie.tests.delivery import deliver_everything
+from predictors.history import Interaction
+from services.base import free_port
+
+pytestmark = pytest.mark.django_db
+VISITOR = "guest:a"
+
+
+class Crash(BaseException):
+    """As SIGKILL: nothing catches it."""
+
+
+class KeptStream(LocalEventStream):
+    """A stream that needs a relay, without a broker."""
+
+    needs_relay = True
+
+    def __init__(self):
+        super().__init__(keep=True)
+        self.messages = []
+
+    def publish(self, messages):
+        self.messages += messages
+
+
+@pytest.fixture
+def film():
+    return Movie.objects.create(title="Heat")
+
+
+@pytest.fixture
+def sinks(event_table):
+    """An event log in DynamoDB and a stream, both to be delivered to."""
+    with override_settings(
+        EVENT_LOG={"BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog", "OPTIONS": event_table},
+        EVENT_STREAM={"BACKEND": f"{__name__}.KeptStream", "OPTIONS": {}},
+    ):
+        get_event_stream().messages.clear()
+        yield get_event_log().table, get_event_stream()
+
+
+def click(film, visitor=VISITOR):
+    return Interaction(new_event_id(), visitor, "click", film.pk, datetime.now(UTC), surface="home")
+
+
+def claims_run_out():
+    InteractionRecord.objects.update(deliver_after=timezone.now())
+
+
+@pytest.mark.parametrize(
+    "point", ["before the log", "after the log", "before the stream", "after the stream", "before the mark"]
+)
+def test_a_relay_that_dies_loses_and_doubles_nothing(sinks, film, monkeypatch, point):
+    table, stream = sinks
+    events = [click(film) for _ in range(7)]
+    for each in events:
+        interactions.record(each)
+    relay = Relay()
+    when, _, what = point.partition(" the ")
+    name = {"log": "_write_log", "stream": "_publish", "mark": "_mark"}[what]
+    whole = getattr(relay, name)
+
+    def dies(*arguments):
+        if when == "after":
+            whole(*arguments)
+        raise Crash
+
+    monkeypatch.setattr(relay, name, dies)
+    with pytest.raises(Crash):
+        relay.step()
+    assert Relay().step() is False, "its rows are claimed for a while"
+    claims_run_out()
+    assert Relay().step() is True
+    assert [each.interaction for each in table.newest_first(VISITOR)] == events[::-1]
+    assert {each.event_id for each in stream.messages} == {each.event_id for each in events}
+    popularity = Popularity()
+    popularity.handle(stream.messages)
+    assert MovieActivity.objects.get().count == 7
+    assert interactions.history_of(VISITOR).interactions == tuple(events)
+
+
+def test_one_sink_that_is_away_does_not_hold_up_the_other(sinks, film, monkeypatch):
+    _, stream = sinks
+
+    def away(*arguments):
+        raise EventLogUnavailable("away")
+
+    interactions.record(click(film))
+    relay = Relay()
+    monkeypatch.setattr(relay, "_write_log", away)
+    relay.step()
+    assert len(stream.messages) == 1
+    assert not relay.to_log.is_open(), "it is left alone for a while"
+    assert (backlog()["log"].rows, backlog()["stream"].rows) == (1, 0)
+    assert relay.step() is False
+    deliver_everything(keep=timedelta(hours=1))
+    assert InteractionRecord.objects.get().due == TO_PRUNE
+    assert len(stream.messages) == 1
+
+
+def test_pauses_grow_and_end_with_success(film):
+    sink = Relay().to_log
+    pauses = []
+    for _ in range(12):
+        sink.failed(EventStreamUnavailable("away"))
+        pauses.append(sink.open_at)
+    assert sink.in_a_row == sink.failures == 12
+    assert pauses[-1] - pauses[0] > 3
+    sink.worked(1)
+    assert sink.in_a_row == 0
+
+
+def test_two_relays_claim_different_rows(sinks, film):
+    for _ in range(10):
+        interactions.record(click(film))
+    first, second = Relay(batch=6), Relay(batch=6)
+    mine = first._claim([7], "a" * 32)
+    theirs = second._claim([7], "b" * 32)
+    assert (len(mine), len(theirs)) == (6, 4)
+    assert not {row.pk for row in mine} & {row.pk for row in theirs}
+
+
+def test_a_guest_who_signs_in_while_a_relay_delivers_keeps_everything(sinks, film, monkeypatch):
+    table, _ = sinks
+    interactions.record(click(film))
+    relay = Relay()
+    write = relay._write_log
+
+    def slowly(rows):
+        write(rows)
+        interactions.merge_guest(VISITOR, "user:1")
+
+    monkeypatch.setattr(relay, "_write_log", slowly)
+    relay.step()
+    assert [each.kind for each in interactions.history_of("user:1")] == ["click"]
+    deliver_everything()
+    assert len(list(table.newest_first("user:1"))) == 1
+    assert not list(table.newest_first(VISITOR)), "what was delivered under the guest's key moved too"
+    assert not LogChange.objects.exists()
+
+
+def test_what_is_forgotten_while_a_relay_delivers_stays_forgotten(sinks, film, monkeypatch):
+    table, stream = sinks
+    interactions.record(click(film))
+    relay = Relay()
+    write = relay._write_log
+
+    def too_late(rows):
+        interactions.forget(VISITOR)
+        write(rows)
+
+    monkeypatch.setattr(relay, "_write_log", too_late)
+    relay.step()
+    assert LogChange.objects.get().deliver_after > timezone.now() + CLAIM / 2, "until all claims ran out"
+    assert len(interactions.history_of(VISITOR)) == 0
+    deliver_everything()
+    assert not list(table.newest_first(VISITOR))
+    assert [type(each).__name__ for each in stream.messages] == ["Recorded", "Forgotten"]
+
+
+def test_the_command_needs_somewhere_to_deliver_to():
+    with pytest.raises(CommandError, match="DYNAMODB_TABLE or KAFKA_BOOTSTRAP_SERVERS"):
+        call_command("relay_events")
+
+
+def test_the_command_delivers_once_and_says_what_waits(sinks, film, capsys):
+    interactions.record(click(film))
+    call_command("relay_events", status=True)
+    assert "log: 1 rows wait" in capsys.readouterr().out
+    call_command("relay_events", once=True)
+    call_command("relay_events", status=True)
+    assert "log: 0 rows wait" in capsys.readouterr().out
+
+
+def test_a_relay_stops_when_asked(sinks):
+    with Stopping() as stopping:
+        stopping.ask()
+        Relay().run(stopping)
+
+
+def test_the_metrics_are_there_for_prometheus(sinks, film):
+    interactions.record(click(film))
+    relay = Relay()
+    relay.step()
+    lines = list(relay_metrics(relay))
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/metrics"
+    with metrics_server(port, lambda: iter(lines)), urllib.request.urlopen(address, timeout=5) as answer:
+        text = answer.read().decode()
+    assert "# TYPE reelgraph_relay_delivered_total counter" in text
+    assert 'reelgraph_relay_delivered_total{sink="log"} 1' in text
+    assert 'reelgraph_outbox_oldest_seconds{sink="stream"} 0' in text

@@ -1,0 +1,15 @@
+"""Private database, broker, log and cache servers for development and tests, without containers.
+
+`python -m services start` runs them on 127.0.0.1, each with a data folder and a port of its own.
+A deployment has its own servers and does not use this package.
+"""
+
+from services.base import Service, ServiceError
+from services.dynamodb import DynamoDB
+from services.kafka import Kafka
+from services.mariadb import MariaDB
+from services.redis import Redis
+
+__all__ = ["SERVICES", "Service", "ServiceError"]
+
+SERVICES: dict[str, type[Service]] = {service.name: service for service in (MariaDB, Kafka, DynamoDB, Redis)}
