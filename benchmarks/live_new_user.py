@@ -53,7 +53,7 @@ FIT = {
     "ml-100k": {"lightgcn": {}, "ngcf": {}},
     "big": {
         "lightgcn": {"epochs": 4, "batch_size": 32_768, "n_negatives": 1024, "learning_rate": 0.05},
-        "ngcf": {"epochs": 4, "batch_size": 32_768, "n_negatives": 1024, "learning_rate": 0.01},
+        "ngcf": {"epochs": 10, "batch_size": 32_768, "n_negatives": 1024, "learning_rate": 0.03},
     },
 }
 NAMES = ("lightgcn", "ngcf")
