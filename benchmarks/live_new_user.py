@@ -341,7 +341,9 @@ def _serve(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -
             values = _ndcg(found[key][n], cases, split.train.n_items)
             measure = key.replace("lists", "ndcg")
             found.setdefault(measure, {})[n] = float(values.mean())
-            found.setdefault(f"first_{measure}", {})[n] = float(values[: arguments.rebuild_guests].mean())
+            if arguments.rebuild_guests:
+                first = float(values[: arguments.rebuild_guests].mean())
+                found.setdefault(f"first_{measure}", {})[n] = first
     del found["lists"], found["tuned_lists"]
     return found
 
@@ -386,7 +388,8 @@ def _popular(graph: str, arguments: argparse.Namespace) -> dict[str, Any]:
         values = _ndcg(list(predictor.rank_batch(queries, 10)[0]), cases, split.train.n_items)
         found["guests"][n] = len(queries)
         found["ndcg"][n] = float(values.mean())
-        found["first_ndcg"][n] = float(values[: arguments.rebuild_guests].mean())
+        if arguments.rebuild_guests:
+            found["first_ndcg"][n] = float(values[: arguments.rebuild_guests].mean())
     return found
 
 
