@@ -6,7 +6,6 @@ from django.core.cache import cache
 from django.db.models import Case, F, Sum, Value, When
 from django.utils import timezone
 
-from movie.models import Movie
 from movie.stream_models import MovieActivity
 
 DAYS = 7
@@ -25,8 +24,8 @@ def _counted() -> list[int]:
     weight = Case(
         When(day__gt=today - timedelta(days=FRESH_DAYS), then=Value(FRESH_WEIGHT)), default=Value(1)
     )
-    days = MovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
+    days = MovieActivity.objects.filter(
+        day__gt=today - timedelta(days=DAYS), day__lte=today, movie__is_visible=True
+    )
     ranked = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")
-    ids = list(ranked.values_list("movie", flat=True)[: 2 * KEPT])
-    visible = set(Movie.objects.visible().filter(pk__in=ids).values_list("pk", flat=True))
-    return [pk for pk in ids if pk in visible][:KEPT]
+    return list(ranked.values_list("movie", flat=True)[:KEPT])

@@ -104,7 +104,8 @@ def test_a_page_makes_few_queries_however_many_reviews_and_comments(client, djan
             with CaptureQueriesContext(connection) as captured:
                 page(client, address)
             counts.append(len(captured))
-    assert counts[:3] == counts[3:]
+    # What a page keeps for some seconds may run out between two requests and cost one query.
+    assert all(abs(few - many) <= 1 for few, many in zip(counts[:3], counts[3:], strict=True))
     assert max(counts) <= 8
 
 
