@@ -1,7 +1,7 @@
 """NGCF: propagation with transformations and interactions (Wang et al., SIGIR 2019), at node level.
 
 The message from i to u is a_ui (e_i W1 + b1 + (e_i * e_u) W2 + b2), the message of u to itself
-e_u W1 + b1 (eq. 3-5, with the biases of the authors' code). Summed over the edges this needs one propagation
+e_u W1 + b1 (eq. 3-5; the biases, one per message, are ours). Summed over the edges this needs one propagation
 and two matrix products per layer:
 
     m = A_hat x
