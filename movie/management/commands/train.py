@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -20,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from movie.models import Movie, TrainingRun
+from movie.stopping import Stopping
 from movie.training_runs import Interrupted, Write, queue, recorded
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
@@ -114,35 +113,12 @@ class Command(BaseCommand):
             self.stdout.write(_result(trained))
 
 
-class _Stop:
-    """Turns SIGINT and SIGTERM into `Interrupted` at the next report of progress, so that no file is
-    left half-written. A second signal ends the process at once.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Stop:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                self._before[number] = signal.signal(number, self._ask)
-            except ValueError:  # outside the main thread, where no signal arrives
-                break
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+class _Stop(Stopping):
+    """Ends at the next report of progress, so that no file is left half-written."""
 
     def check(self) -> None:
-        if self.asked:
+        if self.asked():
             raise Interrupted
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise SystemExit(INTERRUPTED)
-        self.asked = True
 
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
