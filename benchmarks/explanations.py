@@ -92,7 +92,6 @@ def _measure(protocol: str, arguments: argparse.Namespace) -> Figures:
     if arguments.graph:
         options["graph"] = str(arguments.graph)
     kprn, spent = _fitted("kprn", test, options)
-    assert isinstance(kprn, KprnPredictor)
     if arguments.keep:
         kprn.save(arguments.keep / f"{arguments.data.name}-{protocol}-{uuid.uuid4().hex[:6]}")
     _say(f"kprn trained in {spent:.0f} CPU-s, {kprn.meta['training']}")
@@ -105,8 +104,13 @@ def _measure(protocol: str, arguments: argparse.Namespace) -> Figures:
     for name in dict.fromkeys(["popular", "neighbours", *arguments.bases, *arguments.explained]):
         models[name], _ = _fitted(name, test, {"seed": arguments.seed})
         table[name] = _row(name, test, _alone(models[name]))
+    weighed_by = kprn
+    apart = len(validation.train) != len(test.train)  # then validation rows are training rows of the test
+    if apart:
+        weighed_by, _ = _fitted("kprn", validation, options)
     for name in arguments.bases:
-        weights = _weights(models[name], kprn, validation)
+        base = _fitted(name, validation, {"seed": arguments.seed})[0] if apart else models[name]
+        weights = _weights(base, weighed_by, validation)
         _say(f"{'  weight of KPRN':34}" + "".join(f"{weight:>9.2f}" for weight in weights.values()))
         reached = _row(f"{name} reranked", test, _reranked(models[name], kprn, weights), against=table[name])
         table[f"{name} reranked"] = {"weights": weights, **reached}
@@ -118,16 +122,19 @@ def _measure(protocol: str, arguments: argparse.Namespace) -> Figures:
 
 
 def _splits(protocol: str, arguments: argparse.Namespace) -> tuple[Split, Split]:
-    """The same training rows with the test cases, and with the validation cases."""
-    rows = latest_of_each_pair(read_dataset(arguments.data).interactions)
+    """The test cases and the validation cases; but for a given split with the same training rows."""
+    dataset = read_dataset(arguments.data)
+    rows = latest_of_each_pair(dataset.interactions)
     given: dict[str, Any] = {"seed": arguments.seed, "limit_users": arguments.limit_users}
     if protocol == "guest":
         given |= {"n": GUEST_LENGTHS, "order": arguments.order}
+    if protocol == "given-split" and dataset.train is not None and dataset.test is not None:
+        given["given"] = (dataset.train, dataset.test)
     test = split_interactions(protocol, rows, **given)
     return test, split_interactions(protocol, rows, part="validation", **given)
 
 
-def _fitted(name: str, split: Split, options: dict[str, Any]) -> tuple[Predictor, float]:
+def _fitted(name: str, split: Split, options: dict[str, Any]) -> tuple[Any, float]:
     started = time.process_time()
     predictor = predictor_class(name).fit(split.train, split.validation, options=options)
     return predictor, time.process_time() - started

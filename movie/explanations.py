@@ -1,9 +1,11 @@
 """Why this film: up to three true sentences with the share of each, and what the score came from.
 
-Reasons are paths through the knowledge graph, weighed by KPRN; where it has none, the films of the history
-that the same people liked. Beside them stands what moved the score of the model that answered: the films
-without which it would fall. Nothing is said that the catalogue does not hold at this moment
-(`movie.reason_checks`), and the shares of what is left sum to 1.
+Reasons are paths through the knowledge graph, weighed by KPRN. Those over people who made the films and
+over genres come first, with their shares among themselves: where ratings are many, paths over people of the
+same taste hold nearly all the weight and all say the same. What these say stands beside the others, and
+takes their place where there are none; where KPRN has no path at all, item neighbours say it. Last comes
+what moved the score of the model that answered: the films without which it would fall. Nothing is said that
+the catalogue does not hold at this moment (`movie.reason_checks`), and the shares of what is left sum to 1.
 """
 
 from __future__ import annotations
@@ -42,9 +44,10 @@ from predictors.explain import (
 from predictors.history import History, MovieId
 
 MOST = 3
-CANDIDATES = 48  # paths asked for; what is shown is chosen from those that are true
+CANDIDATES = 24  # paths of either family asked for; what is shown is chosen from those that are true
 MOST_LOOKED_UP = 4  # times "people who liked" of one film: the ratings of two films are compared for each
 MOST_DRAWN = 3  # paths of one reason
+TELLING = ("person", "genre")  # what is told before people of the same taste, decades and countries
 THE_SAME_FOR_ALL = ("popular", MOST_RATED)  # models that do not look at the history
 KPRN, NEIGHBOURS = "kprn", "neighbours"
 
@@ -105,6 +108,7 @@ class Why:
     model       the model whose list it is; empty when it is not known
     source      what weighed the reasons: kprn, neighbours, or empty where there are none
     n_paths     how many paths (kprn) or films of the history (neighbours) were weighed
+    of_all      what the paths that the shares are of hold of the weight of all
     also        what people who liked a film of the history liked, where no reason says it already
     influences  films of the history by how much of the model's score hangs on them
     instead     for a film without a reason: what its score came from
@@ -115,6 +119,7 @@ class Why:
     source: str = ""
     n_paths: int = 0
     shares: Shares = Shares()
+    of_all: float = 1.0
     also: Phrase | None = None
     influences: Shares = Shares()
     instead: str = ""
@@ -147,7 +152,7 @@ class Why:
                     self.n_paths,
                 )
                 % count
-            )
+            ) + self._of_all()
         if self.source == NEIGHBOURS:
             return (
                 ngettext(
@@ -159,6 +164,16 @@ class Why:
             )
         return ""
 
+    def _of_all(self) -> str:
+        percent = int(100 * self.of_all + 0.5)
+        if percent == 100:
+            return ""
+        hold = f"{percent} %" if percent else gettext("under 1 %")
+        return " " + gettext(
+            "Those of the kinds shown hold %(hold)s of the weight; the others lead over people of your "
+            "taste, decades or countries."
+        ) % {"hold": hold}
+
     def as_dict(self) -> dict[str, Any]:
         """For the API: plain text and numbers."""
         return {
@@ -168,6 +183,7 @@ class Why:
             "paths_weighed": self.n_paths,
             "reasons": [reason.as_dict() for reason in self.reasons],
             "rest": round(self.rest, 4),
+            "of_all": round(self.of_all, 6),
             "also": self.also.text if self.also else "",
             "influences": [
                 {"sentence": film.phrase.text, "share": round(film.share, 4)}
@@ -189,7 +205,7 @@ def explain(
 ) -> dict[int, Why]:
     """Why each of these films is in the list of `model` for this history; hidden films are left out.
 
-    `detailed` adds `also` and `influences`, which cost a batch through the model for each film.
+    `detailed` adds `also` and `influences`, which cost queries and a batch through the model for each film.
     `explainer` takes the place of KPRN.
     """
     ids = list(dict.fromkeys(movie_ids))
@@ -203,11 +219,21 @@ def explain(
         if weigher is None or not missing or not history.liked:
             continue
         explained = _weighed(weigher, missing, history, most)
-        catalogue = CatalogueNow((path for told in explained.values() for path, _share in told.paths))
+        catalogue = CatalogueNow(
+            path for told in explained.values() for path, _share in (*told.facts, *told.tastes)
+        )
         for pk, told in explained.items():
-            shares = _shown(told, catalogue, history, most)
-            if shares:
-                found[pk] = Why(catalogue.films[pk], model, source, told.n_paths, shares)
+            shown = _Shown.of(told, catalogue, history, most, with_also=detailed)
+            if shown.shares:
+                found[pk] = Why(
+                    catalogue.films[pk],
+                    model,
+                    source,
+                    told.n_paths,
+                    shown.shares,
+                    shown.of_all,
+                    shown.also,
+                )
         missing = [pk for pk in missing if pk not in found]
     if missing:
         films = Movie.objects.visible().defer("synopsis").in_bulk(missing)
@@ -215,7 +241,7 @@ def explain(
             found[pk] = Why(film, model, instead=_instead(film, model, history))
     if detailed:
         for pk, why in found.items():
-            found[pk] = _in_detail(why, history, most, sources[NEIGHBOURS])
+            found[pk] = _in_detail(why, own_history(history, pk), most)
     return {pk: found[pk] for pk in ids if pk in found}
 
 
@@ -267,13 +293,32 @@ class NeighbourPaths:
 # -- from what an explainer found to what is shown -------------------------------------------------------
 
 
+WeighedPath = tuple[tuple[Hop, ...], float]
+
+
 @dataclass(slots=True)
 class _Told:
-    """What an explainer says of one film, as hops between films with their shares, best first."""
+    """What an explainer says of one film, as hops between films with their shares, best first.
 
-    paths: list[tuple[tuple[Hop, ...], float]]
-    rest: float
+    facts, tastes  paths over no other people, and paths over people of the same taste
+    besides        what all paths but the `tastes` told hold
+    """
+
+    facts: list[WeighedPath]
+    tastes: list[WeighedPath]
+    besides: float
     n_paths: int
+
+    @classmethod
+    def of(cls, explanation: Explanation, history: History) -> _Told:
+        paths: dict[bool, list[WeighedPath]] = {True: [], False: []}
+        besides = 1.0
+        for reason in explanation.reasons:
+            over_people = any(step.entity == SOMEONE for step in reason.steps)
+            besides -= reason.share if over_people else 0.0
+            if hops := _told_hops(reason, int(explanation.movie_id), history):
+                paths[over_people].append((hops, reason.share))
+        return cls(paths[False], paths[True], max(0.0, besides), explanation.n_paths)
 
 
 def _kprn() -> Explainer | None:
@@ -293,10 +338,7 @@ def _weighed(weigher: Explainer, ids: Sequence[int], history: History, most: int
         if not known.liked:
             continue
         for explanation in weigher.explain(known, some, max(most, CANDIDATES)):
-            pk = int(explanation.movie_id)
-            paths = [(_told_hops(reason, pk, known), reason.share) for reason in explanation.reasons]
-            usable = [(hops, share) for hops, share in paths if hops]
-            told[pk] = _Told(usable, explanation.rest, explanation.n_paths)
+            told[int(explanation.movie_id)] = _Told.of(explanation, known)
     return told
 
 
@@ -308,35 +350,57 @@ def _told_hops(reason: PathReason, movie_id: int, history: History) -> tuple[Hop
     return () if any(hop.after in history.disliked for hop in hops) else hops
 
 
-def _shown(told: _Told, catalogue: CatalogueNow, history: History, most: int) -> Shares:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is shown of what was told: see the fields of `Why`."""
+
+    shares: Shares = Shares()
+    of_all: float = 1.0
+    also: Phrase | None = None
+
+    @classmethod
+    def of(cls, told: _Told, catalogue: CatalogueNow, history: History, most: int, with_also: bool) -> _Shown:
+        telling = [path for path in told.facts if all(hop.kind in TELLING for hop in path[0])]
+        first, weight = _grouped(telling, 0.0, catalogue, history, most)
+        if first and not with_also:
+            return cls(first, weight)
+        few, others = _affordable(told.tastes)
+        catalogue.count_people(hops for hops, _share in few)
+        tastes, _weight = _grouped(few, told.besides + others, catalogue, history, most)
+        if first:
+            return cls(first, weight, tastes.reasons[0].phrase if tastes else None)
+        return cls(tastes) if tastes else cls(*_grouped(told.facts, 0.0, catalogue, history, most))
+
+
+def _grouped(
+    paths: Sequence[WeighedPath], rest: float, catalogue: CatalogueNow, history: History, most: int
+) -> tuple[Shares, float]:
     """The weightiest groups of paths that are true, with the weight of all that is not shown apart.
 
     Paths that lead over the same person, genre, country or decade, or over other people, from several films
-    of the history are one reason.
+    of the history are one reason. Also returns what the true paths weigh.
     """
     groups: dict[tuple[Any, ...], list[tuple[tuple[Link, ...], float]]] = {}
-    paths, rest = _affordable(told)
-    catalogue.count_people(hops for hops, _share in paths)
     for hops, share in paths:
         if links := catalogue.links(hops):
             groups.setdefault(_says(links), []).append((links, share))
-    heaviest = sorted(groups.values(), key=lambda group: -sum(share for _links, share in group))
-    rest += sum(share for group in heaviest[most:] for _links, share in group)
+    weighed = [(sum(share for _links, share in group), group) for group in groups.values()]
+    weighed.sort(key=lambda one: -one[0])
+    rest += sum(weight for weight, _group in weighed[most:])
     rows = []
-    for group in heaviest[:most]:
+    for weight, group in weighed[:most]:
         routes = [links for links, _share in group]
         chains = tuple(_chain(links, catalogue, history) for links in routes[:MOST_DRAWN])
-        weight = sum(share for _links, share in group)
         rows.append((routes[0][-1].node.kind, sentence(routes, history), weight, chains))
-    return _as_shares(rows, rest)
+    return _as_shares(rows, rest), sum(weight for weight, _group in weighed)
 
 
-def _affordable(told: _Told) -> tuple[list[tuple[tuple[Hop, ...], float]], float]:
-    """The paths that are looked up, and the weight of the others."""
-    chosen, rest, looked_up = [], told.rest, 0
-    for hops, share in told.paths:
+def _affordable(paths: Sequence[WeighedPath]) -> tuple[list[WeighedPath], float]:
+    """The paths over people that are looked up, and the weight of the others."""
+    chosen, rest, looked_up = [], 0.0, 0
+    for hops, share in paths:
         costs = sum(hop.kind == "people" for hop in hops)
-        if costs and looked_up + costs > MOST_LOOKED_UP:
+        if looked_up + costs > MOST_LOOKED_UP:
             rest += share
         else:
             looked_up += costs
@@ -396,16 +460,9 @@ def _film_of(node: Node, catalogue: CatalogueNow) -> Movie:
 # -- what the score came from ------------------------------------------------------------------------------
 
 
-def _in_detail(why: Why, history: History, most: int, neighbours: Explainer | None) -> Why:
-    known = own_history(history, why.movie.pk)
-    also = None
-    if neighbours and why.source == KPRN and not any(reason.kind == "people" for reason in why.reasons):
-        told = _weighed(neighbours, [why.movie.pk], known, 1).get(why.movie.pk)
-        if told:
-            shares = _shown(told, CatalogueNow(path for path, _share in told.paths), known, 1)
-            also = shares.reasons[0].phrase if shares else None
+def _in_detail(why: Why, history: History, most: int) -> Why:
     is_told = why.model in (KPRN, why.source) or why.model in THE_SAME_FOR_ALL
-    return replace(why, also=also, influences=Shares() if is_told else _influences(why, known, most))
+    return why if is_told else replace(why, influences=_influences(why, history, most))
 
 
 def _influences(why: Why, history: History, most: int) -> Shares:

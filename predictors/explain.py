@@ -65,7 +65,10 @@ class Explanation:
 
 class Explainer(Protocol):
     def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
-        """One explanation for each film, in the order given; without reasons where none was found."""
+        """One explanation for each film, in the order given; without reasons where none was found.
+
+        Up to `most` reasons over other users, and up to `most` others.
+        """
         ...
 
 

@@ -259,7 +259,8 @@ class KprnPredictor(Predictor):
         """The paths to these films, whichever model recommended them; shares are a softmax over all found.
 
         Paths that differ in the relations alone are one reason, with their shares added. No two reasons of a
-        film lead over the same entity from the same film of the history.
+        film lead over the same entity from the same film of the history. Where ratings are many, paths over
+        other users hold most of the weight; `most` of the others are told as well.
         """
         query = self.encode(history)
         known = [index for index in map(self.ids.index_of, dict.fromkeys(movie_ids)) if index is not None]
@@ -275,10 +276,14 @@ class KprnPredictor(Predictor):
         return explained
 
     def _shares(self, query: Query, films: np.ndarray) -> tuple[Paths, np.ndarray]:
-        """All paths to these films, and the share of each within its film: (P,) float64."""
+        """All paths to these films, and the share of each within its film: (P,) float64.
+
+        None begins where it ends: a film of the history is no reason for itself.
+        """
         targets = Targets(films, np.zeros(len(films), dtype=np.int64))
         histories = Histories.of([query.liked], self.caps.history)
         paths = towards(self.graph, histories, targets, self.caps)
+        paths = paths.select(paths.films[:, 0] != paths.films[:, 2])
         if not len(paths):
             return paths, np.empty(0)
         scores = self._scores([query], paths).astype(np.float64) / self.scorer.gamma
@@ -295,16 +300,17 @@ class KprnPredictor(Predictor):
         for path in order.tolist():
             over = (*paths.films[path].tolist(), *paths.via[path].tolist())
             merged.setdefault(over, [0.0, path])[0] += float(shares[path])
+        over_people = (paths.via == self.graph.user).any(axis=1)
         reasons: list[PathReason] = []
         told: set[tuple[int, int]] = set()
+        left = {True: most, False: most}
         for share, path in sorted(merged.values(), key=lambda found: -found[0]):
-            if len(reasons) == most:
-                break
             first, (x, y) = int(paths.films[int(path), 0]), paths.via[int(path)].tolist()
-            connecting = (first, x if y < 0 else y)
-            if connecting in told:
+            connecting, family = (first, x if y < 0 else y), bool(over_people[int(path)])
+            if connecting in told or not left[family]:
                 continue
             told.add(connecting)
+            left[family] -= 1
             reasons.append(PathReason(self._steps(history, paths, int(path)), share))
         return tuple(reasons)
 

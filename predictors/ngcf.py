@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NgcfOptions(GraphOptions):
-    """message_dropout, node_dropout  while training; all layers have `dim` columns"""
+    """message_dropout, node_dropout  while training; all layers have `dim` columns
+
+    A new node takes ten steps of its own by default: on a graph of short histories its exact vector alone
+    ranks below popularity (docs/benchmarks.md).
+    """
 
     epochs: int = 40
     learning_rate: float = 0.003
     l2: float = 0.001
     message_dropout: float = 0.1
     node_dropout: float = 0.0
+    fine_tune_steps: int = 10
 
 
 class NgcfPredictor(GraphPredictor):

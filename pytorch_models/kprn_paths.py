@@ -104,6 +104,10 @@ class Paths:
     def __len__(self) -> int:
         return len(self.target)
 
+    def select(self, mask: np.ndarray) -> Paths:
+        """Those of mask (P,) bool."""
+        return Paths(**{field.name: getattr(self, field.name)[mask] for field in fields(self)})
+
 
 # -- searching -----------------------------------------------------------------------------------
 

@@ -151,8 +151,9 @@ def _files_of(path: Path) -> tuple[Path, ...]:
             path, "there is no such file or folder", expected="an interaction file or its folder"
         )
     by_name = {_plain_name(file): file for file in sorted(path.iterdir()) if file.is_file()}
-    if "train.txt" in by_name and "test.txt" in by_name:
-        return by_name["train.txt"], by_name["test.txt"]
+    for training in ("train.txt", "training.txt"):
+        if training in by_name and "test.txt" in by_name:
+            return by_name[training], by_name["test.txt"]
     for name, file in by_name.items():
         if name.endswith(".train.rating") and (test := name.replace(".train.", ".test.")) in by_name:
             return file, by_name[test]

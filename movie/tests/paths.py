@@ -54,10 +54,12 @@ class CataloguePaths:
         shares = [weight / sum(weights) for weight in weights]
         best = sorted(zip(shares, paths, strict=True), key=lambda pair: (-pair[0], str(pair[1])))
         reasons, said = [], set()
+        left = {True: most, False: most}
         for share, path in best:
-            says = (path[0].entity, path[-2].entity)
-            if says not in said and len(reasons) < most:
+            says, over_people = (path[0].entity, path[-2].entity), _leads_over_people(path)
+            if says not in said and left[over_people]:
                 said.add(says)
+                left[over_people] -= 1
                 reasons.append(PathReason(path, share))
         rest = 1 - sum(reason.share for reason in reasons) if reasons else 0.0
         return Explanation(movie_id, tuple(reasons), rest, len(paths))
@@ -100,3 +102,7 @@ def _standing(history: History, film: MovieId) -> str:
     if film in history.ratings:
         return RATED
     return WATCHLIST if film in history.watchlist else CLICKED
+
+
+def _leads_over_people(path: Sequence[PathStep]) -> bool:
+    return any(step.entity == SOMEONE for step in path)

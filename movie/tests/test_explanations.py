@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from movie.explanations import THE_SAME_FOR_ALL, Why, explain, only, whole_percents
 from movie.models import Credit, Movie, Person, Rating
-from movie.recommendations import ABOUT, registry
+from movie.recommendations import (
+    ABOUT,
+    RankedMovie,
+    hydrate,
+    mean_sentence,
+    rank_one,
+    recommend_for,
+    registry,
+)
 from movie.tests.films import make_film
 from movie.tests.paths import CataloguePaths
 from predictors.history import History, Interaction
@@ -385,3 +393,45 @@ def test_without_a_history_nothing_is_said_about_taste(films):
     why = explain([films[0].pk], History.EMPTY, model="for_you", explainer=CataloguePaths())[films[0].pk]
     assert why.reasons == ()
     assert "not liked a film yet" in why.instead
+
+
+@pytest.mark.parametrize(("model", "kind"), [("neighbours", "yours"), ("popular", "mean")])
+def test_the_line_on_a_card_is_true(films, model, kind):
+    trained(films, "neighbours", model)
+    chance, told = Random(7), Counter()
+    for _ in range(25):
+        events = [
+            (film, chance.choice(KINDS)) for film in chance.sample(range(N_FILMS), chance.randint(1, 8))
+        ]
+        history = history_of(events, films)
+        cache.clear()  # lists are kept by event ids, which are made up here
+        on_its_page = rank_one(chance.choice(films).pk, history)
+        hydrate(on_its_page)
+        ranked = recommend_for("guest:1", k=12, model=model, history=history)
+        for entry in (*ranked.entries, *on_its_page.entries):
+            told[_check_line(entry, history)] += 1
+    assert told[kind] >= 50
+    assert told["together"] >= 5
+
+
+def _check_line(entry: RankedMovie, history: History) -> str:
+    """Which kind of line it is; fails when it is not true."""
+    if found := re.fullmatch(rf"People who liked ({FILM}) liked this too", entry.reason):
+        source = Movie.objects.get(title=found[1])
+        assert source.pk in history.liked
+        assert _likers(source) & _likers(entry.movie)
+        return "together"
+    if found := re.fullmatch(
+        rf"Because (?:you rated |you looked at )?({FILM})( is on your watchlist| [\d½]+)?", entry.reason
+    ):
+        pk = Movie.objects.get(title=found[1]).pk
+        said = found[2] or ""
+        if "watchlist" in said:
+            assert pk in history.watchlist
+        elif said:
+            assert history.ratings[pk] == float(said.replace("½", ".5"))
+        else:
+            assert pk in history.clicked
+        return "yours"
+    assert entry.reason == mean_sentence(entry.movie)
+    return "mean"

@@ -92,12 +92,21 @@ def test_shares_and_the_rest_are_everything(fitted: KprnPredictor) -> None:
         if not shares:
             assert (explanation.rest, explanation.n_paths) == (0.0, 0)
             continue
-        assert len(shares) <= 2
         assert min(shares) > 0
         assert sum(shares) + explanation.rest == pytest.approx(1.0)
         assert explanation.n_paths >= len(shares)
         with_rest += explanation.rest > 0.01
     assert with_rest > 10
+
+
+def test_paths_over_other_users_and_over_facts_are_told_apart(fitted: KprnPredictor) -> None:
+    both = 0
+    for _, explanation in explained(fitted, most=2):
+        by_taste = [each for each in explanation.reasons if any(s.entity == SOMEONE for s in each.steps)]
+        facts = [each for each in explanation.reasons if each not in by_taste]
+        assert max(len(by_taste), len(facts)) <= 2
+        both += bool(by_taste and facts)
+    assert both > 10
 
 
 def test_reasons_of_a_film_differ(fitted: KprnPredictor) -> None:

@@ -125,15 +125,16 @@ def test_sequence_text_keeps_the_order_of_its_lines(tmp_path):
     assert data.sort == "file order"
 
 
-def test_a_train_and_test_folder_is_a_given_split(tmp_path):
-    (tmp_path / "train.txt").write_text("0 5 6 7\n1 6\n2\n", encoding="utf-8")
+@pytest.mark.parametrize("training", ["train.txt", "training.txt"])
+def test_a_train_and_test_folder_is_a_given_split(tmp_path, training):
+    (tmp_path / training).write_text("0 5 6 7\n1 6\n2\n", encoding="utf-8")
     (tmp_path / "test.txt").write_text("0 9\n1 5 7\n", encoding="utf-8")
     data = read_dataset(tmp_path)
     assert pairs(data.train) == [(0, 5), (0, 6), (0, 7), (1, 6)]
     assert pairs(data.test) == [(0, 9), (1, 5), (1, 7)]
     assert pairs(data.interactions) == [(0, 5), (0, 6), (0, 7), (0, 9), (1, 6), (1, 5), (1, 7)]
     assert data.train.item_ids is data.test.item_ids
-    assert [file.name for file in data.files] == ["train.txt", "test.txt"]
+    assert [file.name for file in data.files] == [training, "test.txt"]
 
 
 @pytest.mark.parametrize(
