@@ -17,6 +17,7 @@ from movie.catalogue.reports import Outcome, RejectReport, Watch, unwatched
 from movie.catalogue.rows import CatalogueError, RatingRow, Reason, Rejected, Scale, rating_rows
 from movie.models import ExternalId, Movie, Rating
 
+OF_THIS_SITE = ("user", "guest", "api")  # what comes before the colon of a visitor key
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
 FILMS_AT_ONCE = 5_000
 
@@ -89,6 +90,14 @@ def refresh_aggregates(films: Iterable[int]) -> None:
             Movie.objects.refresh_aggregates(some)
 
 
+def _of_nobody_here(name: str) -> str:
+    """The name, unless people of this site are called so: their histories are their own."""
+    if name.partition(":")[0].casefold() in OF_THIS_SITE:
+        message = _("Users cannot become visitors “%(name)s”: that is what people of this site are called.")
+        raise CatalogueError(f"{message % {'name': name}} " + _("Give another name with --visitors."))
+    return name
+
+
 def import_ratings(
     path: Path,
     *,
@@ -113,7 +122,7 @@ def import_ratings(
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
     source = source or formats.source_of(path, known)
-    prefix = (visitors or formats.visitors_of(path, known, source)) + ":"
+    prefix = _of_nobody_here(visitors or formats.visitors_of(path, known, source)) + ":"
     report = report if report is not None else RejectReport()
     films = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
     if not films:

@@ -139,6 +139,15 @@ def test_ids_may_be_any_text(tmp_path):
     assert "nothing to change" in run(path, source="shop")  # a row without a time is not newer each time
 
 
+@pytest.mark.parametrize("name", ["user", "Guest", "api:shop"])
+@pytest.mark.usefixtures("films")
+def test_an_import_never_writes_into_the_history_of_somebody_here(tmp_path, name):
+    path = write(tmp_path, "user,item,rating\n7,1,4\n", "ratings.csv")
+    with pytest.raises(CommandError, match="what people of this site are called"):
+        run(path, source="movielens", visitors=name)
+    assert not Rating.objects.exists()
+
+
 def test_every_bad_row_is_reported_with_its_line_and_the_rest_goes_on(tmp_path, films):
     bad = {
         3: ("7,1,7,964982703", "half-star value"),
