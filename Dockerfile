@@ -1,0 +1,65 @@
+# syntax=docker/dockerfile:1
+# One image for every process of the site; the command decides which. See docs/deployment.md.
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+
+# -- what needs a compiler, and the static files ------------------------------------------------
+FROM ${PYTHON_IMAGE} AS builder
+
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends default-libmysqlclient-dev gcc libc6-dev pkg-config \
+    && rm -rf /var/lib/apt/lists/*
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+
+WORKDIR /app
+COPY requirements.txt requirements-data.txt requirements-mysql.txt ./
+
+# cpu: the build without CUDA, a fraction of the size. Only PyTorch's own index has it; once it is installed the
+# second command finds torch satisfied and adds what it depends on. cuda: what PyPI has, with NVIDIA's libraries.
+ARG TORCH=cpu
+RUN case "$TORCH" in \
+        cpu) pip install --no-deps --index-url https://download.pytorch.org/whl/cpu \
+                "$(grep '^torch==' requirements.txt)" ;; \
+        cuda) ;; \
+        *) echo "TORCH is cpu or cuda, not $TORCH" >&2; exit 1 ;; \
+    esac \
+    && pip install -r requirements.txt -r requirements-mysql.txt \
+    && pip install --no-deps -r requirements-data.txt
+
+COPY . .
+RUN SECRET_KEY=not-kept ALLOWED_HOSTS=localhost DATA_DIR=/tmp STATIC_ROOT=/app/staticfiles \
+        python manage.py collectstatic --noinput \
+    && python -m compileall -q .
+
+# -- what runs ----------------------------------------------------------------------------------
+FROM ${PYTHON_IMAGE} AS runtime
+
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libmariadb3 libgomp1 \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin reelgraph \
+    && install -d -o reelgraph -g reelgraph \
+        /var/lib/reelgraph /var/lib/reelgraph/models /var/lib/reelgraph/feed
+
+COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /app /app
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    DATA_DIR=/var/lib/reelgraph \
+    STATIC_ROOT=/app/staticfiles \
+    DGLBACKEND=pytorch \
+    MPLCONFIGDIR=/tmp/matplotlib
+
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
+    CMD ["python", "deploy/healthcheck.py", "8000", "/health/live"]
+CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+     "--blocking-threads", "4", "--respawn-failed-workers", "webapp.wsgi:application"]
