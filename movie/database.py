@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
+from django.db.models import Model
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +45,27 @@ def retried_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
         return work(*args, **kwargs)
 
     return again
+
+
+def insert_unless_taken(row: Model) -> bool:
+    """Write a new row; False, and nothing is written, when its primary key is taken.
+
+    One statement. A failed one undoes only itself, with SQLite as with MySQL, so no savepoint is needed.
+    """
+    quote, model = connection.ops.quote_name, type(row)
+    fields = model._meta.concrete_fields
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+    columns = ", ".join(quote(str(field.column)) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    insert = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(insert, values)
+    except IntegrityError:
+        if not model._base_manager.filter(pk=row.pk).exists():
+            raise
+        return False
+    return True
 
 
 def is_away(error: BaseException | None) -> bool:

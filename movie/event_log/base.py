@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from predictors.history import Interaction, MovieId
 
@@ -12,6 +13,17 @@ DECISIONS = ("rating", "dismiss", "watchlist", "undo")
 
 class EventLogUnavailable(Exception):
     """The log cannot be read or written now. Nothing is lost; later is better."""
+
+
+class Elsewhere(NamedTuple):
+    """Event ids of a visitor that a log outside the database had at one moment; `after` is the last change
+    of the visitor's history that had been asked for by then."""
+
+    event_ids: frozenset[str] = frozenset()
+    after: int = 0
+
+
+NOWHERE = Elsewhere()
 
 
 class EventLog(ABC):
@@ -54,13 +66,27 @@ class EventLog(ABC):
     def visitors(self) -> Iterator[str]:
         """Everybody of whom there is an interaction. Raises EventLogUnavailable."""
 
-    @abstractmethod
-    def forget(self, visitor: str, movie_id: MovieId | None = None) -> int:
-        """Delete the visitor's interactions, all or those with one film; returns how many."""
+    def elsewhere(self, visitor: str, movie_id: MovieId | None = None) -> Elsewhere:
+        """What is not in the database, for the counts of `forget` and `merge`.
+
+        May wait for a network: to be asked for before a transaction, so that nobody waits for it in turn.
+        """
+        return NOWHERE
 
     @abstractmethod
-    def merge(self, guest: str, user: str) -> int:
+    def forget(
+        self, visitor: str, movie_id: MovieId | None = None, elsewhere: Elsewhere | None = None
+    ) -> int:
+        """Delete the visitor's interactions, all or those with one film; returns how many.
+
+        `elsewhere` only counts: everything is deleted, wherever it is. When None it is asked for here.
+        """
+
+    @abstractmethod
+    def merge(self, guest: str, user: str, elsewhere: Elsewhere | None = None) -> int:
         """Give all of the guest's interactions to the user; returns how many. A second call finds none.
+
+        `elsewhere` is the guest's, as in `forget`.
 
         Where both touched a film, what either had taken back is dropped first: an undo that the one
         made must not take back what the other did in between.

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from movie.event_log.base import DECISIONS, EventLogUnavailable
+from movie.event_log.base import DECISIONS, Elsewhere, EventLogUnavailable
 from movie.event_log.dynamodb_table import DynamoDBTable, Stored
 from movie.event_log.embedded import EmbeddedEventLog
 from movie.models import InteractionRecord
@@ -50,21 +50,34 @@ class DynamoDBEventLog(EmbeddedEventLog):
     def visitors(self) -> Iterator[str]:
         yield from sorted({*super().visitors(), *self.table.visitors()})
 
-    def forget(self, visitor: str, movie_id: MovieId | None = None) -> int:
-        before = len(self.history(visitor, movie_id=movie_id))
-        return max(before, super().forget(visitor, movie_id))
+    def elsewhere(self, visitor: str, movie_id: MovieId | None = None) -> Elsewhere:
+        changes = LogChange.objects.filter(visitor=visitor).order_by("-pk").values_list("pk", flat=True)
+        last = changes.first() or 0
+        found = self._elsewhere_if_there(visitor, None, movie_id)
+        return Elsewhere(frozenset(each.event_id for each in found), last)
 
-    def merge(self, guest: str, user: str) -> int:
-        before = {each.event_id for each in self.history(guest)}
+    def forget(
+        self, visitor: str, movie_id: MovieId | None = None, elsewhere: Elsewhere | None = None
+    ) -> int:
+        elsewhere = self.elsewhere(visitor, movie_id) if elsewhere is None else elsewhere
         with transaction.atomic():
+            rows = super().history(visitor, movie_id=movie_id)
+            there = self._still_there(elsewhere, visitor)
+            deleted = super().forget(visitor, movie_id)
+        return deleted + len(there - {each.event_id for each in rows})
+
+    def merge(self, guest: str, user: str, elsewhere: Elsewhere | None = None) -> int:
+        elsewhere = self.elsewhere(guest) if elsewhere is None else elsewhere
+        with transaction.atomic():
+            there = self._still_there(elsewhere, guest)
             rows = InteractionRecord.objects.filter(visitor=guest)
             # Also what is on its way, or there already, under the guest's key.
             rows.exclude(kind__in=DECISIONS).update(
                 due=F("due").bitor(TO_LOG | TO_PRUNE), claim="", deliver_after=timezone.now()
             )
-            still_there = set(rows.values_list("event_id", flat=True))
+            event_ids = set(rows.values_list("event_id", flat=True))
             moved = super().merge(guest, user)
-        return moved + len(before - still_there)
+        return moved + len(there - event_ids)
 
     def follow(self, change: LogChange) -> None:
         """Make the table say what a forgetting or joining means. May be done twice.
@@ -83,6 +96,11 @@ class DynamoDBEventLog(EmbeddedEventLog):
 
     def _due_of_changes(self) -> int:
         return super()._due_of_changes() | TO_LOG
+
+    def _still_there(self, elsewhere: Elsewhere, visitor: str) -> frozenset[str]:
+        """Nothing, if the visitor's history was deleted or joined since somebody looked."""
+        later = LogChange.objects.filter(visitor=visitor, pk__gt=elsewhere.after)
+        return frozenset() if later.exists() else elsewhere.event_ids
 
     def _elsewhere_if_there(
         self, visitor: str, limit: int | None, movie_id: MovieId | None

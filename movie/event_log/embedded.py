@@ -7,8 +7,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from movie.database import insert_unless_taken
 from movie.event_ids import fresh_ids, new_event_id
-from movie.event_log.base import DECISIONS, EventLog, content_of
+from movie.event_log.base import DECISIONS, Elsewhere, EventLog, content_of
 from movie.event_stream import get_event_stream
 from movie.models import InteractionRecord
 from movie.stream_models import CLAIM, TO_STREAM, LogChange
@@ -63,7 +64,9 @@ class EmbeddedEventLog(EventLog):
         rows = InteractionRecord.objects.order_by("visitor").values_list("visitor", flat=True)
         yield from rows.distinct()
 
-    def forget(self, visitor: str, movie_id: MovieId | None = None) -> int:
+    def forget(
+        self, visitor: str, movie_id: MovieId | None = None, elsewhere: Elsewhere | None = None
+    ) -> int:
         rows = InteractionRecord.objects.filter(visitor=visitor)
         if movie_id is not None:
             rows = rows.filter(movie_id=movie_id)
@@ -71,7 +74,7 @@ class EmbeddedEventLog(EventLog):
             self._follow(LogChange.Kind.FORGET, visitor, movie_id=movie_id)
             return rows.delete()[0]
 
-    def merge(self, guest: str, user: str) -> int:
+    def merge(self, guest: str, user: str, elsewhere: Elsewhere | None = None) -> int:
         with transaction.atomic():
             self._follow(LogChange.Kind.MERGE, guest, into=user)
             guest_rows = InteractionRecord.objects.filter(visitor=guest)
@@ -83,11 +86,13 @@ class EmbeddedEventLog(EventLog):
             return guest_rows.update(visitor=user)
 
     def _stored(self, interaction: Interaction) -> bool:
-        """Whether the id was free; then the row is written."""
-        fields = asdict(interaction)
-        event_id = fields.pop("event_id")
-        fields["due"] = self._due(interaction.kind)
-        return InteractionRecord.objects.get_or_create(event_id=event_id, defaults=fields)[1]
+        """Whether the id was free; then the row is written.
+
+        One statement that fails where the id is taken, as it hardly ever is, in place of a look, a savepoint
+        and a write.
+        """
+        row = InteractionRecord(**asdict(interaction), due=self._due(interaction.kind))
+        return insert_unless_taken(row)
 
     def _due(self, kind: str) -> int:
         """What relays have to do with a new row of this kind."""

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, connections, transaction
 
 from movie import interactions
-from movie.database import TRIES, is_away, retried_on_deadlock
+from movie.database import TRIES, insert_unless_taken, is_away, retried_on_deadlock
 from movie.event_ids import new_event_id
 from movie.models import ExternalId, Genre, InteractionRecord, Movie, Rating
 from predictors.history import Interaction
@@ -81,6 +81,41 @@ def test_retrying_has_an_end_and_only_follows_lost_races():
     with pytest.raises(OperationalError), transaction.atomic():
         fails(1213)
     assert calls == [1213], "a part of a transaction cannot be repeated alone"
+
+
+@needs_server
+@pytest.mark.django_db(transaction=True)
+def test_visitors_who_open_the_same_film_do_not_wait_for_one_another():
+    film = Movie.objects.create(title="Heat")
+
+    def dismissed(visitor):
+        event = Interaction(new_event_id(), visitor, "dismiss", film.pk, datetime.now(UTC))
+        return interactions.record(event)
+
+    def dismissed_elsewhere():
+        try:
+            return dismissed("guest:b")
+        finally:
+            connections["default"].close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert dismissed("guest:a")
+        assert pool.submit(dismissed_elsewhere).result(timeout=10)
+    assert InteractionRecord.objects.count() == 2
+
+
+@needs_server
+@pytest.mark.django_db
+def test_only_a_taken_key_counts_as_taken():
+    film = Movie.objects.create(title="Heat")
+    row = InteractionRecord(
+        event_id=new_event_id(), visitor="guest:a", kind="click", movie=film, at=datetime.now(UTC)
+    )
+    assert insert_unless_taken(row)
+    assert not insert_unless_taken(row)
+    row.event_id, row.movie_id = new_event_id(), film.pk + 1000
+    with pytest.raises(IntegrityError):
+        insert_unless_taken(row)
 
 
 @needs_server

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 
 from movie import interactions
@@ -80,6 +81,41 @@ def test_without_the_server_everything_but_the_export_goes_on(away, film, client
     assert answer.status_code == 503 and int(answer["Retry-After"]) > 0
     relay = deliver_everything()
     assert relay.to_log.failures and relay.to_log.delivered == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_lock_is_held_while_the_network_is_asked(log, film, monkeypatch):
+    """Deletions and joinings say how many interactions there were, wherever those are."""
+    for visitor in ("guest:a", "guest:b"):
+        for _click in range(3):
+            interactions.record(event(film, visitor=visitor))
+        interactions.record(event(film, "rating", visitor=visitor, value=4.0))
+    deliver_everything()
+    interactions.record(event(film, visitor="guest:a"))
+    asked_within, asked = [], DynamoDBTable._pages
+
+    def pages(table, *arguments, **request):
+        asked_within.append(connection.in_atomic_block)
+        return asked(table, *arguments, **request)
+
+    monkeypatch.setattr(DynamoDBTable, "_pages", pages)
+    assert interactions.merge_guest("guest:a", "user:1") == 5
+    assert interactions.merge_guest("guest:a", "user:1") == 0
+    assert interactions.forget("guest:b", film.pk) == 4
+    assert interactions.forget("guest:b") == 0
+    assert asked_within and not any(asked_within)
+    assert len(interactions.history_of("user:1")) == 5
+
+
+def test_what_was_joined_meanwhile_is_not_counted_twice(log, film):
+    for _click in range(3):
+        interactions.record(event(film))
+    deliver_everything()
+    seen_by_both = log.elsewhere("guest:a")
+    assert len(seen_by_both.event_ids) == 3
+    assert log.merge("guest:a", "user:1", seen_by_both) == 3
+    assert log.merge("guest:a", "user:1", seen_by_both) == 0
+    assert log.forget("guest:a", None, seen_by_both) == 0
 
 
 def test_expired_items_are_left_out_although_they_are_still_there(log, film):
