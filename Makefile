@@ -11,7 +11,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: demo test test-faults lint format bench clean help messages services services-stop services-status
+.PHONY: demo test test-faults lint format bench clean help messages services services-stop services-status check-deploy
 
 help:  ## What can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,6 +33,9 @@ services-stop: $(VENV)/run.done  ## Stop them; their data stays in var/services
 
 services-status: $(VENV)/run.done  ## Which of them run
 	$(BIN)/python -m services status
+
+check-deploy: $(VENV)/deploy.done  ## Compose file, Dockerfile and manifests, by the rules of their tools
+	$(BIN)/python -m pytest -q -n0 tests/test_deployment.py
 
 lint: $(VENV)/dev.done  ## Style, types, templates, layers
 	$(BIN)/ruff check .
@@ -76,6 +79,10 @@ $(VENV)/services.done: requirements-services.txt requirements-mysql.txt $(VENV)/
 
 $(VENV)/dev.done: requirements-dev.txt $(VENV)/run.done
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/deploy.done: requirements-deploy.txt $(VENV)/dev.done $(VENV)/services.done
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
 	touch $@
 
 .env:  ## Settings for this machine, with a secret of its own

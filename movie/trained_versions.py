@@ -53,6 +53,8 @@ class TrainedVersion:
     source: str = ""
     config: list[tuple[str, str]] = field(default_factory=list)
     cpu_seconds: float | None = None
+    retrained: str = ""  # "activated" or "kept", where manage.py retrain made it, with its reason
+    reason: str = ""
     problem: str = ""
 
     @property
@@ -124,6 +126,8 @@ def _describe(run: TrainedVersion, meta: Mapping[str, Any], rows: Iterable[Mappi
     run.fingerprint, run.id_space, run.source = (
         str(data.get(name) or "") for name in ("fingerprint", "id_space", "source")
     )
+    retrained = _mapping(meta.get("retrained"))
+    run.retrained, run.reason = (str(retrained.get(name) or "") for name in ("outcome", "reason"))
     run.config = [(str(name), _short(value)) for name, value in config.items()]
     spent = [_number(row.get("cpu_seconds")) for row in rows]
     run.cpu_seconds = max((seconds for seconds in spent if seconds is not None), default=None)

@@ -1,20 +1,29 @@
-"""What visitors liked, as the arrays that models train on."""
+"""What models of this site train on: what visitors liked, as arrays, and the graph of the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC
+from io import StringIO
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from movie.event_log import get_event_log
+from movie.event_log.base import EventLogUnavailable
+from movie.event_stream.training_feed import feed_file, id_space_of
 from movie.interactions import EVERYTHING, history_of
-from movie.models import InteractionRecord, Rating
+from movie.models import InteractionRecord, Movie, Rating
 from predictors.history import LIKED_FROM
+from predictors.kinds import predictor_class
+from predictors.training import FROM_SITE
 
 if TYPE_CHECKING:
     from pytorch_models.datasets import Interactions
@@ -56,6 +65,53 @@ def from_site(*, dislikes: bool = False) -> Interactions:
         user_ids=np.array(list(users), dtype=object),
         item_ids=item_ids,
     )
+
+
+class DataUnusable(Exception):
+    """There is nothing to train on; the message says why and what to do."""
+
+
+def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
+    """What the site has, or what a training feed holds. Raises DataUnusable.
+
+    The feed adds nothing to what the site has: it is for machines that cannot ask the site, and knows only
+    what was recorded since a stream was there.
+    """
+    if feed is None:
+        try:
+            interactions = from_site(dislikes=dislikes)
+        except EventLogUnavailable as error:
+            said = _("The event log cannot be read, so some of what visitors like is missing: %(why)s")
+            raise DataUnusable(said % {"why": error}) from error
+        if not len(interactions):
+            raise DataUnusable(
+                _("Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help")
+            )
+        return interactions
+    from pytorch_models.readers import DatasetError, read_interactions
+
+    path = feed_file(feed)
+    if id_space_of(path) != FROM_SITE:
+        raise DataUnusable(
+            _("%(file)s is no training feed of a site, so what is trained on it cannot serve pages.")
+            % {"file": feed}
+        )
+    try:
+        return read_interactions(path)
+    except DatasetError as error:
+        raise DataUnusable(str(error)) from error
+
+
+def site_graph(name: str) -> dict[str, str]:
+    """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
+    if not predictor_class(name).wants_knowledge_graph:
+        return {}
+    from pytorch_models.knowledge_graph import META
+
+    folder = Path(settings.KNOWLEDGE_GRAPH_DIR)
+    if not (folder / META).exists() and Movie.objects.exists():
+        call_command("build_knowledge_graph", no_progress=True, stdout=StringIO())
+    return {"graph": str(folder)} if (folder / META).exists() else {}
 
 
 def _rated_only(dislikes: bool) -> Iterator[Rows]:

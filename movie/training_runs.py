@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from django.utils.translation import gettext as _
 
 from movie.models import TrainingRun
+from movie.stopping import Stopping
 from predictors.progress import ProgressEvent
 
 SECONDS_BETWEEN_WRITES = 1.0
@@ -19,6 +20,14 @@ Write = Callable[[ProgressEvent], None]
 
 class Interrupted(Exception):
     """Somebody asked the training to end; it can be resumed."""
+
+
+class StopTraining(Stopping):
+    """Ends at the next report of progress, so that no file is left half-written."""
+
+    def check(self) -> None:
+        if self.asked():
+            raise Interrupted
 
 
 def queue(names: Iterable[str]) -> dict[str, TrainingRun]:

@@ -6,6 +6,7 @@ from django.core.cache import cache
 from django.db.models import Case, F, Sum, Value, When
 from django.utils import timezone
 
+from movie.models import Movie
 from movie.stream_models import MovieActivity
 
 DAYS = 7
@@ -24,8 +25,8 @@ def _counted() -> list[int]:
     weight = Case(
         When(day__gt=today - timedelta(days=FRESH_DAYS), then=Value(FRESH_WEIGHT)), default=Value(1)
     )
-    days = MovieActivity.objects.filter(
-        day__gt=today - timedelta(days=DAYS), day__lte=today, movie__is_visible=True
-    )
+    days = MovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
+    # Without the few hidden films, rather than with the many visible ones: no look at a film for each count.
+    days = days.exclude(movie__in=Movie.objects.filter(is_visible=False))
     ranked = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")
     return list(ranked.values_list("movie", flat=True)[:KEPT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from importlib import import_module
 from typing import Any, TypeVar
 
 from predictors.errors import TrainingError
@@ -33,6 +34,16 @@ def read_options(kind: type[Options], given: Mapping[str, Any] | None) -> Option
             raise TrainingError(f"there is no option {name!r}; known: {', '.join(known)}")
         values[name] = _converted(name, value, defaults[name])
     return kind(**values)
+
+
+def option_names(predictor: type) -> frozenset[str]:
+    """What a kind takes as options: the fields of the dataclass `<Kind>Options` beside it."""
+    stem = predictor.__name__.removesuffix("Predictor")
+    kind = (
+        getattr(predictor, "options_class", None)
+        or vars(import_module(predictor.__module__))[f"{stem}Options"]
+    )
+    return frozenset(field.name for field in fields(kind))
 
 
 def as_config(options: Any) -> dict[str, Any]:

@@ -89,6 +89,12 @@ class ModelStore:
             self.activate(predictor.name, version)
         return version
 
+    def take_in(self, name: str, version: str, directory: Path) -> None:
+        """Make an artefact that lies elsewhere on the same disk a version, in one step."""
+        target = self.path(name, version)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(directory, target)  # noqa: PTH105 - os.replace is the atomic one on every system
+
     def activate(self, name: str, version: str) -> None:
         """Verify a version, then switch to it atomically. Raises ArtifactError and changes nothing."""
         meta = artifact.verify(self.path(name, version))

@@ -172,6 +172,7 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
         "n_users": interactions.n_users,
         "n_items": interactions.n_items,
         "n_interactions": len(interactions),
+        "until": int(interactions.at.max()),  # no later row was seen; seconds since 1970
     }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+PARTS, EVENTS, INTERACTIONS = "parts", "events.parquet", "interactions.parquet"
+OWNER = "owner"  # whose an event is by now; `visitor` is whose it was when it was recorded
 ID_SPACE = "reelgraph.id_space"  # in the metadata of the files: the films are this site's
 
 Row = dict[str, Any]
@@ -40,7 +42,7 @@ class TrainingFeed(Handler):
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or settings.FEED_DIR
-        self.parts = self.folder / "parts"
+        self.parts = self.folder / PARTS
 
     def handle(self, messages: Sequence[Message]) -> None:
         import polars as pl
@@ -55,20 +57,29 @@ class TrainingFeed(Handler):
         self.compact()
 
     def compact(self) -> int:
-        """Take the parts in; returns how many interactions models may train on, 0 when nothing is new."""
+        """Take the parts in; returns how many interactions models may train on, 0 when nothing is new.
+
+        What models train on is made anew for those of whom something came in, not for everybody.
+        """
         import polars as pl
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        whole, training_file = self.folder / EVENTS, self.folder / INTERACTIONS
         with self._alone():
             parts = sorted(self.parts.glob("*.parquet"))
             if not parts:
                 return 0
-            whole = self.folder / "events.parquet"
-            files = [*([whole] if whole.exists() else []), *parts]
-            events = pl.concat([pl.read_parquet(file) for file in files])
-            events = _followed(events.unique("event_id", keep="first").sort("recorded_at", "event_id"))
-            training = _training_rows(events)
-            _written(training, self.folder / "interactions.parquet")
+            came = pl.concat([pl.read_parquet(part) for part in parts])
+            known = pl.read_parquet(whole) if whole.exists() else pl.DataFrame(schema=_schema(OWNER))
+            both = pl.concat([known, came.with_columns(pl.lit(None, pl.String).alias(OWNER))])
+            events, changed = _followed(both.unique("event_id", keep="first", maintain_order=True))
+            if not training_file.exists():
+                changed = events[OWNER].drop_nulls().unique().to_list()
+            training = _training_rows(events, changed)
+            if training_file.exists():
+                others = pl.read_parquet(training_file).filter(~pl.col("user").is_in(changed))
+                training = pl.concat([others, training]).sort("user", maintain_order=True)
+            _written(training, training_file)
             _written(events, whole)
             for part in parts:  # a part that is left by a crash is taken in again, to no effect
                 part.unlink()
@@ -79,6 +90,19 @@ class TrainingFeed(Handler):
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def feed_file(path: Path) -> Path:
+    """The file to train on, if `path` is a training feed or the folder of one; else `path` itself.
+
+    Takes in what consumers wrote since the feed was compacted last.
+    """
+    folder = path.parent if path.name == INTERACTIONS else path
+    written = [folder / EVENTS, *sorted((folder / PARTS).glob("*.parquet"))[:1]]
+    if not any(id_space_of(file) == FROM_SITE for file in written):
+        return path
+    TrainingFeed(folder).compact()
+    return folder / INTERACTIONS
 
 
 def id_space_of(path: Path) -> str:
@@ -93,7 +117,7 @@ def id_space_of(path: Path) -> str:
         return FROM_FILE  # whoever reads the file says what is wrong with it
 
 
-def _schema() -> dict[str, Any]:
+def _schema(*more: str) -> dict[str, Any]:
     import polars as pl
 
     moment = pl.Datetime("us", "UTC")
@@ -109,6 +133,7 @@ def _schema() -> dict[str, Any]:
         "value": pl.Float64,
         "surface": pl.String,
         "recommendation_id": pl.String,
+        **dict.fromkeys(more, pl.String),
     }
 
 
@@ -127,38 +152,65 @@ def _row(message: Message) -> Row:
     return row
 
 
-def _followed(events: pl.DataFrame) -> pl.DataFrame:
-    """With every deletion and joining done, in the order in which they were asked for.
+def _followed(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """With every deletion and joining done, and of whose rows something is not as it was before.
 
-    The changes stay in the table: what they cover may arrive after them.
+    Changes are followed in the order in which they were asked for, in whatever order they arrived: a row
+    keeps the visitor that it was recorded for, and OWNER says whose it is by now. The changes stay in the
+    table: what they cover may arrive after them.
     """
     import polars as pl
 
-    changes = events.filter(pl.col("type") != "interaction")
-    rows = events.filter(pl.col("type") == "interaction")
-    for change in changes.iter_rows(named=True):
-        covered = (pl.col("visitor") == change["visitor"]) & (pl.col("recorded_at") <= change["recorded_at"])
-        if change["type"] == "merge":
-            visitor = pl.when(covered).then(pl.lit(change["into"])).otherwise(pl.col("visitor"))
-            rows = rows.with_columns(visitor.alias("visitor"))
+    is_interaction = pl.col("type") == "interaction"
+    rows, changes = events.filter(is_interaction), events.filter(~is_interaction)
+    by_visitor: dict[str, list[Row]] = {}
+    for change in changes.sort("recorded_at", "event_id").iter_rows(named=True):
+        by_visitor.setdefault(change["visitor"], []).append(change)
+    affected = pl.col("visitor").is_in(list(by_visitor))
+    followed = rows.filter(affected)
+    facts = followed.select("visitor", "movie_id", "recorded_at").iter_rows()
+    found = [_owner(visitor, film, recorded_at, by_visitor) for visitor, film, recorded_at in facts]
+    owners = pl.Series("now", found, dtype=pl.String)
+    now = pl.concat(
+        [
+            rows.filter(~affected).with_columns(now=pl.col("visitor")),
+            followed.with_columns(owners),
+        ]
+    )
+    new = now.filter(~pl.col(OWNER).eq_missing(pl.col("now")))
+    touched = pl.concat([new[OWNER], new["now"]]).drop_nulls().unique().to_list()
+    rows = now.filter(pl.col("now").is_not_null()).with_columns(pl.col("now").alias(OWNER)).drop("now")
+    return pl.concat([rows, changes]).sort("recorded_at", "event_id"), touched
+
+
+def _owner(
+    visitor: str, movie_id: int, recorded_at: datetime, changes: Mapping[str, Sequence[Row]]
+) -> str | None:
+    """Whose a row is after all changes; None when it was deleted."""
+    owner, followed = visitor, (recorded_at, "")
+    while True:
+        for change in changes.get(owner, ()):
+            asked = (change["recorded_at"], change["event_id"])
+            if asked > followed and change["movie_id"] in (None, movie_id):
+                break
         else:
-            if change["movie_id"] is not None:
-                covered &= pl.col("movie_id") == change["movie_id"]
-            rows = rows.filter(~covered)
-    return pl.concat([rows, changes]).sort("recorded_at", "event_id")
+            return owner
+        if change["type"] == "forget":
+            return None
+        owner, followed = change["into"], asked
 
 
-def _training_rows(events: pl.DataFrame) -> pl.DataFrame:
-    """Each film that a visitor likes, as `History.liked` says, with the stars where there are any."""
+def _training_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFrame:
+    """Each film that these visitors like, as `History.liked` says, with the stars where there are any."""
     import polars as pl
 
     rows: dict[str, list[Any]] = {"user": [], "item": [], "rating": [], "timestamp": []}
-    interactions = events.filter(pl.col("type") == "interaction").sort("visitor", "at", "event_id")
-    for (visitor,), group in interactions.group_by(["visitor"], maintain_order=True):
+    theirs = events.filter((pl.col("type") == "interaction") & pl.col(OWNER).is_in(list(owners)))
+    for (owner,), group in theirs.sort(OWNER, "at", "event_id").group_by([OWNER], maintain_order=True):
         history = History(_interaction(row) for row in group.iter_rows(named=True))
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
         for film in history.liked:
-            rows["user"].append(visitor)
+            rows["user"].append(owner)
             rows["item"].append(film)
             rows["rating"].append(history.ratings.get(film))
             rows["timestamp"].append(int(touched[film].timestamp()))

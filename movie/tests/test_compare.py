@@ -21,6 +21,7 @@ from movie.recommendations import expected_stars
 from movie.tests.films import make_film
 from movie.tests.test_movie_page import key_of
 from movie.trained_versions import trained_versions
+from predictors import artifact
 from predictors.ease import EasePredictor
 from predictors.history import History, Interaction
 from predictors.mf import MfPredictor
@@ -341,6 +342,17 @@ def test_every_version_is_listed_with_its_facts(client, taste, store):
         *("0.05", "0.09", "12.345"),
     ]
     assert "–</td>" in figures, "what was not measured is no zero"
+
+
+def test_what_a_retraining_decided_stands_beside_its_version(client, taste, store):
+    published(store, EasePredictor, taste, **{"NDCG@10": 0.10})
+    version = published(store, EasePredictor, taste, activate=False, **{"NDCG@10": 0.08})
+    assert "etrained and" not in page(client, "compare_runs")
+    kept = {"outcome": "kept", "reason": "NDCG@10 0.0812 after 0.1034 <b>: it falls"}
+    artifact.annotate(store.path("ease", version), {"retrained": kept})
+    markup = page(client, "compare_runs")
+    assert "Retrained and kept out" in markup and "0.0812 after 0.1034 &lt;b&gt;: it falls" in markup
+    assert store.verify("ease", version)["retrained"] == kept
 
 
 def test_protocols_never_share_a_column(client, taste, store):

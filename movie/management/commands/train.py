@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from io import StringIO
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from movie.models import Movie, TrainingRun
-from movie.stopping import Stopping
-from movie.training_runs import Interrupted, Write, queue, recorded
+from movie.event_stream.training_feed import feed_file, id_space_of
+from movie.models import TrainingRun
+from movie.progress_bar import shown
+from movie.training_data import DataUnusable, site_graph, to_train_on
+from movie.training_runs import Interrupted, StopTraining, queue, recorded
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
 from predictors.kinds import KINDS, predictor_class
@@ -56,11 +52,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = list(dict.fromkeys(options["names"]))
+        if options["data"] is not None:
+            options["data"] = feed_file(options["data"])
         chosen = _checked(names, options)
         waiting = queue(names)
         refused = []
         try:
-            with _Stop() as stop:
+            with StopTraining() as stop:
                 data: dict[bool, Interactions] = {}
                 for name in names:
                     dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
@@ -86,23 +84,24 @@ class Command(BaseCommand):
         run: TrainingRun,
         data: Interactions,
         chosen: Mapping[str, str],
-        stop: _Stop,
+        stop: StopTraining,
         options: Mapping[str, Any],
     ) -> None:
-        with recorded(run) as write, _shown(run.model, quiet=options["quiet"]) as show:
+        with recorded(run) as write, shown(run.model, quiet=options["quiet"]) as show:
 
             def watch(event: ProgressEvent) -> None:
                 show(event)
                 write(event)
                 stop.check()
 
+            graph = site_graph(run.model) if options["from_site"] else {}
             trained = train(
                 run.model,
                 data,
                 ModelStore(settings.MODEL_DIR),
                 id_space=_id_space(options),
                 source="" if options["from_site"] else str(options["data"]),
-                options={"device": resolved(settings.DEVICE), **_site_graph(run.model, options), **chosen},
+                options={"device": resolved(settings.DEVICE), **graph, **chosen},
                 seed=options["seed"],
                 activate=options["activate"],
                 resume=options["resume"],
@@ -111,14 +110,6 @@ class Command(BaseCommand):
             run.version, run.metrics = trained.version, trained.metrics
         if not options["quiet"]:
             self.stdout.write(_result(trained))
-
-
-class _Stop(Stopping):
-    """Ends at the next report of progress, so that no file is left half-written."""
-
-    def check(self) -> None:
-        if self.asked():
-            raise Interrupted
 
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
@@ -144,8 +135,6 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
 def _id_space(options: Mapping[str, Any]) -> str:
     if options["from_site"]:
         return FROM_SITE
-    from movie.event_stream.training_feed import id_space_of
-
     return id_space_of(options["data"])
 
 
@@ -155,14 +144,10 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
     Raises CommandError saying what to do when there is nothing.
     """
     if options["from_site"]:
-        from movie.training_data import from_site
-
-        interactions = from_site(dislikes=dislikes)
-        if not len(interactions):
-            raise CommandError(
-                _("Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help")
-            )
-        return interactions
+        try:
+            return to_train_on(dislikes=dislikes)
+        except DataUnusable as error:
+            raise CommandError(str(error)) from error
     from pytorch_models.readers import DatasetError, named_columns, read_interactions
     from pytorch_models.splits import at_least
 
@@ -176,18 +161,6 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
     if not len(interactions):
         raise CommandError(_("%(file)s holds no such interactions") % {"file": options["data"]})
     return interactions
-
-
-def _site_graph(name: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
-    if not options["from_site"] or not predictor_class(name).wants_knowledge_graph:
-        return {}
-    from pytorch_models.knowledge_graph import META
-
-    folder = Path(settings.KNOWLEDGE_GRAPH_DIR)
-    if not (folder / META).exists() and Movie.objects.exists():
-        call_command("build_knowledge_graph", no_progress=True, stdout=StringIO())
-    return {"graph": str(folder)} if (folder / META).exists() else {}
 
 
 def _result(trained: Trained) -> str:
@@ -205,25 +178,3 @@ def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
     parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
     parts += ["--activate"] if options["activate"] else []
     return _("Interrupted. To go on: manage.py train %(arguments)s --resume") % {"arguments": " ".join(parts)}
-
-
-@contextmanager
-def _shown(model: str, *, quiet: bool) -> Iterator[Write]:
-    """A bar on the terminal while the block runs; nothing where there is no terminal."""
-    console = Console(file=sys.stderr)
-    columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=1.0, model=model)
-
-        def show(event: ProgressEvent) -> None:
-            figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-            bar.update(task, completed=event.done, description=f"{event.message}  {figures}".strip())
-
-        yield show

@@ -1,0 +1,306 @@
+"""The hottest queries of the site: how the database goes about each, and how long it takes.
+
+    python -m benchmarks.queries [--data FOLDER] [--database-url URL] [--only NAME] [--json FILE]
+
+Works on a database of its own: SQLite in a temporary folder, or the one of the URL. It is filled first
+where it holds no films: with the films, people and ratings of a data set (MovieLens 100K by default) and
+what made-up guests did. In a database with films nothing is written. The statements are those that the
+site itself sends; each is explained and, if it only reads, sent --repeats times. Times are milliseconds
+from sending to the last row (median and least), on a server whose pages are warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+GUESTS, EACH, DAYS = 10_000, 20, 30
+WAITING = 2_000  # interactions that a relay has still to deliver
+SQL_SHOWN = 1_500
+
+Statement = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER")
+    parser.add_argument("--database-url", metavar="URL")
+    parser.add_argument("--only", default="", metavar="NAME", help="queries whose name holds this")
+    parser.add_argument("--repeats", type=int, default=21)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"DATA_DIR": folder, "DEBUG": "true", "SECURE": "false", "SECRET_KEY": "x" * 50}
+        os.environ |= {"ALLOWED_HOSTS": "localhost", "OMP_NUM_THREADS": "1", "REDIS_URL": ""}
+        os.environ |= {"DJANGO_SETTINGS_MODULE": "webapp.settings", "LOG_LEVEL": "WARNING"}
+        os.environ["DATABASE_URL"] = options.database_url or f"sqlite:///{folder}/queries.sqlite3"
+        import django
+
+        django.setup()
+        found = measure(options)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def measure(options: argparse.Namespace) -> list[Statement]:
+    from django.core.management import call_command
+    from django.db import connection
+
+    from movie.models import Movie
+
+    call_command("migrate", verbosity=0, skip_checks=True)
+    if not Movie.objects.exists():
+        fill(options.data)
+    sys.stdout.write(f"{connection.vendor} {version()}; {sizes()}\n")
+    found = []
+    for name, work in hot_queries().items():
+        if options.only in name:
+            for statement in sent_by(work):
+                found.append({"name": name, **examined(statement, options.repeats)})
+                show(found[-1])
+    return found
+
+
+# -- a site to ask --------------------------------------------------------------------------------
+
+
+def fill(folder: Path | None) -> None:
+    """A data set with the people of its films, and guests who click, rate and save."""
+    from django.core.management import call_command
+
+    from movie.catalogue import demo
+
+    folder = folder or demo.data_folder()
+    for command in ("import_movies", "import_ratings"):
+        call_command(command, folder, no_progress=True)
+    call_command("enrich_movies", no_progress=True)
+    fill_with_guests()
+    analyse()
+
+
+def fill_with_guests() -> None:
+    """Written straight into the tables: 200,000 interactions by way of `record()` would take minutes."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from movie.event_ids import new_event_id
+    from movie.models import InteractionRecord, Movie, Rating
+    from movie.stream_models import TO_STREAM, MovieActivity
+
+    chance = random.Random(1)
+    films = list(Movie.objects.most_rated().values_list("pk", flat=True)[:2_000])
+    weights = [1 / (place + 10) for place in range(len(films))]
+    now = timezone.now()
+    interactions, ratings = [], []
+    for guest in range(GUESTS):
+        visitor = f"guest:{guest:08d}-0000-4000-8000-000000000000"
+        first = now - timedelta(seconds=chance.randrange(DAYS * 86_400))
+        for step, film in enumerate(dict.fromkeys(chance.choices(films, weights, k=EACH))):
+            kind = chance.choice(["click"] * 6 + ["rating"] * 3 + ["watchlist"])
+            value = chance.choice([2.0, 3.0, 4.0, 5.0]) if kind == "rating" else None
+            at = first + timedelta(seconds=40 * step)
+            interactions.append(
+                InteractionRecord(
+                    event_id=new_event_id(), visitor=visitor, kind=kind, movie_id=film, at=at, value=value
+                )
+            )
+            if value:
+                ratings.append(Rating(visitor=visitor, movie_id=film, value=value, rated_at=at))
+    for row in interactions[-WAITING:]:
+        row.due = TO_STREAM
+    InteractionRecord.objects.bulk_create(interactions, batch_size=2_000)
+    Rating.objects.bulk_create(ratings, batch_size=2_000)
+    Movie.objects.refresh_aggregates()
+    MovieActivity.objects.bulk_create(
+        [
+            MovieActivity(movie_id=film, day=now.date() - timedelta(days=day), count=chance.randrange(1, 99))
+            for film in films
+            for day in range(DAYS)
+        ],
+        batch_size=2_000,
+    )
+
+
+def analyse() -> None:
+    """Let the database count what its plans rest on."""
+    from django.apps import apps
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("ANALYZE")
+            return
+        tables = ", ".join(
+            connection.ops.quote_name(model._meta.db_table)
+            for model in apps.get_models(include_auto_created=True)
+        )
+        cursor.execute(f"ANALYZE TABLE {tables}")
+        cursor.fetchall()
+
+
+# -- what the site asks ---------------------------------------------------------------------------
+
+
+def hot_queries() -> dict[str, Callable[[], object]]:
+    """By name, the site's own functions, with nothing cached between them."""
+    from django.conf import settings
+    from django.core.cache import cache
+    from django.core.paginator import Paginator
+    from django.core.signing import get_cookie_signer
+    from django.db.models import Count
+    from django.test import Client
+
+    from movie.browse import PAGE_SIZE, BrowseFilters, facets
+    from movie.event_stream.relay import Relay
+    from movie.facts import facts_of, histogram_of
+    from movie.interactions import history_of
+    from movie.models import Credit, InteractionRecord, Movie, Rating
+    from movie.recommendations import rank_for, rank_similar
+    from movie.search import search_movies, search_people, suggestions
+    from movie.stream_models import TO_STREAM, dues_of
+    from movie.trending import _counted as trending
+    from movie.visitors import GUEST_COOKIE, SALT
+    from predictors.history import History
+
+    film = Movie.objects.most_rated()[0]
+    person = Credit.objects.values("person").annotate(n=Count("pk")).order_by("-n", "person")[0]["person"]
+    guest = (
+        InteractionRecord.objects.filter(visitor__startswith="guest:")
+        .values_list("visitor", flat=True)
+        .order_by("visitor")
+        .first()
+    )
+    guest = guest or Rating.objects.values_list("visitor", flat=True).order_by("visitor").first() or "guest:a"
+    rated = Rating.objects.filter(visitor=guest).values_list("movie", flat=True).first() or film.pk
+    client = Client(headers={"host": "localhost"})
+    if guest.startswith("guest:"):
+        cookie = get_cookie_signer(salt=GUEST_COOKIE + SALT).sign(guest)
+        client.cookies[GUEST_COOKIE] = cookie
+
+    def page(address: str) -> Callable[[], object]:
+        def ask() -> None:
+            cache.clear()
+            assert client.get(address).status_code == 200, address
+
+        return ask
+
+    def listed(filters: BrowseFilters, number: int = 1) -> Callable[[], object]:
+        films = filters.films(visitor_key=guest, mean_rating=3.5).defer("synopsis")
+        return lambda: list(Paginator(films, PAGE_SIZE).page(number))
+
+    def claim() -> None:
+        Relay(batch=500)._claim(dues_of(TO_STREAM), "benchmark")
+
+    client.get("/")  # what only the first page of a process asks for
+    settings.WRITE_RATE_LIMIT = 100_000
+    return {
+        "home page, guest with 20 interactions": page("/"),
+        "history of a visitor": lambda: history_of(guest),
+        "history, the latest 10": lambda: history_of(guest, limit=10),
+        "rating of a film by a visitor": lambda: list(
+            Rating.objects.filter(visitor=guest, movie__in=[rated])
+        ),
+        "browse, most rated, page 1": listed(BrowseFilters()),
+        "browse, most rated, page 40": listed(BrowseFilters(), 40),
+        "browse, two genres in, one out, decade, best": listed(
+            BrowseFilters(("Comedy", "Drama"), ("Horror",), decade=1990, sort="best")
+        ),
+        "browse, newest": listed(BrowseFilters(sort="newest")),
+        "browse, by title": listed(BrowseFilters(sort="title")),
+        "browse, language and country": listed(BrowseFilters(language="English", country="France")),
+        "browse, your rating": listed(BrowseFilters(sort="yours")),
+        "browse, what can be filtered by": lambda: (cache.clear(), facets()),
+        "search, two words": lambda: list(Paginator(search_movies("star wars"), PAGE_SIZE).page(1)),
+        "search, people": lambda: list(search_people("john ford")[:13]),
+        "suggest while typing": lambda: suggestions("mat"),
+        "film page, facts": lambda: facts_of(film),
+        "film page, ratings": lambda: histogram_of(film),
+        "film page, similar without a model": lambda: rank_similar(film, History.EMPTY),
+        "person page": page(f"/people/{person}/"),
+        "relay claims its rows": claim,
+        "trending": trending,
+        "most rated": lambda: (cache.clear(), rank_for("guest:nobody", k=24, history=History.EMPTY)),
+    }
+
+
+def sent_by(work: Callable[[], object]) -> list[str]:
+    """The statements of some work, which is undone; those of transactions and sessions left out."""
+    from django.db import connection, transaction
+    from django.test.utils import CaptureQueriesContext
+
+    with transaction.atomic():
+        with CaptureQueriesContext(connection) as captured:
+            work()
+        transaction.set_rollback(True)
+    statements = [query["sql"] for query in captured.captured_queries]
+    return [sql for sql in statements if sql.split(None, 1)[0] in ("SELECT", "UPDATE", "(SELECT")]
+
+
+# -- what the database says -----------------------------------------------------------------------
+
+
+def examined(sql: str, repeats: int) -> Statement:
+    from django.db import connection, transaction
+
+    with connection.cursor() as cursor, transaction.atomic():
+        cursor.execute(f"{'EXPLAIN QUERY PLAN' if connection.vendor == 'sqlite' else 'EXPLAIN'} {sql}")
+        names = [column[0] for column in cursor.description]
+        plan = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        times, rows = [], 0
+        for _repeat in range(repeats if not sql.startswith("UPDATE") else 0):
+            before = time.perf_counter()
+            cursor.execute(sql)
+            rows = len(cursor.fetchall())
+            times.append(1000 * (time.perf_counter() - before))
+    took = (
+        {"milliseconds": round(statistics.median(times), 2), "least": round(min(times), 2)} if times else {}
+    )
+    return {"sql": sql, "plan": plan, "rows": rows, **took}
+
+
+def show(found: Statement) -> None:
+    took = ""
+    if "least" in found:
+        took = f": {found['milliseconds']:.2f} ms, at least {found['least']:.2f}, {found['rows']} rows"
+    sys.stdout.write(f"\n== {found['name']}{took}\n{found['sql'][:SQL_SHOWN]}\n")
+    for step in found["plan"]:
+        if "detail" in step:
+            sys.stdout.write(f"   {step['detail']}\n")
+        else:
+            words = (step[name] for name in ("id", "select_type", "table", "type", "key", "rows", "Extra"))
+            sys.stdout.write(f"   {' | '.join('-' if word is None else str(word) for word in words)}\n")
+    sys.stdout.flush()
+
+
+def version() -> str:
+    from django.db import connection
+
+    connection.ensure_connection()
+    return (
+        ".".join(map(str, connection.Database.sqlite_version_info))
+        if connection.vendor == "sqlite"
+        else str(connection.mysql_server_info)
+    )
+
+
+def sizes() -> str:
+    from movie.models import Credit, InteractionRecord, Movie, Person, Rating
+
+    models = (Movie, Rating, InteractionRecord, Person, Credit)
+    return ", ".join(f"{model.objects.count():,} {model._meta.verbose_name_plural}" for model in models)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Where a training stands, on the terminal of whoever started it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from movie.training_runs import Write
+from predictors.progress import ProgressEvent
+
+
+@contextmanager
+def shown(model: str, *, quiet: bool) -> Iterator[Write]:
+    """A bar on the terminal while the block runs; nothing where there is no terminal."""
+    console = Console(file=sys.stderr)
+    columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=1.0, model=model)
+
+        def show(event: ProgressEvent) -> None:
+            figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
+            bar.update(task, completed=event.done, description=f"{event.message}  {figures}".strip())
+
+        yield show
