@@ -24,7 +24,7 @@ from movie.database import retried_on_deadlock
 from movie.event_ids import new_event_id
 from movie.event_log import get_event_log
 from movie.event_stream import get_event_stream
-from movie.event_stream.messages import Recorded
+from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
 from movie.models import HALF_STARS, Movie, Rating
 from predictors.history import KINDS, History, Interaction
 
@@ -154,6 +154,7 @@ def forget(visitor_key: str, movie_id: int | None = None) -> int:
     with transaction.atomic():
         count = get_event_log().forget(visitor_key, movie_id)
         _delete(ratings)
+        _publish([Forgotten(new_event_id(), visitor_key, movie_id, timezone.now())])
     return count
 
 
@@ -181,6 +182,7 @@ def merge_guest(guest_key: str, user_key: str) -> int:
         )
         _delete(guest_ratings)
         _settle(user_key, films, {row.movie_id: row for row in user_ratings}, merged)
+        _publish([Joined(new_event_id(), guest_key, user_key, timezone.now())])
     return moved
 
 
@@ -199,12 +201,17 @@ def _record_for_visitor(visitor: str, events: list[Interaction]) -> int:
 
 
 def _published(new: list[Interaction]) -> list[Interaction]:
+    """The same, once the counters know of them."""
+    now = timezone.now()
+    _publish([Recorded(each, now) for each in new])
+    return new
+
+
+def _publish(messages: list[Message]) -> None:
     """Let the counters know, unless they learn of it from the outbox."""
     stream = get_event_stream()
-    if new and not stream.needs_relay:
-        now = timezone.now()
-        stream.publish([Recorded(each, now) for each in new])
-    return new
+    if messages and not stream.needs_relay:
+        stream.publish(messages)
 
 
 def _backfill(ratings: Iterable[Rating], history: History) -> list[Interaction]:
