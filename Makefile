@@ -43,6 +43,7 @@ lint: $(VENV)/dev.done  ## Style, types, templates, layers
 	$(BIN)/lint-imports
 	$(BIN)/djlint --quiet --lint templates
 	SECRET_KEY=lint DEBUG=true $(BIN)/mypy
+	$(BIN)/mypy --config-file clients/python/pyproject.toml clients/python/reelgraph_client
 
 format: $(VENV)/dev.done  ## Put the code in its style
 	$(BIN)/ruff check --fix .

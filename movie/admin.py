@@ -16,7 +16,9 @@ from django.utils.translation import ngettext
 from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV, TSV
 
+from movie import admin_api  # noqa: F401 - registers its own
 from movie.catalogue.ratings import refresh_aggregates
+from movie.experiment_admin import DefaultModelAdmin, ExperimentAdmin  # noqa: F401 - registered there
 from movie.interactions import new_event_id, record
 from movie.models import (
     Country,
@@ -36,7 +38,7 @@ from movie.stream_models import DeadLetter
 from movie.text import search_key
 from predictors.history import Interaction
 
-ON_SITE = ("guest:", "user:")  # visitors whose ratings the event log tells of too
+ON_SITE = ("guest:", "user:", "api:")  # visitors whose ratings the event log tells of too
 
 
 class KnownAutocomplete(AutocompleteSelect):

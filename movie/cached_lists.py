@@ -8,11 +8,13 @@ once, in every process, and a list of before is never shown. Nothing has to be i
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from django.conf import settings
 from django.core.cache import cache
 
+from movie.metrics import count_lookup, count_ranking
 from predictors.history import History, MovieId, Reason, Recommendation
 
 SECONDS = 600
@@ -25,11 +27,17 @@ def cached_ranking(
     hidden: Iterable[MovieId],
     compute: Callable[[], Sequence[Recommendation]],
 ) -> Sequence[Recommendation]:
-    """The list that `compute` makes, or made for the same `versions` of models, history, k and hidden."""
+    """The list that `compute` makes, or made for the same `versions` of models, history, k and hidden.
+
+    `versions` begins with the name of the model that answers.
+    """
     key = _key(versions, history, k, hidden)
     found = cache.get(key)
+    count_lookup(versions[0], found=found is not None)
     if found is None:
+        started = time.perf_counter()
         ranking = compute()
+        count_ranking(versions[0], time.perf_counter() - started)
         cache.set(key, [_as_plain(each) for each in ranking], SECONDS)
         return ranking
     return [

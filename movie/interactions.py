@@ -24,7 +24,7 @@ from movie.event_ids import new_event_id
 from movie.event_log import get_event_log
 from movie.event_log.base import Elsewhere
 from movie.event_stream import get_event_stream
-from movie.event_stream.messages import Recorded
+from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
 from movie.models import HALF_STARS, Movie, Rating
 from predictors.history import KINDS, History, Interaction, MovieId
 
@@ -158,6 +158,7 @@ def _forget(visitor_key: str, movie_id: int | None, elsewhere: Elsewhere) -> int
     with transaction.atomic():
         count = get_event_log().forget(visitor_key, movie_id, elsewhere)
         _delete(ratings)
+        _publish([Forgotten(new_event_id(), visitor_key, movie_id, timezone.now())])
     return count
 
 
@@ -189,6 +190,7 @@ def _merge_guest(guest_key: str, user_key: str, elsewhere: Elsewhere) -> int:
         )
         _delete(guest_ratings)
         _settle(user_key, films, {row.movie_id: row for row in user_ratings}, merged)
+        _publish([Joined(new_event_id(), guest_key, user_key, timezone.now())])
     return moved
 
 
@@ -207,12 +209,17 @@ def _record_for_visitor(visitor: str, events: list[Interaction]) -> int:
 
 
 def _published(new: list[Interaction]) -> list[Interaction]:
+    """The same, once the counters know of them."""
+    now = timezone.now()
+    _publish([Recorded(each, now) for each in new])
+    return new
+
+
+def _publish(messages: list[Message]) -> None:
     """Let the counters know, unless they learn of it from the outbox."""
     stream = get_event_stream()
-    if new and not stream.needs_relay:
-        now = timezone.now()
-        stream.publish([Recorded(each, now) for each in new])
-    return new
+    if messages and not stream.needs_relay:
+        stream.publish(messages)
 
 
 def _backfill(ratings: Iterable[Rating], history: History) -> list[Interaction]:

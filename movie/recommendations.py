@@ -7,7 +7,7 @@ with most ratings are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -23,8 +23,11 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from movie.cached_lists import cached_ranking
+from movie.experiments import Assigned, default_models
 from movie.interactions import history_of, new_event_id
+from movie.metrics import ListOfFilms, count_fallback
 from movie.models import Movie, TrainingRun
+from movie.request_log import handed_out
 from movie.templatetags.reelgraph import stars
 from predictors.base import Predictor
 from predictors.errors import ArtifactError, CannotAnswer, PredictorError
@@ -109,6 +112,7 @@ class RankedList:
     history: History = field(default_factory=History)
     entries: list[RankedMovie] = field(default_factory=list)
     like: MovieId | None = None  # the film that a row of similar films is about
+    in_experiment: bool = False
 
     @property
     def why(self) -> str:
@@ -153,17 +157,19 @@ def rank_for(
     model: str | None = None,
     exclude: Iterable[int] = (),
     history: History | None = None,
+    assigned: Assigned | None = None,
 ) -> RankedList:
     """The k films for this visitor as ids; `hydrate` turns them into films.
 
-    Give `history` when it was read already. An unknown `model` counts as none asked for.
+    Give `history` when it was read already. An unknown `model` counts as none asked for. `assigned` is
+    the arm of an experiment; it answers a visitor who asked for no model, and the list's id tells of it.
     """
     history = history_of(visitor_key) if history is None else history
     hidden = {*exclude, *hidden_ids()}
-    chain = [name for name in dict.fromkeys([model, *settings.DEFAULT_MODELS]) if name in ABOUT and name]
-    requested = chain[0] if chain else MOST_RATED
-    fallback = ""
-    for name in chain:
+    assigned = None if model else assigned
+    requested = fallback = ""
+    for name in _chain(assigned.predictor if assigned else model):
+        requested = requested or name
         try:
             predictor = registry().get(name)
             ranking = _ranking(predictor, name, history, k, hidden)
@@ -173,20 +179,31 @@ def rank_for(
             why = "not_trained"
         else:
             return RankedList(
-                recommendation_id=new_event_id(),
+                recommendation_id=_list_id(assigned, name),
                 model=name,
                 version=predictor.version,
                 requested=requested,
                 fallback=fallback if model else "",
                 ranking=ranking,
                 history=history,
+                in_experiment=assigned is not None,
             )
         if name == requested:
+            count_fallback(name, why)
             fallback = WHY_NOT.get(why, WHY_NOT["not_trained"]) % {"model": ABOUT[name].label}
     seen = {*hidden, *history.seen}
     ids = list(Movie.objects.visible().most_rated().values_list("pk", flat=True)[: k + len(seen)])
     best = [Recommendation(pk, 0.0) for pk in ids if pk not in seen][:k]
-    return RankedList(new_event_id(), MOST_RATED, "", requested, fallback, best, history)
+    return RankedList(
+        recommendation_id=_list_id(assigned, MOST_RATED),
+        model=MOST_RATED,
+        version="",
+        requested=requested or MOST_RATED,
+        fallback=fallback,
+        ranking=best,
+        history=history,
+        in_experiment=assigned is not None,
+    )
 
 
 def recommend_for(
@@ -210,7 +227,8 @@ def rank_similar(movie: Movie, history: History = History.EMPTY, k: int = 12) ->
     try:
         predictor = registry().get("neighbours")
         similar = predictor.similar(movie.pk, k + len(taken))
-    except PredictorError:
+    except PredictorError as error:
+        count_fallback(requested, error.reason if isinstance(error, CannotAnswer) else "not_trained")
         genres = movie.genres.all()
         alike = (
             Movie.objects.visible()
@@ -259,6 +277,11 @@ def expected_stars(history: History, movie_id: MovieId) -> float | None:
 
 def hydrate(*lists: RankedList) -> None:
     """Read the films of all these lists at once (one query in all) and fill their entries."""
+    handed_out(
+        ListOfFilms(ranked.recommendation_id, ranked.model, [int(found.movie_id) for found in ranked.ranking])
+        for ranked in lists
+        if ranked.version or ranked.model in COUNTED  # not what `rank_one` made
+    )
     wanted: dict[MovieId, None] = {}
     for ranked in lists:
         for found in ranked.ranking:
@@ -306,6 +329,17 @@ def hidden_ids() -> list[int]:
         hidden = list(Movie.objects.filter(is_visible=False).values_list("pk", flat=True))
         cache.set("hidden-films", hidden, HIDDEN_SECONDS)
     return hidden
+
+
+def _chain(first: str | None) -> Iterator[str]:
+    """Who is asked, one after another. The defaults are looked up only when it comes to them."""
+    if first in ABOUT:
+        yield str(first)
+    yield from (name for name in default_models() if name in ABOUT and name != first)
+
+
+def _list_id(assigned: Assigned | None, model: str) -> str:
+    return assigned.list_id(fallback=model != assigned.predictor) if assigned else new_event_id()
 
 
 def _ranking(

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from movie.views import catalogue, compare, history, interactions, pages, posters, why
+from movie.views import (
+    catalogue,
+    compare,
+    experiments,
+    history,
+    interactions,
+    pages,
+    posters,
+    taste_groups,
+    why,
+)
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -18,9 +28,18 @@ urlpatterns = [
     path("recommend/model/", pages.choose_model, name="choose_model"),
     path("compare/", compare.compare, name="compare"),
     path("compare/runs/", compare.compare_runs, name="compare_runs"),
+    path("compare/groups/", taste_groups.taste_groups, name="taste_groups"),
     path("theme/", pages.choose_theme, name="choose_theme"),
     path("training/", pages.training_status, name="training_status"),
     path("go/<int:movie_id>/", interactions.go, name="go"),
+    path("shown/<int:movie_id>/", interactions.shown, name="shown"),
+    path("experiments/", experiments.experiments, name="experiments"),
+    path("experiments/<slug:name>/", experiments.experiment, name="experiment"),
+    path("experiments/<slug:name>/results.csv", experiments.experiment_csv, name="experiment_csv"),
+    path("experiments/<slug:name>/start/", experiments.start, name="start_experiment"),
+    path("experiments/<slug:name>/end/", experiments.end, name="end_experiment"),
+    path("experiments/<slug:name>/promote/", experiments.promote, name="promote"),
+    path("experiments/default/reset/", experiments.reset_default, name="reset_default"),
     path("movies/<int:movie_id>/rate/", interactions.rate, name="rate"),
     path("movies/<int:movie_id>/click/", interactions.click, name="click"),
     path("movies/<int:movie_id>/dismiss/", interactions.dismiss, name="dismiss"),

@@ -18,6 +18,7 @@ from predictors.id_map import IdMap
 from predictors.options import as_config, read_options
 from predictors.progress import Progress, ProgressEvent, silent
 from pytorch_models.mf import RatingFactors, fit_ratings
+from pytorch_models.mf_groups import GroupFactors, fit_groups
 
 if TYPE_CHECKING:
     from pytorch_models.datasets import Interactions
@@ -33,6 +34,9 @@ class MfOptions:
     ridge               lambda, per rating of a row: keeps vectors of few ratings short
     bias_ridge          as many ratings at the mean does every bias start with
     popularity_weight   in the ranking: stars that a film gains each time its audience grows e-fold
+    groups              0: vectors shrink towards zero by the two ridges. From 1 up both ridges are learned
+                        instead (variational Bayes), and with several groups people shrink towards theirs
+    film_groups         the same for films, where groups is not 0
     seed                of the first film vectors
     cpu_budget_seconds  start no epoch that would not end within so much processor time; 0 = no limit
     """
@@ -42,6 +46,8 @@ class MfOptions:
     ridge: float = 0.13
     bias_ridge: float = 2.0
     popularity_weight: float = 2.0
+    groups: int = 0
+    film_groups: int = 1
     seed: int = 1
     cpu_budget_seconds: float = 0.0
 
@@ -61,6 +67,7 @@ class MfPredictor(Predictor):
 
     items   (n_items, d) float32; biases (n_items,) float32, stars above the mean
     counts  (n_items,) int64, ratings in the training data; mean (1,) float64, stars
+    With `groups` also the tensors of `GroupFactors`.
     """
 
     name = "mf"
@@ -71,9 +78,17 @@ class MfPredictor(Predictor):
     ) -> None:
         super().__init__(ids, meta)
         chosen = read_options(MfOptions, self.meta.get("config"))
-        self.factors = RatingFactors(
-            float(tensors["mean"][0]), tensors["biases"], tensors["items"], chosen.ridge, chosen.bias_ridge
-        )
+        self.factors: RatingFactors | GroupFactors
+        if chosen.groups:
+            self.factors = GroupFactors.from_tensors(dict(tensors))
+        else:
+            self.factors = RatingFactors(
+                float(tensors["mean"][0]),
+                tensors["biases"],
+                tensors["items"],
+                chosen.ridge,
+                chosen.bias_ridge,
+            )
         self.counts = tensors["counts"]
         self._popularity = (chosen.popularity_weight * np.log1p(self.counts)).astype(np.float32)
 
@@ -99,26 +114,34 @@ class MfPredictor(Predictor):
             raise TrainingError("mf learns from stars, and there are no ratings in the data; try als")
         started = time.process_time()
 
-        def after_epoch(epoch: int, factors: RatingFactors) -> bool:
+        def after_epoch(epoch: int, *_: RatingFactors) -> bool:
             progress(ProgressEvent(epoch / chosen.epochs, f"epoch {epoch} of {chosen.epochs}"))
             next_end = (time.process_time() - started) * (epoch + 1) / epoch
             return not chosen.cpu_budget_seconds or next_end <= chosen.cpu_budget_seconds
 
-        factors = fit_ratings(
-            _latest_stars(rated),
-            n_dims=chosen.factors,
-            epochs=chosen.epochs,
-            ridge=chosen.ridge,
-            bias_ridge=chosen.bias_ridge,
-            seed=chosen.seed,
-            after_epoch=after_epoch,
-        )
-        tensors = {
-            "items": factors.items,
-            "biases": factors.item_biases,
-            "counts": np.bincount(rated.items, minlength=train.n_items).astype(np.int64),
-            "mean": np.array([factors.mean]),
-        }
+        factors: RatingFactors | GroupFactors
+        if chosen.groups:
+            factors = fit_groups(
+                _latest_stars(rated),
+                n_dims=chosen.factors,
+                epochs=chosen.epochs,
+                groups=chosen.groups,
+                item_groups=chosen.film_groups,
+                seed=chosen.seed,
+                after_epoch=after_epoch,
+            )
+        else:
+            factors = fit_ratings(
+                _latest_stars(rated),
+                n_dims=chosen.factors,
+                epochs=chosen.epochs,
+                ridge=chosen.ridge,
+                bias_ridge=chosen.bias_ridge,
+                seed=chosen.seed,
+                after_epoch=after_epoch,
+            )
+        counts = np.bincount(rated.items, minlength=train.n_items).astype(np.int64)
+        tensors = _tensors(factors, counts)
         ids = IdMap(np.asarray(train.item_ids).tolist())
         return cls(tensors, ids, {"config": as_config(chosen)})
 
@@ -140,12 +163,7 @@ class MfPredictor(Predictor):
         return dict(zip(wanted, stars.tolist(), strict=True))
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return {
-            "items": self.factors.items,
-            "biases": self.factors.item_biases,
-            "counts": self.counts,
-            "mean": np.array([self.factors.mean]),
-        }
+        return _tensors(self.factors, self.counts)
 
     @classmethod
     def from_tensors(
@@ -158,11 +176,11 @@ class MfPredictor(Predictor):
                 and tensors["biases"].shape == tensors["counts"].shape == (len(ids),)
                 and tensors["mean"].shape == (1,)
             )
+            if not fits:
+                raise ArtifactError(f"{directory}: the shapes of the tensors do not belong together")
+            return cls(tensors, ids, meta)
         except KeyError as error:
             raise ArtifactError(f"{directory}: {error} is missing") from error
-        if not fits:
-            raise ArtifactError(f"{directory}: the shapes of the tensors do not belong together")
-        return cls(tensors, ids, meta)
 
     def _all_told(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Films of a history, the stars of each above what people give it, and how much they count."""
@@ -196,6 +214,18 @@ def _check(options: MfOptions) -> None:
         raise TrainingError("ridge and bias_ridge must be above 0")
     if options.popularity_weight < 0 or options.cpu_budget_seconds < 0:
         raise TrainingError("popularity_weight and cpu_budget_seconds must be 0 or more")
+    if options.groups < 0 or options.film_groups < 1:
+        raise TrainingError("groups must be 0 or more, film_groups 1 or more")
+
+
+def _tensors(factors: RatingFactors | GroupFactors, counts: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "items": factors.items,
+        "biases": factors.item_biases,
+        "counts": counts,
+        "mean": np.array([factors.mean]),
+        **(factors.tensors() if isinstance(factors, GroupFactors) else {}),
+    }
 
 
 def _latest_stars(rated: Interactions) -> sparse.csr_matrix:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, TypeVar
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
 Value = TypeVar("Value")
+Network = IPv4Network | IPv6Network
 DATABASE_SCHEMES = ("sqlite", "mysql")
 
 
@@ -58,6 +60,16 @@ class Environment:
         """A comma-separated list."""
         spelled = self.env.str(variable, default=",".join(default))
         return [word.strip() for word in spelled.split(",") if word.strip()]
+
+    def networks(self, variable: str, default: tuple[str, ...] = ()) -> list[Network]:
+        """A comma-separated list of addresses and networks, such as 10.0.0.0/8."""
+        found = []
+        for word in self.words(variable, default):
+            try:
+                found.append(ip_network(word))
+            except ValueError:
+                self.refuse(variable, f"holds {word!r}", "Write each as 10.0.0.0/8 or 192.0.2.7.")
+        return found
 
     def parsed(self, variable: str, default: str, parse: Callable[[str], Value], hint: str) -> Value:
         """A value with a format of its own, such as a URL; `parse` raises on what it cannot read."""

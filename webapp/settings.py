@@ -1,5 +1,7 @@
 """Settings. The only module that reads the environment; see docs/configuration.md."""
 
+import sys
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +47,8 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "axes",
+    "corsheaders",
     "csp",
     "django_htmx",
     "import_export",
@@ -54,19 +58,24 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "movie.health.ProbeMiddleware",  # answers probes itself: no session, no redirect, any Host header
+    "movie.request_log.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "movie.api.middleware.ApiMiddleware",  # what follows is for pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "movie.middleware.VisitorMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "webapp.urls"
@@ -211,6 +220,19 @@ HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
 
+# -- the API ----------------------------------------------------------------------------------
+
+API_RATE_LIMIT = environment.number("API_RATE_LIMIT", 6000, least=1)  # requests a minute and client
+API_ANONYMOUS_RATE_LIMIT = environment.number("API_ANONYMOUS_RATE_LIMIT", 120)  # a minute and address
+API_CORS_ORIGINS = environment.words("API_CORS_ORIGINS")  # whose pages may call it in a browser
+for origin in API_CORS_ORIGINS:
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+        environment.refuse("API_CORS_ORIGINS", f"holds {origin!r}", "Write each as https://host.")
+CORS_ALLOWED_ORIGINS = API_CORS_ORIGINS
+CORS_URLS_REGEX = r"^/api/"
+CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
+
 # Reviews of papers as files, with their figures: see docs/paper-reviews.md.
 PAPERS_DIR = Path(environment.text("PAPERS_DIR", str(BASE_DIR / "movie" / "paper_reviews" / "content")))
 
@@ -222,6 +244,7 @@ if POSTER_BASE_URL and urlsplit(POSTER_BASE_URL).scheme != "https":
 # -- accounts ---------------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: it refuses those who tried too often
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
@@ -247,6 +270,19 @@ ACCOUNT_RATE_LIMITS = {
     "signup": "20/m/ip",
     "reset_password": "20/m/ip,5/m/key",
 }
+
+# Guessing passwords, counted in the database for all processes: see movie/sign_in_limits.py.
+AXES_HANDLER = "movie.sign_in_limits.SignInLimits"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 10  # failures of one address with one account, ...
+AXES_COOLOFF_TIME = timedelta(minutes=15)  # ... after which both have to wait
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "movie.sign_in_limits.address_of"
+AXES_USERNAME_CALLABLE = "movie.sign_in_limits.account_of"
+AXES_LOCKOUT_CALLABLE = "movie.sign_in_limits.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business
+AXES_SENSITIVE_PARAMETERS = ["username", "login", "ip_address", "csrfmiddlewaretoken"]
 
 EMAIL_CONFIG = environment.parsed(
     "EMAIL_URL",
@@ -324,13 +360,32 @@ CONTENT_SECURITY_POLICY = {
 # -- logging ----------------------------------------------------------------------------------
 
 LOG_LEVEL = environment.text("LOG_LEVEL", "INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+_FORMATS = ("json", "readable")
+LOG_FORMAT = environment.text(
+    "LOG_FORMAT", "readable" if DEBUG or sys.stderr.isatty() else "json", choices=_FORMATS
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "movie.log_lines.formatter", "style": LOG_FORMAT}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {name: {"level": LOG_LEVEL} for name in ("movie", "predictors", "pytorch_models", "webapp")},
+    "loggers": {
+        # No mail with a whole request in it, and no second line for what the line of the request says.
+        "django": {"handlers": [], "level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "django.server": {"handlers": [], "level": "CRITICAL"},
+        **{name: {"level": LOG_LEVEL} for name in ("movie", "predictors", "pytorch_models", "webapp")},
+    },
 }
+
+# -- health, metrics ---------------------------------------------------------------------------
+
+# /health/ready says "degraded" when deliveries are later or more than this.
+HEALTH_OUTBOX_SECONDS = environment.number("HEALTH_OUTBOX_SECONDS", 300, least=1)
+HEALTH_OUTBOX_ROWS = environment.number("HEALTH_OUTBOX_ROWS", 100_000, least=1)
+METRICS_DIR = Path(environment.text("METRICS_DIR", str(DATA_DIR / "metrics")))
+METRICS_TOKEN = environment.text("METRICS_TOKEN")
+METRICS_ALLOWED_NETWORKS = environment.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1"))
 
 CONFIGURATION_PROBLEMS = environment.problems

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
+    path("api/", include("movie.api.urls")),
     path("", include("movie.urls")),
     path("papers/", include("movie.paper_reviews.urls")),
     path("accounts/", include("allauth.urls")),

@@ -9,6 +9,8 @@ from predictors.history import Interaction, MovieId
 # What ratings and lists follow from. It stays in the database, where one transaction sees all of it;
 # the rest, which is the bulk, may be kept elsewhere.
 DECISIONS = ("rating", "dismiss", "watchlist", "undo")
+# What a history is made of. That a list was shown is counted and says nothing about taste.
+TOLD = ("click", *DECISIONS)
 
 
 class EventLogUnavailable(Exception):
@@ -50,6 +52,7 @@ class EventLog(ABC):
         self, visitor: str, *, limit: int | None = None, movie_id: MovieId | None = None
     ) -> list[Interaction]:
         """The visitor's latest `limit` interactions (all, when None), oldest first; of one film if given.
+        Without impressions.
 
         While a log elsewhere is away this is what the database knows: all decisions and recent clicks.
         """

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from movie.event_log.base import DECISIONS, Elsewhere, EventLogUnavailable
+from movie.event_log.base import DECISIONS, TOLD, Elsewhere, EventLogUnavailable
 from movie.event_log.dynamodb_table import DynamoDBTable, Stored
 from movie.event_log.embedded import EmbeddedEventLog
 from movie.models import InteractionRecord
@@ -114,7 +114,7 @@ class DynamoDBEventLog(EmbeddedEventLog):
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("Histories are without older clicks, as DynamoDB cannot be read: %s", error)
             return []
-        return [each for each in found if movie_id in (None, each.movie_id)]
+        return [each for each in found if each.kind in TOLD and movie_id in (None, each.movie_id)]
 
     def _elsewhere(self, visitor: str, limit: int | None = None) -> list[Interaction]:
         """What DynamoDB has, as it will be once it followed all changes."""
@@ -125,8 +125,11 @@ class DynamoDBEventLog(EmbeddedEventLog):
         return [each.interaction for each in self._as_changed(visitor, changes, limit)]
 
     def _as_changed(self, visitor: str, changes: list[LogChange], limit: int | None) -> list[Stored]:
-        most = None if limit is None else limit + OUT_OF_ORDER
-        found = list(islice(self.table.newest_first(visitor), most))
+        items = self.table.newest_first(visitor)
+        if limit is not None:
+            told = (each for each in items if each.interaction.kind in TOLD)
+            items = islice(told, limit + OUT_OF_ORDER)
+        found = list(items)
         for place, change in enumerate(changes):
             if change.into == visitor:
                 guest = self._as_changed(change.visitor, changes[:place], limit)

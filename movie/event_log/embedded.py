@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from movie.database import insert_unless_taken
 from movie.event_ids import fresh_ids, new_event_id
-from movie.event_log.base import DECISIONS, Elsewhere, EventLog, content_of
+from movie.event_log.base import DECISIONS, TOLD, Elsewhere, EventLog, content_of
 from movie.event_stream import get_event_stream
 from movie.models import InteractionRecord
 from movie.stream_models import CLAIM, TO_STREAM, LogChange
@@ -51,7 +51,7 @@ class EmbeddedEventLog(EventLog):
         self, visitor: str, *, limit: int | None = None, movie_id: MovieId | None = None
     ) -> list[Interaction]:
         only = {} if movie_id is None else {"movie_id": movie_id}
-        return self._interactions(limit, visitor=visitor, **only)
+        return self._interactions(limit, visitor=visitor, kind__in=TOLD, **only)
 
     def decisions(self, visitor: str, movie_id: MovieId | None = None) -> list[Interaction]:
         only: dict[str, Any] = {} if movie_id is None else {"movie_id": movie_id}

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from movie.database import retried_on_deadlock
 from movie.event_stream.counts import add_counts
 from movie.event_stream.messages import Message, Recorded
+from movie.experiment_counts import count, follow
 from movie.models import Movie
 from movie.stream_models import MovieActivity, ProcessedEvent, SurfaceCount
 
@@ -100,9 +101,13 @@ class Popularity(CountingHandler):
 
 
 class Experiments(CountingHandler):
-    """What is done on each part of each page, by day: impressions, clicks, ratings."""
+    """What is done on each part of each page, by day, and by each visitor with the lists of an experiment."""
 
     group = "experiments"
+
+    def handle(self, messages: Sequence[Message]) -> None:
+        super().handle(messages)
+        follow(messages)
 
     def count(self, events: Sequence[Recorded]) -> None:
         counts = Counter(
@@ -111,6 +116,7 @@ class Experiments(CountingHandler):
             if each.surface
         )
         add_counts(SurfaceCount, ("day", "surface", "kind"), counts)
+        count(_counted(events))
 
 
 def handler_of(group: str) -> Handler:
@@ -123,6 +129,7 @@ def handle_in_process(messages: Sequence[Message]) -> None:
     events = [each for each in messages if isinstance(each, Recorded)]
     for counting in (Popularity(), Experiments()):
         counting.count(events)
+    follow(messages)
 
 
 def _counted(events: Sequence[Recorded]) -> list:

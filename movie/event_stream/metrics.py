@@ -1,24 +1,26 @@
-"""What to watch, in the text format of Prometheus."""
+"""What to watch about the outbox, the relays and the consumers."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, connection
 from django.db.models import Count, Min
 from django.utils import timezone
 
+from movie.metrics.exporter import metrics_server
 from movie.models import InteractionRecord
-from movie.stream_models import TO_LOG, TO_STREAM
+from movie.stream_models import TO_LOG, TO_STREAM, DeadLetter
 
 if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+    from movie.event_stream.consumer import Consumer
     from movie.event_stream.relay import Relay
+
+__all__ = ["Waiting", "backlog", "consumer_metrics", "metrics_server", "outbox_metrics", "relay_metrics"]
 
 SINKS = {"log": TO_LOG, "stream": TO_STREAM}
 
@@ -40,66 +42,63 @@ def backlog() -> dict[str, Waiting]:
     return found
 
 
-def relay_metrics(relay: Relay) -> Iterator[tuple[str, str, float]]:
-    """(name, help, value); the lag is left out while the database is away."""
+def outbox_metrics(waiting: dict[str, Waiting], dead_letters: dict[str, int]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    rows = GaugeMetricFamily("reelgraph_outbox_rows", "Rows that wait for delivery", labels=["sink"])
+    oldest = GaugeMetricFamily(
+        "reelgraph_outbox_oldest_seconds", "Age of the oldest row that waits", labels=["sink"]
+    )
+    for sink, values in waiting.items():
+        rows.add_metric([sink], values.rows)
+        oldest.add_metric([sink], values.oldest_seconds)
+    dead = GaugeMetricFamily(
+        "reelgraph_dead_letters", "Messages that a group could not use, not replayed yet", labels=["group"]
+    )
+    for group, number in dead_letters.items():
+        dead.add_metric([group], number)
+    yield from (rows, oldest, dead)
+
+
+def dead_letters() -> dict[str, int]:
+    """How many there are of each group that has a consumer."""
+    from movie.event_stream.handlers import GROUPS
+
+    found = DeadLetter.objects.order_by().values_list("group").annotate(Count("pk"))
+    return dict.fromkeys(GROUPS, 0) | dict(found)
+
+
+def relay_metrics(relay: Relay) -> Iterator[Metric]:
+    """The lag is left out while the database is away."""
+    from prometheus_client.core import CounterMetricFamily
+
     try:
-        waiting = backlog()
+        yield from outbox_metrics(backlog(), dead_letters())
     except DatabaseError:
-        waiting = {}
+        pass
     finally:
         connection.close()  # of the thread that answers
-    for where, values in waiting.items():
-        yield f'reelgraph_outbox_rows{{sink="{where}"}}', "Rows that wait for delivery", values.rows
-        yield (
-            f'reelgraph_outbox_oldest_seconds{{sink="{where}"}}',
-            "Age of the oldest row that waits",
-            values.oldest_seconds,
-        )
+    delivered = CounterMetricFamily(
+        "reelgraph_relay_delivered", "Rows delivered by this process", labels=["sink"]
+    )
+    failures = CounterMetricFamily("reelgraph_relay_failures", "Deliveries that failed", labels=["sink"])
     for name, sink in (("log", relay.to_log), ("stream", relay.to_stream)):
-        label = f'{{sink="{name}"}}'
-        yield f"reelgraph_relay_delivered_total{label}", "Rows delivered by this process", sink.delivered
-        yield f"reelgraph_relay_failures_total{label}", "Deliveries that failed", sink.failures
-    yield "reelgraph_relay_pruned_total", "Delivered rows that were deleted", relay.pruned
-    yield "process_cpu_seconds_total", "CPU time of this process", time.process_time()
+        delivered.add_metric([name], sink.delivered)
+        failures.add_metric([name], sink.failures)
+    yield from (delivered, failures)
+    yield CounterMetricFamily(
+        "reelgraph_relay_pruned", "Delivered rows that were deleted", value=float(relay.pruned)
+    )
 
 
-@contextmanager
-def metrics_server(
-    port: int | None, metrics: Callable[[], Iterator[tuple[str, str, float]]]
-) -> Iterator[None]:
-    """Answer GET /metrics on this port while the block runs; without a port do nothing."""
-    if port is None:
-        yield
-        return
+def consumer_metrics(consumer: Consumer) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
 
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = "".join(_lines(metrics())).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Scrapes are not worth a line each."""
-
-    server = ThreadingHTTPServer(("", port), Answer)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def _lines(metrics: Iterator[tuple[str, str, float]]) -> Iterator[str]:
-    described = set()
-    for name, text, value in metrics:
-        base = name.partition("{")[0]
-        if base not in described:
-            described.add(base)
-            kind = "counter" if base.endswith("_total") else "gauge"
-            yield f"# HELP {base} {text}\n# TYPE {base} {kind}\n"
-        yield f"{name} {value}\n"
+    group = consumer.handler.group
+    for name, text, value in (
+        ("reelgraph_consumer_handled", "Messages that had their effect", consumer.handled),
+        ("reelgraph_consumer_dead", "Messages that cannot be used", consumer.dead),
+    ):
+        family = CounterMetricFamily(name, text, labels=["group"])
+        family.add_metric([group], value)
+        yield family

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Indexes that docs/database.md gives the reasons for."""
 
-    dependencies = [("movie", "0004_outbox_and_stream")]
+    dependencies = [("movie", "0006_experiments")]
 
     operations = [
         migrations.RemoveIndex(model_name="movie", name="movie_most_rated"),

@@ -17,6 +17,7 @@ from django.core.paginator import Page
 from django.template import Context
 from django.template.loader import get_template
 from django.urls import get_script_prefix, get_urlconf, reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, get_language_info, gettext, ngettext
 from django.utils.translation import gettext_noop as _
@@ -144,6 +145,18 @@ def _link_maker(surface: str, recommendation_id: str) -> Callable[[int], str]:
         )
 
     return link
+
+
+@register.simple_tag
+def shown_mark(ranked: Any, surface: str) -> SafeString:
+    """For a list (RankedList) of an experiment the invisible picture that says it was shown, else nothing."""
+    if not ranked.in_experiment or not ranked.entries:
+        return mark_safe("")
+    query = urlencode({"e": new_event_id(), "from": surface, "rec": ranked.recommendation_id})
+    address = f"{movie_action('shown', ranked.entries[0].movie.pk)}?{query}"
+    return format_html(
+        '<img class="shown-mark" src="{}" width="1" height="1" alt="" loading="lazy">', address
+    )
 
 
 @register.simple_tag(takes_context=True)

@@ -166,6 +166,15 @@ def test_decisions_are_all_but_clicks_and_impressions(log, films):
     assert log.decisions("guest:b") == []
 
 
+def test_impressions_are_no_history_and_take_no_place_in_it(log, films):
+    clicks = [event(films[n], minute=n) for n in range(2)]
+    shown = [event(films[0], "impression", minute=n) for n in range(3, 80)]
+    log.append_all([*clicks, *shown])
+    assert log.history("guest:a", limit=2) == log.history("guest:a") == clicks
+    assert log.history("guest:a", movie_id=films[0]) == clicks[:1]
+    assert log.export("guest:a") == [*clicks, *shown]
+
+
 def test_an_export_is_everything_and_visitors_are_everybody(log, films):
     events = [event(films[n % 3], minute=n) for n in range(30)]
     log.append_all(events)

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.event_log import get_event_log
+from movie.experiments import is_running, read_mark
 from movie.interactions import new_event_id, record
 from movie.models import HALF_STARS, Movie, Rating
 from movie.rate_limit import seconds_to_wait
@@ -24,6 +25,10 @@ from movie.views.doors import cleaned, is_htmx, is_script, safe_next, see_other,
 from movie.visitors import visitor_of
 from predictors.history import History, Interaction
 
+# One transparent pixel.
+INVISIBLE = bytes.fromhex(
+    "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
+)
 PARTS = {
     "card": "movie/_card.html",
     "dismissed": "movie/_dismissed.html",
@@ -149,10 +154,34 @@ def go(request: HttpRequest, movie_id: int) -> HttpResponse:
     return redirect(movie)
 
 
-def _from_this_site(request: HttpRequest) -> bool:
+@never_cache
+@require_safe
+def shown(request: HttpRequest, movie_id: int) -> HttpResponse:
+    """The invisible picture beside a list of an experiment: fetched once the list is about to be seen.
+
+    The film is the first of the list. As with `go`, only a page of this site counts, and the same page
+    once however often it is drawn. It has a limit of its own, so that looking leaves no fewer ratings.
+    """
+    movie = get_object_or_404(Movie.objects.visible(), pk=movie_id)
+    form = InteractionForm(
+        {
+            "event_id": request.GET.get("e", ""),
+            "surface": request.GET.get("from", ""),
+            "recommendation_id": request.GET.get("rec", ""),
+        }
+    )
+    fetched = request.method == "GET" and _from_this_site(request, "no-cors") and not _is_prefetch(request)
+    if fetched and form.is_valid() and not visitor_of(request).is_new:
+        mark = read_mark(form.cleaned_data["recommendation_id"])
+        if mark and is_running(mark.experiment) and not seconds_to_wait(request, "shown:"):
+            record(_interaction(request, movie, "impression", form.cleaned_data))
+    return HttpResponse(INVISIBLE, content_type="image/gif")
+
+
+def _from_this_site(request: HttpRequest, mode: str = "navigate") -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
-        return site == "same-origin" and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        return site == "same-origin" and request.headers.get("Sec-Fetch-Mode", mode) == mode
     referrer = urlsplit(request.headers.get("Referer", ""))
     return (referrer.scheme, referrer.netloc) == (request.scheme, request.get_host())
 

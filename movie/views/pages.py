@@ -16,6 +16,7 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from movie.context_processors import THEMES
+from movie.experiments import assigned_to
 from movie.interactions import history_of
 from movie.models import Movie
 from movie.recommendations import (
@@ -68,7 +69,7 @@ def home(request: HttpRequest) -> HttpResponse:
         shown.update(int(found.movie_id) for found in ranked.ranking)
 
     if history.liked:
-        ranked = rank_for(visitor.key, k=FOR_YOU, model=chosen_model(request), history=history)
+        ranked = _for_you(request, history, FOR_YOU)
         add(_("For you"), ranked, "for_you")
         for film in _latest_liked(history):
             similar = rank_similar(film, history, LIKE_THIS + len(shown))
@@ -99,7 +100,7 @@ def recommend(request: HttpRequest) -> HttpResponse:
     visitor = visitor_of(request)
     history = History.EMPTY if visitor.is_new else history_of(visitor.key)
     chosen = chosen_model(request)
-    ranked = rank_for(visitor.key, k=RECOMMENDED, model=chosen, history=history)
+    ranked = _for_you(request, history, RECOMMENDED)
     hydrate(ranked)
     choices = model_choices()
     context = {
@@ -165,6 +166,13 @@ def training_status(request: HttpRequest) -> HttpResponse:
     """The line about models in training, for htmx; it asks until there are none."""
     back = request.htmx.current_url_abs_path if request.htmx else None  # type: ignore[attr-defined]
     return render(request, "movie/_training.html", {"was_training": back or reverse("recommend")})
+
+
+def _for_you(request: HttpRequest, history: History, k: int) -> RankedList:
+    """From the model that the visitor chose, else that of their arm in an experiment, else the default."""
+    visitor, chosen = visitor_of(request), chosen_model(request)
+    assigned = None if chosen else assigned_to(visitor.key)
+    return rank_for(visitor.key, k=k, model=chosen, history=history, assigned=assigned)
 
 
 def _latest_liked(history: History) -> list[Movie]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -10,6 +9,7 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from movie.experiments import assigned_to, default_models
 from movie.explanations import Why, explain, only, own_history
 from movie.interactions import history_of
 from movie.recommendations import ABOUT, MOST_RATED, registry
@@ -60,9 +60,11 @@ def why_on_page(request: HttpRequest, movie_id: int, history: History) -> Why | 
 
 
 def answering_model(request: HttpRequest) -> str:
-    """The model that would answer this visitor: their choice if it is trained, else the site's."""
+    """The model that would answer this visitor: their choice, their experiment's, the site's; if trained."""
     store = registry().store
-    names = (chosen_model(request), *settings.DEFAULT_MODELS)
+    chosen = chosen_model(request)
+    assigned = None if chosen else assigned_to(visitor_of(request).key)
+    names = (chosen, assigned and assigned.predictor, *default_models())
     return next((name for name in names if name in ABOUT and store.current(name)), MOST_RATED)
 
 

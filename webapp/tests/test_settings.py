@@ -4,9 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+
+from webapp.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRODUCTION = {
@@ -114,3 +117,11 @@ def test_every_variable_is_documented():
     for document in ("docs/configuration.md", ".env.example"):
         named = set(re.findall(r"[A-Z][A-Z_]{3,}", (ROOT / document).read_text()))
         assert read - named == set(), document
+
+
+def test_a_network_that_is_none_is_refused_by_name(monkeypatch):
+    monkeypatch.setenv("METRICS_ALLOWED_NETWORKS", "10.0.0.0/8, 192.0.2.7, example.org")
+    environment = Environment()
+    networks = environment.networks("METRICS_ALLOWED_NETWORKS")
+    assert networks == [ip_network("10.0.0.0/8"), ip_network("192.0.2.7")]
+    assert [problem.message for problem in environment.problems] == ["holds 'example.org'"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -14,7 +12,7 @@ from django.utils.translation import gettext as _
 from movie.event_stream import get_event_stream
 from movie.event_stream.consumer import Consumer
 from movie.event_stream.handlers import GROUPS, handler_of
-from movie.event_stream.metrics import metrics_server
+from movie.event_stream.metrics import consumer_metrics, metrics_server
 from movie.stopping import Stopping
 
 log = logging.getLogger(__name__)
@@ -40,14 +38,9 @@ class Command(BaseCommand):
                 _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
             )
         consumer = Consumer(handler_of(options["group"]), stream, options["member"])
-
-        def metrics() -> Iterator[tuple[str, str, float]]:
-            label = f'{{group="{options["group"]}"}}'
-            name = "reelgraph_consumer"
-            yield f"{name}_handled_total{label}", "Messages that had their effect", consumer.handled
-            yield f"{name}_dead_total{label}", "Messages that cannot be used", consumer.dead
-            yield "process_cpu_seconds_total", "CPU time of this process", time.process_time()
-
-        with Stopping() as stopping, metrics_server(options["metrics_port"], metrics):
+        with (
+            Stopping() as stopping,
+            metrics_server(options["metrics_port"], lambda: consumer_metrics(consumer)),
+        ):
             log.info("Consuming as a member of %s", options["group"])
             consumer.run(stopping)

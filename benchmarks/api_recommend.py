@@ -1,0 +1,310 @@
+"""What `POST /api/v1/recommend` costs on 60,000 films with SASRec: CPU-ms by part, in process and served.
+
+    python -m benchmarks.api_recommend [--items 60000] [--length 50] [--requests 400] [--serve] [--profile]
+    python -m benchmarks.api_recommend --make FOLDER
+
+Makes a site of its own with synthetic films and a SASRec of random weights and real shapes: the weights
+change what is recommended, not how long it takes. Histories are random, each of its own. In process the
+requests go through the WSGI application, without a socket. --serve starts granian with two workers and
+loads it with wrk, which shares the machine. --make leaves such a site in FOLDER for other load generators:
+serve it with DATA_DIR=FOLDER, and take the bodies from FOLDER/bodies.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import io
+import json
+import os
+import pstats
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import numpy as np
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+
+ADDRESS = "/api/v1/recommend"
+BODIES = 256  # different ones, so that nothing is answered from memory
+WARM_SECONDS = 15  # both workers load the model
+FREQUENT = 1_000_000_000  # requests a minute that anybody may make here
+Application = Callable[..., Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", type=int, default=60_000)
+    parser.add_argument("--length", type=int, default=50, help="films in a history")
+    parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--profile", action="store_true", help="functions by their own time")
+    parser.add_argument("--serve", action="store_true", help="granian and wrk as well")
+    parser.add_argument("--threads", type=int, default=16, help="of each of the two granian workers")
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--make", type=Path, metavar="FOLDER", help="make the site there and end")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.make or Path(temporary)
+        settle(folder)
+        make_site(folder, options)
+        if options.make:
+            return
+        in_process(options)
+        if options.serve:
+            served(folder, options)
+
+
+def settle(folder: Path) -> None:
+    """The environment of a site in this folder, for this process and those it starts."""
+    os.environ.update(
+        DATA_DIR=str(folder),
+        DEBUG="false",
+        SECURE="false",
+        SECRET_KEY="benchmark-" + "x" * 50,
+        ALLOWED_HOSTS="localhost,127.0.0.1",
+        DEFAULT_MODELS="sasrec",
+        DEVICE="cpu",
+        API_RATE_LIMIT=str(FREQUENT),
+        API_ANONYMOUS_RATE_LIMIT=str(FREQUENT),
+    )
+    for name in ("DATABASE_URL", "MODEL_DIR", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "DYNAMODB_TABLE"):
+        os.environ.pop(name, None)
+
+
+def make_site(folder: Path, options: argparse.Namespace) -> None:
+    import django
+
+    folder.mkdir(parents=True, exist_ok=True)
+    django.setup()
+    from django.core.management import call_command
+
+    from movie.models import Movie
+    from movie.recommendations import registry
+    from predictors.id_map import IdMap
+    from predictors.sasrec import SasrecPredictor
+    from predictors.sasrec_graph import encoder_graph
+
+    call_command("migrate", verbosity=0)
+    Movie.objects.bulk_create(
+        (
+            Movie(pk=pk, title=f"Film {pk}", sort_title=f"film {pk}", year=1920 + pk % 100)
+            for pk in range(1, options.items + 1)
+        ),
+        batch_size=2000,
+    )
+    weights = random_weights(options.items)
+    ids = IdMap(range(1, options.items + 1))
+    predictor = SasrecPredictor(weights, encoder_graph(weights, heads=2), ids)
+    registry().store.publish(predictor, activate=True)
+    bodies = random_bodies(options)
+    (folder / "bodies.json").write_text(json.dumps([json.loads(body) for body in bodies]), encoding="utf-8")
+
+
+def random_weights(n_items: int, dim: int = 64, blocks: int = 2, places: int = 200) -> dict[str, np.ndarray]:
+    """In the shapes of `pytorch_models.sasrec.Sasrec`; by it, so that they cannot differ."""
+    import torch
+
+    from pytorch_models.sasrec import Sasrec, SasrecConfig
+
+    torch.manual_seed(1)
+    model = Sasrec(SasrecConfig(n_items, dim, blocks, 2, places))
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def random_bodies(options: argparse.Namespace) -> list[bytes]:
+    rng = np.random.default_rng(1)
+    return [
+        json.dumps(
+            {"history": (rng.permutation(options.items)[: options.length] + 1).tolist(), "k": options.k}
+        ).encode()
+        for _ in range(BODIES)
+    ]
+
+
+# -- in this process ---------------------------------------------------------------------------------------
+
+
+def in_process(options: argparse.Namespace) -> None:
+    from threadpoolctl import threadpool_limits
+
+    from webapp.wsgi import application
+
+    bodies = random_bodies(options)
+    with threadpool_limits(1):
+        for body in bodies[:20]:
+            answer = ask(application, body)
+        assert len(answer["recommendations"]) == options.k, answer
+        turns = [bodies[number % BODIES] for number in range(options.requests)]
+        whole = cpu_ms(lambda: [ask(application, body) for body in turns]) / options.requests
+        parts = cost_of_parts(turns)
+    print(f"{options.items:,} films, histories of {options.length}, k = {options.k}, in process")
+    print(f"{'one request, whole stack':34} {whole:.3f} CPU-ms")
+    for name, cost in parts.items():
+        print(f"{'  ' + name:34} {cost:.3f}")
+    print(f"{'  the rest: WSGI, Django, ninja':34} {whole - sum(parts.values()):.3f}")
+    if options.profile:
+        profile = cProfile.Profile()
+        profile.runcall(lambda: [ask(application, body) for body in turns])
+        text = io.StringIO()
+        pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(40)
+        print(text.getvalue())
+
+
+def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
+    """CPU-ms of what a request consists of, each measured alone."""
+    from pydantic_core import from_json
+
+    from movie.api import together
+    from movie.api.film_table import film_table
+    from movie.api.json import json_response
+    from movie.api.lists import lists_for
+    from movie.api.schemas import RecommendRequest
+    from movie.api.told import SentHistory
+    from movie.recommendations import registry
+
+    predictor, table = registry().get("sasrec"), film_table()
+    wanted = [RecommendRequest.model_validate(from_json(body)) for body in bodies]
+    tolds = [SentHistory(each.history) for each in wanted]
+    queries = [told.query(predictor) for told in tolds]
+    made = [lists_for([told], each)[0][0] for told, each in zip(tolds, wanted, strict=True)]
+
+    def each(work: Callable[[int], object]) -> float:
+        return cpu_ms(lambda: [work(place) for place in range(len(bodies))]) / len(bodies)
+
+    parse = each(lambda place: RecommendRequest.model_validate(from_json(bodies[place])))
+    encode = each(lambda place: SentHistory(wanted[place].history).query(predictor))
+    encoder = each(lambda place: predictor.tastes([queries[place].liked]))
+    scores = each(lambda place: together.score(predictor, queries[place]))
+    whole_list = each(lambda place: lists_for([tolds[place]], wanted[place]))
+    write = each(lambda place: json_response(made[place].as_dict(table)))
+    return {
+        "body: JSON and validation": parse,
+        "history to indices": encode,
+        "SASRec encoder": encoder,
+        "scores of all films": scores - encoder,
+        "mask, top k, fallbacks": whole_list - scores - encode / 2,
+        "answer: titles and JSON": write,
+    }
+
+
+def ask(application: Application, body: bytes) -> dict[str, Any]:
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": ADDRESS,
+        "QUERY_STRING": "",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "localhost",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": sys.stderr,
+    }
+    response = application(environ, lambda status, headers: None)
+    content = b"".join(response)
+    response.close()
+    return json.loads(content)
+
+
+def cpu_ms(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return 1000 * (time.process_time() - started)
+
+
+# -- over sockets ------------------------------------------------------------------------------------------
+
+
+def served(folder: Path, options: argparse.Namespace) -> None:
+    """granian with two workers, loaded by wrk: requests a second, waiting times, CPU of the server."""
+    import psutil
+
+    if shutil.which("wrk") is None:
+        print("wrk is not installed; nothing was served")
+        return
+    port = options.port or free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "2", "--blocking-threads", str(options.threads)]
+    command += ["--log-level", "warning", "webapp.wsgi:application"]
+    server = subprocess.Popen(command, start_new_session=True)
+    try:
+        wait_until_open(port)
+        script = folder / "post.lua"
+        script.write_text(lua(random_bodies(options)), encoding="utf-8")
+        load(port, script, options, seconds=WARM_SECONDS)
+        process = psutil.Process(server.pid)
+        before = spent(process)
+        said = load(port, script, options, seconds=options.seconds)
+        cpu = spent(process) - before
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(15)
+    requests = int(said.split(" requests in")[0].split()[-1])
+    print(said)
+    print(f"{'CPU-ms of the server per request':34} {1000 * cpu / requests:.3f}")
+
+
+def load(port: int, script: Path, options: argparse.Namespace, seconds: int) -> str:
+    command = ["wrk", "--latency", "-t1", f"-c{options.connections}", f"-d{seconds}s", "-s", str(script)]
+    command.append(f"http://127.0.0.1:{port}{ADDRESS}")
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def lua(bodies: list[bytes]) -> str:
+    listed = ",\n".join(f"'{body.decode()}'" for body in bodies)
+    return (
+        f"local bodies = {{{listed}}}\n"
+        "local place = 0\n"
+        "wrk.method = 'POST'\n"
+        "wrk.headers['Content-Type'] = 'application/json'\n"
+        "request = function()\n"
+        "  place = place % #bodies + 1\n"
+        "  return wrk.format(nil, nil, nil, bodies[place])\n"
+        "end\n"
+    )
+
+
+def spent(process: Any) -> float:
+    """CPU-seconds of a process and its children that are alive."""
+    return sum(sum(each.cpu_times()[:2]) for each in [process, *process.children(recursive=True)])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_open(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/api/v1/movies?page_size=1", timeout=10):
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise TimeoutError("granian did not answer within 60 s")
+
+
+if __name__ == "__main__":
+    main()

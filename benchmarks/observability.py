@@ -1,0 +1,104 @@
+"""What it costs to be watched: CPU-us that metrics, the request's log line and its id add, and a scrape.
+
+    python -m benchmarks.observability [--times 20000]
+
+Metrics are counted as in a worker of a server (files shared between workers), lines of the log are written as
+JSON to a file that keeps nothing. The baseline of a request is the same view without the two middlewares.
+"""
+
+import argparse
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+LISTS, FILMS = 5, 10  # of a home page
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--times", type=int, default=20_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"DATA_DIR": folder, "LOG_FORMAT": "json"}
+        os.environ |= {"DEBUG": "false", "SECRET_KEY": "x" * 50, "ALLOWED_HOSTS": "localhost"}
+        for variable in ("DATABASE_URL", "METRICS_DIR", "MODEL_DIR"):
+            os.environ.pop(variable, None)
+        measure(options.times)
+
+
+def measure(times: int) -> None:
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.http import HttpRequest, HttpResponse
+    from django.test import RequestFactory
+    from django.urls import resolve
+
+    from movie.event_ids import new_event_id
+    from movie.health import ProbeMiddleware, readiness
+    from movie.metrics import ListOfFilms, count_ranking, count_request
+    from movie.metrics.answer import site_metrics
+    from movie.metrics.films import film_tables
+    from movie.metrics.shared import share_between_workers
+    from movie.request_log import RequestLogMiddleware, handed_out
+
+    call_command("migrate", verbosity=0)
+    share_between_workers()
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(open(os.devnull, "w"))  # noqa: SIM115, PTH123 - until the process ends
+
+    def cpu_us(work: Callable[[], object], number: int = times) -> float:
+        """The best of three, so that a neighbour on the machine is not measured."""
+        costs = []
+        for _ in range(3):
+            before = time.process_time()
+            for _ in range(number):
+                work()
+            costs.append((time.process_time() - before) / number * 1e6)
+        return min(costs)
+
+    request = RequestFactory().get("/")
+    request.resolver_match = resolve("/")
+    response = HttpResponse(b"")
+
+    def view(_: HttpRequest) -> HttpResponse:
+        return response
+
+    film_tables().rank({film: film for film in range(1, 10_000)})
+    films = [97 * n + 1 for n in range(FILMS)]
+    models = ("for_you", "neighbours", "trending", "most_rated", "popular")[:LISTS]
+    lists = [ListOfFilms(new_event_id(), model, films) for model in models]
+
+    def view_with_lists(_: HttpRequest) -> HttpResponse:
+        handed_out(lists)
+        return response
+
+    bare = cpu_us(lambda: view(request))
+    watched = ProbeMiddleware(RequestLogMiddleware(view))  # type: ignore[arg-type]
+    page = ProbeMiddleware(RequestLogMiddleware(view_with_lists))  # type: ignore[arg-type]
+    rows = [
+        ("a request: id, metrics, log line", cpu_us(lambda: watched(request)) - bare),
+        ("  of which its metrics", cpu_us(lambda: count_request("home", "GET", 200, 0.006))),
+        (f"a page with {LISTS} lists of {FILMS} films", cpu_us(lambda: page(request)) - bare),
+        ("  of which the lists", cpu_us(lambda: handed_out(lists))),
+        ("a list that a model made", cpu_us(lambda: count_ranking("for_you", 0.003))),
+        ("a static file", cpu_us(lambda: watched(static)) - bare)
+        if (static := RequestFactory().get("/static/site.css"))
+        else ("", 0.0),
+        ("/health/ready, remembered", cpu_us(readiness)),
+        ("a scrape of /metrics", cpu_us(site_metrics, 50)),
+    ]
+    for name, cost in rows:
+        print(f"{name:<42}{cost:>10.1f} CPU-us")
+
+
+if __name__ == "__main__":
+    main()

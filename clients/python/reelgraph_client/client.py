@@ -1,0 +1,1274 @@
+"""The client: what can be asked (functions that describe a request), and two ways of asking.
+
+Every request is described once, as a `_Call`: method, address, body, how the answer is read, and whether it
+may be sent again when nobody knows whether it arrived. `Client` sends it and waits, `AsyncClient` awaits it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import inspect
+import random
+import re
+import time
+import types
+import typing
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+Kind = Literal["click", "rating", "dismiss", "watchlist", "undo", "impression"]
+Sort = Literal["popular", "best", "newest", "oldest", "title"]
+
+ANSWERS_AT_ONCE = 1_000  # entries of a batch of lists
+INTERACTIONS_AT_ONCE = 500
+TIMEOUT = 10.0  # seconds
+USER_AGENT = "reelgraph-client/0.1.0"
+
+
+# -- what goes wrong -----------------------------------------------------------------------------
+
+
+class ReelgraphError(Exception):
+    """Anything that this client raises about a request."""
+
+
+class ConnectionFailed(ReelgraphError):
+    """The site could not be reached, or did not answer in time. A request that changes something may have
+    arrived all the same."""
+
+
+class UnexpectedAnswer(ReelgraphError):
+    """What came back is no answer of this API; perhaps the address is that of something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field; `where` is body, query, path or header."""
+
+    where: str
+    field: str
+    detail: str
+
+
+class Problem(ReelgraphError):
+    """The site refused (a problem document, RFC 9457). `errors` name the fields, if any are to blame."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        errors: Sequence[FieldProblem] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        fields = "".join(f"\n  {each.field or each.where}: {each.detail}" for each in errors)
+        super().__init__(f"{status} {title}: {detail}{fields}")
+        self.status, self.title, self.detail = status, title, detail
+        self.errors = tuple(errors)
+        self.retry_after = retry_after  # seconds, where the site said
+
+
+class BadRequest(Problem):
+    """400: the request cannot be read."""
+
+
+class Unauthorized(Problem):
+    """401: a key is needed, or this one is not valid."""
+
+
+class Forbidden(Problem):
+    """403: the key lacks a scope, or the visitor belongs to somebody else."""
+
+
+class NotFound(Problem):
+    """404"""
+
+
+class Conflict(Problem):
+    """409: it cannot be done as things stand."""
+
+
+class TooLarge(Problem):
+    """413: send fewer entries at once."""
+
+
+class Invalid(Problem):
+    """422: `errors` say which fields."""
+
+
+class TooManyRequests(Problem):
+    """429, after all retries: ask again in `retry_after` seconds."""
+
+
+class Unavailable(Problem):
+    """503, after all retries: a part of the site is away."""
+
+
+class ServerFailed(Problem):
+    """Another status from 500 up: something broke over there."""
+
+
+_BY_STATUS: dict[int, type[Problem]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    422: Invalid,
+    429: TooManyRequests,
+    503: Unavailable,
+}
+
+
+# -- what is sent --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A film of a history that is sent along; without `rating` it counts as a click."""
+
+    movie_id: int
+    rating: float | None = None
+    at: datetime | None = None
+
+    def _json(self) -> dict[str, Any]:
+        return _without_none({"movie_id": self.movie_id, "rating": self.rating, "at": _moment(self.at)})
+
+
+History = Sequence[int | HistoryEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which films may be recommended: all of `genres_in`, none of `genres_out`, one of `languages`."""
+
+    genres_in: Sequence[str] = ()
+    genres_out: Sequence[str] = ()
+    year_from: int | None = None
+    year_to: int | None = None
+    languages: Sequence[str] = ()
+
+    def _json(self) -> dict[str, Any]:
+        return _without_none(
+            {
+                "genres_in": list(self.genres_in),
+                "genres_out": list(self.genres_out),
+                "year_from": self.year_from,
+                "year_to": self.year_to,
+                "languages": list(self.languages),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Something that one of your own visitors did.
+
+    `value` is the stars of a rating. `client_event_id` is made here: the same object sent twice has one
+    effect. Give your own id to keep that promise over a restart of your program.
+    """
+
+    visitor: str
+    movie_id: int
+    kind: Kind
+    value: float | None = None
+    at: datetime | None = None
+    surface: str = ""
+    recommendation_id: str = ""
+    client_event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def _json(self) -> dict[str, Any]:
+        return {
+            "visitor": self.visitor,
+            "movie_id": self.movie_id,
+            "kind": self.kind,
+            "value": self.value,
+            "at": _moment(self.at),
+            "surface": self.surface,
+            "recommendation_id": self.recommendation_id,
+            "client_event_id": self.client_event_id,
+        }
+
+
+def _moment(at: datetime | None) -> str | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError("at needs a time zone, such as datetime.now(UTC)")
+    return at.isoformat()
+
+
+def _without_none(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if value is not None}
+
+
+# -- what comes back -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Why another model answered than the one that was asked for."""
+
+    requested: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PathStop:
+    """A place on the way from the history to a film, and what leads to it."""
+
+    kind: str
+    id: int | None
+    name: str
+    url: str
+    edge: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A true sentence and its share of the reasons."""
+
+    kind: str
+    sentence: str
+    share: float
+    paths: tuple[tuple[PathStop, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """`reasons`, `rest` and `instead` are there with `explain`; `predicted_rating` from two ratings on."""
+
+    rank: int
+    movie_id: int
+    title: str
+    score: float
+    predicted_rating: float | None = None
+    reasons: tuple[Reason, ...] | None = None
+    rest: float | None = None
+    instead: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations:
+    """A list and who made it. Send `recommendation_id` with interactions that follow from it."""
+
+    recommendation_id: str
+    model: str
+    version: str
+    recommendations: tuple[Recommendation, ...]
+    unknown_ids: tuple[int, ...]
+    latency_ms: float
+    fallback: Fallback | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchError:
+    status: int
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEntry:
+    """One entry's list, or in `error` why there is none."""
+
+    user_id: str | None = None
+    recommendation_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    recommendations: tuple[Recommendation, ...] | None = None
+    unknown_ids: tuple[int, ...] | None = None
+    fallback: Fallback | None = None
+    error: BatchError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """As many results as entries, in their order."""
+
+    results: tuple[BatchEntry, ...]
+    failed: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Movie:
+    id: int
+    title: str
+    year: int | None
+    genres: tuple[str, ...]
+    rating_count: int
+    rating_average: float | None
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    title: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalId:
+    source: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovieDetail(Movie):
+    """`rating_histogram` says how often each half star was given: {"0.5": 3, ...}."""
+
+    runtime: int | None
+    synopsis: str
+    countries: tuple[str, ...]
+    languages: tuple[str, ...]
+    directors: tuple[Person, ...]
+    writers: tuple[Person, ...]
+    cast: tuple[Person, ...]
+    titles: tuple[Title, ...]
+    external_ids: tuple[ExternalId, ...]
+    rating_histogram: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MoviePage:
+    """One page of films; `next` and `previous` are None at the ends."""
+
+    count: int
+    page: int
+    pages: int
+    page_size: int
+    next: str | None
+    previous: str | None
+    results: tuple[Movie, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPerson(Person):
+    films: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPage(MoviePage):
+    people: tuple[FoundPerson, ...]
+    did_you_mean: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    movie_id: int
+    recommendation_id: str
+    model: str
+    version: str
+    fallback: str
+    similar: tuple[Recommendation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An interaction of which nothing was stored; `index` is its place in what was sent."""
+
+    index: int
+    errors: tuple[FieldProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """`stored` are safe; `repeated` were known by their client_event_id and had no second effect."""
+
+    stored: int
+    repeated: int
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a visitor did; `event_id` is None for a rating that came with a data set."""
+
+    event_id: str | None
+    kind: str
+    movie_id: int
+    value: float | None
+    at: datetime
+    surface: str
+    recommendation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """`events` are newest first; `next` is the cursor of the next page."""
+
+    visitor: str
+    events: tuple[Event, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: str
+    ratings: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserPage:
+    users: tuple[User, ...]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    version: str
+    is_active: bool
+    created: datetime | None
+    users: int | None
+    items: int | None
+    interactions: int | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Figures of one protocol; those of different protocols are not comparable."""
+
+    protocol: str
+    conditions: str
+    users: int | None
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """`training` is how far a training has got, 0 to 1."""
+
+    name: str
+    label: str
+    summary: str
+    is_active: bool
+    version: str
+    is_default: bool
+    training: float | None
+    versions: tuple[ModelVersion, ...]
+    metrics: tuple[Metrics, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """To go back, activate `previous`."""
+
+    name: str
+    version: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    name: str
+    question: str
+    metric: str
+    state: str
+    is_running: bool
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`state` is draft, planned, early, imbalance, better, worse, same or open."""
+
+    state: str
+    text: str
+    winner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRatio:
+    chi_square_p: float
+    sequential_p: float
+    is_alarming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentFigure:
+    """A metric of an arm, with an interval that holds at all looks together."""
+
+    arm: str
+    model: str
+    share: float
+    is_control: bool
+    visitors: int
+    lists: int
+    lists_by_fallback: int
+    films_opened: int
+    ratings: int
+    changed_arm: int
+    metric: str
+    is_primary: bool
+    value: float | None
+    low: float | None
+    high: float | None
+    lift: float | None
+    lift_low: float | None
+    lift_high: float | None
+    p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResults(Experiment):
+    verdict: Verdict
+    sample_ratio: SampleRatio | None
+    figures: tuple[ExperimentFigure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    models: tuple[Model, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Experiments:
+    experiments: tuple[Experiment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Forgotten:
+    deleted: int
+
+
+_SENT_AS = {"where": "in"}  # a word that Python keeps to itself
+
+
+def _read(kind: Any, value: Any, place: str = "") -> Any:
+    """A JSON value as the type it should have. Fields that this client does not know are left out, so that
+    a newer site can say more. Raises UnexpectedAnswer."""
+    match typing.get_origin(kind), value:
+        case (types.UnionType, None):
+            return None
+        case (types.UnionType, _):
+            (kind,) = (each for each in typing.get_args(kind) if each is not types.NoneType)
+            return _read(kind, value, place)
+        case (origin, list()) if origin is tuple:
+            each_kind = typing.get_args(kind)[0]
+            return tuple(_read(each_kind, each, f"{place}[{index}]") for index, each in enumerate(value))
+        case (origin, dict()) if origin is dict:
+            each_kind = typing.get_args(kind)[1]
+            return {name: _read(each_kind, each, f"{place}.{name}") for name, each in value.items()}
+    return _read_plain(kind, value, place)
+
+
+def _read_plain(kind: Any, value: Any, place: str) -> Any:
+    if isinstance(kind, type):
+        if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+            return kind(**_read_fields(kind, value, place))
+        if kind is float and type(value) is int:
+            return float(value)
+        if kind is datetime and isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return datetime.fromisoformat(value)
+        elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+    raise UnexpectedAnswer(f"{place or 'the answer'}: {value!r} was not expected")
+
+
+@functools.cache
+def _fields_of(kind: type) -> list[tuple[str, str, Any, bool]]:
+    """(name here, name in JSON, type, whether it may be missing) of each field."""
+    hints = typing.get_type_hints(kind)
+    return [
+        (
+            each.name,
+            _SENT_AS.get(each.name, each.name),
+            hints[each.name],
+            each.default is not dataclasses.MISSING,
+        )
+        for each in dataclasses.fields(kind)
+    ]
+
+
+def _read_fields(kind: type, value: Mapping[str, Any], place: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, sent_as, hint, may_be_missing in _fields_of(kind):
+        where = f"{place}.{sent_as}" if place else sent_as
+        if sent_as in value:
+            found[name] = _read(hint, value[sent_as], where)
+        elif not may_be_missing:
+            raise UnexpectedAnswer(f"{where} is missing in the answer")
+    return found
+
+
+# -- what can be asked ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Call(Generic[T]):
+    """A request. `repeatable`: sending it again after nobody knows what has no second effect."""
+
+    method: str
+    path: str
+    read: Callable[[Any], T]
+    params: Sequence[tuple[str, str]] = ()
+    json: Any = None
+    repeatable: bool = True
+
+
+def _as(kind: type[T]) -> Callable[[Any], T]:
+    def read(content: Any) -> T:
+        return typing.cast(T, _read(kind, content))
+
+    return read
+
+
+def _params(**pairs: str | int | float | bool | Sequence[str] | None) -> list[tuple[str, str]]:
+    found = []
+    for name, value in pairs.items():
+        for each in [value] if isinstance(value, str | int | float) else value or ():
+            found.append((name, str(each).lower() if isinstance(each, bool) else str(each)))
+    return found
+
+
+def _part(value: str | int) -> str:
+    """One part of an address."""
+    return quote(str(value), safe="")
+
+
+def _history(history: History) -> list[Any]:
+    return [each if isinstance(each, int) else each._json() for each in history]
+
+
+def _wishes(
+    *,
+    model: str | None,
+    k: int,
+    exclude_seen: bool,
+    exclude: Iterable[int],
+    filters: Filters | None,
+    diversity: float,
+) -> dict[str, Any]:
+    return _without_none(
+        {
+            "model": model,
+            "k": k,
+            "exclude_seen": exclude_seen,
+            "exclude": list(exclude),
+            "filters": None if filters is None else filters._json(),
+            "diversity": float(diversity),
+        }
+    )
+
+
+def _recommend(
+    *,
+    user_id: str | None = None,
+    history: History | None = None,
+    model: str | None = None,
+    k: int = 20,
+    exclude_seen: bool = True,
+    exclude: Iterable[int] = (),
+    filters: Filters | None = None,
+    diversity: float = 0.0,
+    explain: bool = False,
+) -> _Call[Recommendations]:
+    """Films for somebody the site knows, or for a history (film ids or `HistoryEntry`, oldest first).
+
+    Give either `user_id` or `history`. Nothing is stored.
+    """
+    if (user_id is None) == (history is None):
+        raise ValueError("give either user_id or history")
+    asker = {"user_id": user_id} if history is None else {"history": _history(history)}
+    body = {
+        **asker,
+        **_wishes(
+            model=model,
+            k=k,
+            exclude_seen=exclude_seen,
+            exclude=exclude,
+            filters=filters,
+            diversity=diversity,
+        ),
+        "explain": explain,
+    }
+    return _Call("POST", "recommend", _as(Recommendations), json=body)
+
+
+def _recommend_to(
+    user_id: str, *, k: int = 20, model: str | None = None, explain: bool = False
+) -> _Call[Recommendations]:
+    """The short form of `recommend` for somebody the site knows."""
+    params = _params(k=k, model=model, explain=explain)
+    return _Call("GET", f"recommend/{_part(user_id)}", _as(Recommendations), params)
+
+
+def _recommend_batch(
+    entries: Sequence[str | History],
+    *,
+    model: str | None = None,
+    k: int = 20,
+    exclude_seen: bool = True,
+    exclude: Iterable[int] = (),
+    filters: Filters | None = None,
+    diversity: float = 0.0,
+) -> _Call[Batch]:
+    """Films for many: an entry is a user id or a history. At most ANSWERS_AT_ONCE of them.
+
+    An entry that cannot be answered has an `error` in its place.
+    """
+    askers = [{"user_id": each} if isinstance(each, str) else {"history": _history(each)} for each in entries]
+    body = {
+        "entries": askers,
+        **_wishes(
+            model=model,
+            k=k,
+            exclude_seen=exclude_seen,
+            exclude=exclude,
+            filters=filters,
+            diversity=diversity,
+        ),
+    }
+    return _Call("POST", "recommend/batch", _as(Batch), json=body)
+
+
+def _movies_page(
+    *,
+    genre: Sequence[str] = (),
+    without_genre: Sequence[str] = (),
+    year_from: int | None = None,
+    year_to: int | None = None,
+    language: str | None = None,
+    country: str | None = None,
+    sort: Sort = "popular",
+    page: int = 1,
+    page_size: int = 100,
+) -> _Call[MoviePage]:
+    """One page of the films that have every `genre` and none of `without_genre`."""
+    params = _params(
+        genre=_several(genre),
+        without_genre=_several(without_genre),
+        year_from=year_from,
+        year_to=year_to,
+        language=language,
+        country=country,
+        sort=sort,
+        page=page,
+        page_size=page_size,
+    )
+    return _Call("GET", "movies", _as(MoviePage), params)
+
+
+def _several(names: Sequence[str]) -> list[str]:
+    """A single name is meant as one name, not as its letters."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _movie(movie_id: int) -> _Call[MovieDetail]:
+    """Everything the catalogue knows about a film."""
+    return _Call("GET", f"movies/{_part(movie_id)}", _as(MovieDetail))
+
+
+def _similar(movie_id: int, *, k: int = 20) -> _Call[Similar]:
+    """Films that the same people liked."""
+    return _Call("GET", f"movies/{_part(movie_id)}/similar", _as(Similar), _params(k=k))
+
+
+def _search(q: str, *, page: int = 1, page_size: int = 100) -> _Call[SearchPage]:
+    """Films by title in any language, and people by name; the best match first."""
+    return _Call("GET", "search", _as(SearchPage), _params(q=q, page=page, page_size=page_size))
+
+
+def _record(interaction: Interaction) -> _Call[Recorded]:
+    """Store one interaction. When this returns it is safe; sent again it has no second effect."""
+    return _Call("POST", "interactions", _as(Recorded), json=interaction._json())
+
+
+def _record_some(interactions: Sequence[Interaction], *, atomic: bool) -> _Call[Recorded]:
+    body = [each._json() for each in interactions]
+    return _Call("POST", "interactions", _as(Recorded), _params(atomic=atomic), body)
+
+
+def _history_page(visitor: str, *, limit: int = 200, cursor: str = "") -> _Call[HistoryPage]:
+    """One page of what a visitor did, newest first."""
+    params = _params(limit=limit, cursor=cursor or None)
+    return _Call("GET", f"visitors/{_part(visitor)}/history", _as(HistoryPage), params)
+
+
+def _forget(visitor: str, *, movie_id: int | None = None) -> _Call[int]:
+    """Delete what one of your own visitors did, or what is about one film; says how much there was."""
+
+    def read(content: Any) -> int:
+        return _as(_Forgotten)(content).deleted
+
+    return _Call("DELETE", f"visitors/{_part(visitor)}/history", read, _params(movie_id=movie_id))
+
+
+def _users_page(*, limit: int = 1_000, cursor: str = "") -> _Call[UserPage]:
+    """One page of the users of data sets and, with the scope `read`, of your own visitors."""
+    return _Call("GET", "users", _as(UserPage), _params(limit=limit, cursor=cursor or None))
+
+
+def _models() -> _Call[tuple[Model, ...]]:
+    """Every kind of model, its versions, and what the active one reached."""
+    return _Call("GET", "models", lambda content: _as(_Models)(content).models)
+
+
+def _activate(name: str, version: str) -> _Call[Activated]:
+    """Verify a version of a model and make it the one that serves."""
+    address = f"models/{_part(name)}/activate"
+    return _Call("POST", address, _as(Activated), json={"version": version}, repeatable=False)
+
+
+def _experiments() -> _Call[tuple[Experiment, ...]]:
+    """All experiments."""
+    return _Call("GET", "experiments", lambda content: _as(_Experiments)(content).experiments)
+
+
+def _experiment(name: str) -> _Call[ExperimentResults]:
+    """What an experiment has found so far."""
+    return _Call("GET", f"experiments/{_part(name)}", _as(ExperimentResults))
+
+
+# -- sending, waiting, trying again --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How a request that did not go through is tried again.
+
+    After 429 and 503 the client waits as long as `Retry-After` says, or else `first_wait` seconds, twice as
+    long each time and a random part of that again. It does not wait longer than `longest_wait`: then
+    the refusal is raised at once, with `retry_after`. Broken connections are tried again too.
+    """
+
+    attempts: int = 4  # in all; 1 = never again
+    first_wait: float = 0.25
+    longest_wait: float = 30.0
+
+    def wait(self, attempt: int, asked: float | None) -> float | None:
+        """Seconds before the next attempt, after so many; None = give up."""
+        if attempt >= self.attempts:
+            return None
+        seconds = self.first_wait * 2 ** (attempt - 1) * (1 + random.random()) if asked is None else asked  # noqa: S311
+        return seconds if seconds <= self.longest_wait else None
+
+
+_TRY_AGAIN = (429, 502, 503, 504)
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Of a Retry-After header: seconds or a date."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _problem(response: httpx.Response) -> ReelgraphError:
+    retry_after = _seconds(response.headers.get("Retry-After"))
+    kind = _BY_STATUS.get(response.status_code, ServerFailed if response.status_code >= 500 else Problem)
+    try:
+        content = response.json()
+    except ValueError:
+        content = None
+    if isinstance(content, dict) and "detail" in content:
+        errors = _read(tuple[FieldProblem, ...], content.get("errors", []), "errors")
+        title = str(content.get("title", response.reason_phrase))
+        return kind(response.status_code, title, str(content["detail"]), errors, retry_after)
+    if response.status_code >= 500 or response.status_code == 429:
+        said = response.text[:200] or "without a word"
+        return kind(response.status_code, response.reason_phrase, said, (), retry_after)
+    where = response.headers.get("Location")
+    told = f"led to {where}" if where else f"answered {response.status_code} {response.reason_phrase}"
+    return UnexpectedAnswer(f"{response.request.url} {told}; is this the address of a Reelgraph site?")
+
+
+def _answer(call: _Call[T], response: httpx.Response) -> T:
+    try:
+        content = response.json()
+    except ValueError as error:
+        raise UnexpectedAnswer(f"{response.request.url} answered with something else than JSON") from error
+    return call.read(content)
+
+
+class _Attempt:
+    """What both clients do around sending: how the request is put, and what becomes of what came back."""
+
+    def __init__(self, call: _Call[Any], retries: Retries) -> None:
+        self._call, self._retries = call, retries
+        self._number = 0
+
+    def wait_after(self, response: httpx.Response) -> float | None:
+        """Seconds to wait before the same again; None when this is the answer. Raises the refusal."""
+        self._number += 1
+        if response.is_success:
+            return None
+        problem = _problem(response)
+        # After 429 and 503 nothing was done; a gateway's 502 or 504 leaves it open.
+        if response.status_code in _TRY_AGAIN and (
+            response.status_code in (429, 503) or self._call.repeatable
+        ):
+            asked = problem.retry_after if isinstance(problem, Problem) else None
+            wait = self._retries.wait(self._number, asked)
+            if wait is not None:
+                return wait
+        raise problem
+
+    def wait_after_failure(self, error: httpx.HTTPError) -> float:
+        self._number += 1
+        wait = self._retries.wait(self._number, None)
+        if wait is None or not (self._call.repeatable or isinstance(error, _NOT_SENT)):
+            raise ConnectionFailed(
+                f"{self._call.method} {self._call.path}: {error or type(error).__name__}"
+            ) from error
+        return wait
+
+
+def _settings(base_url: str, key: str | None, timeout: float | httpx.Timeout) -> dict[str, Any]:
+    headers = {"Accept": "application/json", "User-Agent": USER_AGENT}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    return {"base_url": f"{base_url.rstrip('/')}/api/v1/", "headers": headers, "timeout": timeout}
+
+
+def _sent(call: _Call[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"method": call.method, "url": call.path, "params": call.params}
+    if call.json is not None:
+        found["json"] = call.json
+    return found
+
+
+def _like(build: Callable[..., Any], method: Callable[..., Any]) -> None:
+    """Let help() show a method with the arguments and the words of the request that it sends."""
+    functools.update_wrapper(method, build)
+    method.__name__ = build.__name__.removeprefix("_")
+    del method.__dict__["__wrapped__"]
+    signature = inspect.signature(build)
+    me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    answer = str(signature.return_annotation).removeprefix("_Call[").removesuffix("]")
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[me, *signature.parameters.values()], return_annotation=answer
+    )
+
+
+def _now(build: Callable[P, _Call[T]]) -> Callable[Concatenate[Client, P], T]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._send(build(*args, **kwargs))
+
+    _like(build, method)
+    return method
+
+
+def _soon(build: Callable[P, _Call[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._send(build(*args, **kwargs))
+
+    _like(build, method)
+    return method
+
+
+_PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
+
+
+def _parts(interactions: Iterable[Interaction], atomic: bool) -> Iterator[tuple[int, list[Interaction]]]:
+    """What can be sent at once, each with its place in the whole."""
+    everything = list(interactions)
+    if atomic and len(everything) > INTERACTIONS_AT_ONCE:
+        raise ValueError(
+            f"all or none is possible for {INTERACTIONS_AT_ONCE} interactions, not {len(everything)}"
+        )
+    for start in range(0, len(everything), INTERACTIONS_AT_ONCE):
+        yield start, everything[start : start + INTERACTIONS_AT_ONCE]
+
+
+def _all_refused(problem: Invalid) -> Recorded:
+    """A part of which every entry was wrong, said as the others are. Raises any other problem."""
+    refused: dict[int, list[FieldProblem]] = {}
+    for error in problem.errors:
+        found = _PLACE.fullmatch(error.field)
+        if found is None:
+            raise problem
+        refused.setdefault(int(found[1]), []).append(dataclasses.replace(error, field=found[2]))
+    if not refused:
+        raise problem
+    return Recorded(0, 0, tuple(Refused(index, tuple(errors)) for index, errors in refused.items()))
+
+
+def _joined(recorded: Iterable[tuple[int, Recorded]]) -> Recorded:
+    stored = repeated = 0
+    refused: list[Refused] = []
+    for start, each in recorded:
+        stored, repeated = stored + each.stored, repeated + each.repeated
+        refused += [dataclasses.replace(one, index=start + one.index) for one in each.refused]
+    return Recorded(stored, repeated, tuple(refused))
+
+
+class Client:
+    """The API of one site. Safe to share between threads; close it, or use it in a `with` block.
+
+    base_url   of the site: https://films.example.org
+    key        rg_...; without it only what every visitor of the site may read
+    timeout    seconds for each of connecting, sending and waiting for an answer
+    retries    see Retries
+    transport  of httpx, for a proxy or a socket of your own
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        timeout: float | httpx.Timeout = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._retries = retries or Retries()
+        self._http = httpx.Client(**_settings(base_url, key, timeout), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    recommend = _now(_recommend)
+    recommend_to = _now(_recommend_to)
+    recommend_batch = _now(_recommend_batch)
+    movies_page = _now(_movies_page)
+    movie = _now(_movie)
+    similar = _now(_similar)
+    search = _now(_search)
+    record = _now(_record)
+    history_page = _now(_history_page)
+    forget = _now(_forget)
+    users_page = _now(_users_page)
+    models = _now(_models)
+    activate = _now(_activate)
+    experiments = _now(_experiments)
+    experiment = _now(_experiment)
+
+    def movies(
+        self,
+        *,
+        genre: Sequence[str] = (),
+        without_genre: Sequence[str] = (),
+        year_from: int | None = None,
+        year_to: int | None = None,
+        language: str | None = None,
+        country: str | None = None,
+        sort: Sort = "popular",
+    ) -> Iterator[Movie]:
+        """All films of `movies_page`, page by page as they are needed."""
+        number, more = 1, True
+        while more:
+            page = self.movies_page(
+                genre=genre,
+                without_genre=without_genre,
+                year_from=year_from,
+                year_to=year_to,
+                language=language,
+                country=country,
+                sort=sort,
+                page=number,
+            )
+            yield from page.results
+            number, more = number + 1, page.next is not None
+
+    def search_movies(self, q: str) -> Iterator[Movie]:
+        """All films that `search` finds, page by page as they are needed."""
+        number, more = 1, True
+        while more:
+            page = self.search(q, page=number)
+            yield from page.results
+            number, more = number + 1, page.next is not None
+
+    def history(self, visitor: str) -> Iterator[Event]:
+        """Everything a visitor did, newest first, page by page as it is needed."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.history_page(visitor, cursor=cursor)
+            yield from page.events
+            cursor = page.next
+
+    def users(self) -> Iterator[User]:
+        """All users of `users_page`, page by page as they are needed."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self.users_page(cursor=cursor)
+            yield from page.users
+            cursor = page.next
+
+    def record_all(self, interactions: Iterable[Interaction], *, atomic: bool = False) -> Recorded:
+        """Store many, INTERACTIONS_AT_ONCE at a time. What is wrong is in `refused`, the rest is stored.
+
+        With `atomic` all are stored or none, and Invalid is raised; then they must fit in one request.
+        """
+        recorded = []
+        for start, some in _parts(interactions, atomic):
+            try:
+                recorded.append((start, self._send(_record_some(some, atomic=atomic))))
+            except Invalid as problem:
+                if atomic:
+                    raise
+                recorded.append((start, _all_refused(problem)))
+        return _joined(recorded)
+
+    def _send(self, call: _Call[T]) -> T:
+        attempt = _Attempt(call, self._retries)
+        while True:
+            try:
+                response = self._http.request(**_sent(call))
+                wait = attempt.wait_after(response)
+                if wait is None:
+                    return _answer(call, response)
+            except httpx.HTTPError as error:
+                wait = attempt.wait_after_failure(error)
+            time.sleep(wait)
+
+
+class AsyncClient:
+    """As `Client`, with methods to await and iterators for `async for`. Close it with `aclose`, or use it in
+    an `async with` block."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str | None = None,
+        *,
+        timeout: float | httpx.Timeout = TIMEOUT,
+        retries: Retries | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._retries = retries or Retries()
+        self._http = httpx.AsyncClient(**_settings(base_url, key, timeout), transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    recommend = _soon(_recommend)
+    recommend_to = _soon(_recommend_to)
+    recommend_batch = _soon(_recommend_batch)
+    movies_page = _soon(_movies_page)
+    movie = _soon(_movie)
+    similar = _soon(_similar)
+    search = _soon(_search)
+    record = _soon(_record)
+    history_page = _soon(_history_page)
+    forget = _soon(_forget)
+    users_page = _soon(_users_page)
+    models = _soon(_models)
+    activate = _soon(_activate)
+    experiments = _soon(_experiments)
+    experiment = _soon(_experiment)
+
+    async def movies(
+        self,
+        *,
+        genre: Sequence[str] = (),
+        without_genre: Sequence[str] = (),
+        year_from: int | None = None,
+        year_to: int | None = None,
+        language: str | None = None,
+        country: str | None = None,
+        sort: Sort = "popular",
+    ) -> AsyncIterator[Movie]:
+        """All films of `movies_page`, page by page as they are needed."""
+        number, more = 1, True
+        while more:
+            page = await self.movies_page(
+                genre=genre,
+                without_genre=without_genre,
+                year_from=year_from,
+                year_to=year_to,
+                language=language,
+                country=country,
+                sort=sort,
+                page=number,
+            )
+            for film in page.results:
+                yield film
+            number, more = number + 1, page.next is not None
+
+    async def search_movies(self, q: str) -> AsyncIterator[Movie]:
+        """All films that `search` finds, page by page as they are needed."""
+        number, more = 1, True
+        while more:
+            page = await self.search(q, page=number)
+            for film in page.results:
+                yield film
+            number, more = number + 1, page.next is not None
+
+    async def history(self, visitor: str) -> AsyncIterator[Event]:
+        """Everything a visitor did, newest first, page by page as it is needed."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.history_page(visitor, cursor=cursor)
+            for event in page.events:
+                yield event
+            cursor = page.next
+
+    async def users(self) -> AsyncIterator[User]:
+        """All users of `users_page`, page by page as they are needed."""
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.users_page(cursor=cursor)
+            for user in page.users:
+                yield user
+            cursor = page.next
+
+    async def record_all(self, interactions: Iterable[Interaction], *, atomic: bool = False) -> Recorded:
+        """As `Client.record_all`."""
+        recorded = []
+        for start, some in _parts(interactions, atomic):
+            try:
+                recorded.append((start, await self._send(_record_some(some, atomic=atomic))))
+            except Invalid as problem:
+                if atomic:
+                    raise
+                recorded.append((start, _all_refused(problem)))
+        return _joined(recorded)
+
+    async def _send(self, call: _Call[T]) -> T:
+        attempt = _Attempt(call, self._retries)
+        while True:
+            try:
+                response = await self._http.request(**_sent(call))
+                wait = attempt.wait_after(response)
+                if wait is None:
+                    return _answer(call, response)
+            except httpx.HTTPError as error:
+                wait = attempt.wait_after_failure(error)
+            await asyncio.sleep(wait)

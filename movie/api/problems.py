@@ -1,0 +1,177 @@
+"""What every refusal of the API looks like: problem details, RFC 9457.
+
+{"type": "about:blank", "title": "Unprocessable Content", "status": 422,
+ "detail": "...", "errors": [{"in": "body", "field": "history[0].rating", "detail": "..."}]}
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.signals import got_request_exception
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from ninja.errors import HttpError, Throttled, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
+
+from movie.database import is_away
+from movie.event_log.base import EventLogUnavailable
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5  # after a database that was away; as the pages say
+TRAINING_SECONDS = 60  # after a model that is not trained yet
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 calls them
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    where: str = Field(alias="in", description="body, query, path or header")
+    field: str = Field(description="The path to the field, such as history[0].rating; empty for the whole.")
+    detail: str
+
+
+class ProblemDetails(BaseModel):
+    """Why a request was refused (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []
+
+
+class Problem(Exception):
+    """A refusal: raise it anywhere below a route. `errors` name the fields."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.errors = status, detail, tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def field_problem(where: str, field: str, detail: str, *, status: int = 422) -> Problem:
+    """A refusal of one field."""
+    return Problem(status, detail, errors=[{"in": where, "field": field, "detail": detail}])
+
+
+def unavailable(detail: str, seconds: int = RETRY_SECONDS) -> Problem:
+    """503 with the time after which it is worth asking again."""
+    return Problem(503, detail, headers={"Retry-After": str(seconds)})
+
+
+def title_of(status: int) -> str:
+    return TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def as_response(problem: Problem) -> HttpResponse:
+    content: dict[str, Any] = {
+        "type": "about:blank",
+        "title": title_of(problem.status),
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        content["errors"] = problem.errors
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", "Bearer")
+    return HttpResponse(
+        to_json(content, inf_nan_mode="null"),
+        status=problem.status,
+        content_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def response_to(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The one place where errors become answers. What nobody foresaw is logged and reported as 500."""
+    problem = _problem_of(error)
+    if problem is None:
+        got_request_exception.send(sender=None, request=request)
+        logger.error("an API request failed: %s", request.path, exc_info=error)
+        problem = Problem(500, "Something went wrong here. It was logged; the request changed nothing.")
+    return as_response(problem)
+
+
+KNOWN: tuple[tuple[type[Exception], int, str], ...] = (
+    (Http404, 404, "There is nothing at this address."),
+    (RequestDataTooBig, 413, "The body is too large; send fewer entries at once."),
+    (SuspiciousOperation, 400, "The request cannot be read."),
+    (UnreadablePostError, 400, "The request ended early."),
+)
+
+
+def _problem_of(error: Exception) -> Problem | None:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HttpError):
+        return _problem_of_ninja(error)
+    if isinstance(error, ValidationError):
+        fields = field_problems(error.errors)
+        count = f"{len(fields)} fields are" if len(fields) != 1 else "A field is"
+        return Problem(422, f"{count} not as expected; see errors.", errors=fields)
+    for kind, status, detail in KNOWN:
+        if isinstance(error, kind):
+            return Problem(status, detail)
+    away = isinstance(error, EventLogUnavailable) or is_away(error)
+    return unavailable("The site's data cannot be reached now; nothing was changed.") if away else None
+
+
+def _problem_of_ninja(error: HttpError) -> Problem:
+    if isinstance(error.__cause__, Problem):  # what the parser refused
+        return error.__cause__
+    if isinstance(error, Throttled):
+        wait = math.ceil(error.wait or 1)
+        return Problem(429, f"Too many requests; wait {wait} s.", headers={"Retry-After": str(wait)})
+    return Problem(error.status_code, error.message)
+
+
+def field_problems(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """One entry per field. Where a value may be of several types, what each expected is joined."""
+    messages: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        where, *path = error["loc"]
+        if where == "body":
+            path = path[1:]  # the name of the view's argument
+        found = messages.setdefault((str(where), _path(path)), [])
+        if (said := _said(error)) not in found:
+            found.append(said)
+    return [
+        {"in": where, "field": field, "detail": "; or: ".join(found)}
+        for (where, field), found in messages.items()
+    ]
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """pydantic's words without what only Python knows of."""
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "Input should be an object"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _path(parts: Sequence[int | str]) -> str:
+    """history[0].rating; the names of the types of a union, which pydantic adds, are left out."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.isidentifier() and part.islower() and part != "int":
+            text += f".{part}" if text else part
+    return text

@@ -1,0 +1,328 @@
+"""What requests may hold and what answers look like.
+
+Plain pydantic models: ninja's own `Schema` wraps every object it validates in Python, which for a history
+of 200 films costs more than the answer.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+from movie.models import HALF_STARS
+from predictors.kinds import KINDS
+
+LARGEST_ID = 2**63 - 1  # what a column holds
+MOST_FILMS = 1000  # in one history
+MOST_EXCLUDED = 10_000
+MOST_ENTRIES = 1000  # in one batch
+LONGEST_LIST = 100
+DEFAULT_LENGTH = 20
+NOT_GIVEN: Any = None  # a field that was not sent; one that was sent as null is refused
+EARLIEST_YEAR, LATEST_YEAR = 1800, 2200
+
+
+def _known_model(name: object) -> object:
+    if isinstance(name, str) and name not in KINDS:
+        raise ValueError(f"there is no model {name!r}; known: {', '.join(KINDS)}")
+    return name
+
+
+MovieId = Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID, description="A film of this site.")]
+UserId = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="A user of a data set, such as `ml-100k:42`, or a visitor: `user:7`, `guest:...`.",
+    ),
+]
+ModelName = Annotated[str, BeforeValidator(_known_model), Field(json_schema_extra={"enum": list(KINDS)})]
+Length = Annotated[int, Field(strict=True, ge=1, le=LONGEST_LIST, description="How many films.")]
+Stars = Annotated[float, Field(strict=True, ge=HALF_STARS[0], le=HALF_STARS[-1], multiple_of=0.5)]
+Year = Annotated[int, Field(strict=True, ge=EARLIEST_YEAR, le=LATEST_YEAR)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+Flag = Annotated[bool, Field(strict=True)]
+Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
+
+
+class Sent(BaseModel):
+    """Something a client sends: an unknown field is an error, not a wish that is not heard."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class HistoryEntry(Sent):
+    """A film with what is known of it; without `rating` it counts as a click."""
+
+    movie_id: MovieId
+    rating: Stars = Field(default=NOT_GIVEN)
+    at: AwareDatetime = Field(default=NOT_GIVEN)
+
+
+IdOrEntry = Annotated[
+    Annotated[MovieId, Tag("int")] | Annotated[HistoryEntry, Tag("HistoryEntry")],
+    Discriminator(lambda sent: "HistoryEntry" if isinstance(sent, dict | HistoryEntry) else "int"),
+]
+
+
+class Filters(Sent):
+    """Which films may be recommended. A list that is empty asks for nothing."""
+
+    genres_in: list[Name] = Field(default=[], max_length=20, description="A film has all of them.")
+    genres_out: list[Name] = Field(default=[], max_length=20, description="A film has none of them.")
+    year_from: Year = Field(default=NOT_GIVEN)
+    year_to: Year = Field(default=NOT_GIVEN)
+    languages: list[Name] = Field(default=[], max_length=20, description="A film has one of them.")
+
+
+class Asker(Sent):
+    """Whom a list is for: somebody the site knows, or a history that the client sends."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["user_id"]}, {"required": ["history"]}]}
+    )
+
+    user_id: UserId = Field(default=NOT_GIVEN)
+    history: list[IdOrEntry] = Field(
+        default=NOT_GIVEN,
+        max_length=MOST_FILMS,
+        description="Oldest first: ids, or objects. Where every entry has a time, the times decide.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Asker:
+        if (self.user_id is None) == (self.history is None):
+            raise ValueError("give either user_id or history")
+        return self
+
+
+class Wishes(Sent):
+    """What is common to a list and a batch of lists."""
+
+    model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
+    k: Length = DEFAULT_LENGTH
+    exclude_seen: Flag = Field(default=True, description="Leave out films of the history.")
+    exclude: list[MovieId] = Field(default=[], max_length=MOST_EXCLUDED)
+    filters: Filters = Field(default=NOT_GIVEN)
+    diversity: Diversity = 0.0
+
+
+class RecommendRequest(Asker, Wishes):
+    explain: Flag = Field(default=False, description="Say why each film is in the list.")
+
+
+class BatchRequest(Wishes):
+    entries: list[Any] = Field(
+        min_length=1,
+        max_length=MOST_ENTRIES,
+        description="One list for each; an entry that cannot be read has an error in its place.",
+    )
+
+
+class Fallback(BaseModel):
+    """Why another model answered than the one that was asked for."""
+
+    requested: str
+    reason: str = Field(description="history_too_short, no_known_films or not_trained")
+    detail: str
+
+
+class PathStop(BaseModel):
+    """A place on the way from the history to a film, and what leads to it."""
+
+    kind: str
+    id: int | None
+    name: str
+    url: str
+    edge: str
+
+
+class ReasonOut(BaseModel):
+    """A true sentence and its share of the reasons."""
+
+    kind: str
+    sentence: str
+    share: float
+    paths: list[list[PathStop]]
+
+
+class RecommendationOut(BaseModel):
+    rank: int
+    movie_id: int
+    title: str
+    score: float
+    predicted_rating: float | None = Field(default=None, description="Stars, from at least two ratings.")
+    reasons: list[ReasonOut] | None = Field(default=None, description="With `explain`.")
+    rest: float | None = Field(default=None, description="The share of reasons that are not shown.")
+    instead: str | None = Field(default=None, description="Where the score came from, without a reason.")
+
+
+class RankedOut(BaseModel):
+    """A list, and who made it."""
+
+    recommendation_id: str = Field(description="Send it with interactions that follow from this list.")
+    model: str
+    version: str
+    recommendations: list[RecommendationOut]
+    unknown_ids: list[int] = Field(description="Films of the history that the model does not know.")
+    fallback: Fallback | None
+
+
+class RecommendOut(RankedOut):
+    latency_ms: float
+
+
+class BatchError(BaseModel):
+    status: int
+    title: str
+    detail: str
+
+
+class BatchEntryOut(BaseModel):
+    """One entry's list, or why there is none."""
+
+    user_id: str | None = None
+    recommendation_id: str | None = None
+    model: str | None = None
+    version: str | None = None
+    recommendations: list[RecommendationOut] | None = None
+    unknown_ids: list[int] | None = None
+    fallback: Fallback | None = None
+    error: BatchError | None = None
+
+
+class BatchOut(BaseModel):
+    """As many results as entries, in their order."""
+
+    results: list[BatchEntryOut]
+    failed: int
+    latency_ms: float
+
+
+class MovieOut(BaseModel):
+    id: int
+    title: str
+    year: int | None
+    genres: list[str]
+    rating_count: int
+    rating_average: float | None
+    url: str
+
+
+class ExternalIdOut(BaseModel):
+    source: str
+    value: str
+
+
+class TitleOut(BaseModel):
+    title: str
+    language: str
+
+
+class PersonOut(BaseModel):
+    id: int
+    name: str
+
+
+class MovieDetailOut(MovieOut):
+    runtime: int | None
+    synopsis: str
+    countries: list[str]
+    languages: list[str]
+    directors: list[PersonOut]
+    writers: list[PersonOut]
+    cast: list[PersonOut]
+    titles: list[TitleOut]
+    external_ids: list[ExternalIdOut]
+    rating_histogram: dict[str, int] = Field(description="How often each half star was given.")
+
+
+class MoviePageOut(BaseModel):
+    """One page of films; `next` and `previous` are addresses or null."""
+
+    count: int
+    page: int
+    pages: int
+    page_size: int
+    next: str | None
+    previous: str | None
+    results: list[MovieOut]
+
+
+class FoundPersonOut(PersonOut):
+    films: int
+    url: str
+
+
+class SearchOut(MoviePageOut):
+    people: list[FoundPersonOut]
+    did_you_mean: list[str] = Field(description="Titles and names alike, where nothing was found.")
+
+
+class SimilarOut(BaseModel):
+    movie_id: int
+    recommendation_id: str
+    model: str
+    version: str
+    fallback: str
+    similar: list[RecommendationOut]
+
+
+class ModelVersionOut(BaseModel):
+    version: str
+    is_active: bool
+    created: datetime | None
+    users: int | None
+    items: int | None
+    interactions: int | None
+    problem: str
+
+
+class MetricsOut(BaseModel):
+    """Figures of one protocol; `conditions` tell how it was measured."""
+
+    protocol: str
+    conditions: str
+    users: int | None
+    figures: dict[str, float]
+
+
+class ModelOut(BaseModel):
+    name: str
+    label: str
+    summary: str
+    is_active: bool
+    version: str
+    is_default: bool
+    training: float | None = Field(description="How far a training has got, 0 to 1.")
+    versions: list[ModelVersionOut]
+    metrics: list[MetricsOut] = Field(description="Of the active version, by protocol.")
+
+
+class ModelsOut(BaseModel):
+    models: list[ModelOut]
+
+
+class ActivateRequest(Sent):
+    version: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ActivatedOut(BaseModel):
+    name: str
+    version: str
+    previous: str
+
+
+Sort = Literal["popular", "best", "newest", "oldest", "title"]

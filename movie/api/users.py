@@ -1,0 +1,108 @@
+"""Who is known: the users of data sets, and a client's own visitors."""
+
+from __future__ import annotations
+
+from django.core.cache import cache
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+from pydantic import BaseModel, Field
+
+from movie.api.cursors import LONGEST, cursor_of, place_of
+from movie.api.json import json_response
+from movie.api.keys import Caller, caller_of
+from movie.api.visitor_ids import OF_CLIENTS, OF_SITE, namespace_of, shown
+from movie.api_clients import READ
+from movie.models import InteractionRecord, Rating
+
+router = Router(tags=["users"])
+
+MOST = 1000
+CACHED_SECONDS = 60
+AFTER_COLON = ";"  # the next character: every id that begins with `ml-100k:` is below `ml-100k;`
+
+
+class UserOut(BaseModel):
+    id: str = Field(description="As other routes take it.")
+    ratings: int
+
+
+class UserPageOut(BaseModel):
+    users: list[UserOut]
+    next: str | None = Field(description="The cursor of the next page; null on the last one.")
+
+
+@router.get("/users", response=UserPageOut, operation_id="list_users", summary="Known users")
+def list_users(
+    request: HttpRequest,
+    limit: int = Query(default=100, ge=1, le=MOST),
+    cursor: str = Query(default="", max_length=LONGEST),
+) -> HttpResponse:
+    """Users of data sets and, for a key with the scope `read`, the client's own visitors.
+
+    Each kind in order of its ids as text. Members and guests of the site are in no list.
+    """
+    caller = caller_of(request)
+    keys = users_after(caller, place_after(cursor), limit + 1)
+    page = keys[:limit]
+    counts = dict(
+        Rating.objects.filter(visitor__in=page).order_by().values_list("visitor").annotate(Count("pk"))
+    )
+    answer = {
+        "users": [{"id": shown(key, caller), "ratings": counts.get(key, 0)} for key in page],
+        "next": cursor_of(page[-1]) if len(keys) > limit else None,
+    }
+    return json_response(answer)
+
+
+def place_after(cursor: str) -> str:
+    """The key that a page ended with. Raises Problem."""
+    return place_of(cursor, parts=1)[0] if cursor else ""
+
+
+def users_after(caller: Caller, after: str, limit: int) -> list[str]:
+    """The next keys after one of them, in the order of the list; "" is its beginning."""
+    namespaces = [f"{name}:" for name in data_sets()]
+    if caller.client and caller.may(READ):
+        namespaces.append(namespace_of(caller.client))
+    found: list[str] = []
+    begin = next((place for place, each in enumerate(namespaces) if after.startswith(each)), 0)
+    for place in range(begin, len(namespaces)):
+        found += _known(namespaces[place], after if place == begin else "", limit - len(found))
+        if len(found) == limit:
+            break
+    return found
+
+
+def data_sets() -> list[str]:
+    """The data sets whose users have ratings here; at most a minute old."""
+    return cache.get_or_set("api-data-sets", _data_sets, CACHED_SECONDS) or []
+
+
+def _data_sets() -> list[str]:
+    """One query for each kind of visitor, whatever their number: each looks for the next kind."""
+    names: list[str] = []
+    after = ""
+    while True:
+        visitor = (
+            Rating.objects.filter(visitor__gt=after)
+            .order_by("visitor")
+            .values_list("visitor", flat=True)
+            .first()
+        )
+        if visitor is None:
+            return names
+        name, colon, _ = visitor.partition(":")
+        if colon and name not in (*OF_SITE, OF_CLIENTS):
+            names.append(name)
+        after = name + AFTER_COLON if colon else visitor
+
+
+def _known(namespace: str, after: str, limit: int) -> list[str]:
+    """Visitors of a name space with a rating or another interaction in the database."""
+    bounds = {"visitor__gt": after or namespace, "visitor__lt": namespace[:-1] + AFTER_COLON}
+    found: set[str] = set()
+    for model in (Rating, InteractionRecord):
+        rows = model.objects.filter(**bounds).order_by("visitor").values_list("visitor", flat=True).distinct()
+        found.update(rows[:limit])
+    return sorted(found)[:limit]

@@ -1,0 +1,105 @@
+"""Version 1 of the API: its routers, and what holds for all of them."""
+
+from __future__ import annotations
+
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_cache_control
+from ninja import NinjaAPI
+from ninja.operation import Operation
+from pydantic_core import to_json
+
+from movie.api import (
+    batch,
+    catalogue,
+    experiments,
+    interactions,
+    model_routes,
+    recommend,
+    users,
+    visitors,
+)
+from movie.api.json import MEDIA_TYPE, JsonParser, JsonRenderer
+from movie.api.keys import ApiKeyAuth, authenticate, throttle
+from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
+from movie.api.problems import ProblemDetails, response_to
+from movie.api.schemas import Asker
+
+VERSION = "1"
+DESCRIPTION = (
+    "Recommendations with their reasons, the catalogue they come from, and the interactions behind them. "
+    "Every refusal is a problem document (RFC 9457)."
+)
+SCHEMAS = "#/components/schemas/"
+KEY = ApiKeyAuth.__name__  # as ninja calls the way to show a key
+SCHEMA_SECONDS = 300  # a client may keep the description so long
+
+api = NinjaAPI(
+    title="Reelgraph",
+    version=VERSION,
+    description=DESCRIPTION,
+    urls_namespace="api-v1",
+    openapi_url=None,
+    docs_url=None,
+    parser=JsonParser(),
+    renderer=JsonRenderer(),
+    auth=authenticate,
+    throttle=throttle,
+)
+for _kind in (Exception, *api._exception_handlers):
+    api.add_exception_handler(_kind, response_to)  # type: ignore[arg-type]
+
+# `/recommend/batch` comes before `/recommend/{user_id}`, which would take it for a user.
+for _module in (batch, recommend, catalogue, model_routes, interactions, visitors, users, experiments):
+    api.add_router("", _module.router)
+
+
+@api.get("/openapi.json", include_in_schema=False, auth=None, throttle=[])
+def openapi(request: HttpRequest) -> HttpResponse:
+    """This API in OpenAPI 3.1, for tools."""
+    response = HttpResponse(to_json(description()), content_type=MEDIA_TYPE)
+    patch_cache_control(response, public=True, max_age=SCHEMA_SECONDS)
+    return response
+
+
+@cache
+def description() -> dict[str, Any]:
+    """The OpenAPI document. Whatever a route does not list itself is a problem document."""
+    document = dict(api.get_openapi_schema(path_prefix=f"/api/v{VERSION}/"))
+    schemas = document["components"]["schemas"]
+    for model in (Asker, ProblemDetails):
+        schema = model.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
+        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    # Read one by one, so that a wrong entry spoils no other; this is what each should be.
+    schemas["BatchRequest"]["properties"]["entries"]["items"] = {"$ref": f"{SCHEMAS}Asker"}
+    refusal = {PROBLEM_TYPE: {"schema": {"$ref": f"{SCHEMAS}ProblemDetails"}}}
+    scopes = _scopes()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            needed = scopes[operation["operationId"]]
+            # Without a scope a key is welcome, and nothing ({}) will do as well.
+            operation["security"] = [{KEY: []}] if needed else [{}, {KEY: []}]
+            operation["x-scopes"] = list(needed)
+            for status, answer in operation["responses"].items():
+                if int(status) >= HTTPStatus.BAD_REQUEST:
+                    answer["content"] = refusal
+            operation["responses"]["default"] = {"description": "A refusal", "content": refusal}
+    return document
+
+
+def _scopes() -> dict[str, tuple[str, ...]]:
+    """What a key must allow, by operation."""
+    return {
+        operation.operation_id or api.get_openapi_operation_id(operation): _scopes_of(operation)
+        for router in api._get_bound_routers()
+        for view in router.path_operations.values()
+        for operation in view.operations
+        if operation.include_in_schema
+    }
+
+
+def _scopes_of(operation: Operation) -> tuple[str, ...]:
+    return next((door.scopes for door in operation.auth_callbacks if isinstance(door, ApiKeyAuth)), ())

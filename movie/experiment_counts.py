@@ -1,0 +1,79 @@
+"""From what visitors did to the sums of each visitor in an experiment.
+
+Everything needed is in the event: its `recommendation_id` names experiment and arm, and the arm is worked out
+again from the visitor, so that nobody can count for another arm than their own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import defaultdict
+from collections.abc import Iterable
+
+from movie.event_stream.counts import add_sums
+from movie.event_stream.messages import Forgotten, Joined, Message
+from movie.experiment_models import Experiment, ExperimentVisitor
+from movie.experiments import UNIT_BYTES, Mark, arm_of, bounds_of, read_mark, unit_of
+from predictors.history import Interaction
+
+SUMS = ("impressions", "fallbacks", "clicks", "ratings", "stars")
+
+
+def count(interactions: Iterable[Interaction]) -> None:
+    """Add what was done with lists of experiments. To be called once for each interaction."""
+    marked = [(each, mark) for each in interactions if (mark := read_mark(each.recommendation_id))]
+    if not marked:
+        return
+    wanted = {mark.experiment for _each, mark in marked}
+    found = Experiment.objects.started().filter(pk__in=wanted).prefetch_related("arms")
+    experiments = {experiment.pk: experiment for experiment in found}
+    sums: dict[tuple, list[float]] = defaultdict(lambda: [0] * len(SUMS))
+    for each, mark in marked:
+        experiment = experiments.get(mark.experiment)
+        added = _sums_of(each, mark)
+        if experiment is None or not experiment.covers(each.at) or not any(added):
+            continue
+        arms = list(experiment.arms.all())
+        unit = unit_of(experiment.salt, each.visitor)
+        place = arm_of(unit, bounds_of([arm.share for arm in arms]))
+        if place == mark.arm:
+            key = (arms[place].pk, unit)
+            sums[key] = [before + more for before, more in zip(sums[key], added, strict=True)]
+    add_sums(ExperimentVisitor, ("arm", "unit"), SUMS, sums)
+
+
+def follow(messages: Iterable[Message]) -> None:
+    """Detach who asked to be forgotten from their sums, and note who came to another arm by signing in."""
+    changes = [each for each in messages if isinstance(each, (Forgotten, Joined))]
+    if not changes:
+        return
+    experiments = list(Experiment.objects.started().prefetch_related("arms"))
+    for change in changes:
+        if isinstance(change, Joined):
+            for experiment in experiments:
+                _note_change_of_arm(experiment, change)
+        elif change.movie_id is None:
+            units = [unit_of(experiment.salt, change.visitor) for experiment in experiments]
+            for row in ExperimentVisitor.objects.filter(unit__in=units):
+                row.unit = secrets.token_hex(UNIT_BYTES)
+                row.save(update_fields=["unit"])
+
+
+def _note_change_of_arm(experiment: Experiment, joined: Joined) -> None:
+    if not experiment.covers(joined.recorded_at):
+        return
+    bounds = bounds_of([arm.share for arm in experiment.arms.all()])
+    guest, member = (unit_of(experiment.salt, key) for key in (joined.visitor, joined.into))
+    if arm_of(guest, bounds) != arm_of(member, bounds):
+        ExperimentVisitor.objects.filter(arm__experiment=experiment, unit=guest).update(changed_arm=True)
+
+
+def _sums_of(each: Interaction, mark: Mark) -> tuple[float, ...]:
+    """What an interaction adds, in the order of SUMS."""
+    if each.kind == "impression":
+        return (1, int(mark.fallback), 0, 0, 0)
+    if each.kind == "click":
+        return (0, 0, 1, 0, 0)
+    if each.kind == "rating" and each.value is not None:
+        return (0, 0, 0, 1, each.value)
+    return (0, 0, 0, 0, 0)

@@ -1,0 +1,86 @@
+"""A small site for the tests of the API: 24 films, 40 people of two tastes, trained models."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.cache import cache
+
+from movie.models import Genre, Language, Movie, MovieTitle, Rating
+from movie.tests.films import LONG_AGO
+
+FILMS, PEOPLE, RATED = 24, 40, 8
+TRAINED = ("popular", "neighbours", "mf")
+
+
+@pytest.fixture(autouse=True)
+def fresh_film_table():
+    """Each test has a catalogue of its own."""
+    from movie.api.film_table import forget_film_table
+
+    forget_film_table()
+
+
+def ratings_of_people() -> list[tuple[int, int, float]]:
+    """(person, film, stars): the first half prefers odd films, the second even ones."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for person in range(PEOPLE):
+        odd = person < PEOPLE // 2
+        for film in (rng.permutation(FILMS)[:RATED] + 1).tolist():
+            rows.append((person, film, 4.5 if (film % 2 == 1) == odd else 2.0))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def api_models(tmp_path_factory) -> Path:
+    """Trained once; the films have the same ids in every test."""
+    from predictors.kinds import predictor_class
+    from predictors.registry import ModelStore
+    from pytorch_models.datasets import Interactions
+
+    store = ModelStore(tmp_path_factory.mktemp("models"))
+    people, films, stars = (np.array(column) for column in zip(*ratings_of_people(), strict=True))
+    item_ids = np.arange(1, FILMS + 1)
+    every = Interactions.from_columns(
+        people, films - 1, stars, np.arange(len(people)), user_ids=np.arange(PEOPLE), item_ids=item_ids
+    )
+    liked = every.select(every.values >= 3)
+    for name in TRAINED:
+        kind = predictor_class(name)
+        store.publish(kind.fit(every if kind.learns_from_dislikes else liked), activate=True)
+    return store.root
+
+
+@pytest.fixture
+def api_site(db, settings, api_models) -> list[Movie]:
+    """Odd films are westerns, even ones horror, every third a comedy too; the later half is Korean."""
+    settings.MODEL_DIR = api_models
+    settings.DEFAULT_MODELS = ("neighbours", "popular")
+    settings.API_ANONYMOUS_RATE_LIMIT = settings.API_RATE_LIMIT = 1_000_000
+    cache.clear()
+    films = Movie.objects.bulk_create(
+        Movie(pk=pk, title=f"Film {pk}", sort_title=f"film {pk}", year=1970 + pk)
+        for pk in range(1, FILMS + 1)
+    )
+    MovieTitle.objects.bulk_create(
+        MovieTitle(movie=film, title=film.title, search_key=film.title.casefold()) for film in films
+    )
+    genres = Genre.objects.named(["Western", "Horror", "Comedy"])
+    languages = Language.objects.named(["English", "Korean"])
+    for film in films:
+        film.genres.add(
+            genres["Western" if film.pk % 2 else "Horror"], *([genres["Comedy"]] * (film.pk % 3 == 0))
+        )
+        film.languages.add(languages["English" if film.pk <= FILMS // 2 else "Korean"])
+    Rating.objects.bulk_create(
+        Rating(
+            visitor=f"ml-100k:{person}", movie_id=film, value=stars, rated_at=LONG_AGO + timedelta(minutes=n)
+        )
+        for n, (person, film, stars) in enumerate(ratings_of_people())
+    )
+    Movie.objects.refresh_aggregates()
+    return films
