@@ -21,7 +21,9 @@ class CataloguePaths:
     was when it was made: what has changed since, only the pages know.
     """
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, kinds: Sequence[str] = ()) -> None:
+        """`kinds` are the only relations to walk; all of them when empty."""
+        self.kinds = frozenset(kinds)
         self.seed, self.chance = seed, random.Random(seed)
         self.edges: dict[str, set[tuple[str, str]]] = defaultdict(set)  # film -> (relation, entity)
         self.films: dict[str, set[tuple[str, str]]] = defaultdict(set)  # entity -> (relation, film)
@@ -70,6 +72,8 @@ class CataloguePaths:
         return math.exp(4 * drawn - 2 - len(path) / 2)
 
     def _add(self, film: int, relation: str, entity: str) -> None:
+        if self.kinds and relation not in self.kinds:
+            return
         self.edges[f"movie:{film}"].add((relation, entity))
         self.films[entity].add((relation, f"movie:{film}"))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.base import is_open
 from tests.faults.deployment import Deployment, pause
 from tests.faults.tally import PROGRESS, TALLY
 from tests.faults.visitors import Load, VisitorThread
@@ -138,6 +139,8 @@ def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float)
         say("a web worker is killed")
         kept["web"].kill_a_child()
         time.sleep(WORKER_SECONDS)
+    while not is_open(site.port):
+        time.sleep(0.1)
     calm_down()
 
 

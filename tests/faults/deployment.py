@@ -50,8 +50,14 @@ class Kept:
         self._process.kill()
 
     def kill_a_child(self) -> None:
-        """A worker of a server that keeps its own."""
-        psutil.Process(self._process.pid).children()[0].kill()
+        """A worker of a server that keeps its own: the one that has run longest.
+
+        A worker that dies again within seconds of its start looks to granian like a crash loop, and then the
+        whole server ends.
+        """
+        children = psutil.Process(self._process.pid).children()
+        workers = [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+        min(workers, key=psutil.Process.create_time).kill()
 
     def stop(self) -> None:
         self._stopping.set()
