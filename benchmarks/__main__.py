@@ -12,7 +12,9 @@ QUICK = ("sasrec_latency", "home_page", "import_ratings")
 
 def main(names: list[str]) -> int:
     folder = Path(__file__).resolve().parent
-    known = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    known = sorted(
+        path.stem for path in folder.glob("[a-z]*") if path.suffix or (path / "__main__.py").exists()
+    )
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.stderr.write(f"no benchmark named {', '.join(unknown)}; known: {', '.join(known)}\n")

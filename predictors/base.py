@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NO_ITEMS = np.empty(0, dtype=np.int64)
 _NO_STARS = np.empty(0, dtype=np.float32)
+GROUPS = 1024  # of scores, when the best few of many are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +262,7 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         return np.empty((n_rows, 0), np.int64), np.empty((n_rows, 0), np.float32)
     # Everything at or above the k-th score is a candidate: a plain partition would choose
     # among equal scores at random.
-    threshold = np.partition(scores, n_items - k, axis=1)[:, n_items - k]
+    threshold = _kth(_group_maxima(scores) if k <= GROUPS // 2 else scores, k)
     indices = np.full((n_rows, k), -1, dtype=np.int64)
     best = np.full((n_rows, k), -np.inf, dtype=np.float32)
     for row in range(n_rows):
@@ -273,3 +274,20 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         indices[row, : len(order)] = order
         best[row, : len(order)] = scores[row, order]
     return indices, best
+
+
+def _group_maxima(scores: np.ndarray) -> np.ndarray:
+    """(B, GROUPS): the best of every GROUPS-th score; (B, n) as they are where there are few.
+
+    The k-th best of them is at most the k-th best score, mostly by little, and found in a third of the time.
+    """
+    n_rows, n_items = scores.shape
+    if n_items < 4 * GROUPS:
+        return scores
+    return scores[:, : n_items - n_items % GROUPS].reshape(n_rows, -1, GROUPS).max(axis=1)
+
+
+def _kth(scores: np.ndarray, k: int) -> np.ndarray:
+    """(B,) the k-th best of each row."""
+    place = scores.shape[1] - k
+    return np.partition(scores, place, axis=1)[:, place]

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from predictors.base import Query, top_k
+from predictors.base import GROUPS, Query, top_k
 from predictors.errors import CannotAnswer
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
@@ -63,12 +63,17 @@ def test_ranking_does_not_change_what_the_model_holds(predictor):
     assert predictor.counts.tolist() == [1, 4, 4, 2]
 
 
-def test_top_k_agrees_with_a_full_stable_sort():
+@pytest.mark.parametrize("shape", [(50, 40), (3, 4 * GROUPS), (3, 9 * GROUPS + 7)])
+@pytest.mark.parametrize("levels", [6, 100_000])
+@pytest.mark.parametrize("k", [10, GROUPS])
+def test_top_k_agrees_with_a_full_stable_sort(shape, levels, k):
     rng = np.random.default_rng(1)
-    scores = rng.integers(0, 6, (50, 40)).astype(np.float32)
-    scores[rng.random((50, 40)) < 0.3] = -np.inf
-    indices, best = top_k(scores, 10)
-    for row in range(50):
-        expected = [i for i in np.argsort(-scores[row], kind="stable") if scores[row, i] > -np.inf][:10]
+    scores = rng.integers(0, levels, shape).astype(np.float32)
+    scores[rng.random(shape) < 0.3] = -np.inf
+    scores[0, 5:] = -np.inf
+    indices, best = top_k(scores, k)
+    for row in range(shape[0]):
+        order = np.argsort(-scores[row], kind="stable")
+        expected = order[scores[row, order] > -np.inf][:k].tolist()
         assert indices[row][indices[row] >= 0].tolist() == expected
         assert np.array_equal(best[row, : len(expected)], scores[row, expected])
