@@ -62,4 +62,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "deploy/healthcheck.py", "8000", "/health/live"]
 CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
-     "--blocking-threads", "4", "--respawn-failed-workers", "webapp.wsgi:application"]
+     "--blocking-threads", "16", "--respawn-failed-workers", "webapp.wsgi:application"]
