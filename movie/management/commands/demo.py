@@ -144,7 +144,7 @@ def _require_free_port(host: str, port: int) -> None:
 
 def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-    command += ["--workers", str(workers), "--blocking-threads", "16", "--log-level", "warning"]
+    command += ["--workers", str(workers), "--blocking-threads", "16", "--log-level", "error"]
     # Without it the whole server ends with the first worker that dies.
     command += ["--respawn-failed-workers", "webapp.wsgi:application"]
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
