@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 
 from movie.api.problems import MEDIA_TYPE
@@ -165,9 +165,13 @@ def test_too_many_requests_are_told_when_to_come_back(client, api_site, settings
     assert 0 < int(answers[2]["Retry-After"]) <= 60
 
 
+# What SQLite and MySQL say then.
+AWAY = OperationalError(*(["unable to open database file"] if connection.vendor == "sqlite" else [2006]))
+
+
 def test_while_the_database_is_away_the_answer_is_503(client, api_site, monkeypatch):
     def away(*args, **kwargs):
-        raise OperationalError("unable to open database file")
+        raise AWAY
 
     with monkeypatch.context() as patch:
         patch.setattr("django.db.backends.utils.CursorWrapper.execute", away)
