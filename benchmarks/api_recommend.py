@@ -98,8 +98,8 @@ def make_site(folder: Path, options: argparse.Namespace) -> None:
     from movie.models import Movie
     from movie.recommendations import registry
     from predictors.id_map import IdMap
-    from predictors.sasrec import SasrecPredictor
-    from predictors.sasrec_graph import encoder_graph
+    from predictors.models.sasrec.model import SasrecPredictor
+    from predictors.models.sasrec.onnx_graph import encoder_graph
 
     call_command("migrate", verbosity=0)
     Movie.objects.bulk_create(
@@ -118,10 +118,10 @@ def make_site(folder: Path, options: argparse.Namespace) -> None:
 
 
 def random_weights(n_items: int, dim: int = 64, blocks: int = 2, places: int = 200) -> dict[str, np.ndarray]:
-    """In the shapes of `pytorch_models.sasrec.Sasrec`; by it, so that they cannot differ."""
+    """In the shapes of `pytorch_models.sasrec.network.Sasrec`; by it, so that they cannot differ."""
     import torch
 
-    from pytorch_models.sasrec import Sasrec, SasrecConfig
+    from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
     torch.manual_seed(1)
     model = Sasrec(SasrecConfig(n_items, dim, blocks, 2, places))

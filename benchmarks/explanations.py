@@ -34,16 +34,16 @@ from typing import Any
 
 import numpy as np
 
+from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets, candidates, towards
+from datasets.readers.delimited import read_dataset
+from datasets.splits.protocols import Cases, Split, latest_of_each_pair, split_interactions
 from predictors.base import Predictor, Query
+from predictors.config import parse_pairs
 from predictors.history import History, Interaction
-from predictors.kinds import predictor_class
-from predictors.kprn import KprnPredictor
-from predictors.options import parse_pairs
-from predictors.rerank import WEIGHTS, blended, candidates_of
-from pytorch_models.kprn_paths import PEOPLE, Histories, Paths, Targets, candidates, towards
-from pytorch_models.metrics import hits_of, per_user
-from pytorch_models.readers import read_dataset
-from pytorch_models.splits import Cases, Split, latest_of_each_pair, split_interactions
+from predictors.models.kprn.model import KprnPredictor
+from predictors.models.kprn.rerank import WEIGHTS, blended, candidates_of
+from predictors.plugins import predictor_class
+from ranking_metrics.ranking import hits_of, per_user
 
 PLACES = 10
 BATCH = 128

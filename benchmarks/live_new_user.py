@@ -36,15 +36,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from datasets.interactions import Interactions
+from datasets.readers.delimited import read_dataset
+from datasets.splits.protocols import Cases, Split, split_interactions
 from predictors.base import Query
-from predictors.graph_fold_in import FineTuning
-from predictors.graph_predictor import GraphPredictor
-from predictors.kinds import predictor_class
+from predictors.models.graph.base import GraphPredictor
+from predictors.models.graph.fold_in import FineTuning
+from predictors.plugins import predictor_class
 from predictors.progress import ProgressEvent
-from pytorch_models.datasets import Interactions
-from pytorch_models.metrics import hits_of, per_user
-from pytorch_models.readers import read_dataset
-from pytorch_models.splits import Cases, Split, split_interactions
+from ranking_metrics.ranking import hits_of, per_user
 
 BIG = {"n_users": 10_538, "n_items": 25_139, "n_edges": 1_500_000}
 LENGTHS = ("1", "2", "5", "10", "20", "50")
@@ -265,7 +265,7 @@ def _cpu_ms(call: Callable[[], Any]) -> tuple[float, Any]:
 def _fit(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from pytorch_models.graph import BipartiteGraph
+    from pytorch_models.graph.propagation import BipartiteGraph
 
     torch.set_num_threads(1)
     split = _split(graph, arguments)
@@ -299,7 +299,7 @@ def _error(predictor: GraphPredictor, model: Any, trained: Any, items: np.ndarra
     """Largest difference of the new node's vector to that of the rebuilt graph in float64."""
     import torch
 
-    from pytorch_models.graph import BipartiteGraph, propagation
+    from pytorch_models.graph.propagation import BipartiteGraph, propagation
 
     node = predictor.node
     edges = node.edges(items, np.ones(len(items), np.float32))
@@ -418,9 +418,9 @@ def rebuilt_list(train: Interactions, items: np.ndarray, arguments: argparse.Nam
     """(10,) int64: the request that builds the graph with the visitor in it and trains a fresh NGCF."""
     import torch
 
-    from pytorch_models.graph import BipartiteGraph, propagation
-    from pytorch_models.negatives import Positives, UniformNegatives
-    from pytorch_models.ngcf import NGCF, NGCFConfig
+    from pytorch_models.graph.ngcf import NGCF, NGCFConfig
+    from pytorch_models.graph.propagation import BipartiteGraph, propagation
+    from pytorch_models.training.negatives import Positives, UniformNegatives
 
     visitor, n_items = train.n_users, train.n_items
     users = np.append(train.users, np.full(len(items), visitor, dtype=np.int32))

@@ -36,8 +36,8 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     import torch
 
-    from pytorch_models.graph import BipartiteGraph, propagation
-    from pytorch_models.readers import read_dataset
+    from datasets.readers.delimited import read_dataset
+    from pytorch_models.graph.propagation import BipartiteGraph, propagation
 
     dataset = read_dataset(arguments.data)
     rows = dataset.train if dataset.train is not None else dataset.interactions

@@ -19,8 +19,8 @@ import numpy as np
 
 from predictors.base import Query
 from predictors.id_map import IdMap
-from predictors.sasrec import SasrecPredictor
-from predictors.sasrec_graph import encoder_graph
+from predictors.models.sasrec.model import SasrecPredictor
+from predictors.models.sasrec.onnx_graph import encoder_graph
 
 ROUND = 10  # answers by one side before it is the other's turn
 
@@ -47,7 +47,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from pytorch_models.sasrec import Sasrec, SasrecConfig
+    from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
     torch.set_num_threads(1)
     torch.manual_seed(1)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.interactions import Interactions
+from datasets.readers.delimited import read_dataset
+from datasets.splits.protocols import latest_of_each_pair
 from predictors.history import History, Interaction
-from predictors.mf import LOWEST_STARS, MfPredictor
-from pytorch_models.datasets import Interactions
-from pytorch_models.readers import read_dataset
-from pytorch_models.splits import latest_of_each_pair
+from predictors.models.mf.model import LOWEST_STARS, MfPredictor
 
 BIASES_ALONE = {"factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
 

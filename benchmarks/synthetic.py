@@ -2,7 +2,7 @@
 
     python -m benchmarks.synthetic [--seeds 1,2,3] [--held-out 0.2] [--json FILE]
 
-Each seed draws a world of `pytorch_models.synthetic` and holds a share of its ratings out. Every held-out
+Each seed draws a world of `datasets.synthetic` and holds a share of its ratings out. Every held-out
 rating is predicted from the other ratings of its visitor through the same door as on the site
 (`predict_stars`). The options of `mf` are chosen on a tenth of the training ratings; the held-out ones
 are looked at once. Two ratios: of the mean squared errors on the same held-out rows, and, free of the luck
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.stars import predicted
-from predictors.mf import LOWEST_STARS, MfPredictor
-from pytorch_models.datasets import Interactions
-from pytorch_models.synthetic import World, WorldOptions, make_world, trivial_errors
+from datasets.interactions import Interactions
+from datasets.synthetic import World, WorldOptions, make_world, trivial_errors
+from predictors.models.mf.model import LOWEST_STARS, MfPredictor
 
 AS_SHIPPED: dict[str, float] = {}
 CANDIDATES = (

@@ -22,7 +22,7 @@ from movie.templatetags.reelgraph import model_label
 from movie.text import parse_title, search_key
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import HIGHEST_RATING, History, Interaction, Recommendation
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 LONGEST_TEXT = 2000  # characters; as an address it has to pass every proxy on the way
 MOST_FILMS = 200

@@ -22,7 +22,7 @@ from movie.experiment_models import (
     problems_of,
 )
 from movie.recommendations import ABOUT
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 
 def model_options() -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 FEWEST_ARMS, MOST_ARMS = 2, 6
 FROZEN = ("name", "metric", "salt")  # once it has been started
@@ -257,7 +257,7 @@ class DefaultModel(models.Model):
 
 def problems_of(arms: Sequence[ExperimentArm], *, starting: bool) -> Iterator[Problem]:
     """What keeps these arms from being an experiment; when it is to start, models must be trained."""
-    from predictors.registry import ModelStore
+    from predictors.serving.registry import ModelStore
 
     if not FEWEST_ARMS <= len(arms) <= MOST_ARMS:
         message = _("An experiment has %(fewest)d to %(most)d arms.")

@@ -32,10 +32,10 @@ from movie.templatetags.reelgraph import stars
 from predictors.base import Predictor
 from predictors.errors import ArtifactError, CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
-from predictors.registry import ModelStore, Registry
+from predictors.serving.registry import ModelStore, Registry
 
 if TYPE_CHECKING:
-    from predictors.mf import MfPredictor
+    from predictors.models.mf.model import MfPredictor
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
 TRENDING = "trending"

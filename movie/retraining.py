@@ -28,18 +28,18 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from django.utils.translation import gettext as _
 
-from predictors import artifact
+from evaluation.trainer import FROM_SITE, Trained, train
 from predictors.base import Predictor, Query
+from predictors.config import option_names
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History, Interaction, MovieId
-from predictors.kinds import predictor_class
-from predictors.options import option_names
+from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
-from predictors.registry import ModelStore
-from predictors.training import FROM_SITE, Trained, train
+from predictors.serving import artifact
+from predictors.serving.registry import ModelStore
 
 if TYPE_CHECKING:
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
 
 AFTER_TRAINING, SAME_ROWS = "after-training", "same-rows"
 LEAST_VISITORS, MOST_VISITORS = 100, 2000
@@ -235,7 +235,7 @@ def later_rows(
     little as can be is kept from learning. With `rated` they are asked about rows with stars. None where
     fewer could be asked or nothing would be left to learn from.
     """
-    from pytorch_models.splits import latest_of_each_pair
+    from datasets.splits.protocols import latest_of_each_pair
 
     everything = latest_of_each_pair(data)
     rows = everything.select(~np.isnan(everything.values)) if rated else everything
@@ -270,8 +270,8 @@ def compared_by_rank(
     candidate: Predictor, active: Predictor, later: Later, protocol: str, progress: Progress = silent
 ) -> Comparison:
     """NDCG@10 of the film that each visitor turned to next."""
-    from predictors.evaluation import evaluate
-    from pytorch_models.splits import Cases, Ragged, Split
+    from datasets.splits.protocols import Cases, Ragged, Split
+    from evaluation.runner import evaluate
 
     histories = [later.rows.items[later.before(target)] for target in later.targets]
     indptr = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)

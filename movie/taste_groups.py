@@ -22,7 +22,7 @@ from django.utils.dateparse import parse_datetime
 from movie.models import Movie
 
 if TYPE_CHECKING:
-    from predictors.taste_groups import Analysis
+    from evaluation.taste_groups import Analysis
 
 FORM = 1  # of the file; another number is a report of another version
 GENRES_NAMED = 2

@@ -16,8 +16,8 @@ from django.utils.dateparse import parse_datetime
 
 from movie.templatetags.reelgraph import model_label
 from predictors.errors import ArtifactError
-from predictors.kinds import KINDS
-from predictors.registry import ModelStore
+from predictors.plugins import KINDS
+from predictors.serving.registry import ModelStore
 
 FINGERPRINT_SHOWN = 8  # of 64 digits
 CONFIG_SHOWN = 3  # options in the summary; the rest unfolds

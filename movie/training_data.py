@@ -16,17 +16,17 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from evaluation.trainer import FROM_SITE
 from movie.event_log import get_event_log
 from movie.event_log.base import EventLogUnavailable
 from movie.event_stream.training_feed import feed_file, id_space_of
 from movie.interactions import EVERYTHING, history_of
 from movie.models import InteractionRecord, Movie, Rating
 from predictors.history import LIKED_FROM
-from predictors.kinds import predictor_class
-from predictors.training import FROM_SITE
+from predictors.plugins import predictor_class
 
 if TYPE_CHECKING:
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
 
 CHUNK = 20_000  # rows in memory as Python objects
 Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
@@ -41,7 +41,7 @@ def from_site(*, dislikes: bool = False) -> Interactions:
     `values` holds the stars, nan where there are none; `at` is in seconds, and films that were liked
     within one second keep their order.
     """
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
 
     users: dict[str, int] = {}
     films: dict[int, int] = {}
@@ -88,7 +88,7 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
                 _("Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help")
             )
         return interactions
-    from pytorch_models.readers import DatasetError, read_interactions
+    from datasets.readers.delimited import DatasetError, read_interactions
 
     path = feed_file(feed)
     if id_space_of(path) != FROM_SITE:
@@ -106,7 +106,7 @@ def site_graph(name: str) -> dict[str, str]:
     """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
     if not predictor_class(name).wants_knowledge_graph:
         return {}
-    from pytorch_models.knowledge_graph import META
+    from datasets.knowledge_graph.graph import META
 
     folder = Path(settings.KNOWLEDGE_GRAPH_DIR)
     if not (folder / META).exists() and Movie.objects.exists():

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors import artifact
 from predictors.errors import CannotAnswer
 from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
 from predictors.progress import Progress, silent
+from predictors.serving import artifact
 
 if TYPE_CHECKING:
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
 
 _NO_ITEMS = np.empty(0, dtype=np.int64)
 _NO_STARS = np.empty(0, dtype=np.float32)

@@ -28,7 +28,7 @@ from django.core.management import get_commands, load_command_class
 from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = ROOT / "deploy" / "kubernetes"

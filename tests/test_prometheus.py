@@ -42,8 +42,8 @@ from movie.event_stream.metrics import consumer_metrics, metrics_server, relay_m
 from movie.event_stream.relay import Relay
 from movie.models import Movie
 from movie.recommendations import registry
-from predictors.popular import PopularPredictor
-from pytorch_models.datasets import Interactions
+from predictors.models.popular import PopularPredictor
+from datasets.interactions import Interactions
 call_command("migrate", verbosity=0)
 films = [Movie(title=f"Film {{n}}", sort_title=f"film {{n}}") for n in range({FILMS})]
 films = np.array([film.pk for film in Movie.objects.bulk_create(films)])

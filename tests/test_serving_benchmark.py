@@ -32,8 +32,8 @@ def ours(client, db, settings, tmp_path, weights):
     from movie.models import Movie
     from movie.recommendations import registry
     from predictors.id_map import IdMap
-    from predictors.sasrec import SasrecPredictor
-    from predictors.sasrec_graph import encoder_graph
+    from predictors.models.sasrec.model import SasrecPredictor
+    from predictors.models.sasrec.onnx_graph import encoder_graph
 
     settings.MODEL_DIR = tmp_path
     settings.DEFAULT_MODELS = ("sasrec",)

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 
 @register(Tags.security)

@@ -375,7 +375,10 @@ LOGGING = {
         "django": {"handlers": [], "level": "WARNING"},
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": "CRITICAL"},
-        **{name: {"level": LOG_LEVEL} for name in ("movie", "predictors", "pytorch_models", "webapp")},
+        **{
+            name: {"level": LOG_LEVEL}
+            for name in ("movie", "evaluation", "predictors", "pytorch_models", "webapp")
+        },
     },
 }
 

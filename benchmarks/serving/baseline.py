@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from safetensors.torch import load_file
 
-from pytorch_models.sasrec import Sasrec, SasrecConfig
+from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
 SITE = "BENCHMARK_SITE"  # uvicorn starts its workers anew: only the environment reaches them
 HEADS = 2

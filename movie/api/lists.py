@@ -34,7 +34,7 @@ from movie.recommendations import (
 from movie.request_log import handed_out
 from predictors.base import Predictor, Query, top_k
 from predictors.errors import PredictorError
-from predictors.mf import MfPredictor
+from predictors.models.mf.model import MfPredictor
 
 AT_ONCE = 64  # histories scored together; the scores of 60,000 films for them take 15 MB
 NOT_TRAINED = "not_trained"

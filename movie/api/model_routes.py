@@ -17,7 +17,7 @@ from movie.experiments import default_models
 from movie.recommendations import model_choices, registry
 from movie.trained_versions import ProtocolTable, TrainedVersion, trained_versions
 from predictors.errors import ArtifactError, PredictorError
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 router = Router(tags=["models"])
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from movie.models import HALF_STARS
-from predictors.kinds import KINDS
+from predictors.plugins import KINDS
 
 LARGEST_ID = 2**63 - 1  # what a column holds
 MOST_FILMS = 1000  # in one history

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from evaluation.trainer import FROM_FILE, FROM_SITE
 from movie.event_stream.handlers import Handler
 from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
 from predictors.history import History, Interaction
-from predictors.training import FROM_FILE, FROM_SITE
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,8 +17,8 @@ from movie.metrics.films import film_tables
 from movie.metrics.shared import shared_folder, workers
 from movie.remembered import Remembered
 from predictors.errors import ArtifactError
-from predictors.kinds import KINDS
-from predictors.registry import ModelStore
+from predictors.plugins import KINDS
+from predictors.serving.registry import ModelStore
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-PACKAGES = ("webapp", "movie", "predictors", "pytorch_models")
+PACKAGES = ("webapp", "movie", "evaluation", "predictors", "pytorch_models", "datasets", "ranking_metrics")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 
 

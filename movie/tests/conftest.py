@@ -38,9 +38,9 @@ def ratings_of_people() -> list[tuple[int, int, float]]:
 @pytest.fixture(scope="session")
 def api_models(tmp_path_factory) -> Path:
     """Trained once; the films have the same ids in every test."""
-    from predictors.kinds import predictor_class
-    from predictors.registry import ModelStore
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
+    from predictors.plugins import predictor_class
+    from predictors.serving.registry import ModelStore
 
     store = ModelStore(tmp_path_factory.mktemp("models"))
     people, films, stars = (np.array(column) for column in zip(*ratings_of_people(), strict=True))

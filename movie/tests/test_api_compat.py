@@ -11,12 +11,12 @@ import pytest
 from django.conf import settings as site
 from django.core.cache import cache
 
+from datasets.interactions import Interactions
+from evaluation.trainer import FROM_SITE, train
 from movie.api.film_table import forget_film_table
 from movie.api_clients import READ, SCOPES, ApiClient, create_key
 from movie.models import Movie, Rating
-from predictors.registry import ModelStore
-from predictors.training import FROM_SITE, train
-from pytorch_models.datasets import Interactions
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 

@@ -27,7 +27,7 @@ from movie.recommendations import registry
 from movie.tests.films import LONG_AGO
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
-from predictors.popular import PopularPredictor
+from predictors.models.popular import PopularPredictor
 
 ADDRESS = "/api/v1/recommend"
 

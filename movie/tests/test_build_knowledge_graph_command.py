@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from datasets.knowledge_graph.graph import KnowledgeGraph, read_about
+from datasets.knowledge_graph.readers import SOURCES
 from movie import knowledge
 from movie.models import Credit, ExternalId, Movie, MovieTag
 from movie.tests.films import make_film
-from pytorch_models.knowledge_graph import KnowledgeGraph, read_about
-from pytorch_models.knowledge_graph_readers import SOURCES
 
 pytestmark = pytest.mark.django_db
 

@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from datasets.interactions import Interactions
 from movie.comparison import MOST_FILMS, read_history, score_text, written_form
 from movie.interactions import new_event_id, record
 from movie.models import InteractionRecord, Movie
@@ -21,14 +22,13 @@ from movie.recommendations import expected_stars
 from movie.tests.films import make_film
 from movie.tests.test_movie_page import key_of
 from movie.trained_versions import trained_versions
-from predictors import artifact
-from predictors.ease import EasePredictor
 from predictors.history import History, Interaction
-from predictors.mf import MfPredictor
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from predictors.registry import ModelStore
-from pytorch_models.datasets import Interactions
+from predictors.models.ease import EasePredictor
+from predictors.models.mf.model import MfPredictor
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.serving import artifact
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 MOST_QUERIES = 8

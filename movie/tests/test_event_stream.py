@@ -13,6 +13,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from datasets.readers.delimited import read_interactions
 from movie import interactions
 from movie.event_ids import new_event_id
 from movie.event_stream import EventStreamUnavailable, get_event_stream
@@ -28,7 +29,6 @@ from movie.stream_models import DeadLetter, MovieActivity, ProcessedEvent, Surfa
 from movie.tests.delivery import deliver_everything
 from movie.trending import trending_ids
 from predictors.history import Interaction
-from pytorch_models.readers import read_interactions
 from services.base import free_port
 
 pytestmark = pytest.mark.django_db

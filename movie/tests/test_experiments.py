@@ -19,6 +19,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from datasets.interactions import Interactions
 from movie import interactions
 from movie.api_clients import EXPERIMENTS, READ, ApiClient, create_key
 from movie.event_ids import new_event_id
@@ -30,10 +31,9 @@ from movie.experiments import Mark, arm_of, assigned_to, bounds_of, marked_id, r
 from movie.models import InteractionRecord, Movie
 from movie.visitors import GUEST_COOKIE, SALT
 from predictors.history import Interaction
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from predictors.registry import ModelStore
-from pytorch_models.datasets import Interactions
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 State = Experiment.State

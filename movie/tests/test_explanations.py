@@ -12,6 +12,8 @@ from django.core.cache import cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.interactions import Interactions
+from evaluation.trainer import FROM_SITE, train
 from movie.explanations import THE_SAME_FOR_ALL, ShownReason, Why, explain, only, whole_percents
 from movie.models import Credit, Movie, Person, Rating
 from movie.recommendations import (
@@ -26,8 +28,6 @@ from movie.recommendations import (
 from movie.tests.films import make_film
 from movie.tests.paths import CataloguePaths
 from predictors.history import History, Interaction
-from predictors.training import FROM_SITE, train
-from pytorch_models.datasets import Interactions
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
+from datasets.readers.delimited import read_dataset
 from movie.management.commands.generate_data import SOURCE, truth_folder
 from movie.models import ExternalId, Movie, Rating
 from movie.tests.films import make_film
-from predictors.registry import ModelStore
-from pytorch_models.readers import read_dataset
+from predictors.serving.registry import ModelStore
 
 SMALL = {"users": 60, "items": 24, "ratings": 600, "groups": 3, "genres": 4}
 

@@ -8,14 +8,14 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
+from datasets.interactions import Interactions
 from movie import health
 from movie.event_ids import new_event_id
 from movie.models import InteractionRecord
 from movie.recommendations import registry
 from movie.stream_models import TO_STREAM
 from movie.tests.films import make_film
-from predictors.popular import PopularPredictor
-from pytorch_models.datasets import Interactions
+from predictors.models.popular import PopularPredictor
 from services.base import free_port
 
 CHECKS = ["database", "migrations", "outbox", "models", "event_log", "stream", "cache"]

@@ -1,10 +1,10 @@
 import pytest
 
+from datasets.knowledge_graph.readers import Facts
 from movie import knowledge
 from movie.models import Credit, ExternalId, MovieTag, Person
 from movie.tests.films import make_film
 from movie.text import search_key
-from pytorch_models.knowledge_graph_readers import Facts
 
 pytestmark = pytest.mark.django_db
 

@@ -16,15 +16,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
+from datasets.interactions import Interactions
 from movie.catalogue_names import COUNTRIES, GENRES, LANGUAGES
 from movie.models import Movie
 from movie.recommendations import mean_sentence
 from movie.templatetags.catalogue import in_own_words
 from movie.tests.films import make_film, person
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from predictors.registry import ModelStore
-from pytorch_models.datasets import Interactions
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.serving.registry import ModelStore
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCALES = {"ko": "ko", "zh-hans": "zh_Hans"}

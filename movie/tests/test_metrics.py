@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
+from datasets.interactions import Interactions
 from movie import health
 from movie.event_ids import new_event_id
 from movie.event_stream.metrics import consumer_metrics, metrics_server
@@ -27,9 +28,8 @@ from movie.models import InteractionRecord
 from movie.recommendations import registry
 from movie.stream_models import TO_LOG, DeadLetter
 from movie.tests.films import make_film
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from pytorch_models.datasets import Interactions
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
 from services.base import free_port
 
 pytestmark = pytest.mark.django_db

@@ -12,13 +12,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from datasets.interactions import Interactions
 from movie.models import Movie, TrainingRun
 from movie.posters.inks import contrast
 from movie.tests.films import make_film
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from predictors.registry import ModelStore
-from pytorch_models.datasets import Interactions
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 MOST_QUERIES = 8

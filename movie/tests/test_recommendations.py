@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from django.core.cache import cache
 
+from datasets.interactions import Interactions
+from evaluation.trainer import FROM_SITE, train
 from movie.models import Movie, Rating
 from movie.recommendations import (
     ABOUT,
@@ -19,9 +21,7 @@ from movie.recommendations import (
 )
 from movie.tests.films import make_film
 from predictors.history import History, Interaction
-from predictors.kinds import KINDS
-from predictors.training import FROM_SITE, train
-from pytorch_models.datasets import Interactions
+from predictors.plugins import KINDS
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
+from datasets.interactions import Interactions
 from movie.interactions import new_event_id, record_all
 from movie.models import Rating, TrainingRun
 from movie.recommendations import rank_for
 from movie.retraining import AskedInOtherIds, alone, later_rows, recipe_of
 from movie.tests.films import LONG_AGO, make_film
 from predictors.base import Query
+from predictors.config import option_names
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
-from predictors.kinds import KINDS, predictor_class
-from predictors.neighbours import NeighboursPredictor
-from predictors.options import option_names
-from predictors.popular import PopularPredictor
-from predictors.registry import ModelStore
-from pytorch_models.datasets import Interactions
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.plugins import KINDS, predictor_class
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC)

@@ -15,9 +15,9 @@ from django.core.management import CommandError, call_command
 from movie.models import SILENT_AFTER, Rating, TrainingRun
 from movie.tests.films import LONG_AGO, make_film
 from predictors.history import History
-from predictors.neighbours import NeighboursPredictor
+from predictors.models.neighbours import NeighboursPredictor
 from predictors.progress import ProgressEvent
-from predictors.registry import ModelStore
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 

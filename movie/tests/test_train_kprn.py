@@ -11,8 +11,8 @@ from django.core.management import call_command
 
 from movie.models import Rating
 from movie.tests.films import LONG_AGO, make_film
-from predictors.kprn import KprnPredictor
-from predictors.registry import ModelStore
+from predictors.models.kprn.model import KprnPredictor
+from predictors.serving.registry import ModelStore
 from predictors.tests.small_world import rated
 
 pytestmark = pytest.mark.django_db

@@ -27,7 +27,7 @@ from movie.models import InteractionRecord
 from movie.tests.films import make_film
 from movie.training_data import from_site
 from predictors.history import History, Interaction
-from predictors.registry import ModelStore
+from predictors.serving.registry import ModelStore
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)

@@ -14,7 +14,7 @@ from movie.models import Rating
 from movie.tests.films import LONG_AGO, make_film
 from movie.training_data import from_site
 from predictors.history import History, Interaction
-from predictors.registry import ModelStore
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
 

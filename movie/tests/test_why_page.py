@@ -11,13 +11,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 import movie.explanations
+from datasets.interactions import Interactions
+from evaluation.trainer import FROM_SITE, train
 from movie.interactions import new_event_id
 from movie.models import Movie, Rating
 from movie.recommendations import registry
 from movie.tests.films import make_film
 from movie.tests.paths import CataloguePaths
-from predictors.training import FROM_SITE, train
-from pytorch_models.datasets import Interactions
 
 pytestmark = pytest.mark.django_db
 IN_SHEET = {"HX-Request": "true", "HX-Target": "why-sheet", "HX-Boosted": "true"}

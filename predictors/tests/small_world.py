@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from datasets.interactions import Interactions
 from predictors.history import History, Interaction, MovieId
-from pytorch_models.datasets import Interactions
 
 N_USERS, N_FILMS, RUN = 120, 48, 12
 FIRST_ID = 1000  # film ids are no indices: 1000, 1007, 1014, ...

@@ -13,7 +13,7 @@ import pytest
 from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History
-from predictors.kinds import KINDS, predictor_class
+from predictors.plugins import KINDS, predictor_class
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,7 +238,7 @@ def test_serving_needs_no_torch_and_no_django(kind: str, artefact: Path, fitted:
     program = f"""
 import sys
 from pathlib import Path
-from predictors.kinds import predictor_class
+from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
 predictor = predictor_class({kind!r}).load(Path({str(artefact)!r}))
 found = predictor.recommend(rated(*FILM_IDS[3:6]), 5)

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from predictors.ease import EasePredictor
+from datasets.interactions import Interactions
 from predictors.explain import TAKEN_OUT, influence
 from predictors.history import History, Interaction
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from pytorch_models.datasets import Interactions
+from predictors.models.ease import EasePredictor
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 N_ITEMS = 60

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from pytorch_models.kprn import NO_PATH, Kprn, KprnConfig, TreeBatch, pool
-from pytorch_models.kprn_paths import Caps, Paths, towards
-from pytorch_models.kprn_training import Examples, KprnFitConfig, fit
-from pytorch_models.path_graph import PathGraph, build
-from pytorch_models.tests.test_kprn_paths import ENOUGH, asked, knowledge, rows
+from datasets.knowledge_graph.path_graph import PathGraph, build
+from datasets.knowledge_graph.paths import Caps, Paths, towards
+from datasets.tests.test_paths import ENOUGH, asked, knowledge, rows
+from pytorch_models.kprn.fit import Examples, KprnFitConfig, fit
+from pytorch_models.kprn.network import NO_PATH, Kprn, KprnConfig, TreeBatch, pool
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch_models.datasets import Interactions
-from pytorch_models.graph import BipartiteGraph, propagation
-from pytorch_models.graph_training import Batches, FittedGraph, GraphFitConfig, fit, loss_of
-from pytorch_models.lightgcn import LightGCN, LightGCNConfig
-from pytorch_models.negatives import Positives, UniformNegatives
+from datasets.interactions import Interactions
+from pytorch_models.graph.fit import Batches, FittedGraph, GraphFitConfig, fit, loss_of
+from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
+from pytorch_models.graph.propagation import BipartiteGraph, propagation
+from pytorch_models.training.negatives import Positives, UniformNegatives
 
 N_USERS, N_ITEMS = 60, 40
 

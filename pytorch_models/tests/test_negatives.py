@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pytorch_models.negatives import (
+from pytorch_models.training.negatives import (
     HardNegatives,
     PopularityNegatives,
     Positives,

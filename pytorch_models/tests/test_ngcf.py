@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch_models.graph import BipartiteGraph, dgl_module, propagation, to_dgl
-from pytorch_models.graph_training import GraphFitConfig
-from pytorch_models.ngcf import NGCF, SLOPE, NGCFConfig
+from pytorch_models.graph.fit import GraphFitConfig
+from pytorch_models.graph.ngcf import NGCF, SLOPE, NGCFConfig
+from pytorch_models.graph.propagation import BipartiteGraph, dgl_module, propagation, to_dgl
 from pytorch_models.tests.test_lightgcn import N_ITEMS, N_USERS, curve_of, own_taste_share, two_tastes
 
 

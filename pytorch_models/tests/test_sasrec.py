@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pytorch_models.sasrec import (
+from pytorch_models.sasrec.network import (
     ByteDropout,
     Sasrec,
     SasrecConfig,
@@ -50,7 +50,7 @@ def test_a_place_sees_the_films_before_it_and_their_order(model):
 
 @pytest.mark.parametrize("rows_at_once", [7_000_000, 300])
 def test_the_chunked_softmax_has_the_loss_and_gradients_of_the_plain_one(monkeypatch, rows_at_once):
-    monkeypatch.setattr("pytorch_models.sasrec.LOGITS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr("pytorch_models.sasrec.network.LOGITS_AT_ONCE", rows_at_once)
     hidden, table = torch.randn(37, 8, requires_grad=True), torch.randn(90, 8, requires_grad=True)
     targets = torch.randint(0, 90, (37,))
     expected = F.cross_entropy(hidden @ table.t(), targets)

@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from pytorch_models import training
-from pytorch_models.training import CheckpointError, TrainingConfig, learning_rate_at, train
+from pytorch_models.training import loop
+from pytorch_models.training.loop import CheckpointError, TrainingConfig, learning_rate_at, train
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(steps=40, learning_rate=0.05, evaluate_every=10, seed=5)
@@ -231,4 +231,4 @@ def test_the_learning_rate_rises_then_falls_to_a_hundredth():
     assert max(rates) == rates[100] == pytest.approx(1.0)
     assert rates[:100] == sorted(rates[:100])
     assert rates[100:] == sorted(rates[100:], reverse=True)
-    assert rates[-1] == pytest.approx(training.FINAL_LEARNING_RATE, abs=1e-4)
+    assert rates[-1] == pytest.approx(loop.FINAL_LEARNING_RATE, abs=1e-4)

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 
-from predictors.registry import ModelStore
+from predictors.serving.registry import ModelStore
 from tests.faults.visitors import Load, VisitorThread
 from tests.replicas.browser import Browser
 from tests.replicas.machines import Machine, wait_until

@@ -24,7 +24,7 @@ def test_the_direction_is_one_way_and_models_know_no_django():
         "from django.core.management import call_command; call_command('check')",
         "import webapp.urls",
         "from django.urls import reverse; reverse('home')",
-        "import predictors.base, predictors.registry, predictors.kinds",
+        "import predictors.base, predictors.serving.registry, predictors.plugins",
     ],
 )
 def test_nothing_heavy_is_imported_at_start(start):
@@ -42,7 +42,15 @@ def test_nothing_heavy_is_imported_at_start(start):
 def test_only_settings_reads_the_environment():
     readers = [
         path.relative_to(ROOT).as_posix()
-        for package in ("webapp", "movie", "predictors", "pytorch_models")
+        for package in (
+            "webapp",
+            "movie",
+            "evaluation",
+            "predictors",
+            "pytorch_models",
+            "datasets",
+            "ranking_metrics",
+        )
         for path in (ROOT / package).rglob("*.py")
         if "/tests/" not in path.as_posix()
         and ("getenv" in path.read_text() or "environ.get" in path.read_text())

@@ -17,8 +17,8 @@ from movie.taste_groups import GENRES_NAMED, report_of, save_report
 from movie.training_data import from_site
 
 if TYPE_CHECKING:
-    from predictors.taste_groups import Analysis
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
+    from evaluation.taste_groups import Analysis
 
 DEFAULT_GROUPS = 5
 
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         add("--seed", type=int, default=1)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from predictors.taste_groups import TooFewPeople, analyse, draw
+        from evaluation.taste_groups import TooFewPeople, analyse, draw
 
         if options["groups"] < 1 or options["seed"] < 0:
             raise CommandError(_("--groups must be 1 or more, --seed 0 or more"))
@@ -74,7 +74,7 @@ class Command(BaseCommand):
 
 
 def _ratings(path: Path | None) -> Interactions:
-    from pytorch_models.readers import DatasetError, read_interactions
+    from datasets.readers.delimited import DatasetError, read_interactions
 
     if path is None:
         return from_site(dislikes=True)
@@ -109,7 +109,7 @@ def _known(path: Path, ratings: Interactions) -> dict[str, str]:
 
 
 def _agreement(known: Analysis, found: Analysis) -> float:
-    from predictors.taste_groups import agreement
+    from evaluation.taste_groups import agreement
 
     places = [np.full(known.measured.n_users, -1) for _division in range(2)]
     for division, place in zip((known, found), places, strict=True):
@@ -121,7 +121,7 @@ def _agreement(known: Analysis, found: Analysis) -> float:
 
 def _genres(analysis: Analysis) -> list[list[str]]:
     """What each group prefers."""
-    from predictors.taste_groups import preferred
+    from evaluation.taste_groups import preferred
 
     place = {int(pk): item for item, pk in enumerate(analysis.measured.item_ids)}
     names: dict[int, list[str]] = {}

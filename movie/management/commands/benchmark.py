@@ -15,11 +15,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from predictors import evaluation, evaluation_plot
+from datasets.readers import delimited
+from datasets.splits import protocols
+from evaluation import plots, runner
+from predictors.config import parse_pairs
 from predictors.errors import PredictorError
-from predictors.kinds import KINDS
-from predictors.options import parse_pairs
-from pytorch_models import readers, splits
+from predictors.plugins import KINDS
 
 
 class Command(BaseCommand):
@@ -28,9 +29,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("protocol", choices=splits.PROTOCOLS)
+        add("protocol", choices=protocols.PROTOCOLS)
         add("--data", type=Path, required=True, help="a data file, or the folder that holds it")
-        add("--format", choices=readers.FORMATS, help="by default the name and the first lines decide")
+        add("--format", choices=delimited.FORMATS, help="by default the name and the first lines decide")
         add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="for tables: user=uid item=sku ...")
         add("--models", default=",".join(KINDS), help="comma-separated; all of them by default")
         add("--seeds", default="1", help="comma-separated; figures are means over the seeds")
@@ -58,27 +59,29 @@ class Command(BaseCommand):
             help="draw Recall@20 and NDCG@20 over the CPU time of training, for models that learn in epochs",
         )
         add("--candidates", type=int, metavar="N", help="also rank the targets among N random films only")
-        add("--order", choices=splits.ORDERS, default="random", help="guest: which films are given")
-        add("--n", default=",".join(splits.GIVEN), help="guest: how many films are given, such as 1,3,80%%")
+        add("--order", choices=protocols.ORDERS, default="random", help="guest: which films are given")
+        add(
+            "--n", default=",".join(protocols.GIVEN), help="guest: how many films are given, such as 1,3,80%%"
+        )
         add("--held-out", type=int, metavar="USERS", help="guest: users held out for test and for validation")
         add("--limit-users", type=int, metavar="USERS", help="ask about so many users only, for a quick look")
-        add("--on", choices=splits.PARTS, default="test", help="validation is for tuning")
+        add("--on", choices=protocols.PARTS, default="test", help="validation is for tuning")
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = _benchmark(options)
         if options["resume"] and not options["json"]:
             raise CommandError(_("--resume needs the --json file that holds the finished rows"))
         for name in ("plot", "curve"):
-            if options[name] and options[name].suffix.lower() not in evaluation_plot.SUFFIXES:
+            if options[name] and options[name].suffix.lower() not in plots.SUFFIXES:
                 raise CommandError(
                     _("--%(name)s: expected a name ending in %(suffixes)s")
-                    % {"name": name, "suffixes": ", ".join(evaluation_plot.SUFFIXES)}
+                    % {"name": name, "suffixes": ", ".join(plots.SUFFIXES)}
                 )
         rows: list[dict[str, Any]] = []
         try:
-            finished = evaluation.read_report(options["json"]) if options["resume"] else []
+            finished = runner.read_report(options["json"]) if options["resume"] else []
             self._measure(benchmark, finished, options["json"], rows)
-        except (PredictorError, readers.DatasetError, splits.SplitError, ValueError) as error:
+        except (PredictorError, delimited.DatasetError, protocols.SplitError, ValueError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             kept = _("Finished rows are in %(file)s.") % {"file": options["json"]} if options["json"] else ""
@@ -92,16 +95,16 @@ class Command(BaseCommand):
                     table
                 )
             if options["plot"]:
-                evaluation_plot.draw(measured, options["plot"])
+                plots.draw(measured, options["plot"])
             if options["curve"]:
-                evaluation_plot.draw_curves(measured, options["curve"])
+                plots.draw_curves(measured, options["curve"])
         failed = [f"{row['model']}: {row['error']}" for row in rows if "error" in row]
         if failed:
             raise CommandError("\n".join(failed))
 
     def _measure(
         self,
-        benchmark: evaluation.Benchmark,
+        benchmark: runner.Benchmark,
         finished: list[dict[str, Any]],
         report: Path | None,
         rows: list[dict[str, Any]],
@@ -120,14 +123,14 @@ class Command(BaseCommand):
             ) as bar:
                 task = bar.add_task(_("reading"), total=1.0, note="")
 
-                def watch(step: evaluation.Step) -> None:
+                def watch(step: runner.Step) -> None:
                     name = step.model if len(benchmark.seeds) == 1 else f"{step.model}, seed {step.seed}"
                     bar.update(task, description=name, completed=step.event.done, note=step.event.message)
 
-                for row in evaluation.run_benchmark(benchmark, finished=finished, watch=watch):
+                for row in runner.run_benchmark(benchmark, finished=finished, watch=watch):
                     rows.append(row)
                     if report:
-                        evaluation.write_report(report, benchmark, rows)
+                        runner.write_report(report, benchmark, rows)
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -136,7 +139,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _benchmark(options: dict[str, Any]) -> evaluation.Benchmark:
+def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
     """The benchmark that the command line asks for. Raises CommandError on a value of the wrong form."""
     models = tuple(dict.fromkeys(name.strip() for name in options["models"].split(",") if name.strip()))
     try:
@@ -163,13 +166,13 @@ def _benchmark(options: dict[str, Any]) -> evaluation.Benchmark:
             if not (option and equals and values):
                 raise CommandError(_("--vary: expected an option with its values, NAME=VALUE,VALUE"))
             for_models = {
-                variant: {**for_models[evaluation.kind_of(variant)], **value}
-                for variant, value in evaluation.varied(models, option, values.split(",")).items()
+                variant: {**for_models[runner.kind_of(variant)], **value}
+                for variant, value in runner.varied(models, option, values.split(",")).items()
             }
-        columns = readers.named_columns(options["columns"]) or None
+        columns = delimited.named_columns(options["columns"]) or None
     except (PredictorError, ValueError) as error:
         raise CommandError(str(error)) from error
-    return evaluation.Benchmark(
+    return runner.Benchmark(
         protocol=options["protocol"],
         data=options["data"],
         models=tuple(for_models),

@@ -20,8 +20,8 @@ from movie.models import ExternalId, Movie
 from movie.text import search_key
 
 if TYPE_CHECKING:
-    from pytorch_models.knowledge_graph import KnowledgeGraph
-    from pytorch_models.knowledge_graph_readers import Facts
+    from datasets.knowledge_graph.graph import KnowledgeGraph
+    from datasets.knowledge_graph.readers import Facts
 
 CATALOGUE = "catalogue"
 FILES = ("rkge", "dbpedia", "recbole")  # `knowledge_graph_readers.SOURCES`, without its imports
@@ -72,8 +72,8 @@ class Command(BaseCommand):
         running.add_common_options(parser)
 
     def handle(self, **options: Any) -> None:
-        from pytorch_models.knowledge_graph import KnowledgeGraphError
-        from pytorch_models.readers import DatasetError
+        from datasets.knowledge_graph.graph import KnowledgeGraphError
+        from datasets.readers.delimited import DatasetError
 
         _refuse_contradictions(options)
         try:
@@ -137,7 +137,7 @@ class Command(BaseCommand):
                     % {"n": f"{missing:,}", "source": ids}
                 )
             return facts
-        from pytorch_models.knowledge_graph_readers import read_facts
+        from datasets.knowledge_graph.readers import read_facts
 
         facts = read_facts(options["source"], options["path"], fold=search_key)
         if facts.left_out:

@@ -16,12 +16,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from datasets.synthetic import World, WorldOptions, make_world, trivial_errors
 from movie.catalogue import running
 from movie.catalogue.movies import import_movies
 from movie.catalogue.ratings import import_ratings
 from movie.catalogue.reports import LateProgress
 from movie.models import ExternalId, InteractionRecord, Movie, Rating
-from pytorch_models.synthetic import World, WorldOptions, make_world, trivial_errors
 
 SOURCE = "synthetic"  # the id space of the films, and what visitors begin with
 SYNOPSIS = "A made-up film with made-up ratings, from manage.py generate_data. No such film exists."

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from evaluation.trainer import FROM_SITE, refuse_other_ids
 from predictors.errors import ArtifactError, PredictorError
-from predictors.kinds import KINDS
-from predictors.registry import ModelStore
-from predictors.training import FROM_SITE, refuse_other_ids
+from predictors.plugins import KINDS
+from predictors.serving.registry import ModelStore
 
 KEPT = 5  # versions of each model that prune leaves by default
 

@@ -17,15 +17,15 @@ from movie.progress_bar import shown
 from movie.retraining import Outcome, RetrainingBusy
 from movie.training_data import DataUnusable, site_graph, to_train_on
 from movie.training_runs import Interrupted, StopTraining, queue, recorded
+from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
-from predictors.kinds import KINDS, predictor_class
-from predictors.options import parse_pairs
+from predictors.plugins import KINDS, predictor_class
 from predictors.progress import ProgressEvent
-from predictors.registry import ModelStore
+from predictors.serving.registry import ModelStore
 
 if TYPE_CHECKING:
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
 
 ACTIVATED, FAILED, KEPT, BUSY, INTERRUPTED = 0, 1, 3, 75, 130  # 2 is a wrong call, 75 EX_TEMPFAIL
 STATUS = f"""exit status: {ACTIVATED} a new version serves, {KEPT} all stayed as they were, {FAILED} something

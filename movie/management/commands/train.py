@@ -11,21 +11,21 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
+from evaluation.trainer import FROM_SITE, Trained, refuse_other_ids, train
 from movie.event_stream.training_feed import feed_file, id_space_of
 from movie.models import TrainingRun
 from movie.progress_bar import shown
 from movie.training_data import DataUnusable, site_graph, to_train_on
 from movie.training_runs import Interrupted, StopTraining, queue, recorded
+from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
-from predictors.kinds import KINDS, predictor_class
-from predictors.options import parse_pairs
+from predictors.plugins import KINDS, predictor_class
 from predictors.progress import ProgressEvent
-from predictors.registry import ModelStore
-from predictors.training import FROM_SITE, Trained, refuse_other_ids, train
+from predictors.serving.registry import ModelStore
 
 if TYPE_CHECKING:
-    from pytorch_models.datasets import Interactions
+    from datasets.interactions import Interactions
 
 INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
 
@@ -148,8 +148,8 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
             return to_train_on(dislikes=dislikes)
         except DataUnusable as error:
             raise CommandError(str(error)) from error
-    from pytorch_models.readers import DatasetError, named_columns, read_interactions
-    from pytorch_models.splits import at_least
+    from datasets.readers.delimited import DatasetError, named_columns, read_interactions
+    from datasets.splits.protocols import at_least
 
     try:
         columns = named_columns(options["columns"]) or None

@@ -12,19 +12,19 @@ from django.template.loader import render_to_string
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from datasets.interactions import Interactions
 from movie.models import Movie
 from movie.paper_reviews.models import PaperReview
 from movie.paper_reviews.tests.writing import draw, make_review
 from movie.paper_reviews.trying import EXAMPLE_FILMS, examples
 from movie.recommendations import RankedList
 from movie.tests.films import make_film
-from predictors.neighbours import NeighboursPredictor
-from predictors.popular import PopularPredictor
-from predictors.registry import ModelStore
-from pytorch_models.datasets import Interactions
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
-FORWARD = "pytorch_models.lightgcn.LightGCN.forward"
+FORWARD = "pytorch_models.graph.lightgcn.LightGCN.forward"
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +135,7 @@ def test_no_other_file_is_served_as_a_drawing(client, name):
 def test_the_source_that_a_review_links_to_is_shown(client):
     make_review("lightgcn", f"[`forward`](code:{FORWARD})")
     markup = page(client, reverse("paper_code", args=[FORWARD]))
-    assert "pytorch_models/lightgcn.py" in markup
+    assert "pytorch_models/graph/lightgcn.py" in markup
     assert "All about lightgcn" in markup
     text = re.sub(r"<[^>]+>", "", re.search(r'<ol class="source".*?</ol>', markup, re.DOTALL)[0])
     assert "def forward(self, propagate" in text
@@ -150,8 +150,8 @@ def test_a_source_that_no_published_review_links_to_is_not_there(client, dotted)
 
 def test_a_name_that_is_gone_since_is_not_found(client):
     make_review("lightgcn", f"[`forward`](code:{FORWARD})")
-    PaperReview.objects.update(code_links=["pytorch_models.lightgcn.Gone"])
-    page(client, reverse("paper_code", args=["pytorch_models.lightgcn.Gone"]), 404)
+    PaperReview.objects.update(code_links=["pytorch_models.graph.lightgcn.Gone"])
+    page(client, reverse("paper_code", args=["pytorch_models.graph.lightgcn.Gone"]), 404)
 
 
 def test_the_feed_is_rss_with_absolute_addresses_and_no_drafts(client):

@@ -86,13 +86,14 @@ def test_a_figure_has_its_size_its_words_and_a_version(folder):
 
 def test_links_to_code_and_to_reviews():
     done = render(
-        "[here](code:pytorch_models.lightgcn.LightGCN.forward), [there](paper:ease#the-rule), [c](/compare/)",
+        "[here](code:pytorch_models.graph.lightgcn.LightGCN.forward), [there](paper:ease#the-rule), "
+        "[c](/compare/)",
         known_reviews={"ease"},
     )
     assert done.problems == []
-    assert 'href="/papers/code/pytorch_models.lightgcn.LightGCN.forward/"' in done.html
+    assert 'href="/papers/code/pytorch_models.graph.lightgcn.LightGCN.forward/"' in done.html
     assert 'href="/papers/ease/#s-the-rule"' in done.html
-    assert done.code_links == ["pytorch_models.lightgcn.LightGCN.forward"]
+    assert done.code_links == ["pytorch_models.graph.lightgcn.LightGCN.forward"]
     assert [(link.slug, link.anchor) for link in done.paper_links] == [("ease", "the-rule")]
 
 

@@ -8,8 +8,8 @@ from movie.paper_reviews.source_code import SourceNotFound, find_source
 
 
 def test_a_method_with_its_lines():
-    source = find_source("pytorch_models.lightgcn.LightGCN.forward")
-    assert source.path == "pytorch_models/lightgcn.py"
+    source = find_source("pytorch_models.graph.lightgcn.LightGCN.forward")
+    assert source.path == "pytorch_models/graph/lightgcn.py"
     assert source.text.lstrip().startswith("def forward(")
     assert source.last_line - source.first_line == source.text.count("\n")
 
@@ -25,9 +25,9 @@ def test_a_class_a_constant_and_a_whole_module():
 
 
 def test_nothing_is_imported():
-    before = "pytorch_models.ngcf" in sys.modules
-    find_source("pytorch_models.ngcf.NGCF")
-    assert ("pytorch_models.ngcf" in sys.modules) is before
+    before = "pytorch_models.graph.ngcf" in sys.modules
+    find_source("pytorch_models.graph.ngcf.NGCF")
+    assert ("pytorch_models.graph.ngcf" in sys.modules) is before
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""Train one predictor by name: hold out a little, fit, measure, publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from predictors.errors import TrainingError
+from predictors.plugins import predictor_class
+from predictors.progress import Progress, ProgressEvent, silent
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+    from datasets.splits.protocols import Split
+    from predictors.base import Predictor
+    from predictors.serving.registry import ModelStore
+
+FROM_SITE, FROM_FILE = "site", "file"  # what the ids of an artefact mean
+PROTOCOL = "leave-one-out"
+MAX_VALIDATION_USERS = 2000
+MIN_HISTORY_TO_HOLD_OUT = 3  # interactions of a user whose last one may be held out
+CHECKPOINTS = ".checkpoints"  # beside the versions of a kind; no version starts with a dot
+
+FIT_SHARE, MEASURED = 0.95, 0.98  # of the progress bar
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training left behind."""
+
+    name: str
+    version: str
+    metrics: dict[str, float]
+    cpu_seconds: float
+    activated: bool
+
+
+def train(
+    name: str,
+    interactions: Interactions,
+    store: ModelStore,
+    *,
+    id_space: str,
+    source: str = "",
+    options: Mapping[str, Any] | None = None,
+    seed: int = 1,
+    activate: bool = False,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> Trained:
+    """Fit a kind on positives and publish it as a new version of the store.
+
+    The last interaction of up to 2,000 users is held out: the kind may use these rows for early
+    stopping, and the artefact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
+    items masked). `id_space` is FROM_SITE or FROM_FILE; only the first can be activated.
+
+    Raises TrainingError on unusable data or options, PredictorError on an unknown name. Whatever
+    `progress` raises ends the training; what the kind wrote to its checkpoint folder stays, and
+    `resume` goes on from there.
+    """
+    kind = predictor_class(name)
+    if activate:
+        refuse_other_ids(name, id_space)
+    split = hold_out_last(interactions, seed=seed)
+    checkpoint_dir = store.root / name / CHECKPOINTS
+    started = time.process_time()
+
+    def fit_progress(event: ProgressEvent) -> None:
+        progress(replace(event, done=FIT_SHARE * min(max(event.done, 0.0), 1.0)))
+
+    predictor = kind.fit(
+        split.train,
+        split.validation if len(split.cases[0]) else None,
+        options={"seed": seed, **(options or {})},
+        progress=fit_progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+    )
+    cpu_seconds = time.process_time() - started
+    progress(ProgressEvent(FIT_SHARE, "measuring"))
+    metrics = _measured(predictor, split)
+    progress(ProgressEvent(MEASURED, "saving", metrics))
+    version = store.publish(
+        predictor,
+        data=_described(interactions, id_space, source),
+        metrics=_metric_rows(split, metrics, seed, cpu_seconds),
+        activate=activate,
+    )
+    _clear(checkpoint_dir)
+    return Trained(name, version, metrics, cpu_seconds, activate)
+
+
+def refuse_other_ids(name: str, id_space: str) -> None:
+    """Raise TrainingError unless the ids of an artefact are those of the site's films."""
+    if id_space != FROM_SITE:
+        raise TrainingError(
+            f"{name} was trained on a file, whose ids are not those of the site's films, so it cannot serve "
+            f"pages. Import the file, then: manage.py train {name} --from-site --activate"
+        )
+
+
+def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
+    """The last row of up to 2,000 users as validation, the rest to train on.
+
+    Users with fewer than three rows are trained on only. Raises TrainingError when nothing is left.
+    """
+    from datasets.splits.protocols import Cases, Ragged, Split, latest_of_each_pair
+
+    if len(interactions) == 0:
+        raise TrainingError("there are no interactions to train on; import or collect ratings first")
+    rows = latest_of_each_pair(interactions)
+    lengths = np.diff(rows.indptr)
+    eligible = np.flatnonzero(lengths >= MIN_HISTORY_TO_HOLD_OUT)
+    n_held_out = min(MAX_VALIDATION_USERS, len(eligible))
+    users = np.sort(np.random.default_rng(seed).permutation(eligible)[:n_held_out])
+    last_rows = rows.indptr[users + 1] - 1
+    is_last = np.zeros(len(rows), dtype=bool)
+    is_last[last_rows] = True
+    given = np.isin(rows.users, users) & ~is_last
+    history = Ragged(
+        np.concatenate([[0], np.cumsum(lengths[users] - 1)]).astype(np.int64),
+        rows.items[given].astype(np.int64),
+    )
+    targets = Ragged(np.arange(len(users) + 1, dtype=np.int64), rows.items[last_rows].astype(np.int64))
+    return Split(
+        PROTOCOL,
+        rows.select(~is_last),
+        rows.select(is_last),
+        (Cases("", users.astype(np.int32), history, history, targets),),
+        f"validation: the last row of {len(users)} users, chosen by seed {seed}",
+        "all rows before it",
+    )
+
+
+def _measured(predictor: Predictor, split: Split) -> dict[str, float]:
+    """NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
+    from evaluation.runner import evaluate
+
+    if not len(split.cases[0]):
+        return {}
+    means = evaluate(predictor, split)[0].means()
+    return {name: round(means[name], 5) for name in ("NDCG@10", "HR@10")}
+
+
+def _metric_rows(
+    split: Split, metrics: Mapping[str, float], seed: int, cpu_seconds: float
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "protocol": PROTOCOL,
+            "part": "validation",
+            "ranking": "full catalogue, seen items masked",
+            "split": split.description,
+            "users": len(split.cases[0]),
+            "seed": seed,
+            "cpu_seconds": round(cpu_seconds, 2),
+            **metrics,
+        }
+    ]
+
+
+def _described(interactions: Interactions, id_space: str, source: str) -> dict[str, Any]:
+    return {
+        "fingerprint": interactions.fingerprint(),
+        "source": source,
+        "id_space": id_space,
+        "n_users": interactions.n_users,
+        "n_items": interactions.n_items,
+        "n_interactions": len(interactions),
+        "until": int(interactions.at.max()),  # no later row was seen; seconds since 1970
+    }
+
+
+def _clear(checkpoint_dir: Path) -> None:
+    """A finished training is not resumed."""
+    if checkpoint_dir.is_dir():
+        for path in checkpoint_dir.iterdir():
+            if path.is_file():
+                path.unlink()

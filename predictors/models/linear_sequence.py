@@ -1,0 +1,373 @@
+"""A linear model of what is watched next: ridge regression on exponentially decayed histories.
+
+A history x_1 .. x_t becomes one vector per decay rate r, its entries weighted by how long ago each
+film was met:
+
+    f_r(t) = sum over i <= t of r ** (t - i) * onehot(x_i)
+
+With a rate near 0 only the last film counts (a Markov chain), with rate 1 all films count alike (item
+co-occurrence, as in EASE). The concatenation f(t) of all rates and a constant 1 predicts what comes
+next, the films after that counting less and less,
+
+    y(t) = (1 - s) * sum over k >= 1 of s ** (k - 1) * onehot(x_{t+k})
+
+by one ridge regression over every position of every history:
+
+    W = (F'F + diag(ridge)) ** -1  F'Y
+
+(ridge regression: Hoerl and Kennard 1970, eq. 2.1; for next items: Choe et al., SIGIR 2022, SLIST,
+eq. 9; for item co-occurrence: Steck, WWW 2019, EASE). The fit is exact: no epochs, no random numbers.
+
+F'F is never formed from F. Within one user, the entry of F'F for the film at position i at rate a and
+the film at position j >= i at rate b is a geometric series over the positions after j,
+
+    a ** (j - i) * c_ab(j),  c_ab(j) = 1 + ab + (ab) ** 2 + ...  (as many terms as positions follow j)
+
+so one sparse product per pair of rates sums it over all users. The entry of F'Y for the films at i at
+rate a and at j > i is the sum of a ** m * s ** (j - i - 1 - m) over m = 0 .. j - i - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from scipy import linalg, sparse
+
+from predictors.base import Predictor, Query
+from predictors.config import as_config, read_options
+from predictors.errors import ArtifactError, TrainingError
+from predictors.history import Reason
+from predictors.history_features import strongest
+from predictors.id_map import IdMap
+from predictors.progress import Progress, ProgressEvent, silent
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+
+NEGLIGIBLE = 1e-3  # decayed entries below it are left out of the sums
+CHUNK_ENTRIES = 12_000_000  # entries of decayed histories in memory at one time
+QUANTISED = 127  # largest magnitude of a weight in int8
+GRAM_SHARE = 0.6  # of the progress bar; the rest is the solution of the linear system
+
+
+@dataclass(frozen=True, slots=True)
+class LinearSequenceOptions:
+    """rates                how much a film still counts one step later, one number per decayed history
+    ridge                regularisation, one number per rate
+    smoothing            s: how much the film after the next one counts as a target, and so on
+    popularity_exponent  scores are divided by popularity to this power, against the bias of least
+                         squares towards films that many people watch
+    max_history          longest history: older films of a user are left out
+    max_items            films to model; the most frequent ones where there are more. Memory while
+                         fitting is 4 bytes * (rates * max_items) ** 2, time grows with its third power
+    """
+
+    rates: tuple[float, ...] = (0.2, 0.85, 1.0)
+    ridge: tuple[float, ...] = (600.0, 1500.0, 3000.0)
+    smoothing: float = 0.3
+    popularity_exponent: float = 0.1
+    max_history: int = 500
+    max_items: int = 6000
+
+
+class LinearSequencePredictor(Predictor):
+    """Scores = sum over films of the history and rates of decay * weight, plus a bias.
+
+    The weights are kept as int8 with one scale per row: a quarter of the memory of float32, and the
+    ranking is the one that was measured. A film's weight on itself is kept apart and applies to seen
+    films only: nobody in the training data meets a film twice, so the fit pushes met films far down,
+    which is wrong for films that a visitor has only looked at.
+
+    weights  (rates, m, m) int8 from history film to next film, scales (rates, m) float32
+    own      (rates, m) float32, from a film to itself
+    bias     (n_items,) float32, the score for a history of nothing known
+    items    (m,) int64 indices of the films that are modelled, ascending; the others score their bias
+    """
+
+    name = "linear_sequence"
+
+    def __init__(
+        self, tensors: Mapping[str, np.ndarray], ids: IdMap, meta: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(ids, meta)
+        self.weights, self.scales, self.own = tensors["weights"], tensors["scales"], tensors["own"]
+        self.bias, self.items = tensors["bias"], tensors["items"]
+        config = self.meta["config"]
+        self.rates = np.asarray(config["rates"], dtype=np.float64)
+        self.max_history = int(config["max_history"])
+        self._place = np.full(len(ids), -1, dtype=np.int64)  # of an item among the modelled ones
+        self._place[self.items] = np.arange(len(self.items))
+
+    @classmethod
+    def fit(
+        cls,
+        train: Interactions,
+        validation: Interactions | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress = silent,
+        checkpoint_dir: Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Solve for the weights. Raises TrainingError on unusable data or options."""
+        chosen = read_options(LinearSequenceOptions, options)
+        _check(chosen)
+        items = _most_frequent(train, chosen.max_items)
+        histories = _histories(train, items, chosen.max_history)
+        if not histories:
+            raise TrainingError("no user has two films, so there is no next film to learn from")
+        gram, targets = _normal_equations(
+            histories, len(items), chosen.rates, smoothing=chosen.smoothing, progress=progress
+        )
+        progress(ProgressEvent(GRAM_SHARE, "solving"))
+        counts = np.bincount(train.items, minlength=train.n_items).astype(np.float64)
+        solution = _solved(gram, targets, np.repeat(chosen.ridge, len(items)))
+        del gram, targets
+        progress(ProgressEvent(1.0))
+        solution /= ((counts[items] + 1) ** chosen.popularity_exponent).astype(np.float32)
+        bias = counts / counts.sum() / (counts + 1) ** chosen.popularity_exponent
+        bias[items] = solution[-1]
+        tensors = {
+            **_quantised(solution[:-1].reshape(len(chosen.rates), len(items), len(items))),
+            "bias": bias.astype(np.float32),
+            "items": items,
+        }
+        return cls(tensors, IdMap(np.asarray(train.item_ids).tolist()), {"config": as_config(chosen)})
+
+    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+        scores = np.tile(self.bias, (len(queries), 1))
+        for row, query in zip(scores, queries, strict=True):
+            places, decays = self._decayed(query)
+            if len(places) == 0:
+                continue
+            modelled = np.zeros(len(self.items), dtype=np.float32)
+            for rate, decay in enumerate(decays):
+                counting = np.flatnonzero(decay >= NEGLIGIBLE)
+                rows = places[counting]
+                amounts = decay[counting] * self.scales[rate, rows]
+                modelled += amounts @ self.weights[rate, rows].astype(np.float32)
+            row[self.items] += modelled
+            again = np.isin(self.items[places], query.seen)
+            row[self.items[places[again]]] += (decays * self.own[:, places]).sum(axis=0)[again]
+        return scores
+
+    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
+        """The film of the history that added most to each score, with its share of all that was added."""
+        places, decays = self._decayed(query)
+        targets = self._place[np.asarray(indices, dtype=np.int64)]
+        added = np.zeros((len(places), len(targets)), dtype=np.float32)
+        for rate, decay in enumerate(decays):
+            weights = self.weights[rate, places[:, None], np.maximum(targets, 0)]
+            added += (decay * self.scales[rate, places])[:, None] * weights
+        added[:, targets < 0] = 0
+        return strongest(added, self.items[places], self.ids)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {
+            "weights": self.weights,
+            "scales": self.scales,
+            "own": self.own,
+            "bias": self.bias,
+            "items": self.items,
+        }
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
+    ) -> Self:
+        try:
+            items, bias = tensors["items"], tensors["bias"]
+            weights, scales, own = tensors["weights"], tensors["scales"], tensors["own"]
+            n_rates = len(meta["config"]["rates"])
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{directory}: {error} is missing") from error
+        n_modelled = len(items)
+        fits = (
+            weights.shape == (n_rates, n_modelled, n_modelled)
+            and scales.shape == own.shape == (n_rates, n_modelled)
+            and bias.shape == (len(ids),)
+            and (n_modelled == 0 or (items.min() >= 0 and items.max() < len(ids)))
+        )
+        if not fits:
+            raise ArtifactError(f"{directory}: the shapes of the tensors do not belong together")
+        return cls(tensors, ids, meta)
+
+    def _decayed(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
+        """Places of the modelled films of a history, (T,) int64, and how much each still counts at
+        each rate, (rates, T) float32.
+        """
+        places = self._place[query.liked]
+        known = places >= 0
+        places, strength = places[known][-self.max_history :], query.weights[known][-self.max_history :]
+        age = np.arange(len(places) - 1, -1, -1)
+        decays = self.rates[:, None] ** age * strength  # 0 ** 0 = 1: the last film counts at every rate
+        return places, decays.astype(np.float32)
+
+
+def _check(options: LinearSequenceOptions) -> None:
+    if len(options.ridge) != len(options.rates):
+        raise TrainingError(
+            f"ridge must have one number per rate: {len(options.rates)}, not {len(options.ridge)}"
+        )
+    if not all(0 <= rate <= 1 for rate in options.rates) or min(options.ridge) <= 0:
+        raise TrainingError("rates must be between 0 and 1, ridge above 0")
+    if not 0 <= options.smoothing < 1:
+        raise TrainingError("smoothing must be 0 or more and below 1")
+    if options.max_history < 2 or options.max_items < 1:
+        raise TrainingError("max_history must be 2 or more, max_items 1 or more")
+
+
+def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
+    """Ascending indices of the films that occur, the most frequent ones where there are too many."""
+    counts = np.bincount(train.items, minlength=train.n_items)
+    by_count = np.argsort(-counts, kind="stable")[:max_items]
+    return np.sort(by_count[counts[by_count] > 0])
+
+
+def _histories(train: Interactions, items: np.ndarray, max_history: int) -> list[np.ndarray]:
+    """Per user the places of modelled films, oldest first, each once at its latest place; shortest first."""
+    place = np.full(train.n_items, -1, dtype=np.int32)
+    place[items] = np.arange(len(items), dtype=np.int32)
+    modelled = place[train.items]
+    histories = []
+    for user in range(train.n_users):
+        history = modelled[train.indptr[user] : train.indptr[user + 1]]
+        history = history[history >= 0]
+        if len(np.unique(history)) < len(history):
+            _, from_the_end = np.unique(history[::-1], return_index=True)
+            history = history[np.sort(len(history) - 1 - from_the_end)]
+        if len(history) > 1:
+            histories.append(history[-max_history:])
+    return sorted(histories, key=len)
+
+
+def _chunks(histories: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """Histories whose triangles of (film, earlier film) pairs fit into memory together."""
+    chunk: list[np.ndarray] = []
+    entries = 0
+    for history in histories:
+        entries += len(history) * (len(history) + 1) // 2
+        if chunk and entries > CHUNK_ENTRIES:
+            yield chunk
+            chunk, entries = [], len(history) * (len(history) + 1) // 2
+        chunk.append(history)
+    yield chunk
+
+
+def _normal_equations(
+    histories: list[np.ndarray], n: int, rates: Sequence[float], *, smoothing: float, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """F'F as (k, k) float32 of which the lower triangle is filled, and F'Y as (k, n) float32.
+
+    k = rates * n + 1; the last row belongs to the constant.
+    """
+    k = len(rates) * n + 1
+    gram = np.zeros((k, k), dtype=np.float32)
+    targets = np.zeros((k, n), dtype=np.float32)
+    diagonal = np.arange(n)
+    total = sum(len(history) ** 2 for history in histories)
+    done = 0
+    for chunk in _chunks(histories):
+        lengths = np.array([len(history) for history in chunk])
+        films = np.concatenate(chunk)
+        ends = np.repeat(np.cumsum(lengths), lengths)
+        rows = np.arange(len(films))
+        position = rows - (ends - np.repeat(lengths, lengths))
+        following = ends - 1 - rows  # positions after this one: each has a target
+        for a, rate in enumerate(rates):
+            block = slice(a * n, (a + 1) * n)
+            decayed, led_to = _decayed_rows(films, position, rate, smoothing, n)
+            for b, other in enumerate(rates):
+                amounts = _geometric(rate * other, following)
+                pairs = _summed_by_film(films, rows, amounts, decayed)  # [film at j, film at i <= j]
+                if b >= a:
+                    gram[b * n : (b + 1) * n, block] += pairs
+                if b <= a:
+                    pairs[diagonal, diagonal] -= np.bincount(films, weights=amounts, minlength=n)
+                    gram[block, b * n : (b + 1) * n] += pairs.T  # i = j is counted once
+            ones = np.ones(len(films), dtype=np.float32)
+            targets[block] += _summed_by_film(films, rows, ones, led_to).T
+            gram[-1, block] += np.bincount(films, weights=_geometric(rate, following), minlength=n)
+        targets[-1] += (1 - smoothing) * np.bincount(
+            films, weights=_geometric(smoothing, position), minlength=n
+        )
+        gram[-1, -1] += np.count_nonzero(following)
+        done += int((lengths**2).sum())
+        progress(ProgressEvent(GRAM_SHARE * done / total, "counting"))
+    return gram, targets
+
+
+def _decayed_rows(
+    films: np.ndarray, position: np.ndarray, rate: float, smoothing: float, n: int
+) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Two (rows, n) matrices with an entry for each film up to position t of the same user.
+
+    The first holds rate ** age in row t. The second holds what the film at that age adds to the
+    prediction of the film at t, summed over all positions between them; 0 at age 0.
+    """
+    slowest = max(rate, smoothing)
+    reach = int(position.max()) + 1
+    if slowest < 1:
+        reach = min(reach, 2 + int(np.log(NEGLIGIBLE) / np.log(slowest)) if slowest > 0 else 2)
+    entries = np.minimum(position + 1, reach)
+    indptr = np.concatenate([[0], np.cumsum(entries)])
+    row = np.repeat(np.arange(len(films), dtype=np.int32), entries)
+    age = np.repeat(indptr[1:].astype(np.int32), entries)
+    age -= 1
+    age -= np.arange(indptr[-1], dtype=np.int32)
+    row -= age
+    columns = films[row]
+    del row
+    ages = np.arange(reach)
+    by_age = float(rate) ** ages
+    led_to = (1 - smoothing) * np.convolve(by_age, float(smoothing) ** ages)[: reach - 1]
+    shape = (len(films), n)
+    return (
+        sparse.csr_matrix((by_age.astype(np.float32)[age], columns, indptr), shape=shape),
+        sparse.csr_matrix((np.append(0, led_to).astype(np.float32)[age], columns, indptr), shape=shape),
+    )
+
+
+def _geometric(ratio: float, terms: np.ndarray) -> np.ndarray:
+    """1 + ratio + ... with so many terms, as float32."""
+    series = terms if ratio == 1 else (1 - ratio**terms) / (1 - ratio)
+    return series.astype(np.float32)
+
+
+def _summed_by_film(
+    films: np.ndarray, rows: np.ndarray, amounts: np.ndarray, decayed: sparse.csr_matrix
+) -> np.ndarray:
+    """(n, n) float32: for each film the sum of amount * decayed[row] over its rows."""
+    n_rows, n = decayed.shape
+    choose = sparse.csr_matrix((amounts, (films, rows)), shape=(n, n_rows))
+    return (choose @ decayed).toarray()
+
+
+def _solved(gram: np.ndarray, targets: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+    """(k, n) weights by Cholesky, in the memory of gram and targets; ridge (k - 1,), 1 for the constant."""
+    diagonal = np.arange(len(gram))
+    gram[diagonal, diagonal] += np.append(ridge, 1).astype(np.float32)
+    try:
+        # The transpose is the same matrix in the order of LAPACK, which then copies nothing.
+        factor = linalg.cho_factor(gram.T, lower=False, overwrite_a=True, check_finite=False)
+        return linalg.cho_solve(factor, targets, overwrite_b=True, check_finite=False)
+    except linalg.LinAlgError as error:
+        raise TrainingError("the linear system cannot be solved; use a larger ridge") from error
+
+
+def _quantised(weights: np.ndarray) -> dict[str, np.ndarray]:
+    """(rates, n, n) float32 as int8 `weights`, (rates, n) `scales`, and the diagonal as (rates, n) `own`."""
+    n_rates, n, _ = weights.shape
+    diagonal = np.arange(n)
+    own = weights[:, diagonal, diagonal].copy()
+    weights[:, diagonal, diagonal] = 0
+    rounded = np.empty(weights.shape, dtype=np.int8)
+    scales = np.empty((n_rates, n), dtype=np.float32)
+    for rate, block in enumerate(weights):
+        scales[rate] = np.abs(block).max(axis=1) / QUANTISED
+        rounded[rate] = np.rint(block / np.where(scales[rate] > 0, scales[rate], 1)[:, None])
+    return {"weights": rounded, "scales": scales, "own": own}

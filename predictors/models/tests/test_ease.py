@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from predictors.base import Query
+from predictors.errors import TrainingError
+from predictors.models.ease import EasePredictor
+from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
+
+
+@pytest.fixture(scope="module")
+def ease() -> EasePredictor:
+    return EasePredictor.fit(interactions(), options={"ridge": 20.0, "dropout": 0.2})
+
+
+def test_the_weights_are_the_ridge_regression_of_each_film_on_the_others(ease):
+    """Film by film in float64, leaving the film itself out: what the closed form must agree with."""
+    met = interactions().csr(np.float64).toarray()
+    gram = met.T @ met
+    penalty = 20.0 + 0.2 / 0.8 * np.diag(gram)
+    for film in range(N_FILMS):
+        others = np.delete(np.arange(N_FILMS), film)
+        system = gram[np.ix_(others, others)] + np.diag(penalty[others])
+        expected = np.linalg.solve(system, gram[others, film])
+        np.testing.assert_allclose(ease.weights[others, film], expected, atol=1e-5)
+        assert ease.weights[film, film] == 0
+
+
+def test_a_stronger_like_counts_more(ease):
+    weak, strong = ease.score_batch([Query.of([3, 30], [1.0, 0.2]), Query.of([3, 30], [1.0, 1.0])])
+    np.testing.assert_allclose(strong - weak, 0.8 * ease.weights[30], atol=1e-6)
+
+
+def test_what_goes_with_a_disliked_film_loses(ease):
+    liked = told(("rating", FILM_IDS[3], 5.0))
+    also_disliked = told(("rating", FILM_IDS[3], 5.0), ("rating", FILM_IDS[20], 1.0))
+    follows = int(ease.weights[20].argmax())
+    assert ease.score(also_disliked)[follows] < ease.score(liked)[follows]
+
+
+def test_the_reason_is_the_film_that_added_most(ease):
+    history = rated(FILM_IDS[5], FILM_IDS[30])
+    for found in ease.recommend(history, 5):
+        near_first = abs(FILM_IDS.index(found.movie_id) - 5) < abs(FILM_IDS.index(found.movie_id) - 30)
+        assert found.reasons[0].movie_id == (FILM_IDS[5] if near_first else FILM_IDS[30])
+
+
+def test_a_threshold_keeps_the_large_weights_and_nearly_the_ranking(ease, tmp_path):
+    thin = EasePredictor.fit(interactions(), options={"ridge": 20.0, "dropout": 0.2, "threshold": 0.03})
+    kept = thin.weights.toarray()
+    np.testing.assert_array_equal(kept, np.where(np.abs(ease.weights) >= 0.03, ease.weights, 0))
+    assert thin.weights.nnz < ease.weights.size / 2
+    history = rated(*FILM_IDS[3:6])
+    top = [found.movie_id for found in thin.recommend(history, 5)]
+    assert top[0] == ease.recommend(history, 1)[0].movie_id
+    thin.save(tmp_path / "v1")
+    loaded = EasePredictor.load(tmp_path / "v1")
+    assert loaded.recommend(history, N_FILMS) == thin.recommend(history, N_FILMS)
+
+
+def test_a_film_that_nobody_met_scores_zero_and_explains_nothing():
+    train = from_rows([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 3])
+    ease = EasePredictor.fit(train)
+    assert ease.score(rated(FILM_IDS[0]))[2] == 0
+    assert not ease.score(rated(FILM_IDS[2])).any()
+    assert ease.reasons(Query.of([2]), [0, 1]) == [(), ()]
+
+
+def test_too_many_films_are_refused_before_any_memory_is_taken():
+    with pytest.raises(TrainingError, match=r"48 films .*max_items=40"):
+        EasePredictor.fit(interactions(), options={"max_items": 40})
+
+
+@pytest.mark.parametrize("wrong", [{"ridge": 0}, {"dropout": 1}, {"threshold": -1}, {"dislike_weight": -1}])
+def test_impossible_options_are_refused(wrong):
+    with pytest.raises(TrainingError, match=next(iter(wrong))):
+        EasePredictor.fit(interactions(), options=wrong)

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from predictors.base import Query
+from predictors.errors import TrainingError
+from predictors.models.graph_filter import GraphFilterPredictor
+from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated
+
+OPTIONS = {"factors": 12, "alpha": 0.4, "iterations": 12}
+
+
+@pytest.fixture(scope="module")
+def graph() -> GraphFilterPredictor:
+    return GraphFilterPredictor.fit(interactions(), options=OPTIONS)
+
+
+def test_scores_are_those_of_the_formula_with_dense_matrices_and_an_exact_svd(graph):
+    met = interactions().csr(np.float64).toarray()
+    met = met[met.any(axis=1)]
+    of_film = met.sum(axis=0)
+    normalised = met / np.sqrt(met.sum(axis=1))[:, None] / np.sqrt(of_film)
+    vectors = np.linalg.svd(normalised)[2][:12].T
+    history = np.zeros(N_FILMS)
+    history[[3, 4, 20]] = [1.0, 0.5, 0.8]
+    history[30] = -graph.config()["dislike_weight"]
+    expected = history @ normalised.T @ normalised
+    expected += 0.4 * (history / np.sqrt(of_film)) @ vectors @ vectors.T * np.sqrt(of_film)
+    found = graph.score_batch([Query.of([3, 4, 20], [1.0, 0.5, 0.8], disliked=[30])])[0]
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_skipping_people_who_have_nothing_in_common_changes_no_score(graph, monkeypatch):
+    queries = [Query.of([5]), Query.of([5, 30, 41])]
+    monkeypatch.setattr("predictors.models.graph_filter.FEW", 0.0)
+    dense = graph.score_batch(queries)
+    monkeypatch.setattr("predictors.models.graph_filter.FEW", 1.1)
+    np.testing.assert_allclose(graph.score_batch(queries), dense, atol=1e-6)
+
+
+def test_the_vectors_are_orthonormal(graph):
+    np.testing.assert_allclose(graph.vectors.T @ graph.vectors, np.eye(12), atol=1e-5)
+
+
+def test_the_reason_is_the_film_that_added_most(graph):
+    query = Query.of([5, 30])
+    alone = graph.score_batch([Query.of([5]), Query.of([30])])
+    for film, why in zip(range(N_FILMS), graph.reasons(query, range(N_FILMS)), strict=True):
+        if why:
+            assert why[0].movie_id == FILM_IDS[[5, 30][int(alone[:, film].argmax())]]
+            added = alone[:, film].clip(min=0)
+            assert why[0].weight == pytest.approx(added.max() / added.sum(), abs=1e-4)
+
+
+def test_a_film_that_nobody_met_scores_zero():
+    graph = GraphFilterPredictor.fit(from_rows([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 3]))
+    np.testing.assert_allclose(graph.score(rated(FILM_IDS[0]))[2], 0, atol=1e-6)
+    assert np.isfinite(graph.score(rated(FILM_IDS[2]))).all()
+
+
+def test_more_factors_than_films_are_no_problem():
+    graph = GraphFilterPredictor.fit(interactions(), options={"factors": 1000})
+    assert graph.vectors.shape == (N_FILMS, N_FILMS)
+
+
+def test_a_large_catalogue_needs_no_matrix_of_films_by_films():
+    """40,000 films: their square would take 6.4 GB."""
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(500), 20)
+    films = rng.integers(0, 40_000, len(users))
+    films[::20] = np.arange(500) % 10
+    train = from_rows(users.tolist(), films.tolist(), item_ids=list(range(40_000)))
+    graph = GraphFilterPredictor.fit(train, options={"factors": 8, "iterations": 1})
+    mine = films[:20]
+    ranked, _ = graph.rank_batch([Query.of(np.unique(mine[1:]))], 5)
+    assert mine[0] in ranked[0]  # the film that the same person met
+    assert sum(array.nbytes for array in graph.tensors().values()) < 3_000_000
+
+
+@pytest.mark.parametrize("wrong", [{"factors": 0}, {"alpha": -1}, {"iterations": -1}, {"dislike_weight": -1}])
+def test_impossible_options_are_refused(wrong):
+    with pytest.raises(TrainingError, match=next(iter(wrong))):
+        GraphFilterPredictor.fit(interactions(), options=wrong)

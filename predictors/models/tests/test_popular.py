@@ -1,0 +1,69 @@
+"""Popularity from training data: counts, shrunk stars, age."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from predictors.errors import TrainingError
+from predictors.history import History
+from predictors.models.popular import PopularPredictor
+from predictors.tests.small_world import FILM_IDS, from_rows
+
+# Film 0 is met three times, film 1 twice, film 2 once.
+USERS, ITEMS = [0, 1, 2, 0, 1, 2], [0, 0, 0, 1, 1, 2]
+
+
+def ranked(predictor: PopularPredictor, k: int = 3) -> list:
+    return [found.movie_id for found in predictor.recommend(History.EMPTY, k)]
+
+
+def test_what_more_people_met_comes_first() -> None:
+    predictor = PopularPredictor.fit(from_rows(USERS, ITEMS))
+    assert ranked(predictor) == FILM_IDS[:3]
+
+
+def test_scores_are_the_formula() -> None:
+    values = np.array([5, 3, 4, 2, 5, 5], dtype=np.float32)
+    options = {"rating_weight": 0.5, "prior": 2.0, "half_life_days": 2.0}
+    predictor = PopularPredictor.fit(from_rows(USERS, ITEMS, values=values), options=options)
+    mean = values.mean()
+    ages = np.arange(5, -1, -1)  # the small data set has one row a day
+    for film in range(3):
+        mine = np.array(ITEMS) == film
+        count = (0.5 ** (ages[mine] / 2.0)).sum()
+        shrunk = (2.0 * mean + values[mine].sum()) / (2.0 + mine.sum())
+        expected = np.log1p(count) + 0.5 * (shrunk - mean)
+        assert predictor.scores[film] == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_high_rating_does_not_beat_many_good_ones() -> None:
+    users, items = [*range(9), 9], [0] * 9 + [1]
+    values = np.array([4.5] * 9 + [5.0])
+    predictor = PopularPredictor.fit(
+        from_rows(users, items, values=values), options={"rating_weight": 1.0, "prior": 20.0}
+    )
+    assert ranked(predictor, 2) == FILM_IDS[:2]
+
+
+def test_old_interactions_fade() -> None:
+    users, items = [0, 1, 2, 3, 4], [0, 0, 0, 1, 1]  # film 1 was met last
+    without = PopularPredictor.fit(from_rows(users, items), options={"half_life_days": 0})
+    fading = PopularPredictor.fit(from_rows(users, items), options={"half_life_days": 1})
+    assert ranked(without, 2) == [FILM_IDS[0], FILM_IDS[1]]
+    assert ranked(fading, 2) == [FILM_IDS[1], FILM_IDS[0]]
+
+
+def test_without_times_nothing_fades() -> None:
+    data = from_rows([0, 1, 2, 3, 4], [0, 0, 0, 1, 1])
+    untimed = type(data).from_columns(
+        data.users, data.items, user_ids=data.user_ids, item_ids=data.item_ids
+    )  # `at` counts the rows
+    predictor = PopularPredictor.fit(untimed, options={"half_life_days": 1e-6})
+    assert ranked(predictor, 2) == [FILM_IDS[0], FILM_IDS[1]]
+
+
+@pytest.mark.parametrize("options", [{"prior": 0}, {"half_life_days": -1}, {"prior": "many"}])
+def test_unusable_options_are_refused(options: dict) -> None:
+    with pytest.raises(TrainingError):
+        PopularPredictor.fit(from_rows(USERS, ITEMS), options=options)
