@@ -19,8 +19,8 @@ from django.utils.translation import gettext as _
 from movie.catalogue import running
 from movie.catalogue.movies import import_movies
 from movie.catalogue.ratings import import_ratings
-from movie.catalogue.reports import LateProgress
 from movie.models import ExternalId, InteractionRecord, Movie, Rating
+from movie.progress_bar import ProgressBar
 from pytorch_models.synthetic import World, WorldOptions, make_world, trivial_errors
 
 SOURCE = "synthetic"  # the id space of the films, and what visitors begin with
@@ -96,7 +96,7 @@ class Command(BaseCommand):
         with (
             tempfile.TemporaryDirectory() as name,
             running.ending_cleanly(),
-            LateProgress(enabled=progress) as watch,
+            ProgressBar(enabled=progress) as watch,
             transaction.atomic(),  # all of it or nothing
         ):
             folder = Path(name)
