@@ -52,7 +52,7 @@ def formatter(style: str) -> logging.Formatter:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        without_people,
+        redact_processor,
     ]
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *everywhere, ProcessorFormatter.wrap_for_formatter],
@@ -73,23 +73,25 @@ class LineFormatter(ProcessorFormatter):
         return super().format(record)
 
 
-def without_people(logger: object, name: str, line: Line) -> Line:
-    """Drop from a line what says whose request it was or what they asked for."""
+def redact_processor(logger: object, name: str, line: Line) -> Line:
+    """Remove from a log line what identifies the sender of the request or says what they asked for."""
     for part, value in line.items():
         if isinstance(value, str) and part not in OURS:
-            line[part] = cleared(value)
+            line[part] = redact(value)
     return line
 
 
-def cleared(text: str) -> str:
-    """The text without people. Frames of a traceback are ours and stay as they are."""
+def redact(text: str) -> str:
+    """Return the text without data of people. Frames of a traceback stay as they are."""
     request = current()
-    told = _told_by(request.request) if request else []
-    return "\n".join(line if line.startswith("  ") else _cleared(line, told) for line in text.split("\n"))
+    secrets = _request_secrets(request.request) if request else []
+    return "\n".join(
+        line if line.startswith("  ") else _redact_line(line, secrets) for line in text.split("\n")
+    )
 
 
-def _cleared(text: str, told: list[tuple[str, str]]) -> str:
-    for private, instead in told:
+def _redact_line(text: str, secrets: list[tuple[str, str]]) -> str:
+    for private, instead in secrets:
         text = text.replace(private, instead)
     text = _QUERY.sub("?" + LEFT_OUT, text)
     text = _VISITOR.sub(rf"\1:{LEFT_OUT}", text)
@@ -98,8 +100,8 @@ def _cleared(text: str, told: list[tuple[str, str]]) -> str:
     return _IPV4.sub(LEFT_OUT, text)
 
 
-def _told_by(request: HttpRequest) -> list[tuple[str, str]]:
-    """What this request says about its sender, with what to write instead; the longest first."""
+def _request_secrets(request: HttpRequest) -> list[tuple[str, str]]:
+    """Return what this request says about its sender with the replacement of each, the longest first."""
     match = request.resolver_match
     private = [
         request.META.get("QUERY_STRING", ""),
@@ -110,10 +112,10 @@ def _told_by(request: HttpRequest) -> list[tuple[str, str]]:
         *(_values(request._post) if hasattr(request, "_post") else ()),
         *(() if match is None else (value for value in match.kwargs.values() if isinstance(value, str))),
     ]
-    told = {text: LEFT_OUT for text in private if len(text) >= SHORTEST}
+    secrets = {text: LEFT_OUT for text in private if len(text) >= SHORTEST}
     if len(request.path) >= SHORTEST:
-        told[request.path] = f"<{route_of(request)}>"
-    return sorted(told.items(), key=lambda each: -len(each[0]))
+        secrets[request.path] = f"<{route_of(request)}>"
+    return sorted(secrets.items(), key=lambda each: -len(each[0]))
 
 
 def _values(form: Any) -> list[str]:

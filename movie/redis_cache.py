@@ -1,21 +1,51 @@
-"""Redis as the cache of the site. One that is away slows pages down and breaks none."""
+"""Redis as the cache of the site, and values that a process remembers for some seconds.
+
+A Redis that is away slows pages down and breaks none.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
+from movie.metrics.counting import count_cache_failure
+
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CONNECT_SECONDS, ANSWER_SECONDS = 0.3, 0.5
 AWAY_SECONDS = 5.0  # after a failure each process caches in its own memory for so long
 LOCAL_ENTRIES = 5_000
+
+
+class TTLValue(Generic[T]):
+    """A computed value, kept for some seconds. One thread computes it, others wait; errors are not kept."""
+
+    def __init__(self, compute: Callable[[], T], seconds: float) -> None:
+        self._compute, self._seconds = compute, seconds
+        self._lock = threading.Lock()
+        self._kept: tuple[float, T] | None = None  # monotonic time, value
+
+    def get(self) -> T:
+        with self._lock:
+            if self._kept is None or time.monotonic() - self._kept[0] >= self._seconds:
+                self._kept = None
+                value = self._compute()
+                self._kept = time.monotonic(), value
+            return self._kept[1]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept = None
 
 
 class JSONSerializer:
@@ -97,6 +127,7 @@ class ForgivingRedisCache(RedisCache):
                 answer = getattr(super(), operation)(*arguments, **options)
             except RedisError as error:
                 self.away_until[servers] = time.monotonic() + AWAY_SECONDS
+                count_cache_failure()
                 log.warning("Redis is away, each process caches for itself: %s", error)
             else:
                 if away_until is not None and self.away_until.pop(servers, 0.0):

@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from movie.metrics import METHODS, ListOfFilms, count_lists, count_request
+from movie.metrics.counting import METHODS, ListOfFilms, count_lists, count_request
 
 ACCESS = "movie.access"  # the logger of the lines that are one for each request
 MOST_NAMED = 20  # lists of one request in its line
@@ -34,7 +34,7 @@ class AccessLine(dict[str, Any]):
 
 
 @dataclass(slots=True)
-class Current:
+class RequestContext:
     """The request that this thread works on."""
 
     id: str
@@ -43,21 +43,24 @@ class Current:
     models: list[str] = field(default_factory=list)
 
 
-_current: ContextVar[Current | None] = ContextVar("reelgraph_request", default=None)
+_current: ContextVar[RequestContext | None] = ContextVar("reelgraph_request", default=None)
 
 
-def current() -> Current | None:
+def current() -> RequestContext | None:
     return _current.get()
 
 
-def handed_out(lists: Iterable[ListOfFilms]) -> None:
-    """These lists are about to be shown: they are counted, and the request's lines name them."""
+def count_shown(lists: Iterable[ListOfFilms]) -> None:
+    """Count lists that are about to be shown and name them in the log lines of the request."""
     lists = [each for each in lists if each.films]
     count_lists(lists)
     request = _current.get()
     if request is not None:
         request.recommendations += [each.recommendation_id for each in lists[:MOST_NAMED]]
         request.models = list(dict.fromkeys([*request.models, *(each.model for each in lists)]))
+
+
+handed_out = count_shown
 
 
 class RequestLogMiddleware:
@@ -71,7 +74,7 @@ class RequestLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path_info.startswith(self.static):
             return self.get_response(request)
-        this = Current(_id_for(request), request)
+        this = RequestContext(_id_for(request), request)
         before = _current.set(this)
         started = time.perf_counter()
         try:

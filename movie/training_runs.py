@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
 from movie.models import TrainingRun
 from movie.stopping import Stopping
-from predictors.progress import ProgressEvent
+from predictors.progress import Progress, ProgressEvent
 
 SECONDS_BETWEEN_WRITES = 1.0
 
 State = TrainingRun.State
-Write = Callable[[ProgressEvent], None]
 
 
 class Interrupted(Exception):
@@ -40,7 +39,7 @@ def queue(names: Iterable[str]) -> dict[str, TrainingRun]:
 
 
 @contextmanager
-def recorded(run: TrainingRun) -> Iterator[Write]:
+def recorded(run: TrainingRun) -> Iterator[Progress]:
     """Keep a run up to date while it runs, about once a second, and record how it ended.
 
     Whatever ends the block early is recorded as the reason and raised again.

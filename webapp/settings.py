@@ -58,7 +58,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "movie.health.ProbeMiddleware",  # answers probes itself: no session, no redirect, any Host header
+    "movie.probes.ProbeMiddleware",  # answers probes itself: no session, no redirect, any Host header
     "movie.request_log.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -388,6 +388,7 @@ LOGGING = {
 HEALTH_OUTBOX_SECONDS = environment.number("HEALTH_OUTBOX_SECONDS", 300, least=1)
 HEALTH_OUTBOX_ROWS = environment.number("HEALTH_OUTBOX_ROWS", 100_000, least=1)
 METRICS_DIR = Path(environment.text("METRICS_DIR", str(DATA_DIR / "metrics")))
+METRICS_SERVER = "movie.metrics.exporter.metrics_server"  # of commands, with --metrics-port
 METRICS_TOKEN = environment.text("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = environment.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1"))
 

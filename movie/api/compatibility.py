@@ -23,7 +23,6 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI, Path, Query, Router
 from pydantic import BaseModel, ConfigDict, Field
 
-from movie import health
 from movie.api import keys, model_routes
 from movie.api.asking import told_of_all
 from movie.api.cursors import LONGEST, cursor_of
@@ -46,6 +45,8 @@ from movie.api.told import Told
 from movie.api.users import MOST, data_sets, place_after, users_after
 from movie.api.visitor_ids import shown
 from movie.api_clients import READ
+from movie.health import readiness
+from movie.metrics import answer
 from movie.models import Movie, Rating
 from movie.recommendations import rank_similar
 
@@ -73,7 +74,7 @@ def _service(name: str) -> Router:
     @router.get("/health", auth=None, throttle=[], operation_id=f"{name}_health")
     def is_healthy(request: HttpRequest) -> HttpResponse:
         """Whether lists can be made."""
-        found = health.readiness()
+        found = readiness()
         serves = found.status != "unavailable"
         loaded = all(check.ok for check in found.checks if check.name == "models")
         answer = {"status": "healthy" if serves else "unhealthy", "model_loaded": loaded}
@@ -87,7 +88,7 @@ def _service(name: str) -> Router:
     @router.get("/metrics", auth=None, throttle=[], operation_id=f"{name}_metrics")
     def metrics(request: HttpRequest) -> HttpResponse:
         """As `GET /metrics` of the site, for those who may read that."""
-        return health.metrics(request)
+        return answer.metrics(request)
 
     @router.get("/users", operation_id=f"{name}_users")
     def users(

@@ -1,24 +1,18 @@
-"""What an import did: counts, the rows it refused and why, and progress while it runs."""
+"""What an import did: counts, the rows it refused and why, and the type of who watches it."""
 
 from __future__ import annotations
 
 import csv
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from django.utils.translation import gettext as _
 
 from movie.catalogue.rows import CatalogueError, Rejected
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-PATIENCE = 2.0  # seconds before progress is shown
 
 
 @dataclass
@@ -82,33 +76,3 @@ Watch = Callable[[float, str], None]  # share done, 0 to 1, and what is being do
 
 def unwatched(done: float, text: str) -> None:
     """Show nothing."""
-
-
-class LateProgress:
-    """A progress bar on the terminal that appears only when the work takes longer than two seconds."""
-
-    def __init__(self, *, enabled: bool = True) -> None:
-        self._enabled = enabled
-        self._began = time.monotonic()
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Watch:
-        return self._show
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def _show(self, done: float, text: str) -> None:
-        if not self._enabled or time.monotonic() - self._began < PATIENCE:
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(text, total=1.0)
-            self._bar.start()
-        self._bar.update(self._task, completed=done, description=text)

@@ -14,6 +14,7 @@ from movie.event_stream import EventStream, EventStreamUnavailable
 from movie.event_stream.base import Arrived
 from movie.event_stream.handlers import Handler
 from movie.event_stream.messages import Message, decode
+from movie.metrics.counting import count_consumed, count_dead_letter
 from movie.stopping import Stopping
 from movie.stream_models import DeadLetter
 
@@ -31,7 +32,9 @@ class Consumer:
 
     def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
         self.handler, self.stream, self.member = handler, stream, member
-        self.handled = self.dead = 0
+        self.handled = 0
+        count_consumed(handler.group, 0)  # known to Prometheus before the first message
+        count_dead_letter(handler.group, 0)
         self._tidied_at = time.monotonic()
 
     def run(self, stopping: Stopping) -> None:
@@ -69,6 +72,7 @@ class Consumer:
             for arrived, message in messages:
                 self._take_one(arrived, message)
         self.handled += len(messages)
+        count_consumed(self.handler.group, len(messages))
 
     def _take_one(self, arrived: Arrived, message: Message) -> None:
         try:
@@ -77,7 +81,7 @@ class Consumer:
             self._bury(arrived, error)
 
     def _bury(self, arrived: Arrived, error: Exception) -> None:
-        self.dead += 1
+        count_dead_letter(self.handler.group)
         reason = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
         log.warning("%s cannot use %s: %s", self.handler.group, arrived.place, reason)
         raw = (arrived.raw or b"").decode("utf-8", errors="replace").replace("\x00", "\ufffd")

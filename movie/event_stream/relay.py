@@ -29,10 +29,12 @@ from movie.event_log.dynamodb import DynamoDBEventLog
 from movie.event_log.dynamodb_table import Stored
 from movie.event_log.embedded import FIELDS
 from movie.event_stream import EventStreamUnavailable, get_event_stream
+from movie.event_stream.backlog import SINKS
 from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
+from movie.metrics.counting import count_delivered, count_delivery_failure, count_pruned
 from movie.models import InteractionRecord
 from movie.stopping import Stopping
-from movie.stream_models import CLAIM, DELIVERIES, TO_LOG, TO_PRUNE, TO_STREAM, LogChange, dues_of
+from movie.stream_models import CLAIM, DELIVERIES, TO_PRUNE, LogChange, dues_of
 from predictors.history import Interaction
 
 log = logging.getLogger(__name__)
@@ -49,12 +51,17 @@ Row = InteractionRecord
 class Sink:
     """One place to deliver to, with its pause after failures."""
 
-    bit: int
+    label: str  # in metrics
     name: str
     delivered: int = 0
     failures: int = 0
     in_a_row: int = 0
     open_at: float = 0.0  # monotonic
+
+    def __post_init__(self) -> None:
+        self.bit = SINKS[self.label]
+        count_delivered(self.label, 0)  # known to Prometheus before the first delivery
+        count_delivery_failure(self.label, 0)
 
     def is_open(self) -> bool:
         return time.monotonic() >= self.open_at
@@ -63,10 +70,12 @@ class Sink:
         if self.in_a_row:
             log.info("%s takes deliveries again", self.name)
         self.delivered += number
+        count_delivered(self.label, number)
         self.in_a_row = 0
 
     def failed(self, error: Exception) -> None:
         self.failures += 1
+        count_delivery_failure(self.label)
         if not self.in_a_row:
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.in_a_row)
@@ -84,7 +93,7 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.log, self.stream = cast(DynamoDBEventLog, get_event_log()), get_event_stream()
-        self.to_log, self.to_stream = Sink(TO_LOG, "The event log"), Sink(TO_STREAM, "The stream")
+        self.to_log, self.to_stream = Sink("log", "The event log"), Sink("stream", "The stream")
         self.sinks = [
             *([self.to_log] if isinstance(self.log, DynamoDBEventLog) else []),
             *([self.to_stream] if self.stream.needs_relay else []),
@@ -199,6 +208,7 @@ class Relay:
         if ids:
             pruned, _ = Row.objects.filter(pk__in=ids, due=TO_PRUNE).delete()
             self.pruned += pruned
+            count_pruned(pruned)
         return len(ids)
 
     def _write_log(self, rows: Sequence[Row]) -> None:

@@ -1,21 +1,25 @@
 """What the site counts for Prometheus. Labels are names of the site's own parts, never of people.
 
-    counting.py   what pages and models do, counted by each worker
-    shared.py     the folder in which the workers of one server count together
-    films.py      which films were recommended in the last hour
-    state.py      what is looked up when somebody asks: outbox, models, checks, processes
-    answer.py     who may read it, and the text they get
-    exporter.py   the same for processes that serve no pages
+    counting.py   counters and histograms, kept by each process
+    state.py      figures that are read at a scrape: outbox, models, checks, processes
+    answer.py     GET /metrics of the site
+    exporter.py   GET /metrics of processes that serve no pages
 
-These are what the rest of the site calls.
+Other parts of the site import the counting functions from here.
 """
 
 from movie.metrics.counting import (
     METHODS,
     ListOfFilms,
+    count_cache_failure,
+    count_consumed,
+    count_dead_letter,
+    count_delivered,
+    count_delivery_failure,
     count_fallback,
     count_lists,
     count_lookup,
+    count_pruned,
     count_ranking,
     count_request,
 )
@@ -23,9 +27,15 @@ from movie.metrics.counting import (
 __all__ = [
     "METHODS",
     "ListOfFilms",
+    "count_cache_failure",
+    "count_consumed",
+    "count_dead_letter",
+    "count_delivered",
+    "count_delivery_failure",
     "count_fallback",
     "count_lists",
     "count_lookup",
+    "count_pruned",
     "count_ranking",
     "count_request",
 ]

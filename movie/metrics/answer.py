@@ -1,4 +1,4 @@
-"""Who may read the metrics, and the text they get.
+"""GET /metrics: who may read it, and the text.
 
 With METRICS_TOKEN whoever shows it; without, whoever asks from METRICS_ALLOWED_NETWORKS, which is this
 machine by default. A request that came through a proxy has the proxy's address, so only the token lets it in.
@@ -10,7 +10,11 @@ import ipaddress
 from collections.abc import Mapping
 
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
+
+from movie.metrics.counting import counters_of_all_workers
+from movie.metrics.state import ProcessState, SiteState
 
 # What a proxy adds. Where one is asked for metrics, its own address says nothing about who asks.
 FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
@@ -37,11 +41,26 @@ def refusal() -> tuple[int, dict[str, str]]:
     return (401, {"WWW-Authenticate": "Bearer"}) if settings.METRICS_TOKEN else (403, {})
 
 
-def site_metrics() -> tuple[bytes, str]:
-    """The text and its type, of all workers of this server and the site as a whole."""
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer GET /metrics for all workers of this server and the site as a whole."""
+    if not may_read(request.META.get("REMOTE_ADDR", ""), request.headers):
+        status, headers = refusal()
+        return HttpResponse(status=status, headers=headers)
+    text, content_type = site_metrics_text()
+    return HttpResponse(text, content_type=content_type)
+
+
+def site_metrics_text() -> tuple[bytes, str]:
+    """Return the metrics of a web server and their content type."""
+    return _text(SiteState())
+
+
+def process_metrics_text() -> tuple[bytes, str]:
+    """Return the metrics of a process that serves no pages and their content type."""
+    return _text(ProcessState())
+
+
+def _text(state: SiteState | ProcessState) -> tuple[bytes, str]:
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-    from movie.metrics.counting import counted_by_all
-    from movie.metrics.state import SiteState
-
-    return generate_latest(counted_by_all()) + generate_latest(SiteState()), CONTENT_TYPE_PLAIN_0_0_4
+    return generate_latest(counters_of_all_workers()) + generate_latest(state), CONTENT_TYPE_PLAIN_0_0_4

@@ -1,20 +1,25 @@
-"""What pages and models do, counted by each worker as it happens.
+"""Counters and histograms of this process. It imports no other part of the site.
 
-The client library is imported when something is counted for the first time.
+prometheus_client is imported when something is counted for the first time.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
+import socket
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
-
-from movie.metrics.films import film_tables
-from movie.metrics.shared import shared_folder
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Counter
     from prometheus_client.registry import Collector
+
+log = logging.getLogger(__name__)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 REQUEST_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
@@ -22,7 +27,7 @@ RANKING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1
 
 
 class ListOfFilms(NamedTuple):
-    """A list that somebody gets to see."""
+    """A list that is shown to a visitor."""
 
     recommendation_id: str
     model: str  # that answered
@@ -30,17 +35,19 @@ class ListOfFilms(NamedTuple):
 
 
 class Instruments:
-    """Every counter and histogram. With workers that share they are files, else they are in `registry`."""
+    """All counters and histograms of the process. `folder` holds their files where workers share them."""
+
+    folder: ClassVar[Path | None] = None
 
     def __init__(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Histogram
 
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"reelgraph_{name}_total", text, labels, registry=registry)
+
         self.registry = registry
-        self.requests = Counter(
-            "reelgraph_http_requests_total",
-            "Requests that were answered, without static files and probes",
-            ("route", "method", "status"),
-            registry=registry,
+        self.requests = counter(
+            "http_requests", "Answered requests, without static files and probes", "route", "method", "status"
         )
         self.request_seconds = Histogram(
             "reelgraph_http_request_seconds",
@@ -56,53 +63,21 @@ class Instruments:
             buckets=RANKING_BUCKETS,
             registry=registry,
         )
-        self.cached = Counter(
-            "reelgraph_list_cache_total",
-            "Lists that were looked for in the cache",
-            ("model", "result"),
-            registry=registry,
-        )
-        self.answers = Counter(
-            "reelgraph_answers_total",
-            "Lists on pages by the model that answered",
-            ("model",),
-            registry=registry,
-        )
-        self.fallbacks = Counter(
-            "reelgraph_fallbacks_total",
+        self.lookups = counter("list_cache", "Lists that were looked for in the cache", "model", "result")
+        self.answers = counter("answers", "Lists on pages by the model that answered", "model")
+        self.fallbacks = counter(
+            "fallbacks",
             "Lists for which another model had to answer than the one that was asked",
-            ("model", "reason"),
-            registry=registry,
+            "model",
+            "reason",
         )
-        self.films = Counter(
-            "reelgraph_recommended_films_total",
-            "Films in lists, by the model that answered",
-            ("model",),
-            registry=registry,
-        )
-        self.percentiles = Counter(
-            "reelgraph_recommended_popularity_total",
-            "Sum of the popularity percentiles (0 to 1) of those films",
-            ("model",),
-            registry=registry,
-        )
-        # The library looks labels up under a lock; these are found in half the time.
-        self.request = cache(self._request)
-        self.ranking = cache(lambda model: self.ranking_seconds.labels(model).observe)
-        self.hit = cache(lambda model: self.cached.labels(model, "hit").inc)
-        self.miss = cache(lambda model: self.cached.labels(model, "miss").inc)
-        self.list = cache(self._list)
-
-    def _request(self, route: str, method: str, status: int) -> tuple:
-        counted = self.requests.labels(route, method, status).inc
-        return counted, self.request_seconds.labels(route, method).observe
-
-    def _list(self, model: str) -> tuple:
-        return (
-            self.answers.labels(model).inc,
-            self.films.labels(model).inc,
-            self.percentiles.labels(model).inc,
-        )
+        self.cache_failures = counter("cache_failures", "Requests to Redis that failed")
+        self.worker_starts = counter("worker_starts", "Workers of this server that were started")
+        self.delivered = counter("relay_delivered", "Rows delivered by a relay", "sink")
+        self.delivery_failures = counter("relay_failures", "Deliveries that failed", "sink")
+        self.pruned = counter("relay_pruned", "Delivered rows that were deleted")
+        self.consumed = counter("consumer_handled", "Messages that had their effect", "group")
+        self.dead_letters = counter("consumer_dead", "Messages that cannot be used", "group")
 
 
 @cache
@@ -113,44 +88,104 @@ def instruments() -> Instruments:
 
 
 def count_request(route: str, method: str, status: int, seconds: float) -> None:
-    """`route` is a name from the address table, `method` one of `METHODS` or other: nobody can add one."""
-    counted, observed = instruments().request(route, method, status)
-    counted()
-    observed(seconds)
+    """Count a request. `route` is a name from the address table, `method` one of `METHODS` or other."""
+    instruments().requests.labels(route, method, status).inc()
+    instruments().request_seconds.labels(route, method).observe(seconds)
 
 
 def count_ranking(model: str, seconds: float) -> None:
-    """This model made a list in so many seconds."""
-    instruments().ranking(model)(seconds)
+    """Observe how long a model took to make a list."""
+    instruments().ranking_seconds.labels(model).observe(seconds)
 
 
 def count_lookup(model: str, *, found: bool) -> None:
-    """A list of this model was looked for in the cache."""
-    made = instruments()
-    (made.hit if found else made.miss)(model)()
+    """Count a lookup of a model's list in the cache."""
+    instruments().lookups.labels(model, "hit" if found else "miss").inc()
 
 
 def count_fallback(model: str, reason: str) -> None:
-    """This model was asked and could not answer; `reason` is the word of `CannotAnswer`, or not_trained."""
+    """Count a list that `model` could not make; `reason` is that of `CannotAnswer`, or not_trained."""
     instruments().fallbacks.labels(model, reason).inc()
 
 
 def count_lists(lists: Iterable[ListOfFilms]) -> None:
-    """These lists are about to be shown."""
-    tables = film_tables()
+    """Count shown lists by the model that answered."""
     for each in lists:
-        counted, films, percentiles = instruments().list(each.model)
-        counted()
-        shown = tables.show(each.films)
-        if shown.films:
-            films(shown.films)
-            percentiles(shown.percentiles)
+        instruments().answers.labels(each.model).inc()
 
 
-def counted_by_all() -> Collector:
-    """What all workers of this server counted."""
+def count_cache_failure() -> None:
+    """Count a request to Redis that failed."""
+    instruments().cache_failures.inc()
+
+
+def count_delivered(sink: str, number: int) -> None:
+    """Count rows that a relay delivered to a sink."""
+    instruments().delivered.labels(sink).inc(number)
+
+
+def count_delivery_failure(sink: str, number: int = 1) -> None:
+    """Count a delivery that a sink did not take."""
+    instruments().delivery_failures.labels(sink).inc(number)
+
+
+def count_pruned(number: int) -> None:
+    """Count delivered rows that a relay deleted."""
+    instruments().pruned.inc(number)
+
+
+def count_consumed(group: str, number: int) -> None:
+    """Count messages that a consumer group handled."""
+    instruments().consumed.labels(group).inc(number)
+
+
+def count_dead_letter(group: str, number: int = 1) -> None:
+    """Count a message that a consumer group cannot use."""
+    instruments().dead_letters.labels(group).inc(number)
+
+
+def count_in_files(root: Path) -> None:
+    """Let the workers of one server count in files that each of them reads.
+
+    This is prometheus_client's multiprocess mode, which the library chooses when it is imported. Each worker
+    calls this once, before that. A server (the parent process of its workers) has a folder of its own; the
+    folders of servers of this machine that have ended are removed.
+    """
+    host, server = socket.gethostname(), os.getppid()
+    folder = root / f"{host}-{server}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        _remove_ended(root, host)
+    except OSError as error:
+        log.warning("Each worker counts for itself, METRICS_DIR cannot be used: %s", error)
+        return
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    Instruments.folder = folder
+    instruments().worker_starts.inc()
+
+
+def counters_of_all_workers() -> Collector:
+    """Return the counters of all workers of this server, those that have ended included."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    made, folder = instruments(), shared_folder()
-    return made.registry if folder is None else MultiProcessCollector(CollectorRegistry(), path=str(folder))
+    if Instruments.folder is None:
+        return instruments().registry
+    return MultiProcessCollector(CollectorRegistry(), path=str(Instruments.folder))
+
+
+def worker_pids() -> list[int]:
+    """Return the process ids of the workers of this server, those that have ended included."""
+    if Instruments.folder is None:
+        return [os.getpid()]
+    return sorted(int(file.stem.rpartition("_")[2]) for file in Instruments.folder.glob("counter_*.db"))
+
+
+def _remove_ended(root: Path, host: str) -> None:
+    import psutil
+
+    for folder in root.iterdir():
+        name, _, server = folder.name.rpartition("-")
+        if name == host and server.isdecimal() and not psutil.pid_exists(int(server)):
+            shutil.rmtree(folder, ignore_errors=True)  # another worker may be removing it

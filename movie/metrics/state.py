@@ -1,21 +1,27 @@
-"""What is looked up when somebody asks for the metrics. Nothing here costs a page anything."""
+"""Figures that are read when Prometheus scrapes: outbox, models, checks, experiments, processes."""
 
 from __future__ import annotations
 
+import os
 import platform
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import django
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.utils import timezone
 
-from movie.metrics.films import film_tables
-from movie.metrics.shared import shared_folder, workers
-from movie.remembered import Remembered
+from movie.event_stream.backlog import Waiting, backlog, dead_letters
+from movie.experiment_models import Experiment
+from movie.experiment_results import results_of
+from movie.health import readiness
+from movie.metrics.counting import worker_pids
+from movie.redis_cache import TTLValue
 from predictors.errors import ArtifactError
 from predictors.plugins import KINDS
 from predictors.serving.registry import ModelStore
@@ -23,28 +29,62 @@ from predictors.serving.registry import ModelStore
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-QUEUES_SECONDS = 10.0  # between looks into the database for what waits
-EXPERIMENT_SECONDS = 300.0  # between looks at who came to which arm
-CATALOGUE_SECONDS = 600.0  # between looks at how often each film was rated
+QUEUES_SECONDS = 10.0  # between queries for what waits
+EXPERIMENT_SECONDS = 300.0  # between queries for who came to which arm
 
 
 class SiteState:
-    """A collector for the site as a whole."""
+    """Collector for the site as a whole, scraped from a web server."""
 
     def collect(self) -> Iterator[Metric]:
-        yield from build_info()
-        yield from _checks()
-        yield from _models()
+        yield from ProcessState().collect()
+        yield from _check_metrics()
+        yield from _model_metrics()
+        with suppress(DatabaseError):  # the checks report it
+            yield from _experiment_metrics()
+
+
+class ProcessState:
+    """Collector for any process: build, processor and memory, the outbox unless the database is away."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _build_info()
+        yield from process_metrics(worker_pids())
         try:
-            yield from queues()
-            yield from _recommended()
-            yield from _experiments()
+            yield from _queue_metrics(*_queues.get())
         except DatabaseError:
-            pass  # the checks say so
-        yield from _workers()
+            connection.close()  # it may be what is broken
 
 
-def build_info() -> Iterator[Metric]:
+def process_metrics(pids: Iterable[int]) -> Iterator[Metric]:
+    """Report this process, and those of `pids` that run and have the same parent."""
+    import psutil
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    labels = ["worker"]
+    cpu = CounterMetricFamily("process_cpu_seconds", "User and system time", labels=labels)
+    started = GaugeMetricFamily("process_start_time_seconds", "When it started, since 1970", labels=labels)
+    resident = GaugeMetricFamily("process_resident_memory_bytes", "Memory in use", labels=labels)
+    threads = GaugeMetricFamily("process_threads", "Threads", labels=labels)
+    files = GaugeMetricFamily("process_open_fds", "Open files", labels=labels)
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                if process.ppid() != os.getppid():
+                    continue  # a later process with the number of a worker that has ended
+                times = process.cpu_times()
+                cpu.add_metric([str(pid)], times.user + times.system)
+                started.add_metric([str(pid)], process.create_time())
+                resident.add_metric([str(pid)], process.memory_info().rss)
+                threads.add_metric([str(pid)], process.num_threads())
+                files.add_metric([str(pid)], process.num_fds())
+        except psutil.Error:
+            continue  # it has ended
+    yield from (cpu, started, resident, threads, files)
+
+
+def _build_info() -> Iterator[Metric]:
     from prometheus_client.core import InfoMetricFamily
 
     about = {
@@ -55,24 +95,26 @@ def build_info() -> Iterator[Metric]:
     yield InfoMetricFamily("reelgraph_build", "What runs here", value=about)
 
 
-def queues() -> Iterator[Metric]:
-    """Raises DatabaseError."""
-    from movie.event_stream.metrics import outbox_metrics
-
-    yield from outbox_metrics(*_queues().get())
-
-
-@cache
-def _queues() -> Remembered[tuple]:
-    from movie.event_stream.metrics import backlog, dead_letters
-
-    return Remembered(lambda: (backlog(), dead_letters()), QUEUES_SECONDS)
-
-
-def _checks() -> Iterator[Metric]:
+def _queue_metrics(waiting: dict[str, Waiting], dead: dict[str, int]) -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
-    from movie.health import readiness
+    rows = GaugeMetricFamily("reelgraph_outbox_rows", "Rows that wait for delivery", labels=["sink"])
+    oldest = GaugeMetricFamily(
+        "reelgraph_outbox_oldest_seconds", "Age of the oldest row that waits", labels=["sink"]
+    )
+    for sink, values in waiting.items():
+        rows.add_metric([sink], values.rows)
+        oldest.add_metric([sink], values.oldest_seconds)
+    letters = GaugeMetricFamily(
+        "reelgraph_dead_letters", "Messages that a group could not use, not replayed yet", labels=["group"]
+    )
+    for group, number in dead.items():
+        letters.add_metric([group], number)
+    yield from (rows, oldest, letters)
+
+
+def _check_metrics() -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
 
     passed = GaugeMetricFamily(
         "reelgraph_check_ok", "Whether a check of /health/ready passed", labels=["check"]
@@ -84,7 +126,7 @@ def _checks() -> Iterator[Metric]:
     yield from (passed, seconds)
 
 
-def _models() -> Iterator[Metric]:
+def _model_metrics() -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
     version = GaugeMetricFamily(
@@ -103,40 +145,7 @@ def _models() -> Iterator[Metric]:
     yield from (version, age)
 
 
-@lru_cache(maxsize=64)
-def _trained(store: ModelStore, name: str, version: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(store.meta(name, version).get("created"))).astimezone(UTC)
-    except (ArtifactError, ValueError):
-        return None
-
-
-def _recommended() -> Iterator[Metric]:
-    from prometheus_client.core import GaugeMetricFamily
-
-    films = _catalogue().get()
-    shown = film_tables().shown_lately()
-    yield GaugeMetricFamily("reelgraph_catalogue_films", "Films that visitors may see", value=films)
-    yield GaugeMetricFamily(
-        "reelgraph_recommended_films_distinct", "Different films in lists of the last hour", value=shown
-    )
-
-
-@cache
-def _catalogue() -> Remembered[int]:
-    return Remembered(_ranked_films, CATALOGUE_SECONDS)
-
-
-def _ranked_films() -> int:
-    """Let the pages know how popular each film is; returns how many there are."""
-    from movie.models import Movie
-
-    ratings = dict(Movie.objects.visible().values_list("pk", "rating_count"))
-    film_tables().rank(ratings)
-    return len(ratings)
-
-
-def _experiments() -> Iterator[Metric]:
+def _experiment_metrics() -> Iterator[Metric]:
     from prometheus_client.core import GaugeMetricFamily
 
     p = GaugeMetricFamily(
@@ -144,62 +153,28 @@ def _experiments() -> Iterator[Metric]:
         "How likely the visitors of the arms are, if they came as the shares say; always valid",
         labels=["experiment"],
     )
-    for name, value in _sample_ratios().get().items():
+    for name, value in _sample_ratios.get().items():
         p.add_metric([name], value)
     yield p
 
 
-@cache
-def _sample_ratios() -> Remembered[dict[str, float]]:
-    from django.utils import timezone
-
-    from movie.experiment_models import Experiment
-    from movie.experiment_results import results_of
-
-    def look() -> dict[str, float]:
-        now = timezone.now()
-        running = [each for each in Experiment.objects.not_over(now) if each.is_running(now)]
-        balances = {each.name: results_of(each).balance for each in running}
-        return {name: float(found.sequential_p) for name, found in balances.items() if found is not None}
-
-    return Remembered(look, EXPERIMENT_SECONDS)
+def _read_sample_ratios() -> dict[str, float]:
+    now = timezone.now()
+    running = [each for each in Experiment.objects.not_over(now) if each.is_running(now)]
+    balances = {each.name: results_of(each).balance for each in running}
+    return {name: float(found.sequential_p) for name, found in balances.items() if found is not None}
 
 
-def _workers() -> Iterator[Metric]:
-    folder = shared_folder()
-    if folder is None:
-        from prometheus_client import ProcessCollector
+_queues = TTLValue(lambda: (backlog(), dead_letters()), QUEUES_SECONDS)
+_sample_ratios = TTLValue(_read_sample_ratios, EXPERIMENT_SECONDS)
 
-        yield from ProcessCollector(registry=None).collect()
-        return
-    import psutil
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    cpu = CounterMetricFamily("process_cpu_seconds", "User and system time", labels=["worker"])
-    started = GaugeMetricFamily(
-        "process_start_time_seconds", "When it started, since 1970", labels=["worker"]
-    )
-    resident = GaugeMetricFamily("process_resident_memory_bytes", "Memory in use", labels=["worker"])
-    threads = GaugeMetricFamily("process_threads", "Threads", labels=["worker"])
-    files = GaugeMetricFamily("process_open_fds", "Open files", labels=["worker"])
-    families = (cpu, started, resident, threads, files)
-    for place, number in workers(folder).items():
-        try:
-            process = psutil.Process(number)
-            with process.oneshot():
-                times = process.cpu_times()
-                values = (
-                    times.user + times.system,
-                    process.create_time(),
-                    process.memory_info().rss,
-                    process.num_threads(),
-                    process.num_fds(),
-                )
-        except psutil.Error:
-            continue  # it has just ended
-        for family, value in zip(families, values, strict=True):
-            family.add_metric([str(place)], value)  # type: ignore[attr-defined]
-    yield from families
+@lru_cache(maxsize=64)
+def _trained(store: ModelStore, name: str, version: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(store.meta(name, version).get("created"))).astimezone(UTC)
+    except (ArtifactError, ValueError):
+        return None
 
 
 @cache

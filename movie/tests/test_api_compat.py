@@ -238,7 +238,7 @@ def test_a_client_asks_for_its_own_visitors_by_their_plain_ids(client):
 
 
 def test_without_any_model_the_service_is_unwell_and_says_so(client, settings, tmp_path):
-    from movie.health import forget_checks
+    from movie.tests.checks import forget_checks
 
     forget_checks()
     assert client.get(f"{COMPAT}/graph/health").json() == {"status": "healthy", "model_loaded": True}

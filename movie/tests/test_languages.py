@@ -103,6 +103,7 @@ def test_no_message_of_the_source_is_missing(tmp_path, monkeypatch, settings):
     call_command("makemessages", locale=["ko"], no_obsolete=True, no_location=True, verbosity=0)
     extracted = polib.pofile(str(tmp_path / "locale" / "ko" / "LC_MESSAGES" / "django.po"))
     assert not [entry.msgid for entry in extracted if entry.fuzzy or not all(said(entry))]
+    assert {"Remember Me", "Username or email"} <= {entry.msgid for entry in extracted if not entry.obsolete}
 
 
 # -- names that come with the films -----------------------------------------------------------

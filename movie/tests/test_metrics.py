@@ -19,14 +19,19 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from datasets.interactions import Interactions
-from movie import health
 from movie.event_ids import new_event_id
-from movie.event_stream.metrics import consumer_metrics, metrics_server
+from movie.event_stream.base import Arrived
+from movie.event_stream.consumer import Consumer
+from movie.event_stream.handlers import handler_of
+from movie.event_stream.local import LocalEventStream
 from movie.metrics import count_lists, state
-from movie.metrics.films import FilmTables, film_tables
+from movie.metrics.counting import count_in_files, worker_pids
+from movie.metrics.exporter import metrics_server
 from movie.models import InteractionRecord
 from movie.recommendations import registry
+from movie.redis_cache import ForgivingRedisCache
 from movie.stream_models import TO_LOG, DeadLetter
+from movie.tests.checks import forget_checks
 from movie.tests.films import make_film
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -39,9 +44,9 @@ pytestmark = pytest.mark.django_db
 def look_again():
     """What is remembered of the site of one test says nothing about the next one's."""
     cache.clear()
-    for remembered in (state._queues, state._catalogue, state._sample_ratios, film_tables):
-        remembered.cache_clear()
-    health.forget_checks()
+    for remembered in (state._queues, state._sample_ratios):
+        remembered.clear()
+    forget_checks()
     yield
     cache.clear()
 
@@ -141,7 +146,6 @@ def test_the_api_is_counted_like_pages(client, films):
 
 
 def test_lists_are_counted_with_their_model_cache_and_fallback(client, films):
-    client.get("/metrics")  # from now on the site knows how popular each film is
     before = scraped(client)
     client.get(reverse("recommend"))
     client.get(reverse("recommend"))
@@ -155,29 +159,6 @@ def test_lists_are_counted_with_their_model_cache_and_fallback(client, films):
     assert more("reelgraph_list_cache_total", model="popular", result="miss") == 1
     assert more("reelgraph_list_cache_total", model="popular", result="hit") == 1
     assert more("reelgraph_recommendation_seconds_count", model="popular") == 1
-    assert more("reelgraph_recommended_films_total", model="popular") == 16
-    # All eight films, each with its own number of ratings: percentiles 1/8, 2/8 ... 8/8, twice.
-    assert more("reelgraph_recommended_popularity_total", model="popular") == pytest.approx(9.0)
-    assert value(after, "reelgraph_recommended_films_distinct") == 8
-    assert value(after, "reelgraph_catalogue_films") == 8
-
-
-def test_popularity_is_the_share_of_films_with_as_many_ratings_at_most():
-    tables = FilmTables(None)
-    assert tables.show([4, 5]) == (0, 0.0)  # not known yet
-    tables.rank({4: 0, 5: 3, 6: 3, 7: 9})
-    assert tables.show([4]) == (1, 0.25)
-    assert tables.show([5, 6, 7]) == (3, 0.75 + 0.75 + 1.0)
-    assert tables.show([99]) == (1, 0.0)  # added since, and rated by nobody
-    assert tables.shown_lately() == 5
-
-
-def test_films_of_an_hour_ago_are_not_shown_lately(monkeypatch):
-    tables = FilmTables(None)
-    tables.show([4, 5])
-    monkeypatch.setattr("time.time", lambda: timezone.now().timestamp() + 3601)
-    tables.show([5, 6])
-    assert tables.shown_lately() == 2
 
 
 def test_what_waits_and_what_is_dead(client, films):
@@ -208,7 +189,7 @@ def test_models_checks_and_what_runs(client, films):
     assert value(samples, "reelgraph_check_ok", check="models") == 1
     builds = [dict(name[1:]) for name in samples if name[0] == "reelgraph_build_info"]
     assert builds[0]["version"] in (site.BASE_DIR / "pyproject.toml").read_text()
-    assert value(samples, "process_resident_memory_bytes") > 1e7
+    assert value(samples, "process_resident_memory_bytes", worker=str(os.getpid())) > 1e7
 
 
 def test_an_experiment_whose_arms_get_the_wrong_shares(client, films):
@@ -246,43 +227,41 @@ def test_nothing_about_anybody_is_in_the_metrics(client, films):
 
 
 def test_a_process_without_pages_answers_the_same_people(settings):
-    class Handler:
-        group = "popularity"
-
-    class Consumer:
-        handler, handled, dead = Handler, 7, 1
-
     settings.METRICS_TOKEN = "the-token"
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
-    with metrics_server(port, lambda: consumer_metrics(Consumer)):
+    consumer = Consumer(handler_of("popularity"), LocalEventStream())
+    consumer.take([Arrived(b"{", "t/0@1")])
+    with metrics_server(port):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(address, timeout=5)
         asked = urllib.request.Request(address, headers={"Authorization": "Bearer the-token"})
         with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - our own address
             samples = samples_of(answer.read().decode())
-    assert value(samples, "reelgraph_consumer_handled_total", group="popularity") == 7
-    assert value(samples, "reelgraph_consumer_dead_total", group="popularity") == 1
-    assert value(samples, "process_cpu_seconds_total") > 0
+    assert ("reelgraph_consumer_handled_total", ("group", "popularity")) in samples
+    assert value(samples, "reelgraph_consumer_dead_total", group="popularity") >= 1
+    assert value(samples, "process_cpu_seconds_total", worker=str(os.getpid())) > 0
     assert any(name[0] == "reelgraph_build_info" for name in samples)
 
 
 WORKER = """
-import os, sys, time
+import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
 from django.conf import settings
-from movie.metrics import ListOfFilms, count_lists, count_request
-from movie.metrics.shared import share_between_workers, shared_folder, workers
-share_between_workers()
+from movie.metrics.counting import Instruments, count_in_files, count_request, counters_of_all_workers
+count_in_files(settings.METRICS_DIR)
 for _ in range(int(sys.argv[1])):
     count_request("home", "GET", 200, 0.01)
-count_lists([ListOfFilms("a", "popular", [int(sys.argv[1])])])
-from movie.metrics.counting import counted_by_all
-from movie.metrics.films import film_tables
+import django
+django.setup()
+from movie.metrics.state import process_metrics, worker_pids
 from prometheus_client import generate_latest
-line = [l for l in generate_latest(counted_by_all()).decode().splitlines() if "requests_total{" in l]
-print(shared_folder().name, line[0].split()[-1], len(workers(shared_folder())),
-      len(list(shared_folder().glob("*.db"))), film_tables().shown_lately(), flush=True)
+text = generate_latest(counters_of_all_workers()).decode()
+requests = [line for line in text.splitlines() if "requests_total{" in line]
+starts = [line for line in text.splitlines() if line.startswith("reelgraph_worker_starts_total")]
+running = [sample for family in process_metrics(worker_pids()) for sample in family.samples
+           if sample.name == "process_threads"]
+print(Instruments.folder.name, requests[0].split()[-1], starts[0].split()[-1], len(running), flush=True)
 sys.stdin.read()
 """
 
@@ -295,7 +274,7 @@ def test_workers_count_together_and_one_that_is_killed_loses_nothing(tmp_path):
         "DATA_DIR": str(tmp_path),
         "PYTHONPATH": str(site.BASE_DIR),
     }
-    left_behind = tmp_path / "metrics" / os.uname().nodename / "999999999-1"
+    left_behind = tmp_path / "metrics" / f"{os.uname().nodename}-999999999"
     left_behind.mkdir(parents=True)
 
     def worker(number):
@@ -308,25 +287,42 @@ def test_workers_count_together_and_one_that_is_killed_loses_nothing(tmp_path):
             stdout=subprocess.PIPE,
         )
 
+    def printed(process):
+        folder, total, starts, running = process.stdout.readline().split()
+        return folder, float(total), float(starts), int(running)
+
     first, second = worker(3), None
     try:
-        folder, total, running, _files, films = first.stdout.readline().split()
-        assert (float(total), int(running), int(films)) == (3, 1, 1)
+        folder, *figures = printed(first)
+        assert figures == [3, 1, 1]
         assert not left_behind.exists()
         second = worker(4)
-        same, total, running, files, films = second.stdout.readline().split()
-        assert (same, float(total), int(running), int(films)) == (folder, 7, 2, 2)
+        assert printed(second) == (folder, 7, 2, 2)
         first.send_signal(signal.SIGKILL)
         first.wait()
         third = worker(5)
-        same, total, running, as_many, films = third.stdout.readline().split()
-        assert (same, float(total), int(running), int(films)) == (folder, 12, 2, 3)
-        assert as_many == files  # it took the place that was free
+        assert printed(third) == (folder, 12, 3, 2)
         third.communicate("")
     finally:
         for process in filter(None, (first, second)):
             process.kill()
             process.communicate()
+
+
+def test_a_folder_that_cannot_be_used_leaves_each_worker_to_count_alone(tmp_path, caplog, monkeypatch):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    (tmp_path / "file").touch()
+    count_in_files(tmp_path / "file")
+    assert "METRICS_DIR" in caplog.text
+    assert worker_pids() == [os.getpid()]
+
+
+def test_a_redis_that_is_away_is_counted(client):
+    before = value(scraped(client), "reelgraph_cache_failures_total")
+    away = ForgivingRedisCache(f"redis://127.0.0.1:{free_port()}/0", {})
+    away.set("word", 1)
+    assert away.get("word") == 1
+    assert value(scraped(client), "reelgraph_cache_failures_total") - before == 1
 
 
 def test_a_list_that_nobody_sees_is_not_counted(client, films):

@@ -13,10 +13,13 @@ from movie.event_ids import new_event_id
 from movie.event_log import get_event_log
 from movie.event_log.base import EventLogUnavailable
 from movie.event_stream import EventStreamUnavailable, get_event_stream
+from movie.event_stream.backlog import backlog
 from movie.event_stream.handlers import Popularity
 from movie.event_stream.local import LocalEventStream
-from movie.event_stream.metrics import backlog, metrics_server, relay_metrics
 from movie.event_stream.relay import Relay
+from movie.metrics import state
+from movie.metrics.answer import process_metrics_text
+from movie.metrics.exporter import metrics_server
 from movie.models import InteractionRecord, Movie
 from movie.stopping import Stopping
 from movie.stream_models import CLAIM, TO_PRUNE, LogChange, MovieActivity
@@ -201,14 +204,19 @@ def test_a_relay_stops_when_asked(sinks):
 
 
 def test_the_metrics_are_there_for_prometheus(sinks, film):
+    def delivered(text):
+        return float(text.partition('reelgraph_relay_delivered_total{sink="log"} ')[2].split()[0])
+
     interactions.record(click(film))
     relay = Relay()
+    before = process_metrics_text()[0].decode()
     relay.step()
-    lines = list(relay_metrics(relay))
+    state._queues.clear()
+    own = process_metrics_text()[0].decode()
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
-    with metrics_server(port, lambda: iter(lines)), urllib.request.urlopen(address, timeout=5) as answer:
+    with metrics_server(port), urllib.request.urlopen(address, timeout=5) as answer:
         text = answer.read().decode()
     assert "# TYPE reelgraph_relay_delivered_total counter" in text
-    assert 'reelgraph_relay_delivered_total{sink="log"} 1' in text
-    assert 'reelgraph_outbox_oldest_seconds{sink="stream"} 0' in text
+    assert delivered(text) == delivered(own) == delivered(before) + 1
+    assert 'reelgraph_outbox_oldest_seconds{sink="stream"} 0' in own

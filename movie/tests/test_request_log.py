@@ -15,7 +15,7 @@ from django.urls import include, path, reverse
 from django.utils import translation
 
 from movie import request_log
-from movie.log_lines import cleared, formatter
+from movie.log_lines import formatter, redact
 from movie.models import InteractionRecord
 from movie.request_log import RequestLogMiddleware
 from movie.tests.films import make_film
@@ -195,7 +195,7 @@ def test_lines_outside_of_requests_keep_servers_and_lose_people(written):
     ],
 )
 def test_what_is_taken_for_a_person(said, kept):
-    assert cleared(said) == kept
+    assert redact(said) == kept
 
 
 def test_a_terminal_gets_lines_to_read(written):

@@ -9,7 +9,7 @@ from django.db.models import Sum
 from movie.event_log import get_event_log
 from movie.event_stream import get_event_stream
 from movie.event_stream.messages import decode
-from movie.event_stream.metrics import backlog
+from movie.event_stream.backlog import backlog
 from movie.event_stream.training_feed import TrainingFeed
 from movie.models import InteractionRecord, Movie
 from movie.stream_models import DeadLetter, MovieActivity, ProcessedEvent, SurfaceCount
@@ -49,7 +49,7 @@ print(json.dumps({
 PROGRESS = """
 import json
 from django.db.models import Sum
-from movie.event_stream.metrics import backlog
+from movie.event_stream.backlog import backlog
 from movie.stream_models import MovieActivity, ProcessedEvent, SurfaceCount
 waiting = backlog()
 print(json.dumps({

@@ -12,12 +12,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from datasets.readers import delimited
 from datasets.splits import protocols
 from evaluation import plots, runner
+from movie.progress_bar import ProgressBar
 from predictors.config import parse_pairs
 from predictors.errors import PredictorError
 from predictors.plugins import KINDS
@@ -111,21 +111,12 @@ class Command(BaseCommand):
     ) -> None:
         """Fill `rows`; a signal ends the running child and keeps what is there."""
         before = signal.signal(signal.SIGTERM, _interrupt)
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
         try:
-            with Progress(
-                *columns,
-                TimeElapsedColumn(),
-                console=console,
-                transient=True,
-                disable=not console.is_terminal,
-            ) as bar:
-                task = bar.add_task(_("reading"), total=1.0, note="")
+            with ProgressBar() as bar:
 
                 def watch(step: runner.Step) -> None:
                     name = step.model if len(benchmark.seeds) == 1 else f"{step.model}, seed {step.seed}"
-                    bar.update(task, description=name, completed=step.event.done, note=step.event.message)
+                    bar(step.event.done, f"{name}  {step.event.message}".rstrip())
 
                 for row in runner.run_benchmark(benchmark, finished=finished, watch=watch):
                     rows.append(row)

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from movie import knowledge
 from movie.catalogue import running
-from movie.catalogue.reports import LateProgress, RejectReport, Watch
+from movie.catalogue.reports import RejectReport, Watch
 from movie.models import ExternalId, Movie
+from movie.progress_bar import ProgressBar
 from movie.text import search_key
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Command(BaseCommand):
 
     def _build(self, options: dict[str, Any], report: RejectReport) -> None:
         of_site = options["source"] == CATALOGUE or options["match"] is not None
-        with LateProgress(enabled=not options["no_progress"]) as watch:
+        with ProgressBar(enabled=not options["no_progress"]) as watch:
             watch(0.0, _("reading"))
             facts = self._facts(options, watch)
             watch(0.7, _("building"))

@@ -6,13 +6,14 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from movie.event_stream import get_event_stream
 from movie.event_stream.consumer import Consumer
 from movie.event_stream.handlers import GROUPS, handler_of
-from movie.event_stream.metrics import consumer_metrics, metrics_server
 from movie.stopping import Stopping
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,7 @@ class Command(BaseCommand):
                 _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
             )
         consumer = Consumer(handler_of(options["group"]), stream, options["member"])
-        with (
-            Stopping() as stopping,
-            metrics_server(options["metrics_port"], lambda: consumer_metrics(consumer)),
-        ):
+        metrics_server = import_string(settings.METRICS_SERVER)
+        with Stopping() as stopping, metrics_server(options["metrics_port"]):
             log.info("Consuming as a member of %s", options["group"])
             consumer.run(stopping)

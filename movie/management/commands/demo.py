@@ -21,10 +21,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from movie.catalogue.demo import is_loaded
 from movie.models import TrainingRun
+from movie.progress_bar import ProgressBar
 from movie.recommendations import registry
 
 QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
@@ -113,21 +113,14 @@ class Command(BaseCommand):
         self, trainer: subprocess.Popen, names: list[str], server: subprocess.Popen, stop: threading.Event
     ) -> bool:
         """Show where the background training stands until it ends; False when it failed."""
-        columns = (
-            TextColumn("training {task.fields[model]}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} % {task.description}"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self.console) as progress:
-            bars: dict[str, TaskID] = {name: progress.add_task("", total=1.0, model=name) for name in names}
+        with ProgressBar(transient=False) as bar:
             while trainer.poll() is None and server.poll() is None and not stop.is_set():
                 for run in TrainingRun.objects.filter(model__in=names).order_by("started_at"):
-                    progress.update(bars[run.model], completed=run.progress, description=run.message)
+                    bar(run.progress, run.message, f"training {run.model}")
                 stop.wait(1)
             if trainer.poll() == 0:
-                for bar in bars.values():
-                    progress.update(bar, completed=1.0, description="live")
+                for name in names:
+                    bar(1.0, "live", f"training {name}")
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
 
 

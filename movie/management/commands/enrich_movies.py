@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 
 from movie.catalogue import running
 from movie.catalogue.enrichment import enrich_movies
-from movie.catalogue.reports import LateProgress, RejectReport
+from movie.catalogue.reports import RejectReport
+from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
@@ -30,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with running.ending_cleanly(), RejectReport(options["report"]) as report:
-            with LateProgress(enabled=not options["no_progress"]) as watch:
+            with ProgressBar(enabled=not options["no_progress"]) as watch:
                 outcome = enrich_movies(
                     options["table"],
                     overwrite=options["overwrite"],

@@ -20,8 +20,8 @@ from datasets.synthetic import World, WorldOptions, make_world, trivial_errors
 from movie.catalogue import running
 from movie.catalogue.movies import import_movies
 from movie.catalogue.ratings import import_ratings
-from movie.catalogue.reports import LateProgress
 from movie.models import ExternalId, InteractionRecord, Movie, Rating
+from movie.progress_bar import ProgressBar
 
 SOURCE = "synthetic"  # the id space of the films, and what visitors begin with
 SYNOPSIS = "A made-up film with made-up ratings, from manage.py generate_data. No such film exists."
@@ -96,7 +96,7 @@ class Command(BaseCommand):
         with (
             tempfile.TemporaryDirectory() as name,
             running.ending_cleanly(),
-            LateProgress(enabled=progress) as watch,
+            ProgressBar(enabled=progress) as watch,
             transaction.atomic(),  # all of it or nothing
         ):
             folder = Path(name)

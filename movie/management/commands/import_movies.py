@@ -13,8 +13,9 @@ from movie.catalogue.columns import MOVIE_COLUMNS, parse_choice
 from movie.catalogue.download import BASE_URL, NAMES, download
 from movie.catalogue.formats import MOVIELENS
 from movie.catalogue.movies import import_movies, tags_beside
-from movie.catalogue.reports import LateProgress, RejectReport, Watch
+from movie.catalogue.reports import RejectReport, Watch
 from movie.catalogue.tags import import_tags
+from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
@@ -41,7 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with running.ending_cleanly(), RejectReport(options["report"]) as report:
-            with LateProgress(enabled=not options["no_progress"]) as watch:
+            with ProgressBar(enabled=not options["no_progress"]) as watch:
                 path = self._path(options, watch)
                 outcome = import_movies(
                     path,
@@ -57,7 +58,7 @@ class Command(BaseCommand):
                 )
             self.stdout.write(running.summary(outcome, _("films"), dry_run=options["dry_run"]))
             if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
-                with LateProgress(enabled=not options["no_progress"]) as watch:
+                with ProgressBar(enabled=not options["no_progress"]) as watch:
                     tagged = import_tags(
                         tags,
                         options["source"] or MOVIELENS,

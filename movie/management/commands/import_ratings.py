@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from movie.catalogue import running
 from movie.catalogue.columns import RATING_COLUMNS, parse_choice
 from movie.catalogue.ratings import import_ratings
-from movie.catalogue.reports import LateProgress, RejectReport
+from movie.catalogue.reports import RejectReport
 from movie.catalogue.rows import Reason, Scale
+from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
@@ -29,7 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with running.ending_cleanly(), RejectReport(options["report"]) as report:
-            with LateProgress(enabled=not options["no_progress"]) as watch:
+            with ProgressBar(enabled=not options["no_progress"]) as watch:
                 outcome = import_ratings(
                     options["path"],
                     source=options["source"],

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from movie.catalogue import running
 from movie.catalogue.demo import MOVIELENS_TERMS, load_demo
-from movie.catalogue.reports import LateProgress
+from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         self.stdout.write(str(MOVIELENS_TERMS))
         try:
-            with running.ending_cleanly(), LateProgress(enabled=not options["no_progress"]) as watch:
+            with running.ending_cleanly(), ProgressBar(enabled=not options["no_progress"]) as watch:
                 demo = load_demo(watch)
         except KeyboardInterrupt as interrupt:
             raise CommandError(running.interruption(), returncode=running.INTERRUPTED) from interrupt

@@ -6,10 +6,12 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
-from movie.event_stream.metrics import backlog, metrics_server, relay_metrics
+from movie.event_stream.backlog import backlog
 from movie.event_stream.relay import BATCH, Relay
 from movie.stopping import Stopping
 
@@ -36,7 +38,8 @@ class Command(BaseCommand):
             raise CommandError(
                 _("There is nowhere to deliver to: set DYNAMODB_TABLE or KAFKA_BOOTSTRAP_SERVERS first.")
             )
-        with Stopping() as stopping, metrics_server(options["metrics_port"], lambda: relay_metrics(relay)):
+        metrics_server = import_string(settings.METRICS_SERVER)
+        with Stopping() as stopping, metrics_server(options["metrics_port"]):
             if options["once"]:
                 self._deliver_once(relay, stopping)
                 return

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from movie import retraining
 from movie.models import TrainingRun
-from movie.progress_bar import shown
+from movie.progress_bar import ProgressBar
 from movie.retraining import Outcome, RetrainingBusy
 from movie.training_data import DataUnusable, site_graph, to_train_on
 from movie.training_runs import Interrupted, StopTraining, queue, recorded
@@ -118,11 +118,11 @@ class Command(BaseCommand):
         stop: StopTraining,
         options: Mapping[str, Any],
     ) -> Outcome:
-        with shown(run.model, quiet=options["quiet"]) as show:
+        with ProgressBar(enabled=not options["quiet"]) as bar:
 
             def retrained(write: Any) -> Outcome:
                 def watch(event: ProgressEvent) -> None:
-                    show(event)
+                    bar.show(event, run.model)
                     write(event)
                     stop.check()
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from evaluation.trainer import FROM_SITE, Trained, refuse_other_ids, train
 from movie.event_stream.training_feed import feed_file, id_space_of
 from movie.models import TrainingRun
-from movie.progress_bar import shown
+from movie.progress_bar import ProgressBar
 from movie.training_data import DataUnusable, site_graph, to_train_on
 from movie.training_runs import Interrupted, StopTraining, queue, recorded
 from predictors.config import parse_pairs
@@ -87,10 +87,10 @@ class Command(BaseCommand):
         stop: StopTraining,
         options: Mapping[str, Any],
     ) -> None:
-        with recorded(run) as write, shown(run.model, quiet=options["quiet"]) as show:
+        with recorded(run) as write, ProgressBar(enabled=not options["quiet"]) as bar:
 
             def watch(event: ProgressEvent) -> None:
-                show(event)
+                bar.show(event, run.model)
                 write(event)
                 stop.check()
 
