@@ -32,9 +32,9 @@ class PositionPagination(PaginationBase):
     position: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[str])
 
     def paginate_queryset(
-        self, queryset: ReadRows, pagination: Any, request: HttpRequest, **params: Any
+        self, queryset: Any, pagination: Any, request: HttpRequest, **params: Any
     ) -> dict[str, Any]:
-        """Raises Problem (422) for a cursor that no page ended with."""
+        """`queryset` is the view's `ReadRows`. Raises Problem (422) for a cursor that no page ended with."""
         rows = queryset(self._decode(pagination.cursor), pagination.limit + 1)
         page = rows[: pagination.limit]
         return {

@@ -63,7 +63,7 @@ class HistoryPagination(PositionPagination):
         limit: int = Field(50, ge=1, le=200)
 
     def paginate_queryset(
-        self, queryset: ReadRows, pagination: Any, request: HttpRequest, **params: Any
+        self, queryset: Any, pagination: Any, request: HttpRequest, **params: Any
     ) -> dict[str, Any]:
         caller = caller_of(request)
         page = super().paginate_queryset(queryset, pagination, request, **params)
