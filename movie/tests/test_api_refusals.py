@@ -190,6 +190,8 @@ def test_an_error_that_nobody_foresaw_is_logged_and_tells_nothing(api_site, monk
     )
     assert "secret" not in json.dumps(refused(response, 500))
     assert "ZeroDivisionError" in caplog.text
+    said_by = {record.name for record in caplog.records}
+    assert "django.request" not in said_by, "a second line, which would name the address"
 
 
 def test_answers_carry_the_headers_of_the_site_and_no_cookie(client, api_site):
