@@ -21,7 +21,7 @@ for unused in (AccessFailureLog, AccessLog):
         admin.site.unregister(unused)
 
 
-class KeptForever(admin.ModelAdmin):
+class NoDeleteAdmin(admin.ModelAdmin):
     """Nothing here is deleted: the name of a client that is gone must not come to another one."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -29,7 +29,7 @@ class KeptForever(admin.ModelAdmin):
 
 
 @admin.register(ApiClient)
-class ApiClientAdmin(KeptForever):
+class ApiClientAdmin(NoDeleteAdmin):
     list_display = ["slug", "note", "rate_limit", "usable_keys", "last_used"]
     search_fields = ["slug", "note"]
     fields = ["slug", "note", "rate_limit"]
@@ -44,7 +44,7 @@ class ApiClientAdmin(KeptForever):
 
     @admin.action(description=_("Revoke all keys of the selected clients"), permissions=["change"])
     def revoke_all(self, request: HttpRequest, clients: QuerySet) -> None:
-        tell_how_many(self, request, ApiKey.objects.filter(client__in=clients).revoke())
+        report_revoked(self, request, ApiKey.objects.filter(client__in=clients).revoke())
 
     @admin.display(description=_("usable keys"), ordering="usable")
     def usable_keys(self, client: ApiClient) -> int:
@@ -70,7 +70,7 @@ class ApiKeyForm(forms.ModelForm):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(KeptForever):
+class ApiKeyAdmin(NoDeleteAdmin):
     """A new key is shown once, in the answer to the form that made it."""
 
     form = ApiKeyForm
@@ -118,9 +118,9 @@ class ApiKeyAdmin(KeptForever):
 
     @admin.action(description=_("Revoke the selected keys, at once and for good"), permissions=["change"])
     def revoke(self, request: HttpRequest, keys: QuerySet) -> None:
-        tell_how_many(self, request, keys.revoke())  # type: ignore[attr-defined]
+        report_revoked(self, request, keys.revoke())  # type: ignore[attr-defined]
 
 
-def tell_how_many(page: admin.ModelAdmin, request: HttpRequest, n: int) -> None:
+def report_revoked(page: admin.ModelAdmin, request: HttpRequest, n: int) -> None:
     text = ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", n) % {"n": n}
     page.message_user(request, text, messages.SUCCESS)

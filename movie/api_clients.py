@@ -7,16 +7,19 @@ refused by every process from then on.
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime, timedelta
 from typing import ClassVar, NamedTuple, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
-from django.db import models
+from django.db import DatabaseError, models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+logger = logging.getLogger(__name__)
 
 MARK = "rg_"  # what every key begins with, so that one that leaked is recognised
 PREFIX_LENGTH = len(MARK) + 8  # what is stored and shown of a key, to find it again
@@ -80,6 +83,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> Self:
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
 
+    def with_token(self, token: str) -> Self:
+        """Return the key that a client shows, if there is one, with its client."""
+        return self.select_related("client").filter(key_hash=hash_of(token))
+
     def revoke(self) -> int:
         """From the next request on none of these is accepted; returns how many were not revoked before."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
@@ -115,6 +122,16 @@ class ApiKey(models.Model):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at and self.expires_at <= timezone.now() else "usable"
+
+    def note_use(self) -> None:
+        """Store when the key was used, once in `USED_EVERY`. A failed write refuses nobody."""
+        now, before = timezone.now(), self.last_used_at
+        if before is not None and now - before < USED_EVERY:
+            return
+        try:  # of requests at the same time one writes it
+            ApiKey.objects.filter(pk=self.pk, last_used_at=before).update(last_used_at=now)
+        except DatabaseError as error:
+            logger.warning("the use of an API key was not noted: %s", error)
 
 
 def make_token() -> str:

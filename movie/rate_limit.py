@@ -3,11 +3,11 @@
 import math
 import time
 
-from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
+from movie.client_address import network_of
 from movie.visitors import visitor_of
 
 WINDOW = 60  # seconds
@@ -24,8 +24,7 @@ def seconds_to_wait(request: HttpRequest, what: str = "") -> int:
     now = time.time()
     limits = {visitor.key: settings.WRITE_RATE_LIMIT}
     if not visitor.is_member:
-        address = get_adapter().get_client_ip(request)
-        limits[address] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
+        limits[network_of(request)] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
     too_many = [who for who, limit in limits.items() if _count(f"{what}{who}", now, WINDOW) > limit]
     return math.ceil(WINDOW - now % WINDOW) if too_many else 0
 
@@ -36,12 +35,18 @@ def seconds_until(what: str, limit: int, window: int) -> int:
     return math.ceil(window - now % window) if _count(what, now, window) > limit else 0
 
 
-def _count(who: str, now: float, window: int) -> int:
+def add_cost(what: str, cost: int, window: int) -> None:
+    """Count `cost` more uses at once; those after them in this window meet the limit sooner."""
+    if cost > 0:
+        _count(what, time.time(), window, cost)
+
+
+def _count(who: str, now: float, window: int, cost: int = 1) -> int:
     key = f"writes:{who}:{int(now // window)}"
     for _ in range(2):
         try:
-            return cache.incr(key)
+            return cache.incr(key, cost)
         except ValueError:  # the first of this window, unless another one is at it too
-            if cache.add(key, 1, 2 * window):
+            if cache.add(key, cost, 2 * window):
                 break
-    return 1
+    return cost

@@ -424,3 +424,18 @@ def test_a_page_that_is_not_there_says_so_in_the_sites_own_words(visit):
         ours = [complaint for complaint in watch.complaints if "404" not in complaint]
         assert ours == []
         watch.complaints.clear()
+
+
+def test_the_reference_of_the_api_lists_every_address_and_tries_one_out(visit):
+    """Under the policy of the site, with nothing from elsewhere."""
+    with visit() as (page, watch):
+        page.goto("/api/docs/")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Reelgraph")
+        addresses = page.request.get("/api/v1/openapi.json").json()["paths"]
+        expect(page.locator(".opblock")).to_have_count(sum(map(len, addresses.values())))
+        models = page.locator(".opblock").filter(has_text="Models and their versions")
+        models.locator(".opblock-summary-control").click()
+        models.get_by_role("button", name="Try it out").click()
+        models.get_by_role("button", name="Execute").click()
+        expect(models.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+        assert watch.sent(r"^GET /api/v1/models$") == 1

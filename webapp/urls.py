@@ -1,7 +1,11 @@
 """Every address of the site."""
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from django.views import defaults
+
+from movie.api.problems import response_to
 
 urlpatterns = [
     path("api/", include("movie.api.urls")),
@@ -11,5 +15,13 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
 ]
+handler400 = "webapp.urls.bad_request"
 handler404 = "movie.views.errors.page_not_found"
 handler500 = "movie.views.errors.server_error"
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Refuse what comes to no view, such as an unknown host, in the shape that the caller reads."""
+    if request.path_info.startswith(("/api/v1/", "/api/compat/")):
+        return response_to(request, exception)
+    return defaults.bad_request(request, exception)

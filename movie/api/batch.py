@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from movie.api.asking import told_of_all
 from movie.api.json import json_response
-from movie.api.keys import caller_of
+from movie.api.keys import caller_of, throttle
 from movie.api.lists import add_expected_stars, lists_for
 from movie.api.problems import Problem, field_problems, title_of
 from movie.api.schemas import Asker, BatchOut, BatchRequest
@@ -30,6 +30,7 @@ def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
     others are answered all the same.
     """
     started = time.perf_counter()
+    throttle.count_entries(request, len(body.entries))
     results: list[dict[str, Any]] = [{} for _ in body.entries]
     askers: dict[int, Asker] = {}
     for place, entry in enumerate(body.entries):

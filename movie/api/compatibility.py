@@ -20,16 +20,18 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import NinjaAPI, Path, Query, Router
+from ninja import Path, Query, Router
+from ninja.pagination import paginate
 from pydantic import BaseModel, ConfigDict, Field
 
-from movie.api import keys, model_routes
+from movie.api import model_routes
 from movie.api.asking import told_of_all
-from movie.api.cursors import LONGEST, cursor_of
-from movie.api.json import JsonParser, JsonRenderer, json_response
-from movie.api.keys import Caller, caller_of
+from movie.api.base import JsonAPI
+from movie.api.json import json_response
+from movie.api.keys import Caller, caller_of, throttle
 from movie.api.lists import MadeList, add_expected_stars, lists_for, short
-from movie.api.problems import Problem, response_to
+from movie.api.pagination import ReadRows
+from movie.api.problems import Problem
 from movie.api.schemas import (
     DEFAULT_LENGTH,
     LARGEST_ID,
@@ -42,7 +44,7 @@ from movie.api.schemas import (
     Wishes,
 )
 from movie.api.told import Told
-from movie.api.users import MOST, data_sets, place_after, users_after
+from movie.api.users import UserPagination, data_sets, users_after
 from movie.api.visitor_ids import shown
 from movie.api_clients import READ
 from movie.health import readiness
@@ -91,17 +93,11 @@ def _service(name: str) -> Router:
         return answer.metrics(request)
 
     @router.get("/users", operation_id=f"{name}_users")
-    def users(
-        request: HttpRequest,
-        limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-        cursor: Annotated[str, Query(max_length=LONGEST)] = "",
-    ) -> HttpResponse:
+    @paginate(UserPagination)
+    def users(request: HttpRequest) -> ReadRows:
         """Ids to ask with, page by page: `next` is the cursor of the next page."""
         caller = caller_of(request)
-        found = users_after(caller, place_after(cursor), limit + 1)
-        page = found[:limit]
-        ids = [_shown(key, caller) for key in page]
-        return json_response({"users": ids, "next": cursor_of(page[-1]) if len(found) > limit else None})
+        return lambda after, n: [((key,), _shown(key, caller)) for key in users_after(caller, after, n)]
 
     return router
 
@@ -229,6 +225,7 @@ def graph_recommend(request: HttpRequest, body: GraphRequest) -> HttpResponse:
 def graph_batch_recommend(request: HttpRequest, body: GraphBatch) -> HttpResponse:
     """One result for each user, in their order; one that failed has an `error` in place of the list."""
     started = time.perf_counter()
+    throttle.count_entries(request, len(body.user_ids))
     tolds = _tolds(body.user_ids, caller_of(request))
     made = _made(
         [told for told in tolds if not isinstance(told, Problem)], body.model_name, body.k, body.exclude_seen
@@ -289,6 +286,7 @@ def sasrec_recommend(request: HttpRequest, body: SequenceRequest) -> HttpRespons
 @sasrec.post("/recommend_batch", operation_id="sasrec_recommend_batch")
 def sasrec_recommend_batch(request: HttpRequest, body: SequenceBatch) -> HttpResponse:
     started = time.perf_counter()
+    throttle.count_entries(request, len(body.user_histories))
     made = _for_histories(body.user_histories, body, caller_of(request))
     results = [
         {"user_history": history, "recommendations": _ranked(each)}
@@ -356,19 +354,11 @@ def mf_recommend(request: HttpRequest, body: RatingsRequest) -> HttpResponse:
 
 # -- all of them -----------------------------------------------------------------------------------
 
-api = NinjaAPI(
+api = JsonAPI(
     title="Reelgraph, in the shapes of other services",
     version="1",
     description=__doc__ or "",
     urls_namespace="api-compat",
-    openapi_url=None,
-    docs_url=None,
-    parser=JsonParser(),
-    renderer=JsonRenderer(),
-    auth=keys.authenticate,
-    throttle=keys.throttle,
 )
-for _kind in (Exception, *api._exception_handlers):
-    api.add_exception_handler(_kind, response_to)  # type: ignore[arg-type]
 for _name, _router in (("lightgcn", lightgcn), ("graph", graph), ("sasrec", sasrec), ("mf", mf)):
     api.add_router(f"/{_name}", _router)

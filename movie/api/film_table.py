@@ -132,11 +132,6 @@ def film_table() -> FilmTable:
     return _holder.current()
 
 
-def forget_film_table() -> None:
-    """The next call reads it again."""
-    _holder.table = None
-
-
 def _stamp() -> tuple[Any, ...]:
     """Changes whenever a film is added, deleted, changed, hidden or shown."""
     hidden = Q(is_visible=False)

@@ -14,6 +14,7 @@ from ninja import Body, Query, Router
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -23,7 +24,7 @@ from pydantic import (
 )
 
 from movie.api.json import json_response
-from movie.api.keys import Caller, caller_of, needs
+from movie.api.keys import Caller, caller_of, needs, throttle
 from movie.api.problems import FieldProblem, Problem, field_problems
 from movie.api.schemas import MovieId, Sent
 from movie.api.visitor_ids import own_visitor
@@ -45,6 +46,12 @@ CLOCKS_DIFFER = timedelta(minutes=5)  # a client's clock may be so far ahead
 
 class InteractionIn(Sent):
     """Something that one of the client's own visitors did."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"visitor": "42", "movie_id": 1, "kind": "rating", "value": 4.5}],
+        }
+    )
 
     visitor: str = Field(description="The client's own id of the visitor.", examples=["42"])
     movie_id: MovieId
@@ -124,6 +131,7 @@ def record_interactions(
     with `atomic=true` one is wrong, nothing is stored: 422.
     """
     entries = interactions if isinstance(interactions, list) else [interactions]
+    throttle.count_entries(request, len(entries))
     told, refused = _checked(caller_of(request), entries)
     if refused and (atomic or not told):
         raise _nothing_stored(refused, len(entries), is_list=isinstance(interactions, list))

@@ -92,12 +92,15 @@ def as_response(problem: Problem) -> HttpResponse:
     headers = {"Cache-Control": "no-store", **problem.headers}
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.setdefault("WWW-Authenticate", "Bearer")
-    return HttpResponse(
+    response = HttpResponse(
         to_json(content, inf_nan_mode="null"),
         status=problem.status,
         content_type=MEDIA_TYPE,
         headers=headers,
     )
+    # The request's own line says it. Django's would come after the request has left and name its address.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def response_to(request: HttpRequest, error: Exception) -> HttpResponse:

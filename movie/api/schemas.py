@@ -120,10 +120,23 @@ class Wishes(Sent):
 
 
 class RecommendRequest(Asker, Wishes):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": ["user_id"]}, {"required": ["history"]}],
+            "examples": [{"history": [1, {"movie_id": 7, "rating": 4.5}], "k": 5}],
+        }
+    )
+
     explain: Flag = Field(default=False, description="Say why each film is in the list.")
 
 
 class BatchRequest(Wishes):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"entries": [{"user_id": "ml-100k:22"}, {"history": [1]}], "k": 5}],
+        }
+    )
+
     entries: list[Any] = Field(
         min_length=1,
         max_length=MOST_ENTRIES,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from django.core.cache import cache
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
-from ninja import Query, Router
+from django.http import HttpRequest
+from ninja import Router
+from ninja.pagination import paginate
 from pydantic import BaseModel, Field
 
-from movie.api.cursors import LONGEST, cursor_of, place_of
-from movie.api.json import json_response
 from movie.api.keys import Caller, caller_of
+from movie.api.pagination import PositionPagination, ReadRows
 from movie.api.visitor_ids import OF_CLIENTS, OF_SITE, namespace_of, shown
 from movie.api_clients import READ
 from movie.models import InteractionRecord, Rating
 
 router = Router(tags=["users"])
 
-MOST = 1000
 CACHED_SECONDS = 60
 AFTER_COLON = ";"  # the next character: every id that begins with `ml-100k:` is below `ml-100k;`
 
@@ -32,36 +31,37 @@ class UserPageOut(BaseModel):
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
 
 
+class UserPagination(PositionPagination):
+    """Pages of users; a position is the stored id of a visitor."""
+
+    items_attribute = "users"
+
+    class Input(PositionPagination.Input):
+        limit: int = Field(100, ge=1, le=1000)
+
+
 @router.get("/users", response=UserPageOut, operation_id="list_users", summary="Known users")
-def list_users(
-    request: HttpRequest,
-    limit: int = Query(default=100, ge=1, le=MOST),
-    cursor: str = Query(default="", max_length=LONGEST),
-) -> HttpResponse:
+@paginate(UserPagination)
+def list_users(request: HttpRequest) -> ReadRows:
     """Users of data sets and, for a key with the scope `read`, the client's own visitors.
 
     Each kind in order of its ids as text. Members and guests of the site are in no list.
     """
     caller = caller_of(request)
-    keys = users_after(caller, place_after(cursor), limit + 1)
-    page = keys[:limit]
-    counts = dict(
-        Rating.objects.filter(visitor__in=page).order_by().values_list("visitor").annotate(Count("pk"))
-    )
-    answer = {
-        "users": [{"id": shown(key, caller), "ratings": counts.get(key, 0)} for key in page],
-        "next": cursor_of(page[-1]) if len(keys) > limit else None,
-    }
-    return json_response(answer)
+
+    def read(after: tuple[str] | None, n: int) -> list[tuple[tuple[str], dict[str, object]]]:
+        keys = users_after(caller, after, n)
+        counts = dict(
+            Rating.objects.filter(visitor__in=keys).order_by().values_list("visitor").annotate(Count("pk"))
+        )
+        return [((key,), {"id": shown(key, caller), "ratings": counts.get(key, 0)}) for key in keys]
+
+    return read
 
 
-def place_after(cursor: str) -> str:
-    """The key that a page ended with. Raises Problem."""
-    return place_of(cursor, parts=1)[0] if cursor else ""
-
-
-def users_after(caller: Caller, after: str, limit: int) -> list[str]:
-    """The next keys after one of them, in the order of the list; "" is its beginning."""
+def users_after(caller: Caller, position: tuple[str] | None, limit: int) -> list[str]:
+    """Return the next keys after a position, in the order of the list; None is its beginning."""
+    after = position[0] if position else ""
     namespaces = [f"{name}:" for name in data_sets()]
     if caller.client and caller.may(READ):
         namespaces.append(namespace_of(caller.client))

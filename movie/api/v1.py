@@ -8,7 +8,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_cache_control
-from ninja import NinjaAPI
 from ninja.operation import Operation
 from pydantic_core import to_json
 
@@ -22,10 +21,11 @@ from movie.api import (
     users,
     visitors,
 )
-from movie.api.json import MEDIA_TYPE, JsonParser, JsonRenderer
-from movie.api.keys import ApiKeyAuth, authenticate, throttle
+from movie.api.base import JsonAPI
+from movie.api.json import MEDIA_TYPE
+from movie.api.keys import ApiKeyAuth
 from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
-from movie.api.problems import ProblemDetails, response_to
+from movie.api.problems import ProblemDetails
 from movie.api.schemas import Asker
 
 VERSION = "1"
@@ -37,27 +37,13 @@ SCHEMAS = "#/components/schemas/"
 KEY = ApiKeyAuth.__name__  # as ninja calls the way to show a key
 SCHEMA_SECONDS = 300  # a client may keep the description so long
 
-api = NinjaAPI(
-    title="Reelgraph",
-    version=VERSION,
-    description=DESCRIPTION,
-    urls_namespace="api-v1",
-    openapi_url=None,
-    docs_url=None,
-    parser=JsonParser(),
-    renderer=JsonRenderer(),
-    auth=authenticate,
-    throttle=throttle,
-)
-for _kind in (Exception, *api._exception_handlers):
-    api.add_exception_handler(_kind, response_to)  # type: ignore[arg-type]
-
+api = JsonAPI(title="Reelgraph", version=VERSION, description=DESCRIPTION, urls_namespace="api-v1")
 # `/recommend/batch` comes before `/recommend/{user_id}`, which would take it for a user.
 for _module in (batch, recommend, catalogue, model_routes, interactions, visitors, users, experiments):
     api.add_router("", _module.router)
 
 
-@api.get("/openapi.json", include_in_schema=False, auth=None, throttle=[])
+@api.get("/openapi.json", url_name="openapi-json", include_in_schema=False, auth=None, throttle=[])
 def openapi(request: HttpRequest) -> HttpResponse:
     """This API in OpenAPI 3.1, for tools."""
     response = HttpResponse(to_json(description()), content_type=MEDIA_TYPE)
@@ -70,6 +56,7 @@ def description() -> dict[str, Any]:
     """The OpenAPI document. Whatever a route does not list itself is a problem document."""
     document = dict(api.get_openapi_schema(path_prefix=f"/api/v{VERSION}/"))
     schemas = document["components"]["schemas"]
+    schemas.pop("Input", None)  # of pagination: its fields stand among the parameters
     for model in (Asker, ProblemDetails):
         schema = model.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
@@ -83,6 +70,9 @@ def description() -> dict[str, Any]:
             # Without a scope a key is welcome, and nothing ({}) will do as well.
             operation["security"] = [{KEY: []}] if needed else [{}, {KEY: []}]
             operation["x-scopes"] = list(needed)
+            for scope in needed:
+                text = operation.get("description", "")
+                operation["description"] = f"{text}\n\nNeeds a key with the scope `{scope}`.".lstrip()
             for status, answer in operation["responses"].items():
                 if int(status) >= HTTPStatus.BAD_REQUEST:
                     answer["content"] = refusal

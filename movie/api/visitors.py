@@ -1,19 +1,16 @@
 """Histories: to read, page by page, and to delete."""
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.timezone import is_naive
 from ninja import Path, Query, Router
-from pydantic import BaseModel, Field
+from ninja.pagination import paginate
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
-from movie.api.cursors import LONGEST, NO_CURSOR, cursor_of, place_of
 from movie.api.json import json_response
 from movie.api.keys import caller_of, needs
-from movie.api.problems import field_problem
+from movie.api.pagination import PositionPagination, ReadRows
 from movie.api.schemas import LARGEST_ID
 from movie.api.visitor_ids import readable_visitor, shown, writable_visitor
 from movie.api_clients import WRITE_VISITORS
@@ -21,8 +18,6 @@ from movie.interactions import EVERYTHING, forget, history_of
 from predictors.history import Interaction
 
 router = Router(tags=["visitors"])
-
-MOST = 200
 
 VisitorId = Annotated[
     str,
@@ -58,37 +53,45 @@ class ForgottenOut(BaseModel):
     deleted: int = Field(description="How many interactions there were.")
 
 
+class HistoryPagination(PositionPagination):
+    """Pages of a history; a position is the time and the id of an event."""
+
+    items_attribute = "events"
+    position = TypeAdapter(tuple[AwareDatetime, str])
+
+    class Input(PositionPagination.Input):
+        limit: int = Field(50, ge=1, le=200)
+
+    def paginate_queryset(
+        self, queryset: Any, pagination: Any, request: HttpRequest, **params: Any
+    ) -> dict[str, Any]:
+        caller = caller_of(request)
+        page = super().paginate_queryset(queryset, pagination, request, **params)
+        return {"visitor": shown(readable_visitor(caller, params["visitor"]), caller), **page}
+
+
 @router.get(
     "/visitors/{visitor}/history",
     operation_id="read_history",
     response=HistoryOut,
     summary="A history",
 )
-def read_history(
-    request: HttpRequest,
-    visitor: VisitorId,
-    limit: int = Query(default=50, ge=1, le=MOST),
-    cursor: str = Query(default="", max_length=LONGEST),
-) -> HttpResponse:
+@paginate(HistoryPagination)
+def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
     """What a visitor did, newest first, as far as it was not forgotten.
 
     With the scope `read` those of the client's own visitors and of users of data sets, with
     `read:visitors` those of guests and members of the site.
     """
-    caller = caller_of(request)
-    key = readable_visitor(caller, visitor)
-    events = history_of(key, limit=EVERYTHING).interactions
-    if cursor:
-        before = _place(cursor)
-        events = tuple(event for event in events if (event.at, event.event_id) < before)
-    page = events[-limit:][::-1]
-    more = len(events) > limit
-    answer = {
-        "visitor": shown(key, caller),
-        "events": [_event(each) for each in page],
-        "next": cursor_of(page[-1].at.isoformat(), page[-1].event_id) if more else None,
-    }
-    return json_response(answer)
+    key = readable_visitor(caller_of(request), visitor)
+
+    def read(before: tuple[datetime, str] | None, n: int) -> list[tuple[tuple[datetime, str], Any]]:
+        events = history_of(key, limit=EVERYTHING).interactions
+        if before:
+            events = tuple(event for event in events if (event.at, event.event_id) < before)
+        return [((each.at, each.event_id), _event(each)) for each in events[-n:][::-1]]
+
+    return read
 
 
 @router.delete(
@@ -107,17 +110,6 @@ def forget_history(
 ) -> HttpResponse:
     """Delete everything that one of the client's own visitors did, everywhere the data went."""
     return json_response({"deleted": forget(writable_visitor(caller_of(request), visitor), movie_id)})
-
-
-def _place(cursor: str) -> tuple[datetime, str]:
-    at, event_id = place_of(cursor, parts=2)
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        moment = None
-    if moment is None or is_naive(moment):
-        raise field_problem("query", "cursor", NO_CURSOR)
-    return moment, event_id
 
 
 def _event(event: Interaction) -> dict[str, object]:

@@ -17,11 +17,11 @@ TRAINED = ("popular", "neighbours", "mf")
 
 
 @pytest.fixture(autouse=True)
-def fresh_film_table():
+def fresh_film_table(monkeypatch):
     """Each test has a catalogue of its own."""
-    from movie.api.film_table import forget_film_table
+    from movie.api import film_table
 
-    forget_film_table()
+    monkeypatch.setattr(film_table, "_holder", film_table._Holder())
 
 
 def ratings_of_people() -> list[tuple[int, int, float]]:

@@ -13,7 +13,6 @@ from django.core.cache import cache
 
 from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
-from movie.api.film_table import forget_film_table
 from movie.api_clients import READ, SCOPES, ApiClient, create_key
 from movie.models import Movie, Rating
 from predictors.serving.registry import ModelStore
@@ -45,15 +44,12 @@ def demo(models, settings):
     settings.MODEL_DIR = models
     settings.API_ANONYMOUS_RATE_LIMIT = 10_000
     cache.clear()
-    forget_film_table()
     Movie.objects.bulk_create([Movie(pk=pk, title=f"Film {pk}", sort_title=f"{pk}") for pk in FILMS])
     Rating.objects.bulk_create(
         Rating(visitor=f"ml-100k:{user}", movie_id=film, value=4.0, rated_at=LONG_AGO)
         for user, films in {"196": (50, 181, 174), "22": (1, 2), "244": (3, 4)}.items()
         for film in films
     )
-    yield
-    forget_film_table()
 
 
 def post(client, path, **body):

@@ -245,6 +245,39 @@ def test_trying_out_keys_uses_up_the_limit_of_the_address(client, settings):
     assert guesses == [401, 401, 401, 429]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/recommend/batch", {"entries": [{"user_id": "ml-100k:0"}] * 5}),
+        ("/api/compat/graph/batch_recommend", {"user_ids": ["0"] * 5}),
+        ("/api/compat/sasrec/recommend_batch", {"user_histories": [[1]] * 5}),
+    ],
+)
+def test_a_batch_counts_once_for_each_entry(client, api_site, settings, path, body):
+    settings.API_ANONYMOUS_RATE_LIMIT = 7
+
+    def ask():
+        return client.post(path, body, content_type="application/json").status_code
+
+    assert [ask(), *statuses(client, 1), ask()] == [200, 200, 200], (
+        "one that begins within the limit is answered"
+    )
+    assert statuses(client, 1) == [429]
+    cache.clear()
+    settings.API_ANONYMOUS_RATE_LIMIT = 3
+    assert [ask(), ask()] == [200, 429]
+
+
+def test_a_list_of_interactions_counts_once_for_each_entry(client, shop, settings):
+    film = make_film("Heat", 1995)
+    token = create_key(shop, [READ, WRITE_INTERACTIONS]).token
+    settings.API_RATE_LIMIT = 4
+    entries = [{"visitor": f"{n}", "movie_id": film.pk, "kind": "click"} for n in range(3)]
+    response = client.post(POST, entries, content_type="application/json", headers=bearer(token))
+    assert response.json()["stored"] == 3
+    assert statuses(client, 2, **bearer(token)) == [200, 429]
+
+
 def test_the_api_can_be_closed_to_anonymous_callers(client, shop, settings):
     settings.API_ANONYMOUS_RATE_LIMIT = 0
     assert statuses(client, 1) == [429]

@@ -190,13 +190,16 @@ def test_an_error_that_nobody_foresaw_is_logged_and_tells_nothing(api_site, monk
     )
     assert "secret" not in json.dumps(refused(response, 500))
     assert "ZeroDivisionError" in caplog.text
+    said_by = {record.name for record in caplog.records}
+    assert "django.request" not in said_by, "a second line, which would name the address"
 
 
 def test_answers_carry_the_headers_of_the_site_and_no_cookie(client, api_site):
     for response in (client.get("/api/v1/movies"), client.get("/api/v1/nothing")):
         assert response["X-Content-Type-Options"] == "nosniff"
         assert response["X-Frame-Options"] == "DENY"
-        assert response["Content-Security-Policy"].startswith("default-src 'none'")
+        directives = response["Content-Security-Policy"].split("; ")
+        assert sorted(directives) == ["default-src 'none'", "frame-ancestors 'none'"]
         assert response["Referrer-Policy"] == "same-origin"
         assert not response.cookies
 
@@ -206,3 +209,14 @@ def test_over_http_the_api_sends_to_https(client, api_site, settings):
     response = Client().get("/api/v1/movies")
     assert response.status_code == 301
     assert response["Location"].startswith("https://")
+
+
+def test_an_unknown_host_is_refused_in_the_same_shape(client, api_site):
+    refused(client.get("/api/v1/movies", headers={"host": "unknown.example"}), 400)
+    page = client.get("/", headers={"host": "unknown.example"})
+    assert page.status_code == 400 and page["Content-Type"].startswith("text/html")
+
+
+def test_an_address_with_a_line_break_is_404_too(client, api_site):
+    refused(client.post("/api/v1/%0A"), 404)
+    refused(client.delete("/api/compat/nothing/"), 404)

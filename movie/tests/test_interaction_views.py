@@ -245,6 +245,13 @@ def test_one_visitor_cannot_flood_the_log_and_others_go_on(guest, film):
     assert act(other, "rate", film, value="4").status_code == 303
 
 
+def test_a_guest_without_an_address_may_rate(guest, film):
+    """As behind a server on a Unix socket."""
+    answer = guest.post(reverse("rate", args=[film.pk]), {"value": "4"}, REMOTE_ADDR="")
+    assert answer.status_code == 303
+    assert Rating.objects.get().value == 4.0
+
+
 @override_settings(WRITE_RATE_LIMIT=1)
 def test_dropping_the_cookie_does_not_get_round_the_limit(guest, film):
     def without_cookie():
