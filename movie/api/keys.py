@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from django.conf import settings
@@ -27,13 +26,12 @@ from ninja.throttling import BaseThrottle
 
 from movie.api.problems import Problem
 from movie.api_clients import MARK, SCOPES, USED_EVERY, ApiKey, hash_of
-from movie.client_address import address_of
+from movie.client_address import client_address
 from movie.rate_limit import WINDOW, seconds_until
 
 logger = logging.getLogger(__name__)
 
 LONGEST_KEY = 100
-UNKNOWN = "0.0.0.0"  # noqa: S104 - callers without an address count as one
 STORED = ("pk", "client__slug", "client__rate_limit", "scopes", "expires_at", "revoked_at", "last_used_at")
 
 
@@ -125,15 +123,7 @@ def require(caller: Caller, scope: str) -> None:
 
 
 def _anonymous(request: HttpRequest) -> Caller:
-    return Caller(f"address:{_network_of(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
-
-
-def _network_of(request: HttpRequest) -> str:
-    """The caller's address; of IPv6 the first half, because one customer has all of the second."""
-    address = ip_address(address_of(request) or UNKNOWN)
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or address.exploded[:19])
-    return str(address)
+    return Caller(f"address:{client_address(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
 
 
 def _stored(key: str) -> tuple[Any, ...] | None:
