@@ -48,7 +48,10 @@ def test_a_film_is_renamed_in_the_admin(admin_client):
     film = make_film("Hart", 1995)
     address = reverse("admin:movie_movie_change", args=[film.pk])
     form = admin_client.get(address).context["adminform"].form
-    sent = {name: value for name in form.fields if (value := form[name].value())} | {"title": "Heat", "is_visible": "on"}
+    sent = {name: value for name in form.fields if (value := form[name].value())} | {
+        "title": "Heat",
+        "is_visible": "on",
+    }
     own = film.titles.get()
     sent |= {
         "titles-TOTAL_FORMS": 1, "titles-INITIAL_FORMS": 1, "titles-0-id": own.pk, "titles-0-movie": film.pk,

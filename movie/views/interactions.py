@@ -30,9 +30,9 @@ INVISIBLE = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
 PARTS = {
-    "card": "movie/_card.html",
+    "card": "movie/_card_answer.html",
     "dismissed": "movie/_dismissed.html",
-    "rating": "movie/_rating.html",
+    "rating": "movie/_rating_answer.html",
 }
 
 
@@ -228,5 +228,6 @@ def _answer(
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
         history = History(get_event_log().decisions(visitor, movie.pk))
-        context["in_watchlist"] = movie.pk in history.watchlist
+        entry = {"movie": movie, "reason": fields["reason"], "rank": fields["rank"]}
+        context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
     return render(request, PARTS[state["part"]], context)
