@@ -109,11 +109,6 @@ TEMPLATES = [
             ],
         },
     },
-    {  # what a page repeats dozens of times: cards of films
-        "BACKEND": "django.template.backends.jinja2.Jinja2",
-        "DIRS": [BASE_DIR / "templates" / "jinja2"],
-        "OPTIONS": {"environment": "movie.jinja_environment.environment"},
-    },
 ]
 
 # -- database, cache --------------------------------------------------------------------------

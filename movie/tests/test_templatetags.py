@@ -12,6 +12,7 @@ from django.test import RequestFactory
 from django.utils import translation
 from jinja2 import UndefinedError
 
+from movie import fast_templates
 from movie.models import TrainingRun
 from movie.templatetags.reelgraph import decade, get_item, is_in, running_trainings, spoken_stars, stars
 from movie.tests.films import make_film
@@ -153,21 +154,23 @@ def test_a_card_alone_is_the_card_of_a_list(entries, language, ranks, settings):
 
 def test_whatever_a_card_is_asked_to_print_of_a_film_is_printed_in_lists(entries, settings, tmp_path):
     folder = settings.BASE_DIR / "templates" / "jinja2" / "movie"
-    (tmp_path / "movie").mkdir()
+    changed = tmp_path / "jinja2" / "movie"
+    changed.mkdir(parents=True)
     for file in folder.iterdir():
-        changed = file.read_text().replace(
-            '<p class="reason">', "<p>{{ movie.runtime }} min by {{ movie.synopsis }}</p>"
-        )
-        (tmp_path / "movie" / file.name).write_text(changed)
-    django_templates, jinja = settings.TEMPLATES
-    settings.TEMPLATES = [django_templates, {**jinja, "DIRS": [tmp_path]}]
+        added = "<p>{{ movie.runtime }} min by {{ movie.synopsis }}</p>"
+        (changed / file.name).write_text(file.read_text().replace('<p class="reason">', added))
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     entries[0].movie.runtime, entries[0].movie.synopsis = 170, "<Mann>"
-    assert "<p>170 min by &lt;Mann&gt;</p>" in render("{% cards entries %}", entries=entries)
-    misspelt = (tmp_path / "movie" / "_cards.html").read_text().replace("movie.runtime", "movie.runtme")
-    (tmp_path / "movie" / "_cards.html").write_text(misspelt)
-    settings.TEMPLATES = [django_templates, {**jinja, "DIRS": [tmp_path]}]
-    with pytest.raises(UndefinedError):
-        render("{% cards entries %}", entries=entries)
+    fast_templates._environment.cache_clear()
+    try:
+        assert "<p>170 min by &lt;Mann&gt;</p>" in render("{% cards entries %}", entries=entries)
+        file = changed / "_cards.html"
+        file.write_text(file.read_text().replace("movie.runtime", "movie.runtme"))
+        fast_templates._environment.cache_clear()
+        with pytest.raises(UndefinedError):
+            render("{% cards entries %}", entries=entries)
+    finally:
+        fast_templates._environment.cache_clear()
 
 
 def test_titles_and_reasons_are_text_on_a_card(entries):

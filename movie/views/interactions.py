@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -228,6 +229,6 @@ def _answer(
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
         history = History(get_event_log().decisions(visitor, movie.pk))
-        entry = {"movie": movie, "reason": fields["reason"], "rank": fields["rank"]}
+        entry = SimpleNamespace(movie=movie, reason=fields["reason"], rank=fields["rank"])
         context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
     return render(request, PARTS[state["part"]], context)
