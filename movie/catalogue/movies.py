@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from django.db import connection, models, transaction
-from django.utils.translation import gettext as _
 
 from movie.catalogue import formats, movielens_csv
 from movie.catalogue.reading import TextFile
@@ -273,7 +272,7 @@ def import_movies(
                 outcome.added += added
                 outcome.changed += changed
                 outcome.unchanged += len(chunk) - added - changed
-                watch(file.done, _("%(n)s films") % {"n": f"{outcome.read:,}"})
+                watch(file.done, "{n} films".format(n=f"{outcome.read:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
     return outcome

@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.event_stream import get_event_stream
 from movie.event_stream.consumer import Consumer
@@ -35,7 +34,7 @@ class Command(BaseCommand):
         stream = get_event_stream()
         if not stream.needs_relay:
             raise CommandError(
-                _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
+                "There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself."
             )
         consumer = Consumer(handler_of(options["group"]), stream, options["member"])
         with (
