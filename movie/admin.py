@@ -18,7 +18,8 @@ from import_export.formats.base_formats import CSV, TSV
 
 from movie import admin_api  # noqa: F401 - registers its own
 from movie.catalogue.ratings import refresh_aggregates
-from movie.experiment_admin import DefaultModelAdmin, ExperimentAdmin  # noqa: F401 - registered there
+from movie.default_model_admin import DefaultModelAdmin  # noqa: F401 - registered there
+from movie.experiment_admin import ExperimentAdmin  # noqa: F401 - registered there
 from movie.interactions import new_event_id, record
 from movie.models import (
     Country,

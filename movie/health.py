@@ -232,7 +232,7 @@ def _queues() -> Remembered[dict[str, Waiting]]:
 
 def _models() -> str:
     """The first default model that can be loaded answers; it is loaded now if it is not yet."""
-    from movie.experiments import default_models
+    from movie.default_models import default_models
     from movie.recommendations import registry
 
     refused = []

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from movie import api_clients, experiment_models  # noqa: F401 - their tables are tables of the app
+from movie import api_clients, default_models, experiment_models  # noqa: F401 - their tables are tables of the app
 from movie.stream_models import Deliverable, DeliverableQuerySet
 from movie.text import search_key, sort_title
 

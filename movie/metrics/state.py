@@ -159,7 +159,7 @@ def _sample_ratios() -> Remembered[dict[str, float]]:
     def look() -> dict[str, float]:
         now = timezone.now()
         running = [each for each in Experiment.objects.not_over(now) if each.is_running(now)]
-        balances = {each.name: results_of(each).balance for each in running}
+        balances = {each.name: results_of(each).sample_ratio for each in running}
         return {name: float(found.sequential_p) for name, found in balances.items() if found is not None}
 
     return Remembered(look, EXPERIMENT_SECONDS)

@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.event_log import get_event_log
-from movie.experiments import is_running, read_mark
+from movie.experiments import is_running, parse_list_id
 from movie.interactions import new_event_id, record
 from movie.models import HALF_STARS, Movie, Rating
 from movie.rate_limit import seconds_to_wait
@@ -173,8 +173,8 @@ def shown(request: HttpRequest, movie_id: int) -> HttpResponse:
     )
     fetched = request.method == "GET" and _from_this_site(request, "no-cors") and not _is_prefetch(request)
     if fetched and form.is_valid() and not visitor_of(request).is_new:
-        mark = read_mark(form.cleaned_data["recommendation_id"])
-        if mark and is_running(mark.experiment) and not seconds_to_wait(request, "shown:"):
+        tag = parse_list_id(form.cleaned_data["recommendation_id"])
+        if tag and is_running(tag.experiment) and not seconds_to_wait(request, "shown:"):
             record(_interaction(request, movie, "impression", form.cleaned_data))
     return HttpResponse(INVISIBLE, content_type="image/gif")
 
