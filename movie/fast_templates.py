@@ -46,7 +46,7 @@ def render(name: str, words: Mapping[str, Any]) -> SafeString:
 def _environment(language: str | None) -> Environment:
     from movie.templatetags.reelgraph import stars
 
-    folders = [Path(folder) / FOLDER for folder in settings.TEMPLATES[0]["DIRS"]]
+    folders = [Path(str(folder)) / FOLDER for folder in settings.TEMPLATES[0]["DIRS"]]
     made = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,

@@ -231,14 +231,13 @@ class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
         """
         own, key, key_before = self.filter(movie=movie), search_key(movie.title), search_key(instead_of)
         replaced = own.filter(search_key=key_before[:255], language="").exclude(search_key=key[:255])
-        found = own.filter(search_key=key[:255]).first()
-        if found is None:
-            found = replaced.first() or self.model(movie=movie)
-        elif instead_of:
+        known = own.filter(search_key=key[:255])
+        row: Any = known.first() or replaced.first() or MovieTitle(movie=movie)
+        if instead_of and known:
             replaced.delete()
-        if found.title != movie.title and not found.language:
-            found.title = movie.title
-            found.save()
+        if row.title != movie.title and not row.language:
+            row.title = movie.title
+            row.save()
 
 
 class MovieTitle(models.Model):

@@ -118,7 +118,7 @@ def movie_action(name: str, movie_id: int) -> str:
 
 
 @register.simple_tag
-def movie_link(movie: Movie, surface: str = "", recommendation_id: str = "") -> SafeString:
+def movie_link(movie: Movie, surface: str = "", recommendation_id: str = "") -> Markup:
     """The attributes of a link to a film that counts the click.
 
     Without JavaScript the browser follows ``href`` through the counting address; with it the script
@@ -196,7 +196,7 @@ def elided_pages(page: Page) -> list[int | str]:
 
 
 @register.simple_tag(takes_context=True)
-def interaction_fields(context: Context, surface: str = "", recommendation_id: str = "") -> SafeString:
+def interaction_fields(context: Context, surface: str = "", recommendation_id: str = "") -> Markup:
     """The hidden fields of every form that records an interaction, with a new event id."""
     return _fields_maker(context, surface, recommendation_id)()
 
@@ -304,7 +304,13 @@ def rating_form(
     undone: bool = False,
 ) -> SafeString:
     """The form that rates a film, by ``movie/_rating_form.html``, as it is on a card."""
-    words = {"movie": movie, "rating": rating or None, "large": large, "saved": saved, "undone": undone}
+    words: dict[str, Any] = {
+        "movie": movie,
+        "rating": rating or None,
+        "large": large,
+        "saved": saved,
+        "undone": undone,
+    }
     words |= {"rate": movie_action("rate", movie.pk), "undo": movie_action("undo", movie.pk)}
     fields = _fields_maker(context, surface, recommendation_id)
     return render("movie/_rating_form.html", words | _rating_words(fields))
