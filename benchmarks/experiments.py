@@ -28,9 +28,9 @@ from movie.experiment_statistics import (
     LEAST_VISITORS,
     SRM_ALPHA,
     Moments,
-    balance,
     compare,
     ratio,
+    sample_ratio_test,
 )
 
 CLICKS_PER_LIST, CONCENTRATION, MORE_LISTS = 0.10, 20.0, 4.0
@@ -63,7 +63,7 @@ def report(lift: float, options: argparse.Namespace) -> None:
     found, naive, once, visitors, looks = [], 0, 0, [], 0
     for seed in range(options.simulations):
         control, treatment = arms(np.random.default_rng(seed), options.visitors, lift)
-        enough = control.enough & treatment.enough
+        enough = control.has_min_sample & treatment.has_min_sample
         shown = compare(control, treatment, TAU)
         decided = np.flatnonzero(enough & (shown.p <= ALPHA))
         found.append(decided.size > 0)
@@ -100,7 +100,7 @@ def report_balance(options: argparse.Namespace) -> None:
             kept = ~second | (rng.random(options.visitors) >= lost)
             second = second[kept]
             counts = [np.cumsum(~second), np.cumsum(second)]
-            found = balance(counts, [0.5, 0.5])
+            found = sample_ratio_test(counts, [0.5, 0.5])
             seen = np.arange(second.size) >= LEAST_VISITORS
             alarms = np.flatnonzero(seen & (found.sequential_p < SRM_ALPHA))
             sequential += alarms.size > 0

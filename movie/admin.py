@@ -11,14 +11,15 @@ from django.contrib.admin.widgets import AutocompleteSelect
 from django.db.models import Count, ForeignKey, Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV, TSV
 
 from movie import admin_api  # noqa: F401 - registers its own
 from movie.catalogue.ratings import refresh_aggregates
-from movie.experiment_admin import DefaultModelAdmin, ExperimentAdmin  # noqa: F401 - registered there
+from movie.default_model_admin import DefaultModelAdmin  # noqa: F401 - registered there
+from movie.experiment_admin import ExperimentAdmin  # noqa: F401 - registered there
 from movie.interactions import new_event_id, record
 from movie.models import (
     Country,
@@ -247,9 +248,14 @@ class DeadLetterAdmin(ReadOnly):
 
 @admin.register(TrainingRun)
 class TrainingRunAdmin(ReadOnly):
-    list_display = ["model", "state", "share", "version", "message", "started_at", "updated_at"]
+    list_display = ["model", "state", "share", "version", "said", "started_at", "updated_at"]
     list_filter = ["model", "state"]
 
     @admin.display(description=_("progress"), ordering="progress")
     def share(self, run: TrainingRun) -> str:
         return f"{run.percent} %"
+
+    @admin.display(description=_("message"), ordering="message")
+    def said(self, run: TrainingRun) -> str:
+        """What is stored is English; sentences without figures have translations."""
+        return gettext(run.message) if run.message else ""

@@ -1,31 +1,36 @@
-"""Where a request comes from."""
+"""Where a request comes from, as everything that counts callers knows them."""
 
-from ipaddress import IPv6Address, ip_address
+from __future__ import annotations
 
-from allauth.account.adapter import get_adapter
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from allauth.account.adapter import DefaultAccountAdapter
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
 UNKNOWN = "0.0.0.0"  # noqa: S104 - senders without an address count as one
+CUSTOMER_PREFIX = 64  # bits of IPv6 that tell customers apart; one customer has all addresses behind them
 
 
-def address_of(request: HttpRequest) -> str | None:
-    """The sender's address: behind a proxy (BEHIND_PROXY) what the proxy says, else the connection's.
+def client_address(request: HttpRequest) -> str:
+    """Return the sender's address: behind a proxy (BEHIND_PROXY) what the proxy says, else the connection's.
 
-    None where there is none, as on a Unix socket, and where a request went past the proxy.
+    Of IPv6 it is the /64 network. UNKNOWN where there is none, as on a Unix socket, and where a proxy
+    says something else.
     """
     try:
-        return get_adapter().get_client_ip(request)
-    except (PermissionDenied, ImproperlyConfigured):
-        return None
-
-
-def network_of(request: HttpRequest) -> str:
-    """Return what counts as one sender: the address, or the /64 network of an IPv6 address.
-
-    One customer has all addresses of such a network. An IPv4 address in IPv6 notation counts as itself.
-    """
-    address = ip_address(address_of(request) or UNKNOWN)
+        address = ip_address(DefaultAccountAdapter().get_client_ip(request))
+    except (PermissionDenied, ImproperlyConfigured, ValueError):
+        return UNKNOWN
     if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or address.exploded[:19])
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ip_network((int(address), CUSTOMER_PREFIX), strict=False).network_address)
     return str(address)
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Counts attempts to sign in and to sign up by the same address as the rest of the site."""
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)

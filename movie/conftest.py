@@ -3,7 +3,14 @@
 import sqlite3
 
 import pytest
+from django.core.cache import cache
 from django.db import connection, connections
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached():
+    """No test sees what another one left in the cache."""
+    cache.clear()
 
 
 @pytest.fixture

@@ -5,28 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Field
 from django.forms.models import BaseInlineFormSet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from movie.default_model_admin import model_options
 from movie.experiment_models import (
     FEWEST_ARMS,
     MOST_ARMS,
-    DefaultModel,
     Experiment,
     ExperimentArm,
-    problems_of,
+    arm_errors,
 )
-from movie.recommendations import ABOUT
-from predictors.plugins import KINDS
-
-
-def model_options() -> list[tuple[str, str]]:
-    return [(name, str(ABOUT[name].label) if name in ABOUT else name) for name in KINDS]
 
 
 class ArmFormSet(BaseInlineFormSet):
@@ -41,10 +35,10 @@ class ArmFormSet(BaseInlineFormSet):
         if any(form.errors for form in forms_kept):
             return  # those first
         starting = self.instance.state == Experiment.State.RUNNING
-        for problem in problems_of([form.instance for form in forms_kept], starting=starting):
-            if problem.place is None:
-                raise ValidationError(problem.message)
-            forms_kept[problem.place].add_error(problem.field, problem.message)
+        for error in arm_errors([form.instance for form in forms_kept], starting=starting):
+            if error.arm_index is None:
+                raise ValidationError(error.message)
+            forms_kept[error.arm_index].add_error(error.field, error.message)
 
 
 class ArmInline(admin.TabularInline):
@@ -86,17 +80,24 @@ class ExperimentAdmin(admin.ModelAdmin):
         return ["name", "metric"] if _is_frozen(obj) else []
 
     def save_model(self, request: HttpRequest, obj: Experiment, form: forms.ModelForm, change: bool) -> None:
-        """One that is to start is a draft until its arms are saved."""
-        starts = obj.state == Experiment.State.RUNNING and not (obj.pk and _is_frozen(obj))
-        if starts:
+        """What is to start is saved as a draft here, because the arms of what has started cannot change."""
+        if _is_to_start(form):
             obj.state = Experiment.State.DRAFT
         super().save_model(request, obj, form, change)
-        if starts:
-            obj.state = Experiment.State.RUNNING
 
     def save_related(self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
-        form.instance.save()
+        if _is_to_start(form):
+            form.instance.state = Experiment.State.RUNNING
+            form.instance.save()
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Another experiment may be started between the check of the form and the change: that is said."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except ValidationError as error:
+            self.message_user(request, " ".join(error.messages), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
     def has_delete_permission(self, request: HttpRequest, obj: Experiment | None = None) -> bool:
         runs = obj is not None and obj.is_running()
@@ -113,31 +114,9 @@ class ExperimentAdmin(admin.ModelAdmin):
         return format_html('<a href="{}">{}</a>', experiment.get_absolute_url(), _("results"))
 
 
-@admin.register(DefaultModel)
-class DefaultModelAdmin(admin.ModelAdmin):
-    """Who made what the default, and when. The latest row holds."""
-
-    list_display = ["since", "predictor", "by", "experiment"]
-    list_select_related = ["by", "experiment"]
-    fields = ["predictor"]
-
-    def has_change_permission(self, request: HttpRequest, obj: DefaultModel | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: DefaultModel | None = None) -> bool:
-        return False
-
-    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "predictor":
-            options = [("", _("As DEFAULT_MODELS says")), *model_options()]
-            return forms.ChoiceField(label=db_field.verbose_name, choices=options, required=False)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
-
-    def save_model(
-        self, request: HttpRequest, obj: DefaultModel, form: forms.ModelForm, change: bool
-    ) -> None:
-        obj.by_id = request.user.pk
-        super().save_model(request, obj, form, change)
+def _is_to_start(form: forms.ModelForm) -> bool:
+    is_draft = form.instance.state == Experiment.State.DRAFT or not _is_frozen(form.instance)
+    return form.cleaned_data["state"] == Experiment.State.RUNNING and is_draft
 
 
 def _is_frozen(experiment: Experiment | None) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from movie.event_stream.counts import add_sums
 from movie.event_stream.messages import Forgotten, Joined, Message
-from movie.experiment_models import Experiment, ExperimentVisitor
-from movie.experiments import UNIT_BYTES, Mark, arm_of, bounds_of, read_mark, unit_of
+from movie.experiment_models import Experiment, VisitorTotals
+from movie.experiments import HASH_BYTES, ListTag, arm_of, cumulative_shares, parse_list_id, visitor_hash
 from predictors.history import Interaction
 
 SUMS = ("impressions", "fallbacks", "clicks", "ratings", "stars")
@@ -21,25 +21,25 @@ SUMS = ("impressions", "fallbacks", "clicks", "ratings", "stars")
 
 def count(interactions: Iterable[Interaction]) -> None:
     """Add what was done with lists of experiments. To be called once for each interaction."""
-    marked = [(each, mark) for each in interactions if (mark := read_mark(each.recommendation_id))]
-    if not marked:
+    tagged = [(each, tag) for each in interactions if (tag := parse_list_id(each.recommendation_id))]
+    if not tagged:
         return
-    wanted = {mark.experiment for _each, mark in marked}
+    wanted = {tag.experiment for _each, tag in tagged}
     found = Experiment.objects.started().filter(pk__in=wanted).prefetch_related("arms")
     experiments = {experiment.pk: experiment for experiment in found}
     sums: dict[tuple, list[float]] = defaultdict(lambda: [0] * len(SUMS))
-    for each, mark in marked:
-        experiment = experiments.get(mark.experiment)
-        added = _sums_of(each, mark)
+    for each, tag in tagged:
+        experiment = experiments.get(tag.experiment)
+        added = _sums_of(each, tag)
         if experiment is None or not experiment.covers(each.at) or not any(added):
             continue
         arms = list(experiment.arms.all())
-        unit = unit_of(experiment.salt, each.visitor)
-        place = arm_of(unit, bounds_of([arm.share for arm in arms]))
-        if place == mark.arm:
-            key = (arms[place].pk, unit)
+        unit = visitor_hash(experiment.salt, each.visitor)
+        arm_index = arm_of(unit, cumulative_shares([arm.share for arm in arms]))
+        if arm_index == tag.arm_index:
+            key = (arms[arm_index].pk, unit)
             sums[key] = [before + more for before, more in zip(sums[key], added, strict=True)]
-    add_sums(ExperimentVisitor, ("arm", "unit"), SUMS, sums)
+    add_sums(VisitorTotals, ("arm", "unit"), SUMS, sums)
 
 
 def follow(messages: Iterable[Message]) -> None:
@@ -53,25 +53,25 @@ def follow(messages: Iterable[Message]) -> None:
             for experiment in experiments:
                 _note_change_of_arm(experiment, change)
         elif change.movie_id is None:
-            units = [unit_of(experiment.salt, change.visitor) for experiment in experiments]
-            for row in ExperimentVisitor.objects.filter(unit__in=units):
-                row.unit = secrets.token_hex(UNIT_BYTES)
+            units = [visitor_hash(experiment.salt, change.visitor) for experiment in experiments]
+            for row in VisitorTotals.objects.filter(unit__in=units):
+                row.unit = secrets.token_hex(HASH_BYTES)
                 row.save(update_fields=["unit"])
 
 
 def _note_change_of_arm(experiment: Experiment, joined: Joined) -> None:
     if not experiment.covers(joined.recorded_at):
         return
-    bounds = bounds_of([arm.share for arm in experiment.arms.all()])
-    guest, member = (unit_of(experiment.salt, key) for key in (joined.visitor, joined.into))
+    bounds = cumulative_shares([arm.share for arm in experiment.arms.all()])
+    guest, member = (visitor_hash(experiment.salt, key) for key in (joined.visitor, joined.into))
     if arm_of(guest, bounds) != arm_of(member, bounds):
-        ExperimentVisitor.objects.filter(arm__experiment=experiment, unit=guest).update(changed_arm=True)
+        VisitorTotals.objects.filter(arm__experiment=experiment, unit=guest).update(changed_arm=True)
 
 
-def _sums_of(each: Interaction, mark: Mark) -> tuple[float, ...]:
+def _sums_of(each: Interaction, tag: ListTag) -> tuple[float, ...]:
     """What an interaction adds, in the order of SUMS."""
     if each.kind == "impression":
-        return (1, int(mark.fallback), 0, 0, 0)
+        return (1, int(tag.fallback), 0, 0, 0)
     if each.kind == "click":
         return (0, 0, 1, 0, 0)
     if each.kind == "rating" and each.value is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple, Self
@@ -11,8 +11,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models
-from django.db.models import Q
+from django.db import IntegrityError, models, transaction
+from django.db.models import Max, Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -23,10 +23,10 @@ FEWEST_ARMS, MOST_ARMS = 2, 6
 FROZEN = ("name", "metric", "salt")  # once it has been started
 
 
-class Problem(NamedTuple):
-    """What is wrong with the arms. `place` is that of the arm, None where it is all of them."""
+class ArmError(NamedTuple):
+    """What is wrong with the arms. `arm_index` is that of the arm, None where it is all of them."""
 
-    place: int | None
+    arm_index: int | None
     field: str
     message: str
 
@@ -82,6 +82,9 @@ class Experiment(models.Model):
     starts_at = models.DateTimeField(_("start"), default=timezone.now)
     ends_at = models.DateTimeField(_("end"), null=True, blank=True, help_text=_("Empty: until it is ended."))
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.DRAFT)
+    # Whoever starts an experiment or changes when it runs takes the next number, after a look at all others.
+    # Two who do so at the same moment would take the same one, which the database refuses.
+    schedule_number = models.PositiveIntegerField(null=True, unique=True, editable=False)
     salt = models.CharField(max_length=32, default=new_salt, unique=True, editable=False)
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
@@ -91,25 +94,57 @@ class Experiment(models.Model):
         ordering: ClassVar = ["-starts_at", "-pk"]
         verbose_name = _("experiment")
         verbose_name_plural = _("experiments")
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(schedule_number__isnull=False),
+                name="what_runs_has_a_schedule_number",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """An experiment begins no earlier than it is started, and one that is ended is over now."""
+        """An experiment begins no earlier than it is started, and one that is ended is over now.
+
+        Raises ValidationError when another one runs at that time.
+        """
         now = timezone.now()
-        if self.state == self.State.RUNNING and self._stored_state() in (None, self.State.DRAFT):
+        stored = self._stored()
+        if self.state == self.State.RUNNING and (stored is None or not stored.has_started):
             self.starts_at = max(self.starts_at, now)
         if self.state == self.State.ENDED and (self.ends_at is None or self.ends_at > now):
             self.ends_at = max(now, self.starts_at)
-        super().save(*args, **kwargs)
+        is_rescheduled = stored is None or any(
+            getattr(self, name) != getattr(stored, name) for name in ("state", "starts_at", "ends_at")
+        )
+        if not (self.state == self.State.RUNNING and is_rescheduled):
+            super().save(*args, **kwargs)
+            return
+        latest = Experiment.objects.aggregate(latest=Max("schedule_number"))["latest"] or 0
+        self._refuse_overlap()
+        before, self.schedule_number = self.schedule_number, latest + 1
+        try:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
+        except IntegrityError as error:
+            self.schedule_number = before
+            if not Experiment.objects.filter(schedule_number=latest + 1).exists():
+                raise  # it is about something else
+            raise ValidationError(
+                _("Another experiment was changed at the same moment. Try again.")
+            ) from error
 
     def get_absolute_url(self) -> str:
         return reverse("experiment", args=[self.name])
 
+    def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
+        """Those that a form can break; `save` takes the number."""
+        super().validate_constraints({*(exclude or ()), "schedule_number"})
+
     def clean(self) -> None:
-        """What holds for the experiment alone; `problems_of` tells about its arms."""
-        stored = Experiment.objects.filter(pk=self.pk).first() if self.pk else None
+        """What holds for the experiment alone; `arm_errors` tells about its arms."""
+        stored = self._stored()
         before = self.State.DRAFT if stored is None else stored.state
         allowed = {
             self.State.DRAFT: (self.State.DRAFT, self.State.RUNNING),
@@ -121,16 +156,14 @@ class Experiment(models.Model):
                 {"state": _("A draft can be started, and what was started ended; no other.")}
             )
         if stored is not None and before != self.State.DRAFT:
+            self._keep_fractions(stored)
             self._refuse_changes(stored)
         if self.ends_at is not None and self.ends_at <= self.starts_at:
             raise ValidationError({"ends_at": _("The end is not after the start.")})
         if self.state == self.State.RUNNING:
             if before == self.State.DRAFT and self.ends_at is not None and self.ends_at <= timezone.now():
                 raise ValidationError({"ends_at": _("The end is in the past.")})
-            other = Experiment.objects.at_the_time_of(self).first()
-            if other is not None:
-                message = _("%(other)s runs at that time. Only one experiment can run at a time.")
-                raise ValidationError({"starts_at": message % {"other": other.name}})
+            self._refuse_overlap()
 
     @property
     def has_started(self) -> bool:
@@ -147,6 +180,13 @@ class Experiment(models.Model):
     def covers(self, at: datetime) -> bool:
         return self.has_started and self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
+    def _keep_fractions(self, stored: Experiment) -> None:
+        """A form sends whole seconds: a time that differs by less is the time that was."""
+        for name in ("starts_at", "ends_at"):
+            sent, kept = getattr(self, name), getattr(stored, name)
+            if sent and kept and sent.replace(microsecond=0) == kept.replace(microsecond=0):
+                setattr(self, name, kept)
+
     def _refuse_changes(self, stored: Experiment) -> None:
         changed = [name for name in FROZEN if getattr(self, name) != getattr(stored, name)]
         if self.starts_at != stored.starts_at and stored.starts_at <= timezone.now():
@@ -156,8 +196,14 @@ class Experiment(models.Model):
         if changed:
             raise ValidationError(dict.fromkeys(changed, _("It was started, so this cannot be changed.")))
 
-    def _stored_state(self) -> str | None:
-        return Experiment.objects.filter(pk=self.pk).values_list("state", flat=True).first()
+    def _refuse_overlap(self) -> None:
+        other = Experiment.objects.at_the_time_of(self).first()
+        if other is not None:
+            message = _("%(other)s runs at that time. Only one experiment can run at a time.")
+            raise ValidationError({"starts_at": message % {"other": other.name}})
+
+    def _stored(self) -> Experiment | None:
+        return Experiment.objects.filter(pk=self.pk).first() if self.pk else None
 
 
 class ExperimentArm(models.Model):
@@ -199,7 +245,7 @@ class ExperimentArm(models.Model):
             raise ValidationError(_("The experiment was started, so its arms cannot be changed."))
 
 
-class ExperimentVisitor(models.Model):
+class VisitorTotals(models.Model):
     """What one visitor did with the lists of an experiment, summed up.
 
     `unit` is a hash of the visitor under the experiment's salt. A visitor who asks to be forgotten gets a
@@ -224,58 +270,27 @@ class ExperimentVisitor(models.Model):
         return f"{self.arm_id}: {self.unit}"
 
 
-class DefaultModel(models.Model):
-    """What staff made the site's default. The latest row holds; an empty one hands back to DEFAULT_MODELS."""
-
-    predictor = models.CharField(_("model"), max_length=32, blank=True)
-    since = models.DateTimeField(_("since"), default=timezone.now)
-    by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("chosen by"),
-    )
-    experiment = models.ForeignKey(
-        Experiment,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="promotions",
-        verbose_name=_("experiment"),
-    )
-
-    class Meta:
-        ordering: ClassVar = ["-since", "-pk"]
-        verbose_name = _("default model")
-        verbose_name_plural = _("default models")
-
-    def __str__(self) -> str:
-        return self.predictor or "DEFAULT_MODELS"
-
-
-def problems_of(arms: Sequence[ExperimentArm], *, starting: bool) -> Iterator[Problem]:
+def arm_errors(arms: Sequence[ExperimentArm], *, starting: bool) -> Iterator[ArmError]:
     """What keeps these arms from being an experiment; when it is to start, models must be trained."""
     from predictors.serving.registry import ModelStore
 
     if not FEWEST_ARMS <= len(arms) <= MOST_ARMS:
         message = _("An experiment has %(fewest)d to %(most)d arms.")
-        yield Problem(None, "share", message % {"fewest": FEWEST_ARMS, "most": MOST_ARMS})
+        yield ArmError(None, "share", message % {"fewest": FEWEST_ARMS, "most": MOST_ARMS})
         return
     total = sum((arm.share for arm in arms), Decimal(0))
     if total != 1:
         message = _("The shares add up to %(total)s; they must add up to 1.")
-        yield Problem(len(arms) - 1, "share", message % {"total": total.normalize()})
-    controls = [place for place, arm in enumerate(arms) if arm.is_control]
+        yield ArmError(len(arms) - 1, "share", message % {"total": total.normalize()})
+    controls = [arm_index for arm_index, arm in enumerate(arms) if arm.is_control]
     if len(controls) != 1:
-        place = controls[1] if controls else 0
-        yield Problem(place, "is_control", str(_("Exactly one arm is the control.")))
+        arm_index = controls[1] if controls else 0
+        yield ArmError(arm_index, "is_control", str(_("Exactly one arm is the control.")))
     store = ModelStore(settings.MODEL_DIR)
-    for place, arm in enumerate(arms):
+    for arm_index, arm in enumerate(arms):
         if arm.predictor not in KINDS:
             message = _("There is no model %(name)s.")
-            yield Problem(place, "predictor", message % {"name": arm.predictor})
+            yield ArmError(arm_index, "predictor", message % {"name": arm.predictor})
         elif starting and not store.current(arm.predictor):
             message = _("%(name)s is not trained, so it cannot be started.")
-            yield Problem(place, "predictor", message % {"name": arm.predictor})
+            yield ArmError(arm_index, "predictor", message % {"name": arm.predictor})

@@ -13,18 +13,18 @@ from django.db.models import Count, F, Q, Sum
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from movie.experiment_models import Experiment, ExperimentArm, ExperimentVisitor
+from movie.experiment_models import Experiment, ExperimentArm, VisitorTotals
 from movie.experiment_statistics import (
     ALPHA,
     LEAST_EVENTS,
     LEAST_VISITORS,
-    Balance,
     Comparison,
     Interval,
     Moments,
-    balance,
+    SampleRatio,
     compare,
     interval,
+    sample_ratio_test,
 )
 
 Metric = Experiment.Metric
@@ -33,7 +33,7 @@ MANY_CHANGED = 0.05  # so many visitors seen in two arms blur the effect
 
 
 class Ratio(NamedTuple):
-    """A metric as y over x, sums of ExperimentVisitor; `tau` is the size of effects to look for."""
+    """A metric as y over x, sums of VisitorTotals; `tau` is the size of effects to look for."""
 
     y: str
     x: str
@@ -105,7 +105,7 @@ class Verdict:
 class Results:
     experiment: Experiment
     arms: Sequence[ArmResult]
-    balance: Balance | None
+    sample_ratio: SampleRatio | None
     verdict: Verdict
     alpha: float  # for each comparison
 
@@ -130,7 +130,7 @@ def results_of(experiment: Experiment) -> Results:
         for arm in arms
     ]
     counts = [float(each.visitors) for each in found]
-    ratio = balance(counts, [float(arm.share) for arm in arms]) if sum(counts) else None
+    ratio = sample_ratio_test(counts, [float(arm.share) for arm in arms]) if sum(counts) else None
     return Results(experiment, found, ratio, _verdict(experiment, found, ratio), alpha)
 
 
@@ -196,7 +196,7 @@ def _sums(experiment: Experiment) -> dict[int, dict[str, Any]]:
         ]
     }
     # Who was counted for opening a film but never for a list has a browser that blocks the picture.
-    rows = ExperimentVisitor.objects.filter(arm__experiment=experiment, impressions__gt=0)
+    rows = VisitorTotals.objects.filter(arm__experiment=experiment, impressions__gt=0)
     plain = {f"{name}_sum": Sum(name) for name in (*COUNTS, "stars")}
     grouped = rows.values("arm_id").annotate(
         visitors=Count("pk"), changed=Count("pk", filter=Q(changed_arm=True)), **plain, **products
@@ -222,7 +222,8 @@ def _arm_result(
     for metric, ratio in RATIOS.items():
         estimate = interval(moments[metric], ratio.tau, alpha)
         lift = None
-        if control and not arm.is_control and _enough(control, metric) and _enough(moments, metric):
+        is_treatment = control and not arm.is_control
+        if is_treatment and all(_has_min_sample(each, metric) for each in (control, moments)):
             found = compare(control[metric], moments[metric], ratio.tau, alpha)
             lift = found if math.isfinite(found.p) else None  # all visitors of an arm did the same
         value, low, high = (_number(each) for each in estimate)
@@ -238,17 +239,17 @@ def _arm_result(
     )
 
 
-def _enough(moments: dict[Metric, Moments], metric: Metric) -> bool:
+def _has_min_sample(moments: dict[Metric, Moments], metric: Metric) -> bool:
     if metric == Metric.MEAN_RATING:  # as many ratings, not stars
-        return bool(moments[metric]._replace(y=moments[metric].x).enough)
-    return bool(moments[metric].enough)
+        return bool(moments[metric]._replace(y=moments[metric].x).has_min_sample)
+    return bool(moments[metric].has_min_sample)
 
 
 def _number(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _verdict(experiment: Experiment, arms: Sequence[ArmResult], ratio: Balance | None) -> Verdict:
+def _verdict(experiment: Experiment, arms: Sequence[ArmResult], ratio: SampleRatio | None) -> Verdict:
     if not experiment.has_started:
         return Verdict("draft", _("It has not been started."))
     if experiment.is_planned:

@@ -49,7 +49,7 @@ class Moments(NamedTuple):
     yy: Floats
 
     @property
-    def enough(self) -> npt.NDArray[np.bool_] | bool:
+    def has_min_sample(self) -> npt.NDArray[np.bool_] | bool:
         return (np.asarray(self.visitors) >= LEAST_VISITORS) & (np.asarray(self.y) >= LEAST_EVENTS)
 
 
@@ -66,7 +66,7 @@ class Comparison(NamedTuple):
     p: Floats
 
 
-class Balance(NamedTuple):
+class SampleRatio(NamedTuple):
     """Whether visitors came to the arms as the shares say."""
 
     chi_square_p: Floats  # for a single look
@@ -87,7 +87,7 @@ def ratio(of: Moments) -> tuple[Floats, Floats]:
         return value, np.maximum(squares, 0.0) / y**2 * correction
 
 
-def radius(variance: Floats, tau: float, alpha: float = ALPHA) -> Floats:
+def ci_half_width(variance: Floats, tau: float, alpha: float = ALPHA) -> Floats:
     """Half the width of the interval around an estimate with this variance."""
     v = np.asarray(variance, float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,22 +104,22 @@ def always_valid_p(effect: Floats, variance: Floats, tau: float) -> Floats:
 def interval(of: Moments, tau: float, alpha: float = ALPHA) -> Interval:
     """R of one arm with its interval."""
     value, variance = ratio(of)
-    factor = np.exp(radius(variance, tau, alpha))
+    factor = np.exp(ci_half_width(variance, tau, alpha))
     return Interval(value, value / factor, value * factor)
 
 
 def compare(control: Moments, treatment: Moments, tau: float, alpha: float = ALPHA) -> Comparison:
-    """The effect of the treatment. Whether there is `enough` is for the caller to ask."""
+    """The effect of the treatment. Whether there is `has_min_sample` is for the caller to ask."""
     (r_control, v_control), (r_treatment, v_treatment) = ratio(control), ratio(treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.log(r_treatment) - np.log(r_control)
     variance = v_control + v_treatment
-    width = radius(variance, tau, alpha)
+    width = ci_half_width(variance, tau, alpha)
     lift = Interval(np.expm1(effect), np.expm1(effect - width), np.expm1(effect + width))
     return Comparison(lift, always_valid_p(effect, variance, tau))
 
 
-def balance(counts: Sequence[Floats], shares: Sequence[float]) -> Balance:
+def sample_ratio_test(counts: Sequence[Floats], shares: Sequence[float]) -> SampleRatio:
     """The sample ratio: `counts` of visitors in each arm against the shares that were set.
 
     Besides the chi-square test, which is for one look, the sequential test of Lindon and Malek 2022,
@@ -137,4 +137,4 @@ def balance(counts: Sequence[Floats], shares: Sequence[float]) -> Balance:
     log_factor = gammaln(SRM_CONCENTRATION) - gammaln(SRM_CONCENTRATION + total)
     log_factor += (gammaln(prior + observed) - gammaln(prior) - observed * np.log(share)).sum(0)
     chi_square = np.where(total > 0, chdtrc(len(counts) - 1, np.nan_to_num(distance)), 1.0)
-    return Balance(chi_square, np.exp(-np.maximum(log_factor, 0.0)))
+    return SampleRatio(chi_square, np.exp(-np.maximum(log_factor, 0.0)))

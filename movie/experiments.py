@@ -1,4 +1,4 @@
-"""Which arm of the running experiment a visitor is in, and the site's default model.
+"""Which arm of the running experiment a visitor is in.
 
 Nothing is stored for it and no row is read: the arm follows from a hash of the experiment's salt and the
 visitor's key, the same in every process, and what runs is read from the cache. A list that an experiment
@@ -17,15 +17,14 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.core.cache import cache
-from django.db import OperationalError
 from django.utils import timezone
 
-from movie.experiment_models import DefaultModel, Experiment
+from movie.experiment_models import Experiment
 
-PLAN, PLAN_SECONDS = "experiment-plan", 15  # so old what another process has changed may be
-UNIT_BYTES = 16
+ACTIVE_CONFIG = "experiments-active"
+ACTIVE_CONFIG_SECONDS = 15  # so old what another process has changed may be
+HASH_BYTES = 16
 _HALF_BITS = 64
 
 # The last 62 bits of the id of a list: experiment, arm, fallback, chance.
@@ -33,11 +32,11 @@ _EXPERIMENT_BITS, _ARM_BITS, _FALLBACK_BITS, _CHANCE_BITS = 24, 6, 1, 31
 _VERSION = "8"  # RFC 9562, 5.8: the content is ours
 
 
-class Mark(NamedTuple):
-    """What the id of a list says. `arm` is the place of the arm."""
+class ListTag(NamedTuple):
+    """What the id of a list says."""
 
     experiment: int
-    arm: int
+    arm_index: int
     fallback: bool
 
 
@@ -45,58 +44,49 @@ class Assigned(NamedTuple):
     """The arm that a visitor is in now."""
 
     experiment: int
-    arm: int
+    arm_index: int
     predictor: str
 
     def list_id(self, *, fallback: bool) -> str:
         """A new id for a list of this arm; `fallback` when another model had to answer."""
-        return marked_id(Mark(self.experiment, self.arm, fallback))
+        return tagged_list_id(ListTag(self.experiment, self.arm_index, fallback))
 
 
 def assigned_to(visitor_key: str) -> Assigned | None:
     """The arm of the running experiment that this visitor is in, None while nothing runs."""
     now = time.time()
-    for pk, salt, starts, ends, predictors, bounds in _plan()["experiments"]:
+    for pk, salt, starts, ends, predictors, bounds in _active_config():
         if starts <= now and (ends is None or now < ends):
-            arm = arm_of(unit_of(salt, visitor_key), bounds)
-            return Assigned(pk, arm, predictors[arm])
+            arm_index = arm_of(visitor_hash(salt, visitor_key), bounds)
+            return Assigned(pk, arm_index, predictors[arm_index])
     return None
-
-
-def default_models() -> tuple[str, ...]:
-    """What answers who chose nothing: the first that can. What staff chose comes before DEFAULT_MODELS."""
-    try:
-        chosen = _plan()["default"]
-    except OperationalError:  # the database is away; what is ranked from memory goes on
-        chosen = ""
-    return (chosen, *settings.DEFAULT_MODELS) if chosen else tuple(settings.DEFAULT_MODELS)
 
 
 def is_running(experiment: int) -> bool:
     now = time.time()
     return any(
         pk == experiment and starts <= now and (ends is None or now < ends)
-        for pk, _salt, starts, ends, _predictors, _bounds in _plan()["experiments"]
+        for pk, _salt, starts, ends, _predictors, _bounds in _active_config()
     )
 
 
-def unit_of(salt: str, visitor_key: str) -> str:
-    """The visitor as an experiment knows them: 32 hexadecimal digits."""
-    return hashlib.blake2b(visitor_key.encode(), key=salt.encode(), digest_size=UNIT_BYTES).hexdigest()
+def visitor_hash(salt: str, visitor_key: str) -> str:
+    """Return the visitor as an experiment knows them: 32 hexadecimal digits."""
+    return hashlib.blake2b(visitor_key.encode(), key=salt.encode(), digest_size=HASH_BYTES).hexdigest()
 
 
 def arm_of(unit: str, bounds: Sequence[float]) -> int:
-    """The place of the unit's arm. `bounds` are the cumulated shares."""
+    """Return the index of the arm whose part of the shares the hash falls into."""
     return min(bisect_right(bounds, (int(unit, 16) >> _HALF_BITS) / 2**_HALF_BITS), len(bounds) - 1)
 
 
-def bounds_of(shares: Sequence[Any]) -> list[float]:
+def cumulative_shares(shares: Sequence[Any]) -> list[float]:
     return [float(bound) for bound in accumulate(shares)]
 
 
-def marked_id(mark: Mark) -> str:
-    ours = mark.experiment << _ARM_BITS | mark.arm
-    ours = ours << _FALLBACK_BITS | mark.fallback
+def tagged_list_id(tag: ListTag) -> str:
+    ours = tag.experiment << _ARM_BITS | tag.arm_index
+    ours = ours << _FALLBACK_BITS | tag.fallback
     ours = ours << _CHANCE_BITS | secrets.randbits(_CHANCE_BITS)
     milliseconds = time.time_ns() // 1_000_000
     return str(
@@ -104,7 +94,7 @@ def marked_id(mark: Mark) -> str:
     )
 
 
-def read_mark(recommendation_id: str) -> Mark | None:
+def parse_list_id(recommendation_id: str) -> ListTag | None:
     """What the id of a list says of an experiment, None for every other id."""
     if recommendation_id[14:15] != _VERSION:
         return None
@@ -114,21 +104,21 @@ def read_mark(recommendation_id: str) -> Mark | None:
         return None
     ours >>= _CHANCE_BITS
     fallback, ours = bool(ours & 1), ours >> _FALLBACK_BITS
-    return Mark(ours >> _ARM_BITS, ours & ((1 << _ARM_BITS) - 1), fallback)
+    return ListTag(ours >> _ARM_BITS, ours & ((1 << _ARM_BITS) - 1), fallback)
 
 
-def forget_plan() -> None:
-    """Call when an experiment or the default has changed."""
-    cache.delete(PLAN)
+def forget_active_config() -> None:
+    """Delete what is cached of experiments; to be called when one has changed."""
+    cache.delete(ACTIVE_CONFIG)
 
 
-def _plan() -> dict[str, Any]:
-    """What runs or will, and the default, as every cache can keep it: numbers, texts and lists."""
-    plan: dict[str, Any] | None = cache.get(PLAN)
-    if plan is None:
-        plan = {"experiments": _not_over(timezone.now()), "default": _default()}
-        cache.set(PLAN, plan, PLAN_SECONDS)
-    return plan
+def _active_config() -> list[list[Any]]:
+    """What runs or will, as every cache can keep it: numbers, texts and lists."""
+    config: list[list[Any]] | None = cache.get(ACTIVE_CONFIG)
+    if config is None:
+        config = _not_over(timezone.now())
+        cache.set(ACTIVE_CONFIG, config, ACTIVE_CONFIG_SECONDS)
+    return config
 
 
 def _not_over(now: datetime) -> list[list[Any]]:
@@ -139,11 +129,7 @@ def _not_over(now: datetime) -> list[list[Any]]:
             found.starts_at.timestamp(),
             found.ends_at and found.ends_at.timestamp(),
             [arm.predictor for arm in found.arms.all()],
-            bounds_of([arm.share for arm in found.arms.all()]),
+            cumulative_shares([arm.share for arm in found.arms.all()]),
         ]
         for found in Experiment.objects.not_over(now).prefetch_related("arms")
     ]
-
-
-def _default() -> str:
-    return DefaultModel.objects.values_list("predictor", flat=True).first() or ""

@@ -27,7 +27,6 @@ from django.db.migrations.recorder import MigrationRecorder
 from movie.event_log import get_event_log
 from movie.event_log.base import EventLogUnavailable
 from movie.event_stream.backlog import backlog
-from movie.experiments import default_models
 from movie.recommendations import registry
 from movie.redis_cache import TTLValue
 from predictors.errors import PredictorError
@@ -175,6 +174,8 @@ def _check_stream() -> str:
 
 def _check_models() -> str:
     """The first default model that can be loaded answers; it is loaded now if it is not yet."""
+    from movie.default_models import default_models
+
     refused = []
     for name in default_models():
         version = registry().store.current(name)

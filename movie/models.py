@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Avg, Count, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from movie import api_clients, experiment_models  # noqa: F401 - their tables are tables of the app
+from movie import api_clients, default_models, experiment_models  # noqa: F401 - their tables are tables of the app
 from movie.stream_models import Deliverable, DeliverableQuerySet
 from movie.text import search_key, sort_title
 
@@ -169,11 +169,20 @@ class Movie(models.Model):
         return f"{self.title} ({self.year})" if self.year else self.title
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.sort_title = self.sort_title or sort_title(self.title)
-        super().save(*args, **kwargs)
-        MovieTitle.objects.get_or_create(
-            movie=self, search_key=search_key(self.title)[:255], defaults={"title": self.title}
-        )
+        """A new title brings its sort title, unless that is changed too, and replaces the old one's row."""
+        before = Movie.objects.filter(pk=self.pk).first() if self.pk else None
+        fields = kwargs.get("update_fields")
+        if fields is not None and "title" not in fields:
+            super().save(*args, **kwargs)
+            return
+        is_renamed = before is not None and before.title != self.title
+        if not self.sort_title or (is_renamed and self.sort_title == before.sort_title):  # type: ignore[union-attr]
+            self.sort_title = sort_title(self.title)
+            if fields is not None:
+                kwargs["update_fields"] = {*fields, "sort_title"}
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            MovieTitle.objects.put(self, instead_of=before.title if before else "")
 
     def get_absolute_url(self) -> str:
         return reverse("movie", args=[self.pk])
@@ -214,6 +223,23 @@ class ExternalId(models.Model):
         return f"{self.source}:{self.value}"
 
 
+class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
+    def put(self, movie: Movie, *, instead_of: str = "") -> None:
+        """Make the film's title one of its titles, in the row of the one before it.
+
+        A row that states a language is a title of its own and stays.
+        """
+        own, key, key_before = self.filter(movie=movie), search_key(movie.title), search_key(instead_of)
+        replaced = own.filter(search_key=key_before[:255], language="").exclude(search_key=key[:255])
+        known = own.filter(search_key=key[:255])
+        row: Any = known.first() or replaced.first() or MovieTitle(movie=movie)
+        if instead_of and known:
+            replaced.delete()
+        if row.title != movie.title and not row.language:
+            row.title = movie.title
+            row.save()
+
+
 class MovieTitle(models.Model):
     """One title of a film; `search_key` is what searches compare with."""
 
@@ -221,6 +247,8 @@ class MovieTitle(models.Model):
     title = models.CharField(_("title"), max_length=255)
     language = models.CharField(_("language code"), max_length=16, blank=True)
     search_key = models.CharField(max_length=255, db_index=True, editable=False)
+
+    objects = MovieTitleQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("title")

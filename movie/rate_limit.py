@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 
-from movie.client_address import network_of
+from movie.client_address import client_address
 from movie.visitors import visitor_of
 
 WINDOW = 60  # seconds
@@ -24,7 +24,7 @@ def seconds_to_wait(request: HttpRequest, what: str = "") -> int:
     now = time.time()
     limits = {visitor.key: settings.WRITE_RATE_LIMIT}
     if not visitor.is_member:
-        limits[network_of(request)] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
+        limits[client_address(request)] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
     too_many = [who for who, limit in limits.items() if _count(f"{what}{who}", now, WINDOW) > limit]
     return math.ceil(WINDOW - now % WINDOW) if too_many else 0
 

@@ -23,7 +23,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from movie.cached_lists import cached_ranking
-from movie.experiments import Assigned, default_models
+from movie.default_models import default_models
+from movie.experiments import Assigned
 from movie.interactions import history_of, new_event_id
 from movie.metrics import ListOfFilms, count_fallback
 from movie.models import Movie, TrainingRun

@@ -1,4 +1,4 @@
-"""Redis as the cache of the site, and values that a process remembers for some seconds.
+"""The caches of the site: Redis and its twin in memory, which hold JSON alone; values kept for some seconds.
 
 A Redis that is away slows pages down and breaks none.
 """
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from django.core.cache.backends.base import DEFAULT_TIMEOUT
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.redis import RedisCache
 
@@ -25,6 +26,7 @@ T = TypeVar("T")
 CONNECT_SECONDS, ANSWER_SECONDS = 0.3, 0.5
 AWAY_SECONDS = 5.0  # after a failure each process caches in its own memory for so long
 LOCAL_ENTRIES = 5_000
+_MISSING = object()
 
 
 class TTLValue(Generic[T]):
@@ -49,13 +51,52 @@ class TTLValue(Generic[T]):
 
 
 class JSONSerializer:
-    """Nothing that a cache holds is ever run, whoever wrote it. Lists come back in place of tuples."""
+    """Turns values into JSON and back, and refuses what JSON cannot hold (TypeError, or ValueError for NaN).
+
+    Nothing that a cache holds is ever run, whoever wrote it. Lists come back in place of tuples.
+    """
 
     def dumps(self, value: Any) -> bytes:
-        return json.dumps(value, separators=(",", ":")).encode()
+        _refuse_keys(value)
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
     def loads(self, data: bytes) -> Any:
         return json.loads(data)
+
+
+def _refuse_keys(value: Any) -> None:
+    """Raise TypeError for a key that is no text: JSON would silently make it one."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"A key of a cached dictionary is text, not {key!r}.")
+            _refuse_keys(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            if isinstance(each, (dict, list, tuple)):
+                _refuse_keys(each)
+
+
+class JSONLocMemCache(LocMemCache):
+    """Keeps in the process's memory what Redis would keep: JSON, so that no page works with one alone."""
+
+    serializer = JSONSerializer()
+
+    def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return super().add(key, self._stored(value), timeout, version)
+
+    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
+        found = super().get(key, _MISSING, version)
+        if found is _MISSING:
+            return default
+        return self.serializer.loads(found) if isinstance(found, bytes) else found
+
+    def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        super().set(key, self._stored(value), timeout, version)
+
+    def _stored(self, value: Any) -> int | bytes:
+        """Whole numbers as they are, for `incr`."""
+        return value if type(value) is int else self.serializer.dumps(value)
 
 
 class ForgivingRedisCache(RedisCache):
@@ -69,7 +110,7 @@ class ForgivingRedisCache(RedisCache):
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         options = {"serializer": JSONSerializer, **params.get("OPTIONS", {})}
         super().__init__(server, {**params, "OPTIONS": options})
-        self._local = LocMemCache(f"without {server}", {"OPTIONS": {"MAX_ENTRIES": LOCAL_ENTRIES}})
+        self._local = JSONLocMemCache(f"without {server}", {"OPTIONS": {"MAX_ENTRIES": LOCAL_ENTRIES}})
 
     @cached_property
     def _cache(self) -> Any:

@@ -98,7 +98,7 @@ class Imdb(fields.Field):
         try:
             stated = imdb_id(text)
         except Refusal as refusal:
-            raise ValueError(str(refusal.reason.label)) from refusal
+            raise ValueError(_(refusal.reason.label)) from refusal
         owner = ExternalId.objects.filter(source="imdb", value=stated).exclude(movie=instance.pk)
         if stated and owner.exists():
             raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": stated})
@@ -202,7 +202,7 @@ class Moment(widgets.Widget):
         try:
             return datetime.fromtimestamp(min(seconds_of(text), LATEST_TIME), timezone.get_default_timezone())
         except Refusal as refusal:
-            raise ValueError(str(refusal.reason.label)) from refusal
+            raise ValueError(_(refusal.reason.label)) from refusal
 
     def render(self, value: datetime | None, obj: object = None, **kwargs: object) -> str:
         return value.isoformat() if value else ""

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
-from django.utils.translation import gettext as _
 
 from evaluation.trainer import FROM_SITE, Trained, train
 from predictors.base import Predictor, Query
@@ -137,8 +136,7 @@ def alone(root: Path) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise RetrainingBusy(
-                _("Another retraining is at work here: process %(pid)s.")
-                % {"pid": lock.read().strip() or "?"}
+                "Another retraining is at work here: process {pid}.".format(pid=lock.read().strip() or "?")
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -198,18 +196,18 @@ def retrain(
         if active is not None and later is not None:
             candidate = staged.load(name, trained.version)
             if protocol == SAME_ROWS:
-                rest = _part(progress, TRAINED / parts, TRAINED, _("the active recipe"))
+                rest = _part(progress, TRAINED / parts, TRAINED, "the active recipe")
                 again = train_here({**recipe, **(of_the_run or {})}, rest)
                 active = staged.load(name, again.version)
-            asked = _part(progress, TRAINED, STORING, _("comparing"))
+            asked = _part(progress, TRAINED, STORING, "comparing")
             compared = compared_by_stars if by_stars else compared_by_rank
             comparison = compared(candidate, active, later, protocol, asked)
         outcome = _decided(name, comparison, tolerance, problem)
-        progress(ProgressEvent(STORING, _("storing")))
+        progress(ProgressEvent(STORING, "storing"))
         if dry_run:
             return replace(outcome, active_before=before)
         if outcome.activated and store.current(name) != before:
-            meanwhile = _("%(version)s was activated meanwhile and was not compared with.")
+            meanwhile = "%(version)s was activated meanwhile and was not compared with."
             reason = meanwhile % {"version": store.current(name) or "-"}
             outcome = replace(outcome, activated=False, reason=reason)
         outcome = replace(outcome, version=trained.version, active_before=before)
@@ -309,7 +307,7 @@ def compared_by_stars(
             errors.append([each[film] - float(later.rows.values[target]) for each in expected])
         progress(ProgressEvent((place + 1) / len(later), ""))
     if not errors:
-        raise TrainingError(_("no film that was rated lately is known to both versions"))
+        raise TrainingError("no film that was rated lately is known to both versions")
     squares = np.square(np.array(errors))  # (C, 2)
     return _comparison(RMSE, _root_of_mean, list(squares.T), later, protocol)
 
@@ -351,11 +349,11 @@ def _active(name: str, store: ModelStore) -> tuple[Predictor | None, str, str]:
     """The active version, its name, and why there is nothing to compare with."""
     version = store.current(name)
     if not version:
-        return None, "", _("There was no active version to compare with.")
+        return None, "", "There was no active version to compare with."
     try:
         return store.load(name, version), version, ""
     except ArtifactError as error:
-        return None, version, _("The active version cannot be read: %(why)s") % {"why": error}
+        return None, version, f"The active version cannot be read: {error}"
 
 
 def _known_until(active: Predictor) -> int:
@@ -385,11 +383,11 @@ def _decided(name: str, comparison: Comparison | None, tolerance: float, problem
     if comparison is None:
         return Outcome(name, True, problem)
     falls = comparison.gain < -tolerance * comparison.active
-    said = _(
-        "%(metric)s %(candidate).4f after %(active).4f (difference %(low)+.4f to %(high)+.4f, 95 %%)"
-    ) % asdict(comparison)
-    verdict = _("worse by more than %(share).3g %%") if falls else _("not worse by more than %(share).3g %%")
-    asked = _("%(protocol)s, %(visitors)d visitors") % asdict(comparison)
+    said = "{metric} {candidate:.4f} after {active:.4f} (difference {low:+.4f} to {high:+.4f}, 95 %)".format(
+        **asdict(comparison)
+    )
+    verdict = "worse by more than %(share).3g %%" if falls else "not worse by more than %(share).3g %%"
+    asked = f"{comparison.protocol}, {comparison.visitors} visitors"
     reason = f"{said}, {verdict % {'share': 100 * tolerance}}; {asked}."
     return Outcome(name, not falls, reason, comparison=comparison)
 
@@ -449,16 +447,14 @@ def _as_history(later: Later, target: int) -> History:
 
 
 def _too_little_new(least: int) -> str:
-    return _(
-        "Fewer than %(least)d visitors did something since the active version was trained, and the options "
+    return (
+        f"Fewer than {least} visitors did something since the active version was trained, and the options "
         "are the same: there is nothing to decide."
-    ) % {"least": least}
+    )
 
 
 def _too_few(least: int) -> str:
-    return _("Fewer than %(least)d visitors did two things or more: too few to compare by.") % {
-        "least": least
-    }
+    return f"Fewer than {least} visitors did two things or more: too few to compare by."
 
 
 def _part(progress: Progress, begin: float, end: float, label: str = "") -> Progress:

@@ -12,8 +12,9 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
-from movie.experiment_models import DefaultModel, Experiment
-from movie.experiments import forget_plan
+from movie.default_models import DefaultModel, forget_default_model
+from movie.experiment_models import Experiment
+from movie.experiments import forget_active_config
 from movie.interactions import forget, merge_guest
 from movie.visitors import guest_key_of, member, new_guest, set_visitor
 
@@ -46,7 +47,12 @@ def forget_member(instance: AbstractBaseUser, **kwargs: Any) -> None:
 
 
 @receiver([post_save, post_delete], sender=Experiment, dispatch_uid="movie.experiment_changed")
+def look_for_experiments(**kwargs: Any) -> None:
+    """What runs may be something else now."""
+    transaction.on_commit(forget_active_config)
+
+
 @receiver([post_save, post_delete], sender=DefaultModel, dispatch_uid="movie.default_changed")
-def look_again(**kwargs: Any) -> None:
-    """What runs, or what the default is, may be something else now."""
-    transaction.on_commit(forget_plan)
+def look_for_the_default(**kwargs: Any) -> None:
+    """The default may be another model now."""
+    transaction.on_commit(forget_default_model)

@@ -14,7 +14,6 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 from django.db.models import QuerySet
-from django.utils.translation import gettext as _
 
 from evaluation.trainer import FROM_SITE
 from movie.event_log import get_event_log
@@ -81,11 +80,11 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
         try:
             interactions = from_site(dislikes=dislikes)
         except EventLogUnavailable as error:
-            said = _("The event log cannot be read, so some of what visitors like is missing: %(why)s")
+            said = "The event log cannot be read, so some of what visitors like is missing: %(why)s"
             raise DataUnusable(said % {"why": error}) from error
         if not len(interactions):
             raise DataUnusable(
-                _("Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help")
+                "Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help"
             )
         return interactions
     from datasets.readers.delimited import DatasetError, read_interactions
@@ -93,8 +92,7 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
     path = feed_file(feed)
     if id_space_of(path) != FROM_SITE:
         raise DataUnusable(
-            _("%(file)s is no training feed of a site, so what is trained on it cannot serve pages.")
-            % {"file": feed}
+            f"{feed} is no training feed of a site, so what is trained on it cannot serve pages."
         )
     try:
         return read_interactions(path)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as _
 
 from movie.models import TrainingRun
 from movie.stopping import Stopping

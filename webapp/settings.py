@@ -108,7 +108,7 @@ TEMPLATES = [
                 "movie.templatetags.reelgraph",
             ],
         },
-    }
+    },
 ]
 
 # -- database, cache --------------------------------------------------------------------------
@@ -147,7 +147,7 @@ CACHES = {
         "LOCATION": REDIS_URL,
     }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
+    else {"BACKEND": "movie.redis_cache.JSONLocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
 }
 
 # -- event log, stream -------------------------------------------------------------------------
@@ -260,6 +260,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "movie.client_address.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
@@ -278,7 +279,7 @@ AXES_FAILURE_LIMIT = 10  # failures of one address with one account, ...
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # ... after which both have to wait
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "movie.sign_in_limits.address_of"
+AXES_CLIENT_IP_CALLABLE = "movie.client_address.client_address"
 AXES_USERNAME_CALLABLE = "movie.sign_in_limits.account_of"
 AXES_LOCKOUT_CALLABLE = "movie.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business

@@ -103,7 +103,7 @@ def experiment(request: HttpRequest, name: Name) -> HttpResponse:
     """Figures with intervals and p-values that hold however often one looks, and what they mean."""
     found = _found(name)
     results = results_of(found)
-    verdict, ratio = results.verdict, results.balance
+    verdict, ratio = results.verdict, results.sample_ratio
     return json_response(
         {
             **_about(found),

@@ -22,7 +22,7 @@ from ninja.throttling import BaseThrottle
 
 from movie.api.problems import Problem
 from movie.api_clients import SCOPES, ApiKey
-from movie.client_address import network_of
+from movie.client_address import client_address
 from movie.rate_limit import WINDOW, add_cost, seconds_until
 
 
@@ -78,7 +78,7 @@ class ApiKeyAuth(HttpBearer):
 
     def __call__(self, request: HttpRequest) -> Caller:
         """Raises Problem (401, 403), or Throttled for one refused request too many."""
-        caller = Caller(f"address:{network_of(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
+        caller = Caller(f"address:{client_address(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
         header = request.headers.get("Authorization")
         try:
             if header is not None:

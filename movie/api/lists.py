@@ -18,7 +18,7 @@ from movie.api.problems import TRAINING_SECONDS, unavailable
 from movie.api.schemas import Wishes
 from movie.api.together import score
 from movie.api.told import Told
-from movie.experiments import default_models
+from movie.default_models import default_models
 from movie.explanations import explain
 from movie.interactions import new_event_id
 from movie.metrics.counting import ListOfFilms, count_fallback, count_ranking

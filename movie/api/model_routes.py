@@ -13,7 +13,7 @@ from movie.api.keys import needs
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import ActivatedOut, ActivateRequest, ModelsOut
 from movie.api_clients import ACTIVATE_MODELS
-from movie.experiments import default_models
+from movie.default_models import default_models
 from movie.recommendations import model_choices, registry
 from movie.trained_versions import ProtocolTable, TrainedVersion, trained_versions
 from predictors.errors import ArtifactError, PredictorError

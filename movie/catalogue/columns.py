@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.rows import CatalogueError
 
 # The names under which common data sets file each meaning, compared without case.
@@ -43,7 +41,7 @@ def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str
     for part in filter(None, (part.strip() for part in text.split(","))):
         meaning, equals, column = (piece.strip() for piece in part.partition("="))
         if not equals or not column or meaning not in by_name:
-            message = _("“%(part)s” should be MEANING=COLUMN, where MEANING is one of %(known)s.")
+            message = "“%(part)s” should be MEANING=COLUMN, where MEANING is one of %(known)s."
             raise CatalogueError(message % {"part": part, "known": ", ".join(known)})
         chosen[by_name[meaning]] = column
     return chosen
@@ -65,7 +63,7 @@ def meanings(
     result = [""] * len(names)
     for meaning, column in (chosen or {}).items():
         if column.casefold() not in names:
-            message = _("%(path)s has no column “%(column)s”; its columns are %(found)s.")
+            message = "%(path)s has no column “%(column)s”; its columns are %(found)s."
             raise CatalogueError(message % {"path": path, "column": column, "found": ", ".join(found)})
         result[names.index(column.casefold())] = meaning
     for meaning, usual in known.items():
@@ -77,7 +75,7 @@ def meanings(
                 break
     missing = [meaning for meaning in needed if meaning not in result]
     if missing:
-        message = _(
+        message = (
             "%(path)s needs a header line with columns for %(needed)s. None is there for %(missing)s; "
             "the columns found are %(found)s. Name them with --columns, such as --columns %(example)s."
         )

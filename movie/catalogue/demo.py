@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from django.db.models import Sum
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from movie.catalogue.enrichment import Enrichment, enrich_movies
 from movie.catalogue.formats import MOVIELENS_100K
@@ -25,7 +23,7 @@ from movie.models import Movie
 RATINGS = 100_000
 NEARLY_ALL = 0.95
 
-MOVIELENS_TERMS = gettext_lazy(
+MOVIELENS_TERMS = (
     "The ratings are MovieLens 100K, collected by the GroupLens Research Project at the University of "
     "Minnesota. They may be used for research. They may not be used for commercial or revenue-bearing "
     "purposes without permission of a faculty member of GroupLens, may not be redistributed without "
@@ -53,9 +51,7 @@ def data_folder() -> Path:
         path = Path(folder) / "dataset_example" / "ml-100k"
         if (path / "ml-100k.inter").is_file():
             return path
-    raise CatalogueError(
-        _("The demonstration data is not installed. Run pip install --no-deps recbole==1.2.1.")
-    )
+    raise CatalogueError("The demonstration data is not installed. Run pip install --no-deps recbole==1.2.1.")
 
 
 def is_loaded() -> bool:
@@ -70,7 +66,7 @@ def load_demo(progress: Watch = unwatched) -> Demo:
     `progress` hears how far the whole is, 0 to 1, and what is being done. Raises CatalogueError.
     """
     if is_loaded():
-        progress(1.0, _("The films and ratings are there already."))
+        progress(1.0, "The films and ratings are there already.")
         return Demo(already=True)
     folder = data_folder()
 

@@ -13,8 +13,6 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.reports import Watch, unwatched
 from movie.catalogue.rows import CatalogueError
 
@@ -43,13 +41,13 @@ def download(
     unpacked. Raises CatalogueError saying what failed and what to do instead.
     """
     if name not in NAMES:
-        message = _("There is no data set “%(name)s”; there are %(names)s.")
+        message = "There is no data set “%(name)s”; there are %(names)s."
         raise CatalogueError(message % {"name": name, "names": ", ".join(NAMES)})
     target = into / name
     if target.is_dir():
         return target
     if urlsplit(base_url).scheme not in ("http", "https"):
-        raise CatalogueError(_("“%(url)s” should be an http or https address.") % {"url": base_url})
+        raise CatalogueError(f"“{base_url}” should be an http or https address.")
     url = f"{base_url.rstrip('/')}/{name}.zip"
     try:
         into.mkdir(parents=True, exist_ok=True)
@@ -58,7 +56,7 @@ def download(
             archive = Path(folder) / "archive.zip"
             found = _fetch(url, archive, timeout, watch)
             if found != expected:
-                message = _(
+                message = (
                     "%(url)s arrived damaged: its MD5 is %(found)s, the published one is %(expected)s. "
                     "Nothing was kept; try again."
                 )
@@ -69,13 +67,13 @@ def download(
             root = entries[0] if len(entries) == 1 and entries[0].is_dir() else unpacked
             root.rename(target)
     except OSError as error:
-        message = _("The data set could not be stored under %(folder)s: %(why)s")
+        message = "The data set could not be stored under %(folder)s: %(why)s"
         raise CatalogueError(message % {"folder": into, "why": error.strerror or error}) from error
     return target
 
 
 def _unreachable(url: str, why: object) -> CatalogueError:
-    message = _(
+    message = (
         "%(url)s could not be reached (%(why)s). Nothing was imported. With a browser on another machine, "
         "download it from https://grouplens.org/datasets/movielens/, unpack it here, and run import_movies "
         "and import_ratings with the folder's path; or run load_demo_data, which needs no download."
@@ -98,7 +96,7 @@ def _published_checksum(url: str, timeout: float) -> str:
         raise _unreachable(url, getattr(error, "reason", None) or error) from error
     found = _MD5.search(text.lower())
     if not found:
-        raise CatalogueError(_("%(url)s holds no MD5 checksum; nothing was downloaded.") % {"url": url})
+        raise CatalogueError(f"{url} holds no MD5 checksum; nothing was downloaded.")
     return found[0]
 
 
@@ -113,13 +111,13 @@ def _fetch(url: str, path: Path, timeout: float, watch: Watch) -> str:
                 file.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
-                watch(received / expected if expected else 0.0, _("downloading"))
+                watch(received / expected if expected else 0.0, "downloading")
     except HTTPError as error:
         raise _unreachable(url, f"HTTP {error.code}") from error
     except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _unreachable(url, getattr(error, "reason", None) or error) from error
     if received < expected:
-        raise _unreachable(url, _("the connection ended early"))
+        raise _unreachable(url, "the connection ended early")
     return digest.hexdigest()
 
 
@@ -129,13 +127,13 @@ def _unpack(archive: Path, into: Path) -> None:
         with zipfile.ZipFile(archive) as packed:
             members = [member for member in packed.infolist() if not member.is_dir()]
             if sum(member.file_size for member in members) > LARGEST:
-                raise CatalogueError(_("The archive is far larger than any MovieLens data set."))
+                raise CatalogueError("The archive is far larger than any MovieLens data set.")
             for member in members:
                 path = (into / member.filename).resolve()
                 if not path.is_relative_to(into.resolve()):
-                    raise CatalogueError(_("The archive names a file outside its folder."))
+                    raise CatalogueError("The archive names a file outside its folder.")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(member) as source, path.open("wb") as target:
                     shutil.copyfileobj(source, target)
     except zipfile.BadZipFile as error:
-        raise CatalogueError(_("The archive is damaged: %(why)s") % {"why": error}) from error
+        raise CatalogueError(f"The archive is damaged: {error}") from error

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from movie.catalogue.movies import Names, create_all, link_table
 from movie.catalogue.reports import RejectReport, Watch, unwatched
@@ -21,9 +19,9 @@ from movie.text import match_key, search_key
 BATCH = 200  # films in one transaction
 LONGEST_PERSON = 255
 LONGEST_PLACE = 128
-NO_MATCH = gettext_lazy("no film of that title within a year")
-NO_YEAR = gettext_lazy("the film has no year to look it up by")
-AMBIGUOUS = gettext_lazy("several films of that title and year")
+NO_MATCH = "no film of that title within a year"
+NO_YEAR = "the film has no year to look it up by"
+AMBIGUOUS = "several films of that title and year"
 
 
 @dataclass
@@ -97,7 +95,7 @@ def enrich_movies(
             if dry_run:
                 writer.rolled_back()
             done += len(some)
-            watch(done / total, _("%(n)s films") % {"n": f"{done:,}"})
+            watch(done / total, "{n} films".format(n=f"{done:,}"))
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome

@@ -13,8 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue import movielens_csv
 from movie.catalogue.reading import COMPRESSIONS, TextFile, plain_name
 from movie.catalogue.rows import LONGEST_NAME, CatalogueError, Table
@@ -92,18 +90,18 @@ def locate(path: Path, kind: str) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
-        raise CatalogueError(_("There is no file or folder %(path)s.") % {"path": path})
+        raise CatalogueError(f"There is no file or folder {path}.")
     for pattern in _FOLDER[kind]:
         found = sorted(
             {file for suffix in ("", *COMPRESSIONS) for file in path.glob(pattern + suffix) if file.is_file()}
         )
         plain = {plain_name(file) for file in found}
         if len(plain) > 1:
-            message = _("%(path)s holds several files that may be meant (%(files)s); name one of them.")
+            message = "%(path)s holds several files that may be meant (%(files)s); name one of them."
             raise CatalogueError(message % {"path": path, "files": ", ".join(sorted(plain)[:10])})
         if found:
             return found[0]  # the plain file before its compressed copies
-    message = _("%(path)s holds none of the files looked for: %(patterns)s (also as .gz or .xz).")
+    message = "%(path)s holds none of the files looked for: %(patterns)s (also as .gz or .xz)."
     raise CatalogueError(message % {"path": path, "patterns": ", ".join(_FOLDER[kind])})
 
 
@@ -116,7 +114,7 @@ def format_of(path: Path, kind: str, name: str | None = None) -> Format:
             if known.name == "movielens-csv" and not movielens_csv.is_movielens(path):
                 continue
             return known
-    message = _("The format of %(path)s is not known by its name. Name it with --format: %(formats)s.")
+    message = "The format of %(path)s is not known by its name. Name it with --format: %(formats)s."
     raise CatalogueError(message % {"path": path, "formats": ", ".join(FORMATS)})
 
 
@@ -153,6 +151,6 @@ def read(file: OpenFile, known: Format, kind: str, columns: Mapping[str, str] | 
     if known.named_columns:
         return reader(file, columns)
     if columns:
-        message = _("The format %(format)s has fixed columns; --columns is for tables with a header line.")
+        message = "The format %(format)s has fixed columns; --columns is for tables with a header line."
         raise CatalogueError(message % {"format": known.name})
     return reader(file)

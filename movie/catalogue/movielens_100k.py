@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.reading import TextFile, split_plain
 from movie.catalogue.rows import CatalogueError, Record, Table
 
@@ -52,7 +50,7 @@ def _movies(file: TextFile) -> Iterator[Record]:
             )
             yield Record(number, line, [cells[0], title, genres])
         elif number == 1:
-            message = _("%(path)s should hold %(cells)d cells a line parted by “|”; line 1 is “%(line)s”.")
+            message = "%(path)s should hold %(cells)d cells a line parted by “|”; line 1 is “%(line)s”."
             raise CatalogueError(message % {"path": file.path, "cells": 2 + AFTER_TITLE, "line": line[:100]})
         elif line.strip():
             yield Record(number, line, None)
@@ -65,6 +63,6 @@ def ratings(file: TextFile) -> Table:
 def _checked(file: TextFile) -> Iterator[tuple[int, str]]:
     for number, line in file.lines():
         if number == 1 and line.count("\t") != 3:
-            message = _("%(path)s should hold 4 cells a line parted by tabs; line 1 is “%(line)s”.")
+            message = "%(path)s should hold 4 cells a line parted by tabs; line 1 is “%(line)s”."
             raise CatalogueError(message % {"path": file.path, "line": line[:100]})
         yield number, line

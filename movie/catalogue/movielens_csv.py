@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.reading import TextFile, header, split_quoted
 from movie.catalogue.rows import CatalogueError, Record, Refusal, Rejected, Table, imdb_id, tmdb_id
 
@@ -23,7 +21,7 @@ def _records(file: TextFile, expected: str) -> Iterator[Record]:
     lines = file.lines()
     found = header(file.path, lines)
     if found.strip() != expected:
-        message = _("%(path)s should begin with the line “%(expected)s”; it begins with “%(found)s”.")
+        message = "%(path)s should begin with the line “%(expected)s”; it begins with “%(found)s”."
         raise CatalogueError(message % {"path": file.path, "expected": expected, "found": found[:100]})
     return split_quoted(lines, ",", expected.count(",") + 1)
 

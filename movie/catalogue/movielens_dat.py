@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.reading import TextFile, split_plain
 from movie.catalogue.rows import CatalogueError, Record, Table
 
@@ -37,6 +35,6 @@ def _checked(file: TextFile, cells: int) -> Iterator[tuple[int, str]]:
     """The lines of a file whose first line has at least `cells` cells; else it is another format."""
     for number, line in file.lines():
         if number == 1 and line.count(SEPARATOR) < cells - 1:
-            message = _("%(path)s should hold %(cells)d cells a line parted by “::”; line 1 is “%(line)s”.")
+            message = "%(path)s should hold %(cells)d cells a line parted by “::”; line 1 is “%(line)s”."
             raise CatalogueError(message % {"path": file.path, "cells": cells, "line": line[:100]})
         yield number, line

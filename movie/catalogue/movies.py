@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from django.db import connection, models, transaction
-from django.utils.translation import gettext as _
 
 from movie.catalogue import formats, movielens_csv
 from movie.catalogue.reading import TextFile
@@ -79,7 +78,8 @@ class MovieWriter:
 
     def write(self, rows: Sequence[MovieRow]) -> tuple[int, int]:
         """Save rows with distinct ids. Returns (added, changed)."""
-        found = self._find(rows)
+        ours = self._ours(rows)
+        found = self._find(rows, ours)
         known = {film.pk: film for film in Movie.objects.filter(pk__in=found.values())}
         changed: set[int] = set()
         new: list[tuple[MovieRow, Movie]] = []
@@ -103,16 +103,14 @@ class MovieWriter:
             if film.pk in changed:
                 film.save_base()
         changed |= self._add_ids(rows, films)
-        changed |= self._add_titles(rows, films)
+        changed |= self._add_titles(rows, films, () if self.overwrite else ours)
         for relation in self._names:
             changed |= self._add_related(relation, rows, films, fresh)
         return len(new), len(changed - fresh)
 
-    def _find(self, rows: Sequence[MovieRow]) -> dict[str, int]:
+    def _find(self, rows: Sequence[MovieRow], ours: Mapping[str, int]) -> dict[str, int]:
         """Film ids of the catalogue by ids of the file."""
-        ids = [row.id for row in rows]
-        ours = ExternalId.objects.filter(source=self.source, value__in=ids)
-        found = dict(ours.values_list("value", "movie_id"))
+        found = dict(ours)
         taken = set(found.values())
         for source in ("imdb", "tmdb"):
             wanted = {getattr(row, source): row.id for row in rows if row.id not in found}
@@ -125,6 +123,11 @@ class MovieWriter:
         if self.by_title:
             found |= self._find_by_title([row for row in rows if row.id not in found], taken)
         return found
+
+    def _ours(self, rows: Sequence[MovieRow]) -> dict[str, int]:
+        """Film ids of the catalogue by ids of this space that are known already."""
+        ids = ExternalId.objects.filter(source=self.source, value__in=[row.id for row in rows])
+        return dict(ids.values_list("value", "movie_id"))
 
     def _free(self, ids: models.QuerySet) -> models.QuerySet:
         """Leaves out films that have an id of this space already: those are other films."""
@@ -188,12 +191,16 @@ class MovieWriter:
         ExternalId.objects.bulk_create(ids, batch_size=BATCH)
         return {each.movie_id for each in ids}
 
-    def _add_titles(self, rows: Sequence[MovieRow], films: Mapping[str, Movie]) -> set[int]:
+    def _add_titles(
+        self, rows: Sequence[MovieRow], films: Mapping[str, Movie], ours: Collection[str]
+    ) -> set[int]:
+        """Titles that are not there yet. Of films known by their id the main one was added before: where it
+        is gone, somebody renamed the film."""
         pks = {film.pk for film in films.values()}
         there = set(MovieTitle.objects.filter(movie__in=pks).values_list("movie_id", "search_key"))
         titles = []
         for row in rows:
-            for title in (row.title, *row.alternatives):
+            for title in row.alternatives if row.id in ours else (row.title, *row.alternatives):
                 key = (films[row.id].pk, search_key(title)[:255])
                 if key not in there:
                     there.add(key)
@@ -265,7 +272,7 @@ def import_movies(
                 outcome.added += added
                 outcome.changed += changed
                 outcome.unchanged += len(chunk) - added - changed
-                watch(file.done, _("%(n)s films") % {"n": f"{outcome.read:,}"})
+                watch(file.done, "{n} films".format(n=f"{outcome.read:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
     return outcome

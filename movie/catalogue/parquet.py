@@ -8,8 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.columns import MOVIE_COLUMNS, MOVIES_NEED, RATING_COLUMNS, RATINGS_NEED, meanings
 from movie.catalogue.rows import CatalogueError, Record, Table
 
@@ -26,9 +24,7 @@ class ParquetFile:
         try:
             import polars
         except ImportError as error:
-            message = _(
-                "%(path)s is a Parquet file; reading it needs the package polars (pip install polars)."
-            )
+            message = "%(path)s is a Parquet file; reading it needs the package polars (pip install polars)."
             raise CatalogueError(message % {"path": path}) from error
         self.path = path
         self.done = 0.0
@@ -40,7 +36,7 @@ class ParquetFile:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> CatalogueError:
-        message = _("%(path)s cannot be read as a Parquet file: %(why)s")
+        message = "%(path)s cannot be read as a Parquet file: %(why)s"
         return CatalogueError(message % {"path": self.path, "why": str(error).partition("\n")[0]})
 
     def __enter__(self) -> Self:

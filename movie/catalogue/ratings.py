@@ -10,7 +10,6 @@ from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from movie.catalogue import formats
 from movie.catalogue.reports import Outcome, RejectReport, Watch, unwatched
@@ -93,8 +92,8 @@ def refresh_aggregates(films: Iterable[int]) -> None:
 def _of_nobody_here(name: str) -> str:
     """The name, unless people of this site are called so: their histories are their own."""
     if name.partition(":")[0].casefold() in OF_THIS_SITE:
-        message = _("Users cannot become visitors “%(name)s”: that is what people of this site are called.")
-        raise CatalogueError(f"{message % {'name': name}} " + _("Give another name with --visitors."))
+        message = "Users cannot become visitors “%(name)s”: that is what people of this site are called."
+        raise CatalogueError(f"{message % {'name': name}} " + "Give another name with --visitors.")
     return name
 
 
@@ -127,7 +126,7 @@ def import_ratings(
     films = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
     if not films:
         there = ", ".join(sorted(ExternalId.objects.values_list("source", flat=True).distinct())) or "-"
-        message = _(
+        message = (
             "The catalogue has no film with an id of “%(source)s”. Import the films first with "
             "import_movies, or name another id space with --source. There are ids of: %(there)s."
         )
@@ -148,13 +147,13 @@ def import_ratings(
                 outcome.changed += changed
                 outcome.unchanged += len(chunk) - added - changed
                 touched.update(row[1] for row in chunk)
-                watch(file.done, _("%(n)s ratings") % {"n": f"{outcome.read:,}"})
+                watch(file.done, "{n} ratings".format(n=f"{outcome.read:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
         finally:
             # Also after an interruption or a damaged end: what was stored must be counted.
             if not dry_run:
-                watch(1.0, _("counting stars"))
+                watch(1.0, "counting stars")
                 refresh_aggregates(touched)
     return outcome
 

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.rows import CatalogueError, Reason, Record
 
 
@@ -49,7 +47,7 @@ class TextFile:
         try:
             self._raw = path.open("rb")
         except OSError as error:
-            message = _("%(path)s cannot be opened: %(why)s")
+            message = "%(path)s cannot be opened: %(why)s"
             raise CatalogueError(message % {"path": path, "why": error.strerror or error}) from error
         self._size = path.stat().st_size
         try:
@@ -58,7 +56,7 @@ class TextFile:
             self._text = io.TextIOWrapper(self._content(), self.encoding, newline="\n")
         except LookupError as error:
             self._raw.close()
-            message = _("“%(encoding)s” is not a known encoding; utf-8 and latin-1 are examples.")
+            message = "“%(encoding)s” is not a known encoding; utf-8 and latin-1 are examples."
             raise CatalogueError(message % {"encoding": encoding}) from error
         except CatalogueError:
             self._raw.close()
@@ -76,7 +74,7 @@ class TextFile:
         if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
             return "utf-16"
         if b"\0" in beginning:
-            message = _("%(path)s is not a text file. Text, .gz, .xz and .parquet files can be read.")
+            message = "%(path)s is not a text file. Text, .gz, .xz and .parquet files can be read."
             raise CatalogueError(message % {"path": self.path})
         try:
             # A character that the end of the probe cuts in two is no error, unless the file ends there.
@@ -88,13 +86,13 @@ class TextFile:
         return "utf-8-sig"
 
     def _not_text(self, encoding: str) -> CatalogueError:
-        message = _("%(path)s is not %(encoding)s text. Name its encoding, such as --encoding latin-1.")
+        message = "%(path)s is not %(encoding)s text. Name its encoding, such as --encoding latin-1."
         return CatalogueError(
             message % {"path": self.path, "encoding": encoding.removesuffix("-sig").upper()}
         )
 
     def _damaged(self, error: Exception) -> CatalogueError:
-        message = _("%(path)s is damaged or was not copied completely: %(why)s")
+        message = "%(path)s is damaged or was not copied completely: %(why)s"
         return CatalogueError(message % {"path": self.path, "why": error})
 
     def __enter__(self) -> Self:
@@ -126,7 +124,7 @@ def header(path: Path, lines: Iterator[tuple[int, str]]) -> str:
     """The first line. Raises CatalogueError when the file is empty."""
     for _number, line in lines:
         return line
-    raise CatalogueError(_("%(path)s is empty.") % {"path": path})
+    raise CatalogueError(f"{path} is empty.")
 
 
 def split_plain(lines: Iterable[tuple[int, str]], separator: str, width: int) -> Iterator[Record]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.columns import MOVIE_COLUMNS, MOVIES_NEED, RATING_COLUMNS, RATINGS_NEED, meanings
 from movie.catalogue.reading import TextFile, header, split_plain
 from movie.catalogue.rows import CatalogueError, Record, Table
@@ -26,7 +24,7 @@ def _open(
     lines = file.lines()
     columns = [name.partition(":") for name in header(file.path, lines).split("\t")]
     if any(kind not in TYPES for _name, _colon, kind in columns):
-        message = _("%(path)s should begin with a line of name:type columns parted by tabs, as in RecBole.")
+        message = "%(path)s should begin with a line of name:type columns parted by tabs, as in RecBole."
         raise CatalogueError(message % {"path": file.path})
     meaning = meanings(file.path, [name for name, _colon, _kind in columns], known, needed, chosen)
     return Table(meaning, split_plain(lines, "\t", len(meaning)), separator=" ")

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.rows import CatalogueError, Rejected
 
 
@@ -50,7 +48,7 @@ class RejectReport:
             try:
                 self._file = self.path.open("w", encoding="utf-8", newline="")
             except OSError as error:
-                message = _("The report %(path)s cannot be written: %(why)s")
+                message = "The report %(path)s cannot be written: %(why)s"
                 raise CatalogueError(message % {"path": self.path, "why": error.strerror or error}) from error
             self._writer = csv.writer(self._file)
             self._writer.writerow(["file", "line", "reason", "row"])

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db.models import TextChoices
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_noop
 
 from movie.text import EARLIEST_YEAR, LATEST_YEAR, clean, parse_title, search_key
 
@@ -32,26 +31,26 @@ class CatalogueError(Exception):
 class Reason(TextChoices):
     """Why a single row is refused while the rest goes on."""
 
-    BROKEN = "broken", gettext_lazy("wrong number of columns")
-    QUOTES = "quotes", gettext_lazy("a quotation mark is not closed")
-    NO_ID = "no_id", gettext_lazy("the id is empty")
-    LONG_ID = "long_id", gettext_lazy("the id is longer than 128 characters")
-    NO_TITLE = "no_title", gettext_lazy("the title is empty")
-    LONG_TITLE = "long_title", gettext_lazy("the title is longer than 255 characters")
-    LONG_NAME = "long_name", gettext_lazy("a genre is longer than 64 characters")
-    YEAR = "year", gettext_lazy("the year is not a number from 1870 to 2100")
-    RUNTIME = "runtime", gettext_lazy("the running time is not a number of minutes")
-    IMDB = "imdb", gettext_lazy("the IMDb id is not of the form tt0113277")
-    TMDB = "tmdb", gettext_lazy("the TMDB id is not a number")
-    DUPLICATE = "duplicate", gettext_lazy("the id was already on an earlier line")
-    NO_VISITOR = "no_visitor", gettext_lazy("the user is empty")
-    LONG_VISITOR = "long_visitor", gettext_lazy("the user id is too long")
-    UNKNOWN_FILM = "unknown_film", gettext_lazy("no film of the catalogue has this id")
-    RATING = "rating", gettext_lazy("the rating is not a number")
-    STARS = "stars", gettext_lazy("the rating is not a half-star value from 0.5 to 5")
-    SCALE = "scale", gettext_lazy("the rating is outside the scale given")
-    TIME = "time", gettext_lazy("the time is neither seconds since 1970 nor an ISO date")
-    TAG = "tag", gettext_lazy("the tag is empty or longer than 64 characters")
+    BROKEN = "broken", "wrong number of columns"
+    QUOTES = "quotes", "a quotation mark is not closed"
+    NO_ID = "no_id", "the id is empty"
+    LONG_ID = "long_id", "the id is longer than 128 characters"
+    NO_TITLE = "no_title", "the title is empty"
+    LONG_TITLE = "long_title", "the title is longer than 255 characters"
+    LONG_NAME = "long_name", "a genre is longer than 64 characters"
+    YEAR = "year", "the year is not a number from 1870 to 2100"
+    RUNTIME = "runtime", "the running time is not a number of minutes"
+    IMDB = "imdb", gettext_noop("the IMDb id is not of the form tt0113277")
+    TMDB = "tmdb", "the TMDB id is not a number"
+    DUPLICATE = "duplicate", "the id was already on an earlier line"
+    NO_VISITOR = "no_visitor", "the user is empty"
+    LONG_VISITOR = "long_visitor", "the user id is too long"
+    UNKNOWN_FILM = "unknown_film", "no film of the catalogue has this id"
+    RATING = "rating", "the rating is not a number"
+    STARS = "stars", "the rating is not a half-star value from 0.5 to 5"
+    SCALE = "scale", "the rating is outside the scale given"
+    TIME = "time", gettext_noop("the time is neither seconds since 1970 nor an ISO date")
+    TAG = "tag", "the tag is empty or longer than 64 characters"
 
 
 class Record(NamedTuple):
@@ -136,7 +135,7 @@ class Scale:
         except ValueError:
             dash = ""
         if not dash or not scale.low < scale.high or not math.isfinite(scale.high - scale.low):
-            message = _("The scale “%(scale)s” should be two numbers, the lower first, such as 1-10.")
+            message = "The scale “%(scale)s” should be two numbers, the lower first, such as 1-10."
             raise CatalogueError(message % {"scale": text})
         return scale
 

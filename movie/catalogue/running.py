@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 
 from django.core.management.base import CommandError
-from django.utils.translation import gettext as _
 
 from movie.catalogue.formats import FORMATS
 from movie.catalogue.reports import Outcome, RejectReport
@@ -20,31 +19,29 @@ INTERRUPTED = 130  # what shells give for Ctrl+C
 
 
 def add_common_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help=_("check everything, change nothing"))
+    parser.add_argument("--dry-run", action="store_true", help="check everything, change nothing")
     parser.add_argument(
         "--report",
         type=Path,
         metavar="FILE",
-        help=_("write every refused row with its line and reason (CSV)"),
+        help="write every refused row with its line and reason (CSV)",
     )
-    parser.add_argument("--no-progress", action="store_true", help=_("show no progress bar"))
+    parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
 
 def add_file_options(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--source", metavar="NAME", help=_("the id space of the film ids; found out from the file by default")
+        "--source", metavar="NAME", help="the id space of the film ids; found out from the file by default"
     )
-    parser.add_argument(
-        "--format", choices=sorted(FORMATS), help=_("the file's format, when its name hides it")
-    )
+    parser.add_argument("--format", choices=sorted(FORMATS), help="the file's format, when its name hides it")
     parser.add_argument(
         "--columns",
         metavar="id=NAME,...",
         default="",
-        help=_("which column means what, in a table with a header"),
+        help="which column means what, in a table with a header",
     )
     parser.add_argument(
-        "--encoding", help=_("the text encoding; UTF-8 or what the format usually has by default")
+        "--encoding", help="the text encoding; UTF-8 or what the format usually has by default"
     )
     add_common_options(parser)
 
@@ -72,11 +69,11 @@ def ending_cleanly() -> Iterator[None]:
 def summary(outcome: Outcome, what: str, *, dry_run: bool) -> str:
     """One line about what an import did."""
     if not outcome.added and not outcome.changed:
-        text = _("%(accepted)s %(what)s read, nothing to change.")
+        text = "%(accepted)s %(what)s read, nothing to change."
     elif dry_run:
-        text = _("%(accepted)s %(what)s read: %(added)s would be added, %(changed)s changed.")
+        text = "%(accepted)s %(what)s read: %(added)s would be added, %(changed)s changed."
     else:
-        text = _("%(accepted)s %(what)s read: %(added)s added, %(changed)s changed, %(unchanged)s unchanged.")
+        text = "%(accepted)s %(what)s read: %(added)s added, %(changed)s changed, %(unchanged)s unchanged."
     return text % {
         "what": what,
         "accepted": f"{outcome.accepted:,}",
@@ -91,14 +88,14 @@ def refusals(report: RejectReport) -> Iterator[str]:
     total = report.reasons.total()
     if not total:
         return
-    yield _("%(total)s rows were refused:") % {"total": f"{total:,}"}
+    yield "{total} rows were refused:".format(total=f"{total:,}")
     for reason, count in report.reasons.most_common():
         yield f"  {count:>9,}  {reason}"
     if report.path is not None:
-        yield _("Each is in %(path)s.") % {"path": report.path}
+        yield f"Each is in {report.path}."
     else:
-        yield _("Name a file with --report to see each of them.")
+        yield "Name a file with --report to see each of them."
 
 
 def interruption() -> str:
-    return _("Interrupted. What was finished is kept; the same command goes on from there.")
+    return "Interrupted. What was finished is kept; the same command goes on from there."

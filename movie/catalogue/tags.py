@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 from django.db import connection, transaction
-from django.utils.translation import gettext as _
 
 from movie.catalogue import movielens_csv
 from movie.catalogue.reading import TextFile
@@ -53,7 +52,7 @@ def import_tags(
             _write({film: counts[film] for film in some}, outcome)
             if dry_run:
                 transaction.set_rollback(True)
-        watch(outcome.accepted / sum(map(len, counts.values())), _("tags"))
+        watch(outcome.accepted / sum(map(len, counts.values())), "tags")
     return outcome
 
 

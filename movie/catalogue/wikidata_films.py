@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from django.utils.translation import gettext as _
-
 from movie.catalogue.rows import LONGEST_RUNTIME, CatalogueError
 from movie.text import clean, match_key, parse_title
 
@@ -64,7 +62,7 @@ def default_path() -> Path:
         path = Path(folder) / "_data" / "movies.db"
         if path.is_file():
             return path
-    message = _("The film table is not installed. Run pip install --no-deps bokeh-sampledata==2026.1.")
+    message = "The film table is not installed. Run pip install --no-deps bokeh-sampledata==2026.1."
     raise CatalogueError(message)
 
 
@@ -73,7 +71,7 @@ class FilmTable:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise CatalogueError(_("There is no file %(path)s.") % {"path": path})
+            raise CatalogueError(f"There is no file {path}.")
         self.path = path
         self._rowids: dict[str, list[int]] = {}
         self._titles: dict[str, list[tuple[int, int]]] = {}
@@ -90,7 +88,7 @@ class FilmTable:
             with closing(sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True)) as database:
                 return database.execute(sql, tuple(parameters)).fetchall()
         except sqlite3.Error as error:
-            message = _(
+            message = (
                 "%(path)s should be an SQLite file with a table omdb of the columns %(columns)s: %(why)s"
             )
             raise CatalogueError(

@@ -161,8 +161,8 @@ def _experiment_metrics() -> Iterator[Metric]:
 def _read_sample_ratios() -> dict[str, float]:
     now = timezone.now()
     running = [each for each in Experiment.objects.not_over(now) if each.is_running(now)]
-    balances = {each.name: results_of(each).balance for each in running}
-    return {name: float(found.sequential_p) for name, found in balances.items() if found is not None}
+    ratios = {each.name: results_of(each).sample_ratio for each in running}
+    return {name: float(found.sequential_p) for name, found in ratios.items() if found is not None}
 
 
 _queues = TTLValue(lambda: (backlog(), dead_letters()), QUEUES_SECONDS)

@@ -110,26 +110,24 @@ def _say_example(ranked: RankedList, example: Example) -> None:
 
 def examples() -> tuple[Example, ...]:
     """Up to four genres with five films each; no film stands in two of them."""
-    found = cache.get("paper-examples")
-    if found is None:
-        found = _examples()
-        cache.set("paper-examples", found, EXAMPLE_SECONDS)
-    return found
+    rows = cache.get_or_set("paper-examples", _example_rows, EXAMPLE_SECONDS) or []
+    return tuple(Example(genre, tuple((pk, title) for pk, title in films)) for genre, films in rows)
 
 
-def _examples() -> tuple[Example, ...]:
+def _example_rows() -> list[tuple[str, list[tuple[int, str]]]]:
+    """Genres with (id, title) of their films, as every cache can keep them."""
     rated = Movie.objects.visible().filter(rating_count__gt=0).most_rated()
     films = list(rated.only("title", "rating_count").prefetch_related("genres")[:WELL_KNOWN])
     weight: dict[str, int] = defaultdict(int)
     for film in films:
         for genre in film.genre_names:
             weight[genre] += film.rating_count
-    made: list[Example] = []
+    made: list[tuple[str, list[tuple[int, str]]]] = []
     taken: set[int] = set()
     for genre in sorted(weight, key=lambda name: (-weight[name], name)):
         free = [film for film in films if genre in film.genre_names and film.pk not in taken]
         if len(free) >= EXAMPLE_FILMS and len(made) < EXAMPLES:
             chosen = free[:EXAMPLE_FILMS]
             taken |= {film.pk for film in chosen}
-            made.append(Example(genre, tuple((film.pk, film.title) for film in chosen)))
-    return tuple(made)
+            made.append((genre, [(film.pk, film.title) for film in chosen]))
+    return made

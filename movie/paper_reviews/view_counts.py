@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 
-from allauth.account.adapter import get_adapter
 from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -21,6 +20,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
+from movie.client_address import client_address
 from movie.paper_reviews.models import PaperReview, ViewToday
 from movie.visitors import visitor_of
 
@@ -41,7 +41,7 @@ def count_view(request: HttpRequest, review: PaperReview) -> bool:
         return False
     who = [visitor.key]
     if visitor.is_new:
-        who.insert(0, f"{get_adapter().get_client_ip(request)} {request.headers.get('User-Agent', '')}")
+        who.insert(0, f"{client_address(request)} {request.headers.get('User-Agent', '')}")
     is_news = [_remember(review, each) for each in who]
     if is_news[0]:
         _forget_earlier_days()

@@ -1,13 +1,13 @@
 """Template words of the site: posters, stars, event ids and the small parts a card is made of.
 
-A home page holds some thirty cards, so what every card repeats (addresses, hidden fields, ten radio
-buttons) is put together here from parts that are made once, not by template nodes.
+A home page holds some thirty cards: they are rendered by `movie.fast_templates`, and what all cards of a list
+share (addresses, hidden fields) is looked up once.
 """
 
 import html
 from collections.abc import Callable, Container, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 from django import template
@@ -15,14 +15,15 @@ from django.conf import settings
 from django.core.cache import cache
 from django.core.paginator import Page
 from django.template import Context
-from django.template.loader import get_template
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, get_language_info, gettext, ngettext
 from django.utils.translation import gettext_noop as _
+from markupsafe import Markup
 
 from movie.event_ids import new_event_id
+from movie.fast_templates import render
 from movie.models import Movie, TrainingRun
 from movie.posters import poster_version
 
@@ -96,9 +97,7 @@ def poster_url(movie: Movie) -> str:
     The drawn poster's address carries the time the film's facts last changed, so browsers may keep
     it for good; no genres or directors are read for it.
     """
-    if movie.poster_path and settings.POSTER_BASE_URL:
-        return f"{settings.POSTER_BASE_URL.rstrip('/')}/{movie.poster_path.lstrip('/')}"
-    return f"{movie_action('poster', movie.pk)}?v={poster_version(movie.updated)}"
+    return _poster_maker(get_script_prefix(), get_urlconf())(movie)
 
 
 # -- addresses --------------------------------------------------------------------------------
@@ -118,19 +117,17 @@ def movie_action(name: str, movie_id: int) -> str:
     return f"{before}{movie_id}{after}"
 
 
-@register.simple_tag(takes_context=True)
-def movie_link(context: Context, movie: Movie, surface: str = "", recommendation_id: str = "") -> SafeString:
+@register.simple_tag
+def movie_link(movie: Movie, surface: str = "", recommendation_id: str = "") -> Markup:
     """The attributes of a link to a film that counts the click.
 
     Without JavaScript the browser follows ``href`` through the counting address; with it the script
     sends a beacon to ``data-click`` and opens ``data-href``. Both carry the same event id.
     """
-    if STENCIL in context:
-        return _blank("link")
-    return mark_safe(_link_maker(surface, recommendation_id)(movie.pk))  # noqa: S308 - quoted
+    return _link_maker(surface, recommendation_id)(movie.pk)
 
 
-def _link_maker(surface: str, recommendation_id: str) -> Callable[[int], str]:
+def _link_maker(surface: str, recommendation_id: str) -> Callable[[int], Markup]:
     """From a film's id to the attributes of a link to it; what all links of a list share is made once."""
     query = f"&amp;from={quote(surface)}" if surface else ""
     if recommendation_id:
@@ -138,8 +135,8 @@ def _link_maker(surface: str, recommendation_id: str) -> Callable[[int], str]:
     prefix, urlconf = get_script_prefix(), get_urlconf()
     go, movie, click = (_address_around_id(name, prefix, urlconf) for name in ("go", "movie", "click"))
 
-    def link(pk: int) -> str:
-        return (
+    def link(pk: int) -> Markup:
+        return Markup(  # noqa: S704 - quoted
             f'href="{go[0]}{pk}{go[1]}?e={new_event_id()}{query}"'
             f' data-href="{movie[0]}{pk}{movie[1]}" data-click="{click[0]}{pk}{click[1]}"'
         )
@@ -199,33 +196,30 @@ def elided_pages(page: Page) -> list[int | str]:
 
 
 @register.simple_tag(takes_context=True)
-def interaction_fields(context: Context, surface: str = "", recommendation_id: str = "") -> SafeString:
+def interaction_fields(context: Context, surface: str = "", recommendation_id: str = "") -> Markup:
     """The hidden fields of every form that records an interaction, with a new event id."""
-    if STENCIL in context:
-        return _blank("fields")
-    return mark_safe(_shared_fields(context, surface, recommendation_id) + _event_field())  # noqa: S308 - escaped
+    return _fields_maker(context, surface, recommendation_id)()
 
 
-def _shared_fields(context: Context, surface: str, recommendation_id: str) -> str:
+def _fields_maker(context: Context, surface: str, recommendation_id: str) -> Callable[[], Markup]:
+    """A function that makes the hidden fields of one form; what all forms of a list share is made once."""
     fields = {
         "csrfmiddlewaretoken": context.get("csrf_token") or "",
         "surface": surface or "",
         "recommendation_id": recommendation_id or "",
         "next": here(context),
     }
-    return "".join(
+    shared = "".join(
         f'<input type="hidden" name="{name}" value="{html.escape(str(value))}">'
         for name, value in fields.items()
         if value and value != "NOTPROVIDED"
     )
-
-
-def _event_field() -> str:
-    return f'<input type="hidden" name="event_id" value="{new_event_id()}">'
+    own = '<input type="hidden" name="event_id" value="{}">'
+    return lambda: Markup(shared + own.format(new_event_id()))  # noqa: S704 - escaped
 
 
 @lru_cache(maxsize=256)
-def _star_radios(checked: float | None, language: str) -> SafeString:
+def _star_radios(checked: float | None, language: str) -> Markup:
     parts = []
     for value in RATING_VALUES:
         mark = " checked" if value == checked else ""
@@ -234,56 +228,26 @@ def _star_radios(checked: float | None, language: str) -> SafeString:
             f'<input type="radio" name="value" value="{value:g}"{mark}>'
             f"<span>{html.escape(gettext(SPOKEN_STARS[value]))}</span></label>"
         )
-    return mark_safe("".join(parts))  # noqa: S308 - built from constants and escaped translations
-
-
-@register.simple_tag
-def star_radios(rating: float | None = None) -> SafeString:
-    """Ten native radio buttons, half a star to five, the visitor's rating checked."""
-    return _star_radios(None if rating in (None, "") else float(rating), get_language() or "en")
+    return Markup("".join(parts))  # noqa: S704 - built from constants and escaped translations
 
 
 # -- cards ------------------------------------------------------------------------------------
-# Rendering a card's template takes some 0.7 ms. In a list the template is rendered once for each kind of
-# card with blanks for what differs from film to film, and the blanks are filled in for every card.
-
-STENCIL = "is_stencil"
-_MARK = "\ue000"  # from Unicode's private use area: escaping leaves it alone
 
 
-def _blank(name: str) -> SafeString:
-    return mark_safe(f"{_MARK}{name}{_MARK}")  # noqa: S308 - a name of ours
+class Card(NamedTuple):
+    """What a card shows besides the words of its list."""
 
-
-class _BlankFilm:
-    """Stands in for the film while a stencil is cut."""
-
-    pk = _blank("pk")
-    title = _blank("title")
-    year: str | None = _blank("year")
-
-    def __init__(self, *, has_year: bool) -> None:
-        if not has_year:
-            self.year = None
-
-
-@lru_cache(maxsize=1024)
-def _stencil(language: str, rating: float | None, kind: tuple[bool, ...]) -> tuple[str, ...]:
-    """Text and names of blanks in turn. `language` is what the card's words are in."""
-    has_year, has_reason, has_rank, in_watchlist, has_why = kind
-    card = get_template("movie/_card.html").render(
-        {
-            STENCIL: True,
-            "movie": _BlankFilm(has_year=has_year),
-            "reason": _blank("reason") if has_reason else "",
-            "rank": _blank("rank") if has_rank else None,
-            "why": _blank("why") if has_why else "",
-            "poster": _blank("poster"),
-            "rating": rating,
-            "in_watchlist": in_watchlist,
-        }
-    )
-    return tuple(card.split(_MARK))
+    movie: Movie
+    rating: float | None
+    in_watchlist: bool
+    reason: str
+    rank: int | str | None
+    link: Markup
+    poster: str
+    dismiss: str  # addresses from here on
+    watchlist: str
+    why: str
+    rate: str
 
 
 @register.simple_tag(takes_context=True)
@@ -296,42 +260,77 @@ def cards(
     ranks: bool = False,
     why: str = "",
 ) -> SafeString:
-    """The cards of a list: what including ``movie/_card.html`` for each entry gives, much faster.
+    """The cards of a list, by ``movie/_cards.html``.
 
     An entry has `movie`, and may have `reason` and `rank`; `ratings` (dict) and `watchlist` (a set of
     ids) are the visitor's, from the page. `why` is the query that links to "Why?" get; without it there
     are none.
     """
     ratings, watchlist = context.get("ratings") or {}, context.get("watchlist") or ()
-    language = get_language() or "en"
-    shared = _shared_fields(context, surface, recommendation_id)
     link = _link_maker(surface, recommendation_id)
-    printed: list[str] = []
+    place = get_script_prefix(), get_urlconf()
+    poster = _poster_maker(*place)
+    addresses = [_address_around_id(name, *place) for name in ("dismiss", "watchlist", "why", "rate")]
+    made = []
     for entry in entries:
         movie: Movie = entry.movie
-        reason = getattr(entry, "reason", "")
-        rank = entry.rank if ranks else None
-        kind = (bool(movie.year), bool(reason), bool(rank), movie.pk in watchlist, bool(why))
-        words = {
-            "pk": str(movie.pk),
-            "title": html.escape(movie.title),
-            "year": str(movie.year),
-            "reason": html.escape(reason),
-            "rank": str(rank),
-            "why": html.escape(why),
-            "poster": html.escape(poster_url(movie)),
-            "link": link(movie.pk),
-        }
-        is_blank = False
-        for part in _stencil(language, ratings.get(movie.pk), kind):
-            if not is_blank:
-                printed.append(part)
-            elif part == "fields":
-                printed.append(shared + _event_field())
-            else:
-                printed.append(words[part])
-            is_blank = not is_blank
-    return mark_safe("".join(printed))  # noqa: S308 - the template's own text and escaped words
+        pk = movie.pk
+        made.append(
+            Card(
+                movie,
+                ratings.get(pk),
+                pk in watchlist,
+                getattr(entry, "reason", ""),
+                entry.rank if ranks else None,
+                link(pk),
+                poster(movie),
+                *[f"{before}{pk}{after}" for before, after in addresses],
+            )
+        )
+    fields = _fields_maker(context, surface, recommendation_id)
+    return render("movie/_cards.html", {"cards": made, "why": why, **_rating_words(fields)})
+
+
+@register.simple_tag(takes_context=True)
+def rating_form(
+    context: Context,
+    movie: Movie,
+    rating: float | None = None,
+    surface: str = "",
+    recommendation_id: str = "",
+    *,
+    large: bool = False,
+    saved: bool = False,
+    undone: bool = False,
+) -> SafeString:
+    """The form that rates a film, by ``movie/_rating_form.html``, as it is on a card."""
+    words: dict[str, Any] = {
+        "movie": movie,
+        "rating": rating or None,
+        "large": large,
+        "saved": saved,
+        "undone": undone,
+    }
+    words |= {"rate": movie_action("rate", movie.pk), "undo": movie_action("undo", movie.pk)}
+    fields = _fields_maker(context, surface, recommendation_id)
+    return render("movie/_rating_form.html", words | _rating_words(fields))
+
+
+def _rating_words(hidden_fields: Callable[[], Markup]) -> dict[str, Any]:
+    language = get_language() or "en"
+    return {"hidden_fields": hidden_fields, "star_radios": lambda rating: _star_radios(rating, language)}
+
+
+@lru_cache(maxsize=64)
+def _poster_maker(prefix: str, urlconf: str | None) -> Callable[[Movie], str]:
+    before, after = _address_around_id("poster", prefix, urlconf)
+
+    def address(movie: Movie) -> str:
+        if movie.poster_path and settings.POSTER_BASE_URL:
+            return f"{settings.POSTER_BASE_URL.rstrip('/')}/{movie.poster_path.lstrip('/')}"
+        return f"{before}{movie.pk}{after}?v={poster_version(movie.updated)}"
+
+    return address
 
 
 @register.simple_tag

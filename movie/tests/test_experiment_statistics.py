@@ -9,11 +9,11 @@ from movie.experiment_statistics import (
     SRM_CONCENTRATION,
     Moments,
     always_valid_p,
-    balance,
+    ci_half_width,
     compare,
     interval,
-    radius,
     ratio,
+    sample_ratio_test,
 )
 
 
@@ -58,7 +58,7 @@ def test_the_p_value_is_the_likelihood_ratio_of_the_mixture(effect, variance):
 def test_the_interval_leaves_out_zero_exactly_when_the_p_value_is_below_alpha():
     variance = np.geomspace(1e-5, 0.1, 50)
     for alpha in (0.05, 0.01):
-        edge = radius(variance, TAU, alpha)
+        edge = ci_half_width(variance, TAU, alpha)
         assert always_valid_p(edge, variance, TAU) == pytest.approx(np.full(50, alpha))
 
 
@@ -74,7 +74,7 @@ def test_looking_after_every_list_seldom_finds_what_is_not_there_and_finds_what_
         for seed in range(150):
             control, treatment = arms(np.random.default_rng(seed), 1_500, lift)
             shown = compare(control, treatment, TAU)
-            found[lift] += bool((control.enough & treatment.enough & (shown.p <= 0.05)).any())
+            found[lift] += bool((control.has_min_sample & treatment.has_min_sample & (shown.p <= 0.05)).any())
     assert found[0.0] <= 12  # 7.5 expected at most
     assert found[0.8] >= 145
 
@@ -90,18 +90,18 @@ def test_the_simulated_sums_are_those_of_the_visitors():
 
 
 def test_the_sample_ratio_against_other_implementations():
-    found = balance([520.0, 480.0], [0.5, 0.5])
+    found = sample_ratio_test([520.0, 480.0], [0.5, 0.5])
     assert found.chi_square_p == pytest.approx(stats.chisquare([520, 480]).pvalue)
     half = SRM_CONCENTRATION / 2
     factor = stats.betabinom.pmf(450, 1000, half, half) / stats.binom.pmf(450, 1000, 0.5)
-    assert balance([450.0, 550.0], [0.5, 0.5]).sequential_p == pytest.approx(min(1, 1 / factor))
+    assert sample_ratio_test([450.0, 550.0], [0.5, 0.5]).sequential_p == pytest.approx(min(1, 1 / factor))
 
 
 def test_a_lost_tenth_of_one_arm_is_an_alarm_and_chance_is_none():
-    assert balance([10_000.0, 9_000.0], [0.5, 0.5]).is_alarming
-    assert not balance([10_000.0, 9_850.0], [0.5, 0.5]).is_alarming
-    assert not balance([9_010.0, 990.0, 0.0], [0.9, 0.1, 1e-9]).is_alarming
+    assert sample_ratio_test([10_000.0, 9_000.0], [0.5, 0.5]).is_alarming
+    assert not sample_ratio_test([10_000.0, 9_850.0], [0.5, 0.5]).is_alarming
+    assert not sample_ratio_test([9_010.0, 990.0, 0.0], [0.9, 0.1, 1e-9]).is_alarming
     rng = np.random.default_rng(4)
     second = rng.random((200, 3_000)) < 0.5
-    found = balance([np.cumsum(~second, 1), np.cumsum(second, 1)], [0.5, 0.5])
+    found = sample_ratio_test([np.cumsum(~second, 1), np.cumsum(second, 1)], [0.5, 0.5])
     assert (found.sequential_p < 0.001).any(1).sum() <= 1

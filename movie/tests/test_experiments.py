@@ -13,7 +13,8 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.core.signing import get_cookie_signer
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
+from django.db.models.signals import post_save
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -22,12 +23,21 @@ from django.utils import timezone
 from datasets.interactions import Interactions
 from movie import interactions
 from movie.api_clients import EXPERIMENTS, READ, ApiClient, create_key
+from movie.default_models import DefaultModel
 from movie.event_ids import new_event_id
 from movie.event_stream.handlers import Experiments
 from movie.event_stream.messages import Forgotten, Joined, Recorded
-from movie.experiment_models import DefaultModel, Experiment, ExperimentArm, ExperimentVisitor
+from movie.experiment_models import Experiment, ExperimentArm, VisitorTotals
 from movie.experiment_results import results_of
-from movie.experiments import Mark, arm_of, assigned_to, bounds_of, marked_id, read_mark, unit_of
+from movie.experiments import (
+    ListTag,
+    arm_of,
+    assigned_to,
+    cumulative_shares,
+    parse_list_id,
+    tagged_list_id,
+    visitor_hash,
+)
 from movie.models import InteractionRecord, Movie
 from movie.visitors import GUEST_COOKIE, SALT
 from predictors.history import Interaction
@@ -100,9 +110,9 @@ def running():
 
 def guest_in(experiment, place):
     """A guest whose hash puts them into this arm."""
-    bounds = bounds_of([arm.share for arm in experiment.arms.all()])
+    bounds = cumulative_shares([arm.share for arm in experiment.arms.all()])
     guests = (f"guest:{uuid.UUID(int=number)}" for number in range(1000, 2000))
-    return next(each for each in guests if arm_of(unit_of(experiment.salt, each), bounds) == place)
+    return next(each for each in guests if arm_of(visitor_hash(experiment.salt, each), bounds) == place)
 
 
 def browser_of(guest):
@@ -127,14 +137,14 @@ def pixel_of(html):
 
 
 def event(visitor, kind="click", experiment=None, place=0, *, value=None, fallback=False, at=None):
-    shown = marked_id(Mark(experiment.pk, place, fallback)) if experiment else new_event_id()
+    shown = tagged_list_id(ListTag(experiment.pk, place, fallback)) if experiment else new_event_id()
     at = at or datetime.now(UTC)
     return Interaction(new_event_id(), visitor, kind, 1, at, value, "recommend", shown)
 
 
 def sums():
     """By arm: impressions, fallbacks, clicks, ratings, stars."""
-    rows = ExperimentVisitor.objects.order_by("arm").values_list(
+    rows = VisitorTotals.objects.order_by("arm").values_list(
         "arm__name", "impressions", "fallbacks", "clicks", "ratings", "stars"
     )
     return {name: tuple(each) for name, *each in rows}
@@ -146,16 +156,16 @@ def sums():
 def test_the_arm_follows_from_salt_and_visitor_alone():
     """Fixed numbers: every process, machine and version must come to the same ones."""
     salt = "0123456789abcdef0123456789abcdef"
-    assert unit_of(salt, "guest:a") == "db2f88f1fc954dddefd098beb0e768d5"
-    places = [arm_of(unit_of(salt, f"user:{n}"), [0.2, 0.5, 1.0]) for n in range(12)]
+    assert visitor_hash(salt, "guest:a") == "db2f88f1fc954dddefd098beb0e768d5"
+    places = [arm_of(visitor_hash(salt, f"user:{n}"), [0.2, 0.5, 1.0]) for n in range(12)]
     assert places == [1, 2, 0, 0, 2, 1, 0, 2, 2, 0, 0, 0]
 
 
 def test_shares_are_kept_and_experiments_are_independent_of_each_other():
     visitors = [f"guest:{n}" for n in range(20_000)]
-    bounds = bounds_of([0.1, 0.9])
+    bounds = cumulative_shares([0.1, 0.9])
     first, second = (
-        np.array([arm_of(unit_of(salt * 32, each), bounds) for each in visitors]) for salt in "ab"
+        np.array([arm_of(visitor_hash(salt * 32, each), bounds) for each in visitors]) for salt in "ab"
     )
     deviation = (0.1 * 0.9 / len(visitors)) ** 0.5
     for arms in (first, second, second[first == 0]):
@@ -163,11 +173,11 @@ def test_shares_are_kept_and_experiments_are_independent_of_each_other():
 
 
 def test_the_id_of_a_list_tells_experiment_arm_and_fallback_and_other_ids_tell_nothing():
-    for mark in (Mark(1, 0, False), Mark(2**24 - 1, 5, True)):
-        assert read_mark(marked_id(mark)) == mark
-    assert marked_id(Mark(1, 0, False)) != marked_id(Mark(1, 0, False))
+    for tag in (ListTag(1, 0, False), ListTag(2**24 - 1, 5, True)):
+        assert parse_list_id(tagged_list_id(tag)) == tag
+    assert tagged_list_id(ListTag(1, 0, False)) != tagged_list_id(ListTag(1, 0, False))
     for other in (new_event_id(), "", "r-1", "x" * 36, "not-a-uuid-but-8-in-its-place", "01a201be-c6df-8"):
-        assert read_mark(other) is None
+        assert parse_list_id(other) is None
 
 
 def test_nothing_is_assigned_before_the_start_after_the_end_and_in_a_draft():
@@ -191,8 +201,8 @@ def test_each_arm_gets_its_model_and_the_page_names_it(running):
         like(client, 3)
         for name in ("home", "recommend"):
             html = page(client, name)
-            mark = read_mark(re.search(r"rec=([-0-9a-f]{36})", pixel_of(html))[1])
-            assert mark == Mark(running.pk, place, fallback=False)
+            tag = parse_list_id(re.search(r"rec=([-0-9a-f]{36})", pixel_of(html))[1])
+            assert tag == ListTag(running.pk, place, fallback=False)
             assert f"Answered by {label}" in html
 
 
@@ -303,7 +313,7 @@ def test_nobody_counts_for_another_arm_or_another_time(running):
         event(guest),
         event(guest, "dismiss", running),
         event(guest, "rating", running, value=None),
-        replace(event(guest, experiment=running), recommendation_id=marked_id(Mark(999, 0, False))),
+        replace(event(guest, experiment=running), recommendation_id=tagged_list_id(ListTag(999, 0, False))),
     ):
         interactions.record(wrong)
     assert sums() == {}
@@ -331,12 +341,12 @@ def test_who_is_forgotten_leaves_counts_that_lead_to_nobody(running):
     for who, place in ((guest, 0), (other, 1)):
         interactions.record(event(who, "impression", running, place))
     interactions.forget(guest)
-    units = set(ExperimentVisitor.objects.values_list("unit", flat=True))
-    assert unit_of(running.salt, guest) not in units and unit_of(running.salt, other) in units
+    units = set(VisitorTotals.objects.values_list("unit", flat=True))
+    assert visitor_hash(running.salt, guest) not in units and visitor_hash(running.salt, other) in units
     assert sums() == {"control": (1, 0, 0, 0, 0.0), "new": (1, 0, 0, 0, 0.0)}
     Experiments().handle([Forgotten(new_event_id(), other, None, timezone.now())])  # as from the broker
-    units = set(ExperimentVisitor.objects.values_list("unit", flat=True))
-    assert len(units) == 2 and unit_of(running.salt, other) not in units
+    units = set(VisitorTotals.objects.values_list("unit", flat=True))
+    assert len(units) == 2 and visitor_hash(running.salt, other) not in units
 
 
 @pytest.mark.parametrize("in_process", [True, False])
@@ -365,8 +375,8 @@ def fill(experiment, *arms):
     rng = np.random.default_rng(5)
     for arm, (visitors, chance) in zip(experiment.arms.all(), arms, strict=True):
         clicks, ratings = (rng.binomial(4, chance, visitors) for _ in range(2))
-        ExperimentVisitor.objects.bulk_create(
-            ExperimentVisitor(
+        VisitorTotals.objects.bulk_create(
+            VisitorTotals(
                 arm=arm,
                 unit=f"{arm.pk}-{n}",
                 impressions=4,
@@ -399,9 +409,9 @@ def test_the_verdict(running, arms, state, winner):
 
 def test_figures_are_those_of_the_visitors_who_saw_a_list(running):
     fill(running, (200, 0.5), (200, 0.5))
-    rows = ExperimentVisitor.objects.filter(arm__name="control")
+    rows = VisitorTotals.objects.filter(arm__name="control")
     clicks = np.array(rows.values_list("clicks", flat=True))
-    ExperimentVisitor.objects.create(
+    VisitorTotals.objects.create(
         arm=running.arms.first(),
         unit="blocks-pictures",
         impressions=0,
@@ -609,3 +619,79 @@ def test_two_experiments_never_run_at_the_same_time(running):
     running.save()
     later.starts_at = running.ends_at
     later.full_clean()
+
+
+def test_the_database_itself_refuses_a_second_one(running):
+    later = define(name="later")
+    later.state = State.RUNNING
+    with pytest.raises(ValidationError, match="models runs at that time"):
+        later.save()
+    for changes in ({"state": State.RUNNING}, {"schedule_number": running.schedule_number}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Experiment.objects.filter(pk=later.pk).update(**changes)
+    assert Experiment.objects.get(name="later").state == State.DRAFT
+
+
+def test_of_two_started_at_the_same_moment_one_is_refused(monkeypatch):
+    """Both looked at what runs before the other one was stored."""
+    first, second = define(name="first"), define(name="second")
+    first.state = second.state = State.RUNNING
+    looked = Experiment._refuse_overlap
+
+    def store_the_other_one(self):
+        looked(self)
+        monkeypatch.setattr(Experiment, "_refuse_overlap", looked)
+        second.save()
+
+    monkeypatch.setattr(Experiment, "_refuse_overlap", store_the_other_one)
+    with pytest.raises(ValidationError, match="changed at the same moment"):
+        first.save()
+    assert [each.name for each in Experiment.objects.started()] == ["second"]
+
+
+def test_a_later_end_is_checked_as_a_start_is(running):
+    running.ends_at = timezone.now() + timedelta(days=1)
+    running.save()
+    later = define(name="later", starts_at=running.ends_at)
+    later.state = State.RUNNING
+    later.save()
+    running.ends_at += timedelta(hours=1)
+    with pytest.raises(ValidationError, match="later runs at that time"):
+        running.save()
+
+
+def test_the_admin_saves_each_state_once_and_none_that_it_sets_back(client, boss):
+    saved = []
+
+    def note(instance, **kwargs):
+        saved.append(instance.state)
+
+    post_save.connect(note, sender=Experiment)
+    try:
+        client.post(reverse("admin:movie_experiment_add"), form(state="running"))
+        assert saved == [State.DRAFT, State.RUNNING], "its arms are saved in between"
+        saved.clear()
+        found = Experiment.objects.get()
+        address = reverse("admin:movie_experiment_change", args=[found.pk])
+        starts = timezone.localtime(found.starts_at)
+        data = form(question="Which?", state="running") | {"arms-INITIAL_FORMS": "2"}
+        data |= {f"arms-{n}-id": str(arm.pk) for n, arm in enumerate(found.arms.all())}
+        data |= {"starts_at_0": starts.date().isoformat(), "starts_at_1": starts.time().isoformat("seconds")}
+        response = client.post(address, data)
+        assert response.status_code == 302, response.context["errors"]
+        assert saved == [State.RUNNING]
+    finally:
+        post_save.disconnect(note, sender=Experiment)
+    found = Experiment.objects.get()
+    assert (found.state, found.question) == (State.RUNNING, "Which?")
+
+
+def test_the_admin_says_who_was_quicker(client, boss, monkeypatch):
+    def refuse(self):
+        raise ValidationError("Another experiment was changed at the same moment.")
+
+    monkeypatch.setattr(Experiment, "clean", lambda self: None)
+    monkeypatch.setattr(Experiment, "_refuse_overlap", refuse)
+    answer = client.post(reverse("admin:movie_experiment_add"), form(state="running"), follow=True)
+    assert "changed at the same moment" in answer.content.decode()
+    assert not Experiment.objects.exists(), "nothing is half-done"

@@ -193,7 +193,7 @@ def test_models_checks_and_what_runs(client, films):
 
 
 def test_an_experiment_whose_arms_get_the_wrong_shares(client, films):
-    from movie.experiment_models import Experiment, ExperimentArm, ExperimentVisitor
+    from movie.experiment_models import Experiment, ExperimentArm, VisitorTotals
 
     experiment = Experiment.objects.create(name="which-one")
     arms = [
@@ -203,10 +203,10 @@ def test_an_experiment_whose_arms_get_the_wrong_shares(client, films):
         for name in ("popular", "neighbours")
     ]
     Experiment.objects.filter(pk=experiment.pk).update(
-        state=Experiment.State.RUNNING, starts_at=timezone.now() - timedelta(hours=1)
+        state=Experiment.State.RUNNING, schedule_number=1, starts_at=timezone.now() - timedelta(hours=1)
     )
-    ExperimentVisitor.objects.bulk_create(
-        ExperimentVisitor(arm=arm, unit=f"{n:032x}", impressions=1)
+    VisitorTotals.objects.bulk_create(
+        VisitorTotals(arm=arm, unit=f"{n:032x}", impressions=1)
         for arm, number in zip(arms, (400, 100), strict=True)
         for n in range(number)
     )

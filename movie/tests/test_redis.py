@@ -1,16 +1,18 @@
 """Redis as the cache: the same pages with it, without it, and when it dies in between."""
 
+import math
 import time
 from datetime import UTC, datetime
 
 import pytest
 from django.core.cache import cache, caches
 from django.test import override_settings
+from django.utils.translation import gettext_lazy
 
 from movie import browse, interactions, rate_limit
 from movie.event_ids import new_event_id
 from movie.models import Genre, Movie, TrainingRun
-from movie.redis_cache import ForgivingRedisCache
+from movie.redis_cache import ForgivingRedisCache, JSONLocMemCache
 from movie.templatetags.reelgraph import running_trainings
 from predictors.history import Interaction
 from services.base import free_port
@@ -40,7 +42,17 @@ def redis(server):
         caches["default"]._cache.get_client().connection_pool.disconnect()
 
 
-def test_values_are_plain_and_come_back(redis):
+@pytest.fixture(params=["memory", "redis"])
+def either(request):
+    """The cache and its twin in memory, which promise the same."""
+    if request.param == "redis":
+        request.getfixturevalue("redis")
+    else:
+        assert isinstance(caches["default"], JSONLocMemCache)
+        cache.clear()
+
+
+def test_values_are_plain_and_come_back(either):
     cache.set("a", {"ids": [1, 2], "name": "기생충"})
     assert cache.get("a") == {"ids": [1, 2], "name": "기생충"}
     assert cache.add("n", 1, 60) and not cache.add("n", 1, 60)
@@ -48,13 +60,32 @@ def test_values_are_plain_and_come_back(redis):
     assert cache.get("n") == 2
     with pytest.raises(ValueError):
         cache.incr("unknown")
-    assert cache.get_or_set("list", lambda: [3, 4]) == [3, 4]
-    cache.set_many({"x": 1, "y": None})
-    assert cache.get_many(["x", "y", "z"]) == {"x": 1, "y": None}
-    with pytest.raises(TypeError):
-        cache.set("object", object())
+    assert cache.get_or_set("list", lambda: (3, 4)) == [3, 4], "a tuple comes back as a list, at once"
+    cache.set_many({"x": 1, "y": None, "yes": True})
+    assert cache.get_many(["x", "y", "z", "yes"]) == {"x": 1, "y": None, "yes": True}
+    assert cache.get("y", "default") is None and cache.get("z", "default") == "default"
     cache.clear()
     assert cache.get("a") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        object(),
+        Genre(name="Crime"),
+        {1, 2},
+        {1: "a"},
+        [{"deep": {2: "b"}}],
+        b"x",
+        gettext_lazy("Draft"),
+        math.nan,
+    ],
+)
+def test_what_json_cannot_hold_is_refused(either, value):
+    for store in (cache.set, cache.add):
+        with pytest.raises((TypeError, ValueError)):
+            store("object", value)
+    assert cache.get("object") is None
 
 
 def test_what_the_site_caches_survives_redis(redis):

@@ -10,7 +10,9 @@ from django.template import Context, RequestContext, Template
 from django.template.loader import render_to_string
 from django.test import RequestFactory
 from django.utils import translation
+from jinja2 import UndefinedError
 
+from movie import fast_templates
 from movie.models import TrainingRun
 from movie.templatetags.reelgraph import decade, get_item, is_in, running_trainings, spoken_stars, stars
 from movie.tests.films import make_film
@@ -78,11 +80,13 @@ def test_pager_links_keep_the_filters():
 
 
 def test_ten_radios_with_spoken_labels_one_checked():
-    radios = Template("{% star_radios rating %}").render(Context({"rating": 3.5}))
+    film = SimpleNamespace(pk=7, title="Heat")
+    form = "{% rating_form film rating %}"
+    radios = Template(form).render(Context({"film": film, "rating": 3.5}))
     assert radios.count('type="radio"') == 10
     assert radios.count(" checked") == 1
     assert 'value="3.5" checked><span>three and a half stars</span>' in radios
-    assert " checked" not in Template("{% star_radios %}").render(Context())
+    assert " checked" not in Template(form).render(Context({"film": film}))
 
 
 def test_each_form_has_an_event_id_of_its_own():
@@ -134,27 +138,46 @@ def squeezed(markup):
 
 @pytest.mark.parametrize("language", ["en", "ko", "zh-hans"])
 @pytest.mark.parametrize("ranks", [True, False])
-def test_the_cards_of_a_list_are_the_card_template(entries, language, ranks, settings):
+def test_a_card_alone_is_the_card_of_a_list(entries, language, ranks, settings):
     settings.POSTER_BASE_URL = "https://images.example.org"
     ratings, watchlist = {entries[0].movie.pk: 4.5}, {entries[2].movie.pk}
-    words = {"entries": entries, "ranks": ranks, "ratings": ratings, "watchlist": watchlist}
-    one_by_one = """{% for entry in entries %}
-      {% if ranks %}{% include "movie/_card.html" with movie=entry.movie reason=entry.reason rank=entry.rank rating=ratings|get_item:entry.movie.pk in_watchlist=entry.movie.pk|is_in:watchlist surface="home" recommendation_id="r1" %}
-      {% else %}{% include "movie/_card.html" with movie=entry.movie reason=entry.reason rating=ratings|get_item:entry.movie.pk in_watchlist=entry.movie.pk|is_in:watchlist surface="home" recommendation_id="r1" %}{% endif %}
-    {% endfor %}"""  # noqa: E501
+    words = {"ranks": ranks, "ratings": ratings, "watchlist": watchlist}
+    template = '{% cards entries "home" "r1" ranks=ranks %}'
     with translation.override(language):
-        printed = squeezed(render('{% cards entries "home" "r1" ranks=ranks %}', **words))
-        expected = squeezed(render(one_by_one, **words))
+        listed = squeezed(render(template, entries=entries, **words))
+        alone = "".join(squeezed(render(template, entries=[entry], **words)) for entry in entries)
     token = re.compile(r'(csrfmiddlewaretoken" value=")\w+')  # masked anew for every request
-    assert token.sub(r"\1", printed) == token.sub(r"\1", expected)
-    assert "\ue000" not in printed
+    assert token.sub(r"\1", listed) == token.sub(r"\1", alone)
+    assert listed.count("<article") == len(entries)
+    assert (language == "en") == ("Not interested" in listed), "one language after the other"
+
+
+def test_whatever_a_card_is_asked_to_print_of_a_film_is_printed_in_lists(entries, settings, tmp_path):
+    folder = settings.BASE_DIR / "templates" / "jinja2" / "movie"
+    changed = tmp_path / "jinja2" / "movie"
+    changed.mkdir(parents=True)
+    for file in folder.iterdir():
+        added = "<p>{{ movie.runtime }} min by {{ movie.synopsis }}</p>"
+        (changed / file.name).write_text(file.read_text().replace('<p class="reason">', added))
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    entries[0].movie.runtime, entries[0].movie.synopsis = 170, "<Mann>"
+    fast_templates._environment.cache_clear()
+    try:
+        assert "<p>170 min by &lt;Mann&gt;</p>" in render("{% cards entries %}", entries=entries)
+        file = changed / "_cards.html"
+        file.write_text(file.read_text().replace("movie.runtime", "movie.runtme"))
+        fast_templates._environment.cache_clear()
+        with pytest.raises(UndefinedError):
+            render("{% cards entries %}", entries=entries)
+    finally:
+        fast_templates._environment.cache_clear()
 
 
 def test_titles_and_reasons_are_text_on_a_card(entries):
     printed = render('{% cards entries "home" "" %}', entries=entries)
     assert "<b>" not in printed
     assert "<i>" not in printed
-    assert "&lt;b&gt;&quot;Tom&quot; &amp; Jerry&lt;/b&gt;" in printed
+    assert "&lt;b&gt;&#34;Tom&#34; &amp; Jerry&lt;/b&gt;" in printed
 
 
 def test_every_form_of_a_list_has_its_own_event_id(entries):

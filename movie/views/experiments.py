@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from movie.experiment_models import DefaultModel, Experiment, problems_of
+from movie.default_models import DefaultModel, default_models
+from movie.experiment_models import Experiment, arm_errors
 from movie.experiment_results import as_csv, results_of
-from movie.experiments import default_models
 from movie.recommendations import MOST_RATED
 from movie.views.doors import see_other
 
@@ -89,15 +89,16 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
     """Let a draft run, if nothing is wrong with it."""
     found = get_object_or_404(Experiment, name=name)
     found.state = Experiment.State.RUNNING
-    problems = [problem.message for problem in problems_of(list(found.arms.all()), starting=True)]
+    errors = [error.message for error in arm_errors(list(found.arms.all()), starting=True)]
     try:
         found.full_clean()
+        if not errors:
+            found.save()
     except ValidationError as error:
-        problems += error.messages
-    if problems:
-        messages.error(request, " ".join(str(problem) for problem in problems))
+        errors += error.messages
+    if errors:
+        messages.error(request, " ".join(str(error) for error in errors))
     else:
-        found.save()
         messages.success(request, _("%(name)s is started.") % {"name": found.name})
     return see_other(found.get_absolute_url())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.event_log import get_event_log
-from movie.experiments import is_running, read_mark
+from movie.experiments import is_running, parse_list_id
 from movie.interactions import new_event_id, record
 from movie.models import HALF_STARS, Movie, Rating
 from movie.rate_limit import seconds_to_wait
@@ -30,9 +31,9 @@ INVISIBLE = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
 PARTS = {
-    "card": "movie/_card.html",
+    "card": "movie/_card_answer.html",
     "dismissed": "movie/_dismissed.html",
-    "rating": "movie/_rating.html",
+    "rating": "movie/_rating_answer.html",
 }
 
 
@@ -172,8 +173,8 @@ def shown(request: HttpRequest, movie_id: int) -> HttpResponse:
     )
     fetched = request.method == "GET" and _from_this_site(request, "no-cors") and not _is_prefetch(request)
     if fetched and form.is_valid() and not visitor_of(request).is_new:
-        mark = read_mark(form.cleaned_data["recommendation_id"])
-        if mark and is_running(mark.experiment) and not seconds_to_wait(request, "shown:"):
+        tag = parse_list_id(form.cleaned_data["recommendation_id"])
+        if tag and is_running(tag.experiment) and not seconds_to_wait(request, "shown:"):
             record(_interaction(request, movie, "impression", form.cleaned_data))
     return HttpResponse(INVISIBLE, content_type="image/gif")
 
@@ -228,5 +229,6 @@ def _answer(
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
         history = History(get_event_log().decisions(visitor, movie.pk))
-        context["in_watchlist"] = movie.pk in history.watchlist
+        entry = SimpleNamespace(movie=movie, reason=fields["reason"], rank=fields["rank"])
+        context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
     return render(request, PARTS[state["part"]], context)

@@ -9,7 +9,8 @@ from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from movie.experiments import assigned_to, default_models
+from movie.default_models import default_models
+from movie.experiments import assigned_to
 from movie.explanations import Why, explain, only, own_history
 from movie.interactions import history_of
 from movie.recommendations import ABOUT, MOST_RATED, registry

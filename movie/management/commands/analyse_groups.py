@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.models import Movie
 from movie.taste_groups import GENRES_NAMED, report_of, save_report
@@ -38,7 +37,7 @@ class Command(BaseCommand):
         from evaluation.taste_groups import TooFewPeople, analyse, draw
 
         if options["groups"] < 1 or options["seed"] < 0:
-            raise CommandError(_("--groups must be 1 or more, --seed 0 or more"))
+            raise CommandError("--groups must be 1 or more, --seed 0 or more")
         ratings = _ratings(options["data"])
         known = _known(options["known"], ratings) if options["known"] else None
         try:
@@ -56,11 +55,8 @@ class Command(BaseCommand):
         for line in _lines(analysis, genres, titles, agreed):
             self.stdout.write(line)
         if options["plot"]:
-            labels = [_("Group %(name)s") % {"name": group.name} for group in analysis.groups]
-            title = _("%(n)s people in %(k)d taste groups") % {
-                "n": f"{analysis.n_people:,}",
-                "k": len(labels),
-            }
+            labels = [f"Group {group.name}" for group in analysis.groups]
+            title = f"{analysis.n_people:,} people in {len(labels)} taste groups"
             try:
                 draw(analysis, labels, options["plot"], title=title)
             except (ValueError, OSError) as error:
@@ -70,7 +66,7 @@ class Command(BaseCommand):
                 analysis, genres, known=known is not None, seed=options["seed"], agreement=agreed
             )
             save_report(report)
-            self.stdout.write(_("The page /compare/groups/ shows this from now on."))
+            self.stdout.write("The page /compare/groups/ shows this from now on.")
 
 
 def _ratings(path: Path | None) -> Interactions:
@@ -92,8 +88,7 @@ def _known(path: Path, ratings: Interactions) -> dict[str, str]:
             missing = {"user", "group"} - set(rows.fieldnames or ())
             if missing:
                 raise CommandError(
-                    _("%(file)s has no column %(name)s")
-                    % {"file": path, "name": " or ".join(sorted(missing))}
+                    "{file} has no column {name}".format(file=path, name=" or ".join(sorted(missing)))
                 )
             stated = {row["user"]: row["group"] for row in rows}
     except (OSError, UnicodeDecodeError) as error:
@@ -104,7 +99,7 @@ def _known(path: Path, ratings: Interactions) -> dict[str, str]:
         if name:
             known[user] = name
     if not known:
-        raise CommandError(_("%(file)s names nobody who has rated a film") % {"file": path})
+        raise CommandError(f"{path} names nobody who has rated a film")
     return known
 
 

@@ -11,8 +11,6 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.timezone import localtime
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -43,7 +41,7 @@ class Command(BaseCommand):
     def _create(self, options: dict[str, Any]) -> None:
         days = options["days"]
         if days is not None and days < 1:
-            raise CommandError(_("--days: expected 1 or more"))
+            raise CommandError("--days: expected 1 or more")
         client = ApiClient.objects.filter(slug=options["client"]).first() or ApiClient(slug=options["client"])
         for name in ("rate_limit", "note"):
             if options[name] is not None:
@@ -57,23 +55,23 @@ class Command(BaseCommand):
         expires_at = timezone.now() + timedelta(days=days) if days else None
         key, token = create_key(client, options["scope"], expires_at)
         self.stdout.write(
-            _("A key of %(client)s; copy it now, it is not stored:") % {"client": key.client},
+            f"A key of {key.client}; copy it now, it is not stored:",
             self.style.NOTICE,
         )
         self.stdout.write(token)
 
     def _list(self, options: dict[str, Any]) -> None:
         table = Table(pad_edge=False)
-        for heading in (_("begins with"), _("client"), _("state"), _("expires"), _("last used")):
+        for heading in ("begins with", "client", "state", "expires", "last used"):
             table.add_column(heading, no_wrap=True)
-        table.add_column(_("may"))
+        table.add_column("may")
         for key in ApiKey.objects.select_related("client"):
             times = (_shown(key.expires_at), _shown(key.last_used_at))
             scopes = escape(" ".join(key.scopes))
             style = None if key.state == "usable" else "dim"
             table.add_row(key.prefix, key.client.slug, key.state, *times, scopes, style=style)
         if not table.rows:
-            self.stdout.write(_("There is no key yet. Create one with: manage.py api_key create NAME"))
+            self.stdout.write("There is no key yet. Create one with: manage.py api_key create NAME")
             return
         # An ending would break the lines that rich writes in pieces.
         ending, self.stdout.ending = self.stdout.ending, ""
@@ -85,9 +83,11 @@ class Command(BaseCommand):
         which = options["which"]
         keys = ApiKey.objects.filter(Q(prefix=which[:PREFIX_LENGTH]) | Q(client__slug=which))
         if not keys:
-            raise CommandError(_("There is no key that begins with %(which)s and no such client.") % options)
+            raise CommandError(
+                "There is no key that begins with {which} and no such client.".format(**options)
+            )
         n = keys.revoke()
-        self.stdout.write(ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", n) % {"n": n})
+        self.stdout.write(f"{n} key is revoked." if n == 1 else f"{n} keys are revoked.")
 
 
 def _shown(moment: datetime | None) -> str:

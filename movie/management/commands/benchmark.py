@@ -9,7 +9,6 @@ from types import FrameType
 from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -70,13 +69,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = _benchmark(options)
         if options["resume"] and not options["json"]:
-            raise CommandError(_("--resume needs the --json file that holds the finished rows"))
+            raise CommandError("--resume needs the --json file that holds the finished rows")
         for name in ("plot", "curve"):
             if options[name] and options[name].suffix.lower() not in plots.SUFFIXES:
-                raise CommandError(
-                    _("--%(name)s: expected a name ending in %(suffixes)s")
-                    % {"name": name, "suffixes": ", ".join(plots.SUFFIXES)}
-                )
+                raise CommandError(f"--{name}: expected a name ending in {', '.join(plots.SUFFIXES)}")
         rows: list[dict[str, Any]] = []
         try:
             finished = runner.read_report(options["json"]) if options["resume"] else []
@@ -84,8 +80,8 @@ class Command(BaseCommand):
         except (PredictorError, delimited.DatasetError, protocols.SplitError, ValueError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            kept = _("Finished rows are in %(file)s.") % {"file": options["json"]} if options["json"] else ""
-            raise CommandError(" ".join([_("Interrupted."), kept]).strip(), returncode=130) from None
+            kept = "Finished rows are in {file}.".format(file=options["json"]) if options["json"] else ""
+            raise CommandError(" ".join(["Interrupted.", kept]).strip(), returncode=130) from None
         measured = [row for row in rows if "error" not in row]
         if measured:
             # An ending would break the lines that rich writes in pieces.
@@ -136,26 +132,24 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
     try:
         seeds = tuple(dict.fromkeys(int(seed) for seed in options["seeds"].split(",")))
     except ValueError:
-        raise CommandError(_("--seeds: expected whole numbers such as 1,2,3")) from None
+        raise CommandError("--seeds: expected whole numbers such as 1,2,3") from None
     if any(seed < 0 for seed in seeds):
-        raise CommandError(_("--seeds: expected numbers from 0 up"))
+        raise CommandError("--seeds: expected numbers from 0 up")
     for name in ("candidates", "held_out", "limit_users", "budget"):
         if options[name] is not None and options[name] <= 0:
-            raise CommandError(_("--%(name)s: expected more than 0") % {"name": name.replace("_", "-")})
+            raise CommandError("--{name}: expected more than 0".format(name=name.replace("_", "-")))
     for_models: dict[str, dict[str, Any]] = {name: {} for name in models}
     try:
         for name, value in parse_pairs(options["options"]).items():
             model, dot, option = name.rpartition(".")
             if dot and model not in for_models:
-                raise CommandError(
-                    _("--options %(name)s: %(model)s is not among --models") % {"name": name, "model": model}
-                )
+                raise CommandError(f"--options {name}: {model} is not among --models")
             for target in [model] if dot else models:
                 for_models[target][option] = value
         if options["vary"]:
             option, equals, values = options["vary"].partition("=")
             if not (option and equals and values):
-                raise CommandError(_("--vary: expected an option with its values, NAME=VALUE,VALUE"))
+                raise CommandError("--vary: expected an option with its values, NAME=VALUE,VALUE")
             for_models = {
                 variant: {**for_models[runner.kind_of(variant)], **value}
                 for variant, value in runner.varied(models, option, values.split(",")).items()
@@ -191,16 +185,14 @@ def _tables(rows: list[dict[str, Any]]) -> list[Table]:
         for condition in row["conditions"]:
             by_ranking.setdefault(condition["ranking"], {})[condition["label"]] = None
     tables = [_table(rows, ranking, list(labels)) for ranking, labels in by_ranking.items()]
-    caption = _(
-        "seeds %(seeds)s · filter: %(filter)s · %(split)s · data sha256 %(sha)s · ±: 95 %% interval"
-    ) % {
-        "seeds": ", ".join(map(str, first["seeds"])),
-        "filter": first["filter"],
-        "split": first["split"],
-        "sha": first["data_sha256"][:12],
-    }
+    caption = "seeds {seeds} · filter: {filter} · {split} · data sha256 {sha} · ±: 95 % interval".format(
+        seeds=", ".join(map(str, first["seeds"])),
+        filter=first["filter"],
+        split=first["split"],
+        sha=first["data_sha256"][:12],
+    )
     if any(row["budget_exceeded"] for row in rows):
-        caption += "\n" + _("! a fit took more than the budget")
+        caption += "\n" + "! a fit took more than the budget"
     tables[-1].caption = caption
     return tables
 
@@ -222,15 +214,15 @@ def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table
         for label in labels
     }
     several = len(labels) > 1
-    for heading in (_("condition"), _("users")) if several else ():
+    for heading in ("condition", "users") if several else ():
         table.add_column(heading, no_wrap=True)
-    table.add_column(_("model"), no_wrap=True)
+    table.add_column("model", no_wrap=True)
     metrics = list(next(iter(asked[labels[0]].values()))["metrics"])
     for heading in (
         *(metric.replace("popularity_bias", "pop.bias") for metric in metrics),
-        _("fit CPU s"),
-        _("rank CPU s"),
-        _("peak MB"),
+        "fit CPU s",
+        "rank CPU s",
+        "peak MB",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for label, measured in asked.items():

@@ -8,7 +8,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -31,27 +30,27 @@ SHOWN = 10  # refused rows on the terminal; --report has all
 
 
 class Command(BaseCommand):
-    help = _("Build the knowledge graph from the site's catalogue or from files, and say what it covers.")
+    help = "Build the knowledge graph from the site's catalogue or from files, and say what it covers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("path", nargs="?", type=Path, metavar="PATH", help=_("the folder or file, with --from a format"))
+        add("path", nargs="?", type=Path, metavar="PATH", help="the folder or file, with --from a format")
         add(
             "--from",
             dest="source",
             choices=(CATALOGUE, *FILES),
             default=CATALOGUE,
-            help=_("the site's catalogue (default), or the format of the files at PATH"),
+            help="the site's catalogue (default), or the format of the files at PATH",
         )
         add(
             "--ids",
             metavar="SOURCE",
-            help=_("name films by their ids in this id space, such as movielens, instead of the site's own"),
+            help="name films by their ids in this id space, such as movielens, instead of the site's own",
         )
         add(
             "--match",
             metavar="SOURCE",
-            help=_("the id space of the film ids in the files: find the films in the catalogue by them"),
+            help="the id space of the film ids in the files: find the films in the catalogue by them",
         )
         add(
             "--tags",
@@ -59,17 +58,15 @@ class Command(BaseCommand):
             type=int,
             const=TAGS_LEAST,
             metavar="N",
-            help=_("with the tags that people gave N times or more (5), on two films at least"),
+            help="with the tags that people gave N times or more (5), on two films at least",
         )
         add(
             "--hub-limit",
             type=int,
             metavar="N",
-            help=_(
-                "leave out the edges of people, genres and the like that have more than N; none by default"
-            ),
+            help="leave out the edges of people, genres and the like that have more than N; none by default",
         )
-        add("--output", type=Path, metavar="FOLDER", help=_("where to write it (KNOWLEDGE_GRAPH_DIR)"))
+        add("--output", type=Path, metavar="FOLDER", help="where to write it (KNOWLEDGE_GRAPH_DIR)")
         running.add_common_options(parser)
 
     def handle(self, **options: Any) -> None:
@@ -83,22 +80,20 @@ class Command(BaseCommand):
         except (DatasetError, KnowledgeGraphError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError(
-                _("Interrupted. Nothing was written."), returncode=running.INTERRUPTED
-            ) from None
+            raise CommandError("Interrupted. Nothing was written.", returncode=running.INTERRUPTED) from None
 
     def _build(self, options: dict[str, Any], report: RejectReport) -> None:
         of_site = options["source"] == CATALOGUE or options["match"] is not None
         with ProgressBar(enabled=not options["no_progress"]) as watch:
-            watch(0.0, _("reading"))
+            watch(0.0, "reading")
             facts = self._facts(options, watch)
-            watch(0.7, _("building"))
+            watch(0.7, "building")
             graph = facts.graph()
             if options["hub_limit"]:
                 graph = graph.without_hubs(options["hub_limit"])
             ratings = knowledge.ratings_of(graph, options["ids"]) if of_site else None
             coverage = graph.coverage(ratings if ratings is not None and ratings.any() else None)
-            watch(0.9, _("writing"))
+            watch(0.9, "writing")
             output = options["output"] or Path(settings.KNOWLEDGE_GRAPH_DIR)
             if not options["dry_run"]:
                 graph.save(
@@ -114,9 +109,9 @@ class Command(BaseCommand):
                 )
         self._say_refused(facts, report)
         text = (
-            _("%(entities)s entities and %(edges)s edges would be written to %(path)s.")
+            "%(entities)s entities and %(edges)s edges would be written to %(path)s."
             if options["dry_run"]
-            else _("%(entities)s entities and %(edges)s edges written to %(path)s.")
+            else "%(entities)s entities and %(edges)s edges written to %(path)s."
         )
         counts = {"entities": f"{graph.n_entities:,}", "edges": f"{graph.n_edges:,}", "path": output}
         self.stdout.write(text % counts)
@@ -129,29 +124,29 @@ class Command(BaseCommand):
         if options["source"] == CATALOGUE:
             if not Movie.objects.exists():
                 raise CommandError(
-                    _("The catalogue has no film yet. Import some first: manage.py import_movies.")
+                    "The catalogue has no film yet. Import some first: manage.py import_movies."
                 )
             facts = knowledge.catalogue_facts(ids=ids, tags=options["tags"])
             if ids and (missing := Movie.objects.exclude(external_ids__source=ids).count()):
                 self.stdout.write(
-                    _("%(n)s films have no id in %(source)s and are left out.")
-                    % {"n": f"{missing:,}", "source": ids}
+                    "{n} films have no id in {source} and are left out.".format(n=f"{missing:,}", source=ids)
                 )
             return facts
         from datasets.knowledge_graph.readers import read_facts
 
         facts = read_facts(options["source"], options["path"], fold=search_key)
         if facts.left_out:
-            self.stdout.write(_("%(n)s rows touch no film and are left out.") % {"n": f"{facts.left_out:,}"})
+            self.stdout.write("{n} rows touch no film and are left out.".format(n=f"{facts.left_out:,}"))
         if match := options["match"]:
             if not ExternalId.objects.filter(source=match).exists():
                 raise CommandError(_no_such_ids(match))
-            watch(0.4, _("films of the catalogue"))
+            watch(0.4, "films of the catalogue")
             facts, unknown = knowledge.in_catalogue(facts, match, ids=ids)
             if unknown:
                 self.stdout.write(
-                    _("%(n)s films of the files are not in the catalogue and are left out.")
-                    % {"n": f"{unknown:,}"}
+                    "{n} films of the files are not in the catalogue and are left out.".format(
+                        n=f"{unknown:,}"
+                    )
                 )
         return facts
 
@@ -159,9 +154,7 @@ class Command(BaseCommand):
         for path, line, reason, raw in facts.rejected:
             report.note(path, line, reason, raw)
         for path, line, reason, _raw in facts.rejected[:SHOWN]:
-            self.stderr.write(
-                _("%(path)s, line %(line)s: %(reason)s") % {"path": path, "line": line, "reason": reason}
-            )
+            self.stderr.write(f"{path}, line {line}: {reason}")
         for summary in running.refusals(report):
             self.stdout.write(summary)
 
@@ -176,36 +169,36 @@ class Command(BaseCommand):
 def _refuse_contradictions(options: dict[str, Any]) -> None:
     source, from_files = options["source"], options["source"] != CATALOGUE
     if from_files and options["path"] is None:
-        raise CommandError(_("--from %(source)s needs the PATH of its files.") % {"source": source})
+        raise CommandError(f"--from {source} needs the PATH of its files.")
     if not from_files and options["path"] is not None:
-        text = _("PATH needs the format of its files: --from %(known)s.")
+        text = "PATH needs the format of its files: --from %(known)s."
         raise CommandError(text % {"known": ", ".join(FILES)})
     if options["match"] and not from_files:
-        raise CommandError(_("--match is for films of files."))
+        raise CommandError("--match is for films of files.")
     if from_files and options["ids"] and not options["match"]:
-        raise CommandError(_("--ids needs --match: without it films keep the ids of the files."))
+        raise CommandError("--ids needs --match: without it films keep the ids of the files.")
     if from_files and options["tags"] is not None:
-        raise CommandError(_("--tags is for the catalogue."))
+        raise CommandError("--tags is for the catalogue.")
     for name in ("tags", "hub_limit"):
         if options[name] is not None and options[name] < 1:
-            text = _("--%(name)s: expected a number from 1 up")
+            text = "--%(name)s: expected a number from 1 up"
             raise CommandError(text % {"name": name.replace("_", "-")})
 
 
 def _no_such_ids(source: str) -> str:
     known = ExternalId.objects.order_by().values_list("source", flat=True).distinct()
-    return _("No film has an id in %(source)s; known: %(known)s.") % {
-        "source": source,
-        "known": ", ".join(sorted(known)) or "-",
-    }
+    return "No film has an id in {source}; known: {known}.".format(
+        source=source,
+        known=", ".join(sorted(known)) or "-",
+    )
 
 
 def _types_table(types: dict[str, Any]) -> Table:
-    table = Table(title=_("entities"), title_justify="left", pad_edge=False)
-    table.add_column(_("type"), no_wrap=True)
-    for heading in (_("entities"), _("with edges"), _("edges of each")):
+    table = Table(title="entities", title_justify="left", pad_edge=False)
+    table.add_column("type", no_wrap=True)
+    for heading in ("entities", "with edges", "edges of each"):
         table.add_column(heading, justify="right")
-    table.add_column(_("most edges"))
+    table.add_column("most edges")
     for name, facts in types.items():
         hub = facts["hub"]
         table.add_row(
@@ -222,17 +215,17 @@ def _relations_table(
     relations: dict[str, int], coverage: dict[str, dict[str, float]], *, weighted: bool
 ) -> Table:
     table = Table(
-        title=_("edges, and the share of films that have one"),
+        title="edges, and the share of films that have one",
         title_justify="left",
-        caption=_("onward: the edge leads to another film; by ratings where there are any"),
+        caption="onward: the edge leads to another film; by ratings where there are any",
         caption_justify="left",
         pad_edge=False,
     )
-    table.add_column(_("relation"), no_wrap=True)
-    for heading in (_("edges"), _("films"), _("by ratings"), _("onward")):
+    table.add_column("relation", no_wrap=True)
+    for heading in ("edges", "films", "by ratings", "onward"):
         table.add_column(heading, justify="right")
     rows = [(escape(name), count, coverage[name]) for name, count in relations.items() if name in coverage]
-    for name, count, share in [*rows, (_("any relation"), sum(relations.values()), coverage[""])]:
+    for name, count, share in [*rows, ("any relation", sum(relations.values()), coverage[""])]:
         table.add_row(
             name,
             f"{count:,}",

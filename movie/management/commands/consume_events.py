@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
 
 from movie.event_stream import get_event_stream
 from movie.event_stream.consumer import Consumer
@@ -36,7 +35,7 @@ class Command(BaseCommand):
         stream = get_event_stream()
         if not stream.needs_relay:
             raise CommandError(
-                _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
+                "There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself."
             )
         consumer = Consumer(handler_of(options["group"]), stream, options["member"])
         metrics_server = import_string(settings.METRICS_SERVER)

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.event_log import get_event_log
 from movie.event_log.base import EventLogUnavailable
@@ -17,14 +16,14 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         log = get_event_log()
         if not isinstance(log, DynamoDBEventLog):
-            raise CommandError(_("The event log is in the database: set DYNAMODB_TABLE first."))
+            raise CommandError("The event log is in the database: set DYNAMODB_TABLE first.")
         try:
             made, expires = log.table.create(), log.table.expire()
         except EventLogUnavailable as error:
             raise CommandError(str(error)) from error
-        sentence = _("The table %(name)s is made.") if made else _("The table %(name)s was there.")
+        sentence = "The table %(name)s is made." if made else "The table %(name)s was there."
         self.stdout.write(sentence % {"name": settings.DYNAMODB_TABLE})
         if not expires:
             self.stdout.write(
-                _("This server deletes no expired items. They are left out of histories all the same.")
+                "This server deletes no expired items. They are left out of histories all the same."
             )

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.event_stream import EventStreamUnavailable, get_event_stream
 from movie.event_stream.kafka import KafkaEventStream
@@ -25,13 +24,13 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         stream = get_event_stream()
         if not isinstance(stream, KafkaEventStream):
-            raise CommandError(_("There is no broker: set KAFKA_BOOTSTRAP_SERVERS first."))
+            raise CommandError("There is no broker: set KAFKA_BOOTSTRAP_SERVERS first.")
         numbers = {name: options[name] for name in ("partitions", "replication", "retention_hours")}
         if wrong := [name for name, value in numbers.items() if value < 1]:
-            raise CommandError(_("--%(option)s: expected 1 or more") % {"option": wrong[0].replace("_", "-")})
+            raise CommandError("--{option}: expected 1 or more".format(option=wrong[0].replace("_", "-")))
         try:
             made = stream.create_topic(**numbers)
         except EventStreamUnavailable as error:
             raise CommandError(str(error)) from error
-        sentence = _("The topic %(name)s is made.") if made else _("The topic %(name)s was there.")
+        sentence = "The topic %(name)s is made." if made else "The topic %(name)s was there."
         self.stdout.write(sentence % {"name": settings.KAFKA_TOPIC})

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.catalogue import running
 from movie.catalogue.enrichment import enrich_movies
@@ -14,7 +13,7 @@ from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
-    help = _("Complete films from the Wikidata film table, found by IMDb id or by title and year.")
+    help = "Complete films from the Wikidata film table, found by IMDb id or by title and year."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -22,10 +21,10 @@ class Command(BaseCommand):
             dest="table",
             type=Path,
             metavar="PATH",
-            help=_("a movies.db; bokeh-sampledata's by default"),
+            help="a movies.db; bokeh-sampledata's by default",
         )
         parser.add_argument(
-            "--overwrite", action="store_true", help=_("replace what films say already; else only fill gaps")
+            "--overwrite", action="store_true", help="replace what films say already; else only fill gaps"
         )
         running.add_common_options(parser)
 
@@ -40,11 +39,11 @@ class Command(BaseCommand):
                     watch=watch,
                 )
             if not outcome.changed:
-                text = _("%(matched)s films found in the table, nothing to change.")
+                text = "%(matched)s films found in the table, nothing to change."
             elif options["dry_run"]:
-                text = _("%(matched)s films found in the table: %(changed)s would be completed.")
+                text = "%(matched)s films found in the table: %(changed)s would be completed."
             else:
-                text = _(
+                text = (
                     "%(matched)s films found in the table: %(changed)s completed, with %(credits)s credits; "
                     "%(people)s people are new."
                 )

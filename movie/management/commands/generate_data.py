@@ -14,7 +14,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from datasets.synthetic import World, WorldOptions, make_world, trivial_errors
 from movie.catalogue import running
@@ -87,10 +86,7 @@ class Command(BaseCommand):
             write_truth(world, folder / "truth")
         except OSError as error:
             raise CommandError(f"{folder}: {error.strerror or error}") from error
-        self.stdout.write(
-            _("Made-up films, ratings and, under truth/, what they were drawn from: %(folder)s")
-            % {"folder": folder}
-        )
+        self.stdout.write(f"Made-up films, ratings and, under truth/, what they were drawn from: {folder}")
 
     def _to_site(self, world: World, *, progress: bool) -> None:
         with (
@@ -105,10 +101,10 @@ class Command(BaseCommand):
             films = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, watch=watch)
             ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, watch=watch)
             if films.interrupted or ratings.interrupted:
-                raise CommandError(_("Interrupted. Nothing was changed."), returncode=running.INTERRUPTED)
+                raise CommandError("Interrupted. Nothing was changed.", returncode=running.INTERRUPTED)
         write_truth(world, truth_folder())
-        self.stdout.write(running.summary(films, _("made-up films"), dry_run=False))
-        self.stdout.write(running.summary(ratings, _("made-up ratings"), dry_run=False))
+        self.stdout.write(running.summary(films, "made-up films", dry_run=False))
+        self.stdout.write(running.summary(ratings, "made-up ratings", dry_run=False))
 
     def _say(self, world: World) -> None:
         for line in report(world):
@@ -119,19 +115,19 @@ class Command(BaseCommand):
         real = films.filter(pk__in=_with_another_id())
         if real.exists():
             raise CommandError(
-                _("%(n)s of the made-up films have an id of another data set by now: remove those ids first.")
-                % {"n": real.count()}
+                f"{real.count()} of the made-up films have an id of another data set by now: "
+                "remove those ids first."
             )
         ratings = Rating.objects.filter(movie__in=films)
         counted = {"films": f"{films.count():,}", "ratings": f"{ratings.count():,}"}
         if dry_run:
-            self.stdout.write(_("%(films)s made-up films with %(ratings)s ratings would go.") % counted)
+            self.stdout.write("{films} made-up films with {ratings} ratings would go.".format(**counted))
             return
         with transaction.atomic():
             Movie.objects.filter(pk__in=list(films.values_list("pk", flat=True))).delete()
         for path in truth_folder().glob("*"):
             path.unlink()
-        self.stdout.write(_("%(films)s made-up films with %(ratings)s ratings are gone.") % counted)
+        self.stdout.write("{films} made-up films with {ratings} ratings are gone.".format(**counted))
 
 
 def _world(options: Mapping[str, Any]) -> World:
@@ -144,16 +140,14 @@ def _world(options: Mapping[str, Any]) -> World:
 def _refuse_to_mix(*, beside_real_data: bool) -> None:
     if ExternalId.objects.filter(source=SOURCE).exists():
         raise CommandError(
-            _("The site holds made-up films already. Take them off first: manage.py generate_data --remove")
+            "The site holds made-up films already. Take them off first: manage.py generate_data --remove"
         )
     if beside_real_data:
         return
     if Movie.objects.exists() or Rating.objects.exists() or InteractionRecord.objects.exists():
         raise CommandError(
-            _(
-                "The site holds films, ratings or clicks, and made-up ratings beside them would change what "
-                "every model learns. Use another database, or insist with --beside-real-data."
-            )
+            "The site holds films, ratings or clicks, and made-up ratings beside them would change what "
+            "every model learns. Use another database, or insist with --beside-real-data."
         )
 
 

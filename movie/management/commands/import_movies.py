@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.catalogue import running
 from movie.catalogue.columns import MOVIE_COLUMNS, parse_choice
@@ -19,26 +18,26 @@ from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
-    help = _("Import films from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included.")
+    help = "Import films from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "path", metavar="PATH", help=_("a file, a folder of a data set, or “movielens” with --download")
+            "path", metavar="PATH", help="a file, a folder of a data set, or “movielens” with --download"
         )
         running.add_file_options(parser)
         parser.add_argument(
-            "--overwrite", action="store_true", help=_("replace what films say already; else only fill gaps")
+            "--overwrite", action="store_true", help="replace what films say already; else only fill gaps"
         )
         parser.add_argument(
             "--ids-only",
             action="store_true",
-            help=_("recognise films of other data sets by their ids only, not by title and year"),
+            help="recognise films of other data sets by their ids only, not by title and year",
         )
         parser.add_argument("--download", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
         parser.add_argument(
-            "--into", type=Path, metavar="FOLDER", help=_("where downloads are kept (DATA_DIR/downloads)")
+            "--into", type=Path, metavar="FOLDER", help="where downloads are kept (DATA_DIR/downloads)"
         )
-        parser.add_argument("--base-url", default=BASE_URL, help=_("a mirror of the download site"))
+        parser.add_argument("--base-url", default=BASE_URL, help="a mirror of the download site")
 
     def handle(self, **options: Any) -> None:
         with running.ending_cleanly(), RejectReport(options["report"]) as report:
@@ -56,7 +55,7 @@ class Command(BaseCommand):
                     report=report,
                     watch=watch,
                 )
-            self.stdout.write(running.summary(outcome, _("films"), dry_run=options["dry_run"]))
+            self.stdout.write(running.summary(outcome, "films", dry_run=options["dry_run"]))
             if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
                 with ProgressBar(enabled=not options["no_progress"]) as watch:
                     tagged = import_tags(
@@ -66,21 +65,21 @@ class Command(BaseCommand):
                         report=report,
                         watch=watch,
                     )
-                self.stdout.write(running.summary(tagged, _("tags"), dry_run=options["dry_run"]))
+                self.stdout.write(running.summary(tagged, "tags", dry_run=options["dry_run"]))
             for line in running.refusals(report):
                 self.stdout.write(line)
             if outcome.interrupted:
                 raise CommandError(running.interruption(), returncode=running.INTERRUPTED)
             if options["download"]:
-                self.stdout.write(_("The ratings: manage.py import_ratings %(path)s") % {"path": path})
+                self.stdout.write(f"The ratings: manage.py import_ratings {path}")
 
     def _path(self, options: dict[str, Any], watch: Watch) -> Path:
         if not options["download"]:
             if options["path"] == MOVIELENS and not Path(MOVIELENS).exists():
-                message = _("Name a path, or a data set to fetch: import_movies movielens --download NAME.")
+                message = "Name a path, or a data set to fetch: import_movies movielens --download NAME."
                 raise CommandError(message)
             return Path(options["path"])
         if options["path"] != MOVIELENS:
-            raise CommandError(_("Only “movielens” can be downloaded."))
+            raise CommandError("Only “movielens” can be downloaded.")
         into = options["into"] or Path(settings.DATA_DIR) / "downloads"
         return download(options["download"], into, base_url=options["base_url"], watch=watch)

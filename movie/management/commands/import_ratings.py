@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.catalogue import running
 from movie.catalogue.columns import RATING_COLUMNS, parse_choice
@@ -16,16 +15,16 @@ from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
-    help = _("Import ratings from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included.")
+    help = "Import ratings from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("path", metavar="PATH", type=Path, help=_("a file, or a folder of a data set"))
+        parser.add_argument("path", metavar="PATH", type=Path, help="a file, or a folder of a data set")
         running.add_file_options(parser)
         parser.add_argument(
-            "--visitors", metavar="NAME", help=_("users become visitors NAME:<user>; the data set by default")
+            "--visitors", metavar="NAME", help="users become visitors NAME:<user>; the data set by default"
         )
         parser.add_argument(
-            "--scale", metavar="LOW-HIGH", help=_("the file's scale when it is not stars, such as 1-10")
+            "--scale", metavar="LOW-HIGH", help="the file's scale when it is not stars, such as 1-10"
         )
 
     def handle(self, **options: Any) -> None:
@@ -43,12 +42,12 @@ class Command(BaseCommand):
                     report=report,
                     watch=watch,
                 )
-            self.stdout.write(running.summary(outcome, _("ratings"), dry_run=options["dry_run"]))
+            self.stdout.write(running.summary(outcome, "ratings", dry_run=options["dry_run"]))
             for line in running.refusals(report):
                 self.stdout.write(line)
             if report.reasons[str(Reason.STARS.label)]:
                 self.stdout.write(
-                    _("Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10.")
+                    "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."
                 )
             if outcome.interrupted:
                 raise CommandError(running.interruption(), returncode=running.INTERRUPTED)

@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie.catalogue import running
 from movie.catalogue.demo import MOVIELENS_TERMS, load_demo
@@ -12,10 +11,10 @@ from movie.progress_bar import ProgressBar
 
 
 class Command(BaseCommand):
-    help = _("Load MovieLens 100K and the people who made its films, from installed packages.")
+    help = "Load MovieLens 100K and the people who made its films, from installed packages."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--no-progress", action="store_true", help=_("show no progress bar"))
+        parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
     def handle(self, **options: Any) -> None:
         self.stdout.write(str(MOVIELENS_TERMS))
@@ -25,11 +24,10 @@ class Command(BaseCommand):
         except KeyboardInterrupt as interrupt:
             raise CommandError(running.interruption(), returncode=running.INTERRUPTED) from interrupt
         if demo.already or demo.movies is None or demo.ratings is None or demo.enrichment is None:
-            self.stdout.write(_("The films and ratings are there already."))
+            self.stdout.write("The films and ratings are there already.")
             return
-        self.stdout.write(running.summary(demo.movies, _("films"), dry_run=False))
+        self.stdout.write(running.summary(demo.movies, "films", dry_run=False))
         self.stdout.write(
-            _("%(matched)s of them completed with who made them.")
-            % {"matched": f"{demo.enrichment.matched:,}"}
+            "{matched} of them completed with who made them.".format(matched=f"{demo.enrichment.matched:,}")
         )
-        self.stdout.write(running.summary(demo.ratings, _("ratings"), dry_run=False))
+        self.stdout.write(running.summary(demo.ratings, "ratings", dry_run=False))

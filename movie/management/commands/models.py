@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import localtime
-from django.utils.translation import gettext as _
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -50,7 +49,7 @@ class Command(BaseCommand):
         name = options.get("name")
         if name is not None and name not in KINDS:
             raise CommandError(
-                _("There is no model %(name)s; known: %(known)s") % {"name": name, "known": ", ".join(KINDS)}
+                "There is no model {name}; known: {known}".format(name=name, known=", ".join(KINDS))
             )
         try:
             getattr(self, f"_{action}")(options)
@@ -58,18 +57,18 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _list(self, options: dict[str, Any]) -> None:
-        table = Table(title=_("Trained models"), title_justify="left", pad_edge=False)
-        for heading in (_("model"), _("version"), _("created"), ""):
+        table = Table(title="Trained models", title_justify="left", pad_edge=False)
+        for heading in ("model", "version", "created", ""):
             table.add_column(heading, no_wrap=True)
-        for heading in (_("trained on"), _("figures")):
+        for heading in ("trained on", "figures"):
             table.add_column(heading)
         for name, version in self._chosen(options.get("name")):
             active = version == self.store.current(name)
-            state = _("active") if active else _("previous") if version == self.store.previous(name) else ""
+            state = "active" if active else "previous" if version == self.store.previous(name) else ""
             try:
                 meta = self.store.meta(name, version)
             except ArtifactError as error:
-                table.add_row(name, version, "", _("damaged"), escape(str(error)), "", style="red")
+                table.add_row(name, version, "", "damaged", escape(str(error)), "", style="red")
                 continue
             created = parse_datetime(str(meta.get("created", "")))
             table.add_row(
@@ -83,7 +82,7 @@ class Command(BaseCommand):
             )
         if not table.rows:
             self.stdout.write(
-                _("No model is trained yet. Train one with: manage.py train popular --from-site --activate")
+                "No model is trained yet. Train one with: manage.py train popular --from-site --activate"
             )
             return
         # An ending would break the lines that rich writes in pieces.
@@ -96,13 +95,11 @@ class Command(BaseCommand):
         name, version = options["name"], self._known_version(options["name"], options["version"])
         refuse_other_ids(name, self.store.meta(name, version).get("data", {}).get("id_space", FROM_SITE))
         self.store.activate(name, version)
-        self.stdout.write(_("%(model)s %(version)s is active.") % {"model": name, "version": version})
+        self.stdout.write(f"{name} {version} is active.")
 
     def _roll_back(self, options: dict[str, Any]) -> None:
         version = self.store.roll_back(options["name"])
-        self.stdout.write(
-            _("%(model)s %(version)s is active again.") % {"model": options["name"], "version": version}
-        )
+        self.stdout.write("{model} {version} is active again.".format(model=options["name"], version=version))
 
     def _verify(self, options: dict[str, Any]) -> None:
         name, version = options.get("name"), options.get("version")
@@ -116,18 +113,18 @@ class Command(BaseCommand):
                 self.store.verify(model, each)
             except ArtifactError as error:
                 damaged.append(str(error))
-                self.stdout.write(_("%(model)s %(version)s: damaged") % {"model": model, "version": each})
+                self.stdout.write(f"{model} {each}: damaged")
             else:
-                self.stdout.write(_("%(model)s %(version)s: sound") % {"model": model, "version": each})
+                self.stdout.write(f"{model} {each}: sound")
         if damaged:
             raise CommandError("\n".join(damaged))
         if not chosen:
-            self.stdout.write(_("There is nothing to verify."))
+            self.stdout.write("There is nothing to verify.")
 
     def _prune(self, options: dict[str, Any]) -> None:
         keep = options["keep"]
         if keep < 1:
-            raise CommandError(_("--keep: expected 1 or more"))
+            raise CommandError("--keep: expected 1 or more")
         deleted = 0
         for name in [options["name"]] if options.get("name") else KINDS:
             needed = {self.store.current(name), self.store.previous(name)}
@@ -135,12 +132,12 @@ class Command(BaseCommand):
                 if version in needed:
                     continue
                 deleted += 1
-                sentence = _("would delete %(what)s") if options["dry_run"] else _("deleted %(what)s")
+                sentence = "would delete %(what)s" if options["dry_run"] else "deleted %(what)s"
                 if not options["dry_run"]:
                     self.store.delete(name, version)
                 self.stdout.write(sentence % {"what": f"{name} {version}"})
         if not deleted:
-            self.stdout.write(_("There is nothing to delete."))
+            self.stdout.write("There is nothing to delete.")
 
     def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
         """All versions of a model or of all models, newest first."""
@@ -155,25 +152,23 @@ class Command(BaseCommand):
         if version in versions:
             return version
         if not versions:
-            raise CommandError(
-                _("%(model)s has no version; train one with: manage.py train %(model)s --from-site")
-                % {"model": name}
-            )
+            raise CommandError(f"{name} has no version; train one with: manage.py train {name} --from-site")
         raise CommandError(
-            _("%(model)s has no version %(version)s; there are: %(known)s")
-            % {"model": name, "version": version, "known": ", ".join(versions)}
+            "{model} has no version {version}; there are: {known}".format(
+                model=name, version=version, known=", ".join(versions)
+            )
         )
 
 
 def _trained_on(data: dict[str, Any]) -> str:
     if not data:
         return ""
-    size = _("%(rows)s from %(users)s users, %(films)s films") % {
-        "rows": f"{data.get('n_interactions', 0):,}",
-        "users": f"{data.get('n_users', 0):,}",
-        "films": f"{data.get('n_items', 0):,}",
-    }
-    where = _("this site") if data.get("id_space") == FROM_SITE else Path(data.get("source", "")).name
+    size = "{rows} from {users} users, {films} films".format(
+        rows=f"{data.get('n_interactions', 0):,}",
+        users=f"{data.get('n_users', 0):,}",
+        films=f"{data.get('n_items', 0):,}",
+    )
+    where = "this site" if data.get("id_space") == FROM_SITE else Path(data.get("source", "")).name
     return f"{where}: {size}"
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
 
 from movie.event_stream.backlog import backlog
 from movie.event_stream.relay import BATCH, Relay
@@ -32,11 +31,11 @@ class Command(BaseCommand):
             self._say_status()
             return
         if not 1 <= options["batch"] <= 10_000:
-            raise CommandError(_("--batch: expected a number from 1 to 10,000"))
+            raise CommandError("--batch: expected a number from 1 to 10,000")
         relay = Relay(batch=options["batch"])
         if not relay.sinks:
             raise CommandError(
-                _("There is nowhere to deliver to: set DYNAMODB_TABLE or KAFKA_BOOTSTRAP_SERVERS first.")
+                "There is nowhere to deliver to: set DYNAMODB_TABLE or KAFKA_BOOTSTRAP_SERVERS first."
             )
         metrics_server = import_string(settings.METRICS_SERVER)
         with Stopping() as stopping, metrics_server(options["metrics_port"]):
@@ -51,11 +50,12 @@ class Command(BaseCommand):
             pass
         relay.stream.close()
         if failed := [sink.name for sink in relay.sinks if sink.in_a_row]:
-            raise CommandError(_("%(names)s took no deliveries.") % {"names": ", ".join(failed)})
+            raise CommandError("{names} took no deliveries.".format(names=", ".join(failed)))
 
     def _say_status(self) -> None:
         for name, waiting in backlog().items():
             self.stdout.write(
-                _("%(sink)s: %(count)s rows wait, the oldest for %(age).1f s")
-                % {"sink": name, "count": f"{waiting.rows:,}", "age": waiting.oldest_seconds}
+                "{sink}: {count} rows wait, the oldest for {age:.1f} s".format(
+                    sink=name, count=f"{waiting.rows:,}", age=waiting.oldest_seconds
+                )
             )

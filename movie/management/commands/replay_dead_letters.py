@@ -6,7 +6,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils.translation import gettext as _
 
 from movie.event_stream.consumer import POISON
 from movie.event_stream.handlers import GROUPS, handler_of
@@ -30,7 +29,7 @@ class Command(BaseCommand):
                 left += 1
             else:
                 replayed += 1
-        self.stdout.write(_("%(replayed)d handled, %(left)d left.") % {"replayed": replayed, "left": left})
+        self.stdout.write(f"{replayed} handled, {left} left.")
 
     def _replay(self, letter: DeadLetter) -> bool:
         """Whether it could be used now; then it is no dead letter any more."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from movie import retraining
 from movie.models import TrainingRun
@@ -76,7 +75,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=BUSY) from error
         except Interrupted:
             raise CommandError(
-                _("Interrupted. What serves was not changed by what was under way."), returncode=INTERRUPTED
+                "Interrupted. What serves was not changed by what was under way.", returncode=INTERRUPTED
             ) from None
         if failed:
             raise CommandError("\n".join(failed), returncode=FAILED)
@@ -155,19 +154,18 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
     """The models, after everything was refused that can be refused before any work."""
     if unknown := [name for name in names if name not in KINDS]:
         raise CommandError(
-            _("There is no model %(name)s; known: %(known)s")
-            % {"name": ", ".join(unknown), "known": ", ".join(KINDS)}
+            "There is no model {name}; known: {known}".format(name=", ".join(unknown), known=", ".join(KINDS))
         )
     if not names:
         raise CommandError(
-            _("No model is active. Train one with: manage.py train popular --from-site --activate")
+            "No model is active. Train one with: manage.py train popular --from-site --activate"
         )
     if not 0 <= options["tolerance"] < 1:
-        raise CommandError(_("--tolerance: expected a share from 0 up to 1, such as 0.02"))
+        raise CommandError("--tolerance: expected a share from 0 up to 1, such as 0.02")
     if options["min_visitors"] < 1:
-        raise CommandError(_("--min-visitors: expected 1 or more"))
+        raise CommandError("--min-visitors: expected 1 or more")
     if options["seed"] < 0:
-        raise CommandError(_("--seed: expected a number from 0 up"))
+        raise CommandError("--seed: expected a number from 0 up")
     try:
         parse_pairs(options["options"])
     except TrainingError as error:
@@ -178,14 +176,14 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
 def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
     names = {"model": outcome.model, "version": outcome.version, "reason": outcome.reason}
     if dry_run:
-        would = _("%(model)s, dry run: would be activated. %(reason)s")
-        would_not = _("%(model)s, dry run: would be kept out. %(reason)s")
+        would = "%(model)s, dry run: would be activated. %(reason)s"
+        would_not = "%(model)s, dry run: would be kept out. %(reason)s"
         return (would if outcome.activated else would_not) % names
     if outcome.activated:
-        return _("%(model)s %(version)s is active. %(reason)s") % names
+        return "{model} {version} is active. {reason}".format(**names)
     if outcome.version:
-        return _("%(model)s %(version)s is kept out. %(reason)s") % names
-    return _("%(model)s stays as it is. %(reason)s") % names
+        return "{model} {version} is kept out. {reason}".format(**names)
+    return "{model} stays as it is. {reason}".format(**names)
 
 
 def _figures(outcome: Outcome) -> dict[str, float]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from evaluation.trainer import FROM_SITE, Trained, refuse_other_ids, train
 from movie.event_stream.training_feed import feed_file, id_space_of
@@ -117,13 +116,12 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
     unknown = [name for name in names if name not in KINDS]
     if unknown:
         raise CommandError(
-            _("There is no model %(name)s; known: %(known)s")
-            % {"name": ", ".join(unknown), "known": ", ".join(KINDS)}
+            "There is no model {name}; known: {known}".format(name=", ".join(unknown), known=", ".join(KINDS))
         )
     if options["from_site"] and (options["format"] or options["columns"] or options["min_rating"]):
-        raise CommandError(_("--format, --columns and --min-rating describe a file: use them with --data"))
+        raise CommandError("--format, --columns and --min-rating describe a file: use them with --data")
     if options["seed"] < 0:
-        raise CommandError(_("--seed: expected a number from 0 up"))
+        raise CommandError("--seed: expected a number from 0 up")
     try:
         if options["activate"]:
             refuse_other_ids(names[0], _id_space(options))
@@ -159,22 +157,22 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
     if options["min_rating"] is not None:
         interactions = at_least(interactions, options["min_rating"])
     if not len(interactions):
-        raise CommandError(_("%(file)s holds no such interactions") % {"file": options["data"]})
+        raise CommandError("{file} holds no such interactions".format(file=options["data"]))
     return interactions
 
 
 def _result(trained: Trained) -> str:
     figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
-    return _("%(model)s %(version)s, %(state)s: %(figures)s (validation), %(seconds).1f CPU-seconds") % {
-        "model": trained.name,
-        "version": trained.version,
-        "state": _("active") if trained.activated else _("not active"),
-        "figures": figures or _("nothing to measure on"),
-        "seconds": trained.cpu_seconds,
-    }
+    return "{model} {version}, {state}: {figures} (validation), {seconds:.1f} CPU-seconds".format(
+        model=trained.name,
+        version=trained.version,
+        state="active" if trained.activated else "not active",
+        figures=figures or "nothing to measure on",
+        seconds=trained.cpu_seconds,
+    )
 
 
 def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
     parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
     parts += ["--activate"] if options["activate"] else []
-    return _("Interrupted. To go on: manage.py train %(arguments)s --resume") % {"arguments": " ".join(parts)}
+    return "Interrupted. To go on: manage.py train {arguments} --resume".format(arguments=" ".join(parts))
