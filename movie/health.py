@@ -24,8 +24,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log import ArchiveUnavailable, get_archive
 from movie.event_stream import get_event_stream
 from movie.remembered import Remembered
 from predictors.errors import PredictorError
@@ -292,21 +291,19 @@ class Elsewhere:
 @cache
 def _elsewhere() -> dict[str, Elsewhere | None]:
     """The other servers that this configuration names; None where the site does without."""
-    from movie.event_log.dynamodb import DynamoDBEventLog
-
     looks = {
-        "event_log": _dynamodb if isinstance(get_event_log(), DynamoDBEventLog) else None,
-        "stream": _kafka if get_event_stream().needs_relay else None,
+        "event_log": _dynamodb if get_archive().uses_outbox else None,
+        "stream": _kafka if get_event_stream().uses_outbox else None,
         "cache": _redis if settings.REDIS_URL else None,
     }
     return {name: Elsewhere(name, look) if look else None for name, look in looks.items()}
 
 
 def _dynamodb() -> str:
-    """The request that pages make, for a visitor whom there cannot be."""
+    """The request that an export makes, for a visitor who cannot exist."""
     try:
-        next(iter(get_event_log().table.newest_first("probe:")), None)  # type: ignore[attr-defined]
-    except EventLogUnavailable as error:
+        next(get_archive().read("probe:"), None)
+    except ArchiveUnavailable as error:
         raise Trouble(f"DynamoDB: {type(error.__cause__ or error).__name__}") from error
     return "DynamoDB"
 

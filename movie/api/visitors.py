@@ -17,7 +17,8 @@ from movie.api.problems import field_problem
 from movie.api.schemas import LARGEST_ID
 from movie.api.visitor_ids import readable_visitor, shown, writable_visitor
 from movie.api_clients import WRITE_VISITORS
-from movie.interactions import EVERYTHING, forget, history_of
+from movie.history import get_history
+from movie.interactions import forget
 from predictors.history import Interaction
 
 router = Router(tags=["visitors"])
@@ -77,7 +78,7 @@ def read_history(
     """
     caller = caller_of(request)
     key = readable_visitor(caller, visitor)
-    events = history_of(key, limit=EVERYTHING).interactions
+    events = get_history(key, limit=None).interactions
     if cursor:
         before = _place(cursor)
         events = tuple(event for event in events if (event.at, event.event_id) < before)
@@ -105,7 +106,10 @@ def forget_history(
         default=None, ge=1, le=LARGEST_ID, description="Only what is about this film."
     ),
 ) -> HttpResponse:
-    """Delete everything that one of the client's own visitors did, everywhere the data went."""
+    """Delete everything that one of the client's own visitors did, everywhere the data went.
+
+    `deleted` counts the interactions in the database; archived clicks follow uncounted.
+    """
     return json_response({"deleted": forget(writable_visitor(caller_of(request), visitor), movie_id)})
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.models import Count, Min
 from django.utils import timezone
 
 from movie.metrics.exporter import metrics_server
-from movie.models import InteractionRecord
-from movie.stream_models import TO_LOG, TO_STREAM, DeadLetter
+from movie.stream_models import TO_ARCHIVE, TO_STREAM, DeadLetter, Event
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Waiting", "backlog", "consumer_metrics", "metrics_server", "outbox_metrics", "relay_metrics"]
 
-SINKS = {"log": TO_LOG, "stream": TO_STREAM}
+SINKS = {"archive": TO_ARCHIVE, "stream": TO_STREAM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def backlog() -> dict[str, Waiting]:
     now = timezone.now()
     found = {}
     for name, bit in SINKS.items():
-        rows = InteractionRecord.objects.undelivered(bit).aggregate(n=Count("pk"), oldest=Min("recorded_at"))
+        rows = Event.objects.undelivered(bit).aggregate(n=Count("pk"), oldest=Min("recorded_at"))
         age = (now - rows["oldest"]).total_seconds() if rows["oldest"] else 0.0
         found[name] = Waiting(rows["n"], max(0.0, age))
     return found
@@ -62,10 +62,8 @@ def outbox_metrics(waiting: dict[str, Waiting], dead_letters: dict[str, int]) ->
 
 def dead_letters() -> dict[str, int]:
     """How many there are of each group that has a consumer."""
-    from movie.event_stream.handlers import GROUPS
-
     found = DeadLetter.objects.order_by().values_list("group").annotate(Count("pk"))
-    return dict.fromkeys(GROUPS, 0) | dict(found)
+    return dict.fromkeys(settings.EVENT_HANDLERS, 0) | dict(found)
 
 
 def relay_metrics(relay: Relay) -> Iterator[Metric]:
@@ -82,7 +80,7 @@ def relay_metrics(relay: Relay) -> Iterator[Metric]:
         "reelgraph_relay_delivered", "Rows delivered by this process", labels=["sink"]
     )
     failures = CounterMetricFamily("reelgraph_relay_failures", "Deliveries that failed", labels=["sink"])
-    for name, sink in (("log", relay.to_log), ("stream", relay.to_stream)):
+    for name, sink in (("archive", relay.to_archive), ("stream", relay.to_stream)):
         delivered.add_metric([name], sink.delivered)
         failures.add_metric([name], sink.failures)
     yield from (delivered, failures)

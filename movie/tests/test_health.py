@@ -10,9 +10,8 @@ from django.utils import timezone
 
 from movie import health
 from movie.event_ids import new_event_id
-from movie.models import InteractionRecord
 from movie.recommendations import registry
-from movie.stream_models import TO_STREAM
+from movie.stream_models import TO_STREAM, Event
 from movie.tests.films import make_film
 from predictors.popular import PopularPredictor
 from pytorch_models.datasets import Interactions
@@ -134,8 +133,8 @@ def test_other_servers_that_are_away_leave_the_site_serving(client, settings, tr
         "BACKEND": "movie.event_stream.kafka.KafkaEventStream",
         "OPTIONS": {"topic": "t", "bootstrap_servers": (f"127.0.0.1:{port}",)},
     }
-    settings.EVENT_LOG = {
-        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+    settings.CLICK_ARCHIVE = {
+        "BACKEND": "movie.event_log.dynamodb.DynamoDBArchive",
         "OPTIONS": {"table": "t", "region": "eu-central-1", "endpoint_url": f"http://127.0.0.1:{port}"},
     }
     status, found = asked(client)
@@ -157,8 +156,8 @@ def test_a_server_that_never_answers_holds_up_no_probe(client, settings, trained
 
 def test_servers_that_answer(client, settings, trained, redis_service, event_table):
     settings.REDIS_URL = redis_service.variables()["REDIS_URL"]
-    settings.EVENT_LOG = {
-        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+    settings.CLICK_ARCHIVE = {
+        "BACKEND": "movie.event_log.dynamodb.DynamoDBArchive",
         "OPTIONS": event_table,
     }
     _status, found = asked(client)
@@ -173,13 +172,13 @@ def test_servers_that_answer(client, settings, trained, redis_service, event_tab
 def test_an_outbox_that_is_late_or_long(client, settings, trained, *, late, rows, expected):
     settings.HEALTH_OUTBOX_SECONDS, settings.HEALTH_OUTBOX_ROWS = 300, 2
     for _ in range(rows):
-        InteractionRecord.objects.create(
+        Event.objects.create(
             event_id=new_event_id(),
             visitor="guest:a",
             kind="click",
             movie_id=trained.pk,
             at=timezone.now(),
-            due=TO_STREAM,
+            pending_sinks=TO_STREAM,
             recorded_at=timezone.now() - timedelta(seconds=late),
         )
     status, found = asked(client)

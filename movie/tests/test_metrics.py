@@ -23,9 +23,8 @@ from movie.event_ids import new_event_id
 from movie.event_stream.metrics import consumer_metrics, metrics_server
 from movie.metrics import count_lists, state
 from movie.metrics.films import FilmTables, film_tables
-from movie.models import InteractionRecord
 from movie.recommendations import registry
-from movie.stream_models import TO_LOG, DeadLetter
+from movie.stream_models import TO_ARCHIVE, DeadLetter, Event
 from movie.tests.films import make_film
 from predictors.neighbours import NeighboursPredictor
 from predictors.popular import PopularPredictor
@@ -182,19 +181,19 @@ def test_films_of_an_hour_ago_are_not_shown_lately(monkeypatch):
 
 def test_what_waits_and_what_is_dead(client, films):
     for seconds in (5, 70):
-        InteractionRecord.objects.create(
+        Event.objects.create(
             event_id=new_event_id(),
             visitor="guest:a",
             kind="click",
             movie_id=films[0].pk,
             at=timezone.now(),
-            due=TO_LOG,
+            pending_sinks=TO_ARCHIVE,
             recorded_at=timezone.now() - timedelta(seconds=seconds),
         )
-    DeadLetter.objects.create(group="popularity", place="t/0@1", raw="{", reason="ValueError")
+    DeadLetter.objects.create(group="popularity", position="t/0@1", raw="{", reason="ValueError")
     samples = scraped(client)
-    assert value(samples, "reelgraph_outbox_rows", sink="log") == 2
-    assert value(samples, "reelgraph_outbox_oldest_seconds", sink="log") == pytest.approx(70, abs=5)
+    assert value(samples, "reelgraph_outbox_rows", sink="archive") == 2
+    assert value(samples, "reelgraph_outbox_oldest_seconds", sink="archive") == pytest.approx(70, abs=5)
     assert value(samples, "reelgraph_outbox_rows", sink="stream") == 0
     assert value(samples, "reelgraph_dead_letters", group="popularity") == 1
     assert value(samples, "reelgraph_dead_letters", group="experiments") == 0
@@ -239,7 +238,7 @@ def test_nothing_about_anybody_is_in_the_metrics(client, films):
     client.get("/search/", {"q": "TellingTitle"}, headers=telling, REMOTE_ADDR="203.0.113.77")
     client.get("/TellingPath/", headers={"x-request-id": "TellingRequestId"})
     client.post(reverse("rate", args=[films[0].pk]), {"value": "4", "next": "/TellingNext/"})
-    visitor = InteractionRecord.objects.get().visitor
+    visitor = Event.objects.get().visitor
     text = client.get("/metrics").content.decode()
     for private in ("Telling", "203.0.113", visitor, visitor.partition(":")[2], films[0].title):
         assert private not in text

@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from movie import browse, interactions, rate_limit
 from movie.event_ids import new_event_id
+from movie.history import get_history
 from movie.models import Genre, Movie, TrainingRun
 from movie.redis_cache import ForgivingRedisCache
 from movie.templatetags.reelgraph import running_trainings
@@ -121,7 +122,7 @@ def test_a_list_follows_from_the_history_and_the_version_alone(redis):
         return [Recommendation(7, 0.5, (Reason("liked_together", 3, 0.25),))]
 
     def ranking(version="1", history=None, hidden=()):
-        history = interactions.history_of("guest:a") if history is None else history
+        history = get_history("guest:a") if history is None else history
         return list(cached_ranking(("ease", version), history, 10, hidden, compute))
 
     def record(kind, value=None):

@@ -6,12 +6,13 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
 from movie.event_stream import get_event_stream
 from movie.event_stream.consumer import Consumer
-from movie.event_stream.handlers import GROUPS, handler_of
+from movie.event_stream.handlers import handler_of
 from movie.event_stream.metrics import consumer_metrics, metrics_server
 from movie.stopping import Stopping
 
@@ -22,7 +23,7 @@ class Command(BaseCommand):
     help = "Consume the stream as a member of a group. As many may run as the topic has partitions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--group", required=True, choices=tuple(GROUPS))
+        parser.add_argument("--group", required=True, choices=tuple(settings.EVENT_HANDLERS))
         parser.add_argument(
             "--member",
             default="",
@@ -33,7 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         stream = get_event_stream()
-        if not stream.needs_relay:
+        if not stream.uses_outbox:
             raise CommandError(
                 _("There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself.")
             )

@@ -6,24 +6,24 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
-from movie.event_log.dynamodb import DynamoDBEventLog
+from movie.event_log import ArchiveUnavailable
+from movie.event_log.dynamodb import DynamoDBArchive
 
 
 class Command(BaseCommand):
-    help = "Make the DynamoDB table of the event log, billed by request and with TTL. May be run again."
+    help = "Make the DynamoDB table of old clicks, billed by request and with TTL. May be run again."
 
     def handle(self, **options: Any) -> None:
-        log = get_event_log()
-        if not isinstance(log, DynamoDBEventLog):
+        options = settings.CLICK_ARCHIVE["OPTIONS"]
+        if "table" not in options:
             raise CommandError(_("The event log is in the database: set DYNAMODB_TABLE first."))
+        archive = DynamoDBArchive(**options)
         try:
-            made, expires = log.table.create(), log.table.expire()
-        except EventLogUnavailable as error:
+            made, expires = archive.create(), archive.expire()
+        except ArchiveUnavailable as error:
             raise CommandError(str(error)) from error
         sentence = _("The table %(name)s is made.") if made else _("The table %(name)s was there.")
-        self.stdout.write(sentence % {"name": settings.DYNAMODB_TABLE})
+        self.stdout.write(sentence % {"name": options["table"]})
         if not expires:
             self.stdout.write(
                 _("This server deletes no expired items. They are left out of histories all the same.")

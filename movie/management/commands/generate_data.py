@@ -20,7 +20,8 @@ from movie.catalogue import running
 from movie.catalogue.movies import import_movies
 from movie.catalogue.ratings import import_ratings
 from movie.catalogue.reports import LateProgress
-from movie.models import ExternalId, InteractionRecord, Movie, Rating
+from movie.models import ExternalId, Movie, Rating
+from movie.stream_models import Event
 from pytorch_models.synthetic import World, WorldOptions, make_world, trivial_errors
 
 SOURCE = "synthetic"  # the id space of the films, and what visitors begin with
@@ -148,7 +149,7 @@ def _refuse_to_mix(*, beside_real_data: bool) -> None:
         )
     if beside_real_data:
         return
-    if Movie.objects.exists() or Rating.objects.exists() or InteractionRecord.objects.exists():
+    if Movie.objects.exists() or Rating.objects.exists() or Event.objects.exists():
         raise CommandError(
             _(
                 "The site holds films, ratings or clicks, and made-up ratings beside them would change what "
