@@ -8,14 +8,13 @@ by the outbox; nothing here waits for them.
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from django.db import connection, transaction
-from django.db.models import F, Max, QuerySet
+from django.db import transaction
+from django.db.models import F, Max
 from django.utils import timezone
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
@@ -27,6 +26,7 @@ from movie.event_stream import get_event_stream
 from movie.event_stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
 from movie.models import HALF_STARS, Movie, Rating
 from movie.namespaces import LONGEST_VISITOR, can_act
+from movie.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
 from movie.stream_models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
 from predictors.history import EVENT_KINDS, History, Interaction, MovieId
 
@@ -41,7 +41,6 @@ __all__ = [
     "validate",
 ]
 
-CHANGES_RATING = ("rating", "undo")
 LONGEST = {"visitor": LONGEST_VISITOR, "surface": 32, "recommendation_id": 36}  # characters, of the columns
 MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
 
@@ -132,7 +131,7 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
         _request_change(HistoryChange.Kind.FORGET, visitor, movie_id=movie_id)
         count, _by_model = Event.objects.of(visitor, movie_id).delete()
         ratings = Rating.objects.filter(visitor=visitor)
-        _delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
+        delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
         _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
@@ -149,7 +148,7 @@ def merge_guest(guest: str, user: str) -> int:
     with transaction.atomic():
         decided = Event.objects.of(guest).decisions()
         movies = set(decided.values_list("movie", flat=True))
-        _lock(Movie.objects.filter(pk__in=movies))
+        lock_movies(Movie.objects.filter(pk__in=movies))
         _request_change(HistoryChange.Kind.MERGE, guest, into=user)
         theirs = Event.objects.of(user).filter(movie__in=Event.objects.of(guest).values("movie"))
         shared = list(theirs.values_list("movie", flat=True).distinct())
@@ -164,8 +163,8 @@ def merge_guest(guest: str, user: str) -> int:
                 available_at=timezone.now(),
             )
         moved = Event.objects.of(guest).update(visitor=user)
-        _delete_ratings(Rating.objects.filter(visitor=guest))
-        _sync_ratings(user, movies)
+        delete_ratings(Rating.objects.filter(visitor=guest))
+        sync_ratings(user, movies)
         _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 
@@ -173,13 +172,25 @@ def merge_guest(guest: str, user: str) -> int:
 def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
     if live:
         events = _after_the_latest(visitor, events)
-    new = _store_all(events)
+    recorded_at = _recorded_at(visitor)
+    new = _store_all(events, recorded_at)
     movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
     if movies:
-        _sync_ratings(visitor, movies)
-    now = timezone.now()
-    _publish([InteractionRecorded(each, now) for each in new])
+        sync_ratings(visitor, movies)
+    _publish([InteractionRecorded(each, recorded_at) for each in new])
     return len(new)
+
+
+def _recorded_at(visitor: str) -> datetime:
+    """Now, and later than every change of the visitor's history that copies have still to follow.
+
+    Else a change that was asked for on a server whose clock is ahead would cover what came after it.
+    """
+    now = timezone.now()
+    if not _sinks_of_changes():
+        return now
+    latest = HistoryChange.objects.filter(visitor=visitor).aggregate(at=Max("recorded_at"))["at"]
+    return max(now, latest + MICROSECOND) if latest else now
 
 
 def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interaction]:
@@ -196,22 +207,22 @@ def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interacti
     return ordered
 
 
-def _store_all(interactions: list[Interaction]) -> list[Interaction]:
+def _store_all(interactions: list[Interaction], recorded_at: datetime) -> list[Interaction]:
     """Store interactions of one visitor; return those that were new, as stored."""
     ids = {each.event_id for each in interactions}
     if len(ids) == 1 or len(ids) < len(interactions) or Event.objects.filter(event_id__in=ids).exists():
-        return [stored for each in interactions if (stored := _store(each))]
-    Event.objects.bulk_create([_row(each) for each in interactions])
+        return [stored for each in interactions if (stored := _store(each, recorded_at))]
+    Event.objects.bulk_create([_row(each, recorded_at) for each in interactions])
     return interactions
 
 
-def _store(interaction: Interaction) -> Interaction | None:
+def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | None:
     """Store an interaction and return it as stored, or None when it is a repeat.
 
     A repeat has the same event id and the same content (`idempotency_key`) as what is stored. The
     same id with other content is something new and is stored under a fresh id.
     """
-    if insert_unless_taken(_row(interaction)):
+    if insert_unless_taken(_row(interaction, recorded_at)):
         return interaction
     # The id is taken: by this visitor's earlier use of the same form, or by somebody else.
     ids = [interaction.event_id, *fresh_ids(interaction.event_id, interaction.visitor)]
@@ -223,7 +234,7 @@ def _store(interaction: Interaction) -> Interaction | None:
         return None
     again = replace(interaction, event_id=unused or new_event_id())
     # Lost only to the same POST arriving at the same time, which is then a repeat.
-    return again if insert_unless_taken(_row(again)) else _store(interaction)
+    return again if insert_unless_taken(_row(again, recorded_at)) else _store(interaction, recorded_at)
 
 
 def idempotency_key(interaction: Interaction) -> tuple[str, str, MovieId, float | None]:
@@ -231,28 +242,35 @@ def idempotency_key(interaction: Interaction) -> tuple[str, str, MovieId, float 
     return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
 
 
-def _row(interaction: Interaction) -> Event:
+def _row(interaction: Interaction, recorded_at: datetime) -> Event:
     sinks = TO_STREAM if get_event_stream().uses_outbox else 0
     if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS:
         sinks |= TO_ARCHIVE | TO_PRUNE
-    return Event(**asdict(interaction), pending_sinks=sinks)
+    return Event(**asdict(interaction), recorded_at=recorded_at, pending_sinks=sinks)
 
 
 def _request_change(kind: HistoryChange.Kind, visitor: str, **fields: str | int | None) -> None:
-    """Ask the archive and the stream, where there are any, to follow a deletion or a merge."""
-    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
-    sinks |= TO_ARCHIVE if get_archive().uses_outbox else 0
-    if sinks:
-        # Later than every claim of now: what a relay is just about to write is changed as well.
-        after = timezone.now() + CLAIM
+    """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
+
+    It covers what was recorded before, also by a server whose clock is ahead.
+    """
+    if sinks := _sinks_of_changes():
+        now = timezone.now()
+        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"]
         HistoryChange.objects.create(
             event_id=new_event_id(),
             kind=kind,
             visitor=visitor,
+            recorded_at=max(now, latest or now),
             pending_sinks=sinks,
-            available_at=after,
+            available_at=now + CLAIM,  # when every claim of now has run out, so that nothing slips by
             **fields,
         )
+
+
+def _sinks_of_changes() -> int:
+    to_stream = TO_STREAM if get_event_stream().uses_outbox else 0
+    return to_stream | (TO_ARCHIVE if get_archive().uses_outbox else 0)
 
 
 def _publish(messages: Sequence[Message]) -> None:
@@ -262,69 +280,6 @@ def _publish(messages: Sequence[Message]) -> None:
         stream.publish(messages)
 
 
-def _sync_ratings(visitor: str, movies: Iterable[int]) -> None:
-    """Make the visitor's ratings of these movies, and their aggregates, say what the events say.
-
-    The movies are locked, so nobody changes them meanwhile.
-    """
-    rows = {row.movie_id: row for row in Rating.objects.filter(visitor=visitor, movie__in=movies)}
-    history = History(Event.objects.of(visitor).filter(movie__in=movies).decisions().interactions())
-    rated_at = {
-        event.movie_id: event.at
-        for event in history
-        if event.kind == "rating" and event.value == history.ratings.get(event.movie_id)
-    }
-    made: list[Rating] = []
-    gone: list[int] = []
-    shifts: dict[tuple[int, float], list[int]] = defaultdict(list)
-    for movie in movies:
-        row, value = rows.get(movie), history.ratings.get(movie)
-        before = row.value if row else None
-        if value is None:
-            gone += [movie] if row else []
-        elif row is None:
-            made.append(Rating(visitor=visitor, movie_id=movie, value=value, rated_at=rated_at[movie]))
-        elif (row.value, row.rated_at) != (value, rated_at[movie]):
-            row.value, row.rated_at = value, rated_at[movie]
-            row.save(update_fields=["value", "rated_at"])
-        if before != value:
-            count = (value is not None) - (before is not None)
-            shifts[count, (value or 0.0) - (before or 0.0)].append(movie)
-    if made:
-        Rating.objects.bulk_create(made)
-    if gone:
-        Rating.objects.filter(visitor=visitor, movie__in=gone).delete()
-    for (count, total), shifted in shifts.items():
-        _shift_aggregates(shifted, count=count, total=total)
-
-
-def _delete_ratings(ratings: QuerySet[Rating]) -> None:
-    """Delete ratings of one visitor and take them out of the aggregates."""
-    _lock(Movie.objects.filter(ratings__in=ratings))
-    shifts: dict[float, list[int]] = defaultdict(list)
-    for movie, value in ratings.values_list("movie_id", "value"):
-        shifts[value].append(movie)
-    for value, movies in shifts.items():
-        _shift_aggregates(movies, count=-1, total=-value)
-    ratings.delete()
-
-
-def _shift_aggregates(movies: list[int], *, count: int, total: float) -> None:
-    """Add to the aggregates where they are, so that writers at the same time all count.
-
-    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
-    Written out, because putting F expressions together took a fifth of the time of a rating.
-    """
-    update = (
-        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
-        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
-        "rating_count = rating_count + %s, rating_sum = rating_sum + %s "
-        f"WHERE id IN ({', '.join(['%s'] * len(movies))})"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(update, [count, total, count, count, total, *movies])
-
-
 def _unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
     """The movies that are not there. Those whose aggregates may change are locked.
 
@@ -332,13 +287,8 @@ def _unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
     """
     wanted = {each.movie_id for each in interactions}
     rated = {each.movie_id for each in interactions if each.kind in CHANGES_RATING}
-    there = set(_lock(Movie.objects.filter(pk__in=rated))) if rated else set()
+    there = set(lock_movies(Movie.objects.filter(pk__in=rated))) if rated else set()
     if opened := wanted - rated:
         movies = Movie.objects.filter(pk__in=opened).order_by()
         there.update(movies.values_list("pk", flat=True))
     return wanted - there
-
-
-def _lock(movies: QuerySet[Movie]) -> list[int]:
-    """The ids of these movies, locked until the transaction ends; always in the same order."""
-    return list(movies.select_for_update().order_by("pk").values_list("pk", flat=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 from django.utils import timezone
@@ -23,7 +23,10 @@ HISTORY_KINDS = ("click", *DECISION_KINDS)
 FIELDS = ("event_id", "visitor", "kind", "movie_id", "at", "value", "surface", "recommendation_id")
 
 
-class DeliverableQuerySet(models.QuerySet["Deliverable"]):
+Row = TypeVar("Row", bound=models.Model)
+
+
+class DeliverableQuerySet(models.QuerySet[Row]):
     def undelivered(self, sinks: int = DELIVERIES) -> Self:
         """Rows that wait for any of these sinks."""
         return self.filter(pending_sinks__in=pending_values(sinks))
@@ -46,7 +49,7 @@ class Deliverable(models.Model):
         abstract = True
 
 
-class EventQuerySet(DeliverableQuerySet):
+class EventQuerySet(DeliverableQuerySet["Event"]):
     def of(self, visitor: str, movie_id: MovieId | None = None) -> Self:
         """The events of a visitor, with one movie if given."""
         rows = self.filter(visitor=visitor)
@@ -110,7 +113,7 @@ class HistoryChange(Deliverable):
     into = models.CharField(_("account"), max_length=128, blank=True, db_index=True)
     movie_id = models.BigIntegerField(_("film"), null=True, blank=True)
 
-    objects = DeliverableQuerySet.as_manager()
+    objects = DeliverableQuerySet["HistoryChange"].as_manager()
 
     class Meta:
         verbose_name = _("change of the log")

@@ -29,7 +29,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
     film = Movie.objects.create(title="Heat")
     interactions.record(rating(film, value=2.0))
     tries = []
-    locked = interactions._locked
+    locked = interactions.lock_movies
     film_is_locked, other_holds_rating = threading.Event(), threading.Event()
 
     def lock_and_wait(films):
@@ -39,7 +39,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
         assert other_holds_rating.wait(10)
         return found
 
-    monkeypatch.setattr(interactions, "_locked", lock_and_wait)
+    monkeypatch.setattr(interactions, "lock_movies", lock_and_wait)
 
     def other():
         try:

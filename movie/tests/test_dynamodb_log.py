@@ -14,7 +14,7 @@ from movie.event_log.base import Archived
 from movie.event_log.dynamodb import DynamoDBArchive
 from movie.history import OUT_OF_ORDER, get_history
 from movie.models import Movie, Rating
-from movie.stream_models import Event
+from movie.stream_models import Event, HistoryChange
 from movie.tests.delivery import deliver_everything
 from predictors.history import Interaction
 from services.base import free_port
@@ -122,6 +122,23 @@ def test_a_page_asks_once_whatever_there_is(archive, film, monkeypatch):
     monkeypatch.setattr(archive._client, "query", counted)
     assert list(get_history("guest:a", limit=5)) == events[-5:]
     assert [request["Limit"] for request in asked] == [5 + OUT_OF_ORDER]
+
+
+def test_deletions_cover_what_came_before_whatever_the_clocks_say(archive, film, monkeypatch):
+    def at(hour):
+        moment = datetime(2030, 5, 1, hour, tzinfo=UTC)
+        monkeypatch.setattr(interactions.timezone, "now", lambda: moment)
+
+    at(13)  # a server whose clock is an hour ahead
+    interactions.record(event(film))
+    at(12)
+    interactions.forget("guest:a")
+    interactions.record(after := event(film))
+    monkeypatch.undo()
+    Event.objects.update(available_at=datetime.now(UTC))
+    deliver_everything()
+    assert [each.event_id for each in get_history("guest:a", limit=None)] == [after.event_id]
+    assert HistoryChange.objects.exists() is False
 
 
 def test_expired_items_are_left_out_although_they_are_still_there(archive, film):

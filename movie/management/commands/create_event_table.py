@@ -14,16 +14,16 @@ class Command(BaseCommand):
     help = "Make the DynamoDB table of old clicks, billed by request and with TTL. May be run again."
 
     def handle(self, **options: Any) -> None:
-        options = settings.CLICK_ARCHIVE["OPTIONS"]
-        if "table" not in options:
+        archive_options: Any = settings.CLICK_ARCHIVE["OPTIONS"]
+        if "table" not in archive_options:
             raise CommandError(_("The event log is in the database: set DYNAMODB_TABLE first."))
-        archive = DynamoDBArchive(**options)
+        archive = DynamoDBArchive(**archive_options)
         try:
             made, expires = archive.create(), archive.expire()
         except ArchiveUnavailable as error:
             raise CommandError(str(error)) from error
         sentence = _("The table %(name)s is made.") if made else _("The table %(name)s was there.")
-        self.stdout.write(sentence % {"name": options["table"]})
+        self.stdout.write(sentence % {"name": archive_options["table"]})
         if not expires:
             self.stdout.write(
                 _("This server deletes no expired items. They are left out of histories all the same.")
