@@ -195,7 +195,7 @@ def _recorded_at(visitor: str) -> datetime:
 
 def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interaction]:
     """The events with their times in order: each later than what the visitor did with the movie before."""
-    movies = {event.movie_id for event in events}
+    movies = {int(event.movie_id) for event in events}
     rows = Event.objects.of(visitor).filter(movie__in=movies).order_by()
     latest: dict[MovieId, datetime] = dict(rows.values_list("movie").annotate(Max("at")))
     ordered = []
