@@ -74,14 +74,14 @@ RELAY = (
     TIMED
     + """
 from movie.event_stream.relay import Relay
-from movie.models import InteractionRecord
+from movie.stream_models import Event
 relay = Relay()
 relay.batch = 20
 relay.step()  # builds the clients
 relay.batch = 500
-number = InteractionRecord.objects.undelivered().count()
+number = Event.objects.undelivered().count()
 def work():
-    while InteractionRecord.objects.undelivered().exists():
+    while Event.objects.undelivered().exists():
         relay.step()
 measured("relay to DynamoDB and Kafka", work, number)
 """
@@ -96,11 +96,11 @@ consumer = Consumer(handler_of("GROUP"), get_event_stream())
 batches = get_event_stream().consume("GROUP", lambda: False)
 while not (first := next(batches)):
     pass
-consumer.take(first)
+consumer.process(first)
 already = consumer.handled
 def work():
     while consumer.handled < EVENTS:
-        consumer.take(next(batches))
+        consumer.process(next(batches))
 measured("consume: GROUP", work, EVENTS - already)
 batches.close()
 """

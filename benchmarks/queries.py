@@ -96,8 +96,8 @@ def fill_with_guests() -> None:
     from django.utils import timezone
 
     from movie.event_ids import new_event_id
-    from movie.models import InteractionRecord, Movie, Rating
-    from movie.stream_models import TO_STREAM, MovieActivity
+    from movie.models import Movie, Rating
+    from movie.stream_models import TO_STREAM, DailyMovieActivity, Event
 
     chance = random.Random(1)
     films = list(Movie.objects.most_rated().values_list("pk", flat=True)[:2_000])
@@ -112,20 +112,20 @@ def fill_with_guests() -> None:
             value = chance.choice([2.0, 3.0, 4.0, 5.0]) if kind == "rating" else None
             at = first + timedelta(seconds=40 * step)
             interactions.append(
-                InteractionRecord(
-                    event_id=new_event_id(), visitor=visitor, kind=kind, movie_id=film, at=at, value=value
-                )
+                Event(event_id=new_event_id(), visitor=visitor, kind=kind, movie_id=film, at=at, value=value)
             )
             if value:
                 ratings.append(Rating(visitor=visitor, movie_id=film, value=value, rated_at=at))
     for row in interactions[-WAITING:]:
-        row.due = TO_STREAM
-    InteractionRecord.objects.bulk_create(interactions, batch_size=2_000)
+        row.pending_sinks = TO_STREAM
+    Event.objects.bulk_create(interactions, batch_size=2_000)
     Rating.objects.bulk_create(ratings, batch_size=2_000)
     Movie.objects.refresh_aggregates()
-    MovieActivity.objects.bulk_create(
+    DailyMovieActivity.objects.bulk_create(
         [
-            MovieActivity(movie_id=film, day=now.date() - timedelta(days=day), count=chance.randrange(1, 99))
+            DailyMovieActivity(
+                movie_id=film, day=now.date() - timedelta(days=day), count=chance.randrange(1, 99)
+            )
             for film in films
             for day in range(DAYS)
         ],
@@ -165,11 +165,11 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from movie.browse import PAGE_SIZE, BrowseFilters, facets
     from movie.event_stream.relay import Relay
     from movie.facts import facts_of, histogram_of
-    from movie.interactions import history_of
-    from movie.models import Credit, InteractionRecord, Movie, Rating
+    from movie.history import get_history
+    from movie.models import Credit, Movie, Rating
     from movie.recommendations import rank_for, rank_similar
     from movie.search import search_movies, search_people, suggestions
-    from movie.stream_models import TO_STREAM, dues_of
+    from movie.stream_models import TO_STREAM, Event, pending_values
     from movie.trending import _counted as trending
     from movie.visitors import GUEST_COOKIE, SALT
     from predictors.history import History
@@ -177,7 +177,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     film = Movie.objects.most_rated()[0]
     person = Credit.objects.values("person").annotate(n=Count("pk")).order_by("-n", "person")[0]["person"]
     guest = (
-        InteractionRecord.objects.filter(visitor__startswith="guest:")
+        Event.objects.filter(visitor__startswith="guest:")
         .values_list("visitor", flat=True)
         .order_by("visitor")
         .first()
@@ -201,14 +201,14 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         return lambda: list(Paginator(films, PAGE_SIZE).page(number))
 
     def claim() -> None:
-        Relay(batch=500)._claim(dues_of(TO_STREAM), "benchmark")
+        Relay(batch=500)._claim(pending_values(TO_STREAM), "benchmark")
 
     client.get("/")  # what only the first page of a process asks for
     settings.WRITE_RATE_LIMIT = 100_000
     return {
         "home page, guest with 20 interactions": page("/"),
-        "history of a visitor": lambda: history_of(guest),
-        "history, the latest 10": lambda: history_of(guest, limit=10),
+        "history of a visitor": lambda: get_history(guest),
+        "history, the latest 10": lambda: get_history(guest, limit=10),
         "rating of a film by a visitor": lambda: list(
             Rating.objects.filter(visitor=guest, movie__in=[rated])
         ),
@@ -296,9 +296,10 @@ def version() -> str:
 
 
 def sizes() -> str:
-    from movie.models import Credit, InteractionRecord, Movie, Person, Rating
+    from movie.models import Credit, Movie, Person, Rating
+    from movie.stream_models import Event
 
-    models = (Movie, Rating, InteractionRecord, Person, Credit)
+    models = (Movie, Rating, Event, Person, Credit)
     return ", ".join(f"{model.objects.count():,} {model._meta.verbose_name_plural}" for model in models)
 
 

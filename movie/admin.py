@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -17,16 +17,13 @@ from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV, TSV
 
 from movie import admin_api  # noqa: F401 - registers its own
-from movie.catalogue.ratings import refresh_aggregates
 from movie.default_model_admin import DefaultModelAdmin  # noqa: F401 - registered there
 from movie.experiment_admin import ExperimentAdmin  # noqa: F401 - registered there
-from movie.interactions import new_event_id, record
 from movie.models import (
     Country,
     Credit,
     ExternalId,
     Genre,
-    InteractionRecord,
     Language,
     Movie,
     MovieTitle,
@@ -34,12 +31,10 @@ from movie.models import (
     Rating,
     TrainingRun,
 )
+from movie.rating_edits import delete_ratings, save_rating
 from movie.resources import MovieResource, RatingResource
-from movie.stream_models import DeadLetter
+from movie.stream_models import DeadLetter, Event
 from movie.text import search_key
-from predictors.history import Interaction
-
-ON_SITE = ("guest:", "user:", "api:")  # visitors whose ratings the event log tells of too
 
 
 class KnownAutocomplete(AutocompleteSelect):
@@ -173,7 +168,7 @@ class NameAdmin(admin.ModelAdmin):
 
 @admin.register(Rating)
 class RatingAdmin(ImportExportModelAdmin):
-    """Whatever is edited or deleted here, the films' figures follow."""
+    """Whatever is edited or deleted here, the visitors' histories and the films' figures follow."""
 
     resource_classes = [RatingResource]
     formats = [CSV, TSV]
@@ -186,35 +181,13 @@ class RatingAdmin(ImportExportModelAdmin):
     show_full_result_count = False
 
     def save_model(self, request: HttpRequest, obj: Rating, form: forms.ModelForm, change: bool) -> None:
-        films = {obj.movie_id, form.initial.get("movie", obj.movie_id)}
-        super().save_model(request, obj, form, change)
-        refresh_aggregates(films)
+        save_rating(obj)
 
     def delete_model(self, request: HttpRequest, obj: Rating) -> None:
-        self._delete([obj])
+        delete_ratings([obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        self._delete(queryset)
-
-    def _delete(self, ratings: Iterable[Rating]) -> None:
-        """Take ratings back. The log of a visitor of the site must hear of it, or it would bring
-        the rating back into their history."""
-        films = set()
-        for rating in ratings:
-            films.add(rating.movie_id)
-            if rating.visitor.startswith(ON_SITE):
-                record(
-                    Interaction(
-                        new_event_id(),
-                        rating.visitor,
-                        "rating",
-                        rating.movie_id,
-                        timezone.now(),
-                        surface="admin",
-                    )
-                )
-            Rating.objects.filter(visitor=rating.visitor, movie=rating.movie_id).delete()
-        refresh_aggregates(films)
+        delete_ratings(queryset)
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -230,8 +203,8 @@ class ReadOnly(admin.ModelAdmin):
         return False
 
 
-@admin.register(InteractionRecord)
-class InteractionRecordAdmin(ReadOnly):
+@admin.register(Event)
+class EventAdmin(ReadOnly):
     list_display = ["at", "visitor", "kind", "movie", "value", "surface"]
     list_select_related = ["movie"]
     list_filter = ["kind", "surface"]
@@ -242,7 +215,7 @@ class InteractionRecordAdmin(ReadOnly):
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnly):
-    list_display = ["created", "group", "place", "reason"]
+    list_display = ["created", "group", "position", "reason"]
     list_filter = ["group"]
 
 

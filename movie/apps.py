@@ -7,4 +7,4 @@ class MovieConfig(AppConfig):
     verbose_name = _("Catalogue")
 
     def ready(self) -> None:
-        from movie import signals  # noqa: F401 - joins a guest's history to the account at sign-in
+        from movie import experiment_signals, signals  # noqa: F401 - they connect themselves

@@ -1,4 +1,4 @@
-"""From what visitors did to the sums of each visitor in an experiment.
+"""The consumer group of experiments: from events to the totals of each visitor in an experiment.
 
 Everything needed is in the event: its `recommendation_id` names experiment and arm, and the arm is worked out
 again from the visitor, so that nobody can count for another arm than their own.
@@ -8,15 +8,42 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from movie.event_stream.counts import add_sums
-from movie.event_stream.messages import Forgotten, Joined, Message
+from movie.event_stream.handlers import CountingHandler, counted_interactions
+from movie.event_stream.messages import (
+    GuestMerged,
+    HistoryForgotten,
+    InteractionRecorded,
+    Message,
+)
 from movie.experiment_models import Experiment, VisitorTotals
-from movie.experiments import HASH_BYTES, ListTag, arm_of, cumulative_shares, parse_list_id, visitor_hash
+from movie.experiments import (
+    HASH_BYTES,
+    ListTag,
+    arm_of,
+    cumulative_shares,
+    parse_list_id,
+    visitor_hash,
+)
 from predictors.history import Interaction
 
 SUMS = ("impressions", "fallbacks", "clicks", "ratings", "stars")
+
+
+class Experiments(CountingHandler):
+    """Adds up what each visitor does with the lists of an experiment, and follows deletions and merges."""
+
+    group = "experiments"
+
+    def apply(self, messages: Sequence[Message]) -> None:
+        for is_recorded, some in groupby(messages, key=lambda each: isinstance(each, InteractionRecorded)):
+            if is_recorded:
+                count(counted_interactions(some))
+            else:
+                follow(some)
 
 
 def count(interactions: Iterable[Interaction]) -> None:
@@ -43,13 +70,13 @@ def count(interactions: Iterable[Interaction]) -> None:
 
 
 def follow(messages: Iterable[Message]) -> None:
-    """Detach who asked to be forgotten from their sums, and note who came to another arm by signing in."""
-    changes = [each for each in messages if isinstance(each, (Forgotten, Joined))]
+    """Detach deleted visitors from their totals, and note who came to another arm by signing in."""
+    changes = [each for each in messages if isinstance(each, (HistoryForgotten, GuestMerged))]
     if not changes:
         return
     experiments = list(Experiment.objects.started().prefetch_related("arms"))
     for change in changes:
-        if isinstance(change, Joined):
+        if isinstance(change, GuestMerged):
             for experiment in experiments:
                 _note_change_of_arm(experiment, change)
         elif change.movie_id is None:
@@ -59,7 +86,7 @@ def follow(messages: Iterable[Message]) -> None:
                 row.save(update_fields=["unit"])
 
 
-def _note_change_of_arm(experiment: Experiment, joined: Joined) -> None:
+def _note_change_of_arm(experiment: Experiment, joined: GuestMerged) -> None:
     if not experiment.covers(joined.recorded_at):
         return
     bounds = cumulative_shares([arm.share for arm in experiment.arms.all()])

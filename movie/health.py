@@ -24,8 +24,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log import ArchiveUnavailable, get_archive
 from movie.event_stream.backlog import backlog
 from movie.recommendations import registry
 from movie.redis_cache import TTLValue
@@ -153,8 +152,8 @@ def _migrations_on_disk() -> frozenset[tuple[str, str]]:
 
 def _check_event_log() -> str:
     try:
-        get_event_log().export("probe:")  # a visitor who cannot exist
-    except EventLogUnavailable as error:
+        next(get_archive().read("probe:"), None)  # a visitor who cannot exist
+    except ArchiveUnavailable as error:
         raise CheckFailed(f"cannot be read: {type(error.__cause__ or error).__name__}") from error
     return "can be read"
 

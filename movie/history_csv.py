@@ -13,7 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
-from movie.interactions import InteractionRefused, check
+from movie.interactions import InvalidInteraction, validate
 from movie.models import ExternalId, Movie
 from movie.text import search_key
 from predictors.history import History, Interaction
@@ -101,7 +101,7 @@ def read_history(text: str, visitor: str) -> ReadHistory:
     for line, row in rows:
         try:
             found.interactions.append(_interaction(row, visitor, films))
-        except InteractionRefused as refused:
+        except InvalidInteraction as refused:
             found.rejected.append(Rejected(line, f"{refused.field}: {refused}"))
     found.rejected.sort(key=lambda rejected: rejected.line)
     return found
@@ -125,7 +125,7 @@ class _Films:
             self.by_title.setdefault((key, str(year or "")), set()).add(pk)
 
     def find(self, row: dict[str, str]) -> int:
-        """The film of a row. Raises InteractionRefused."""
+        """The film of a row. Raises InvalidInteraction."""
         key = search_key(row["title"])
         if row["imdb"] in self.by_imdb:
             return self.by_imdb[row["imdb"]]
@@ -138,8 +138,8 @@ class _Films:
             return next(iter(same))
         name = row["title"] or row["imdb"] or row["movie_id"]
         if same:
-            raise InteractionRefused("title", _("More than one film is called %(name)r.") % {"name": name})
-        raise InteractionRefused("movie_id", _("No film of this site is %(name)r.") % {"name": name})
+            raise InvalidInteraction("title", _("More than one film is called %(name)r.") % {"name": name})
+        raise InvalidInteraction("movie_id", _("No film of this site is %(name)r.") % {"name": name})
 
 
 def _interaction(row: dict[str, str], visitor: str, films: _Films) -> Interaction:
@@ -154,7 +154,7 @@ def _interaction(row: dict[str, str], visitor: str, films: _Films) -> Interactio
         surface=row["surface"],
         recommendation_id=row["recommendation_id"],
     )
-    check(interaction)
+    validate(interaction)
     return interaction
 
 
@@ -164,10 +164,10 @@ def _time(text: str) -> datetime:
     except ValueError:  # the form is right, the date is not: 30 February
         at = None
     if at is None:
-        raise InteractionRefused("at", _("%(text)r is not a date and time.") % {"text": text})
+        raise InvalidInteraction("at", _("%(text)r is not a date and time.") % {"text": text})
     at = at if is_aware(at) else at.replace(tzinfo=UTC)
     if at > datetime.now(UTC):
-        raise InteractionRefused("at", _("%(text)s is in the future.") % {"text": text})
+        raise InvalidInteraction("at", _("%(text)s is in the future.") % {"text": text})
     return at
 
 
@@ -175,7 +175,7 @@ def _number(text: str) -> float | None:
     try:
         return float(text) if text else None
     except ValueError:
-        raise InteractionRefused("value", _("%(text)r is not a number.") % {"text": text}) from None
+        raise InvalidInteraction("value", _("%(text)r is not a number.") % {"text": text}) from None
 
 
 def _made_id(row: dict[str, str]) -> str:

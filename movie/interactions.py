@@ -1,52 +1,51 @@
-"""The one door through which a click or a rating enters, and the way back out.
+"""The one door in: a click or a rating, deleting a history, and joining a guest's to an account.
 
-The relational database is the commit point: an interaction, the rating that follows from it and the
-film's aggregates are written in one transaction, and the next read sees them.
+The relational database is the commit point: an event, the rating that follows from it and the movie's
+aggregates are written in one transaction, and the next read sees them. The archive and the stream follow
+by the outbox; nothing here waits for them.
 """
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from itertools import groupby
 
-from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import F, Max
 from django.utils import timezone
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
-from movie.database import retried_on_deadlock
-from movie.event_ids import new_event_id
-from movie.event_log import get_event_log
-from movie.event_log.base import Elsewhere
+from movie.database import insert_unless_taken, retried_on_deadlock
+from movie.event_ids import fresh_ids, new_event_id
+from movie.event_log import get_archive
 from movie.event_stream import get_event_stream
-from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
+from movie.event_stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
 from movie.models import HALF_STARS, Movie, Rating
-from predictors.history import KINDS, History, Interaction, MovieId
+from movie.namespaces import LONGEST_VISITOR, can_act
+from movie.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
+from movie.stream_models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
+from predictors.history import EVENT_KINDS, History, Interaction, MovieId
 
 __all__ = [
-    "EVERYTHING",
-    "InteractionRefused",
-    "check",
+    "InvalidInteraction",
     "forget",
-    "history_of",
+    "idempotency_key",
     "merge_guest",
     "new_event_id",
     "record",
     "record_all",
+    "validate",
 ]
 
-CHANGES_RATING = ("rating", "undo")
-EVERYTHING = sys.maxsize  # as the limit of history_of
-LONGEST = {"visitor": 128, "surface": 32, "recommendation_id": 36}  # what the columns hold
-BACKFILLED = "import"  # the surface of a rating that came with a data set and is now part of a history
+LONGEST = {"visitor": LONGEST_VISITOR, "surface": 32, "recommendation_id": 36}  # characters, of the columns
+MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
 
 
-class InteractionRefused(ValueError):
+class InvalidInteraction(ValueError):
     """An interaction that cannot be true. `field` is the field that is wrong; nothing was stored."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -55,45 +54,54 @@ class InteractionRefused(ValueError):
 
 
 def record(interaction: Interaction) -> bool:
-    """Store one interaction and what follows from it; returns whether it was new.
+    """Store what a visitor does now, and what follows from it; return whether it was new.
 
-    Sending it twice (same event id, visitor, kind, film and value) has one effect; an id that was
-    used for something else is replaced by a fresh one. Raises InteractionRefused.
+    It comes after everything that the visitor did with this movie before, whatever the clocks say.
+    Sending it twice (same event id, visitor, kind, movie and value) has one effect; an id that was
+    used for something else is replaced by a fresh one. Raises InvalidInteraction.
     """
-    return record_all([interaction]) == 1
+    return record_all(live=[interaction]) == 1
 
 
-def record_all(interactions: Iterable[Interaction]) -> int:
-    """`record` for many, all of them or none, in one transaction; returns how many were new."""
-    ordered = sorted(interactions, key=lambda each: each.visitor)
-    for interaction in ordered:
-        check(interaction)
-    return _record_checked(ordered)
+def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = ()) -> int:
+    """Store many interactions, all or none, in one transaction; return how many were new.
+
+    `interactions` come from a file or another site and keep their times; `live` ones are as for `record`.
+    """
+    reported, happening = sorted(interactions, key=_visitor), sorted(live, key=_visitor)
+    for interaction in (*reported, *happening):
+        validate(interaction)
+    return _record_validated(reported, happening)
+
+
+def _visitor(interaction: Interaction) -> str:
+    return interaction.visitor
 
 
 @retried_on_deadlock
-def _record_checked(interactions: list[Interaction]) -> int:
+def _record_validated(reported: list[Interaction], live: list[Interaction]) -> int:
     with transaction.atomic():
-        unknown = _unknown_films(interactions)
+        unknown = _unknown_movies([*reported, *live])
         if unknown:
-            raise InteractionRefused("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
+            raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
-            _record_for_visitor(visitor, list(events))
-            for visitor, events in groupby(interactions, key=lambda each: each.visitor)
+            _record_for_visitor(visitor, list(events), live=is_live)
+            for is_live, each in ((False, reported), (True, live))
+            for visitor, events in groupby(each, key=_visitor)
         )
 
 
-def check(interaction: Interaction) -> None:
-    """Raise InteractionRefused unless this can have happened."""
+def validate(interaction: Interaction) -> None:
+    """Raise InvalidInteraction unless this can have happened."""
     kind, value = interaction.kind, interaction.value
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
-        raise InteractionRefused(
+    if kind not in EVENT_KINDS:
+        known = ", ".join(EVENT_KINDS)
+        raise InvalidInteraction(
             "kind", _("%(kind)r is none of: %(known)s.") % {"kind": kind, "known": known}
         )
     allowed = {"rating": (None, *HALF_STARS), "dismiss": (None, 0.0), "watchlist": (None, 0.0)}
     if value not in allowed.get(kind, (None,)):
-        raise InteractionRefused(
+        raise InvalidInteraction(
             "value", _("%(value)s is not a value of %(kind)s.") % {"value": value, "kind": kind}
         )
     try:
@@ -101,215 +109,186 @@ def check(interaction: Interaction) -> None:
     except ValueError:
         well_formed = False
     if not well_formed:
-        raise InteractionRefused("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
+        raise InvalidInteraction("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
     if is_naive(interaction.at):
-        raise InteractionRefused("at", _("The time has no time zone."))
+        raise InvalidInteraction("at", _("The time has no time zone."))
+    if not can_act(interaction.visitor):
+        raise InvalidInteraction(
+            "visitor", _("%(id)r is no visitor of the site.") % {"id": interaction.visitor}
+        )
     for field, longest in LONGEST.items():
         if len(getattr(interaction, field)) > longest:
-            raise InteractionRefused(field, _("It is longer than %(n)d characters.") % {"n": longest})
-
-
-def history_of(visitor_key: str, limit: int | None = None) -> History:
-    """What a visitor did, in two queries: the latest `limit` interactions (settings.HISTORY_LIMIT
-    when None) merged with ratings that no interaction tells of, such as a data-set user's.
-
-    With EVERYTHING as the limit it raises EventLogUnavailable rather than leave out what a log that is
-    away has.
-    """
-    log = get_event_log()
-    if limit == EVERYTHING:
-        events = log.export(visitor_key)
-    else:
-        events = log.history(visitor_key, limit=limit or settings.HISTORY_LIMIT)
-    history = History(events)
-    # Where the log was cut off, an undo may have lost what it took back: the rating row has the last word.
-    spoken = {event.movie_id: event.at for event in events if event.kind in CHANGES_RATING}
-    rows = Rating.objects.filter(visitor=visitor_key).values_list("movie_id", "value", "rated_at")
-    untold = [
-        Interaction(
-            event_id=f"rating of {movie_id}",  # sorts after every UUID
-            visitor=visitor_key,
-            kind="rating",
-            movie_id=movie_id,
-            at=max(rated_at, spoken.get(movie_id, rated_at)),
-            value=value,
-            surface=BACKFILLED,
-        )
-        for movie_id, value, rated_at in rows
-        if history.ratings.get(movie_id) != value
-    ]
-    return History([*events, *untold]) if untold else history
-
-
-def forget(visitor_key: str, movie_id: int | None = None) -> int:
-    """Delete a visitor's interactions and ratings, all or those with one film, and nobody else's.
-
-    Returns how many interactions were deleted.
-    """
-    # Before the transaction: nobody is to wait for a network with rows locked.
-    return _forget(visitor_key, movie_id, get_event_log().elsewhere(visitor_key, movie_id))
+            raise InvalidInteraction(field, _("It is longer than %(n)d characters.") % {"n": longest})
 
 
 @retried_on_deadlock
-def _forget(visitor_key: str, movie_id: int | None, elsewhere: Elsewhere) -> int:
-    ratings = Rating.objects.filter(visitor=visitor_key)
-    if movie_id is not None:
-        ratings = ratings.filter(movie=movie_id)
+def forget(visitor: str, movie_id: int | None = None) -> int:
+    """Delete a visitor's history, all or that of one movie, and ask every copy to follow.
+
+    Returns how many events the database had.
+    """
     with transaction.atomic():
-        count = get_event_log().forget(visitor_key, movie_id, elsewhere)
-        _delete(ratings)
-        _publish([Forgotten(new_event_id(), visitor_key, movie_id, timezone.now())])
+        _request_change(HistoryChange.Kind.FORGET, visitor, movie_id=movie_id)
+        count, _by_model = Event.objects.of(visitor, movie_id).delete()
+        ratings = Rating.objects.filter(visitor=visitor)
+        delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
+        _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
 
-def merge_guest(guest_key: str, user_key: str) -> int:
-    """Make a guest's history part of an account; returns how many interactions came with it.
-
-    A second call, or one at the same time, finds nothing left to do. Where both rated a film the
-    newer rating stands, because the interactions of both become one history in order of time.
-    """
-    return _merge_guest(guest_key, user_key, get_event_log().elsewhere(guest_key))
-
-
 @retried_on_deadlock
-def _merge_guest(guest_key: str, user_key: str, elsewhere: Elsewhere) -> int:
-    log = get_event_log()
-    with transaction.atomic():
-        guest_ratings = Rating.objects.filter(visitor=guest_key)
-        films = {int(event.movie_id) for event in log.decisions(guest_key)}
-        films.update(guest_ratings.values_list("movie", flat=True))
-        _locked(Movie.objects.filter(pk__in=films))
-        for key in (guest_key, user_key):
-            _backfill(Rating.objects.filter(visitor=key, movie__in=films), History(log.decisions(key)))
-        moved = log.merge(guest_key, user_key, elsewhere)
-        merged = History(log.decisions(user_key))
+def merge_guest(guest: str, user: str) -> int:
+    """Make a guest's history part of an account; return how many events of the database moved.
 
-        user_ratings = Rating.objects.filter(visitor=user_key, movie__in=films)
-        guest_ratings.exclude(movie__in=list(user_ratings.values_list("movie", flat=True))).update(
-            visitor=user_key
-        )
-        _delete(guest_ratings)
-        _settle(user_key, films, {row.movie_id: row for row in user_ratings}, merged)
-        _publish([Joined(new_event_id(), guest_key, user_key, timezone.now())])
+    A second call, or one at the same time, finds nothing left to do. Where both rated a movie the
+    newer rating stands, because the events of both become one history in order of time. What either
+    had taken back of a movie that both touched is dropped first: an undo that the one made must not
+    take back what the other did in between.
+    """
+    with transaction.atomic():
+        decided = Event.objects.of(guest).decisions()
+        movies = set(decided.values_list("movie", flat=True))
+        lock_movies(Movie.objects.filter(pk__in=movies))
+        _request_change(HistoryChange.Kind.MERGE, guest, into=user)
+        theirs = Event.objects.of(user).filter(movie__in=Event.objects.of(guest).values("movie"))
+        shared = list(theirs.values_list("movie", flat=True).distinct())
+        for visitor in (guest, user):
+            history = History(Event.objects.of(visitor).filter(movie__in=shared).interactions())
+            Event.objects.filter(event_id__in=history.taken_back).delete()
+        if get_archive().uses_outbox:
+            # Also what is on its way, or there already, under the guest's id.
+            Event.objects.of(guest).exclude(kind__in=DECISION_KINDS).update(
+                pending_sinks=F("pending_sinks").bitor(TO_ARCHIVE | TO_PRUNE),
+                claimed_by="",
+                available_at=timezone.now(),
+            )
+        moved = Event.objects.of(guest).update(visitor=user)
+        delete_ratings(Rating.objects.filter(visitor=guest))
+        sync_ratings(user, movies)
+        _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 
 
-def _record_for_visitor(visitor: str, events: list[Interaction]) -> int:
-    log = get_event_log()
-    films = {int(event.movie_id) for event in events if event.kind in CHANGES_RATING}
-    if not films:
-        return len(_published(log.append_all(events)))
-    rows = {row.movie_id: row for row in Rating.objects.filter(visitor=visitor, movie__in=films)}
-    known = History(log.decisions(visitor, movie_id=next(iter(films)) if len(films) == 1 else None))
-    told = _backfill(rows.values(), known)
-    new = _published(log.append_all(events))
-    if new:
-        _settle(visitor, films, rows, History([*known, *told, *new]))
+def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
+    if live:
+        events = _after_the_latest(visitor, events)
+    recorded_at = _recorded_at(visitor)
+    new = _store_all(events, recorded_at)
+    movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
+    if movies:
+        sync_ratings(visitor, movies)
+    _publish([InteractionRecorded(each, recorded_at) for each in new])
     return len(new)
 
 
-def _published(new: list[Interaction]) -> list[Interaction]:
-    """The same, once the counters know of them."""
+def _recorded_at(visitor: str) -> datetime:
+    """Now, and later than every change of the visitor's history that copies have still to follow.
+
+    Else a change that was asked for on a server whose clock is ahead would cover what came after it.
+    """
     now = timezone.now()
-    _publish([Recorded(each, now) for each in new])
-    return new
+    if not _sinks_of_changes():
+        return now
+    latest = HistoryChange.objects.filter(visitor=visitor).aggregate(at=Max("recorded_at"))["at"]
+    return max(now, latest + MICROSECOND) if latest else now
 
 
-def _publish(messages: list[Message]) -> None:
-    """Let the counters know, unless they learn of it from the outbox."""
+def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interaction]:
+    """The events with their times in order: each later than what the visitor did with the movie before."""
+    movies = {int(event.movie_id) for event in events}
+    rows = Event.objects.of(visitor).filter(movie__in=movies).order_by()
+    latest: dict[MovieId, datetime] = dict(rows.values_list("movie").annotate(Max("at")))
+    ordered = []
+    for event in events:
+        before = latest.get(event.movie_id)
+        at = event.at if before is None else max(event.at, before + MICROSECOND)
+        latest[event.movie_id] = at
+        ordered.append(replace(event, at=at))
+    return ordered
+
+
+def _store_all(interactions: list[Interaction], recorded_at: datetime) -> list[Interaction]:
+    """Store interactions of one visitor; return those that were new, as stored."""
+    ids = {each.event_id for each in interactions}
+    if len(ids) == 1 or len(ids) < len(interactions) or Event.objects.filter(event_id__in=ids).exists():
+        return [stored for each in interactions if (stored := _store(each, recorded_at))]
+    Event.objects.bulk_create([_row(each, recorded_at) for each in interactions])
+    return interactions
+
+
+def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | None:
+    """Store an interaction and return it as stored, or None when it is a repeat.
+
+    A repeat has the same event id and the same content (`idempotency_key`) as what is stored. The
+    same id with other content is something new and is stored under a fresh id.
+    """
+    if insert_unless_taken(_row(interaction, recorded_at)):
+        return interaction
+    # The id is taken: by this visitor's earlier use of the same form, or by somebody else.
+    ids = [interaction.event_id, *fresh_ids(interaction.event_id, interaction.visitor)]
+    rows = Event.objects.of(interaction.visitor).filter(event_id__in=ids)
+    uses = {use.event_id: use for use in rows.interactions()}
+    unused = next((event_id for event_id in ids[1:] if event_id not in uses), None)
+    latest = next((uses[event_id] for event_id in reversed(ids) if event_id in uses), None)
+    if unused and latest and idempotency_key(latest) == idempotency_key(interaction):
+        return None
+    again = replace(interaction, event_id=unused or new_event_id())
+    # Lost only to the same POST arriving at the same time, which is then a repeat.
+    return again if insert_unless_taken(_row(again, recorded_at)) else _store(interaction, recorded_at)
+
+
+def idempotency_key(interaction: Interaction) -> tuple[str, str, MovieId, float | None]:
+    """What makes two interactions the same. The time is not in it: a POST sent again arrives later."""
+    return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
+
+
+def _row(interaction: Interaction, recorded_at: datetime) -> Event:
+    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
+    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS:
+        sinks |= TO_ARCHIVE | TO_PRUNE
+    return Event(**asdict(interaction), recorded_at=recorded_at, pending_sinks=sinks)
+
+
+def _request_change(kind: HistoryChange.Kind, visitor: str, **fields: str | int | None) -> None:
+    """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
+
+    It covers what was recorded before, also by a server whose clock is ahead.
+    """
+    if sinks := _sinks_of_changes():
+        now = timezone.now()
+        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"]
+        HistoryChange.objects.create(
+            event_id=new_event_id(),
+            kind=kind,
+            visitor=visitor,
+            recorded_at=max(now, latest or now),
+            pending_sinks=sinks,
+            available_at=now + CLAIM,  # when every claim of now has run out, so that nothing slips by
+            **fields,
+        )
+
+
+def _sinks_of_changes() -> int:
+    to_stream = TO_STREAM if get_event_stream().uses_outbox else 0
+    return to_stream | (TO_ARCHIVE if get_archive().uses_outbox else 0)
+
+
+def _publish(messages: Sequence[Message]) -> None:
+    """Tell the counters, unless they learn of it from the outbox."""
     stream = get_event_stream()
-    if messages and not stream.needs_relay:
+    if messages and not stream.uses_outbox:
         stream.publish(messages)
 
 
-def _backfill(ratings: Iterable[Rating], history: History) -> list[Interaction]:
-    """Write ratings that no interaction tells of into the log, so that undo finds its way back to them."""
-    return get_event_log().append_all(
-        [
-            Interaction(
-                new_event_id(), row.visitor, "rating", row.movie_id, row.rated_at, row.value, BACKFILLED
-            )
-            for row in ratings
-            if history.ratings.get(row.movie_id) != row.value
-        ]
-    )
+def _unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
+    """The movies that are not there. Those whose aggregates may change are locked.
 
-
-def _settle(visitor: str, films: Iterable[int], rows: dict[int, Rating], history: History) -> None:
-    """Make the visitor's ratings of these films, and their aggregates, say what the history says.
-
-    `rows` are the ratings as they are stored now. The films are locked, so nobody changes them meanwhile.
-    """
-    rated_at = {
-        event.movie_id: event.at
-        for event in history
-        if event.kind == "rating" and event.value == history.ratings.get(event.movie_id)
-    }
-    made: list[Rating] = []
-    gone: list[int] = []
-    shifts: dict[tuple[int, float], list[int]] = defaultdict(list)
-    for film in films:
-        row, value = rows.get(film), history.ratings.get(film)
-        before = row.value if row else None
-        if value is None:
-            gone += [film] if row else []
-        elif row is None:
-            made.append(Rating(visitor=visitor, movie_id=film, value=value, rated_at=rated_at[film]))
-        elif (row.value, row.rated_at) != (value, rated_at[film]):
-            row.value, row.rated_at = value, rated_at[film]
-            row.save(update_fields=["value", "rated_at"])
-        if before != value:
-            count = (value is not None) - (before is not None)
-            shifts[count, (value or 0.0) - (before or 0.0)].append(film)
-    if made:
-        Rating.objects.bulk_create(made)
-    if gone:
-        Rating.objects.filter(visitor=visitor, movie__in=gone).delete()
-    for (count, total), shifted in shifts.items():
-        _shift_aggregates(shifted, count=count, total=total)
-
-
-def _delete(ratings: QuerySet[Rating]) -> None:
-    """Delete ratings of one visitor and take them out of the aggregates."""
-    _locked(Movie.objects.filter(ratings__in=ratings))
-    shifts: dict[float, list[int]] = defaultdict(list)
-    for film, value in ratings.values_list("movie_id", "value"):
-        shifts[value].append(film)
-    for value, films in shifts.items():
-        _shift_aggregates(films, count=-1, total=-value)
-    ratings.delete()
-
-
-def _shift_aggregates(films: list[int], *, count: int, total: float) -> None:
-    """Add to the aggregates where they are, so that writers at the same time all count.
-
-    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
-    Written out, because putting F expressions together took a fifth of the time of a rating.
-    """
-    update = (
-        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
-        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
-        "rating_count = rating_count + %s, rating_sum = rating_sum + %s "
-        f"WHERE id IN ({', '.join(['%s'] * len(films))})"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(update, [count, total, count, count, total, *films])
-
-
-def _unknown_films(interactions: list[Interaction]) -> set[MovieId]:
-    """The films that are not there. Those whose aggregates may change are locked.
-
-    The others are not: a film that everybody opens would have its visitors wait for one another.
+    The others are not: a movie that everybody opens would have its visitors wait for one another.
     """
     wanted = {each.movie_id for each in interactions}
     rated = {each.movie_id for each in interactions if each.kind in CHANGES_RATING}
-    there = set(_locked(Movie.objects.filter(pk__in=rated))) if rated else set()
+    there = set(lock_movies(Movie.objects.filter(pk__in=rated))) if rated else set()
     if opened := wanted - rated:
-        films = Movie.objects.filter(pk__in=opened).order_by()
-        there.update(films.values_list("pk", flat=True))
+        movies = Movie.objects.filter(pk__in=opened).order_by()
+        there.update(movies.values_list("pk", flat=True))
     return wanted - there
-
-
-def _locked(films: QuerySet[Movie]) -> list[int]:
-    """The ids of these films, locked until the transaction ends; always in the same order."""
-    return list(films.select_for_update().order_by("pk").values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""The catalogue, ratings, and the embedded event log, with the words to query them."""
+"""The catalogue and its ratings, with the words to query them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from movie import api_clients, default_models, experiment_models  # noqa: F401 - their tables are tables of the app
-from movie.stream_models import Deliverable, DeliverableQuerySet
+from movie import (  # noqa: F401 - their tables are tables of the app
+    api_clients,
+    default_models,
+    experiment_models,
+    stream_models,
+)
 from movie.text import search_key, sort_title
 
 SILENT_AFTER = timedelta(minutes=15)  # a training that wrote nothing for so long has died
@@ -327,35 +331,6 @@ class Rating(models.Model):
 
     def __str__(self) -> str:
         return f"{self.visitor}: {self.movie_id} = {self.value:g}"
-
-
-class InteractionRecord(Deliverable):
-    """A row of the event log in the database; see `predictors.history.Interaction` for the fields.
-
-    With a log or a stream elsewhere it is a row of the outbox too: `due` says what is to be delivered.
-    """
-
-    event_id = models.CharField(max_length=36, primary_key=True)
-    visitor = models.CharField(_("visitor"), max_length=128)
-    kind = models.CharField(_("kind"), max_length=16)
-    movie = models.ForeignKey(Movie, models.CASCADE, related_name="+")
-    at = models.DateTimeField(_("at"))
-    value = models.FloatField(_("stars"), null=True, blank=True)
-    surface = models.CharField(_("page"), max_length=32, blank=True)
-    recommendation_id = models.CharField(_("recommendation"), max_length=36, blank=True)
-
-    objects = DeliverableQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("interaction")
-        verbose_name_plural = _("interactions")
-        indexes: ClassVar = [
-            models.Index(fields=["visitor", "at", "event_id"], name="interactions_of_visitor"),
-            models.Index(fields=["due", "deliver_after"], name="interactions_due"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.visitor} {self.kind} {self.movie_id}"
 
 
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):

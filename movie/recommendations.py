@@ -25,7 +25,8 @@ from django.utils.translation import gettext_lazy as _
 from movie.cached_lists import cached_ranking
 from movie.default_models import default_models
 from movie.experiments import Assigned
-from movie.interactions import history_of, new_event_id
+from movie.history import get_history
+from movie.interactions import new_event_id
 from movie.metrics import ListOfFilms, count_fallback
 from movie.models import Movie, TrainingRun
 from movie.request_log import handed_out
@@ -165,7 +166,7 @@ def rank_for(
     Give `history` when it was read already. An unknown `model` counts as none asked for. `assigned` is
     the arm of an experiment; it answers a visitor who asked for no model, and the list's id tells of it.
     """
-    history = history_of(visitor_key) if history is None else history
+    history = get_history(visitor_key) if history is None else history
     hidden = {*exclude, *hidden_ids()}
     assigned = None if model else assigned
     requested = fallback = ""

@@ -20,6 +20,8 @@ from movie.catalogue.rows import (
     seconds_of,
 )
 from movie.models import HALF_STARS, Country, ExternalId, Genre, Language, Movie, Rating
+from movie.namespaces import can_act
+from movie.rating_edits import import_rating
 from movie.text import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
 
 
@@ -209,7 +211,7 @@ class Moment(widgets.Widget):
 
 
 class RatingResource(resources.ModelResource):
-    """Ratings; a visitor's rating of a film that exists is replaced."""
+    """Ratings; a rating of a person of a data set is replaced, a visitor's history gains an event."""
 
     movie = fields.Field("movie", "movie", widget=Film())
     value = fields.Field("value", "value", widget=Stars())
@@ -241,8 +243,12 @@ class RatingResource(resources.ModelResource):
         row["visitor"] = clean(str(row.get("visitor") or ""))
         row.setdefault("rated_at", "")
 
-    def after_save_instance(self, instance: Rating, row: dict, **kwargs: object) -> None:
-        self._touched.add(instance.movie_id)
+    def do_instance_save(self, instance: Rating, is_create: bool) -> None:
+        if can_act(instance.visitor):
+            import_rating(instance)
+        else:
+            super().do_instance_save(instance, is_create)
+            self._touched.add(instance.movie_id)
 
     def after_import(self, dataset: object, result: object, **kwargs: object) -> None:
         refresh_aggregates(self._touched)

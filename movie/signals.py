@@ -6,15 +6,11 @@ from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.db import transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
-from movie.default_models import DefaultModel, forget_default_model
-from movie.experiment_models import Experiment
-from movie.experiments import forget_active_config
 from movie.interactions import forget, merge_guest
 from movie.visitors import guest_key_of, member, new_guest, set_visitor
 
@@ -44,15 +40,3 @@ def begin_as_guest(request: HttpRequest | None, **kwargs: Any) -> None:
 def forget_member(instance: AbstractBaseUser, **kwargs: Any) -> None:
     """A closed account leaves no history behind."""
     forget(f"user:{instance.pk}")
-
-
-@receiver([post_save, post_delete], sender=Experiment, dispatch_uid="movie.experiment_changed")
-def look_for_experiments(**kwargs: Any) -> None:
-    """What runs may be something else now."""
-    transaction.on_commit(forget_active_config)
-
-
-@receiver([post_save, post_delete], sender=DefaultModel, dispatch_uid="movie.default_changed")
-def look_for_the_default(**kwargs: Any) -> None:
-    """The default may be another model now."""
-    transaction.on_commit(forget_default_model)

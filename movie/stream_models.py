@@ -1,47 +1,106 @@
-"""Tables behind the outbox and the stream. `movie.models` takes them in."""
+"""Events, the outbox and the tables of the stream. `movie.models` takes them in."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-# What relays still have to do with a row; `due` is a sum of these.
-TO_LOG, TO_STREAM, TO_PRUNE = 1, 2, 4
-DELIVERIES = TO_LOG | TO_STREAM
+from predictors.history import Interaction, MovieId
+
+# The sinks that relays still have to serve a row for; `pending_sinks` is a sum of these.
+TO_ARCHIVE, TO_STREAM, TO_PRUNE = 1, 2, 4
+DELIVERIES = TO_ARCHIVE | TO_STREAM
 CLAIM = timedelta(seconds=30)  # for which a relay has the rows it took; a dead one's are free after it
 
+# What ratings and lists follow from: it stays in the database, where one transaction sees all of it.
+DECISION_KINDS = ("rating", "dismiss", "watchlist", "undo")
+# What a history is made of. An impression is counted and says nothing about taste.
+HISTORY_KINDS = ("click", *DECISION_KINDS)
+FIELDS = ("event_id", "visitor", "kind", "movie_id", "at", "value", "surface", "recommendation_id")
 
-class DeliverableQuerySet(models.QuerySet["Deliverable"]):
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class DeliverableQuerySet(models.QuerySet[Row]):
     def undelivered(self, sinks: int = DELIVERIES) -> Self:
-        """Still due to any of these sinks."""
-        return self.filter(due__in=dues_of(sinks))
+        """Rows that wait for any of these sinks."""
+        return self.filter(pending_sinks__in=pending_values(sinks))
 
     def ready(self, now: datetime) -> Self:
-        """Claimed by nobody, and not waiting after a failure."""
-        return self.filter(deliver_after__lte=now)
+        """Rows that no relay has claimed and that do not pause after a failure."""
+        return self.filter(available_at__lte=now)
 
 
 class Deliverable(models.Model):
-    """A row that relays deliver. `deliver_after` is the end of a claim, of a pause after a failure or,
+    """A row that relays deliver. `available_at` is the end of a claim, of a pause after a failure or,
     once delivered, of the time for which the row is kept."""
 
     recorded_at = models.DateTimeField(_("recorded"), default=timezone.now)
-    due = models.PositiveSmallIntegerField(default=0)
-    deliver_after = models.DateTimeField(default=timezone.now)
-    claim = models.CharField(max_length=32, blank=True)
+    pending_sinks = models.PositiveSmallIntegerField(default=0)
+    available_at = models.DateTimeField(default=timezone.now)
+    claimed_by = models.CharField(max_length=32, blank=True)
 
     class Meta:
         abstract = True
 
 
-class LogChange(Deliverable):
-    """A deletion or a joining of histories that the log and the stream have still to follow.
+class EventQuerySet(DeliverableQuerySet["Event"]):
+    def of(self, visitor: str, movie_id: MovieId | None = None) -> Self:
+        """The events of a visitor, with one movie if given."""
+        rows = self.filter(visitor=visitor)
+        return rows if movie_id is None else rows.filter(movie_id=movie_id)
 
-    It covers what was recorded up to it. The log follows the changes one by one in order of their ids.
+    def decisions(self) -> Self:
+        return self.filter(kind__in=DECISION_KINDS)
+
+    def interactions(self, limit: int | None = None) -> list[Interaction]:
+        """The latest `limit` of these events (all, when None), oldest first."""
+        rows = self.order_by("-at", "-event_id").values_list(*FIELDS)
+        return [Interaction(*row) for row in rows[:limit]][::-1]
+
+
+class Event(Deliverable):
+    """One thing that a visitor did; see `predictors.history.Interaction` for the fields.
+
+    With an archive or a stream it is a row of the outbox too: `pending_sinks` says where it is to go.
+    """
+
+    event_id = models.CharField(max_length=36, primary_key=True)
+    visitor = models.CharField(_("visitor"), max_length=128)
+    kind = models.CharField(_("kind"), max_length=16)
+    movie = models.ForeignKey("movie.Movie", models.CASCADE, related_name="+")
+    at = models.DateTimeField(_("at"))
+    value = models.FloatField(_("stars"), null=True, blank=True)
+    surface = models.CharField(_("page"), max_length=32, blank=True)
+    recommendation_id = models.CharField(_("recommendation"), max_length=36, blank=True)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("interaction")
+        verbose_name_plural = _("interactions")
+        indexes: ClassVar = [
+            models.Index(fields=["visitor", "at", "event_id"], name="events_of_visitor"),
+            models.Index(fields=["pending_sinks", "available_at"], name="pending_events"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.visitor} {self.kind} {self.movie_id}"
+
+    @property
+    def interaction(self) -> Interaction:
+        return Interaction(*(getattr(self, name) for name in FIELDS))
+
+
+class HistoryChange(Deliverable):
+    """A deletion or a merge of histories that the archive and the stream have still to follow.
+
+    It covers what was recorded up to it. The archive follows the changes one by one in order of their ids.
     """
 
     class Kind(models.TextChoices):
@@ -54,26 +113,27 @@ class LogChange(Deliverable):
     into = models.CharField(_("account"), max_length=128, blank=True, db_index=True)
     movie_id = models.BigIntegerField(_("film"), null=True, blank=True)
 
-    objects = DeliverableQuerySet.as_manager()
+    objects = DeliverableQuerySet["HistoryChange"].as_manager()
 
     class Meta:
         verbose_name = _("change of the log")
         verbose_name_plural = _("changes of the log")
-        indexes: ClassVar = [models.Index(fields=["due", "deliver_after"], name="log_change_due")]
+        indexes: ClassVar = [models.Index(fields=["pending_sinks", "available_at"], name="pending_changes")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.visitor} {self.into}".strip()
 
-    def covers(self, movie_id: int | str, recorded_at: datetime) -> bool:
+    def covers(self, movie_id: MovieId, recorded_at: datetime) -> bool:
+        """Whether an event of the visitor is to be deleted or moved by this change."""
         return recorded_at <= self.recorded_at and self.movie_id in (None, movie_id)
 
 
-def dues_of(sinks: int) -> list[int]:
-    """Every sum that contains any of these."""
-    return [due for due in range(1, (TO_LOG | TO_STREAM | TO_PRUNE) + 1) if due & sinks]
+def pending_values(sinks: int) -> list[int]:
+    """Every value of `pending_sinks` that contains any of these sinks."""
+    return [value for value in range(1, (DELIVERIES | TO_PRUNE) + 1) if value & sinks]
 
 
-class MovieActivity(models.Model):
+class DailyMovieActivity(models.Model):
     """How often a film was opened, rated or put on a watchlist on a day (UTC)."""
 
     movie = models.ForeignKey("movie.Movie", models.CASCADE, related_name="activity")
@@ -90,27 +150,8 @@ class MovieActivity(models.Model):
         return f"{self.movie_id} {self.day}: {self.count}"
 
 
-class SurfaceCount(models.Model):
-    """What visitors did on a part of a page (a list, a row) on a day; clicks per impression come from it."""
-
-    surface = models.CharField(_("page"), max_length=32)
-    kind = models.CharField(_("kind"), max_length=16)
-    day = models.DateField(_("day"))
-    count = models.PositiveIntegerField(_("how often"), default=0)
-
-    class Meta:
-        verbose_name = _("count of a page")
-        verbose_name_plural = _("counts of pages")
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["day", "surface", "kind"], name="one_count_of_a_surface")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.surface} {self.kind} {self.day}: {self.count}"
-
-
 class ProcessedEvent(models.Model):
-    """An event that has had its effect in a group, so that it has none when it comes again."""
+    """Marks an event as processed by a consumer group, so that a redelivery has no effect."""
 
     group = models.CharField(max_length=32)
     event_id = models.CharField(max_length=36)
@@ -126,10 +167,10 @@ class ProcessedEvent(models.Model):
 
 
 class DeadLetter(models.Model):
-    """A message that a group could not use, kept until somebody looks at it."""
+    """A message that a consumer group could not process, kept until somebody looks at it."""
 
     group = models.CharField(_("group"), max_length=32)
-    place = models.CharField(_("where it was"), max_length=128)
+    position = models.CharField(_("where it was"), max_length=128)
     raw = models.TextField(_("message"))
     reason = models.CharField(_("reason"), max_length=255)
     created = models.DateTimeField(_("created"), auto_now_add=True)
@@ -139,8 +180,8 @@ class DeadLetter(models.Model):
         verbose_name = _("dead letter")
         verbose_name_plural = _("dead letters")
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["group", "place"], name="each_place_once_a_group")
+            models.UniqueConstraint(fields=["group", "position"], name="each_position_once_a_group")
         ]
 
     def __str__(self) -> str:
-        return f"{self.group} {self.place}: {self.reason}"
+        return f"{self.group} {self.position}: {self.reason}"

@@ -16,11 +16,11 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from evaluation.trainer import FROM_SITE
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log import ArchiveUnavailable
 from movie.event_stream.training_feed import feed_file, id_space_of
-from movie.interactions import EVERYTHING, history_of
-from movie.models import InteractionRecord, Movie, Rating
+from movie.history import whole_histories
+from movie.models import Movie, Rating
+from movie.namespaces import acting
 from predictors.history import LIKED_FROM
 from predictors.plugins import predictor_class
 
@@ -35,8 +35,8 @@ def from_site(*, dislikes: bool = False) -> Interactions:
     """Every liked film of every visitor, with the films' primary keys as item ids.
 
     Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
-    and not disliked. With `dislikes` every rating is there as well, however low. Data-set users, who
-    have ratings only, are read as plain rows; visitors with interactions are read through `History`.
+    and not disliked. With `dislikes` every rating is there as well, however low. People of data sets, who
+    have ratings only, are read as plain rows; visitors who can act are read through `History`.
     `values` holds the stars, nan where there are none; `at` is in seconds, and films that were liked
     within one second keep their order.
     """
@@ -79,8 +79,10 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
     if feed is None:
         try:
             interactions = from_site(dislikes=dislikes)
-        except EventLogUnavailable as error:
-            said = "The event log cannot be read, so some of what visitors like is missing: %(why)s"
+        except ArchiveUnavailable as error:
+            said = (
+                "The archive of old clicks cannot be read, so some of what visitors like is missing: %(why)s"
+            )
             raise DataUnusable(said % {"why": error}) from error
         if not len(interactions):
             raise DataUnusable(
@@ -113,14 +115,14 @@ def site_graph(name: str) -> dict[str, str]:
 
 
 def _rated_only(dislikes: bool) -> Iterator[Rows]:
-    """Ratings of visitors of whom nothing else is known, in chunks.
+    """Ratings of people of data sets, in chunks.
 
     Read past the ORM, whose time conversion takes most of the time: the times stay what the
     database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
     """
     ratings = (
         Rating.objects.filter(value__gte=0 if dislikes else LIKED_FROM)
-        .exclude(visitor__in=InteractionRecord.objects.values("visitor"))
+        .exclude(acting())
         .order_by("pk")
         .values_list("visitor", "movie_id", "value", "rated_at")
     )
@@ -138,9 +140,8 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _with_interactions(dislikes: bool) -> Iterator[Rows]:
-    """What each visitor of the event log likes or, if wanted, rated; one visitor after the other."""
-    for visitor in list(get_event_log().visitors()):
-        history = history_of(visitor, limit=EVERYTHING)
+    """What each visitor who can act likes or, if wanted, rated; one visitor after the other."""
+    for visitor, history in whole_histories():
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
         films = [*history.liked]
         if dislikes:

@@ -7,7 +7,7 @@ from django.db.models import Case, F, Sum, Value, When
 from django.utils import timezone
 
 from movie.models import Movie
-from movie.stream_models import MovieActivity
+from movie.stream_models import DailyMovieActivity
 
 DAYS = 7
 FRESH_DAYS, FRESH_WEIGHT = 2, 3  # today and yesterday count three times
@@ -25,7 +25,7 @@ def _counted() -> list[int]:
     weight = Case(
         When(day__gt=today - timedelta(days=FRESH_DAYS), then=Value(FRESH_WEIGHT)), default=Value(1)
     )
-    days = MovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
+    days = DailyMovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
     # Without the few hidden films, rather than with the many visible ones: no look at a film for each count.
     days = days.exclude(movie__in=Movie.objects.filter(is_visible=False))
     ranked = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 MovieId = int | str
 
-KINDS = ("click", "rating", "dismiss", "watchlist", "undo", "impression")
+EVENT_KINDS = ("click", "rating", "dismiss", "watchlist", "undo", "impression")
 UNDOABLE = ("rating", "dismiss", "watchlist")
 LIKED_FROM = 3.0  # stars; below it a rating says "not for me"
 HIGHEST_RATING = 5.0

@@ -43,7 +43,8 @@ from movie.event_stream.consumer import Consumer
 from movie.event_stream.handlers import handler_of
 from movie.event_stream.relay import Relay
 from movie.metrics.exporter import metrics_server
-from movie.models import InteractionRecord, Movie
+from movie.models import Movie
+from movie.stream_models import Event
 from movie.stream_models import TO_STREAM
 from movie.recommendations import registry
 from predictors.models.popular import PopularPredictor
@@ -56,7 +57,7 @@ data = Interactions.from_columns(places * 0, places, user_ids=np.arange(1), item
 registry().store.publish(PopularPredictor.fit(data), activate=True)
 relay, consumer = Relay(), Consumer(handler_of("popularity"), get_event_stream())
 hour_ago = timezone.now() - timedelta(hours=1)
-InteractionRecord.objects.create(event_id=new_event_id(), visitor="guest:a", kind="click", movie_id=films[0],
+Event.objects.create(event_id=new_event_id(), visitor="guest:a", kind="click", movie_id=films[0],
                                  at=hour_ago, recorded_at=hour_ago, due=TO_STREAM)
 with metrics_server(RELAY), metrics_server(CONSUMERS):
     print("ready", flush=True)

@@ -152,15 +152,15 @@ CACHES = {
 
 # -- event log, stream -------------------------------------------------------------------------
 
-EVENT_LOG = {"BACKEND": "movie.event_log.embedded.EmbeddedEventLog", "OPTIONS": {}}
+CLICK_ARCHIVE = {"BACKEND": "movie.event_log.none.NoArchive", "OPTIONS": {}}
 DYNAMODB_TABLE = environment.text("DYNAMODB_TABLE")
 _DYNAMODB = {
     "region": environment.text("DYNAMODB_REGION"),
     "endpoint_url": environment.text("DYNAMODB_ENDPOINT_URL"),
 }
 if DYNAMODB_TABLE:
-    EVENT_LOG = {
-        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+    CLICK_ARCHIVE = {
+        "BACKEND": "movie.event_log.dynamodb.DynamoDBArchive",
         "OPTIONS": {"table": DYNAMODB_TABLE, **_DYNAMODB},
     }
     if not _DYNAMODB["region"]:
@@ -170,6 +170,12 @@ if DYNAMODB_TABLE:
 elif any(_DYNAMODB.values()):
     environment.refuse("DYNAMODB_TABLE", "is not set", "Name the table, or unset the other DYNAMODB_ ones.")
 
+# The consumer groups: name -> dotted path. Each lives with what it writes.
+EVENT_HANDLERS = {
+    "popularity": "movie.event_stream.handlers.Popularity",
+    "training-feed": "movie.event_stream.training_feed.TrainingFeed",
+    "experiments": "movie.experiment_counts.Experiments",
+}
 EVENT_STREAM = {"BACKEND": "movie.event_stream.local.LocalEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")

@@ -12,7 +12,7 @@ from movie.api.problems import Problem
 from movie.api.schemas import LARGEST_ID, Asker
 from movie.api.told import KnownHistory, SentHistory, Told
 from movie.api.visitor_ids import OF_CLIENTS, OF_SITE, askable_visitor
-from movie.interactions import history_of
+from movie.history import get_history
 from movie.models import Rating
 
 MEMBER = "user:"
@@ -23,7 +23,7 @@ def told_of(asker: Asker, caller: Caller, where: str = "body") -> Told:
     if asker.history is not None:
         return SentHistory(asker.history)
     visitor = askable_visitor(caller, asker.user_id, where)
-    history = history_of(visitor)
+    history = get_history(visitor)
     if not history and not _is_member(visitor):
         raise unknown_user(asker.user_id)
     return KnownHistory(history)

@@ -29,10 +29,17 @@ from movie.api.problems import FieldProblem, Problem, field_problems
 from movie.api.schemas import MovieId, Sent
 from movie.api.visitor_ids import own_visitor
 from movie.api_clients import WRITE_INTERACTIONS
-from movie.event_log.base import content_of
-from movie.interactions import LONGEST, InteractionRefused, check, new_event_id, record_all
-from movie.models import InteractionRecord, Movie
-from predictors.history import KINDS, Interaction
+from movie.interactions import (
+    LONGEST,
+    InvalidInteraction,
+    idempotency_key,
+    new_event_id,
+    record_all,
+    validate,
+)
+from movie.models import Movie
+from movie.stream_models import Event
+from predictors.history import EVENT_KINDS, Interaction
 
 router = Router(tags=["interactions"])
 
@@ -55,7 +62,7 @@ class InteractionIn(Sent):
 
     visitor: str = Field(description="The client's own id of the visitor.", examples=["42"])
     movie_id: MovieId
-    kind: str = Field(json_schema_extra={"enum": list(KINDS)})
+    kind: str = Field(json_schema_extra={"enum": list(EVENT_KINDS)})
     value: float | None = Field(
         default=None,
         strict=True,
@@ -136,9 +143,12 @@ def record_interactions(
     if refused and (atomic or not told):
         raise _nothing_stored(refused, len(entries), is_list=isinstance(interactions, list))
     new = _without_repeats([each for _, each in told])
+    happening = {each.event_id for index, each in told if entries[index].at is None}
+    live = [each for each in new if each.event_id in happening]
+    reported = [each for each in new if each.event_id not in happening]
     try:
-        stored = record_all(new) if new else 0
-    except InteractionRefused as gone:  # a film deleted since it was looked up
+        stored = record_all(reported, live=live) if new else 0
+    except InvalidInteraction as gone:  # a film deleted since it was looked up
         raise Problem(409, f"Nothing was stored: {gone}") from gone
     answer = {
         "stored": stored,
@@ -162,22 +172,22 @@ def _checked(
             continue
         try:
             told.append((index, _interaction(caller, entry, films, now)))
-        except InteractionRefused as wrong:
+        except InvalidInteraction as wrong:
             refused.append((index, [_error(wrong.field, str(wrong))]))
     return told, refused
 
 
 def _interaction(caller: Caller, entry: InteractionIn, films: set[int], now: datetime) -> Interaction:
-    """Raises InteractionRefused."""
+    """Raises InvalidInteraction."""
     try:
         visitor = own_visitor(caller, entry.visitor)
     except ValueError as error:
-        raise InteractionRefused("visitor", str(error)) from error
+        raise InvalidInteraction("visitor", str(error)) from error
     if entry.movie_id not in films:
-        raise InteractionRefused("movie_id", f"There is no film {entry.movie_id}.")
+        raise InvalidInteraction("movie_id", f"There is no film {entry.movie_id}.")
     at = now if entry.at is None else entry.at
     if not EARLIEST <= at <= now + CLOCKS_DIFFER:
-        raise InteractionRefused("at", "It is not between 1970 and now.")
+        raise InvalidInteraction("at", "It is not between 1970 and now.")
     interaction = Interaction(
         event_id=_event_id(caller, entry.client_event_id),
         visitor=visitor,
@@ -188,7 +198,7 @@ def _interaction(caller: Caller, entry: InteractionIn, films: set[int], now: dat
         surface=entry.surface,
         recommendation_id=entry.recommendation_id,
     )
-    check(interaction)
+    validate(interaction)
     return interaction
 
 
@@ -201,14 +211,14 @@ def _event_id(caller: Caller, client_event_id: str | None) -> str:
 
 def _without_repeats(told: list[Interaction]) -> list[Interaction]:
     """Without what is stored already, found in one query. A repeat at the same time finds `record_all`."""
-    rows = InteractionRecord.objects.filter(event_id__in=[each.event_id for each in told])
+    rows = Event.objects.filter(event_id__in=[each.event_id for each in told])
     known: set[tuple[Any, ...]] = {
         (row["event_id"], row["visitor"], row["kind"], row["movie_id"], row["value"])
         for row in rows.values("event_id", "visitor", "kind", "movie_id", "value")
     }
     new = []
     for each in told:
-        content = (each.event_id, *content_of(each))
+        content = (each.event_id, *idempotency_key(each))
         if content not in known:
             known.add(content)
             new.append(each)

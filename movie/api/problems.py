@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from movie.database import is_away
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log.base import ArchiveUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ def _problem_of(error: Exception) -> Problem | None:
     for kind, status, detail in KNOWN:
         if isinstance(error, kind):
             return Problem(status, detail)
-    away = isinstance(error, EventLogUnavailable) or is_away(error)
+    away = isinstance(error, ArchiveUnavailable) or is_away(error)
     return unavailable("The site's data cannot be reached now; nothing was changed.") if away else None
 
 

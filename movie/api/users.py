@@ -13,7 +13,8 @@ from movie.api.keys import Caller, caller_of
 from movie.api.pagination import PositionPagination, ReadRows
 from movie.api.visitor_ids import OF_CLIENTS, OF_SITE, namespace_of, shown
 from movie.api_clients import READ
-from movie.models import InteractionRecord, Rating
+from movie.models import Rating
+from movie.stream_models import Event
 
 router = Router(tags=["users"])
 
@@ -102,7 +103,7 @@ def _known(namespace: str, after: str, limit: int) -> list[str]:
     """Visitors of a name space with a rating or another interaction in the database."""
     bounds = {"visitor__gt": after or namespace, "visitor__lt": namespace[:-1] + AFTER_COLON}
     found: set[str] = set()
-    for model in (Rating, InteractionRecord):
+    for model in (Rating, Event):
         rows = model.objects.filter(**bounds).order_by("visitor").values_list("visitor", flat=True).distinct()
         found.update(rows[:limit])
     return sorted(found)[:limit]

@@ -16,10 +16,8 @@ import unicodedata
 from movie.api.keys import Caller, require
 from movie.api.problems import Problem, field_problem
 from movie.api_clients import READ, READ_VISITORS
-from movie.interactions import LONGEST
+from movie.namespaces import LONGEST_VISITOR, OF_CLIENTS, OF_SITE
 
-OF_SITE = ("guest", "user")
-OF_CLIENTS = "api"
 LONGEST_OWN_ID = 80  # with `api:<client>:` before it, it fits the column
 OWN_ID = re.compile(rf"(?!\.+$)[\w.@~+=|-]{{1,{LONGEST_OWN_ID}}}")  # an address cannot hold `..`
 FIELDS = {"path": "visitor", "body": "user_id"}  # what holds an id, by where it is sent
@@ -86,6 +84,6 @@ def _own(caller: Caller, visitor_id: str, where: str) -> str:
 
 def _well_formed(visitor_id: str, where: str) -> str:
     kind, _, rest = visitor_id.partition(":")
-    if not kind or not rest or len(visitor_id) > LONGEST["visitor"] or not visitor_id.isprintable():
+    if not kind or not rest or len(visitor_id) > LONGEST_VISITOR or not visitor_id.isprintable():
         raise field_problem(where, FIELDS[where], "Expected an id such as ml-100k:196, user:7 or guest:...")
     return visitor_id

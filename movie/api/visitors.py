@@ -14,7 +14,8 @@ from movie.api.pagination import PositionPagination, ReadRows
 from movie.api.schemas import LARGEST_ID
 from movie.api.visitor_ids import readable_visitor, shown, writable_visitor
 from movie.api_clients import WRITE_VISITORS
-from movie.interactions import EVERYTHING, forget, history_of
+from movie.history import get_history
+from movie.interactions import forget
 from predictors.history import Interaction
 
 router = Router(tags=["visitors"])
@@ -86,7 +87,7 @@ def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
     key = readable_visitor(caller_of(request), visitor)
 
     def read(before: tuple[datetime, str] | None, n: int) -> list[tuple[tuple[datetime, str], Any]]:
-        events = history_of(key, limit=EVERYTHING).interactions
+        events = get_history(key, limit=None).interactions
         if before:
             events = tuple(event for event in events if (event.at, event.event_id) < before)
         return [((each.at, each.event_id), _event(each)) for each in events[-n:][::-1]]
@@ -108,7 +109,10 @@ def forget_history(
         default=None, ge=1, le=LARGEST_ID, description="Only what is about this film."
     ),
 ) -> HttpResponse:
-    """Delete everything that one of the client's own visitors did, everywhere the data went."""
+    """Delete everything that one of the client's own visitors did, everywhere the data went.
+
+    `deleted` counts the interactions in the database; archived clicks follow uncounted.
+    """
     return json_response({"deleted": forget(writable_visitor(caller_of(request), visitor), movie_id)})
 
 

@@ -15,8 +15,8 @@ from movie.catalogue import formats
 from movie.catalogue.reports import Outcome, RejectReport, Watch, unwatched
 from movie.catalogue.rows import CatalogueError, RatingRow, Reason, Rejected, Scale, rating_rows
 from movie.models import ExternalId, Movie, Rating
+from movie.namespaces import ACTING
 
-OF_THIS_SITE = ("user", "guest", "api")  # what comes before the colon of a visitor key
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
 FILMS_AT_ONCE = 5_000
 
@@ -91,7 +91,7 @@ def refresh_aggregates(films: Iterable[int]) -> None:
 
 def _of_nobody_here(name: str) -> str:
     """The name, unless people of this site are called so: their histories are their own."""
-    if name.partition(":")[0].casefold() in OF_THIS_SITE:
+    if name.partition(":")[0].casefold() in ACTING:
         message = "Users cannot become visitors “%(name)s”: that is what people of this site are called."
         raise CatalogueError(f"{message % {'name': name}} " + "Give another name with --visitors.")
     return name

@@ -1,4 +1,4 @@
-"""The log of everything visitors did. Which one is used is a setting: EVENT_LOG."""
+"""The archive of old clicks. The setting CLICK_ARCHIVE chooses the backend."""
 
 from collections.abc import Hashable
 from functools import cache
@@ -7,17 +7,17 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from movie.event_log.base import EventLog
+from movie.event_log.base import ArchiveUnavailable, ClickArchive
 
-__all__ = ["EventLog", "get_event_log"]
+__all__ = ["ArchiveUnavailable", "ClickArchive", "get_archive"]
 
 
-def get_event_log() -> EventLog:
-    """The log named in settings, made on first use and shared by all threads."""
-    setting: dict[str, Any] = settings.EVENT_LOG
-    return _made(setting["BACKEND"], tuple(sorted(setting.get("OPTIONS", {}).items())))
+def get_archive() -> ClickArchive:
+    """Return the archive of the settings, built on first use and shared by all threads."""
+    setting: dict[str, Any] = settings.CLICK_ARCHIVE
+    return _build(setting["BACKEND"], tuple(sorted(setting.get("OPTIONS", {}).items())))
 
 
 @cache
-def _made(backend: str, options: tuple[tuple[str, Hashable], ...]) -> EventLog:
+def _build(backend: str, options: tuple[tuple[str, Hashable], ...]) -> ClickArchive:
     return import_string(backend)(**dict(options))

@@ -1,150 +1,233 @@
-"""Clicks and impressions in DynamoDB, decisions in the database.
+"""Old clicks in DynamoDB. Errors of boto3 end here as ArchiveUnavailable.
 
-Everything is first a row in the database. Relays (`manage.py relay_events`) copy clicks and
-impressions to DynamoDB, and the rows are deleted some time later. No request writes to DynamoDB, and
-one that cannot read from it goes on with what the database knows.
+visitor   S  partition key: guest:..., user:... or api:...
+event     S  sort key: <event id>#click#<movie>, and impression#<event id>#impression#<movie>, which
+             so follow all clicks. Event ids order by time, and an event that is written again
+             replaces itself
+at        S  when it happened; recorded S: when it was stored. UTC, microseconds
+surface   S  the page, list S: the recommendation. Absent when empty
+expires   N  TTL, seconds since 1970. Guests only; readers filter, as deletion may take days
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
 
-from django.db import transaction
-from django.db.models import F, Q
-from django.utils import timezone
-
-from movie.event_log.base import DECISIONS, TOLD, Elsewhere, EventLogUnavailable
-from movie.event_log.dynamodb_table import DynamoDBTable, Stored
-from movie.event_log.embedded import EmbeddedEventLog
-from movie.models import InteractionRecord
-from movie.stream_models import TO_LOG, TO_PRUNE, LogChange
-from predictors.history import Interaction, MovieId
+from movie.event_log.base import Archived, ArchiveUnavailable, ClickArchive
+from movie.visitors import LIFETIME
+from predictors.history import Interaction
 
 log = logging.getLogger(__name__)
 
+IN_A_BATCH = 25  # what DynamoDB takes at most
+PAGE = 1000  # items, about 200 kB: below the 1 MB of an answer
+BATCH_TRIES = 8
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0  # seconds
+CONNECT_SECONDS, READ_SECONDS = 1.0, 2.0  # a page waits for this
 AWAY_SECONDS = 5.0  # after a failure pages do without DynamoDB for so long
-# The table is ordered by event id, made when a page was rendered; a history is ordered by what
-# happened. So many items more are read, in case some forms were open for long.
-OUT_OF_ORDER = 50
+IMPRESSION = "impression"  # sorts after every event id, which is hexadecimal
+
+Item = dict[str, dict[str, str]]
 
 
-class DynamoDBEventLog(EmbeddedEventLog):
+class DynamoDBArchive(ClickArchive):
+    """Credentials come from where boto3 looks for them."""
+
+    uses_outbox = True
+
     def __init__(self, *, table: str, region: str, endpoint_url: str = "") -> None:
-        self.table = DynamoDBTable(table, region=region, endpoint_url=endpoint_url)
+        self.name, self._region, self._endpoint_url = table, region, endpoint_url
         self._away_until = 0.0
 
-    def history(
-        self, visitor: str, *, limit: int | None = None, movie_id: MovieId | None = None
-    ) -> list[Interaction]:
-        # First the rows: what is deleted from there meanwhile is already in DynamoDB.
-        rows = super().history(visitor, limit=limit, movie_id=movie_id)
-        return _joined(rows, self._elsewhere_if_there(visitor, limit, movie_id), limit)
+    def write(self, events: Sequence[Archived]) -> None:
+        items = {(each.interaction.visitor, _sort_key(each)): _item(each) for each in events}
+        self._write([{"PutRequest": {"Item": item}} for item in items.values()])
 
-    def export(self, visitor: str) -> list[Interaction]:
-        rows = super().export(visitor)
-        return _joined(rows, self._elsewhere(visitor), None)
+    def read(self, visitor: str | None = None, *, latest_clicks: int | None = None) -> Iterator[Archived]:
+        now = time.time()
+        for item in self._items(visitor, latest_clicks):
+            if "expires" not in item or float(item["expires"]["N"]) > now:
+                yield _archived(item)
 
-    def visitors(self) -> Iterator[str]:
-        yield from sorted({*super().visitors(), *self.table.visitors()})
+    def delete(self, events: Sequence[Archived]) -> None:
+        keys = {(each.interaction.visitor, _sort_key(each)): _key(each) for each in events}
+        self._write([{"DeleteRequest": {"Key": key}} for key in keys.values()])
 
-    def elsewhere(self, visitor: str, movie_id: MovieId | None = None) -> Elsewhere:
-        changes = LogChange.objects.filter(visitor=visitor).order_by("-pk").values_list("pk", flat=True)
-        last = changes.first() or 0
-        found = self._elsewhere_if_there(visitor, None, movie_id)
-        return Elsewhere(frozenset(each.event_id for each in found), last)
+    def create(self) -> bool:
+        """Make the table, billed by request, with TTL; returns False when there is one.
 
-    def forget(
-        self, visitor: str, movie_id: MovieId | None = None, elsewhere: Elsewhere | None = None
-    ) -> int:
-        elsewhere = self.elsewhere(visitor, movie_id) if elsewhere is None else elsewhere
-        with transaction.atomic():
-            rows = super().history(visitor, movie_id=movie_id)
-            there = self._still_there(elsewhere, visitor)
-            deleted = super().forget(visitor, movie_id)
-        return deleted + len(there - {each.event_id for each in rows})
-
-    def merge(self, guest: str, user: str, elsewhere: Elsewhere | None = None) -> int:
-        elsewhere = self.elsewhere(guest) if elsewhere is None else elsewhere
-        with transaction.atomic():
-            there = self._still_there(elsewhere, guest)
-            rows = InteractionRecord.objects.filter(visitor=guest)
-            # Also what is on its way, or there already, under the guest's key.
-            rows.exclude(kind__in=DECISIONS).update(
-                due=F("due").bitor(TO_LOG | TO_PRUNE), claim="", deliver_after=timezone.now()
-            )
-            event_ids = set(rows.values_list("event_id", flat=True))
-            moved = super().merge(guest, user)
-        return moved + len(there - event_ids)
-
-    def follow(self, change: LogChange) -> None:
-        """Make the table say what a forgetting or joining means. May be done twice.
-
-        Raises EventLogUnavailable; then some of it may be done.
+        Raises ArchiveUnavailable.
         """
-        found = self.table.newest_first(change.visitor, consistent=True)
-        covered = (each for each in found if _covered(each, change))
-        while some := list(islice(covered, 500)):
-            if change.kind == LogChange.Kind.MERGE:
-                self.table.write([each.of(change.into) for each in some])
-            self.table.write([], some)
+        with _translated():
+            try:
+                self._client.create_table(
+                    TableName=self.name,
+                    BillingMode="PAY_PER_REQUEST",
+                    AttributeDefinitions=[
+                        {"AttributeName": "visitor", "AttributeType": "S"},
+                        {"AttributeName": "event", "AttributeType": "S"},
+                    ],
+                    KeySchema=[
+                        {"AttributeName": "visitor", "KeyType": "HASH"},
+                        {"AttributeName": "event", "KeyType": "RANGE"},
+                    ],
+                )
+                made = True
+            except self._client.exceptions.ResourceInUseException:
+                made = False
+            self._client.get_waiter("table_exists").wait(
+                TableName=self.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+            )
+            return made
 
-    def _due(self, kind: str) -> int:
-        return super()._due(kind) | (0 if kind in DECISIONS else TO_LOG | TO_PRUNE)
+    def expire(self) -> bool:
+        """Let DynamoDB delete expired items; False where the server cannot. Raises ArchiveUnavailable."""
+        from botocore.exceptions import ClientError
 
-    def _due_of_changes(self) -> int:
-        return super()._due_of_changes() | TO_LOG
+        with _translated():
+            try:
+                self._client.update_time_to_live(
+                    TableName=self.name,
+                    TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires"},
+                )
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code == "UnknownOperationException":
+                    return False
+                if code != "ValidationException" or "already enabled" not in str(error):
+                    raise
+        return True
 
-    def _still_there(self, elsewhere: Elsewhere, visitor: str) -> frozenset[str]:
-        """Nothing, if the visitor's history was deleted or joined since somebody looked."""
-        later = LogChange.objects.filter(visitor=visitor, pk__gt=elsewhere.after)
-        return frozenset() if later.exists() else elsewhere.event_ids
+    def _items(self, visitor: str | None, latest_clicks: int | None) -> Iterator[Item]:
+        if visitor is None:
+            yield from self._pages("scan")
+        elif latest_clicks is None:
+            yield from self._pages("query", **_of(visitor), ConsistentRead=True)
+        else:
+            yield from self._latest_clicks(visitor, latest_clicks)
 
-    def _elsewhere_if_there(
-        self, visitor: str, limit: int | None, movie_id: MovieId | None
-    ) -> list[Interaction]:
-        """What DynamoDB has, or nothing for a while after it failed."""
+    def _latest_clicks(self, visitor: str, limit: int) -> list[Item]:
+        """One answer, of 1 MB at most; after a failure pages do without for a while."""
         if time.monotonic() < self._away_until:
-            return []
+            raise ArchiveUnavailable("it failed a moment ago")
         try:
-            found = self._elsewhere(visitor, None if movie_id else limit)
-        except EventLogUnavailable as error:
+            with _translated():
+                answer = self._client.query(
+                    TableName=self.name, Limit=limit, ScanIndexForward=False, **_of(visitor, clicks=True)
+                )
+        except ArchiveUnavailable as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
             log.warning("Histories are without older clicks, as DynamoDB cannot be read: %s", error)
-            return []
-        return [each for each in found if each.kind in TOLD and movie_id in (None, each.movie_id)]
+            raise
+        items: list[Item] = answer["Items"]
+        return items
 
-    def _elsewhere(self, visitor: str, limit: int | None = None) -> list[Interaction]:
-        """What DynamoDB has, as it will be once it followed all changes."""
-        due = LogChange.objects.undelivered(TO_LOG).order_by("pk")
-        changes = list(due.filter(Q(visitor=visitor) | Q(into=visitor)))
-        if guests := {change.visitor for change in changes if change.into == visitor}:
-            changes = list(due.filter(Q(visitor=visitor) | Q(visitor__in=guests)))
-        return [each.interaction for each in self._as_changed(visitor, changes, limit)]
+    def _pages(self, operation: str, **request: Any) -> Iterator[Item]:
+        while True:
+            with _translated():
+                answer = getattr(self._client, operation)(TableName=self.name, Limit=PAGE, **request)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _as_changed(self, visitor: str, changes: list[LogChange], limit: int | None) -> list[Stored]:
-        items = self.table.newest_first(visitor)
-        if limit is not None:
-            told = (each for each in items if each.interaction.kind in TOLD)
-            items = islice(told, limit + OUT_OF_ORDER)
-        found = list(items)
-        for place, change in enumerate(changes):
-            if change.into == visitor:
-                guest = self._as_changed(change.visitor, changes[:place], limit)
-                found += [each.of(visitor) for each in guest if _covered(each, change)]
-            elif change.visitor == visitor:
-                found = [each for each in found if not _covered(each, change)]
-        return found
+    def _write(self, requests: list[dict[str, Any]]) -> None:
+        """Send requests in batches; what the table was too busy for is tried again."""
+        for start in range(0, len(requests), IN_A_BATCH):
+            self._write_batch(requests[start : start + IN_A_BATCH])
+
+    def _write_batch(self, requests: list[dict[str, Any]]) -> None:
+        for attempt in range(BATCH_TRIES):
+            with _translated():
+                answer = self._client.batch_write_item(RequestItems={self.name: requests})
+            requests = answer.get("UnprocessedItems", {}).get(self.name, [])
+            if not requests:
+                return
+            time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)))  # noqa: S311
+        raise ArchiveUnavailable(f"{len(requests)} items were not taken in {BATCH_TRIES} tries")
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            region_name=self._region,
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+            max_pool_connections=16,
+        )
+        return boto3.session.Session().client(
+            "dynamodb", endpoint_url=self._endpoint_url or None, config=config
+        )
 
 
-def _covered(stored: Stored, change: LogChange) -> bool:
-    return change.covers(stored.interaction.movie_id, stored.recorded_at)
+@contextmanager
+def _translated() -> Iterator[None]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise ArchiveUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def _joined(rows: list[Interaction], elsewhere: list[Interaction], limit: int | None) -> list[Interaction]:
-    """Both as one, each interaction once, oldest first."""
-    known = {(each.event_id, each.kind, each.movie_id): each for each in [*elsewhere, *rows]}
-    merged = sorted(known.values(), key=lambda each: (each.at, each.event_id))
-    return merged if limit is None else merged[-limit:]
+def _of(visitor: str, *, clicks: bool = False) -> dict[str, Any]:
+    """The conditions of a query: everything of a visitor, or only the clicks."""
+    condition, values = "visitor = :visitor", {":visitor": {"S": visitor}}
+    if clicks:
+        condition += " AND event < :impression"
+        values[":impression"] = {"S": IMPRESSION}
+    return {"KeyConditionExpression": condition, "ExpressionAttributeValues": values}
+
+
+def _sort_key(archived: Archived) -> str:
+    each = archived.interaction
+    prefix = f"{IMPRESSION}#" if each.kind == IMPRESSION else ""
+    return f"{prefix}{each.event_id}#{each.kind}#{each.movie_id}"
+
+
+def _key(archived: Archived) -> Item:
+    return {"visitor": {"S": archived.interaction.visitor}, "event": {"S": _sort_key(archived)}}
+
+
+def _item(archived: Archived) -> Item:
+    interaction = archived.interaction
+    item = _key(archived)
+    item["at"] = {"S": _text(interaction.at)}
+    item["recorded"] = {"S": _text(archived.recorded_at)}
+    if interaction.surface:
+        item["surface"] = {"S": interaction.surface}
+    if interaction.recommendation_id:
+        item["list"] = {"S": interaction.recommendation_id}
+    if interaction.visitor.startswith("guest:"):
+        # As long as the cookie by which the guest is known.
+        expires = archived.recorded_at + LIFETIME + timedelta(days=1)
+        item["expires"] = {"N": str(int(expires.timestamp()))}
+    return item
+
+
+def _archived(item: Item) -> Archived:
+    event_id, kind, movie_id = item["event"]["S"].removeprefix(f"{IMPRESSION}#").split("#")
+    interaction = Interaction(
+        event_id=event_id,
+        visitor=item["visitor"]["S"],
+        kind=kind,
+        movie_id=int(movie_id),
+        at=datetime.fromisoformat(item["at"]["S"]),
+        surface=item["surface"]["S"] if "surface" in item else "",
+        recommendation_id=item["list"]["S"] if "list" in item else "",
+    )
+    return Archived(interaction, datetime.fromisoformat(item["recorded"]["S"]))
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

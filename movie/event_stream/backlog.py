@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from movie.event_stream.handlers import GROUPS
-from movie.models import InteractionRecord
-from movie.stream_models import TO_LOG, TO_STREAM, DeadLetter
+from movie.stream_models import TO_ARCHIVE, TO_STREAM, DeadLetter, Event
 
-SINKS = {"log": TO_LOG, "stream": TO_STREAM}
+SINKS = {"archive": TO_ARCHIVE, "stream": TO_STREAM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ def backlog() -> dict[str, Waiting]:
     now = timezone.now()
     found = {}
     for name, bit in SINKS.items():
-        rows = InteractionRecord.objects.undelivered(bit).aggregate(n=Count("pk"), oldest=Min("recorded_at"))
+        rows = Event.objects.undelivered(bit).aggregate(n=Count("pk"), oldest=Min("recorded_at"))
         age = (now - rows["oldest"]).total_seconds() if rows["oldest"] else 0.0
         found[name] = Waiting(rows["n"], max(0.0, age))
     return found
@@ -36,4 +35,4 @@ def backlog() -> dict[str, Waiting]:
 def dead_letters() -> dict[str, int]:
     """Return the number of dead letters by consumer group."""
     found = DeadLetter.objects.order_by().values_list("group").annotate(Count("pk"))
-    return dict.fromkeys(GROUPS, 0) | dict(found)
+    return dict.fromkeys(settings.EVENT_HANDLERS, 0) | dict(found)

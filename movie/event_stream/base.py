@@ -12,21 +12,21 @@ class EventStreamUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class RawMessage:
     """A message as it came, not yet understood, and where from."""
 
     raw: bytes
-    place: str  # topic, partition and offset, for people to read
+    position: str  # topic, partition and offset, for people to read
 
 
-Batch = Sequence[Arrived]
+Batch = Sequence[RawMessage]
 Stop = Callable[[], bool]
 
 
 class EventStream(ABC):
     """At least once, to every group of consumers, in no order that anybody may rely on."""
 
-    needs_relay: bool  # whether rows wait in the outbox for `manage.py relay_events`
+    uses_outbox: bool  # whether rows wait in the outbox for `manage.py relay_events`
 
     @abstractmethod
     def publish(self, messages: Sequence[Message]) -> None:

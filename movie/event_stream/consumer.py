@@ -1,4 +1,4 @@
-"""From the stream to its effects: batch by batch, and whatever cannot be used into the dead letters."""
+"""A consumer processes the stream batch by batch; what it cannot process goes to the dead letters."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from django.db import DatabaseError, DataError, IntegrityError, connection
 
 from movie.database import is_away
 from movie.event_stream import EventStream, EventStreamUnavailable
-from movie.event_stream.base import Arrived
+from movie.event_stream.base import RawMessage
 from movie.event_stream.handlers import Handler
 from movie.event_stream.messages import Message, decode
 from movie.metrics.counting import count_consumed, count_dead_letter
@@ -20,11 +21,11 @@ from movie.stream_models import DeadLetter
 
 log = logging.getLogger(__name__)
 
-# What one message can be to blame for. Everything else ends the process: nothing counts as read then.
-POISON = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
+# Errors that one message can be to blame for. Everything else ends the process: nothing counts as read then.
+UNPROCESSABLE = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 LONGEST_REASON = 255
-TIDY_EVERY = 15.0  # seconds
+MAINTENANCE_EVERY = 15.0  # seconds
 
 
 class Consumer:
@@ -35,72 +36,64 @@ class Consumer:
         self.handled = 0
         count_consumed(handler.group, 0)  # known to Prometheus before the first message
         count_dead_letter(handler.group, 0)
-        self._tidied_at = time.monotonic()
+        self._maintained_at = time.monotonic()
 
     def run(self, stopping: Stopping) -> None:
-        """Handle what comes until asked to stop; wait for a stream or a database that is away."""
+        """Process batches until asked to stop; wait for a stream or a database that is away."""
         pause = FIRST_PAUSE
         while not stopping.asked():
             try:
                 for batch in self.stream.consume(self.handler.group, stopping.asked, self.member):
                     pause = FIRST_PAUSE
-                    if not self._take_when_there(batch, stopping):
+                    if batch and not _retry_while_down(partial(self.process, batch), stopping):
                         break  # asked to stop before the batch had its effect: it comes again
-                    if time.monotonic() - self._tidied_at > TIDY_EVERY:
-                        self._tidied_at = time.monotonic()
-                        self._while_there(self.handler.tidy)
+                    if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
+                        self._maintained_at = time.monotonic()
+                        _retry_while_down(self.handler.maintenance, stopping)
             except EventStreamUnavailable as error:
                 log.warning("The stream is away: %s", error)
-                stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-                pause = min(LONGEST_PAUSE, 2 * pause)
+                pause = _wait(pause, stopping)
 
-    def take(self, batch: Sequence[Arrived]) -> None:
-        """Let a batch have its effect. Raises DatabaseError; then it had none."""
-        messages: list[tuple[Arrived, Message]] = []
-        for arrived in batch:
+    def process(self, batch: Sequence[RawMessage]) -> None:
+        """Process a batch. Raises DatabaseError; then it had no effect."""
+        messages: list[tuple[RawMessage, Message]] = []
+        for raw in batch:
             try:
-                message = decode(arrived.raw)
-            except POISON as error:
-                self._bury(arrived, error)
+                message = decode(raw.raw)
+            except UNPROCESSABLE as error:
+                self._dead_letter(raw, error)
             else:
                 if message is not None:
-                    messages.append((arrived, message))
+                    messages.append((raw, message))
         try:
-            self.handler.handle([message for _arrived, message in messages])
-        except POISON as error:
+            self.handler.handle([message for _raw, message in messages])
+        except UNPROCESSABLE as error:
             log.warning("A batch of %s cannot be used as a whole: %s", self.handler.group, error)
-            for arrived, message in messages:
-                self._take_one(arrived, message)
+            for raw, message in messages:
+                self._process_one(raw, message)
         self.handled += len(messages)
         count_consumed(self.handler.group, len(messages))
 
-    def _take_one(self, arrived: Arrived, message: Message) -> None:
+    def _process_one(self, raw: RawMessage, message: Message) -> None:
         try:
             self.handler.handle([message])
-        except POISON as error:
-            self._bury(arrived, error)
+        except UNPROCESSABLE as error:
+            self._dead_letter(raw, error)
 
-    def _bury(self, arrived: Arrived, error: Exception) -> None:
+    def _dead_letter(self, raw: RawMessage, error: Exception) -> None:
         count_dead_letter(self.handler.group)
         reason = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
-        log.warning("%s cannot use %s: %s", self.handler.group, arrived.place, reason)
-        raw = (arrived.raw or b"").decode("utf-8", errors="replace").replace("\x00", "\ufffd")
+        log.warning("%s cannot use %s: %s", self.handler.group, raw.position, reason)
+        text = (raw.raw or b"").decode("utf-8", errors="replace").replace("\x00", "\ufffd")
         DeadLetter.objects.update_or_create(
-            group=self.handler.group, place=arrived.place, defaults={"raw": raw, "reason": reason}
+            group=self.handler.group, position=raw.position, defaults={"raw": text, "reason": reason}
         )
 
-    def _take_when_there(self, batch: Sequence[Arrived], stopping: Stopping) -> bool:
-        pause = FIRST_PAUSE
-        while batch:
-            if self._while_there(lambda: self.take(batch)):
-                break
-            if stopping.wait(random.uniform(pause / 2, pause)):  # noqa: S311 - jitter
-                return False
-            pause = min(LONGEST_PAUSE, 2 * pause)
-        return True
 
-    def _while_there(self, work: Callable[[], None]) -> bool:
-        """Do it, unless the database is away."""
+def _retry_while_down(work: Callable[[], None], stopping: Stopping) -> bool:
+    """Do the work, as often as it takes while the database is away; False when asked to stop before."""
+    pause = FIRST_PAUSE
+    while True:
         try:
             work()
         except DatabaseError as error:
@@ -108,5 +101,14 @@ class Consumer:
                 raise
             log.warning("The database is away: %s", error)
             connection.close()
-            return False
-        return True
+            pause = _wait(pause, stopping)
+            if stopping.asked():
+                return False
+        else:
+            return True
+
+
+def _wait(pause: float, stopping: Stopping) -> float:
+    """Wait about so many seconds, with jitter; return the next, longer pause."""
+    stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
+    return min(LONGEST_PAUSE, 2 * pause)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from movie.event_stream.base import Arrived, Batch, EventStream, EventStreamUnavailable, Stop
+from movie.event_stream.base import Batch, EventStream, EventStreamUnavailable, RawMessage, Stop
 from movie.event_stream.messages import Message, encode
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ SESSION_MS = 10_000  # without a sign of life for so long, the others of the gro
 
 
 class KafkaEventStream(EventStream):
-    """For relays and consumers, one of each in a process; web processes only ask `needs_relay`."""
+    """For relays and consumers, one of each in a process; web processes only look at `uses_outbox`."""
 
-    needs_relay = True
+    uses_outbox = True
 
     def __init__(self, *, topic: str, **connection: Any) -> None:
         """`connection` goes to the client as it is: bootstrap_servers, security_protocol ..."""
@@ -72,7 +72,7 @@ class KafkaEventStream(EventStream):
             while not stop():
                 polled = consumer.poll(timeout_ms=POLL_MS)
                 yield [
-                    Arrived(record.value, f"{record.topic}/{record.partition}@{record.offset}")
+                    RawMessage(record.value, f"{record.topic}/{record.partition}@{record.offset}")
                     for records in polled.values()
                     for record in records
                 ]

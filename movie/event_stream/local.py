@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from movie.event_stream.base import Arrived, Batch, EventStream, Stop
+from movie.event_stream.base import Batch, EventStream, RawMessage, Stop
 from movie.event_stream.messages import Message, encode
 
 PAUSE = 0.05  # seconds between looks for more
@@ -14,7 +14,7 @@ PAUSE = 0.05  # seconds between looks for more
 class LocalEventStream(EventStream):
     """With `keep` it remembers what was published, so that groups can consume it, as tests do."""
 
-    needs_relay = False
+    uses_outbox = False
 
     def __init__(self, *, keep: bool = False) -> None:
         self._keep = keep
@@ -31,7 +31,7 @@ class LocalEventStream(EventStream):
     def consume(self, group: str, stop: Stop, member: str = "") -> Iterator[Batch]:
         while not stop():
             start, end = self._read.get(group, 0), len(self._kept)
-            yield [Arrived(raw, f"local:{start + n}") for n, raw in enumerate(self._kept[start:end])]
+            yield [RawMessage(raw, f"local:{start + n}") for n, raw in enumerate(self._kept[start:end])]
             self._read[group] = end
             if start == end:
                 time.sleep(PAUSE)

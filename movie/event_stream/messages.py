@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from predictors.history import KINDS, Interaction
+from predictors.history import EVENT_KINDS, Interaction
 
 SCHEMA = 1
 
@@ -17,7 +17,7 @@ class MessageRefused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class InteractionRecorded:
     """A visitor did something."""
 
     interaction: Interaction
@@ -33,7 +33,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class HistoryForgotten:
     """What the visitor did up to `recorded_at`, all or with one film, is to be deleted."""
 
     event_id: str
@@ -43,7 +43,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class GuestMerged:
     """What the visitor, a guest, did up to `recorded_at` is the account's `into` now."""
 
     event_id: str
@@ -52,17 +52,20 @@ class Joined:
     recorded_at: datetime
 
 
-Message = Recorded | Forgotten | Joined
-_CHANGES: dict[str, type[Forgotten] | type[Joined]] = {"forget": Forgotten, "merge": Joined}
+Message = InteractionRecorded | HistoryForgotten | GuestMerged
+_CHANGES: dict[str, type[HistoryForgotten] | type[GuestMerged]] = {
+    "forget": HistoryForgotten,
+    "merge": GuestMerged,
+}
 _INTERACTION = tuple(field.name for field in fields(Interaction))
 
 
 def encode(message: Message) -> bytes:
-    if isinstance(message, Recorded):
+    if isinstance(message, InteractionRecorded):
         interaction = {name: getattr(message.interaction, name) for name in _INTERACTION}
         content = {"type": "interaction", **interaction, "recorded_at": message.recorded_at}
     else:
-        content = {"type": "forget" if isinstance(message, Forgotten) else "merge", **asdict(message)}
+        content = {"type": "forget" if isinstance(message, HistoryForgotten) else "merge", **asdict(message)}
     return json.dumps({"schema": SCHEMA, **content}, default=_text, separators=(",", ":")).encode()
 
 
@@ -93,13 +96,15 @@ def decode(raw: bytes | str | None) -> Message | None:
         raise MessageRefused(f"a value is of the wrong type: {error}") from error
 
 
-def _recorded(content: dict[str, Any]) -> Recorded:
+def _recorded(content: dict[str, Any]) -> InteractionRecorded:
     values = {name: content[name] for name in _INTERACTION}
-    if values["kind"] not in KINDS:
+    if values["kind"] not in EVENT_KINDS:
         raise MessageRefused(f"the kind {values['kind']!r} is not known here")
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
         raise MessageRefused("movie_id is no number or visitor is no text")
-    return Recorded(Interaction(**{**values, "at": _time(values["at"])}), _time(content["recorded_at"]))
+    return InteractionRecorded(
+        Interaction(**{**values, "at": _time(values["at"])}), _time(content["recorded_at"])
+    )
 
 
 def _time(text: str) -> datetime:

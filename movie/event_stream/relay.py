@@ -1,7 +1,7 @@
-"""From the outbox to the log and the stream. Any number of relays share the work.
+"""Relays deliver the outbox to the archive and the stream. Any number of them share the work.
 
 A relay claims rows for half a minute, delivers them, and only then marks them. One that dies leaves
-its claim to run out, and another delivers the rows again: the log's rows land on themselves and
+its claim to run out, and another delivers the rows again: archived rows replace themselves and
 consumers know the ids.
 """
 
@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
+from itertools import islice
 
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
@@ -23,19 +23,27 @@ from django.db.models import F
 from django.utils import timezone
 
 from movie.database import is_away, retried_on_deadlock
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
-from movie.event_log.dynamodb import DynamoDBEventLog
-from movie.event_log.dynamodb_table import Stored
-from movie.event_log.embedded import FIELDS
+from movie.event_log import ArchiveUnavailable, ClickArchive, get_archive
+from movie.event_log.base import Archived
 from movie.event_stream import EventStreamUnavailable, get_event_stream
 from movie.event_stream.backlog import SINKS
-from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
+from movie.event_stream.messages import (
+    GuestMerged,
+    HistoryForgotten,
+    InteractionRecorded,
+    Message,
+)
+from movie.history import covers
 from movie.metrics.counting import count_delivered, count_delivery_failure, count_pruned
-from movie.models import InteractionRecord
 from movie.stopping import Stopping
-from movie.stream_models import CLAIM, DELIVERIES, TO_PRUNE, LogChange, dues_of
-from predictors.history import Interaction
+from movie.stream_models import (
+    CLAIM,
+    DELIVERIES,
+    TO_PRUNE,
+    Event,
+    HistoryChange,
+    pending_values,
+)
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +51,7 @@ BATCH = 500
 IDLE_SECONDS = 0.2  # between looks at an empty outbox
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds after a failure
 PRUNED_AT_ONCE = 2_000
-
-Row = InteractionRecord
+CHANGED_AT_ONCE = 500
 
 
 @dataclass
@@ -92,12 +99,10 @@ class Relay:
     pruned: int = 0
 
     def __post_init__(self) -> None:
-        self.log, self.stream = cast(DynamoDBEventLog, get_event_log()), get_event_stream()
-        self.to_log, self.to_stream = Sink("log", "The event log"), Sink("stream", "The stream")
-        self.sinks = [
-            *([self.to_log] if isinstance(self.log, DynamoDBEventLog) else []),
-            *([self.to_stream] if self.stream.needs_relay else []),
-        ]
+        self.archive, self.stream = get_archive(), get_event_stream()
+        self.to_archive, self.to_stream = Sink("archive", "The archive"), Sink("stream", "The stream")
+        sinks = ((self.archive, self.to_archive), (self.stream, self.to_stream))
+        self.sinks = [sink for backend, sink in sinks if backend.uses_outbox]
 
     def run(self, stopping: Stopping) -> None:
         """Deliver until asked to stop. A database that is away is waited for."""
@@ -132,10 +137,10 @@ class Relay:
             return 0
         claim = uuid.uuid4().hex
         until = time.monotonic() + CLAIM.total_seconds() / 2
-        rows = self._claim(dues_of(bits), claim)
+        rows = self._claim(pending_values(bits), claim)
         done: dict[str, int] = defaultdict(int)
-        for sink, deliver in ((self.to_log, self._write_log), (self.to_stream, self._publish)):
-            some = [row for row in rows if row.due & sink.bit & bits]
+        for sink, deliver in ((self.to_archive, self._write_archive), (self.to_stream, self._publish)):
+            some = [row for row in rows if row.pending_sinks & sink.bit & bits]
             # A process that was held up must not deliver what others may have claimed since.
             if some and time.monotonic() < until and _tried(sink, deliver, some):
                 for row in some:
@@ -144,102 +149,114 @@ class Relay:
         return len(done)
 
     @retried_on_deadlock
-    def _claim(self, dues: list[int], claim: str) -> list[Row]:
-        ready = Row.objects.filter(due__in=dues).ready(timezone.now())
+    def _claim(self, values: list[int], claim: str) -> list[Event]:
+        ready = Event.objects.filter(pending_sinks__in=values).ready(timezone.now())
         if not ready.exists():
             return []
         with transaction.atomic():
             now = timezone.now()
             ids: list[str] = []
-            for due in dues:  # one by one, so that each is a walk along the index
-                rows = Row.objects.filter(due=due).ready(now).order_by("deliver_after")
+            for value in values:  # one by one, so that each is a walk along the index
+                rows = Event.objects.filter(pending_sinks=value).ready(now).order_by("available_at")
                 rows = rows.select_for_update(
                     skip_locked=connection.features.has_select_for_update_skip_locked
                 )
                 ids += rows.values_list("pk", flat=True)[: self.batch - len(ids)]
-            Row.objects.filter(pk__in=ids).update(claim=claim, deliver_after=now + CLAIM)
+            Event.objects.filter(pk__in=ids).update(claimed_by=claim, available_at=now + CLAIM)
         # By id, which is by time: a visitor's events go out in order as far as one relay can help it.
-        return list(Row.objects.filter(pk__in=ids, claim=claim).order_by("pk"))
+        return list(Event.objects.filter(pk__in=ids, claimed_by=claim).order_by("pk"))
 
     @retried_on_deadlock
-    def _mark(self, rows: Sequence[Row], done: dict[str, int], claim: str) -> None:
-        """Say what was delivered. A row that changed hands or was joined to an account is left."""
+    def _mark(self, rows: Sequence[Event], done: dict[str, int], claim: str) -> None:
+        """Say what was delivered. A row that changed hands or was merged into an account is left."""
         now = timezone.now()
         groups: dict[tuple[int, datetime], list[str]] = defaultdict(list)
         for row in rows:
-            due = row.due & ~done[row.pk]
-            after = now + self.keep if due == TO_PRUNE else now
-            groups[due, after].append(row.pk)
+            pending = row.pending_sinks & ~done[row.pk]
+            after = now + self.keep if pending == TO_PRUNE else now
+            groups[pending, after].append(row.pk)
         with transaction.atomic():
-            for (due, after), ids in groups.items():
-                Row.objects.filter(pk__in=ids, claim=claim).update(due=due, deliver_after=after, claim="")
+            for (pending, after), ids in groups.items():
+                Event.objects.filter(pk__in=ids, claimed_by=claim).update(
+                    pending_sinks=pending, available_at=after, claimed_by=""
+                )
 
     def _deliver_change(self) -> int:
-        """Follow the oldest deletion or joining; each sink in order of their ids."""
+        """Deliver the oldest deletion or merge; each sink takes them in order of their ids."""
         followed = 0
-        for sink, deliver in ((self.to_log, self._follow), (self.to_stream, self._publish_change)):
+        for sink, deliver in (
+            (self.to_archive, self._apply_changes),
+            (self.to_stream, self._publish_changes),
+        ):
             if sink not in self.sinks or not sink.is_open():
                 continue
             change = self._claim_change(sink.bit)
             if change is not None:
                 worked = _tried(sink, deliver, [change])
-                left = F("due").bitand(DELIVERIES - sink.bit) if worked else F("due")
-                LogChange.objects.filter(pk=change.pk).update(due=left, deliver_after=timezone.now())
-                LogChange.objects.filter(pk=change.pk, due=0).delete()
+                left = F("pending_sinks").bitand(DELIVERIES - sink.bit) if worked else F("pending_sinks")
+                HistoryChange.objects.filter(pk=change.pk).update(
+                    pending_sinks=left, available_at=timezone.now()
+                )
+                HistoryChange.objects.filter(pk=change.pk, pending_sinks=0).delete()
                 followed += worked
         return followed
 
     @retried_on_deadlock
-    def _claim_change(self, bit: int) -> LogChange | None:
-        due = LogChange.objects.undelivered(bit).order_by("pk")
+    def _claim_change(self, bit: int) -> HistoryChange | None:
+        due = HistoryChange.objects.undelivered(bit).order_by("pk")
         if not due.exists():
             return None
         with transaction.atomic():
             change = due.select_for_update().first()
-            if change is None or change.deliver_after > timezone.now():
+            if change is None or change.available_at > timezone.now():
                 return None
-            LogChange.objects.filter(pk=change.pk).update(deliver_after=timezone.now() + CLAIM)
+            HistoryChange.objects.filter(pk=change.pk).update(available_at=timezone.now() + CLAIM)
         return change
 
     @retried_on_deadlock
     def _prune(self) -> int:
-        old = Row.objects.filter(due=TO_PRUNE).ready(timezone.now())
+        old = Event.objects.filter(pending_sinks=TO_PRUNE).ready(timezone.now())
         ids = list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
         if ids:
-            pruned, _ = Row.objects.filter(pk__in=ids, due=TO_PRUNE).delete()
+            pruned, _ = Event.objects.filter(pk__in=ids, pending_sinks=TO_PRUNE).delete()
             self.pruned += pruned
             count_pruned(pruned)
         return len(ids)
 
-    def _write_log(self, rows: Sequence[Row]) -> None:
-        self.log.table.write([Stored(_interaction(row), row.recorded_at) for row in rows])
+    def _write_archive(self, rows: Sequence[Event]) -> None:
+        self.archive.write([Archived(row.interaction, row.recorded_at) for row in rows])
 
-    def _publish(self, rows: Sequence[Row]) -> None:
-        self.stream.publish([Recorded(_interaction(row), row.recorded_at) for row in rows])
+    def _publish(self, rows: Sequence[Event]) -> None:
+        self.stream.publish([InteractionRecorded(row.interaction, row.recorded_at) for row in rows])
 
-    def _follow(self, changes: Sequence[LogChange]) -> None:
+    def _apply_changes(self, changes: Sequence[HistoryChange]) -> None:
         for change in changes:
-            self.log.follow(change)
+            apply_change(self.archive, change)
 
-    def _publish_change(self, changes: Sequence[LogChange]) -> None:
+    def _publish_changes(self, changes: Sequence[HistoryChange]) -> None:
         self.stream.publish([_message(change) for change in changes])
 
 
 def _tried(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
     try:
         deliver(what)
-    except (EventLogUnavailable, EventStreamUnavailable) as error:
+    except (ArchiveUnavailable, EventStreamUnavailable) as error:
         sink.failed(error)
         return False
     sink.worked(len(what))
     return True
 
 
-def _interaction(row: Row) -> Interaction:
-    return Interaction(*(getattr(row, name) for name in FIELDS))
+def apply_change(archive: ClickArchive, change: HistoryChange) -> None:
+    """Delete or move what a change covers. May be done twice, and half when ArchiveUnavailable is raised."""
+    covered = (each for each in archive.read(change.visitor) if covers(change, each))
+    while some := list(islice(covered, CHANGED_AT_ONCE)):
+        if change.kind == HistoryChange.Kind.MERGE:
+            archive.write([each.of(change.into) for each in some])
+        archive.delete(some)
 
 
-def _message(change: LogChange) -> Message:
-    if change.kind == LogChange.Kind.MERGE:
-        return Joined(change.event_id, change.visitor, change.into, change.recorded_at)
-    return Forgotten(change.event_id, change.visitor, change.movie_id, change.recorded_at)
+def _message(change: HistoryChange) -> Message:
+    if change.kind == HistoryChange.Kind.MERGE:
+        return GuestMerged(change.event_id, change.visitor, change.into, change.recorded_at)
+    return HistoryForgotten(change.event_id, change.visitor, change.movie_id, change.recorded_at)

@@ -23,7 +23,7 @@ from django.conf import settings
 
 from evaluation.trainer import FROM_FILE, FROM_SITE
 from movie.event_stream.handlers import Handler
-from movie.event_stream.messages import Forgotten, Joined, Message, Recorded
+from movie.event_stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
 from predictors.history import History, Interaction
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class TrainingFeed(Handler):
         frame = pl.DataFrame([_row(message) for message in messages], schema=_schema())
         _written(frame, self.parts / f"{uuid.uuid4().hex}.parquet")
 
-    def tidy(self) -> None:
+    def maintenance(self) -> None:
         self.compact()
 
     def compact(self) -> int:
@@ -141,13 +141,13 @@ def _row(message: Message) -> Row:
     row: Row = dict.fromkeys(_schema())
     row |= {"event_id": message.event_id, "visitor": message.visitor, "recorded_at": message.recorded_at}
     match message:
-        case Recorded(interaction=each):
+        case InteractionRecorded(interaction=each):
             row |= {"type": "interaction", "kind": each.kind, "movie_id": each.movie_id, "at": each.at}
             row |= {"value": each.value, "surface": each.surface}
             row |= {"recommendation_id": each.recommendation_id}
-        case Forgotten():
+        case HistoryForgotten():
             row |= {"type": "forget", "movie_id": message.movie_id}
-        case Joined():
+        case GuestMerged():
             row |= {"type": "merge", "into": message.into}
     return row
 

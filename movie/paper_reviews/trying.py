@@ -14,7 +14,8 @@ from django.core.cache import cache
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from movie.interactions import history_of, new_event_id
+from movie.history import get_history
+from movie.interactions import new_event_id
 from movie.models import Movie
 from movie.recommendations import RankedList, hydrate, rank_for
 from movie.visitors import Visitor
@@ -71,7 +72,7 @@ class Trial:
 
 def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
     """Let `model` rank for the history that was asked for: `mine`, a genre, or whatever there is."""
-    own = History.EMPTY if visitor.is_new else history_of(visitor.key)
+    own = History.EMPTY if visitor.is_new else get_history(visitor.key)
     offered = examples()
     by_genre = {example.genre: example for example in offered}
     example = by_genre.get(asked)

@@ -5,8 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from movie.event_stream.relay import Relay
-from movie.models import InteractionRecord
-from movie.stream_models import LogChange
+from movie.stream_models import Event, HistoryChange
 
 
 def deliver_everything(keep=timedelta(0)):
@@ -14,8 +13,8 @@ def deliver_everything(keep=timedelta(0)):
     relay = Relay(keep=keep)
     for _ in range(20):
         now = timezone.now()
-        for model in (InteractionRecord, LogChange):
-            model.objects.undelivered().filter(claim="").update(deliver_after=now)
+        for model in (Event, HistoryChange):
+            model.objects.undelivered().filter(claimed_by="").update(available_at=now)
         if not relay.step():
             break
     relay.stream.close()

@@ -7,8 +7,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from movie.interactions import history_of, new_event_id, record
-from movie.models import Credit, ExternalId, InteractionRecord, Movie, Person, Rating, TrainingRun
+from movie.history import get_history
+from movie.interactions import new_event_id, record
+from movie.models import Credit, ExternalId, Movie, Person, Rating, TrainingRun
+from movie.stream_models import Event
 from movie.tests.films import make_film
 from predictors.history import Interaction
 
@@ -40,7 +42,7 @@ def queries_of(client, url):
     return len(queries)
 
 
-@pytest.mark.parametrize("name", ["movie", "person", "rating", "interactionrecord", "trainingrun", "genre"])
+@pytest.mark.parametrize("name", ["movie", "person", "rating", "event", "trainingrun", "genre"])
 def test_a_list_costs_the_same_whatever_its_length(admin_client, name):
     def fill(numbers):
         for n in numbers:
@@ -148,15 +150,44 @@ def test_a_rating_deleted_here_is_gone_from_its_visitors_history(admin_client):
     record(Interaction(new_event_id(), "guest:x", "rating", movie.pk, NOW, 5.0))
     rating = Rating.objects.get(visitor="guest:x")
     admin_client.post(reverse("admin:movie_rating_delete", args=[rating.pk]), {"post": "yes"})
-    assert history_of("guest:x").ratings == {}
+    assert get_history("guest:x").ratings == {}
     assert not Rating.objects.filter(visitor="guest:x").exists()
+
+
+def test_an_edited_rating_is_in_its_visitors_history(admin_client):
+    one, two = film(1), film(2)
+    record(Interaction(new_event_id(), "guest:x", "rating", one.pk, NOW, 5.0))
+    rating = Rating.objects.get(visitor="guest:x")
+    data = {"visitor": "guest:x", "movie": one.pk, "value": "2.0"}
+    data |= {"rated_at_0": "2020-01-01", "rated_at_1": "00:00"}
+    url = reverse("admin:movie_rating_change", args=[rating.pk])
+    assert admin_client.post(url, data).status_code == 302
+    assert get_history("guest:x").ratings == {one.pk: 2.0}
+    assert Rating.objects.get(visitor="guest:x").value == 2.0
+    assert admin_client.post(url, {**data, "movie": two.pk}).status_code == 302
+    assert get_history("guest:x").ratings == {two.pk: 2.0}
+    assert Rating.objects.get(visitor="guest:x").movie == two
+    one.refresh_from_db()
+    two.refresh_from_db()
+    assert (one.rating_count, two.rating_count, two.rating_average) == (1, 2, 3.0)
+    record(Interaction(new_event_id(), "guest:x", "undo", two.pk, NOW))
+    assert get_history("guest:x").ratings == {} and not Rating.objects.filter(visitor="guest:x").exists()
+
+
+def test_an_added_rating_is_in_its_visitors_history(admin_client):
+    one = film(1)
+    data = {"visitor": "guest:x", "movie": one.pk, "value": "2.0"}
+    data |= {"rated_at_0": "2020-01-01", "rated_at_1": "00:00"}
+    assert admin_client.post(reverse("admin:movie_rating_add"), data).status_code == 302
+    assert get_history("guest:x").ratings == {one.pk: 2.0}
+    assert Rating.objects.get(visitor="guest:x").rated_at == NOW
 
 
 def test_what_the_site_did_can_only_be_looked_at(admin_client):
     movie = film(1)
     record(Interaction(new_event_id(), "guest:x", "click", movie.pk, NOW))
     TrainingRun.objects.create(model="popular")
-    for model in (InteractionRecord, TrainingRun):
+    for model in (Event, TrainingRun):
         name = model._meta.model_name
         pk = model.objects.get().pk
         assert admin_client.get(reverse(f"admin:movie_{name}_change", args=[pk])).status_code == 200
@@ -234,6 +265,26 @@ def test_ratings_are_imported_after_a_preview(admin_client):
     assert Rating.objects.get(visitor="ml:1").value == 5
     movie.refresh_from_db()
     assert movie.rating_average == 4.0
+
+
+def test_an_imported_rating_is_in_its_visitors_history_and_the_newest_counts(admin_client):
+    old, new = film(1), film(2)
+    for movie in (old, new):
+        record(Interaction(new_event_id(), "guest:x", "rating", movie.pk, NOW, 5.0))
+    text = "visitor,movie,value,rated_at\n"
+    text += f"guest:x,{old.pk},2,2001-02-03T04:05:06Z\nguest:x,{new.pk},3,2021-02-03T04:05:06Z\n"
+    for _time in range(2):
+        page = preview(admin_client, "rating", text)
+        assert Event.objects.count() in (2, 4)
+        confirm(admin_client, "rating", page)
+        assert Event.objects.filter(surface="import").count() == 2
+    ratings = {old.pk: 5.0, new.pk: 3.0}
+    assert get_history("guest:x").ratings == ratings
+    assert dict(Rating.objects.filter(visitor="guest:x").values_list("movie", "value")) == ratings
+    new.refresh_from_db()
+    assert (new.rating_count, new.rating_average) == (2, 3.5)
+    record(Interaction(new_event_id(), "guest:x", "undo", new.pk, NOW))
+    assert get_history("guest:x").ratings == {old.pk: 5.0, new.pk: 5.0}
 
 
 def test_bad_rating_rows_are_shown_with_their_column(admin_client):

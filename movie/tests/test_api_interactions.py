@@ -9,8 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from movie.api_clients import READ, READ_VISITORS, SCOPES, WRITE_INTERACTIONS, ApiClient, create_key
-from movie.interactions import history_of, new_event_id, record
-from movie.models import InteractionRecord, Movie, Rating
+from movie.history import get_history
+from movie.interactions import new_event_id, record
+from movie.models import Movie, Rating
+from movie.stream_models import Event
 from movie.tests.films import LONG_AGO, make_film
 from predictors.history import Interaction
 
@@ -68,7 +70,7 @@ def test_an_interaction_is_stored_with_what_follows_from_it(shop, film):
     assert Rating.objects.get().visitor == "api:shop:42"
     film.refresh_from_db()
     assert (film.rating_count, film.rating_average) == (1, 4.5)
-    (event,) = history_of("api:shop:42")
+    (event,) = get_history("api:shop:42")
     assert event.at == datetime(2024, 5, 1, 8, 0, 0, 123456, tzinfo=UTC)
     assert (event.surface, event.recommendation_id) == ("app/home", sent["recommendation_id"])
 
@@ -80,7 +82,7 @@ def test_an_event_sent_again_has_no_second_effect(shop, film):
         response = shop.post(again).json()
         assert (response["stored"], response["refused"]) == (0, [])
         assert response["repeated"] == (len(again) if isinstance(again, list) else 1)
-    assert InteractionRecord.objects.count() == 1
+    assert Event.objects.count() == 1
 
 
 def test_a_repeat_in_the_same_list_counts_once(shop, film):
@@ -94,7 +96,7 @@ def test_event_ids_are_the_clients_own(shop, client, film):
     for program in (shop, other):
         assert program.post(event).json()["stored"] == 1
         assert program.post(event).json()["repeated"] == 1
-    assert {row.visitor for row in InteractionRecord.objects.all()} == {"api:shop:42", "api:other:42"}
+    assert {row.visitor for row in Event.objects.all()} == {"api:shop:42", "api:other:42"}
 
 
 def test_an_event_id_used_for_something_else_loses_nothing(shop, film):
@@ -136,7 +138,7 @@ def test_with_atomic_one_wrong_entry_stops_all(shop, film):
     assert response.status_code == 422
     assert response["Content-Type"] == "application/problem+json"
     assert [each["field"] for each in response.json()["errors"]] == ["[1].kind"]
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
     assert shop.post([entry(film)], "?atomic=true").json()["stored"] == 1
 
 
@@ -155,12 +157,12 @@ def test_where_nothing_is_right_the_answer_is_422(shop, film, body, field):
     response = shop.post(body)
     assert response.status_code == 422
     assert response.json()["errors"][0]["field"] == field
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
 
 
 def test_clocks_that_are_a_little_ahead_are_put_right(shop, film):
     assert shop.post(entry(film, at=(timezone.now() + timedelta(minutes=2)).isoformat())).status_code == 200
-    assert InteractionRecord.objects.get().at <= timezone.now()
+    assert Event.objects.get().at <= timezone.now()
 
 
 def test_five_hundred_entries_of_one_visitor_cost_few_queries(shop):
@@ -182,7 +184,7 @@ def test_five_hundred_entries_of_one_visitor_cost_few_queries(shop):
 )
 def test_nobody_else_can_be_written_for(shop, film, visitor):
     assert shop.post(entry(film, visitor=visitor)).status_code == 422
-    assert not InteractionRecord.objects.exists() and not Rating.objects.exists()
+    assert not Event.objects.exists() and not Rating.objects.exists()
 
 
 @pytest.mark.parametrize("visitor", ["42", "김철수", "a.b@c.org", "x" * 80, "auth0|7", "api:shop:42"])
@@ -289,4 +291,4 @@ def test_ratings_by_clients_show_in_the_admin_and_can_be_taken_back_there(admin_
     shop.post(entry(film))
     rating = Rating.objects.get()
     admin_client.post(f"/admin/movie/rating/{rating.pk}/delete/", {"post": "yes"})
-    assert not history_of("api:shop:42").ratings
+    assert not get_history("api:shop:42").ratings

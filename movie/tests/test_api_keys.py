@@ -16,7 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from movie.api_clients import READ, SCOPES, WRITE_INTERACTIONS, ApiClient, ApiKey, create_key, hash_of
-from movie.models import InteractionRecord, Movie
+from movie.models import Movie
+from movie.stream_models import Event
 from movie.tests.films import make_film
 
 pytestmark = pytest.mark.django_db
@@ -368,7 +369,7 @@ def test_a_change_of_scopes_in_the_admin_counts_at_once(admin_client, client, sh
         reverse("admin:movie_apikey_change", args=[key.pk]), {"scopes": [READ, WRITE_INTERACTIONS]}
     )
     assert write() == 200
-    assert InteractionRecord.objects.get().visitor == "api:shop:1"
+    assert Event.objects.get().visitor == "api:shop:1"
 
 
 def test_who_may_only_look_cannot_make_or_revoke_keys(django_user_model, shop):

@@ -20,7 +20,8 @@ from movie.api.schemas import HistoryEntry
 from movie.api.together import Together
 from movie.api.told import SentHistory
 from movie.api_clients import READ, READ_VISITORS, ApiClient, create_key
-from movie.interactions import history_of, new_event_id, record
+from movie.history import get_history
+from movie.interactions import new_event_id, record
 from movie.models import Movie, Rating
 from movie.recommendations import registry
 from movie.tests.films import LONG_AGO
@@ -218,7 +219,7 @@ def test_nothing_is_recorded(ask):
     before = Rating.objects.count()
     ask({"history": [{"movie_id": 1, "rating": 5}], "explain": True})
     assert Rating.objects.count() == before
-    assert not history_of("")
+    assert not get_history("")
 
 
 # -- whose list ------------------------------------------------------------------------------------

@@ -8,8 +8,11 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
+from movie.event_ids import new_event_id
+from movie.interactions import record
 from movie.models import Movie, Rating
 from movie.tests.films import empty_catalogue, make_film
+from predictors.history import Interaction
 
 pytestmark = pytest.mark.django_db
 
@@ -211,7 +214,7 @@ def test_back_in_the_history_gets_the_whole_page(client, films):
 def test_the_visitors_own_rating_is_on_the_card(client, films):
     get(client)
     heat = Movie.objects.get(title="Heat")
-    Rating.objects.create(visitor=_guest_key(client), movie=heat, value=3.5, rated_at=datetime.now(UTC))
+    record(Interaction(new_event_id(), _guest_key(client), "rating", heat.pk, datetime.now(UTC), 3.5))
     page = get(client, "?country=USA&in=Crime").content.decode()
     assert re.search(r'value="3.5" checked', page)
 

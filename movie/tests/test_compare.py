@@ -17,8 +17,9 @@ from django.urls import reverse
 from datasets.interactions import Interactions
 from movie.comparison import MOST_FILMS, read_history, score_text, written_form
 from movie.interactions import new_event_id, record
-from movie.models import InteractionRecord, Movie
+from movie.models import Movie
 from movie.recommendations import expected_stars
+from movie.stream_models import Event
 from movie.tests.films import make_film
 from movie.tests.test_movie_page import key_of
 from movie.trained_versions import trained_versions
@@ -227,7 +228,7 @@ def test_your_own_history_is_the_default(client, trained):
     assert trained[0].pk not in listed(markup)["ease"]
     shared = urlencode({"history": f"{trained[0].pk}:5, {trained[1].pk}:1", "k": 10}).replace("&", "&amp;")
     assert f'href="/compare/?{shared}"' in markup
-    assert InteractionRecord.objects.count() == 3, "looking is no interaction"
+    assert Event.objects.count() == 3, "looking is no interaction"
 
 
 def test_a_model_that_cannot_answer_says_why(client, trained):

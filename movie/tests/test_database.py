@@ -11,7 +11,8 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from movie import interactions
 from movie.database import TRIES, insert_unless_taken, is_away, retried_on_deadlock
 from movie.event_ids import new_event_id
-from movie.models import ExternalId, Genre, InteractionRecord, Movie, Rating
+from movie.models import ExternalId, Genre, Movie, Rating
+from movie.stream_models import Event
 from predictors.history import Interaction
 
 needs_server = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
@@ -28,7 +29,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
     film = Movie.objects.create(title="Heat")
     interactions.record(rating(film, value=2.0))
     tries = []
-    locked = interactions._locked
+    locked = interactions.lock_movies
     film_is_locked, other_holds_rating = threading.Event(), threading.Event()
 
     def lock_and_wait(films):
@@ -38,7 +39,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
         assert other_holds_rating.wait(10)
         return found
 
-    monkeypatch.setattr(interactions, "_locked", lock_and_wait)
+    monkeypatch.setattr(interactions, "lock_movies", lock_and_wait)
 
     def other():
         try:
@@ -101,16 +102,14 @@ def test_visitors_who_open_the_same_film_do_not_wait_for_one_another():
     with ThreadPoolExecutor(1) as pool, transaction.atomic():
         assert dismissed("guest:a")
         assert pool.submit(dismissed_elsewhere).result(timeout=10)
-    assert InteractionRecord.objects.count() == 2
+    assert Event.objects.count() == 2
 
 
 @needs_server
 @pytest.mark.django_db
 def test_only_a_taken_key_counts_as_taken():
     film = Movie.objects.create(title="Heat")
-    row = InteractionRecord(
-        event_id=new_event_id(), visitor="guest:a", kind="click", movie=film, at=datetime.now(UTC)
-    )
+    row = Event(event_id=new_event_id(), visitor="guest:a", kind="click", movie=film, at=datetime.now(UTC))
     assert insert_unless_taken(row)
     assert not insert_unless_taken(row)
     row.event_id, row.movie_id = new_event_id(), film.pk + 1000
@@ -133,9 +132,9 @@ def test_ids_and_names_that_differ_in_case_or_accents_are_different():
     for name in ("Café", "Cafe", "cafe"):
         Genre.objects.create(name=name)
         ExternalId.objects.create(movie=film, source="shop", value=name)
-        interactions.record(rating(film, visitor=f"shop:{name}"))
-    assert Rating.objects.filter(visitor="shop:cafe").count() == 1
-    assert InteractionRecord.objects.filter(visitor="shop:Café").count() == 1
+        interactions.record(rating(film, visitor=f"api:shop:{name}"))
+    assert Rating.objects.filter(visitor="api:shop:cafe").count() == 1
+    assert Event.objects.filter(visitor="api:shop:Café").count() == 1
 
 
 @pytest.mark.django_db

@@ -17,15 +17,23 @@ from datasets.readers.delimited import read_interactions
 from movie import interactions
 from movie.event_ids import new_event_id
 from movie.event_stream import EventStreamUnavailable, get_event_stream
-from movie.event_stream.base import Arrived
+from movie.event_stream.base import RawMessage
 from movie.event_stream.consumer import Consumer
-from movie.event_stream.handlers import GROUPS, Experiments, Popularity, handler_of
+from movie.event_stream.handlers import Popularity, handler_of
 from movie.event_stream.kafka import KafkaEventStream
 from movie.event_stream.local import LocalEventStream
-from movie.event_stream.messages import Forgotten, Joined, MessageRefused, Recorded, decode, encode
+from movie.event_stream.messages import (
+    GuestMerged,
+    HistoryForgotten,
+    InteractionRecorded,
+    MessageRefused,
+    decode,
+    encode,
+)
 from movie.event_stream.training_feed import TrainingFeed
+from movie.experiment_counts import Experiments
 from movie.models import Movie
-from movie.stream_models import DeadLetter, MovieActivity, ProcessedEvent, SurfaceCount
+from movie.stream_models import DailyMovieActivity, DeadLetter, ProcessedEvent
 from movie.tests.delivery import deliver_everything
 from movie.trending import trending_ids
 from predictors.history import Interaction
@@ -69,11 +77,11 @@ def event(film=1, kind="click", *, visitor="guest:a", value=None, minute=0, surf
 
 def recorded(*arguments, **fields):
     interaction = event(*arguments, **fields)
-    return Recorded(interaction, interaction.at + timedelta(seconds=1))
+    return InteractionRecorded(interaction, interaction.at + timedelta(seconds=1))
 
 
-def arrived(*messages):
-    return [Arrived(encode(each), f"t/0@{n}") for n, each in enumerate(messages)]
+def raw_messages(*messages):
+    return [RawMessage(encode(each), f"t/0@{n}") for n, each in enumerate(messages)]
 
 
 def consumed(stream, group, count, *, polls=40):
@@ -97,9 +105,9 @@ def consumed(stream, group, count, *, polls=40):
     [
         recorded(7, "rating", value=4.5),
         recorded(7),
-        Forgotten(new_event_id(), "guest:a", None, NOON),
-        Forgotten(new_event_id(), "guest:a", 7, NOON),
-        Joined(new_event_id(), "guest:a", "user:1", NOON),
+        HistoryForgotten(new_event_id(), "guest:a", None, NOON),
+        HistoryForgotten(new_event_id(), "guest:a", 7, NOON),
+        GuestMerged(new_event_id(), "guest:a", "user:1", NOON),
     ],
 )
 def test_messages_come_back_as_they_were(message):
@@ -108,7 +116,7 @@ def test_messages_come_back_as_they_were(message):
 
 def test_later_versions_may_add_fields_and_types():
     content = json.loads(encode(recorded()))
-    assert isinstance(decode(json.dumps({**content, "device": "phone"})), Recorded)
+    assert isinstance(decode(json.dumps({**content, "device": "phone"})), InteractionRecorded)
     assert decode(json.dumps({"schema": 1, "type": "playlist"})) is None
 
 
@@ -186,16 +194,16 @@ def test_from_a_click_through_outbox_and_broker_to_the_counter(topic, films):
     with override_settings(EVENT_STREAM=setting):
         interactions.record(event(films[0]))
         interactions.record(event(films[0], "rating", value=4.0))
-        assert not MovieActivity.objects.exists(), "nothing is counted before it was consumed"
+        assert not DailyMovieActivity.objects.exists(), "nothing is counted before it was consumed"
         relay = deliver_everything()
         assert relay.to_stream.delivered == 2
         consumer = Consumer(handler_of("popularity"), get_event_stream())
         ends = threading.Event()
         for batch in get_event_stream().consume("popularity", ends.is_set):
-            consumer.take(batch)
+            consumer.process(batch)
             if consumer.handled >= 2:
                 ends.set()
-    assert MovieActivity.objects.get().count == 2
+    assert DailyMovieActivity.objects.get().count == 2
 
 
 def test_members_of_a_group_share_and_take_over(topic):
@@ -251,12 +259,12 @@ def test_films_are_counted_by_day_and_each_event_once(films):
         recorded(ronin, "impression"),
         recorded(ronin, "rating", value=4.0, surface="import"),
         recorded(999_999),
-        Forgotten(new_event_id(), "guest:a", None, NOON),
+        HistoryForgotten(new_event_id(), "guest:a", None, NOON),
     ]
     popularity = Popularity()
     popularity.handle([*messages, messages[0]])
     popularity.handle(messages[:3])
-    counted = {(each.movie_id, each.day): each.count for each in MovieActivity.objects.all()}
+    counted = {(each.movie_id, each.day): each.count for each in DailyMovieActivity.objects.all()}
     assert counted == {(heat.pk, NOON.date()): 3, (heat.pk, NOON.date() - timedelta(days=1)): 1}
 
 
@@ -265,14 +273,17 @@ def test_groups_do_not_share_what_they_have_seen(films):
     for _ in range(2):
         Popularity().handle(messages)
         Experiments().handle(messages)
-    assert MovieActivity.objects.get().count == 1
-    assert dict(SurfaceCount.objects.values_list("kind", "count")) == {"click": 1, "impression": 1}
+    assert DailyMovieActivity.objects.get().count == 1
+    ids = {each.event_id for each in messages}
+    for group in ("popularity", "experiments"):
+        assert set(ProcessedEvent.objects.filter(group=group).values_list("event_id", flat=True)) == ids
+    assert ProcessedEvent.objects.count() == 4
 
 
 def test_old_ids_are_forgotten_in_the_end(films):
     Popularity().handle([recorded(films[0])])
     ProcessedEvent.objects.update(processed_at=NOON - timedelta(days=16))
-    Popularity().tidy()
+    Popularity().maintenance()
     assert not ProcessedEvent.objects.exists()
 
 
@@ -282,7 +293,7 @@ def test_without_a_broker_the_same_counters_count_in_process(films, client):
     repeated = event(films[0])
     interactions.record(repeated)
     interactions.record(replace(repeated, at=repeated.at + timedelta(seconds=1)))
-    counted = dict(MovieActivity.objects.values_list("movie", "count"))
+    counted = dict(DailyMovieActivity.objects.values_list("movie", "count"))
     assert counted == {films[1].pk: 2, films[0].pk: 1}
     cache.clear()
     assert trending_ids() == [films[1].pk, films[0].pk]
@@ -302,43 +313,44 @@ def test_the_home_page_shows_what_is_trending_this_week(client, films):
 
 def test_poison_goes_to_the_dead_letters_and_the_rest_has_its_effect(films):
     batch = [
-        *arrived(recorded(films[0])),
-        Arrived(b"{", "t/0@7"),
-        Arrived(encode(replace(recorded(films[1]), interaction=event(films[1]))), "t/0@8"),
+        *raw_messages(recorded(films[0])),
+        RawMessage(b"{", "t/0@7"),
+        RawMessage(encode(replace(recorded(films[1]), interaction=event(films[1]))), "t/0@8"),
     ]
     consumer = Consumer(Popularity(), LocalEventStream())
     for _ in range(2):  # the batch comes again after a crash
-        consumer.take(batch)
-    assert MovieActivity.objects.count() == 2
+        consumer.process(batch)
+    assert DailyMovieActivity.objects.count() == 2
     letter = DeadLetter.objects.get()
-    assert (letter.group, letter.place, letter.raw) == ("popularity", "t/0@7", "{")
+    assert (letter.group, letter.position, letter.raw) == ("popularity", "t/0@7", "{")
     assert "no JSON" in letter.reason
 
 
 def test_a_message_that_breaks_its_batch_is_found(films, monkeypatch):
     bad = recorded(films[1])
-    count = Popularity.count
+    apply = Popularity.apply
 
-    def refuse(self, events):
-        if any(each.event_id == bad.event_id for each in events):
+    def refuse(self, messages):
+        if any(each.event_id == bad.event_id for each in messages):
             raise ValueError("cannot be counted")
-        count(self, events)
+        apply(self, messages)
 
-    monkeypatch.setattr(Popularity, "count", refuse)
+    monkeypatch.setattr(Popularity, "apply", refuse)
     good = [recorded(films[0]) for _ in range(3)]
-    Consumer(Popularity(), LocalEventStream()).take(arrived(*good[:2], bad, good[2]))
-    assert MovieActivity.objects.get().count == 3
+    Consumer(Popularity(), LocalEventStream()).process(raw_messages(*good[:2], bad, good[2]))
+    assert DailyMovieActivity.objects.get().count == 3
     assert "cannot be counted" in DeadLetter.objects.get().reason
     monkeypatch.undo()
     call_command("replay_dead_letters", dry_run=True)
     assert DeadLetter.objects.exists()
     call_command("replay_dead_letters", group="popularity")
     assert not DeadLetter.objects.exists()
-    assert MovieActivity.objects.get(movie=films[1]).count == 1
+    assert DailyMovieActivity.objects.get(movie=films[1]).count == 1
 
 
-def test_every_group_has_its_handler():
-    for group in GROUPS:
+def test_every_group_has_its_handler(settings):
+    assert set(settings.EVENT_HANDLERS) == {"popularity", "experiments", "training-feed"}
+    for group in settings.EVENT_HANDLERS:
         assert handler_of(group).group == group
     with pytest.raises(CommandError, match="KAFKA_BOOTSTRAP_SERVERS"):
         call_command("consume_events", group="popularity")
@@ -369,11 +381,11 @@ def test_the_feed_follows_deletions_and_joinings_even_when_they_come_first(tmp_p
     feed = TrainingFeed(tmp_path)
     mine, theirs = recorded(5, visitor="guest:a"), recorded(6, visitor="guest:b")
     after = recorded(7, visitor="guest:a", minute=10)
-    feed.handle([Forgotten(new_event_id(), "guest:a", None, NOON + timedelta(minutes=5))])
+    feed.handle([HistoryForgotten(new_event_id(), "guest:a", None, NOON + timedelta(minutes=5))])
     feed.compact()
     feed.handle([mine, theirs, after])
     feed.compact()
-    feed.handle([Joined(new_event_id(), "guest:b", "user:1", NOON + timedelta(minutes=6))])
+    feed.handle([GuestMerged(new_event_id(), "guest:b", "user:1", NOON + timedelta(minutes=6))])
     feed.compact()
     table = pl.read_parquet(tmp_path / "interactions.parquet")
     assert sorted(zip(table["user"], table["item"], strict=True)) == [("guest:a", 7), ("user:1", 6)]

@@ -25,8 +25,12 @@ from movie import interactions
 from movie.api_clients import EXPERIMENTS, READ, ApiClient, create_key
 from movie.default_models import DefaultModel
 from movie.event_ids import new_event_id
-from movie.event_stream.handlers import Experiments
-from movie.event_stream.messages import Forgotten, Joined, Recorded
+from movie.event_stream.messages import (
+    GuestMerged,
+    HistoryForgotten,
+    InteractionRecorded,
+)
+from movie.experiment_counts import Experiments
 from movie.experiment_models import Experiment, ExperimentArm, VisitorTotals
 from movie.experiment_results import results_of
 from movie.experiments import (
@@ -38,7 +42,9 @@ from movie.experiments import (
     tagged_list_id,
     visitor_hash,
 )
-from movie.models import InteractionRecord, Movie
+from movie.history import get_history
+from movie.models import Movie
+from movie.stream_models import Event
 from movie.visitors import GUEST_COOKIE, SALT
 from predictors.history import Interaction
 from predictors.models.neighbours import NeighboursPredictor
@@ -254,11 +260,11 @@ def test_seeing_a_list_changes_no_history(running):
     guest = guest_in(running, 1)
     client = browser_of(guest)
     like(client, 3)
-    before = interactions.history_of(guest).interactions
+    before = get_history(guest).interactions
     client.get(pixel_of(page(client)), headers=SAME_ORIGIN)
-    assert InteractionRecord.objects.filter(visitor=guest, kind="impression").count() == 1
-    assert interactions.history_of(guest).interactions == before
-    exported = interactions.history_of(guest, limit=interactions.EVERYTHING)
+    assert Event.objects.filter(visitor=guest, kind="impression").count() == 1
+    assert get_history(guest).interactions == before
+    exported = get_history(guest, limit=None)
     assert [each.kind for each in exported] == ["rating", "impression"]
 
 
@@ -293,7 +299,7 @@ def test_who_sends_no_cookie_and_lists_of_an_ended_experiment_count_for_nobody(r
     running.save()
     cache.clear()
     client.get(pixel, headers=SAME_ORIGIN)
-    assert sums() == {} and not InteractionRecord.objects.filter(kind="impression").exists()
+    assert sums() == {} and not Event.objects.filter(kind="impression").exists()
 
 
 def test_a_model_that_cannot_answer_is_counted_with_its_fallback(running):
@@ -315,7 +321,7 @@ def test_nobody_counts_for_another_arm_or_another_time(running):
         event(guest, "rating", running, value=None),
         replace(event(guest, experiment=running), recommendation_id=tagged_list_id(ListTag(999, 0, False))),
     ):
-        interactions.record(wrong)
+        interactions.record_all([wrong])
     assert sums() == {}
     interactions.record(event(guest, experiment=running, place=0))
     assert sums() == {"control": (0, 0, 1, 0, 0.0)}
@@ -330,7 +336,7 @@ def test_a_message_that_comes_again_is_counted_once(running):
         event(guest, "rating", running, 1, value=3.5),
         event(guest_in(running, 0), "impression", running, 0),
     ]
-    messages = [Recorded(each, each.at) for each in events]
+    messages = [InteractionRecorded(each, each.at) for each in events]
     Experiments().handle([*messages, messages[0]])
     Experiments().handle(messages[1:])
     assert sums() == {"control": (1, 0, 0, 0, 0.0), "new": (2, 1, 1, 1, 3.5)}
@@ -344,9 +350,16 @@ def test_who_is_forgotten_leaves_counts_that_lead_to_nobody(running):
     units = set(VisitorTotals.objects.values_list("unit", flat=True))
     assert visitor_hash(running.salt, guest) not in units and visitor_hash(running.salt, other) in units
     assert sums() == {"control": (1, 0, 0, 0, 0.0), "new": (1, 0, 0, 0, 0.0)}
-    Experiments().handle([Forgotten(new_event_id(), other, None, timezone.now())])  # as from the broker
+    forgotten = HistoryForgotten(new_event_id(), other, None, timezone.now())
+    Experiments().handle([forgotten])  # as from the broker
     units = set(VisitorTotals.objects.values_list("unit", flat=True))
     assert len(units) == 2 and visitor_hash(running.salt, other) not in units
+    interactions.record(event(other, "click", running, 1))
+    units = set(VisitorTotals.objects.values_list("unit", flat=True))
+    assert visitor_hash(running.salt, other) in units
+    Experiments().handle([forgotten])
+    again = set(VisitorTotals.objects.values_list("unit", flat=True))
+    assert again == units, "a redelivered deletion changes nothing"
 
 
 @pytest.mark.parametrize("in_process", [True, False])
@@ -357,7 +370,7 @@ def test_who_signs_in_counts_on_as_somebody_new_and_a_change_of_arm_is_noted(run
         if in_process:
             interactions.merge_guest(guest, member)
         else:
-            Experiments().handle([Joined(new_event_id(), guest, member, timezone.now())])
+            Experiments().handle([GuestMerged(new_event_id(), guest, member, timezone.now())])
     interactions.record(event(member, "impression", running, 1))
     results = results_of(running)
     assert [(each.arm.name, each.visitors, each.changed_arm) for each in results.arms] == [

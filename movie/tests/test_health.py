@@ -12,9 +12,8 @@ from django.utils import timezone
 from datasets.interactions import Interactions
 from movie import health
 from movie.event_ids import new_event_id
-from movie.models import InteractionRecord
 from movie.recommendations import registry
-from movie.stream_models import TO_STREAM
+from movie.stream_models import TO_STREAM, Event
 from movie.tests.checks import forget_checks
 from movie.tests.films import make_film
 from predictors.models.popular import PopularPredictor
@@ -156,8 +155,8 @@ def test_the_write_leaves_nothing_and_is_remembered_for_ten_seconds(client, trai
 
 def test_an_event_log_that_is_away_leaves_the_site_serving(client, settings, trained):
     port = free_port()
-    settings.EVENT_LOG = {
-        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+    settings.CLICK_ARCHIVE = {
+        "BACKEND": "movie.event_log.dynamodb.DynamoDBArchive",
         "OPTIONS": {"table": "t", "region": "eu-central-1", "endpoint_url": f"http://127.0.0.1:{port}"},
     }
     status, found = asked(client)
@@ -166,9 +165,9 @@ def test_an_event_log_that_is_away_leaves_the_site_serving(client, settings, tra
     assert "127.0.0.1" not in str(found)
 
 
-def test_an_event_log_that_answers(client, settings, trained, event_table):
-    settings.EVENT_LOG = {
-        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+def test_an_archive_that_answers(client, settings, trained, event_table):
+    settings.CLICK_ARCHIVE = {
+        "BACKEND": "movie.event_log.dynamodb.DynamoDBArchive",
         "OPTIONS": event_table,
     }
     _status, found = asked(client)
@@ -182,13 +181,13 @@ def test_an_event_log_that_answers(client, settings, trained, event_table):
 def test_an_outbox_that_is_late_or_long(client, settings, trained, *, late, rows, expected):
     settings.HEALTH_OUTBOX_SECONDS, settings.HEALTH_OUTBOX_ROWS = 300, 2
     for _ in range(rows):
-        InteractionRecord.objects.create(
+        Event.objects.create(
             event_id=new_event_id(),
             visitor="guest:a",
             kind="click",
             movie_id=trained.pk,
             at=timezone.now(),
-            due=TO_STREAM,
+            pending_sinks=TO_STREAM,
             recorded_at=timezone.now() - timedelta(seconds=late),
         )
     status, found = asked(client)

@@ -15,9 +15,11 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from movie.event_ids import new_event_id
+from movie.history import get_history
 from movie.history_csv import COLUMNS, MOST_ROWS, read_history
-from movie.interactions import forget, history_of, record
-from movie.models import ExternalId, Genre, InteractionRecord, Movie, Rating
+from movie.interactions import forget, record
+from movie.models import ExternalId, Genre, Movie, Rating
+from movie.stream_models import Event
 from movie.views.history import PAGE_SIZE
 from predictors.history import Interaction
 
@@ -131,7 +133,7 @@ def test_deleting_one_film_goes_back_to_the_same_page(client, lived, films):
     assert (response.status_code, response["Location"]) == (303, target)
     films[0].refresh_from_db()
     assert films[0].rating_count == 0
-    assert films[0].pk not in {event.movie_id for event in history_of(lived)}
+    assert films[0].pk not in {event.movie_id for event in get_history(lived)}
 
 
 def test_deleting_by_htmx_leaves_a_sentence_in_its_place(client, lived, films):
@@ -157,7 +159,7 @@ def test_everything_is_deleted_only_by_post(client, lived):
     response = client.post(reverse("forget_all"), headers=PAGE)
     assert response["Location"] == reverse("history")
     assert client.get(reverse("history")).context["total"] == 0
-    assert not Rating.objects.exists() and not InteractionRecord.objects.exists()
+    assert not Rating.objects.exists() and not Event.objects.exists()
 
 
 # -- taking along and taking in ---------------------------------------------------------------
@@ -178,15 +180,15 @@ def test_the_export_holds_every_interaction_in_order(client, lived, films):
 
 
 def test_a_deleted_history_comes_back_from_its_export_exactly(client, lived):
-    before = history_of(lived).interactions
+    before = get_history(lived).interactions
     text = exported(client)
     forget(lived)
     assert "6 entries are new." in upload(client, text).content.decode()
-    assert history_of(lived).interactions == before
+    assert get_history(lived).interactions == before
     assert Rating.objects.get().value == 4.5
     response = upload(client, text)
     assert response.context["new"] == 0 and "6 were here already." in response.content.decode()
-    assert InteractionRecord.objects.count() == 6
+    assert Event.objects.count() == 6
 
 
 def test_another_visitor_can_take_the_file_in_and_both_keep_theirs(client, lived):
@@ -195,8 +197,8 @@ def test_another_visitor_can_take_the_file_in_and_both_keep_theirs(client, lived
     guest.get(reverse("history"))
     assert upload(guest, text).context["new"] == 6
     assert upload(guest, text).context["new"] == 0
-    assert len(history_of(lived)) == 6
-    assert InteractionRecord.objects.count() == 12
+    assert len(get_history(lived)) == 6
+    assert Event.objects.count() == 12
 
 
 def test_films_are_found_by_imdb_id_or_title_when_the_ids_are_another_sites(films, ada):
@@ -231,7 +233,7 @@ def test_good_rows_are_kept_and_every_other_is_named_by_its_line(client, films, 
     ]
     response = upload(client, "\n".join(rows))
     assert response.context["new"] == 2
-    assert history_of(ada).ratings == {films[0].pk: 4.0}
+    assert get_history(ada).ratings == {films[0].pk: 4.0}
     reasons = [(row.line, row.reason.split(":")[0]) for row in response.context["rejected"]]
     assert reasons == [
         (3, "value"),

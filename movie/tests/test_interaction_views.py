@@ -6,8 +6,9 @@ from django.test import Client, override_settings
 from django.urls import reverse
 
 from movie.event_ids import new_event_id
-from movie.interactions import history_of
-from movie.models import InteractionRecord, Movie, Rating
+from movie.history import get_history
+from movie.models import Movie, Rating
+from movie.stream_models import Event
 from movie.visitors import GUEST_COOKIE
 
 HTMX = {"HX-Request": "true"}
@@ -35,13 +36,13 @@ def act(client, name, film, headers=None, **fields):
 
 
 def history(client):
-    return history_of(InteractionRecord.objects.values_list("visitor", flat=True).first() or "nobody")
+    return get_history(Event.objects.values_list("visitor", flat=True).first() or "nobody")
 
 
 def test_a_rating_comes_back_to_the_page_with_a_message(guest, film):
     response = act(guest, "rate", film, value="3.5", surface="browse", next="/browse/?page=2")
     assert (response.status_code, response["Location"]) == (303, "/browse/?page=2")
-    record = InteractionRecord.objects.get()
+    record = Event.objects.get()
     assert (record.kind, record.value, record.surface) == ("rating", 3.5, "browse")
     assert "Heat" in guest.get(reverse("history")).content.decode()
 
@@ -106,7 +107,7 @@ def test_the_same_form_sent_twice_counts_once(guest, film):
     form = {"value": "4", "event_id": new_event_id()}
     for _ in range(2):
         assert act(guest, "rate", film, **form).status_code == 303
-    assert InteractionRecord.objects.count() == 1
+    assert Event.objects.count() == 1
     film.refresh_from_db()
     assert film.rating_count == 1
 
@@ -141,7 +142,7 @@ def test_bad_input_is_refused_by_name(guest, film, name, fields, field, headers)
     response = act(guest, name, film, headers, **fields)
     assert response.status_code == 422
     assert f"{field}: " in response.content.decode()
-    assert not InteractionRecord.objects.exists() and not Rating.objects.exists()
+    assert not Event.objects.exists() and not Rating.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["rate", "click", "dismiss", "undo", "watchlist"])
@@ -150,7 +151,7 @@ def test_films_that_are_hidden_or_unknown_are_not_found(guest, film, name):
     assert act(guest, name, film, value="4").status_code == 404
     assert guest.post(reverse(name, args=[987654]), {"value": "4"}).status_code == 404
     assert guest.get(reverse("go", args=[film.pk])).status_code == 404
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["rate", "click", "dismiss", "undo", "watchlist", "forget_movie"])
@@ -159,7 +160,7 @@ def test_nothing_is_written_by_get_or_without_a_csrf_token(film, name):
     strict.get(reverse("history"))
     assert strict.get(reverse(name, args=[film.pk])).status_code == 405
     assert strict.post(reverse(name, args=[film.pk]), {"value": "4"}).status_code == 403
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
 
 
 def test_a_beacon_with_the_token_of_the_page_is_counted(film):
@@ -172,7 +173,7 @@ def test_a_beacon_with_the_token_of_the_page_is_counted(film):
         headers={"Accept": "*/*"},
     )
     assert response.status_code == 204
-    record = InteractionRecord.objects.get()
+    record = Event.objects.get()
     assert (record.kind, record.surface, record.movie) == ("click", "home", film)
 
 
@@ -191,14 +192,14 @@ def test_a_link_followed_on_the_site_is_a_click_and_leads_to_the_film(guest, fil
     for _ in range(2):
         response = guest.get(address, headers=SAME_ORIGIN)
         assert (response.status_code, response["Location"]) == (302, film.get_absolute_url())
-    record = InteractionRecord.objects.get()
+    record = Event.objects.get()
     assert (record.kind, record.surface, record.recommendation_id) == ("click", "home", "r-1")
     assert "no-store" in response["Cache-Control"]
 
 
 def test_an_old_browser_is_known_by_its_referrer(guest, film):
     guest.get(reverse("go", args=[film.pk]), headers={"Referer": "http://testserver/browse/"})
-    assert InteractionRecord.objects.count() == 1
+    assert Event.objects.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -217,18 +218,18 @@ def test_an_old_browser_is_known_by_its_referrer(guest, film):
 )
 def test_other_gets_lead_on_and_count_nothing(guest, film, headers):
     assert guest.get(reverse("go", args=[film.pk]), headers=headers).status_code == 302
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
 
 
 def test_a_robot_without_cookies_leaves_no_trace(film):
     assert Client().get(reverse("go", args=[film.pk]), headers=SAME_ORIGIN).status_code == 302
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
 
 
 def test_a_mangled_link_still_leads_to_the_film(guest, film):
     response = guest.get(reverse("go", args=[film.pk]) + "?e=1&from=" + "x" * 99, headers=SAME_ORIGIN)
     assert response.status_code == 302
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
 
 
 # -- not too often ----------------------------------------------------------------------------

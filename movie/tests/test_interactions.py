@@ -14,19 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from movie.event_ids import new_event_id
-from movie.event_log import get_event_log
-from movie.interactions import (
-    EVERYTHING,
-    InteractionRefused,
-    forget,
-    history_of,
-    merge_guest,
-    record,
-    record_all,
-)
-from movie.models import HALF_STARS, InteractionRecord, Movie, Rating
+from movie.history import get_history
+from movie.interactions import InvalidInteraction, forget, merge_guest, record, record_all
+from movie.models import HALF_STARS, Movie, Rating
+from movie.stream_models import Event
 from movie.tests.threads import in_threads
-from predictors.history import History, Interaction
+from predictors.history import Interaction
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -107,7 +100,7 @@ def test_the_same_post_twice_has_one_effect(film):
     rating = event(film, value=3.5)
     assert record(rating)
     assert not record(replace(rating, at=rating.at + timedelta(seconds=9)))
-    assert InteractionRecord.objects.count() == 1
+    assert Event.objects.count() == 1
     assert_aggregates_are_exact()
 
 
@@ -120,9 +113,11 @@ def test_a_late_repeat_does_not_bring_an_old_rating_back(film):
 
 
 def test_two_interactions_in_one_microsecond_both_survive(film):
+    record_all([event(film, "click")])
+    record_all([event(film, "click")])
+    assert Event.objects.filter(kind="click", at=NOON).count() == 2
     record(event(film, "click"))
-    record(event(film, "click"))
-    assert InteractionRecord.objects.filter(kind="click", at=NOON).count() == 2
+    assert Event.objects.filter(kind="click").count() == 3
 
 
 def test_undo_walks_back_through_ratings_and_dismissals(film):
@@ -130,7 +125,7 @@ def test_undo_walks_back_through_ratings_and_dismissals(film):
     record(event(film, value=2.0, minute=1))
     record(event(film, "dismiss", minute=2))
     record(event(film, "undo", minute=3))
-    history = history_of("guest:a")
+    history = get_history("guest:a")
     assert not history.dismissed and stars() == history.ratings == {film.pk: 2.0}
     record(event(film, "undo", minute=4))
     assert stars() == {film.pk: 4.0}
@@ -141,24 +136,23 @@ def test_undo_walks_back_through_ratings_and_dismissals(film):
     assert_aggregates_are_exact()
 
 
-def test_undo_returns_to_a_rating_that_came_with_a_data_set(film):
-    Rating.objects.create(visitor="guest:a", movie=film, value=3.0, rated_at=NOON - timedelta(days=400))
-    Movie.objects.refresh_aggregates()
+def test_undo_returns_to_a_rating_that_came_with_a_file(film):
+    record_all([event(film, value=3.0, minute=-400 * 24 * 60)])
     record(event(film, value=5.0))
     record(event(film, "undo", minute=1))
-    assert stars() == history_of("guest:a").ratings == {film.pk: 3.0}
+    assert stars() == get_history("guest:a").ratings == {film.pk: 3.0}
     record(event(film, "undo", minute=2))
-    assert stars() == history_of("guest:a").ratings == {}
+    assert stars() == get_history("guest:a").ratings == {}
     assert_aggregates_are_exact()
 
 
 def test_the_watchlist_is_left_as_it_was_entered(film):
     record(event(film, "watchlist"))
-    assert history_of("guest:a").watchlist == {film.pk}
+    assert get_history("guest:a").watchlist == {film.pk}
     record(event(film, "watchlist", 0.0, minute=1))
-    assert history_of("guest:a").watchlist == frozenset()
+    assert get_history("guest:a").watchlist == frozenset()
     record(event(film, "undo", minute=2))
-    assert history_of("guest:a").watchlist == {film.pk}
+    assert get_history("guest:a").watchlist == {film.pk}
 
 
 @pytest.mark.parametrize(
@@ -179,11 +173,11 @@ def test_the_watchlist_is_left_as_it_was_entered(film):
     ],
 )
 def test_what_cannot_be_true_is_refused_and_nothing_is_stored(film, wrong, field):
-    with pytest.raises(InteractionRefused) as refused:
+    with pytest.raises(InvalidInteraction) as refused:
         record_all([event(film, value=3.0), replace(event(film), **wrong)])
     assert refused.value.field == field
     assert str(refused.value)
-    assert not InteractionRecord.objects.exists() and not Rating.objects.exists()
+    assert not Event.objects.exists() and not Rating.objects.exists()
     assert_aggregates_are_exact()
 
 
@@ -201,14 +195,21 @@ def test_many_at_once_count_as_one_by_one(films):
 # -- history ----------------------------------------------------------------------------------
 
 
-def test_a_data_set_visitor_has_a_history_in_two_queries(films, django_assert_num_queries):
+def test_a_person_of_a_data_set_has_a_history_in_one_query(films, django_assert_num_queries):
     for day, film in enumerate(films):
         Rating.objects.create(
             visitor="ml-100k:42", movie=film, value=4.0, rated_at=NOON + timedelta(days=day)
         )
-    with django_assert_num_queries(2):
-        history = history_of("ml-100k:42")
+    with django_assert_num_queries(1):
+        history = get_history("ml-100k:42")
     assert history.liked == tuple(film.pk for film in films)
+
+
+def test_a_person_of_a_data_set_cannot_act(film):
+    with pytest.raises(InvalidInteraction) as refused:
+        record(event(film, "click", visitor="ml-100k:42"))
+    assert refused.value.field == "visitor"
+    assert not Event.objects.exists()
 
 
 def test_a_cut_history_still_knows_every_rating(films):
@@ -218,9 +219,56 @@ def test_a_cut_history_still_knows_every_rating(films):
     for minute, film in enumerate(films[1:], start=3):
         record(event(film, "click", minute=minute))
     record(event(films[1], value=1.0, minute=20))
-    whole = history_of("guest:a", limit=EVERYTHING)
+    whole = get_history("guest:a", limit=None)
     for limit in range(1, 10):
-        assert history_of("guest:a", limit=limit).ratings == whole.ratings == stars()
+        assert get_history("guest:a", limit=limit).ratings == whole.ratings == stars()
+
+
+def test_clicks_are_limited_and_decisions_never(films, django_assert_num_queries):
+    for minute, film in enumerate(films):
+        record(event(film, "watchlist", minute=minute))
+    record(event(films[0], "dismiss", minute=7))
+    for minute in range(10, 20):
+        record(event(films[minute % 6], "click", minute=minute))
+    with django_assert_num_queries(2):
+        history = get_history("guest:a", limit=3)
+    assert [each.at.minute for each in history if each.kind == "click"] == [17, 18, 19]
+    assert history.watchlist == {film.pk for film in films}
+    assert history.dismissed == {films[0].pk}
+
+
+# -- order ------------------------------------------------------------------------------------
+
+
+def test_what_was_acknowledged_last_counts_though_the_clock_is_set_back(film):
+    back = -60
+    record(event(film, value=2.0))
+    record(event(film, value=5.0, minute=back))
+    assert stars() == get_history("guest:a").ratings == {film.pk: 5.0}
+    record(event(film, "undo", minute=back + 1))
+    assert stars() == get_history("guest:a").ratings == {film.pk: 2.0}
+    record(event(film, "undo", minute=back + 2))
+    assert stars() == get_history("guest:a").ratings == {}
+    record(event(film, "watchlist", minute=back + 3))
+    record(event(film, "watchlist", 0.0, minute=back + 3))
+    assert not get_history("guest:a").watchlist
+    times = [each.at for each in get_history("guest:a")]
+    assert times == [NOON + timedelta(microseconds=n) for n in range(6)]
+    assert_aggregates_are_exact()
+
+
+def test_other_films_and_other_visitors_keep_their_times(films):
+    record(event(films[0], value=4.0))
+    record(event(films[1], "click", minute=-60))
+    record(event(films[0], "click", minute=-60, visitor="guest:b"))
+    assert {each.at for each in Event.objects.filter(kind="click")} == {NOON - timedelta(hours=1)}
+
+
+def test_what_a_file_tells_keeps_its_times(film):
+    record(event(film, value=5.0))
+    record_all([event(film, value=1.0, minute=-60)])
+    assert stars() == {film.pk: 5.0}
+    assert [each.at for each in get_history("guest:a")] == [NOON - timedelta(hours=1), NOON]
 
 
 # -- forgetting -------------------------------------------------------------------------------
@@ -232,7 +280,7 @@ def test_forgetting_one_film_leaves_the_others(films):
         record(event(film, "click"))
     assert forget("guest:a", films[0].pk) == 2
     assert stars() == {films[1].pk: 4.0}
-    assert {each.movie_id for each in history_of("guest:a")} == {films[1].pk}
+    assert {each.movie_id for each in get_history("guest:a")} == {films[1].pk}
     assert_aggregates_are_exact()
 
 
@@ -240,10 +288,10 @@ def test_forgetting_everything_touches_nobody_else(films):
     for visitor in ("guest:a", "guest:b", "user:1"):
         for value, film in enumerate(films, start=1):
             record(event(film, value=value / 2 + 1, visitor=visitor))
-    before = history_of("guest:b").interactions
+    before = get_history("guest:b").interactions
     assert forget("guest:a") == len(films)
-    assert len(history_of("guest:a")) == 0 and stars() == {}
-    assert history_of("guest:b").interactions == before
+    assert len(get_history("guest:a")) == 0 and stars() == {}
+    assert get_history("guest:b").interactions == before
     assert len(stars("user:1")) == len(films)
     assert_aggregates_are_exact()
     assert forget("guest:a") == 0
@@ -263,8 +311,7 @@ def test_joining_moves_the_guest_and_the_newer_rating_stands(films):
     record(event(cleared, value=2.0, visitor="user:1", minute=1))
     record(event(cleared, visitor="user:1", minute=5))
     record(event(cleared, value=3.0, minute=3))
-    Rating.objects.create(visitor="user:1", movie=imported, value=0.5, rated_at=NOON + timedelta(minutes=9))
-    Movie.objects.refresh_aggregates()
+    record_all([event(imported, value=0.5, visitor="user:1", minute=9)])
     record(event(imported, value=4.5, minute=2))
     record(event(clicked, "click"))
 
@@ -272,19 +319,19 @@ def test_joining_moves_the_guest_and_the_newer_rating_stands(films):
 
     assert moved == 6
     wanted = {older.pk: 1.0, newer.pk: 5.0, alone.pk: 4.0, imported.pk: 0.5}
-    assert stars("user:1") == wanted == history_of("user:1").ratings
-    assert clicked.pk in history_of("user:1").clicked
-    assert stars("guest:a") == {} and len(history_of("guest:a")) == 0
+    assert stars("user:1") == wanted == get_history("user:1").ratings
+    assert clicked.pk in get_history("user:1").clicked
+    assert stars("guest:a") == {} and len(get_history("guest:a")) == 0
     assert_aggregates_are_exact()
 
 
 def test_joining_twice_changes_nothing(films):
     record(event(films[0], value=4.0))
     assert merge_guest("guest:a", "user:1") == 1
-    before = history_of("user:1").interactions
+    before = get_history("user:1").interactions
     assert merge_guest("guest:a", "user:1") == 0
     assert merge_guest("guest:a", "user:2") == 0
-    assert history_of("user:1").interactions == before
+    assert get_history("user:1").interactions == before
     assert stars("user:2") == {}
     assert_aggregates_are_exact()
 
@@ -307,8 +354,7 @@ class RatingRowsAlwaysSayWhatTheHistorySays(TestCase):
     @given(steps)
     def test_after_anything_that_can_happen(self, steps):
         films = [Movie.objects.create(title=f"Film {n}") for n in range(3)]
-        Rating.objects.create(visitor="guest:a", movie=films[0], value=2.5, rated_at=NOON)
-        Movie.objects.refresh_aggregates()
+        record_all([event(films[0], value=2.5)])
         for minute, (visitor, number, what, value) in enumerate(steps, start=1):
             film = films[number]
             match what:
@@ -323,7 +369,7 @@ class RatingRowsAlwaysSayWhatTheHistorySays(TestCase):
                 case kind:
                     record(event(film, kind, None, visitor, minute))
         for visitor in ("guest:a", "user:1"):
-            assert stars(visitor) == history_of(visitor).ratings
+            assert stars(visitor) == get_history(visitor).ratings
         assert_aggregates_are_exact()
 
 
@@ -340,17 +386,25 @@ def test_eight_threads_rating_at_once_lose_nothing(own_connections):
                 record(event(film, value=order.choice(HALF_STARS), visitor=f"guest:{number}", minute=turn))
 
     in_threads(8, rate_everything)
-    assert InteractionRecord.objects.count() == 8 * 3 * 4
+    assert Event.objects.count() == 8 * 3 * 4
     assert Rating.objects.count() == 8 * 4
     assert_aggregates_are_exact()
     for number in range(8):
-        assert stars(f"guest:{number}") == history_of(f"guest:{number}").ratings
+        assert stars(f"guest:{number}") == get_history(f"guest:{number}").ratings
 
 
 def test_one_visitor_in_eight_tabs_rating_the_same_film(own_connections):
     film = Movie.objects.create(title="Heat")
     in_threads(8, lambda number: record(event(film, value=HALF_STARS[number], minute=number)))
-    assert InteractionRecord.objects.count() == 8
+    assert Event.objects.count() == len({each.at for each in Event.objects.all()}) == 8
+    assert stars() == {film.pk: Event.objects.latest("at").value} == get_history("guest:a").ratings
+    assert_aggregates_are_exact()
+
+
+def test_files_of_eight_tabs_count_in_the_order_of_their_times(own_connections):
+    film = Movie.objects.create(title="Heat")
+    in_threads(8, lambda number: record_all([event(film, value=HALF_STARS[number], minute=number)]))
+    assert Event.objects.count() == 8
     assert stars() == {film.pk: HALF_STARS[7]}
     assert_aggregates_are_exact()
 
@@ -359,7 +413,7 @@ def test_the_same_post_arriving_eight_times_at_once_has_one_effect(own_connectio
     film = Movie.objects.create(title="Heat")
     rating = event(film, value=4.0)
     assert sum(in_threads(8, lambda number: record(rating))) == 1
-    assert InteractionRecord.objects.count() == 1
+    assert Event.objects.count() == 1
     film.refresh_from_db()
     assert (film.rating_count, film.rating_sum) == (1, 4.0)
 
@@ -373,5 +427,5 @@ def test_signing_in_twice_at_once_joins_once(own_connections):
     assert sorted(moved) == [0, 0, 0, 4]
     assert Movie.objects.aggregate(Sum("rating_count"))["rating_count__sum"] == 4
     assert stars("user:1") == {films[0].pk: 1.0, **{film.pk: 4.0 for film in films[1:]}}
-    assert stars("user:1") == History(get_event_log().history("user:1")).ratings
+    assert stars("user:1") == get_history("user:1").ratings
     assert_aggregates_are_exact()

@@ -20,17 +20,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from datasets.interactions import Interactions
 from movie.event_ids import new_event_id
-from movie.event_stream.base import Arrived
+from movie.event_stream.base import RawMessage
 from movie.event_stream.consumer import Consumer
 from movie.event_stream.handlers import handler_of
 from movie.event_stream.local import LocalEventStream
 from movie.metrics import count_lists, state
 from movie.metrics.counting import count_in_files, worker_pids
 from movie.metrics.exporter import metrics_server
-from movie.models import InteractionRecord
 from movie.recommendations import registry
 from movie.redis_cache import ForgivingRedisCache
-from movie.stream_models import TO_LOG, DeadLetter
+from movie.stream_models import TO_ARCHIVE, DeadLetter, Event
 from movie.tests.checks import forget_checks
 from movie.tests.films import make_film
 from predictors.models.neighbours import NeighboursPredictor
@@ -163,19 +162,19 @@ def test_lists_are_counted_with_their_model_cache_and_fallback(client, films):
 
 def test_what_waits_and_what_is_dead(client, films):
     for seconds in (5, 70):
-        InteractionRecord.objects.create(
+        Event.objects.create(
             event_id=new_event_id(),
             visitor="guest:a",
             kind="click",
             movie_id=films[0].pk,
             at=timezone.now(),
-            due=TO_LOG,
+            pending_sinks=TO_ARCHIVE,
             recorded_at=timezone.now() - timedelta(seconds=seconds),
         )
-    DeadLetter.objects.create(group="popularity", place="t/0@1", raw="{", reason="ValueError")
+    DeadLetter.objects.create(group="popularity", position="t/0@1", raw="{", reason="ValueError")
     samples = scraped(client)
-    assert value(samples, "reelgraph_outbox_rows", sink="log") == 2
-    assert value(samples, "reelgraph_outbox_oldest_seconds", sink="log") == pytest.approx(70, abs=5)
+    assert value(samples, "reelgraph_outbox_rows", sink="archive") == 2
+    assert value(samples, "reelgraph_outbox_oldest_seconds", sink="archive") == pytest.approx(70, abs=5)
     assert value(samples, "reelgraph_outbox_rows", sink="stream") == 0
     assert value(samples, "reelgraph_dead_letters", group="popularity") == 1
     assert value(samples, "reelgraph_dead_letters", group="experiments") == 0
@@ -220,7 +219,7 @@ def test_nothing_about_anybody_is_in_the_metrics(client, films):
     client.get("/search/", {"q": "TellingTitle"}, headers=telling, REMOTE_ADDR="203.0.113.77")
     client.get("/TellingPath/", headers={"x-request-id": "TellingRequestId"})
     client.post(reverse("rate", args=[films[0].pk]), {"value": "4", "next": "/TellingNext/"})
-    visitor = InteractionRecord.objects.get().visitor
+    visitor = Event.objects.get().visitor
     text = client.get("/metrics").content.decode()
     for private in ("Telling", "203.0.113", visitor, visitor.partition(":")[2], films[0].title):
         assert private not in text
@@ -231,7 +230,7 @@ def test_a_process_without_pages_answers_the_same_people(settings):
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
     consumer = Consumer(handler_of("popularity"), LocalEventStream())
-    consumer.take([Arrived(b"{", "t/0@1")])
+    consumer.process([RawMessage(b"{", "t/0@1")])
     with metrics_server(port):
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(address, timeout=5)

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from movie.facts import histogram_of
 from movie.interactions import new_event_id, record
-from movie.models import ExternalId, InteractionRecord, Movie, Rating
+from movie.models import ExternalId, Movie, Rating
+from movie.stream_models import Event
 from movie.tests.films import make_film
 from movie.visitors import guest_key_of
 from predictors.history import Interaction
@@ -188,7 +189,7 @@ def test_hidden_and_missing_films_are_not_found(client, visible):
 def test_looking_writes_nothing(client, heat):
     for _ in range(2):
         page_of(client, heat, "?from=home&rec=0192")
-    assert not InteractionRecord.objects.exists()
+    assert not Event.objects.exists()
     assert Rating.objects.count() == 5
 
 

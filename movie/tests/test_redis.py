@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from movie import browse, interactions, rate_limit
 from movie.event_ids import new_event_id
+from movie.history import get_history
 from movie.models import Genre, Movie, TrainingRun
 from movie.redis_cache import ForgivingRedisCache, JSONLocMemCache
 from movie.templatetags.reelgraph import running_trainings
@@ -152,7 +153,7 @@ def test_a_list_follows_from_the_history_and_the_version_alone(redis):
         return [Recommendation(7, 0.5, (Reason("liked_together", 3, 0.25),))]
 
     def ranking(version="1", history=None, hidden=()):
-        history = interactions.history_of("guest:a") if history is None else history
+        history = get_history("guest:a") if history is None else history
         return list(cached_ranking(("ease", version), history, 10, hidden, compute))
 
     def record(kind, value=None):

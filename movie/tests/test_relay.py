@@ -10,19 +10,20 @@ from django.utils import timezone
 
 from movie import interactions
 from movie.event_ids import new_event_id
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log import get_archive
+from movie.event_log.base import ArchiveUnavailable
 from movie.event_stream import EventStreamUnavailable, get_event_stream
 from movie.event_stream.backlog import backlog
 from movie.event_stream.handlers import Popularity
 from movie.event_stream.local import LocalEventStream
 from movie.event_stream.relay import Relay
+from movie.history import get_history
 from movie.metrics import state
 from movie.metrics.answer import process_metrics_text
 from movie.metrics.exporter import metrics_server
-from movie.models import InteractionRecord, Movie
+from movie.models import Movie
 from movie.stopping import Stopping
-from movie.stream_models import CLAIM, TO_PRUNE, LogChange, MovieActivity
+from movie.stream_models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, HistoryChange
 from movie.tests.delivery import deliver_everything
 from predictors.history import Interaction
 from services.base import free_port
@@ -38,7 +39,7 @@ class Crash(BaseException):
 class KeptStream(LocalEventStream):
     """A stream that needs a relay, without a broker."""
 
-    needs_relay = True
+    uses_outbox = True
 
     def __init__(self):
         super().__init__(keep=True)
@@ -55,13 +56,13 @@ def film():
 
 @pytest.fixture
 def sinks(event_table):
-    """An event log in DynamoDB and a stream, both to be delivered to."""
+    """An archive in DynamoDB and a stream, both to be delivered to."""
     with override_settings(
-        EVENT_LOG={"BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog", "OPTIONS": event_table},
+        CLICK_ARCHIVE={"BACKEND": "movie.event_log.dynamodb.DynamoDBArchive", "OPTIONS": event_table},
         EVENT_STREAM={"BACKEND": f"{__name__}.KeptStream", "OPTIONS": {}},
     ):
         get_event_stream().messages.clear()
-        yield get_event_log().table, get_event_stream()
+        yield get_archive(), get_event_stream()
 
 
 def click(film, visitor=VISITOR):
@@ -69,20 +70,21 @@ def click(film, visitor=VISITOR):
 
 
 def claims_run_out():
-    InteractionRecord.objects.update(deliver_after=timezone.now())
+    Event.objects.update(available_at=timezone.now())
 
 
 @pytest.mark.parametrize(
-    "point", ["before the log", "after the log", "before the stream", "after the stream", "before the mark"]
+    "point",
+    ["before the archive", "after the archive", "before the stream", "after the stream", "before the mark"],
 )
 def test_a_relay_that_dies_loses_and_doubles_nothing(sinks, film, monkeypatch, point):
-    table, stream = sinks
+    archive, stream = sinks
     events = [click(film) for _ in range(7)]
     for each in events:
         interactions.record(each)
     relay = Relay()
     when, _, what = point.partition(" the ")
-    name = {"log": "_write_log", "stream": "_publish", "mark": "_mark"}[what]
+    name = {"archive": "_write_archive", "stream": "_publish", "mark": "_mark"}[what]
     whole = getattr(relay, name)
 
     def dies(*arguments):
@@ -96,35 +98,35 @@ def test_a_relay_that_dies_loses_and_doubles_nothing(sinks, film, monkeypatch, p
     assert Relay().step() is False, "its rows are claimed for a while"
     claims_run_out()
     assert Relay().step() is True
-    assert [each.interaction for each in table.newest_first(VISITOR)] == events[::-1]
+    assert [each.interaction for each in archive.read(VISITOR)] == events
     assert {each.event_id for each in stream.messages} == {each.event_id for each in events}
     popularity = Popularity()
     popularity.handle(stream.messages)
-    assert MovieActivity.objects.get().count == 7
-    assert interactions.history_of(VISITOR).interactions == tuple(events)
+    assert DailyMovieActivity.objects.get().count == 7
+    assert get_history(VISITOR).interactions == tuple(events)
 
 
 def test_one_sink_that_is_away_does_not_hold_up_the_other(sinks, film, monkeypatch):
     _, stream = sinks
 
     def away(*arguments):
-        raise EventLogUnavailable("away")
+        raise ArchiveUnavailable("away")
 
     interactions.record(click(film))
     relay = Relay()
-    monkeypatch.setattr(relay, "_write_log", away)
+    monkeypatch.setattr(relay, "_write_archive", away)
     relay.step()
     assert len(stream.messages) == 1
-    assert not relay.to_log.is_open(), "it is left alone for a while"
-    assert (backlog()["log"].rows, backlog()["stream"].rows) == (1, 0)
+    assert not relay.to_archive.is_open(), "it is left alone for a while"
+    assert (backlog()["archive"].rows, backlog()["stream"].rows) == (1, 0)
     assert relay.step() is False
     deliver_everything(keep=timedelta(hours=1))
-    assert InteractionRecord.objects.get().due == TO_PRUNE
+    assert Event.objects.get().pending_sinks == TO_PRUNE
     assert len(stream.messages) == 1
 
 
 def test_pauses_grow_and_end_with_success(film):
-    sink = Relay().to_log
+    sink = Relay().to_archive
     pauses = []
     for _ in range(12):
         sink.failed(EventStreamUnavailable("away"))
@@ -146,41 +148,41 @@ def test_two_relays_claim_different_rows(sinks, film):
 
 
 def test_a_guest_who_signs_in_while_a_relay_delivers_keeps_everything(sinks, film, monkeypatch):
-    table, _ = sinks
+    archive, _ = sinks
     interactions.record(click(film))
     relay = Relay()
-    write = relay._write_log
+    write = relay._write_archive
 
     def slowly(rows):
         write(rows)
         interactions.merge_guest(VISITOR, "user:1")
 
-    monkeypatch.setattr(relay, "_write_log", slowly)
+    monkeypatch.setattr(relay, "_write_archive", slowly)
     relay.step()
-    assert [each.kind for each in interactions.history_of("user:1")] == ["click"]
+    assert [each.kind for each in get_history("user:1")] == ["click"]
     deliver_everything()
-    assert len(list(table.newest_first("user:1"))) == 1
-    assert not list(table.newest_first(VISITOR)), "what was delivered under the guest's key moved too"
-    assert not LogChange.objects.exists()
+    assert len(list(archive.read("user:1"))) == 1
+    assert not list(archive.read(VISITOR)), "what was delivered under the guest's key moved too"
+    assert not HistoryChange.objects.exists()
 
 
 def test_what_is_forgotten_while_a_relay_delivers_stays_forgotten(sinks, film, monkeypatch):
-    table, stream = sinks
+    archive, stream = sinks
     interactions.record(click(film))
     relay = Relay()
-    write = relay._write_log
+    write = relay._write_archive
 
     def too_late(rows):
         interactions.forget(VISITOR)
         write(rows)
 
-    monkeypatch.setattr(relay, "_write_log", too_late)
+    monkeypatch.setattr(relay, "_write_archive", too_late)
     relay.step()
-    assert LogChange.objects.get().deliver_after > timezone.now() + CLAIM / 2, "until all claims ran out"
-    assert len(interactions.history_of(VISITOR)) == 0
+    assert HistoryChange.objects.get().available_at > timezone.now() + CLAIM / 2, "until all claims ran out"
+    assert len(get_history(VISITOR)) == 0
     deliver_everything()
-    assert not list(table.newest_first(VISITOR))
-    assert [type(each).__name__ for each in stream.messages] == ["Recorded", "Forgotten"]
+    assert not list(archive.read(VISITOR))
+    assert [type(each).__name__ for each in stream.messages] == ["InteractionRecorded", "HistoryForgotten"]
 
 
 def test_the_command_needs_somewhere_to_deliver_to():
@@ -191,10 +193,10 @@ def test_the_command_needs_somewhere_to_deliver_to():
 def test_the_command_delivers_once_and_says_what_waits(sinks, film, capsys):
     interactions.record(click(film))
     call_command("relay_events", status=True)
-    assert "log: 1 rows wait" in capsys.readouterr().out
+    assert "archive: 1 rows wait" in capsys.readouterr().out
     call_command("relay_events", once=True)
     call_command("relay_events", status=True)
-    assert "log: 0 rows wait" in capsys.readouterr().out
+    assert "archive: 0 rows wait" in capsys.readouterr().out
 
 
 def test_a_relay_stops_when_asked(sinks):

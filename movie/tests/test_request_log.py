@@ -16,8 +16,8 @@ from django.utils import translation
 
 from movie import request_log
 from movie.log_lines import formatter, redact
-from movie.models import InteractionRecord
 from movie.request_log import RequestLogMiddleware
+from movie.stream_models import Event
 from movie.tests.films import make_film
 from movie.visitors import visitor_of
 
@@ -160,7 +160,7 @@ def test_nobody_is_in_the_log(client, db, written):
     forged.post(reverse("rate", args=[film.pk]), {"value": "4"}, **sent)
     client.get("/api/v1/users/TellingUser/history?q=TellingQuery", **sent)
     client.get("/api/v1/movies", {"q": "TellingTitle"}, headers={"authorization": "Bearer TellingKey"})
-    visitor = InteractionRecord.objects.get().visitor
+    visitor = Event.objects.get().visitor
     with override_settings(ROOT_URLCONF=__name__):
         client.get("/breaks/TellingKwarg/?q=TellingQuery", **sent)
         client.post("/breaks/TellingKwarg/", {"title": "TellingForm"}, **sent)

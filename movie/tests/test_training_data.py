@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from movie.interactions import history_of, new_event_id, record
+from movie.history import get_history
+from movie.interactions import new_event_id, record_all
 from movie.models import Rating
 from movie.tests.films import make_film
 from movie.training_data import from_site
@@ -31,7 +32,7 @@ def imported(visitor: str, film, value: float, minutes: float) -> None:
 
 def did(visitor: str, kind: str, film, minutes: float, value: float | None = None) -> None:
     at = START + timedelta(minutes=minutes)
-    assert record(Interaction(new_event_id(), visitor, kind, film.pk, at, value))
+    assert record_all([Interaction(new_event_id(), visitor, kind, film.pk, at, value)])
 
 
 def sequences() -> dict[str, list[int]]:
@@ -89,15 +90,15 @@ def test_what_was_taken_back_is_not_liked(films) -> None:
 
 
 def test_it_is_what_the_pages_take_for_liked(films) -> None:
-    """A data-set user who then used the site: imported ratings and interactions are one history."""
-    imported("ml-100k:7", films[0], 4, -100)
-    imported("ml-100k:7", films[1], 5, -50)
-    did("ml-100k:7", "rating", films[1], 0, 1.0)
-    did("ml-100k:7", "click", films[2], 1)
+    """A member who brought a file along: imported ratings and what was done here are one history."""
+    did("user:7", "rating", films[0], -100, 4)
+    did("user:7", "rating", films[1], -50, 5)
+    did("user:7", "rating", films[1], 0, 1.0)
+    did("user:7", "click", films[2], 1)
     imported("ml-100k:8", films[3], 5, 0)
     found = sequences()
-    assert found["ml-100k:7"] == list(history_of("ml-100k:7").liked) == [films[0].pk, films[2].pk]
-    assert found["ml-100k:8"] == [films[3].pk]
+    assert found["user:7"] == list(get_history("user:7").liked) == [films[0].pk, films[2].pk]
+    assert found["ml-100k:8"] == list(get_history("ml-100k:8").liked) == [films[3].pk]
 
 
 def test_equal_data_has_an_equal_fingerprint(films) -> None:

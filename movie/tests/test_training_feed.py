@@ -20,10 +20,10 @@ from django.test import override_settings
 from movie.event_ids import new_event_id
 from movie.event_stream import get_event_stream
 from movie.event_stream.kafka import KafkaEventStream
-from movie.event_stream.messages import Forgotten, Joined, Recorded
+from movie.event_stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
 from movie.event_stream.training_feed import TrainingFeed, feed_file
 from movie.interactions import record
-from movie.models import InteractionRecord
+from movie.stream_models import Event
 from movie.tests.films import make_film
 from movie.training_data import from_site
 from predictors.history import History, Interaction
@@ -37,9 +37,9 @@ def event(visitor: str, film: int, kind: str = "click", value: float | None = No
     return Interaction(new_event_id(), visitor, kind, film, NOON + timedelta(minutes=minute), value, "test")
 
 
-def told(*arguments, **fields) -> Recorded:
+def told(*arguments, **fields) -> InteractionRecorded:
     interaction = event(*arguments, **fields)
-    return Recorded(interaction, interaction.at)
+    return InteractionRecorded(interaction, interaction.at)
 
 
 @pytest.mark.django_db
@@ -57,7 +57,7 @@ def test_what_visitors_do_becomes_a_model_by_way_of_the_broker(kafka_service, se
                 film = films[(visitor + step) % 4] if step else films[0]
                 assert record(event(f"guest:{visitor}", film, "rating", 4.0, minute=step))
         call_command("relay_events", once=True)
-        assert not InteractionRecord.objects.undelivered().exists()
+        assert not Event.objects.undelivered().exists()
         get_event_stream().close()
     consume(servers, topic["topic"], settings.FEED_DIR, events=36)
     call_command("train", "popular", data=settings.FEED_DIR, activate=True, stdout=io.StringIO())
@@ -113,7 +113,7 @@ def test_the_feed_says_what_the_site_says(tmp_path) -> None:
     for each in done:
         assert record(each)
     feed = TrainingFeed(tmp_path)
-    messages = [Recorded(each, each.at) for each in done]
+    messages = [InteractionRecorded(each, each.at) for each in done]
     for start in (20, 0, 10, 30):
         feed.handle(messages[start : start + 10])
         feed.compact()
@@ -130,10 +130,10 @@ def test_in_whatever_order_and_pieces_it_arrives_the_feed_is_the_same(tmp_path) 
     rows = [told(f"guest:{n % 4}", n % 7, minute=n) for n in range(28)]
     late = NOON + timedelta(minutes=14)
     changes = [
-        Joined(new_event_id(), "guest:0", "user:1", NOON + timedelta(minutes=9)),
-        Forgotten(new_event_id(), "user:1", None, late),
-        Forgotten(new_event_id(), "guest:2", 6, NOON + timedelta(minutes=30)),
-        Joined(new_event_id(), "guest:3", "user:1", NOON + timedelta(minutes=40)),
+        GuestMerged(new_event_id(), "guest:0", "user:1", NOON + timedelta(minutes=9)),
+        HistoryForgotten(new_event_id(), "user:1", None, late),
+        HistoryForgotten(new_event_id(), "guest:2", 6, NOON + timedelta(minutes=30)),
+        GuestMerged(new_event_id(), "guest:3", "user:1", NOON + timedelta(minutes=40)),
     ]
     orders = [[*rows, *changes], [*changes, *rows], [*rows[14:], *changes[::-1], *rows[:14]]]
     found = []

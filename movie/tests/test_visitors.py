@@ -11,7 +11,8 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import path, reverse
 
 from movie.middleware import VisitorMiddleware
-from movie.models import InteractionRecord, Movie, Rating
+from movie.models import Movie, Rating
+from movie.stream_models import Event
 from movie.visitors import GUEST_COOKIE, LIFETIME, RENEW_AFTER, visitor_of
 
 
@@ -147,7 +148,7 @@ def test_a_guests_history_joins_the_account_at_sign_in_and_the_cookie_goes(clien
     response = sign_in(client)
     assert response.status_code == 302
     assert response.cookies[GUEST_COOKIE].value == ""
-    assert Rating.objects.get().visitor == InteractionRecord.objects.get().visitor == f"user:{ada.pk}"
+    assert Rating.objects.get().visitor == Event.objects.get().visitor == f"user:{ada.pk}"
 
     response = client.post(reverse("account_logout"))
     assert client.cookies[GUEST_COOKIE].value not in ("", old_cookie)
@@ -190,5 +191,5 @@ def test_a_closed_account_leaves_no_history(client, film, ada):
     sign_in(client)
     ada.delete()
     film.refresh_from_db()
-    assert not Rating.objects.exists() and not InteractionRecord.objects.exists()
+    assert not Rating.objects.exists() and not Event.objects.exists()
     assert film.rating_count == 0

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from movie.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.facts import facts_of, histogram_of
 from movie.forms import BrowseForm, SearchForm
-from movie.interactions import history_of
+from movie.history import get_history
 from movie.models import Credit, Genre, Movie, Person
 from movie.recommendations import expected_stars, hydrate, mean_sentence, rank_one, rank_similar
 from movie.search import closest_titles, search_movies, search_people, suggestions
@@ -196,7 +196,7 @@ def genre(request: HttpRequest, genre_id: int) -> HttpResponse:
 
 def _history(request: HttpRequest) -> History:
     visitor = visitor_of(request)
-    return History.EMPTY if visitor.is_new else history_of(visitor.key)
+    return History.EMPTY if visitor.is_new else get_history(visitor.key)
 
 
 def _listed(films: Iterable[Movie]) -> list[Listed]:

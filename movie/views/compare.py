@@ -22,7 +22,7 @@ from movie.comparison import (
     read_history,
     written_form,
 )
-from movie.interactions import history_of
+from movie.history import get_history
 from movie.models import Movie
 from movie.recommendations import registry
 from movie.trained_versions import trained_versions
@@ -54,7 +54,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         notes += written.notes
     else:
         visitor = visitor_of(request)
-        history = History.EMPTY if visitor.is_new else history_of(visitor.key)
+        history = History.EMPTY if visitor.is_new else get_history(visitor.key)
     counted = _counted(history)
     latest = counted[-HISTORY_SHOWN:]
     answers = ask_all(history, k)

@@ -11,14 +11,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from movie.interactions import InteractionRefused
+from movie.interactions import InvalidInteraction
 from movie.rate_limit import seconds_to_wait
 
 View = Callable[..., HttpResponse]
 
 
 def writes(view: View) -> View:
-    """A view that records something. InteractionRefused becomes a 422 that names the field."""
+    """A view that records something. InvalidInteraction becomes a 422 that names the field."""
 
     @require_POST
     @wraps(view)
@@ -35,7 +35,7 @@ def writes(view: View) -> View:
             return response
         try:
             return view(request, *args, **kwargs)
-        except InteractionRefused as refused:
+        except InvalidInteraction as refused:
             return refusal(request, f"{refused.field}: {refused}", status=422)
 
     return guarded
@@ -61,10 +61,10 @@ def is_htmx(request: HttpRequest) -> bool:
 
 
 def cleaned(form: forms.Form) -> dict[str, Any]:
-    """The form's values. Raises InteractionRefused with the first field that is wrong."""
+    """The form's values. Raises InvalidInteraction with the first field that is wrong."""
     if not form.is_valid():
         field, errors = next(iter(form.errors.items()))
-        raise InteractionRefused(field, " ".join(str(error) for error in errors))
+        raise InvalidInteraction(field, " ".join(str(error) for error in errors))
     return form.cleaned_data
 
 

@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.template import loader
 
 from movie.database import is_away
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log.base import ArchiveUnavailable
 
 RETRY_SECONDS = 5
 
@@ -22,7 +22,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     Then the answer is 503 and says when to try again. What the request wanted was not done.
     """
     error = sys.exc_info()[1]
-    if is_away(error) or isinstance(error, EventLogUnavailable):
+    if is_away(error) or isinstance(error, ArchiveUnavailable):
         page = loader.get_template("503.html").render()
         return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
     return HttpResponse(loader.get_template("500.html").render(), status=500)

@@ -16,13 +16,14 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from movie.event_log.base import EventLogUnavailable
+from movie.event_log.base import ArchiveUnavailable
+from movie.history import get_history
 from movie.history_csv import MOST_BYTES, history_rows, read_history
-from movie.interactions import EVERYTHING, forget, history_of, record_all
+from movie.interactions import forget, record_all
 from movie.models import Movie
 from movie.views.doors import cleaned, is_htmx, is_script, safe_next, see_other, writes
 from movie.visitors import visitor_of
@@ -118,7 +119,7 @@ def history(request: HttpRequest) -> HttpResponse:
 @require_safe
 def history_export(request: HttpRequest) -> StreamingHttpResponse:
     """Everything as CSV, one interaction a line; `history_import` reads the same form."""
-    lines = history_rows(history_of(visitor_of(request).key, limit=EVERYTHING))
+    lines = history_rows(get_history(visitor_of(request).key, limit=None))
     name = f"reelgraph-history-{timezone.localdate():%Y-%m-%d}.csv"
     return StreamingHttpResponse(
         _csv_lines(lines),
@@ -160,11 +161,8 @@ def forget_movie(request: HttpRequest, movie_id: int) -> HttpResponse:
 @writes
 def forget_all(request: HttpRequest) -> HttpResponse:
     """Delete everything this visitor ever did, and nobody else's."""
-    count = forget(visitor_of(request).key)
-    message = ngettext(
-        "Your history is deleted: %(n)d entry.", "Your history is deleted: %(n)d entries.", count
-    )
-    return _done(request, message % {"n": count})
+    forget(visitor_of(request).key)
+    return _done(request, _("Your history is deleted."))
 
 
 def _done(request: HttpRequest, message: str) -> HttpResponse:
@@ -177,10 +175,10 @@ def _done(request: HttpRequest, message: str) -> HttpResponse:
 def _as_much_as_there_is(request: HttpRequest) -> History:
     visitor = visitor_of(request).key
     try:
-        return history_of(visitor, limit=EVERYTHING)
-    except EventLogUnavailable:
+        return get_history(visitor, limit=None)
+    except ArchiveUnavailable:
         messages.warning(request, _("Older clicks cannot be read just now. Nothing is lost."))
-        return history_of(visitor)
+        return get_history(visitor)
 
 
 def _rows(visited: History) -> list[HistoryRow]:

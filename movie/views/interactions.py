@@ -16,15 +16,15 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from movie.event_log import get_event_log
 from movie.experiments import is_running, parse_list_id
+from movie.history import get_decisions
 from movie.interactions import new_event_id, record
 from movie.models import HALF_STARS, Movie, Rating
 from movie.rate_limit import seconds_to_wait
 from movie.templatetags.reelgraph import spoken_stars
 from movie.views.doors import cleaned, is_htmx, is_script, safe_next, see_other, writes
 from movie.visitors import visitor_of
-from predictors.history import History, Interaction
+from predictors.history import Interaction
 
 # One transparent pixel.
 INVISIBLE = bytes.fromhex(
@@ -117,7 +117,7 @@ def watchlist(request: HttpRequest, movie_id: int) -> HttpResponse:
 def undo(request: HttpRequest, movie_id: int) -> HttpResponse:
     """Take back the latest rating, dismissal or change of the watchlist for this film."""
     movie, fields = _record(request, movie_id, "undo")
-    history = History(get_event_log().decisions(visitor_of(request).key, movie.pk))
+    history = get_decisions(visitor_of(request).key, movie.pk)
     latest = max((event for event in history if event.kind == "undo"), key=lambda event: event.at)
     if latest.event_id in history.taken_back:
         message = _("Your last change for %(title)s is taken back.") % {"title": movie.title}
@@ -195,7 +195,7 @@ def _is_prefetch(request: HttpRequest) -> bool:
 def _record(
     request: HttpRequest, movie_id: int, kind: str, form_class: type[InteractionForm] = InteractionForm
 ) -> tuple[Movie, dict[str, Any]]:
-    """Check what was sent and store it. Raises Http404 and InteractionRefused."""
+    """Check what was sent and store it. Raises Http404 and InvalidInteraction."""
     movie = get_object_or_404(Movie.objects.visible(), pk=movie_id)
     fields = cleaned(form_class(request.POST))
     record(_interaction(request, movie, kind, fields))
@@ -228,7 +228,7 @@ def _answer(
     rating = Rating.objects.filter(visitor=visitor, movie=movie).values_list("value", flat=True).first()
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
-        history = History(get_event_log().decisions(visitor, movie.pk))
+        history = get_decisions(visitor, movie.pk)
         entry = SimpleNamespace(movie=movie, reason=fields["reason"], rank=fields["rank"])
         context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
     return render(request, PARTS[state["part"]], context)

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from movie.context_processors import THEMES
 from movie.experiments import assigned_to
-from movie.interactions import history_of
+from movie.history import get_history
 from movie.models import Movie
 from movie.recommendations import (
     ABOUT,
@@ -60,7 +60,7 @@ class Row:
 def home(request: HttpRequest) -> HttpResponse:
     """Rows with their reasons; a guest without a history gets popular films and some to rate."""
     visitor = visitor_of(request)
-    history = History.EMPTY if visitor.is_new else history_of(visitor.key)
+    history = History.EMPTY if visitor.is_new else get_history(visitor.key)
     rows: list[Row] = []
     shown: set[int] = set()
 
@@ -98,7 +98,7 @@ def home(request: HttpRequest) -> HttpResponse:
 def recommend(request: HttpRequest) -> HttpResponse:
     """One long list from the model that the visitor chose."""
     visitor = visitor_of(request)
-    history = History.EMPTY if visitor.is_new else history_of(visitor.key)
+    history = History.EMPTY if visitor.is_new else get_history(visitor.key)
     chosen = chosen_model(request)
     ranked = _for_you(request, history, RECOMMENDED)
     hydrate(ranked)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from movie.default_models import default_models
 from movie.experiments import assigned_to
 from movie.explanations import Why, explain, only, own_history
-from movie.interactions import history_of
+from movie.history import get_history
 from movie.recommendations import ABOUT, MOST_RATED, registry
 from movie.views.doors import is_htmx
 from movie.views.pages import chosen_model
@@ -27,7 +27,7 @@ SHEET = "why-sheet"
 def why(request: HttpRequest, movie_id: int) -> HttpResponse:
     """`model` says whose list the film was in, `like` the film of a row "Because you liked"."""
     visitor = visitor_of(request)
-    history = History.EMPTY if visitor.is_new else history_of(visitor.key)
+    history = History.EMPTY if visitor.is_new else get_history(visitor.key)
     asked = request.GET.get("model", "")
     model = asked if asked in ABOUT else answering_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)

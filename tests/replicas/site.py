@@ -103,7 +103,7 @@ class Site:
 
     def stored(self) -> list[str]:
         """The ids of all interactions that visitors made."""
-        rows = self._on_server("SELECT event_id FROM `{}`.movie_interactionrecord WHERE surface <> 'import'")
+        rows = self._on_server("SELECT event_id FROM `{}`.movie_event WHERE surface <> 'import'")
         return [event_id for (event_id,) in rows]
 
     def answers(self, machine: Machine) -> bool:

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from movie.event_stream import get_event_stream
 from movie.event_stream.consumer import Consumer
-from movie.event_stream.handlers import GROUPS, handler_of
+from movie.event_stream.handlers import handler_of
 from movie.stopping import Stopping
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     help = "Consume the stream as a member of a group. As many may run as the topic has partitions."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--group", required=True, choices=tuple(GROUPS))
+        parser.add_argument("--group", required=True, choices=tuple(settings.EVENT_HANDLERS))
         parser.add_argument(
             "--member",
             default="",
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         stream = get_event_stream()
-        if not stream.needs_relay:
+        if not stream.uses_outbox:
             raise CommandError(
                 "There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself."
             )

@@ -5,24 +5,24 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from movie.event_log import get_event_log
-from movie.event_log.base import EventLogUnavailable
-from movie.event_log.dynamodb import DynamoDBEventLog
+from movie.event_log import ArchiveUnavailable
+from movie.event_log.dynamodb import DynamoDBArchive
 
 
 class Command(BaseCommand):
-    help = "Make the DynamoDB table of the event log, billed by request and with TTL. May be run again."
+    help = "Make the DynamoDB table of old clicks, billed by request and with TTL. May be run again."
 
     def handle(self, **options: Any) -> None:
-        log = get_event_log()
-        if not isinstance(log, DynamoDBEventLog):
-            raise CommandError("The event log is in the database: set DYNAMODB_TABLE first.")
+        archive_options: Any = settings.CLICK_ARCHIVE["OPTIONS"]
+        if "table" not in archive_options:
+            raise CommandError("No table is configured for old clicks: set DYNAMODB_TABLE first.")
+        archive = DynamoDBArchive(**archive_options)
         try:
-            made, expires = log.table.create(), log.table.expire()
-        except EventLogUnavailable as error:
+            made, expires = archive.create(), archive.expire()
+        except ArchiveUnavailable as error:
             raise CommandError(str(error)) from error
         sentence = "The table %(name)s is made." if made else "The table %(name)s was there."
-        self.stdout.write(sentence % {"name": settings.DYNAMODB_TABLE})
+        self.stdout.write(sentence % {"name": archive_options["table"]})
         if not expires:
             self.stdout.write(
                 "This server deletes no expired items. They are left out of histories all the same."

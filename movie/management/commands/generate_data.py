@@ -19,8 +19,9 @@ from datasets.synthetic import World, WorldOptions, make_world, trivial_errors
 from movie.catalogue import running
 from movie.catalogue.movies import import_movies
 from movie.catalogue.ratings import import_ratings
-from movie.models import ExternalId, InteractionRecord, Movie, Rating
+from movie.models import ExternalId, Movie, Rating
 from movie.progress_bar import ProgressBar
+from movie.stream_models import Event
 
 SOURCE = "synthetic"  # the id space of the films, and what visitors begin with
 SYNOPSIS = "A made-up film with made-up ratings, from manage.py generate_data. No such film exists."
@@ -144,7 +145,7 @@ def _refuse_to_mix(*, beside_real_data: bool) -> None:
         )
     if beside_real_data:
         return
-    if Movie.objects.exists() or Rating.objects.exists() or InteractionRecord.objects.exists():
+    if Movie.objects.exists() or Rating.objects.exists() or Event.objects.exists():
         raise CommandError(
             "The site holds films, ratings or clicks, and made-up ratings beside them would change what "
             "every model learns. Use another database, or insist with --beside-real-data."

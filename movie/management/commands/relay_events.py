@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    help = "Deliver recorded interactions to the event log and the stream. Run as many as you like."
+    help = "Deliver recorded events to the archive and the stream. Run as many as you like."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--batch", type=int, default=BATCH, help="rows that are claimed at once")

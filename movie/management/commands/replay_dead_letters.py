@@ -5,10 +5,11 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from movie.event_stream.consumer import POISON
-from movie.event_stream.handlers import GROUPS, handler_of
+from movie.event_stream.consumer import UNPROCESSABLE
+from movie.event_stream.handlers import handler_of
 from movie.event_stream.messages import decode
 from movie.stream_models import DeadLetter
 
@@ -17,14 +18,14 @@ class Command(BaseCommand):
     help = "List the dead letters, or handle them once more after the reason is gone."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--group", choices=tuple(GROUPS), help="only of this group")
+        parser.add_argument("--group", choices=tuple(settings.EVENT_HANDLERS), help="only of this group")
         parser.add_argument("--dry-run", action="store_true", help="only list them")
 
     def handle(self, **options: Any) -> None:
         letters = DeadLetter.objects.filter(**({"group": options["group"]} if options["group"] else {}))
         replayed = left = 0
         for letter in letters.iterator():
-            self.stdout.write(f"{letter.group}  {letter.place}  {letter.reason}")
+            self.stdout.write(f"{letter.group}  {letter.position}  {letter.reason}")
             if options["dry_run"] or not self._replay(letter):
                 left += 1
             else:
@@ -37,7 +38,7 @@ class Command(BaseCommand):
             message = decode(letter.raw)
             if message is not None:
                 handler_of(letter.group).handle([message])
-        except POISON as error:
+        except UNPROCESSABLE as error:
             letter.reason = f"{type(error).__name__}: {error}"[:255]
             letter.save(update_fields=["reason"])
             return False

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('movie', '0007_indexes_of_hot_queries'),
+        ('movie', '0008_event_words'),
     ]
 
     operations = [
