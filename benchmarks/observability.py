@@ -47,7 +47,7 @@ def measure(times: int) -> None:
     from movie.metrics.answer import site_metrics
     from movie.metrics.films import film_tables
     from movie.metrics.shared import share_between_workers
-    from movie.request_log import RequestLogMiddleware, handed_out
+    from movie.request_log import RequestLogMiddleware, count_shown
 
     call_command("migrate", verbosity=0)
     share_between_workers()
@@ -78,7 +78,7 @@ def measure(times: int) -> None:
     lists = [ListOfFilms(new_event_id(), model, films) for model in models]
 
     def view_with_lists(_: HttpRequest) -> HttpResponse:
-        handed_out(lists)
+        count_shown(lists)
         return response
 
     bare = cpu_us(lambda: view(request))
@@ -88,7 +88,7 @@ def measure(times: int) -> None:
         ("a request: id, metrics, log line", cpu_us(lambda: watched(request)) - bare),
         ("  of which its metrics", cpu_us(lambda: count_request("home", "GET", 200, 0.006))),
         (f"a page with {LISTS} lists of {FILMS} films", cpu_us(lambda: page(request)) - bare),
-        ("  of which the lists", cpu_us(lambda: handed_out(lists))),
+        ("  of which the lists", cpu_us(lambda: count_shown(lists))),
         ("a list that a model made", cpu_us(lambda: count_ranking("for_you", 0.003))),
         ("a static file", cpu_us(lambda: watched(static)) - bare)
         if (static := RequestFactory().get("/static/site.css"))

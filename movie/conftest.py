@@ -6,6 +6,14 @@ import pytest
 from django.db import connection, connections
 
 
+@pytest.fixture(autouse=True)
+def fresh_movie_index():
+    """Each test has a catalogue of its own."""
+    from movie.api.film_table import _holder
+
+    _holder.cache_clear()
+
+
 @pytest.fixture
 def own_connections(transactional_db, tmp_path):
     """A database that threads can share. SQLite's test database in memory knows no waiting, so its

@@ -21,12 +21,12 @@ from movie.experiment_models import (
     ExperimentArm,
     problems_of,
 )
-from movie.recommendations import ABOUT
+from movie.model_info import model_label
 from predictors.kinds import KINDS
 
 
 def model_options() -> list[tuple[str, str]]:
-    return [(name, str(ABOUT[name].label) if name in ABOUT else name) for name in KINDS]
+    return [(name, model_label(name)) for name in KINDS]
 
 
 class ArmFormSet(BaseInlineFormSet):

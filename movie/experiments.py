@@ -41,7 +41,7 @@ class Mark(NamedTuple):
     fallback: bool
 
 
-class Assigned(NamedTuple):
+class Arm(NamedTuple):
     """The arm that a visitor is in now."""
 
     experiment: int
@@ -53,13 +53,13 @@ class Assigned(NamedTuple):
         return marked_id(Mark(self.experiment, self.arm, fallback))
 
 
-def assigned_to(visitor_key: str) -> Assigned | None:
-    """The arm of the running experiment that this visitor is in, None while nothing runs."""
+def assign_arm(visitor_key: str) -> Arm | None:
+    """Return the arm of the running experiment that this visitor is in, None while nothing runs."""
     now = time.time()
     for pk, salt, starts, ends, predictors, bounds in _plan()["experiments"]:
         if starts <= now and (ends is None or now < ends):
             arm = arm_of(unit_of(salt, visitor_key), bounds)
-            return Assigned(pk, arm, predictors[arm])
+            return Arm(pk, arm, predictors[arm])
     return None
 
 

@@ -10,11 +10,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -46,12 +46,22 @@ class Current:
 _current: ContextVar[Current | None] = ContextVar("reelgraph_request", default=None)
 
 
+class ShownList(Protocol):
+    @property
+    def recommendation_id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def films(self) -> Sequence[int]: ...
+
+
 def current() -> Current | None:
     return _current.get()
 
 
-def handed_out(lists: Iterable[ListOfFilms]) -> None:
-    """These lists are about to be shown: they are counted, and the request's lines name them."""
+def count_shown(lists: Iterable[ShownList]) -> None:
+    """Count lists that are about to be shown, and name them in the request's log lines."""
+    lists = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
     lists = [each for each in lists if each.films]
     count_lists(lists)
     request = _current.get()

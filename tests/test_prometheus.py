@@ -41,7 +41,7 @@ from movie.event_stream.handlers import handler_of
 from movie.event_stream.metrics import consumer_metrics, metrics_server, relay_metrics
 from movie.event_stream.relay import Relay
 from movie.models import Movie
-from movie.recommendations import registry
+from movie.model_registry import registry
 from predictors.popular import PopularPredictor
 from pytorch_models.datasets import Interactions
 call_command("migrate", verbosity=0)

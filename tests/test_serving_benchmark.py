@@ -28,9 +28,9 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.fixture
 def ours(client, db, settings, tmp_path, weights):
     """Recommendations by this site's API."""
-    from movie.api.film_table import forget_film_table
+    from movie.api.film_table import _holder
+    from movie.model_registry import registry
     from movie.models import Movie
-    from movie.recommendations import registry
     from predictors.id_map import IdMap
     from predictors.sasrec import SasrecPredictor
     from predictors.sasrec_graph import encoder_graph
@@ -39,12 +39,12 @@ def ours(client, db, settings, tmp_path, weights):
     settings.DEFAULT_MODELS = ("sasrec",)
     settings.API_ANONYMOUS_RATE_LIMIT = 1_000_000
     cache.clear()
-    forget_film_table()
+    _holder.cache_clear()
     Movie.objects.bulk_create(Movie(pk=pk, title=f"Film {pk}") for pk in range(1, FILMS + 1))
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=2), IdMap(range(1, FILMS + 1)))
     registry().store.publish(predictor, activate=True)
     yield lambda body: client.post("/api/v1/recommend", body, content_type="application/json").json()
-    forget_film_table()
+    _holder.cache_clear()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from movie.api.json import MEDIA_TYPE, JsonParser, JsonRenderer
 from movie.api.keys import ApiKeyAuth, authenticate, throttle
 from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from movie.api.problems import ProblemDetails, response_to
-from movie.api.schemas import Asker
+from movie.api.schemas import HistorySource
 
 VERSION = "1"
 DESCRIPTION = (
@@ -70,11 +70,11 @@ def description() -> dict[str, Any]:
     """The OpenAPI document. Whatever a route does not list itself is a problem document."""
     document = dict(api.get_openapi_schema(path_prefix=f"/api/v{VERSION}/"))
     schemas = document["components"]["schemas"]
-    for model in (Asker, ProblemDetails):
+    for model in (HistorySource, ProblemDetails):
         schema = model.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
     # Read one by one, so that a wrong entry spoils no other; this is what each should be.
-    schemas["BatchRequest"]["properties"]["entries"]["items"] = {"$ref": f"{SCHEMAS}Asker"}
+    schemas["BatchRequest"]["properties"]["entries"]["items"] = {"$ref": f"{SCHEMAS}HistorySource"}
     refusal = {PROBLEM_TYPE: {"schema": {"$ref": f"{SCHEMAS}ProblemDetails"}}}
     scopes = _scopes()
     for operations in document["paths"].values():

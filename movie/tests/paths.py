@@ -4,10 +4,22 @@ import math
 import random
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+from unittest import mock
 
+from movie.explanations import Why, explain
 from movie.models import Credit, Movie, Rating
-from predictors.explain import CLICKED, RATED, SOMEONE, WATCHLIST, Explanation, PathReason, PathStep
+from predictors.explain import (
+    CLICKED,
+    RATED,
+    SOMEONE,
+    WATCHLIST,
+    Explainer,
+    Explanation,
+    PathReason,
+    PathStep,
+)
 from predictors.history import LIKED_FROM, History, MovieId
 
 RELATIONS = {"director": "directed_by", "writer": "written_by", "cast": "starring"}
@@ -110,3 +122,11 @@ def _standing(history: History, film: MovieId) -> str:
 
 def _leads_over_people(path: Sequence[PathStep]) -> bool:
     return any(step.entity == SOMEONE for step in path)
+
+
+def explain_with(
+    explainer: Explainer, movie_ids: Iterable[int], history: History, **options: Any
+) -> dict[int, Why]:
+    """`explain` where this explainer stands in for KPRN."""
+    with mock.patch("movie.explanations._kprn", return_value=explainer):
+        return explain(movie_ids, history, **options)

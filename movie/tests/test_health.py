@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from movie import health
 from movie.event_ids import new_event_id
+from movie.model_registry import registry
 from movie.models import InteractionRecord
-from movie.recommendations import registry
 from movie.stream_models import TO_STREAM
 from movie.tests.films import make_film
 from predictors.popular import PopularPredictor

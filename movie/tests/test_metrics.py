@@ -23,8 +23,8 @@ from movie.event_ids import new_event_id
 from movie.event_stream.metrics import consumer_metrics, metrics_server
 from movie.metrics import count_lists, state
 from movie.metrics.films import FilmTables, film_tables
+from movie.model_registry import registry
 from movie.models import InteractionRecord
-from movie.recommendations import registry
 from movie.stream_models import TO_LOG, DeadLetter
 from movie.tests.films import make_film
 from predictors.neighbours import NeighboursPredictor

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.cache import cache
 
-from movie.explanations import Why, explain
+from movie.explanations import Why
 from movie.models import Credit, Movie, Rating
 from movie.tests.films import make_film, person
+from movie.tests.paths import explain_with
 from predictors.explain import SOMEONE, Explanation, PathReason, PathStep
 from predictors.history import History, Interaction
 
@@ -50,7 +51,7 @@ def did(*events: tuple[Movie, str, float | None]) -> History:
 
 
 def why(film: Movie, history: History, *paths: tuple[PathStep, ...]) -> Why:
-    return explain([film.pk], history, explainer=Told(*paths))[film.pk]
+    return explain_with(Told(*paths), [film.pk], history)[film.pk]
 
 
 def said(film: Movie, history: History, *paths: tuple[PathStep, ...]) -> list[str]:

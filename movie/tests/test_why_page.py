@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 
 import movie.explanations
 from movie.interactions import new_event_id
+from movie.model_registry import registry
 from movie.models import Movie, Rating
-from movie.recommendations import registry
 from movie.tests.films import make_film
 from movie.tests.paths import CataloguePaths
 from predictors.training import FROM_SITE, train

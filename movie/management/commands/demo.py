@@ -24,8 +24,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from movie.catalogue.demo import is_loaded
+from movie.model_registry import registry
 from movie.models import TrainingRun
-from movie.recommendations import registry
 
 QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
 SLOW_MODELS = ("kprn", "sasrec", "als", "lightgcn", "ngcf")
