@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from unittest import mock
 
-from movie.explanations import Why, explain
+from movie import explanations
+from movie.explanations import Why
 from movie.models import Credit, Movie, Rating
 from predictors.explain import (
     CLICKED,
@@ -124,9 +125,11 @@ def _leads_over_people(path: Sequence[PathStep]) -> bool:
     return any(step.entity == SOMEONE for step in path)
 
 
-def explain_with(
-    explainer: Explainer, movie_ids: Iterable[int], history: History, **options: Any
+def explain(
+    movie_ids: Iterable[int], history: History, *, explainer: Explainer | None = None, **options: Any
 ) -> dict[int, Why]:
-    """`explain` where this explainer stands in for KPRN."""
+    """`explanations.explain`, where `explainer` stands in for KPRN."""
+    if explainer is None:
+        return explanations.explain(movie_ids, history, **options)
     with mock.patch("movie.explanations._kprn", return_value=explainer):
-        return explain(movie_ids, history, **options)
+        return explanations.explain(movie_ids, history, **options)

@@ -12,14 +12,14 @@ from django.core.cache import cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movie.explanations import THE_SAME_FOR_ALL, ShownReason, Why, explain, only, whole_percents
+from movie.explanations import THE_SAME_FOR_ALL, ShownReason, Why, only, whole_percents
 from movie.model_info import MODEL_INFO
 from movie.model_registry import registry
 from movie.models import Credit, Movie, Person, Rating
 from movie.ranked_list import RankedMovie, load_movies, mean_sentence
 from movie.recommendations import rank_one, recommend
 from movie.tests.films import make_film
-from movie.tests.paths import CataloguePaths, explain_with
+from movie.tests.paths import CataloguePaths, explain
 from predictors.history import History, Interaction
 from predictors.training import FROM_SITE, train
 from pytorch_models.datasets import Interactions
@@ -238,7 +238,7 @@ def test_every_sentence_is_true_and_shares_sum_to_one(films, walked, kinds, chan
     def check(events, start):
         history = history_of(events, films)
         asked = [films[(start + step) % N_FILMS].pk for step in range(4)]
-        for pk, why in explain_with(explainer, asked, history).items():
+        for pk, why in explain(asked, history, explainer=explainer).items():
             assert why.movie.pk == pk
             assert why.movie.is_visible
             if not why.reasons:
@@ -267,11 +267,11 @@ def test_what_is_no_longer_true_is_dropped_and_the_shares_of_the_rest_grow():
     film = make_film("Ronin", 1998, genres=["Crime", "Drama"], directors=["Ann"])
     history = history_of([(0, ("rating", 5.0))], [heat])
     explainer = CataloguePaths()
-    before = explain_with(explainer, [film.pk], history)[film.pk]
+    before = explain([film.pk], history, explainer=explainer)[film.pk]
     assert [*map(_kind, before.reasons)].count("genre") == 2
     assert [*map(_kind, before.reasons)].count("person") == 1
     Credit.objects.all().delete()
-    after = explain_with(explainer, [film.pk], history)[film.pk]
+    after = explain([film.pk], history, explainer=explainer)[film.pk]
     assert [*map(_kind, after.reasons)] == ["genre", "genre"]
     check_shares(after)
     kept = {reason.phrase.text: reason.share for reason in before.reasons}
@@ -284,7 +284,7 @@ def test_decades_and_countries_are_told_where_nothing_else_is():
     heat = make_film("Heat", 1995, genres=["Crime"], countries=["France"])
     films = [make_film("Ronin", 1998, genres=["Crime"], countries=["France"]), make_film("Ran", 1996)]
     history = history_of([(0, ("rating", 5.0))], [heat])
-    found = explain_with(CataloguePaths(), [film.pk for film in films], history)
+    found = explain([film.pk for film in films], history, explainer=CataloguePaths())
     assert [*map(_kind, found[films[0].pk].reasons)] == ["genre"]
     assert 0 < found[films[0].pk].of_all < 1
     assert [*map(_kind, found[films[1].pk].reasons)] == ["decade"]
@@ -300,14 +300,14 @@ def test_credits_moved_to_another_role_are_not_claimed():
     history = history_of([(0, ("rating", 5.0))], [heat])
     explainer = CataloguePaths()
     Credit.objects.filter(movie=film).update(role="writer")
-    assert explain_with(explainer, [film.pk], history)[film.pk].reasons == ()
+    assert explain([film.pk], history, explainer=explainer)[film.pk].reasons == ()
     Person.objects.all().delete()
-    assert explain_with(explainer, [film.pk], history)[film.pk].reasons == ()
+    assert explain([film.pk], history, explainer=explainer)[film.pk].reasons == ()
 
 
 def test_a_film_of_the_history_is_no_reason_for_itself(films):
     history = history_of([(0, ("click", None)), (1, ("rating", 5.0))], films)
-    why = explain_with(CataloguePaths(), [films[0].pk], history)[films[0].pk]
+    why = explain([films[0].pk], history, explainer=CataloguePaths())[films[0].pk]
     starts = {chain[1].node.pk for reason in why.reasons for chain in reason.chains}
     assert starts <= {films[1].pk}
 
@@ -315,7 +315,7 @@ def test_a_film_of_the_history_is_no_reason_for_itself(films):
 def test_hidden_and_unknown_films_are_left_out(films):
     Movie.objects.filter(pk=films[1].pk).update(is_visible=False)
     history = history_of([(0, ("rating", 5.0))], films)
-    told = explain_with(CataloguePaths(), [films[1].pk, 987654, films[2].pk], history)
+    told = explain([films[1].pk, 987654, films[2].pk], history, explainer=CataloguePaths())
     assert list(told) == [films[2].pk]
 
 
@@ -328,7 +328,7 @@ def test_as_dict_is_plain_and_complete(films):
     import json
 
     history = history_of([(0, ("rating", 5.0)), (1, ("watchlist", None))], films)
-    found = explain_with(CataloguePaths(), [film.pk for film in films[2:]], history, model="for_you")
+    found = explain([film.pk for film in films[2:]], history, model="for_you", explainer=CataloguePaths())
     why = next(why for why in found.values() if len(why.reasons) > 1)
     told = json.loads(json.dumps(why.as_dict()))
     assert told["movie_id"] == why.movie.pk
@@ -385,7 +385,7 @@ def test_what_moved_the_score_of_the_model_that_answered(films):
     trained(films, "popular", "ease")
     history = history_of([(n, ("rating", 4.0)) for n in range(5)], films)
     asked = [film.pk for film in films[5:]]
-    found = explain_with(CataloguePaths(), asked, history, model="ease", detailed=True)
+    found = explain(asked, history, model="ease", detailed=True, explainer=CataloguePaths())
     moved = [why.influences for why in found.values() if why.influences]
     assert moved
     for shares in moved:
@@ -394,7 +394,9 @@ def test_what_moved_the_score_of_the_model_that_answered(films):
         assert all("which you rated 4" in film.phrase.text for film in shares.reasons)
     assert not any(
         why.influences
-        for why in explain_with(CataloguePaths(), asked, history, model="popular", detailed=True).values()
+        for why in explain(
+            asked, history, model="popular", detailed=True, explainer=CataloguePaths()
+        ).values()
     )
 
 
@@ -408,7 +410,7 @@ def test_a_film_without_a_path_says_what_its_score_came_from(films, model):
 
 
 def test_without_a_history_nothing_is_said_about_taste(films):
-    why = explain_with(CataloguePaths(), [films[0].pk], History.EMPTY, model="for_you")[films[0].pk]
+    why = explain([films[0].pk], History.EMPTY, model="for_you", explainer=CataloguePaths())[films[0].pk]
     assert why.reasons == ()
     assert "not liked a film yet" in why.instead
 
@@ -425,8 +427,7 @@ def test_the_line_on_a_card_is_true(films, model, kind):
         cache.clear()  # lists are kept by event ids, which are made up here
         on_its_page = rank_one(chance.choice(films).pk, history)
         ranked = recommend(history, k=12, model=model)
-        load_movies(on_its_page)
-        load_movies(ranked)
+        load_movies(on_its_page, ranked)
         for entry in (*ranked.entries, *on_its_page.entries):
             told[_check_line(entry, history)] += 1
     assert told[kind] >= 50

@@ -8,7 +8,7 @@ from django.core.cache import cache
 from movie.explanations import Why
 from movie.models import Credit, Movie, Rating
 from movie.tests.films import make_film, person
-from movie.tests.paths import explain_with
+from movie.tests.paths import explain
 from predictors.explain import SOMEONE, Explanation, PathReason, PathStep
 from predictors.history import History, Interaction
 
@@ -51,7 +51,7 @@ def did(*events: tuple[Movie, str, float | None]) -> History:
 
 
 def why(film: Movie, history: History, *paths: tuple[PathStep, ...]) -> Why:
-    return explain_with(Told(*paths), [film.pk], history)[film.pk]
+    return explain([film.pk], history, explainer=Told(*paths))[film.pk]
 
 
 def said(film: Movie, history: History, *paths: tuple[PathStep, ...]) -> list[str]:
