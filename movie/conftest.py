@@ -9,9 +9,9 @@ from django.db import connection, connections
 @pytest.fixture(autouse=True)
 def fresh_movie_index():
     """Each test has a catalogue of its own."""
-    from movie.api.film_table import _holder
+    from movie.api.film_table import index_holder
 
-    _holder.cache_clear()
+    index_holder.cache_clear()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ does and `RankedList.fallback` says why; with no trained model at all the movies
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -151,7 +151,7 @@ def rank_similar(
     except PredictorError as error:
         count_fallback(NEIGHBOURS, _as_refusal(error).reason)
         ranked.model, ranked.fallback = MOST_RATED, "unknown_film"
-        similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie)[:longest]]
+        similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie, longest)]
     ranked.recommendations = [found for found in similar if found.movie_id not in taken][: k + SPARE]
     return ranked
 
@@ -287,14 +287,16 @@ def _last_resort(history: History, options: RankingOptions) -> Ranking:
     return Ranking(ranked[: options.k + SPARE])
 
 
-def _of_same_genres(movie: Movie) -> Iterable[int]:
-    return (
+def _of_same_genres(movie: Movie, n: int) -> list[int]:
+    """Return up to n movies by how many genres they share with this one."""
+    alike = (
         Movie.objects.visible()
         .filter(genres__in=movie.genres.all())
         .annotate(shared=Count("pk"))
         .order_by("-shared", "-rating_count", "pk")
         .values_list("pk", flat=True)
     )
+    return list(alike[:n])
 
 
 def _as_refusal(error: PredictorError) -> CannotAnswer:

@@ -61,13 +61,12 @@ def current() -> Current | None:
 
 def count_shown(lists: Iterable[ShownList]) -> None:
     """Count lists that are about to be shown, and name them in the request's log lines."""
-    lists = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
-    lists = [each for each in lists if each.films]
-    count_lists(lists)
+    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists if each.films]
+    count_lists(shown)
     request = _current.get()
     if request is not None:
-        request.recommendations += [each.recommendation_id for each in lists[:MOST_NAMED]]
-        request.models = list(dict.fromkeys([*request.models, *(each.model for each in lists)]))
+        request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]
+        request.models = list(dict.fromkeys([*request.models, *(each.model for each in shown)]))
 
 
 class RequestLogMiddleware:

@@ -28,7 +28,7 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.fixture
 def ours(client, db, settings, tmp_path, weights):
     """Recommendations by this site's API."""
-    from movie.api.film_table import _holder
+    from movie.api.film_table import index_holder
     from movie.model_registry import registry
     from movie.models import Movie
     from predictors.id_map import IdMap
@@ -39,12 +39,12 @@ def ours(client, db, settings, tmp_path, weights):
     settings.DEFAULT_MODELS = ("sasrec",)
     settings.API_ANONYMOUS_RATE_LIMIT = 1_000_000
     cache.clear()
-    _holder.cache_clear()
+    index_holder.cache_clear()
     Movie.objects.bulk_create(Movie(pk=pk, title=f"Film {pk}") for pk in range(1, FILMS + 1))
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=2), IdMap(range(1, FILMS + 1)))
     registry().store.publish(predictor, activate=True)
     yield lambda body: client.post("/api/v1/recommend", body, content_type="application/json").json()
-    _holder.cache_clear()
+    index_holder.cache_clear()
 
 
 @pytest.fixture

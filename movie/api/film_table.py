@@ -92,7 +92,7 @@ class MovieIndex:
         return {name: np.unique(np.array(found, dtype=np.int64)) for name, found in rows.items()}
 
 
-class _Holder:
+class IndexHolder:
     """The index of this process, and when it was last compared with the database."""
 
     def __init__(self) -> None:
@@ -128,13 +128,13 @@ class _Holder:
 
 
 @cache
-def _holder() -> _Holder:
-    return _Holder()
+def index_holder() -> IndexHolder:
+    return IndexHolder()
 
 
 def movie_index() -> MovieIndex:
     """Return the movies as they were at most `CHECK_SECONDS` ago. The first call of a process reads them."""
-    return _holder().current()
+    return index_holder().current()
 
 
 def _stamp() -> tuple[Any, ...]:

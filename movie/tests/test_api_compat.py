@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as site
 from django.core.cache import cache
 
-from movie.api.film_table import _holder
+from movie.api.film_table import index_holder
 from movie.api_clients import READ, SCOPES, ApiClient, create_key
 from movie.models import Movie, Rating
 from predictors.registry import ModelStore
@@ -45,7 +45,7 @@ def demo(models, settings):
     settings.MODEL_DIR = models
     settings.API_ANONYMOUS_RATE_LIMIT = 10_000
     cache.clear()
-    _holder.cache_clear()
+    index_holder.cache_clear()
     Movie.objects.bulk_create([Movie(pk=pk, title=f"Film {pk}", sort_title=f"{pk}") for pk in FILMS])
     Rating.objects.bulk_create(
         Rating(visitor=f"ml-100k:{user}", movie_id=film, value=4.0, rated_at=LONG_AGO)
@@ -53,7 +53,7 @@ def demo(models, settings):
         for film in films
     )
     yield
-    _holder.cache_clear()
+    index_holder.cache_clear()
 
 
 def post(client, path, **body):

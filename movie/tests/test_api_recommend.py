@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from movie.api.film_table import _holder
+from movie.api.film_table import index_holder
 from movie.api.schemas import HistoryEntry
 from movie.api.together import Batcher
 from movie.api.told import request_history
@@ -116,7 +116,7 @@ def test_a_filter_that_no_film_meets_is_an_error_of_that_field(ask):
 def test_hidden_films_are_in_no_list(ask):
     before = ids(ask({"history": [1, 3], "k": 3}))
     Movie.objects.filter(pk=before[0]).update(is_visible=False)
-    _holder.cache_clear()
+    index_holder.cache_clear()
     assert ids(ask({"history": [1, 3], "k": 2})) == before[1:]
 
 
