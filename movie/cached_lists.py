@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import starmap
 
 from django.conf import settings
 from django.core.cache import cache
@@ -41,8 +42,7 @@ def cached_ranking(
         cache.set(key, [_as_plain(each) for each in ranking], SECONDS)
         return ranking
     return [
-        Recommendation(movie_id, score, tuple(Reason(*reason) for reason in reasons))
-        for movie_id, score, reasons in found
+        Recommendation(movie_id, score, tuple(starmap(Reason, reasons))) for movie_id, score, reasons in found
     ]
 
 

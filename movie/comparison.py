@@ -78,7 +78,7 @@ def read_history(text: str) -> WrittenHistory:
             % {"n": MOST_FILMS}
         )
     written.films = [films[pk] for pk in stars]
-    written.history = History.from_stars(dict(stars))
+    written.history = History.from_stars(stars)
     return written
 
 

@@ -106,7 +106,9 @@ def _named_in(recommendations: Iterable[Recommendation]) -> set[MovieId]:
     ids: set[MovieId] = set()
     for found in recommendations:
         ids.add(found.movie_id)
-        ids.update(reason.movie_id for reason in found.reasons if reason.movie_id is not None)
+        for reason in found.reasons:
+            if reason.movie_id is not None:
+                ids.add(reason.movie_id)
     return ids
 
 
@@ -115,7 +117,7 @@ def _has_gap(ranked: RankedList, movies: Container[MovieId]) -> bool:
 
 
 def _visible(ids: Iterable[MovieId]) -> dict[MovieId, Movie]:
-    return {movie.pk: movie for movie in Movie.objects.visible().filter(pk__in=ids).defer("synopsis")}
+    return Movie.objects.visible().defer("synopsis").in_bulk(ids)
 
 
 def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Movie]) -> str:

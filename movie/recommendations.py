@@ -87,7 +87,7 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
     reasons: dict[int, str] = {}  # why the first candidate could not answer, by position
     requested = ""
     for name in candidate_models(options):
-        waiting = [position for position in range(len(histories)) if position not in lists]
+        waiting = sorted(set(range(len(histories))) - lists.keys())
         if not waiting:
             break
         requested = requested or name
@@ -119,8 +119,9 @@ def candidate_models(options: RankingOptions) -> Iterator[str]:
     first = options.arm.predictor if options.arm else options.model
     if first in MODEL_INFO:
         yield str(first)
-    if not options.alone:
-        yield from (name for name in default_models() if name in MODEL_INFO and name != first)
+    for name in () if options.alone else default_models():
+        if name in MODEL_INFO and name != first:
+            yield name
 
 
 def answering_model(model: str | None = None, arm: Arm | None = None) -> str:

@@ -61,7 +61,8 @@ def current() -> Current | None:
 
 def count_shown(lists: Iterable[ShownList]) -> None:
     """Count lists that are about to be shown, and name them in the request's log lines."""
-    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists if each.films]
+    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
+    shown = [each for each in shown if each.films]
     count_lists(shown)
     request = _current.get()
     if request is not None:

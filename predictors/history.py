@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 MovieId = int | str
 
@@ -96,7 +96,7 @@ class History:
         self.__dict__["interactions"] = tuple(sorted(interactions, key=attrgetter("at", "event_id")))
 
     @classmethod
-    def from_stars(cls, stars: Mapping[MovieId, float | None]) -> History:
+    def from_stars(cls, stars: Mapping[Any, float | None]) -> History:
         """Build the history of a program that sends stars by movie, oldest first; None counts as a click.
 
         Everything in it is `known`. The interactions, which rankings need not, are made when they are read:

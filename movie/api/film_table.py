@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 CHUNK = 5000
-_ROWS = np.empty(0, dtype=np.int64)
 
 RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
 
