@@ -157,7 +157,7 @@ def through_the_door() -> None:
 
     from movie.experiment_models import Experiment, ExperimentArm
     from movie.experiment_results import results_of
-    from movie.experiments import assigned_to
+    from movie.experiments import assign_arm
     from movie.interactions import record_all
     from movie.models import Movie
 
@@ -177,7 +177,7 @@ def through_the_door() -> None:
         before, looks, found = time.process_time(), 0, None
         for number in range(SITE_VISITORS):
             visitor = f"guest:{experiment.name}-{number}"
-            assigned = assigned_to(visitor)
+            assigned = assign_arm(visitor)
             record_all(events_of(rng, visitor, assigned, lift, films))
             if number % 50 == 49:
                 looks += 1

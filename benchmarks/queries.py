@@ -167,7 +167,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from movie.facts import facts_of, histogram_of
     from movie.history import get_history
     from movie.models import Credit, Movie, Rating
-    from movie.recommendations import rank_for, rank_similar
+    from movie.recommendations import rank_similar, recommend
     from movie.search import search_movies, search_people, suggestions
     from movie.stream_models import TO_STREAM, Event, pending_values
     from movie.trending import _counted as trending
@@ -231,7 +231,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         "person page": page(f"/people/{person}/"),
         "relay claims its rows": claim,
         "trending": trending,
-        "most rated": lambda: (cache.clear(), rank_for("guest:nobody", k=24, history=History.EMPTY)),
+        "most rated": lambda: (cache.clear(), recommend(History.EMPTY, k=24)),
     }
 
 

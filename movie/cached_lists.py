@@ -1,8 +1,8 @@
 """Ranked lists in the cache.
 
-A list is kept under everything that it follows from: the model and its version, and every single
-interaction of the history. So an interaction, a deletion or a new version leads to another key at
-once, in every process, and a list of before is never shown. Nothing has to be invalidated.
+A list is kept under everything that it follows from: the model and its version, the visible movies, and
+every single interaction of the history. So an interaction, a deletion or a new version leads to another key
+at once, in every process, and a list of before is never shown. Nothing has to be invalidated.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import starmap
 
 from django.conf import settings
 from django.core.cache import cache
@@ -24,14 +25,14 @@ def cached_ranking(
     versions: Sequence[str],
     history: History,
     k: int,
-    hidden: Iterable[MovieId],
+    exclude: Iterable[MovieId],
     compute: Callable[[], Sequence[Recommendation]],
 ) -> Sequence[Recommendation]:
-    """The list that `compute` makes, or made for the same `versions` of models, history, k and hidden.
+    """Return the list that `compute` makes, or made before for the same versions, history, k and exclude.
 
     `versions` begins with the name of the model that answers.
     """
-    key = _key(versions, history, k, hidden)
+    key = _key(versions, history, k, exclude)
     found = cache.get(key)
     count_lookup(versions[0], found=found is not None)
     if found is None:
@@ -41,15 +42,14 @@ def cached_ranking(
         cache.set(key, [_as_plain(each) for each in ranking], SECONDS)
         return ranking
     return [
-        Recommendation(movie_id, score, tuple(Reason(*reason) for reason in reasons))
-        for movie_id, score, reasons in found
+        Recommendation(movie_id, score, tuple(starmap(Reason, reasons))) for movie_id, score, reasons in found
     ]
 
 
-def _key(versions: Sequence[str], history: History, k: int, hidden: Iterable[MovieId]) -> str:
+def _key(versions: Sequence[str], history: History, k: int, exclude: Iterable[MovieId]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((str(settings.MODEL_DIR), *versions, k, sorted(map(str, hidden)))).encode())
-    digest.update("".join([f"{event.event_id}{event.value}" for event in history]).encode())
+    digest.update(repr((str(settings.MODEL_DIR), *versions, k, sorted(map(str, exclude)))).encode())
+    digest.update("".join([f"{event.event_id}{event.movie_id}:{event.value}" for event in history]).encode())
     return f"list:{digest.hexdigest()}"
 
 

@@ -11,23 +11,23 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from movie.model_info import MODEL_INFO, NOT_TRAINED, model_label
+from movie.model_registry import registry
 from movie.models import HALF_STARS, Movie, MovieTitle
-from movie.recommendations import ABOUT, MOST_RATED, WHY_NOT, hidden_ids, registry
-from movie.templatetags.reelgraph import model_label
+from movie.ranked_list import RankedList, load_movies
+from movie.recommendations import recommend
 from movie.text import parse_title, search_key
-from predictors.errors import ArtifactError, CannotAnswer
-from predictors.history import HIGHEST_RATING, History, Interaction, Recommendation
+from predictors.errors import PredictorError
+from predictors.history import HIGHEST_RATING, History
 from predictors.plugins import KINDS
 
 LONGEST_TEXT = 2000  # characters; as an address it has to pass every proxy on the way
 MOST_FILMS = 200
 NOTED_LENGTH = 40  # of what was not understood, as repeated to the visitor
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # fixed, so that an address always means the same history
 
 _FILM = re.compile(r"([0-9]{1,18})(?::(\S*))?")  # "12" or "12:4.5"; longer numbers do not fit a column
 _STARS_AFTER = re.compile(r"(?P<title>.+?)\s*:\s*(?P<stars>[0-9](?:\.[0-9])?)")
@@ -78,17 +78,7 @@ def read_history(text: str) -> WrittenHistory:
             % {"n": MOST_FILMS}
         )
     written.films = [films[pk] for pk in stars]
-    written.history = History(
-        Interaction(
-            event_id=f"written {place:04}",
-            visitor="",
-            kind="rating",
-            movie_id=pk,
-            at=LONG_AGO + timedelta(minutes=place),
-            value=value,
-        )
-        for place, (pk, value) in enumerate(stars.items())
-    )
+    written.history = History.from_stars(stars)
     return written
 
 
@@ -228,13 +218,13 @@ class Pick:
 
 @dataclass(slots=True)
 class Answer:
-    """What one model said, or why it said nothing. `cpu_ms` and `elapsed_ms` are of this one request."""
+    """The list of one model, or why it has none. `cpu_ms` and `elapsed_ms` are of this one list."""
 
     model: str
     label: str
     summary: str
     version: str = ""
-    ranking: Sequence[Recommendation] = ()
+    ranked: RankedList = field(default_factory=lambda: RankedList(""))
     picks: list[Pick] = field(default_factory=list)
     cpu_ms: float = 0.0
     elapsed_ms: float = 0.0
@@ -250,47 +240,40 @@ class OverlapRow:
 
 
 def ask_all(history: History, k: int) -> list[Answer]:
-    """Every active model's k best films for this history, as ids; `hydrate` turns them into films."""
-    hidden = hidden_ids()
+    """Ask every active model for its k best movies, as ids; `fill_picks` turns them into movies."""
     _ = history.strength, history.seen, history.ratings  # worked out once; else the first model would pay
-    return [_ask(name, history, k, hidden) for name in registry().names()]
+    return [_ask(name, history, k) for name in registry().names()]
 
 
-def _ask(name: str, history: History, k: int, hidden: list[int]) -> Answer:
-    label = model_label(name)
-    answer = Answer(name, label, str(ABOUT[name].summary) if name in ABOUT else "")
+def _ask(name: str, history: History, k: int) -> Answer:
+    answer = Answer(name, model_label(name), str(MODEL_INFO[name].summary) if name in MODEL_INFO else "")
     try:
-        predictor = registry().get(name)
-    except ArtifactError:
+        answer.version = registry().get(name).version  # loaded here: the figures are of the list alone
+    except PredictorError:
         answer.why_not = gettext("The files of %(model)s cannot be read. The log of the site says more.")
-        answer.why_not %= {"model": label}
+        answer.why_not %= {"model": answer.label}
         return answer
-    answer.version = predictor.version
     started, cpu_started = time.perf_counter(), time.process_time()
-    try:
-        answer.ranking = predictor.recommend(history, k, hidden)
-    except CannotAnswer as cannot:
-        why = WHY_NOT.get(cannot.reason, gettext("%(model)s has no answer to this history."))
-        answer.why_not = str(why) % {"model": label}
+    answer.ranked = recommend(history, k=k, model=name, alone=True)
     answer.elapsed_ms = 1000 * (time.perf_counter() - started)
     answer.cpu_ms = 1000 * (time.process_time() - cpu_started)
+    if answer.ranked.fallback == NOT_TRAINED:  # for want of another word: the model is there
+        answer.why_not = gettext("%(model)s has no answer to this history.") % {"model": answer.label}
+    else:
+        answer.why_not = answer.ranked.fallback_text
     return answer
 
 
-def hydrate(answers: Sequence[Answer], more: Iterable[int] = ()) -> dict[int, Movie]:
-    """Read the films of all lists, and `more`, in one query; fill the picks and return the films by id."""
-    ranked = [found.movie_id for answer in answers for found in answer.ranking]
-    films = {
-        film.pk: film for film in Movie.objects.visible().filter(pk__in={*ranked, *more}).defer("synopsis")
-    }
-    lists = Counter(ranked)
+def fill_picks(answers: Sequence[Answer], more: Iterable[int] = ()) -> dict[int, Movie]:
+    """Read the movies of all lists, and `more`, fill the picks and return the movies by id."""
+    movies = load_movies(*(answer.ranked for answer in answers), more=more)
+    lists = Counter(movie_id for answer in answers for movie_id in answer.ranked.films)
     for answer in answers:
-        shown = [found for found in answer.ranking if found.movie_id in films]
         answer.picks = [
-            Pick(films[int(found.movie_id)], rank, score_text(found.score), lists[found.movie_id])
-            for rank, found in enumerate(shown, start=1)
+            Pick(entry.movie, entry.rank, score_text(entry.score), lists[entry.movie.pk])
+            for entry in answer.ranked.entries
         ]
-    return films
+    return movies
 
 
 def overlaps(answers: Sequence[Answer]) -> list[OverlapRow]:
@@ -305,9 +288,9 @@ def overlaps(answers: Sequence[Answer]) -> list[OverlapRow]:
 
 
 def not_active(answers: Sequence[Answer]) -> list[str]:
-    """What the models that no list can be had from are called."""
+    """Return the labels of the models that are not active."""
     active = {answer.model for answer in answers}
-    return [str(ABOUT[name].label) for name in KINDS if name in ABOUT and name not in active | {MOST_RATED}]
+    return [model_label(name) for name in KINDS if name not in active]
 
 
 def score_text(score: float) -> str:

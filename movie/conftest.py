@@ -8,9 +8,12 @@ from django.db import connection, connections
 
 
 @pytest.fixture(autouse=True)
-def _nothing_cached():
-    """No test sees what another one left in the cache."""
+def nothing_remembered():
+    """Give each test empty caches and a catalogue of its own."""
+    from movie.api.film_table import index_holder
+
     cache.clear()
+    index_holder.cache_clear()
 
 
 @pytest.fixture

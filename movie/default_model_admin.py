@@ -11,13 +11,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from movie.default_models import DefaultModel
-from movie.recommendations import ABOUT
+from movie.model_info import model_label
 from predictors.plugins import KINDS
 
 
 def model_options() -> list[tuple[str, str]]:
     """Return every model with its label, for a field to choose from."""
-    return [(name, str(ABOUT[name].label) if name in ABOUT else name) for name in KINDS]
+    return [(name, model_label(name)) for name in KINDS]
 
 
 @admin.register(DefaultModel)

@@ -40,7 +40,7 @@ class ListTag(NamedTuple):
     fallback: bool
 
 
-class Assigned(NamedTuple):
+class Arm(NamedTuple):
     """The arm that a visitor is in now."""
 
     experiment: int
@@ -52,13 +52,13 @@ class Assigned(NamedTuple):
         return tagged_list_id(ListTag(self.experiment, self.arm_index, fallback))
 
 
-def assigned_to(visitor_key: str) -> Assigned | None:
-    """The arm of the running experiment that this visitor is in, None while nothing runs."""
+def assign_arm(visitor_key: str) -> Arm | None:
+    """Return the arm of the running experiment that this visitor is in, None while nothing runs."""
     now = time.time()
     for pk, salt, starts, ends, predictors, bounds in _active_config():
         if starts <= now and (ends is None or now < ends):
             arm_index = arm_of(visitor_hash(salt, visitor_key), bounds)
-            return Assigned(pk, arm_index, predictors[arm_index])
+            return Arm(pk, arm_index, predictors[arm_index])
     return None
 
 

@@ -18,7 +18,10 @@ from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from movie.model_info import MODEL_INFO, MOST_RATED
+from movie.model_registry import registry
 from movie.models import Movie
+from movie.ranked_list import mean_sentence
 from movie.reason_checks import CatalogueNow, Hop, hops_of
 from movie.reason_words import (
     Link,
@@ -29,7 +32,6 @@ from movie.reason_words import (
     sentence,
     what_you_did,
 )
-from movie.recommendations import ABOUT, MOST_RATED, mean_sentence, registry
 from predictors.base import Predictor
 from predictors.errors import PredictorError
 from predictors.explain import (
@@ -134,11 +136,11 @@ class Why:
 
     @property
     def model_label(self) -> str:
-        return str(ABOUT[self.model].label) if self.model in ABOUT else ""
+        return str(MODEL_INFO[self.model].label) if self.model in MODEL_INFO else ""
 
     @property
     def model_summary(self) -> str:
-        return str(ABOUT[self.model].summary) if self.model in ABOUT else ""
+        return str(MODEL_INFO[self.model].summary) if self.model in MODEL_INFO else ""
 
     @property
     def weighed(self) -> str:
@@ -201,16 +203,14 @@ def explain(
     model: str = "",
     most: int = MOST,
     detailed: bool = False,
-    explainer: Explainer | None = None,
 ) -> dict[int, Why]:
     """Why each of these films is in the list of `model` for this history; hidden films are left out.
 
     `detailed` adds `also` and `influences`, which cost queries and a batch through the model for each film.
-    `explainer` takes the place of KPRN.
     """
     ids = list(dict.fromkeys(movie_ids))
     sources: dict[str, Explainer | None] = {
-        KPRN: explainer or _kprn(),
+        KPRN: _kprn(),
         NEIGHBOURS: NeighbourPaths.active(),
     }
     found: dict[int, Why] = {}
@@ -467,7 +467,7 @@ def _in_detail(why: Why, history: History, most: int) -> Why:
 
 def _influences(why: Why, history: History, most: int) -> Shares:
     """What moved the score of the model that answered."""
-    if why.model not in ABOUT or why.model == MOST_RATED or len(history.liked) < 2:
+    if why.model not in MODEL_INFO or why.model == MOST_RATED or len(history.liked) < 2:
         return Shares()
     try:
         moved = influence(registry().get(why.model), history, why.movie.pk)
@@ -485,8 +485,8 @@ def _influences(why: Why, history: History, most: int) -> Shares:
 def _instead(film: Movie, model: str, history: History) -> str:
     """What the score of a film came from that nothing connects to the history."""
     facts: Mapping[str, object] = {
-        "model": ABOUT[model].label if model in ABOUT else "",
-        "summary": ABOUT[model].summary if model in ABOUT else "",
+        "model": MODEL_INFO[model].label if model in MODEL_INFO else "",
+        "summary": MODEL_INFO[model].summary if model in MODEL_INFO else "",
     }
     if model in THE_SAME_FOR_ALL:
         said = gettext("%(model)s is the same for everyone. %(summary)s") % facts
@@ -494,7 +494,7 @@ def _instead(film: Movie, model: str, history: History) -> str:
         return f"{said} {ratings}." if ratings else said
     if not history.liked:
         return gettext("You have not liked a film yet, so nothing here is about your taste.")
-    if model in ABOUT:
+    if model in MODEL_INFO:
         return (
             gettext(
                 "Nothing in the catalogue connects it to a film you liked. "

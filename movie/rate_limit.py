@@ -5,22 +5,21 @@ import time
 
 from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpRequest
 
 from movie.client_address import client_address
-from movie.visitors import visitor_of
+from movie.visitors import VisitorRequest
 
 WINDOW = 60  # seconds
 GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
 
 
-def seconds_to_wait(request: HttpRequest, what: str = "") -> int:
+def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
     """Count one write of this visitor; 0 when it is allowed, else the seconds until the next one is.
 
     `settings.WRITE_RATE_LIMIT` writes a minute for each visitor, and ten times that for all guests
     of one address. `what` is counted apart from everything else.
     """
-    visitor = visitor_of(request)
+    visitor = request.visitor
     now = time.time()
     limits = {visitor.key: settings.WRITE_RATE_LIMIT}
     if not visitor.is_member:

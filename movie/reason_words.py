@@ -18,7 +18,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_noop as _
 
 from movie.models import Credit
-from movie.templatetags.reelgraph import stars
+from movie.stars import stars
 from predictors.history import History, MovieId
 
 Roles = frozenset[str]

@@ -10,11 +10,11 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -46,21 +46,30 @@ class RequestContext:
 _current: ContextVar[RequestContext | None] = ContextVar("reelgraph_request", default=None)
 
 
+class ShownList(Protocol):
+    @property
+    def recommendation_id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def films(self) -> Sequence[int]: ...
+
+
 def current() -> RequestContext | None:
     return _current.get()
 
 
-def count_shown(lists: Iterable[ListOfFilms]) -> None:
-    """Count lists that are about to be shown and name them in the log lines of the request."""
-    lists = [each for each in lists if each.films]
-    count_lists(lists)
+def count_shown(lists: Iterable[ShownList]) -> None:
+    """Count lists that are about to be shown, and name them in the request's log lines."""
+    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
+    shown = [each for each in shown if each.films]
+    count_lists(shown)
     request = _current.get()
     if request is not None:
-        request.recommendations += [each.recommendation_id for each in lists[:MOST_NAMED]]
-        request.models = list(dict.fromkeys([*request.models, *(each.model for each in lists)]))
+        request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]
+        request.models = list(dict.fromkeys([*request.models, *(each.model for each in shown)]))
 
 
-handed_out = count_shown
 
 
 class RequestLogMiddleware:

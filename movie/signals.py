@@ -8,32 +8,31 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
-from django.http import HttpRequest
 from django.utils.translation import gettext
 
 from movie.interactions import forget, merge_guest
-from movie.visitors import guest_key_of, member, new_guest, set_visitor
+from movie.visitors import Visitor, VisitorRequest, guest_key_of
 
 
 @receiver(user_logged_in, dispatch_uid="movie.join_guest")
-def join_guest(request: HttpRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
+def join_guest(request: VisitorRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
     """The guest's history becomes the member's, and the guest cookie has done its work."""
     if request is None:
         return
-    visitor = member(user)
+    visitor = Visitor.for_user(user)
     guest_key = guest_key_of(request)
     if guest_key and merge_guest(guest_key, visitor.key):
         messages.success(
             request, gettext("What you did as a guest is in your account now."), fail_silently=True
         )
-    set_visitor(request, visitor)
+    request.visitor, request.visitor_was_used = visitor, True
 
 
 @receiver(user_logged_out, dispatch_uid="movie.new_guest")
-def begin_as_guest(request: HttpRequest | None, **kwargs: Any) -> None:
+def begin_as_guest(request: VisitorRequest | None, **kwargs: Any) -> None:
     """Whoever uses the browser next is somebody else."""
     if request is not None:
-        set_visitor(request, new_guest())
+        request.visitor, request.visitor_was_used = Visitor.new_guest(), True
 
 
 @receiver(post_delete, sender=get_user_model(), dispatch_uid="movie.forget_member")

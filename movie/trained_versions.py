@@ -14,7 +14,7 @@ from typing import Any
 
 from django.utils.dateparse import parse_datetime
 
-from movie.templatetags.reelgraph import model_label
+from movie.model_info import model_label
 from predictors.errors import ArtifactError
 from predictors.plugins import KINDS
 from predictors.serving.registry import ModelStore

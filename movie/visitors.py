@@ -29,51 +29,43 @@ class Visitor:
     def is_member(self) -> bool:
         return self.user is not None
 
+    @classmethod
+    def from_request(cls, request: HttpRequest) -> Visitor:
+        """Return who sent this request.
 
-def visitor_of(request: HttpRequest) -> Visitor:
-    """Who sent this request; found out once per request.
-
-    A forged, damaged or expired cookie makes a new guest, never an error. No row is written for a
-    guest: `VisitorMiddleware` sends the key to the browser and the browser brings it back.
-    """
-    visitor: Visitor | None = getattr(request, "_visitor", None)
-    if visitor is None:
+        A forged, damaged or expired cookie makes a new guest, never an error. No row is written for a
+        guest: `VisitorMiddleware` sends the key to the browser and the browser brings it back.
+        """
         user = getattr(request, "user", None)
         if user is not None and user.is_authenticated:
-            visitor = member(user)
-        else:
-            key = guest_key_of(request)
-            visitor = Visitor(key) if key else new_guest()
-        set_visitor(request, visitor)
-    return visitor
+            return cls.for_user(user)
+        key = guest_key_of(request)
+        return cls(key) if key else cls.new_guest()
+
+    @classmethod
+    def for_user(cls, user: AbstractBaseUser) -> Visitor:
+        return cls(f"user:{user.pk}", user)
+
+    @classmethod
+    def new_guest(cls) -> Visitor:
+        return cls(f"guest:{uuid.uuid4()}", is_new=True)
 
 
-def set_visitor(request: HttpRequest, visitor: Visitor) -> None:
-    """From here on this request is `visitor`'s: used at sign-in and sign-out."""
-    request._visitor = visitor  # type: ignore[attr-defined]
+class VisitorRequest(HttpRequest):
+    """A request after `VisitorMiddleware`. `visitor_was_used` once the answer depends on the visitor."""
 
-
-def was_asked(request: HttpRequest) -> bool:
-    """Whether the answer depends on the visitor."""
-    return hasattr(request, "_visitor")
-
-
-def member(user: AbstractBaseUser) -> Visitor:
-    return Visitor(f"user:{user.pk}", user)
-
-
-def new_guest() -> Visitor:
-    return Visitor(f"guest:{uuid.uuid4()}", is_new=True)
+    visitor: Visitor
+    visitor_was_used: bool
 
 
 def guest_key_of(request: HttpRequest, max_age: timedelta = LIFETIME) -> str | None:
-    """The key in a genuine guest cookie not older than `max_age`, else None."""
+    """Return the key in a genuine guest cookie not older than `max_age`, else None."""
     return request.get_signed_cookie(GUEST_COOKIE, default=None, salt=SALT, max_age=max_age)
 
 
-def settle_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
+def set_guest_cookie(request: VisitorRequest, response: HttpResponseBase) -> None:
     """Leave the browser with the right guest cookie: a guest's own, a member none."""
-    visitor = visitor_of(request)
+    visitor = request.visitor
     if visitor.is_member:
         if GUEST_COOKIE in request.COOKIES:
             response.delete_cookie(GUEST_COOKIE, samesite="Lax")

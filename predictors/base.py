@@ -157,29 +157,19 @@ class Predictor(ABC):
 
     def encode(self, history: History) -> Query:
         """Catalogue ids to indices; ids the model does not know end up in `Query.unknown`."""
-        known: list[int] = []
-        weights: list[float] = []
-        unknown: list[MovieId] = []
-        for film, strength in history.strength.items():
-            index = self.ids.index_of(film)
-            if index is None:
-                unknown.append(film)
-            else:
-                known.append(index)
-                weights.append(strength)
-        disliked, unknown_disliked = self.ids.indices_of(sorted(history.disliked, key=str))
-        seen, unknown_seen = self.ids.indices_of(sorted(history.seen, key=str))
-        known_stars = {
-            film: value for film, value in history.ratings.items() if self.ids.index_of(film) is not None
-        }
+        liked, unknown = self.ids.indices_of(history.strength)
+        disliked, unknown_disliked = self.ids.indices_of(history.disliked)
+        seen, unknown_seen = self.ids.indices_of(history.seen)
+        rated, unknown_rated = self.ids.indices_of(history.ratings)
+        not_liked = sorted({*unknown_disliked, *unknown_seen}, key=str)
         return Query(
-            liked=np.asarray(known, dtype=np.int64),
-            weights=np.asarray(weights, dtype=np.float32),
-            disliked=disliked,
-            seen=seen,
-            unknown=tuple(dict.fromkeys((*unknown, *unknown_disliked, *unknown_seen))),
-            rated=self.ids.indices_of(known_stars)[0],
-            stars=np.fromiter(known_stars.values(), dtype=np.float32, count=len(known_stars)),
+            liked=liked,
+            weights=_known_values(history.strength, unknown),
+            disliked=np.sort(disliked),
+            seen=np.sort(seen),
+            unknown=tuple(dict.fromkeys((*unknown, *not_liked))),
+            rated=rated,
+            stars=_known_values(history.ratings, unknown_rated),
         )
 
     def score(self, history: History) -> np.ndarray:
@@ -249,6 +239,15 @@ class Predictor(ABC):
         """Read and verify an artefact. Raises ArtifactError; runs no code from the artefact."""
         loaded = artifact.read(directory, expected_name=cls.name)
         return cls.from_tensors(loaded.tensors, loaded.ids, loaded.meta, directory)
+
+
+def _known_values(by_film: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
+    """(T,) float32 values in order, without those of unknown films."""
+    without = frozenset(unknown)
+    values = (
+        [value for film, value in by_film.items() if film not in without] if without else by_film.values()
+    )
+    return np.fromiter(values, dtype=np.float32, count=len(by_film) - len(without))
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

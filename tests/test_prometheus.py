@@ -49,6 +49,9 @@ from movie.stream_models import TO_STREAM
 from movie.recommendations import registry
 from predictors.models.popular import PopularPredictor
 from datasets.interactions import Interactions
+from movie.model_registry import registry
+from predictors.models.popular import PopularPredictor
+from datasets.interactions import Interactions
 call_command("migrate", verbosity=0)
 films = [Movie(title=f"Film {{n}}", sort_title=f"film {{n}}") for n in range({FILMS})]
 films = np.array([film.pk for film in Movie.objects.bulk_create(films)])

@@ -28,9 +28,9 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.fixture
 def ours(client, db, settings, tmp_path, weights, monkeypatch):  # noqa: PLR0917
     """Recommendations by this site's API."""
-    from movie.api import film_table
+    from movie.api.film_table import index_holder
+    from movie.model_registry import registry
     from movie.models import Movie
-    from movie.recommendations import registry
     from predictors.id_map import IdMap
     from predictors.models.sasrec.model import SasrecPredictor
     from predictors.models.sasrec.onnx_graph import encoder_graph
@@ -39,11 +39,12 @@ def ours(client, db, settings, tmp_path, weights, monkeypatch):  # noqa: PLR0917
     settings.DEFAULT_MODELS = ("sasrec",)
     settings.API_ANONYMOUS_RATE_LIMIT = 1_000_000
     cache.clear()
-    monkeypatch.setattr(film_table, "_holder", film_table._Holder())
+    index_holder.cache_clear()
     Movie.objects.bulk_create(Movie(pk=pk, title=f"Film {pk}") for pk in range(1, FILMS + 1))
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=2), IdMap(range(1, FILMS + 1)))
     registry().store.publish(predictor, activate=True)
-    return lambda body: client.post("/api/v1/recommend", body, content_type="application/json").json()
+    yield lambda body: client.post("/api/v1/recommend", body, content_type="application/json").json()
+    index_holder.cache_clear()
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import ValidationError
 
-from movie.api.asking import told_of_all
+from movie.api.answers import list_answer, ranked_lists
 from movie.api.json import json_response
 from movie.api.keys import caller_of, throttle
-from movie.api.lists import add_expected_stars, lists_for
 from movie.api.problems import Problem, field_problems, title_of
-from movie.api.schemas import Asker, BatchOut, BatchRequest
-from movie.api.told import Told
+from movie.api.schemas import BatchOut, BatchRequest, HistorySource
+from movie.api.told import resolve_histories
+from predictors.history import History
 
 router = Router(tags=["recommendations"])
 
@@ -23,7 +23,7 @@ router = Router(tags=["recommendations"])
 @router.post(
     "/recommend/batch", response=BatchOut, operation_id="recommend_batch", summary="Films for many visitors"
 )
-def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
+def recommend_many(request: HttpRequest, body: BatchRequest) -> HttpResponse:
     """As `POST /recommend` for up to 1,000 users or histories, which are scored together.
 
     `results` has one place for each entry. An entry that cannot be answered has an `error` there, and the
@@ -32,25 +32,23 @@ def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
     started = time.perf_counter()
     throttle.count_entries(request, len(body.entries))
     results: list[dict[str, Any]] = [{} for _ in body.entries]
-    askers: dict[int, Asker] = {}
+    sources: dict[int, HistorySource] = {}
     for place, entry in enumerate(body.entries):
         try:
-            askers[place] = Asker.model_validate(entry)
+            sources[place] = HistorySource.model_validate(entry)
         except ValidationError as error:
             results[place]["error"] = _error(Problem(422, _said(error)))
-    tolds: dict[int, Told] = {}
-    for place, told in told_of_all(askers, caller_of(request)).items():
-        if askers[place].user_id is not None:
-            results[place]["user_id"] = askers[place].user_id
-        if isinstance(told, Problem):
-            results[place]["error"] = _error(told)
+    histories: dict[int, History] = {}
+    for place, found in resolve_histories(sources, caller_of(request)).items():
+        if sources[place].user_id is not None:
+            results[place]["user_id"] = sources[place].user_id
+        if isinstance(found, Problem):
+            results[place]["error"] = _error(found)
         else:
-            tolds[place] = told
-    made, table = lists_for(list(tolds.values()), body)
-    for (place, told), each in zip(tolds.items(), made, strict=True):
-        answer = each.as_dict(table)
-        add_expected_stars(answer, told)
-        results[place] |= answer
+            histories[place] = found
+    lists = ranked_lists(list(histories.values()), body)
+    for place, ranked in zip(histories, lists, strict=True):
+        results[place] |= list_answer(ranked, body)
     return json_response(
         {
             "results": results,

@@ -11,8 +11,8 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
 
+from movie.api.answers import round_score
 from movie.api.json import json_response
-from movie.api.lists import short
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import (
     DEFAULT_LENGTH,
@@ -29,7 +29,9 @@ from movie.api.schemas import (
 from movie.browse import PAGE_SIZE, BrowseFilters, Facet, facets
 from movie.facts import FilmFacts, Named, facts_of
 from movie.models import ExternalId, Movie, Rating
-from movie.recommendations import hydrate, rank_similar
+from movie.ranked_list import load_movies
+from movie.recommendations import rank_similar
+from movie.request_log import count_shown
 from movie.search import closest_titles, search_movies, search_people
 
 router = Router(tags=["catalogue"])
@@ -112,20 +114,21 @@ def similar(
 ) -> HttpResponse:
     """Films that the same people liked; of a film that no model knows, films of its genres."""
     ranked = rank_similar(_film(movie_id), k=k)
-    hydrate(ranked)
+    load_movies(ranked)
+    count_shown([ranked])
     return json_response(
         {
             "movie_id": movie_id,
             "recommendation_id": ranked.recommendation_id,
             "model": ranked.model,
             "version": ranked.version,
-            "fallback": ranked.fallback,
+            "fallback": ranked.fallback_text,
             "similar": [
                 {
                     "rank": entry.rank,
                     "movie_id": entry.movie.pk,
                     "title": entry.movie.title,
-                    "score": short(entry.score),
+                    "score": round_score(entry.score),
                 }
                 for entry in ranked.entries
             ],

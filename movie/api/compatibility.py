@@ -25,11 +25,10 @@ from ninja.pagination import paginate
 from pydantic import BaseModel, ConfigDict, Field
 
 from movie.api import model_routes
-from movie.api.asking import told_of_all
+from movie.api.answers import ranked_lists, round_score
 from movie.api.base import JsonAPI
 from movie.api.json import json_response
 from movie.api.keys import Caller, caller_of, throttle
-from movie.api.lists import MadeList, add_expected_stars, lists_for, short
 from movie.api.pagination import ReadRows
 from movie.api.problems import Problem
 from movie.api.schemas import (
@@ -38,29 +37,31 @@ from movie.api.schemas import (
     LONGEST_LIST,
     MOST_ENTRIES,
     MOST_FILMS,
-    Asker,
+    HistorySource,
     ModelName,
     MovieId,
-    Wishes,
+    RankingRequest,
 )
-from movie.api.told import Told
+from movie.api.told import resolve_histories
 from movie.api.users import UserPagination, data_sets, users_after
 from movie.api.visitor_ids import shown
 from movie.api_clients import READ
 from movie.health import readiness
 from movie.metrics import answer
 from movie.models import Movie, Rating
-from movie.recommendations import rank_similar
+from movie.ranked_list import RankedList, load_movies
+from movie.recommendations import predicted_stars, rank_similar
+from predictors.history import History
 
 UserId = (
     Annotated[int, Field(strict=True, ge=0, le=LARGEST_ID)]
     | Annotated[str, Field(min_length=1, max_length=128)]
 )
 TopK = Annotated[int, Field(ge=1, le=LONGEST_LIST)]
-History = Annotated[list[MovieId], Field(max_length=MOST_FILMS)]
+SentHistory = Annotated[list[MovieId], Field(max_length=MOST_FILMS)]
 
 
-class Asked(BaseModel):
+class CompatRequest(BaseModel):
     """What a client of another service sends; fields that mean nothing here are passed over."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
@@ -117,14 +118,16 @@ def _number_or_text(user_id: str) -> int | str:
     )
 
 
-def _tolds(user_ids: Sequence[int | str], caller: Caller) -> list[Told | Problem]:
-    """What is known of each user, or why nothing is: 404, 401 or 403."""
+def _histories(user_ids: Sequence[int | str], caller: Caller) -> list[History | Problem]:
+    """The history of each user, or the problem with it: 404, 401 or 403."""
     full_ids = _full_ids([str(user_id) for user_id in user_ids], caller)
-    found = told_of_all({place: Asker(user_id=each) for place, each in enumerate(full_ids)}, caller)
+    found = resolve_histories(
+        {place: HistorySource(user_id=each) for place, each in enumerate(full_ids)}, caller
+    )
     return [_by_their_name(user_id, found[place]) for place, user_id in enumerate(user_ids)]
 
 
-def _by_their_name(user_id: int | str, found: Told | Problem) -> Told | Problem:
+def _by_their_name(user_id: int | str, found: History | Problem) -> History | Problem:
     unknown = isinstance(found, Problem) and found.status == HTTPStatus.NOT_FOUND
     return Problem(404, f"There is no user {user_id!r}.") if unknown else found
 
@@ -147,24 +150,24 @@ def _full_ids(user_ids: Sequence[str], caller: Caller) -> list[str]:
     return [full(user_id) for user_id in user_ids]
 
 
-def _told(user_id: int | str, caller: Caller) -> Told:
+def _history(user_id: int | str, caller: Caller) -> History:
     """Raises Problem."""
-    (told,) = _tolds([user_id], caller)
-    if isinstance(told, Problem):
-        raise told
-    return told
+    (found,) = _histories([user_id], caller)
+    if isinstance(found, Problem):
+        raise found
+    return found
 
 
-def _made(tolds: Sequence[Told], model: str, k: int, exclude: bool) -> list[MadeList]:
-    return lists_for(tolds, Wishes(model=model, k=k, exclude_seen=exclude))[0]
+def _lists(histories: Sequence[History], model: str, k: int, exclude_seen: bool) -> list[RankedList]:
+    return ranked_lists(histories, RankingRequest(model=model, k=k, exclude_seen=exclude_seen))
 
 
-def _answer(content: dict[str, Any], made: Iterable[MadeList]) -> HttpResponse:
+def _answer(content: dict[str, Any], made: Iterable[RankedList]) -> HttpResponse:
     response = json_response(content)
     lists = list(made)
     if lists:
         response["Reelgraph-Model"] = ", ".join(dict.fromkeys(each.model for each in lists))
-    reasons = dict.fromkeys(each.fallback["reason"] for each in lists if each.fallback)
+    reasons = dict.fromkeys(each.fallback for each in lists if each.fallback)
     if reasons:
         response["Reelgraph-Fallback"] = ", ".join(reasons)
     return response
@@ -189,7 +192,7 @@ def lightgcn_recommend(
     user_id: Annotated[str, Path(min_length=1, max_length=128)],
     k: Annotated[int, Query(ge=1, le=LONGEST_LIST)] = 10,
 ) -> HttpResponse:
-    made = _made([_told(user_id, caller_of(request))], "lightgcn", k, exclude=True)
+    made = _lists([_history(user_id, caller_of(request))], "lightgcn", k, exclude_seen=True)
     answer = {"user_id": _number_or_text(user_id), "top_k": k, "recommendations": made[0].films}
     return _answer(answer, made)
 
@@ -199,24 +202,24 @@ def lightgcn_recommend(
 graph = _service("graph")
 
 
-class GraphAsked(Asked):
+class GraphOptions(CompatRequest):
     k: TopK = DEFAULT_LENGTH
     exclude_seen: bool = True
     model_name: ModelName = "lightgcn"
 
 
-class GraphRequest(GraphAsked):
+class GraphRequest(GraphOptions):
     user_id: UserId
 
 
-class GraphBatch(GraphAsked):
+class GraphBatch(GraphOptions):
     user_ids: list[UserId] = Field(min_length=1, max_length=MOST_ENTRIES)
 
 
 @graph.post("/recommend", operation_id="graph_recommend")
 def graph_recommend(request: HttpRequest, body: GraphRequest) -> HttpResponse:
     started = time.perf_counter()
-    made = _made([_told(body.user_id, caller_of(request))], body.model_name, body.k, body.exclude_seen)
+    made = _lists([_history(body.user_id, caller_of(request))], body.model_name, body.k, body.exclude_seen)
     answer = {**_scored(body.user_id, made[0]), "timestamp": _now(), "latency_ms": _ms_since(started)}
     return _answer(answer, made)
 
@@ -226,16 +229,19 @@ def graph_batch_recommend(request: HttpRequest, body: GraphBatch) -> HttpRespons
     """One result for each user, in their order; one that failed has an `error` in place of the list."""
     started = time.perf_counter()
     throttle.count_entries(request, len(body.user_ids))
-    tolds = _tolds(body.user_ids, caller_of(request))
-    made = _made(
-        [told for told in tolds if not isinstance(told, Problem)], body.model_name, body.k, body.exclude_seen
+    histories = _histories(body.user_ids, caller_of(request))
+    made = _lists(
+        [each for each in histories if not isinstance(each, Problem)],
+        body.model_name,
+        body.k,
+        body.exclude_seen,
     )
     lists = iter(made)
     results = [
-        {"user_id": user_id, "error": told.detail}
-        if isinstance(told, Problem)
+        {"user_id": user_id, "error": found.detail}
+        if isinstance(found, Problem)
         else _scored(user_id, next(lists))
-        for user_id, told in zip(body.user_ids, tolds, strict=True)
+        for user_id, found in zip(body.user_ids, histories, strict=True)
     ]
     answer = {
         "results": results,
@@ -248,12 +254,13 @@ def graph_batch_recommend(request: HttpRequest, body: GraphBatch) -> HttpRespons
     return _answer(answer, made)
 
 
-def _scored(user_id: int | str, made: MadeList) -> dict[str, Any]:
-    films = zip(made.films, made.scores, strict=True)
+def _scored(user_id: int | str, ranked: RankedList) -> dict[str, Any]:
     return {
         "user_id": user_id,
-        "recommendations": [{"item_id": film, "score": short(score)} for film, score in films],
-        "model_used": made.model,
+        "recommendations": [
+            {"item_id": found.movie_id, "score": round_score(found.score)} for found in ranked.recommendations
+        ],
+        "model_used": ranked.model,
     }
 
 
@@ -262,17 +269,17 @@ def _scored(user_id: int | str, made: MadeList) -> dict[str, Any]:
 sasrec = _service("sasrec")
 
 
-class SequenceAsked(Asked):
+class SequenceOptions(CompatRequest):
     top_k: TopK = 10
     exclude_history: bool = True
 
 
-class SequenceRequest(SequenceAsked):
-    user_history: History
+class SequenceRequest(SequenceOptions):
+    user_history: SentHistory
 
 
-class SequenceBatch(SequenceAsked):
-    user_histories: list[History] = Field(min_length=1, max_length=MOST_ENTRIES)
+class SequenceBatch(SequenceOptions):
+    user_histories: list[SentHistory] = Field(min_length=1, max_length=MOST_ENTRIES)
 
 
 @sasrec.post("/recommend", operation_id="sasrec_recommend")
@@ -305,24 +312,29 @@ def sasrec_similar_items(
     if film is None:
         raise Problem(404, f"There is no film {item_id}.")
     ranked = rank_similar(film, k=top_k)
+    load_movies(ranked)
     found = [
-        {"rank": rank, "item_id": each.movie_id, "score": short(each.score)}
-        for rank, each in enumerate(ranked.ranking, start=1)
+        {"rank": entry.rank, "item_id": entry.movie.pk, "score": round_score(entry.score)}
+        for entry in ranked.entries
     ]
     response = json_response({"item_id": item_id, "similar_items": found})
     response["Reelgraph-Model"] = ranked.model
     return response
 
 
-def _for_histories(histories: Sequence[list[int]], body: SequenceAsked, caller: Caller) -> list[MadeList]:
-    found = told_of_all({n: Asker(history=list(each)) for n, each in enumerate(histories)}, caller)
-    tolds = [told for told in found.values() if not isinstance(told, Problem)]
-    return _made(tolds, "sasrec", body.top_k, body.exclude_history)
+def _for_histories(histories: Sequence[list[int]], body: SequenceOptions, caller: Caller) -> list[RankedList]:
+    found = resolve_histories(
+        {n: HistorySource(history=list(each)) for n, each in enumerate(histories)}, caller
+    )
+    known = [each for each in found.values() if not isinstance(each, Problem)]
+    return _lists(known, "sasrec", body.top_k, body.exclude_history)
 
 
-def _ranked(made: MadeList) -> list[dict[str, Any]]:
-    films = enumerate(zip(made.films, made.scores, strict=True), start=1)
-    return [{"rank": rank, "item_id": film, "score": short(score)} for rank, (film, score) in films]
+def _ranked(ranked: RankedList) -> list[dict[str, Any]]:
+    return [
+        {"rank": rank, "item_id": found.movie_id, "score": round_score(found.score)}
+        for rank, found in enumerate(ranked.recommendations, start=1)
+    ]
 
 
 # -- matrix factorisation: predicted ratings -------------------------------------------------------
@@ -330,7 +342,7 @@ def _ranked(made: MadeList) -> list[dict[str, Any]]:
 mf = _service("mf")
 
 
-class RatingsRequest(Asked):
+class RatingsRequest(CompatRequest):
     user_id: UserId
     top_n: TopK = 10
     exclude_rated: bool = True
@@ -339,15 +351,16 @@ class RatingsRequest(Asked):
 @mf.post("/recommend", operation_id="mf_recommend")
 def mf_recommend(request: HttpRequest, body: RatingsRequest) -> HttpResponse:
     """`predicted_rating` is null where the star predictor is not trained or does not know the film."""
-    told = _told(body.user_id, caller_of(request))
-    made = _made([told], "mf", body.top_n, body.exclude_rated)
-    listed: dict[str, Any] = {
-        "recommendations": [{"rank": n, "movie_id": film} for n, film in enumerate(made[0].films, start=1)]
-    }
-    add_expected_stars(listed, told)
+    history = _history(body.user_id, caller_of(request))
+    made = _lists([history], "mf", body.top_n, body.exclude_rated)
+    expected = predicted_stars(history, made[0].films)
     found = [
-        {"rank": each["rank"], "item_id": each["movie_id"], "predicted_rating": each.get("predicted_rating")}
-        for each in listed["recommendations"]
+        {
+            "rank": rank,
+            "item_id": film,
+            "predicted_rating": round(expected[film], 2) if film in expected else None,
+        }
+        for rank, film in enumerate(made[0].films, start=1)
     ]
     return _answer({"user_id": body.user_id, "recommendations": found, "total_count": len(found)}, made)
 

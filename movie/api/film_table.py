@@ -1,19 +1,20 @@
-"""What answers need of every film, in the memory of this process: titles, and what filters ask for.
+"""The visible movies in the memory of this process: titles, and the facts that filters ask for.
 
-A recommendation names films by title and leaves out those that a filter refuses. Both for 60,000 films
-and a thousand requests a second would be the whole work of a database, so they are read once and again
-whenever the catalogue has changed, which is looked for every `CHECK_SECONDS`. Until then a film that was
-hidden may still be named.
+A ranking leaves out movies that are hidden, deleted or filtered, and an API answer names the others by title.
+Both for 60,000 movies and a thousand requests a second would be the whole work of a database, so they are
+read once and again whenever the catalogue has changed, which is checked every `CHECK_SECONDS`. Until then an
+API answer may still name a movie that was hidden; pages read their movies anew (`load_movies`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,16 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 CHUNK = 5000
-_ROWS = np.empty(0, dtype=np.int64)
 
-Names = dict[str, np.ndarray]  # name, case-folded -> rows of the films that have it, ascending
+RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
 
 
-class FilmTable:
-    """Visible films by ascending id; a row is a film's place in it. Immutable.
+class MovieIndex:
+    """Visible movies by ascending id; a row is a movie's position in it. Immutable.
 
-    ids    (n,) int64
-    years  (n,) int16, 0 where the year is not known
+    ids     (n,) int64
+    years   (n,) int16, 0 where the year is not known
+    digest  the same for the same ids, in every process
     """
 
     def __init__(self, films: Iterable[tuple[int, str, int | None]]) -> None:
@@ -43,6 +44,7 @@ class FilmTable:
         self.ids = np.array([pk for pk, _title, _year in rows], dtype=np.int64)
         self.titles = [title for _pk, title, _year in rows]
         self.years = np.array([year or 0 for _pk, _title, year in rows], dtype=np.int16)
+        self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
         self._row_of = {pk: row for row, (pk, _title, _year) in enumerate(rows)}
 
     def __len__(self) -> int:
@@ -59,12 +61,12 @@ class FilmTable:
         return np.fromiter((self._row_of.get(pk, -1) for pk in movie_ids), dtype=np.int64)
 
     @cached_property
-    def genres(self) -> Names:
+    def genres(self) -> RowsByName:
         through = Movie.genres.through.objects
         return self._by_name(through.values_list("movie_id", "genre__name"))
 
     @cached_property
-    def languages(self) -> Names:
+    def languages(self) -> RowsByName:
         through = Movie.languages.through.objects
         return self._by_name(through.values_list("movie_id", "language__name"))
 
@@ -81,7 +83,7 @@ class FilmTable:
                 found[self._row_of[movie_id]].add(person)
         return [frozenset(each) for each in found]
 
-    def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> Names:
+    def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> RowsByName:
         rows: dict[str, list[int]] = defaultdict(list)
         for movie_id, name in pairs.order_by().iterator(CHUNK):
             if movie_id in self._row_of:
@@ -89,47 +91,49 @@ class FilmTable:
         return {name: np.unique(np.array(found, dtype=np.int64)) for name, found in rows.items()}
 
 
-class _Holder:
-    """The table of this process, and when it was last compared with the database."""
+class IndexHolder:
+    """The index of this process, and when it was last compared with the database."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.table: FilmTable | None = None
+        self.index: MovieIndex | None = None
         self.stamp: tuple[Any, ...] = ()
         self.checked = 0.0
 
-    def current(self) -> FilmTable:
-        table = self.table
-        if table is not None and time.monotonic() - self.checked < CHECK_SECONDS:
-            return table
-        if not self.lock.acquire(blocking=table is None):
-            return table or self.current()  # somebody else is looking
+    def current(self) -> MovieIndex:
+        index = self.index
+        if index is not None and time.monotonic() - self.checked < CHECK_SECONDS:
+            return index
+        if not self.lock.acquire(blocking=index is None):
+            return index or self.current()  # somebody else is looking
         try:
             return self._renewed()
         finally:
             self.lock.release()
 
-    def _renewed(self) -> FilmTable:
-        if self.table is not None:
+    def _renewed(self) -> MovieIndex:
+        if self.index is not None:
             self.checked = time.monotonic()
         try:
             stamp = _stamp()
-            if self.table is None or stamp != self.stamp:
-                self.table, self.stamp = FilmTable(_films()), stamp
+            if self.index is None or stamp != self.stamp:
+                self.index, self.stamp = MovieIndex(_films()), stamp
                 self.checked = time.monotonic()
         except DatabaseError:
-            if self.table is None:
+            if self.index is None:
                 raise
             logger.warning("the catalogue could not be read; answers use what was read before")
-        return self.table
+        return self.index
 
 
-_holder = _Holder()
+@cache
+def index_holder() -> IndexHolder:
+    return IndexHolder()
 
 
-def film_table() -> FilmTable:
-    """The films as they were at most `CHECK_SECONDS` ago. The first call of a process reads them."""
-    return _holder.current()
+def movie_index() -> MovieIndex:
+    """Return the movies as they were at most `CHECK_SECONDS` ago. The first call of a process reads them."""
+    return index_holder().current()
 
 
 def _stamp() -> tuple[Any, ...]:

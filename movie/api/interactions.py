@@ -26,7 +26,7 @@ from pydantic import (
 from movie.api.json import json_response
 from movie.api.keys import Caller, caller_of, needs, throttle
 from movie.api.problems import FieldProblem, Problem, field_problems
-from movie.api.schemas import MovieId, Sent
+from movie.api.schemas import MovieId, RequestModel
 from movie.api.visitor_ids import own_visitor
 from movie.api_clients import WRITE_INTERACTIONS
 from movie.interactions import (
@@ -51,7 +51,7 @@ ONE, MANY = "an interaction", "a list"
 CLOCKS_DIFFER = timedelta(minutes=5)  # a client's clock may be so far ahead
 
 
-class InteractionIn(Sent):
+class InteractionIn(RequestModel):
     """Something that one of the client's own visitors did."""
 
     model_config = ConfigDict(

@@ -13,8 +13,8 @@ from movie.api.keys import needs
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import ActivatedOut, ActivateRequest, ModelsOut
 from movie.api_clients import ACTIVATE_MODELS
-from movie.default_models import default_models
-from movie.recommendations import model_choices, registry
+from movie.model_registry import model_choices, registry
+from movie.recommendations import answering_model
 from movie.trained_versions import ProtocolTable, TrainedVersion, trained_versions
 from predictors.errors import ArtifactError, PredictorError
 from predictors.plugins import KINDS
@@ -32,7 +32,7 @@ def models(request: HttpRequest) -> HttpResponse:
     versions: dict[str, list[TrainedVersion]] = defaultdict(list)
     for run in runs:
         versions[run.model].append(run)
-    default = next((name for name in default_models() if registry().store.current(name)), "")
+    default = answering_model()
     return json_response(
         {
             "models": [

@@ -8,11 +8,11 @@ from typing import Annotated
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
 
-from movie.api.asking import told_of
+from movie.api.answers import add_reasons, list_answer, ranked_lists
 from movie.api.json import json_response
 from movie.api.keys import Caller, caller_of
-from movie.api.lists import add_expected_stars, add_reasons, lists_for
 from movie.api.schemas import DEFAULT_LENGTH, LONGEST_LIST, ModelName, RecommendOut, RecommendRequest, UserId
+from movie.api.told import resolve_history
 
 router = Router(tags=["recommendations"])
 
@@ -46,11 +46,10 @@ def recommend_to(
 
 def _answer(wanted: RecommendRequest, caller: Caller, where: str = "body") -> HttpResponse:
     started = time.perf_counter()
-    told = told_of(wanted, caller, where)
-    (made,), table = lists_for([told], wanted)
-    answer = made.as_dict(table)
-    add_expected_stars(answer, told)
+    history = resolve_history(wanted, caller, where)
+    (ranked,) = ranked_lists([history], wanted)
+    answer = list_answer(ranked, wanted)
     if wanted.explain:
-        add_reasons(answer, told)
+        add_reasons(answer, history)
     answer["latency_ms"] = round((time.perf_counter() - started) * 1000, 2)
     return json_response(answer)

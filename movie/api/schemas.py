@@ -57,13 +57,13 @@ Flag = Annotated[bool, Field(strict=True)]
 Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
 
 
-class Sent(BaseModel):
+class RequestModel(BaseModel):
     """Something a client sends: an unknown field is an error, not a wish that is not heard."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class HistoryEntry(Sent):
+class HistoryEntry(RequestModel):
     """A film with what is known of it; without `rating` it counts as a click."""
 
     movie_id: MovieId
@@ -77,7 +77,7 @@ IdOrEntry = Annotated[
 ]
 
 
-class Filters(Sent):
+class Filters(RequestModel):
     """Which films may be recommended. A list that is empty asks for nothing."""
 
     genres_in: list[Name] = Field(default=[], max_length=20, description="A film has all of them.")
@@ -87,8 +87,8 @@ class Filters(Sent):
     languages: list[Name] = Field(default=[], max_length=20, description="A film has one of them.")
 
 
-class Asker(Sent):
-    """Whom a list is for: somebody the site knows, or a history that the client sends."""
+class HistorySource(RequestModel):
+    """A user of the site or a data set, or a history that the client sends."""
 
     model_config = ConfigDict(
         json_schema_extra={"oneOf": [{"required": ["user_id"]}, {"required": ["history"]}]}
@@ -102,14 +102,14 @@ class Asker(Sent):
     )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Asker:
+    def _one_of_two(self) -> HistorySource:
         if (self.user_id is None) == (self.history is None):
             raise ValueError("give either user_id or history")
         return self
 
 
-class Wishes(Sent):
-    """What is common to a list and a batch of lists."""
+class RankingRequest(RequestModel):
+    """The options that a list and a batch of lists share."""
 
     model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
     k: Length = DEFAULT_LENGTH
@@ -119,7 +119,7 @@ class Wishes(Sent):
     diversity: Diversity = 0.0
 
 
-class RecommendRequest(Asker, Wishes):
+class RecommendRequest(HistorySource, RankingRequest):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [{"required": ["user_id"]}, {"required": ["history"]}],
@@ -130,7 +130,7 @@ class RecommendRequest(Asker, Wishes):
     explain: Flag = Field(default=False, description="Say why each film is in the list.")
 
 
-class BatchRequest(Wishes):
+class BatchRequest(RankingRequest):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"entries": [{"user_id": "ml-100k:22"}, {"history": [1]}], "k": 5}],
@@ -328,7 +328,7 @@ class ModelsOut(BaseModel):
     models: list[ModelOut]
 
 
-class ActivateRequest(Sent):
+class ActivateRequest(RequestModel):
     version: Annotated[str, Field(min_length=1, max_length=64)]
 
 

@@ -1,8 +1,8 @@
-"""Requests that come at the same time are scored together.
+"""Micro-batching: score concurrent requests in one matrix product.
 
-The scores of 60,000 films for one history are a product with a table of 15 MB, and reading it takes most of
+The scores of 60,000 movies for one history are a product with a table of 15 MB, and reading it takes most of
 the time; for several histories it is read once. So while one thread scores, the requests that come meanwhile
-queue, and the first of them takes all of them along. Nobody waits for others to come: a request that is
+queue, and the first of them takes all of them along. A request never waits for others to come: one that is
 alone is scored at once.
 """
 
@@ -17,73 +17,74 @@ import numpy as np
 
 from predictors.base import Predictor, Query
 
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+Input = TypeVar("Input")
+Output = TypeVar("Output")
 
-MOST_AT_ONCE = 32
+MAX_BATCH = 32
 
 
-class _Place(Generic[Asked, Answered]):
-    """One request in the queue. `leads` when it is to compute for the others."""
+class _Job(Generic[Input, Output]):
+    """One request in the queue. `is_leader` when it computes for the others."""
 
-    __slots__ = ("answer", "asked", "called", "error", "leads")
+    __slots__ = ("done", "error", "input", "is_leader", "output")
 
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-        self.called = threading.Event()
-        self.leads = False
-        self.answer: Answered | None = None
+    def __init__(self, value: Input) -> None:
+        self.input = value
+        self.done = threading.Event()
+        self.is_leader = False
+        self.output: Output | None = None
         self.error: Exception | None = None
 
 
-class Together(Generic[Asked, Answered]):
+class Batcher(Generic[Input, Output]):
     """Calls `compute` with everything that queued, never from two threads at once.
 
-    `compute` gets 1 to `most` questions and returns as many answers, in their order. What it raises,
-    everybody who was in that batch gets.
+    `compute` gets 1 to `max_batch` inputs and returns as many outputs, in their order. An error that it
+    raises reaches everybody who was in that batch.
     """
 
     def __init__(
-        self, compute: Callable[[Sequence[Asked]], Sequence[Answered]], most: int = MOST_AT_ONCE
+        self, compute: Callable[[Sequence[Input]], Sequence[Output]], max_batch: int = MAX_BATCH
     ) -> None:
-        self.compute, self.most = compute, most
+        self.compute, self.max_batch = compute, max_batch
         self._lock = threading.Lock()
-        self._queue: list[_Place[Asked, Answered]] = []
+        self._queue: list[_Job[Input, Output]] = []
         self._busy = False
 
-    def ask(self, question: Asked) -> Answered:
-        place: _Place[Asked, Answered] = _Place(question)
+    def submit(self, value: Input) -> Output:
+        """Return the output for one input, computed with those of other threads."""
+        job: _Job[Input, Output] = _Job(value)
         with self._lock:
-            self._queue.append(place)
-            place.leads = not self._busy
+            self._queue.append(job)
+            job.is_leader = not self._busy
             self._busy = True
-        if not place.leads:
-            place.called.wait()
-        if place.leads:
+        if not job.is_leader:
+            job.done.wait()
+        if job.is_leader:
             self._lead()
-        if place.error is not None:
-            raise place.error
-        return place.answer  # type: ignore[return-value]
+        if job.error is not None:
+            raise job.error
+        return job.output  # type: ignore[return-value]
 
     def _lead(self) -> None:
         with self._lock:
-            batch, self._queue = self._queue[: self.most], self._queue[self.most :]
+            batch, self._queue = self._queue[: self.max_batch], self._queue[self.max_batch :]
         try:
-            answers = self.compute([place.asked for place in batch])
-            for place, answer in zip(batch, answers, strict=True):
-                place.answer = answer
+            outputs = self.compute([job.input for job in batch])
+            for job, output in zip(batch, outputs, strict=True):
+                job.output = output
         except Exception as error:  # noqa: BLE001 - each of them raises it in its own thread
-            for place in batch:
-                place.error = error
+            for job in batch:
+                job.error = error
         finally:
             with self._lock:
-                heir = self._queue[0] if self._queue else None
-                self._busy = heir is not None
-            if heir is not None:
-                heir.leads = True
-                heir.called.set()
-            for place in batch:
-                place.called.set()
+                next_leader = self._queue[0] if self._queue else None
+                self._busy = next_leader is not None
+            if next_leader is not None:
+                next_leader.is_leader = True
+                next_leader.done.set()
+            for job in batch:
+                job.done.set()
 
 
 class _Scorer:
@@ -94,19 +95,19 @@ class _Scorer:
 
     def __call__(self, queries: Sequence[Query]) -> Sequence[np.ndarray]:
         predictor = self.predictor()
-        if predictor is None:  # never: whoever asks holds it
+        if predictor is None:  # never: the caller holds it
             raise ReferenceError("the predictor is gone")
         return list(predictor.score_batch(queries))
 
 
-_queues: WeakKeyDictionary[Predictor, Together[Query, np.ndarray]] = WeakKeyDictionary()
-_queues_lock = threading.Lock()
+_batchers: WeakKeyDictionary[Predictor, Batcher[Query, np.ndarray]] = WeakKeyDictionary()
+_batchers_lock = threading.Lock()
 
 
 def score(predictor: Predictor, query: Query) -> np.ndarray:
     """(n_items,) float32 scores, nothing masked, for the caller to write to."""
-    queue = _queues.get(predictor)
-    if queue is None:
-        with _queues_lock:
-            queue = _queues.setdefault(predictor, Together(_Scorer(predictor)))
-    return queue.ask(query)
+    batcher = _batchers.get(predictor)
+    if batcher is None:
+        with _batchers_lock:
+            batcher = _batchers.setdefault(predictor, Batcher(_Scorer(predictor)))
+    return batcher.submit(query)

@@ -1,145 +1,73 @@
-"""What is told of a visitor: a history that the client sends, or one that the site holds.
-
-Both give the same two things: a query for a model, and a `History` for what needs the whole story, such as
-reasons. A history that was sent becomes a query directly; making a `History` of 200 films takes longer
-than scoring 60,000. A test holds the two ways against each other.
-"""
+"""The history a list is made for: one that the client sends, or one that the site holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
+from django.contrib.auth import get_user_model
 
-from movie.api.schemas import HistoryEntry
-from predictors.base import Predictor, Query
-from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, LIKED_FROM, History, Interaction, MovieId
+from movie.api.keys import Caller
+from movie.api.problems import Problem
+from movie.api.schemas import LARGEST_ID, HistoryEntry, HistorySource
+from movie.api.visitor_ids import OF_CLIENTS, OF_SITE, askable_visitor
+from movie.history import get_history
+from movie.models import Rating
+from predictors.history import History, MovieId
 
-_NOTHING = np.empty(0, dtype=np.int64)
-BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)  # of a history that was sent; only its order counts
-
-
-class Told(Protocol):
-    """A history as answers need it."""
-
-    @property
-    def history(self) -> History: ...
-
-    @property
-    def taken(self) -> Iterable[MovieId]:
-        """Films that are not to be recommended, when what was seen is left out."""
-
-    @property
-    def n_ratings(self) -> int: ...
-
-    def query(self, predictor: Predictor) -> Query: ...
+MEMBER = "user:"
 
 
-class KnownHistory:
-    """Of somebody the site knows. As on the pages, a click alone is no viewing."""
+def resolve_history(source: HistorySource, caller: Caller, where: str = "body") -> History:
+    """Return the history to rank for.
 
-    def __init__(self, history: History) -> None:
-        self.history = history
-
-    @property
-    def taken(self) -> Iterable[MovieId]:
-        return self.history.seen
-
-    @property
-    def n_ratings(self) -> int:
-        return len(self.history.ratings)
-
-    def query(self, predictor: Predictor) -> Query:
-        return predictor.encode(self.history)
-
-
-class SentHistory:
-    """Films with stars or without, oldest first; where every entry has a time, the times decide.
-
-    A film that occurs again is where it was last, and its latest stars stand. All of them are known to the
-    client, so all count as taken.
+    Raises Problem: 404 for an unknown user, 401 and 403 for one that the caller may not ask about.
     """
+    if source.history is not None:
+        return request_history(source.history)
+    visitor = askable_visitor(caller, source.user_id, where)
+    history = get_history(visitor)
+    if not history and not _is_member(visitor):
+        raise unknown_user(source.user_id)
+    return history
 
-    def __init__(self, entries: Sequence[int | HistoryEntry]) -> None:
-        stars: dict[int, float | None] = {}  # a film that comes again moves to the end
-        for entry in _in_order(entries):
-            film, rating = (entry, None) if isinstance(entry, int) else (entry.movie_id, entry.rating)
-            earlier = stars.pop(film, None)
-            stars[film] = earlier if rating is None else rating
-        self.stars = stars
 
-    @classmethod
-    def of_ratings(cls, ratings: Iterable[tuple[int, float]]) -> SentHistory:
-        """Of films with stars that were checked before, oldest first, each once."""
-        told = cls(())
-        told.stars = dict(ratings)
-        return told
+def resolve_histories(sources: Mapping[int, HistorySource], caller: Caller) -> dict[int, History | Problem]:
+    """Return the history of each source, or the problem with it; users of data sets take one query."""
+    from_data_sets = {
+        source.user_id
+        for source in sources.values()
+        if source.history is None and _has_ratings_only(source.user_id)
+    }
+    stored = _histories_of(from_data_sets)
+    found: dict[int, History | Problem] = {}
+    for position, source in sources.items():
+        if source.history is None and source.user_id in stored:
+            found[position] = stored[source.user_id]
+            continue
+        try:
+            found[position] = resolve_history(source, caller)
+        except Problem as problem:
+            found[position] = problem
+    return found
 
-    @property
-    def taken(self) -> Iterable[MovieId]:
-        return self.stars
 
-    @property
-    def n_ratings(self) -> int:
-        return len(self.stars) - list(self.stars.values()).count(None)
+def request_history(entries: Sequence[int | HistoryEntry]) -> History:
+    """Build a history from movies with or without stars, oldest first.
 
-    @cached_property
-    def history(self) -> History:
-        """One interaction for each film, as it stands after all entries; its time only keeps the order."""
-        return History(
-            Interaction(
-                event_id=f"sent {place:05}",
-                visitor="",
-                kind="click" if value is None else "rating",
-                movie_id=film,
-                at=BEGINNING + timedelta(minutes=place),
-                value=value,
-            )
-            for place, (film, value) in enumerate(self.stars.items())
-        )
+    Where every entry has a time, the times decide. A movie that occurs again stands where it was last, and
+    its latest stars count.
+    """
+    stars: dict[MovieId, float | None] = {}  # a movie that comes again moves to the end
+    for entry in _in_order(entries):
+        movie_id, rating = (entry, None) if isinstance(entry, int) else (entry.movie_id, entry.rating)
+        earlier = stars.pop(movie_id, None)
+        stars[movie_id] = earlier if rating is None else rating
+    return History.from_stars(stars)
 
-    def query(self, predictor: Predictor) -> Query:
-        return self._rated_query(predictor) if self.n_ratings else self._plain_query(predictor)
 
-    def _plain_query(self, predictor: Predictor) -> Query:
-        """Of films without stars, which count alike."""
-        liked, unknown = predictor.ids.indices_of(self.stars)
-        weights = np.full(len(liked), IMPLICIT_STRENGTH, dtype=np.float32)
-        return Query(liked, weights, disliked=_NOTHING, seen=_NOTHING, unknown=unknown)
-
-    def _rated_query(self, predictor: Predictor) -> Query:
-        liked: list[int] = []
-        weights: list[float] = []
-        disliked: list[int] = []
-        rated: list[int] = []
-        given: list[float] = []
-        unknown: list[MovieId] = []
-        for film, value in self.stars.items():
-            index = predictor.ids.index_of(film)
-            if index is None:
-                unknown.append(film)
-                continue
-            if value is not None:
-                rated.append(index)
-                given.append(value)
-            if value is not None and value < LIKED_FROM:
-                disliked.append(index)
-            else:
-                liked.append(index)
-                weights.append(IMPLICIT_STRENGTH if value is None else value / HIGHEST_RATING)
-        stars = np.array(rated, dtype=np.int64)
-        return Query(
-            liked=np.array(liked, dtype=np.int64),
-            weights=np.array(weights, dtype=np.float32),
-            disliked=np.array(disliked, dtype=np.int64),
-            seen=stars,
-            unknown=tuple(unknown),
-            rated=stars,
-            stars=np.array(given, dtype=np.float32),
-        )
+def unknown_user(user_id: str) -> Problem:
+    return Problem(404, f"There is no user {user_id!r}.")
 
 
 def _in_order(entries: Sequence[int | HistoryEntry]) -> Sequence[int | HistoryEntry]:
@@ -148,3 +76,26 @@ def _in_order(entries: Sequence[int | HistoryEntry]) -> Sequence[int | HistoryEn
         return entries
     timed.sort(key=lambda entry: entry.at)
     return list(timed)
+
+
+def _has_ratings_only(user_id: str) -> bool:
+    """Whether this is a user of a data set: public, and without interactions."""
+    kind, colon, _ = user_id.partition(":")
+    return bool(colon) and kind not in (*OF_SITE, OF_CLIENTS)
+
+
+def _is_member(user_id: str) -> bool:
+    """Whether this is a member, who may have no history yet."""
+    pk = user_id.removeprefix(MEMBER)
+    if pk == user_id or not (pk.isascii() and pk.isdecimal()) or int(pk) > LARGEST_ID:
+        return False
+    return get_user_model().objects.filter(pk=pk).exists()
+
+
+def _histories_of(users: Iterable[str]) -> dict[str, History]:
+    """Histories of users of data sets, ratings of the same time in the order that `History` has."""
+    rows = Rating.objects.filter(visitor__in=users).values_list("visitor", "movie_id", "value", "rated_at")
+    stars: dict[str, dict[MovieId, float | None]] = defaultdict(dict)
+    for visitor, movie_id, value, _at in sorted(rows, key=lambda row: (row[3], str(row[1]))):
+        stars[visitor][movie_id] = value
+    return {visitor: History.from_stars(ratings) for visitor, ratings in stars.items()}

@@ -26,7 +26,7 @@ from movie.api.json import MEDIA_TYPE
 from movie.api.keys import ApiKeyAuth
 from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from movie.api.problems import ProblemDetails
-from movie.api.schemas import Asker
+from movie.api.schemas import HistorySource
 
 VERSION = "1"
 DESCRIPTION = (
@@ -57,11 +57,11 @@ def description() -> dict[str, Any]:
     document = dict(api.get_openapi_schema(path_prefix=f"/api/v{VERSION}/"))
     schemas = document["components"]["schemas"]
     schemas.pop("Input", None)  # of pagination: its fields stand among the parameters
-    for model in (Asker, ProblemDetails):
+    for model in (HistorySource, ProblemDetails):
         schema = model.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
     # Read one by one, so that a wrong entry spoils no other; this is what each should be.
-    schemas["BatchRequest"]["properties"]["entries"]["items"] = {"$ref": f"{SCHEMAS}Asker"}
+    schemas["BatchRequest"]["properties"]["entries"]["items"] = {"$ref": f"{SCHEMAS}HistorySource"}
     refusal = {PROBLEM_TYPE: {"schema": {"$ref": f"{SCHEMAS}ProblemDetails"}}}
     scopes = _scopes()
     for operations in document["paths"].values():

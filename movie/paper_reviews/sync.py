@@ -15,6 +15,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
+from movie.model_info import MODEL_INFO, MOST_RATED
 from movie.paper_reviews.front_matter import ReviewFile, read_review
 from movie.paper_reviews.models import PaperReview
 from movie.paper_reviews.rendering import HEADING_PREFIX, RENDERER, Problem, Rendered, render
@@ -50,9 +51,7 @@ class Report:
 
 def known_models() -> list[str]:
     """Models a review can explain."""
-    from movie.recommendations import ABOUT, MOST_RATED  # reads settings and models: not at start
-
-    return [name for name in ABOUT if name != MOST_RATED]
+    return [name for name in MODEL_INFO if name != MOST_RATED]
 
 
 def check_files(paths: Sequence[Path] = ()) -> list[Checked]:

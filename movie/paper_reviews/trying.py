@@ -6,27 +6,24 @@ genres are those whose films are rated most.
 
 from __future__ import annotations
 
-import datetime
 from collections import defaultdict
 from dataclasses import dataclass
 
 from django.core.cache import cache
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from movie.history import get_history
-from movie.interactions import new_event_id
 from movie.models import Movie
-from movie.recommendations import RankedList, hydrate, rank_for
+from movie.ranked_list import RankedList, load_movies
+from movie.recommendations import recommend, visitor_history
+from movie.request_log import count_shown
 from movie.visitors import Visitor
-from predictors.history import HIGHEST_RATING, History, Interaction
+from predictors.history import HIGHEST_RATING, History
 
 FILMS_SHOWN = 6
 EXAMPLES, EXAMPLE_FILMS = 4, 5
 WELL_KNOWN = 200  # an example is made of the most rated films only: a reader should know some
 EXAMPLE_SECONDS = 600
 MINE = "mine"
-EXAMPLE_VISITOR = "example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +34,8 @@ class Example:
     films: tuple[tuple[int, str], ...]  # (id, title), most rated first
 
     def history(self) -> History:
-        """Five stars for each, one a day, the most rated film last."""
-        now = timezone.now()
-        return History(
-            Interaction(
-                event_id=new_event_id(),
-                visitor=EXAMPLE_VISITOR,
-                kind="rating",
-                movie_id=pk,
-                at=now - datetime.timedelta(days=ago),
-                value=HIGHEST_RATING,
-            )
-            for ago, (pk, _name) in enumerate(self.films, start=1)
-        )
+        """Return five stars for each, the most rated movie last."""
+        return History.from_stars({pk: HIGHEST_RATING for pk, _title in reversed(self.films)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +58,18 @@ class Trial:
 
 def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
     """Let `model` rank for the history that was asked for: `mine`, a genre, or whatever there is."""
-    own = History.EMPTY if visitor.is_new else get_history(visitor.key)
+    own = visitor_history(visitor)
     offered = examples()
     by_genre = {example.genre: example for example in offered}
     example = by_genre.get(asked)
     if example is None and (not own.liked or asked not in ("", MINE)):
         example = offered[0] if offered else None
     history = example.history() if example else own
-    key = EXAMPLE_VISITOR if example else visitor.key
-    ranked = rank_for(key, k=FILMS_SHOWN, model=model, history=history)
+    ranked = recommend(history, k=FILMS_SHOWN, model=model)
     answered = ranked.model == model
     if answered:
-        hydrate(ranked)
+        load_movies(ranked)
+        count_shown([ranked])
         if example:
             _say_example(ranked, example)
     return Trial(
@@ -93,14 +79,14 @@ def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
         example=example,
         history=own,
         ranked=ranked if answered else None,
-        refused="" if answered else ranked.fallback,
+        refused="" if answered else ranked.fallback_text,
     )
 
 
 def _say_example(ranked: RankedList, example: Example) -> None:
     """The reader rated none of these films, so no reason may say so."""
     titles = dict(example.films)
-    reasons = {found.movie_id: found.reasons for found in ranked.ranking}
+    reasons = {found.movie_id: found.reasons for found in ranked.recommendations}
     for entry in ranked.entries:
         given = next((each for each in reasons[entry.movie.pk] if each.movie_id in titles), None)
         if given is not None and given.kind != "liked_together":

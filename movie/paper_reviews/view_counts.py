@@ -22,7 +22,7 @@ from django.utils.crypto import salted_hmac
 
 from movie.client_address import client_address
 from movie.paper_reviews.models import PaperReview, ViewToday
-from movie.visitors import visitor_of
+from movie.visitors import VisitorRequest
 
 DAY_SECONDS = 24 * 3600
 _ROBOT = re.compile(  # "Cubot" makes telephones
@@ -32,11 +32,11 @@ _ROBOT = re.compile(  # "Cubot" makes telephones
 )
 
 
-def count_view(request: HttpRequest, review: PaperReview) -> bool:
+def count_view(request: VisitorRequest, review: PaperReview) -> bool:
     """Count this request when it is a person's first look today; returns whether it was counted."""
     if not _is_reading(request):
         return False
-    visitor = visitor_of(request)
+    visitor = request.visitor
     if getattr(visitor.user, "is_staff", False):
         return False
     who = [visitor.key]

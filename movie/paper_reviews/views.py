@@ -19,6 +19,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.event_ids import new_event_id
+from movie.model_info import MODEL_INFO
 from movie.paper_reviews.code_styles import highlighted_lines
 from movie.paper_reviews.figures import FigureError, read_figure
 from movie.paper_reviews.forms import CommentForm
@@ -27,9 +28,8 @@ from movie.paper_reviews.source_code import SourceNotFound, find_source
 from movie.paper_reviews.trying import trial
 from movie.paper_reviews.view_counts import count_view
 from movie.rate_limit import seconds_until
-from movie.recommendations import ABOUT
-from movie.views.doors import is_htmx, see_other, writes
-from movie.visitors import visitor_of
+from movie.views.doors import is_htmx, recording_view, see_other
+from movie.visitors import VisitorRequest
 
 COMMENTS_A_PAGE = 50
 COMMENTS_AT_ONCE, COMMENT_WINDOW = 5, 600  # so many new comments of one member in so many seconds
@@ -52,7 +52,7 @@ def papers(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def paper(request: HttpRequest, slug: str) -> HttpResponse:
+def paper(request: VisitorRequest, slug: str) -> HttpResponse:
     """One review; the model that it explains ranks for the reader."""
     review = _readable(request, slug)
     if not review.is_draft:
@@ -62,10 +62,10 @@ def paper(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def try_model(request: HttpRequest, slug: str) -> HttpResponse:
+def try_model(request: VisitorRequest, slug: str) -> HttpResponse:
     """The panel alone, for htmx; everyone else gets the review."""
     review = _readable(request, slug)
-    if review.model not in ABOUT:
+    if review.model not in MODEL_INFO:
         raise Http404
     address = f"{review.get_absolute_url()}?{request.GET.urlencode()}#try"
     if not is_htmx(request):
@@ -112,7 +112,7 @@ def code(request: HttpRequest, dotted: str) -> HttpResponse:
 # -- comments ---------------------------------------------------------------------------------
 
 
-@writes
+@recording_view
 def comment(request: HttpRequest, slug: str) -> HttpResponse:
     """A member's comment. The same form sent twice is one comment."""
     review = _readable(request, slug)
@@ -158,7 +158,7 @@ def _edit_comment(request: HttpRequest, comment_id: int) -> HttpResponse:
     )
 
 
-@writes
+@recording_view
 def _save_comment(request: HttpRequest, comment_id: int) -> HttpResponse:
     own = _own_comment(request, comment_id)
     form = CommentForm(request.POST, instance=own)
@@ -172,7 +172,7 @@ def _save_comment(request: HttpRequest, comment_id: int) -> HttpResponse:
     return see_other(own.get_absolute_url())
 
 
-@writes
+@recording_view
 def comment_delete(request: HttpRequest, comment_id: int) -> HttpResponse:
     """Delete one's own comment, or any with the permission to."""
     found = get_object_or_404(Comment.objects.select_related("review"), pk=comment_id)
@@ -183,7 +183,7 @@ def comment_delete(request: HttpRequest, comment_id: int) -> HttpResponse:
     return see_other(f"{found.review.get_absolute_url()}#comments")
 
 
-@writes
+@recording_view
 def comment_moderate(request: HttpRequest, comment_id: int) -> HttpResponse:
     """Hide a comment from visitors, or show it again."""
     if not request.user.has_perm("paper_reviews.change_comment"):
@@ -228,7 +228,7 @@ def _readable(request: HttpRequest, slug: str) -> PaperReview:
     return get_object_or_404(PaperReview.objects.readable_by(request.user), slug=slug)
 
 
-def _page(request: HttpRequest, review: PaperReview) -> dict[str, Any]:
+def _page(request: VisitorRequest, review: PaperReview) -> dict[str, Any]:
     said: QuerySet[Comment] = review.comments.seen_by(request.user).select_related("author")
     page_obj = Paginator(said, COMMENTS_A_PAGE).get_page(request.GET.get("page"))
     context = {
@@ -236,15 +236,15 @@ def _page(request: HttpRequest, review: PaperReview) -> dict[str, Any]:
         "page_obj": page_obj,
         "comment_form": CommentForm(),
     }
-    return context | (_tried(request, review) if review.model in ABOUT else {})
+    return context | (_tried(request, review) if review.model in MODEL_INFO else {})
 
 
-def _tried(request: HttpRequest, review: PaperReview) -> dict[str, Any]:
+def _tried(request: VisitorRequest, review: PaperReview) -> dict[str, Any]:
     """The panel: see `trying.trial`. Cards show the reader's own stars, not the example's."""
-    tried = trial(visitor_of(request), review.model, request.GET.get("history", "")[:64])
+    tried = trial(request.visitor, review.model, request.GET.get("history", "")[:64])
     return {
         "trial": tried,
-        "model_label": ABOUT[review.model].label,
+        "model_label": MODEL_INFO[review.model].label,
         "ratings": tried.history.ratings,
         "watchlist": tried.history.watchlist,
     }

@@ -18,30 +18,22 @@ from django.template import Context
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, get_language_info, gettext, ngettext
-from django.utils.translation import gettext_noop as _
+from django.utils.translation import get_language, get_language_info, gettext
 from markupsafe import Markup
 
 from movie.event_ids import new_event_id
 from movie.fast_templates import render
+from movie.model_info import model_label
 from movie.models import Movie, TrainingRun
 from movie.posters import poster_version
+from movie.stars import SPOKEN_STARS, spoken_stars, stars
 
 register = template.Library()
+register.filter(stars)
+register.filter(spoken_stars)
+register.filter(model_label)
 
 RATING_VALUES = tuple(half / 2 for half in range(1, 11))
-SPOKEN_STARS = {
-    0.5: _("half a star"),
-    1.0: _("one star"),
-    1.5: _("one and a half stars"),
-    2.0: _("two stars"),
-    2.5: _("two and a half stars"),
-    3.0: _("three stars"),
-    3.5: _("three and a half stars"),
-    4.0: _("four stars"),
-    4.5: _("four and a half stars"),
-    5.0: _("five stars"),
-}
 SHOWN_OF_TRAINING = ("id", "model", "state", "progress", "message")
 TRAINING_CACHE_SECONDS = 2  # one query for many pages; the banner may be this late
 
@@ -62,26 +54,6 @@ def get_item(mapping: Mapping | None, key: object) -> Any:
 def is_in(thing: object, things: Container | None) -> bool:
     """Whether a set has it; nothing has nothing: ``{{ movie.pk|is_in:watchlist }}``."""
     return bool(things) and thing in things  # type: ignore[operator]
-
-
-@register.filter
-def stars(value: float | None) -> str:
-    """A rating as it is printed: 3.5 -> "3½", 0.5 -> "½", None -> ""."""
-    if value is None:
-        return ""
-    whole, half = divmod(round(float(value) * 2), 2)
-    return f"{whole or '' if half else whole}{'½' if half else ''}"
-
-
-@register.filter
-def spoken_stars(value: float | None) -> str:
-    """A rating as it is read aloud, in the visitor's language: 3.5 -> "three and a half stars"."""
-    if value is None:
-        return gettext("not rated")
-    msgid = SPOKEN_STARS.get(float(value))
-    if msgid:
-        return gettext(msgid)
-    return ngettext("%(value)s star", "%(value)s stars", int(value)) % {"value": value}
 
 
 @register.filter
@@ -350,11 +322,3 @@ def running_trainings() -> list[TrainingRun]:
         rows = list(TrainingRun.objects.alive().order_by("pk").values(*SHOWN_OF_TRAINING))
         cache.set("running_trainings", rows, TRAINING_CACHE_SECONDS)
     return [TrainingRun(**row) for row in rows]
-
-
-@register.filter
-def model_label(name: str) -> str:
-    """What a model is called on pages: "sasrec" -> "SASRec"."""
-    from movie.recommendations import ABOUT  # it imports `stars` from here
-
-    return str(ABOUT[name].label) if name in ABOUT else name

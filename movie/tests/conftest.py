@@ -16,14 +16,6 @@ FILMS, PEOPLE, RATED = 24, 40, 8
 TRAINED = ("popular", "neighbours", "mf")
 
 
-@pytest.fixture(autouse=True)
-def fresh_film_table(monkeypatch):
-    """Each test has a catalogue of its own."""
-    from movie.api import film_table
-
-    monkeypatch.setattr(film_table, "_holder", film_table._Holder())
-
-
 def ratings_of_people() -> list[tuple[int, int, float]]:
     """(person, film, stars): the first half prefers odd films, the second even ones."""
     rng = np.random.default_rng(1)

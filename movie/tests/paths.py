@@ -4,10 +4,23 @@ import math
 import random
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+from unittest import mock
 
+from movie import explanations
+from movie.explanations import Why
 from movie.models import Credit, Movie, Rating
-from predictors.explain import CLICKED, RATED, SOMEONE, WATCHLIST, Explanation, PathReason, PathStep
+from predictors.explain import (
+    CLICKED,
+    RATED,
+    SOMEONE,
+    WATCHLIST,
+    Explainer,
+    Explanation,
+    PathReason,
+    PathStep,
+)
 from predictors.history import LIKED_FROM, History, MovieId
 
 RELATIONS = {"director": "directed_by", "writer": "written_by", "cast": "starring"}
@@ -110,3 +123,13 @@ def _standing(history: History, film: MovieId) -> str:
 
 def _leads_over_people(path: Sequence[PathStep]) -> bool:
     return any(step.entity == SOMEONE for step in path)
+
+
+def explain(
+    movie_ids: Iterable[int], history: History, *, explainer: Explainer | None = None, **options: Any
+) -> dict[int, Why]:
+    """`explanations.explain`, where `explainer` stands in for KPRN."""
+    if explainer is None:
+        return explanations.explain(movie_ids, history, **options)
+    with mock.patch("movie.explanations._kprn", return_value=explainer):
+        return explanations.explain(movie_ids, history, **options)

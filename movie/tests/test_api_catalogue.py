@@ -8,8 +8,8 @@ import pytest
 from django.core.cache import cache
 
 from movie.api_clients import ACTIVATE_MODELS, READ, ApiClient, create_key
+from movie.model_registry import registry
 from movie.models import Movie, Person
-from movie.recommendations import registry
 from movie.tests.films import make_film
 
 

@@ -15,7 +15,7 @@ from django.contrib.staticfiles import finders
 
 from movie.api.v1 import description
 from movie.api_clients import SCOPES, ApiClient, create_key
-from movie.recommendations import registry
+from movie.model_registry import registry
 
 MANUAL = Path(site.BASE_DIR) / "docs" / "api.md"
 BLOCK = re.compile(r"```sh\n(?P<commands>.*?)```(?:\n```json\n(?P<answer>.*?)```)?", re.DOTALL)
@@ -149,4 +149,4 @@ def test_the_document_says_which_routes_need_a_key(client, api_site):
     problem = paths["/api/v1/movies"]["get"]["responses"]["default"]["content"]
     assert list(problem) == ["application/problem+json"]
     entries = document["components"]["schemas"]["BatchRequest"]["properties"]["entries"]
-    assert entries["items"] == {"$ref": "#/components/schemas/Asker"}
+    assert entries["items"] == {"$ref": "#/components/schemas/HistorySource"}

@@ -17,13 +17,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from movie.api.schemas import HistoryEntry
-from movie.api.together import Together
-from movie.api.told import SentHistory
+from movie.api.together import Batcher
+from movie.api.told import request_history
 from movie.api_clients import READ, READ_VISITORS, ApiClient, create_key
 from movie.history import get_history
 from movie.interactions import new_event_id, record
+from movie.model_registry import registry
 from movie.models import Movie, Rating
-from movie.recommendations import registry
 from movie.tests.films import LONG_AGO
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
@@ -73,9 +73,7 @@ def test_a_history_gets_films_like_its_own_and_says_who_ranked_them(ask):
 
 def test_a_list_is_the_predictors_own(ask):
     entries = [{"movie_id": 1, "rating": 5}, {"movie_id": 4, "rating": 1.5}, 7]
-    history = SentHistory(
-        [HistoryEntry(**each) if isinstance(each, dict) else each for each in entries]
-    ).history
+    history = request_history([HistoryEntry(**each) if isinstance(each, dict) else each for each in entries])
     expected = registry().get("neighbours").recommend(history, 6, exclude=[1, 4, 7])
     answer = ask({"history": entries, "k": 6})
     assert ids(answer) == [found.movie_id for found in expected]
@@ -366,11 +364,11 @@ def story_of(sent) -> History:
 
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(entries)
-def test_the_quick_way_to_a_query_is_the_way_over_a_history(sent):
-    told = SentHistory(sent)
+def test_a_history_that_was_sent_is_the_story_of_its_entries(sent):
+    history = request_history(sent)
     predictor = PopularPredictor(np.ones(20, np.float32), IdMap(range(1, 21)))
     story = story_of(sent)
-    quick, full = told.query(predictor), predictor.encode(story)
+    quick, full = predictor.encode(history), predictor.encode(story)
     assert quick.liked.tolist() == full.liked.tolist()
     assert quick.weights.tolist() == pytest.approx(full.weights.tolist())
     assert sorted(quick.disliked.tolist()) == sorted(full.disliked.tolist())
@@ -379,9 +377,11 @@ def test_the_quick_way_to_a_query_is_the_way_over_a_history(sent):
     assert dict(zip(quick.rated.tolist(), quick.stars.tolist(), strict=True)) == dict(
         zip(full.rated.tolist(), full.stars.tolist(), strict=True)
     )
-    assert told.n_ratings == len(story.ratings)
-    assert list(told.history.strength.items()) == list(story.strength.items())
-    assert (told.history.ratings, told.history.disliked) == (story.ratings, story.disliked)
+    assert len(history.ratings) == len(story.ratings)
+    assert list(history.strength.items()) == list(story.strength.items())
+    assert set(history.known) == {event.movie_id for event in story}
+    assert predictor.encode(History(history.interactions)).liked.tolist() == quick.liked.tolist()
+    assert (history.ratings, history.disliked) == (story.ratings, story.disliked)
 
 
 # -- together --------------------------------------------------------------------------------------
@@ -397,14 +397,14 @@ def test_requests_at_the_same_time_are_scored_together_and_get_their_own_answers
         go_on.wait(10)
         return [2 * number for number in numbers]
 
-    together = Together(double, most=8)
+    batcher = Batcher(double, max_batch=8)
     answers = {}
-    threads = [threading.Thread(target=lambda n=n: answers.update({n: together.ask(n)})) for n in range(20)]
+    threads = [threading.Thread(target=lambda n=n: answers.update({n: batcher.submit(n)})) for n in range(20)]
     threads[0].start()
     assert first_is_in.wait(10)
     for thread in threads[1:]:
         thread.start()
-    while len(together._queue) < 19:
+    while len(batcher._queue) < 19:
         pass
     go_on.set()
     for thread in threads:
@@ -419,7 +419,7 @@ def test_what_goes_wrong_reaches_everyone_in_the_batch_and_nobody_after_it():
             raise ValueError("no zero")
         return numbers
 
-    together = Together(refuse)
+    batcher = Batcher(refuse)
     with pytest.raises(ValueError, match="no zero"):
-        together.ask(0)
-    assert together.ask(1) == 1
+        batcher.submit(0)
+    assert batcher.submit(1) == 1

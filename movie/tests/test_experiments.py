@@ -36,7 +36,7 @@ from movie.experiment_results import results_of
 from movie.experiments import (
     ListTag,
     arm_of,
-    assigned_to,
+    assign_arm,
     cumulative_shares,
     parse_list_id,
     tagged_list_id,
@@ -188,17 +188,17 @@ def test_the_id_of_a_list_tells_experiment_arm_and_fallback_and_other_ids_tell_n
 
 def test_nothing_is_assigned_before_the_start_after_the_end_and_in_a_draft():
     experiment = define()
-    assert assigned_to("guest:a") is None
+    assert assign_arm("guest:a") is None
     experiment.state, experiment.starts_at = State.RUNNING, timezone.now() + timedelta(hours=1)
     experiment.save()
     cache.clear()
-    assert assigned_to("guest:a") is None
+    assert assign_arm("guest:a") is None
     Experiment.objects.update(starts_at=timezone.now() - timedelta(hours=1))
     cache.clear()
-    assert assigned_to("guest:a") is not None
+    assert assign_arm("guest:a") is not None
     Experiment.objects.update(ends_at=timezone.now())
     cache.clear()
-    assert assigned_to("guest:a") is None
+    assert assign_arm("guest:a") is None
 
 
 def test_each_arm_gets_its_model_and_the_page_names_it(running):
@@ -364,7 +364,7 @@ def test_who_is_forgotten_leaves_counts_that_lead_to_nobody(running):
 
 @pytest.mark.parametrize("in_process", [True, False])
 def test_who_signs_in_counts_on_as_somebody_new_and_a_change_of_arm_is_noted(running, in_process):
-    member = next(f"user:{n}" for n in range(1, 99) if assigned_to(f"user:{n}").predictor == "neighbours")
+    member = next(f"user:{n}" for n in range(1, 99) if assign_arm(f"user:{n}").predictor == "neighbours")
     for guest, place in ((guest_in(running, 0), 0), (guest_in(running, 1), 1)):
         interactions.record(event(guest, "impression", running, place))
         if in_process:

@@ -15,16 +15,11 @@ from hypothesis import strategies as st
 from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
 from movie.explanations import THE_SAME_FOR_ALL, ShownReason, Why, explain, only, whole_percents
+from movie.model_info import MODEL_INFO
+from movie.model_registry import registry
 from movie.models import Credit, Movie, Person, Rating
-from movie.recommendations import (
-    ABOUT,
-    RankedMovie,
-    hydrate,
-    mean_sentence,
-    rank_one,
-    recommend_for,
-    registry,
-)
+from movie.ranked_list import RankedMovie, load_movies, mean_sentence
+from movie.recommendations import rank_one, recommend
 from movie.tests.films import make_film
 from movie.tests.paths import CataloguePaths
 from predictors.history import History, Interaction
@@ -405,12 +400,12 @@ def test_what_moved_the_score_of_the_model_that_answered(films):
     )
 
 
-@pytest.mark.parametrize("model", sorted(ABOUT))
+@pytest.mark.parametrize("model", sorted(MODEL_INFO))
 def test_a_film_without_a_path_says_what_its_score_came_from(films, model):
     history = history_of([(0, ("rating", 5.0))], films)
     why = explain([films[1].pk], history, model=model)[films[1].pk]
     assert why.reasons == ()
-    assert str(ABOUT[model].summary) in why.instead
+    assert str(MODEL_INFO[model].summary) in why.instead
     assert ("is the same for everyone" in why.instead) == (model in THE_SAME_FOR_ALL)
 
 
@@ -431,8 +426,8 @@ def test_the_line_on_a_card_is_true(films, model, kind):
         history = history_of(events, films)
         cache.clear()  # lists are kept by event ids, which are made up here
         on_its_page = rank_one(chance.choice(films).pk, history)
-        hydrate(on_its_page)
-        ranked = recommend_for("guest:1", k=12, model=model, history=history)
+        ranked = recommend(history, k=12, model=model)
+        load_movies(on_its_page, ranked)
         for entry in (*ranked.entries, *on_its_page.entries):
             told[_check_line(entry, history)] += 1
     assert told[kind] >= 50

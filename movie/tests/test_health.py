@@ -12,7 +12,7 @@ from django.utils import timezone
 from datasets.interactions import Interactions
 from movie import health
 from movie.event_ids import new_event_id
-from movie.recommendations import registry
+from movie.model_registry import registry
 from movie.stream_models import TO_STREAM, Event
 from movie.tests.checks import forget_checks
 from movie.tests.films import make_film

@@ -19,7 +19,7 @@ from django.utils import translation
 from datasets.interactions import Interactions
 from movie.catalogue_names import COUNTRIES, GENRES, LANGUAGES
 from movie.models import Movie
-from movie.recommendations import mean_sentence
+from movie.ranked_list import mean_sentence
 from movie.templatetags.catalogue import in_own_words
 from movie.tests.films import make_film, person
 from predictors.models.neighbours import NeighboursPredictor

@@ -27,7 +27,7 @@ from movie.event_stream.local import LocalEventStream
 from movie.metrics import count_lists, state
 from movie.metrics.counting import count_in_files, worker_pids
 from movie.metrics.exporter import metrics_server
-from movie.recommendations import registry
+from movie.model_registry import registry
 from movie.redis_cache import ForgivingRedisCache
 from movie.stream_models import TO_ARCHIVE, DeadLetter, Event
 from movie.tests.checks import forget_checks

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core.cache import cache
 
-from movie.explanations import Why, explain
+from movie.explanations import Why
 from movie.models import Credit, Movie, Rating
 from movie.tests.films import make_film, person
+from movie.tests.paths import explain
 from predictors.explain import SOMEONE, Explanation, PathReason, PathStep
 from predictors.history import History, Interaction
 

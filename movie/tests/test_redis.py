@@ -15,6 +15,7 @@ from movie.history import get_history
 from movie.models import Genre, Movie, TrainingRun
 from movie.redis_cache import ForgivingRedisCache, JSONLocMemCache
 from movie.templatetags.reelgraph import running_trainings
+from movie.visitors import Visitor
 from predictors.history import Interaction
 from services.base import free_port
 from services.redis import Redis
@@ -135,8 +136,7 @@ def test_writes_are_limited_without_redis_too(redis, rf, settings):
     settings.WRITE_RATE_LIMIT = 3
     redis.kill()
     request = rf.post("/")
-    request.COOKIES = {}
-    request.user = None
+    request.visitor = Visitor.new_guest()
     waits = [rate_limit.seconds_to_wait(request) for _ in range(5)]
     assert waits[:3] == [0, 0, 0] and all(waits[3:])
 

@@ -207,7 +207,7 @@ def test_a_relay_stops_when_asked(sinks):
 
 def test_the_metrics_are_there_for_prometheus(sinks, film):
     def delivered(text):
-        return float(text.partition('reelgraph_relay_delivered_total{sink="log"} ')[2].split()[0])
+        return float(text.partition('reelgraph_relay_delivered_total{sink="archive"} ')[2].split()[0])
 
     interactions.record(click(film))
     relay = Relay()

@@ -19,16 +19,13 @@ from movie.log_lines import formatter, redact
 from movie.request_log import RequestLogMiddleware
 from movie.stream_models import Event
 from movie.tests.films import make_film
-from movie.visitors import visitor_of
 
 ID = re.compile(r"[0-9a-f]{32}")
 
 
 def breaks(request: HttpRequest, what: str) -> HttpResponse:
     """A view that fails with everything it knows in its message."""
-    told = (
-        f"{visitor_of(request).key} {request.GET} {request.POST} {request.META['REMOTE_ADDR']} {request.path}"
-    )
+    told = f"{request.visitor.key} {request.GET} {request.POST} {request.META['REMOTE_ADDR']} {request.path}"
     raise ValueError(f"cannot use {told}\nat all: {told}")
 
 

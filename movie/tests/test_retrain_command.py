@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from datasets.interactions import Interactions
 from movie.interactions import new_event_id, record_all
 from movie.models import Rating, TrainingRun
-from movie.recommendations import rank_for
+from movie.recommendations import recommend
 from movie.retraining import AskedInOtherIds, alone, later_rows, recipe_of
 from movie.tests.films import LONG_AGO, make_film
 from predictors.base import Query
@@ -94,18 +94,18 @@ def ended(*args: object) -> int:
 def test_a_better_version_goes_live_in_a_running_process(site, store) -> None:
     run("train", "popular", "--from-site", "--activate")
     first = store.current("popular")
-    assert rank_for("guest:a", model="popular").version == first
+    assert recommend(History.EMPTY, model="popular").version == first
     visits(site, range(6, 12))  # what people watch has changed
     said = run("retrain", *ENOUGH)
     second = store.current("popular")
     assert second != first
     assert f"popular {second} is active. NDCG@10" in said
     deadline = time.monotonic() + 10
-    while rank_for("guest:a", model="popular").version != second and time.monotonic() < deadline:
+    while recommend(History.EMPTY, model="popular").version != second and time.monotonic() < deadline:
         time.sleep(0.05)
-    live = rank_for("guest:a", model="popular", k=6)
+    live = recommend(History.EMPTY, model="popular", k=6)
     assert live.version == second
-    assert {found.movie_id for found in live.ranking} & {film.pk for film in site[6:]}
+    assert {found.movie_id for found in live.recommendations[:6]} & {film.pk for film in site[6:]}
     assert run("models", "roll-back", "popular") and store.current("popular") == first
 
 

@@ -13,11 +13,11 @@ from django.urls import path, reverse
 from movie.middleware import VisitorMiddleware
 from movie.models import Movie, Rating
 from movie.stream_models import Event
-from movie.visitors import GUEST_COOKIE, LIFETIME, RENEW_AFTER, visitor_of
+from movie.visitors import GUEST_COOKIE, LIFETIME, RENEW_AFTER
 
 
 def whoami(request):
-    return HttpResponse(visitor_of(request).key)
+    return HttpResponse(request.visitor.key)
 
 
 def page(request):
@@ -113,7 +113,9 @@ def test_two_browsers_are_two_guests(site):
 def test_the_visitor_is_found_once_per_request():
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
-    assert visitor_of(request) is visitor_of(request)
+    keys = []
+    VisitorMiddleware(lambda r: keys.extend((r.visitor.key, r.visitor.key)) or HttpResponse())(request)
+    assert keys[0] == keys[1]
 
 
 def test_a_stream_of_html_is_a_page_too(rf):

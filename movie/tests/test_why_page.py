@@ -14,8 +14,8 @@ import movie.explanations
 from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
 from movie.interactions import new_event_id
+from movie.model_registry import registry
 from movie.models import Movie, Rating
-from movie.recommendations import registry
 from movie.tests.films import make_film
 from movie.tests.paths import CataloguePaths
 

@@ -18,13 +18,14 @@ from django.views.decorators.http import require_safe
 from movie.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.facts import facts_of, histogram_of
 from movie.forms import BrowseForm, SearchForm
-from movie.history import get_history
 from movie.models import Credit, Genre, Movie, Person
-from movie.recommendations import expected_stars, hydrate, mean_sentence, rank_one, rank_similar
+from movie.ranked_list import load_movies, mean_sentence
+from movie.recommendations import expected_stars, rank_one, rank_similar, visitor_history
+from movie.request_log import count_shown
 from movie.search import closest_titles, search_movies, search_people, suggestions
 from movie.views.doors import is_htmx
 from movie.views.why import why_on_page
-from movie.visitors import visitor_of
+from movie.visitors import VisitorRequest
 from predictors.history import History, Recommendation
 
 
@@ -42,15 +43,15 @@ DIRECTORS_SHOWN = 12  # of a genre
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def browse(request: HttpRequest) -> HttpResponse:
+def browse(request: VisitorRequest) -> HttpResponse:
     """The catalogue by genre, decade, language and country; everything chosen is in the address."""
     offered = facets()
     form = BrowseForm(request.GET, offered)
     filters = form.filters
     if form.sent_as_form and not form.notes and not is_htmx(request):
         return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
-    history = _history(request)
-    films = filters.films(visitor_key=visitor_of(request).key, mean_rating=offered.mean_rating)
+    history = visitor_history(request.visitor)
+    films = filters.films(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
     page_obj = _page(films.defer("synopsis"), request, form.notes)
     address = filters.url(page_obj.number)
     request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
@@ -74,7 +75,7 @@ def browse(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def search(request: HttpRequest) -> HttpResponse:
+def search(request: VisitorRequest) -> HttpResponse:
     """Films by any of their titles, and people by name."""
     form = SearchForm(request.GET)
     page_obj = _page(search_movies(form.text).defer("synopsis"), request, form.notes)
@@ -88,7 +89,7 @@ def search(request: HttpRequest) -> HttpResponse:
         "people": people[:PEOPLE_SHOWN],
         "more_people": len(people) > PEOPLE_SHOWN,
         "closest": closest_titles(form.text) if nothing else [],
-        **_standing(_history(request) if page_obj.paginator.count else History.EMPTY),
+        **_standing(visitor_history(request.visitor) if page_obj.paginator.count else History.EMPTY),
     }
     return render(request, "movie/search.html", context)
 
@@ -102,16 +103,19 @@ def search_suggest(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def movie(request: HttpRequest, movie_id: int) -> HttpResponse:
+def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """One film. Nothing is written here: the click that led to it was counted on its way."""
-    history = _history(request)
+    history = visitor_history(request.visitor)
     alone = rank_one(movie_id, history)
     similar = rank_similar(Movie(pk=movie_id), history)
     # Each is here because it is like this film: the heading says so, the cards need not repeat it.
-    similar.ranking = [Recommendation(found.movie_id, found.score) for found in similar.ranking]
-    hydrate(alone, similar)
+    similar.recommendations = [
+        Recommendation(found.movie_id, found.score) for found in similar.recommendations
+    ]
+    load_movies(alone, similar)
     if not alone.entries:
         raise Http404(gettext("There is no such film."))
+    count_shown([similar])
     film = alone.entries[0].movie
     context = {
         "movie": film,
@@ -133,7 +137,7 @@ def movie(request: HttpRequest, movie_id: int) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def person(request: HttpRequest, person_id: int) -> HttpResponse:
+def person(request: VisitorRequest, person_id: int) -> HttpResponse:
     """The films of a director, writer or actor, newest first under each role."""
     credits = list(
         Credit.objects.filter(person=person_id, movie__is_visible=True).order_by().select_related("person")
@@ -151,14 +155,14 @@ def person(request: HttpRequest, person_id: int) -> HttpResponse:
         "person": someone,
         "known_for": _listed(known_for) if len(by_id) > KNOWN_FOR else [],
         "roles": [(label, _listed(films_in_role)) for label, films_in_role in roles if films_in_role],
-        **_standing(_history(request)),
+        **_standing(visitor_history(request.visitor)),
     }
     return render(request, "movie/person.html", context)
 
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def genre(request: HttpRequest, genre_id: int) -> HttpResponse:
+def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
     """A genre at a glance: its best known and best rated films, its directors and its decades."""
     found = get_object_or_404(Genre, pk=genre_id)
     filters = BrowseFilters(genres_in=(found.name,))
@@ -189,14 +193,9 @@ def genre(request: HttpRequest, genre_id: int) -> HttpResponse:
             for decade in sorted(decades, reverse=True)
         ],
         "directors": list(directors),
-        **_standing(_history(request)),
+        **_standing(visitor_history(request.visitor)),
     }
     return render(request, "movie/genre.html", context)
-
-
-def _history(request: HttpRequest) -> History:
-    visitor = visitor_of(request)
-    return History.EMPTY if visitor.is_new else get_history(visitor.key)
 
 
 def _listed(films: Iterable[Movie]) -> list[Listed]:

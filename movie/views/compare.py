@@ -16,17 +16,17 @@ from movie.comparison import (
     LONGEST_TEXT,
     NOTED_LENGTH,
     ask_all,
-    hydrate,
+    fill_picks,
     not_active,
     overlaps,
     read_history,
     written_form,
 )
-from movie.history import get_history
+from movie.model_registry import registry
 from movie.models import Movie
-from movie.recommendations import registry
+from movie.recommendations import visitor_history
 from movie.trained_versions import trained_versions
-from movie.visitors import visitor_of
+from movie.visitors import VisitorRequest
 from predictors.history import History
 
 LENGTHS, DEFAULT_LENGTH = (5, 10, 20), 10
@@ -43,7 +43,7 @@ class Counted(NamedTuple):
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def compare(request: HttpRequest) -> HttpResponse:
+def compare(request: VisitorRequest) -> HttpResponse:
     """Every active model's list for one history: the visitor's own, or the one in the address."""
     text = request.GET.get("history", "").strip()
     notes: list[str] = []
@@ -53,12 +53,11 @@ def compare(request: HttpRequest) -> HttpResponse:
         history = written.history
         notes += written.notes
     else:
-        visitor = visitor_of(request)
-        history = History.EMPTY if visitor.is_new else get_history(visitor.key)
+        history = visitor_history(request.visitor)
     counted = _counted(history)
     latest = counted[-HISTORY_SHOWN:]
     answers = ask_all(history, k)
-    films = hydrate(answers, latest)
+    films = fill_picks(answers, latest)
     context = {
         "text": text,
         "longest_text": LONGEST_TEXT,

@@ -1,4 +1,4 @@
-"""What every view that writes has in common: POST only, not too often, and a clear answer to bad input."""
+"""Guards of views that record: POST only, not too often, and a clear answer to bad input."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,16 +13,17 @@ from django.views.decorators.http import require_POST
 
 from movie.interactions import InvalidInteraction
 from movie.rate_limit import seconds_to_wait
+from movie.visitors import VisitorRequest
 
 View = Callable[..., HttpResponse]
 
 
-def writes(view: View) -> View:
-    """A view that records something. InvalidInteraction becomes a 422 that names the field."""
+def recording_view(view: View) -> View:
+    """Limit how often a view records. InvalidInteraction becomes a 422 that names the field."""
 
     @require_POST
     @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def guarded(request: VisitorRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         wait = seconds_to_wait(request)
         if wait:
             message = ngettext(
@@ -30,19 +31,19 @@ def writes(view: View) -> View:
                 "Too many changes at once. Try again in %(seconds)d seconds.",
                 wait,
             ) % {"seconds": wait}
-            response = refusal(request, message, status=429)
+            response = error_response(request, message, status=429)
             response["Retry-After"] = str(wait)
             return response
         try:
             return view(request, *args, **kwargs)
         except InvalidInteraction as refused:
-            return refusal(request, f"{refused.field}: {refused}", status=422)
+            return error_response(request, f"{refused.field}: {refused}", status=422)
 
     return guarded
 
 
-def refusal(request: HttpRequest, message: str, *, status: int) -> HttpResponse:
-    """Why nothing was stored: a page for a browser, one line of text for a script."""
+def error_response(request: HttpRequest, message: str, *, status: int) -> HttpResponse:
+    """Say why nothing was stored: a page for a browser, one line of text for a script."""
     if is_script(request):
         keep = {"HX-Reswap": "none"}  # the control stays as it is; the script says the line
         return HttpResponse(message, content_type="text/plain; charset=utf-8", status=status, headers=keep)
@@ -60,8 +61,8 @@ def is_htmx(request: HttpRequest) -> bool:
     return bool(getattr(request, "htmx", False))
 
 
-def cleaned(form: forms.Form) -> dict[str, Any]:
-    """The form's values. Raises InvalidInteraction with the first field that is wrong."""
+def clean_or_refuse(form: forms.Form) -> dict[str, Any]:
+    """Return the form's values. Raises InvalidInteraction with the first field that is wrong."""
     if not form.is_valid():
         field, errors = next(iter(form.errors.items()))
         raise InvalidInteraction(field, " ".join(str(error) for error in errors))

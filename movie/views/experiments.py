@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from movie.default_models import DefaultModel, default_models
 from movie.experiment_models import Experiment, arm_errors
 from movie.experiment_results import as_csv, results_of
-from movie.recommendations import MOST_RATED
+from movie.model_info import MOST_RATED
 from movie.views.doors import see_other
 
 View = Callable[..., HttpResponse]

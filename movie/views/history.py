@@ -25,12 +25,12 @@ from movie.history import get_history
 from movie.history_csv import MOST_BYTES, history_rows, read_history
 from movie.interactions import forget, record_all
 from movie.models import Movie
-from movie.views.doors import cleaned, is_htmx, is_script, safe_next, see_other, writes
-from movie.visitors import visitor_of
+from movie.views.doors import clean_or_refuse, is_htmx, is_script, recording_view, safe_next, see_other
+from movie.visitors import VisitorRequest
 from predictors.history import History, MovieId
 
 PAGE_SIZE = 24
-IMPORT_BATCH = 500  # rows in one transaction: other visitors' writes get their turn in between
+IMPORT_BATCH = 500  # rows in one transaction: other visitors' recording_view get their turn in between
 REJECTED_SHOWN = 100
 
 KINDS = {
@@ -93,7 +93,7 @@ class ImportForm(forms.Form):
 
 @never_cache
 @require_safe
-def history(request: HttpRequest) -> HttpResponse:
+def history(request: VisitorRequest) -> HttpResponse:
     """Films by their latest interaction, newest first."""
     rows = _rows(_as_much_as_there_is(request))
     kind = request.GET.get("show", "all")
@@ -109,7 +109,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "filters": filters,
         "kind": kind,
         "total": len(rows),
-        "visitor": visitor_of(request),
+        "visitor": request.visitor,
         "form": ImportForm(),
     }
     return render(request, "movie/history.html", context)
@@ -117,9 +117,9 @@ def history(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
-def history_export(request: HttpRequest) -> StreamingHttpResponse:
+def history_export(request: VisitorRequest) -> StreamingHttpResponse:
     """Everything as CSV, one interaction a line; `history_import` reads the same form."""
-    lines = history_rows(get_history(visitor_of(request).key, limit=None))
+    lines = history_rows(get_history(request.visitor.key, limit=None))
     name = f"reelgraph-history-{timezone.localdate():%Y-%m-%d}.csv"
     return StreamingHttpResponse(
         _csv_lines(lines),
@@ -128,11 +128,11 @@ def history_export(request: HttpRequest) -> StreamingHttpResponse:
     )
 
 
-@writes
-def history_import(request: HttpRequest) -> HttpResponse:
+@recording_view
+def history_import(request: VisitorRequest) -> HttpResponse:
     """Take in such a file: the good rows are kept, every other is reported with its line."""
-    text = cleaned(ImportForm(request.POST, request.FILES))["file"]
-    read = read_history(text, visitor_of(request).key)
+    text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
+    read = read_history(text, request.visitor.key)
     new = sum(
         record_all(read.interactions[start : start + IMPORT_BATCH])
         for start in range(0, len(read.interactions), IMPORT_BATCH)
@@ -147,21 +147,21 @@ def history_import(request: HttpRequest) -> HttpResponse:
     return render(request, "movie/history_imported.html", context)
 
 
-@writes
-def forget_movie(request: HttpRequest, movie_id: int) -> HttpResponse:
+@recording_view
+def forget_movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Delete everything this visitor did with one film."""
     movie = get_object_or_404(Movie, pk=movie_id)
-    forget(visitor_of(request).key, movie.pk)
+    forget(request.visitor.key, movie.pk)
     message = _("%(title)s is deleted from your history.") % {"title": movie.title}
     if is_htmx(request):
         return render(request, "movie/_history_row.html", {"deleted": message})
     return _done(request, message)
 
 
-@writes
-def forget_all(request: HttpRequest) -> HttpResponse:
+@recording_view
+def forget_all(request: VisitorRequest) -> HttpResponse:
     """Delete everything this visitor ever did, and nobody else's."""
-    forget(visitor_of(request).key)
+    forget(request.visitor.key)
     return _done(request, _("Your history is deleted."))
 
 
@@ -172,8 +172,8 @@ def _done(request: HttpRequest, message: str) -> HttpResponse:
     return see_other(safe_next(request, default=reverse("history")))
 
 
-def _as_much_as_there_is(request: HttpRequest) -> History:
-    visitor = visitor_of(request).key
+def _as_much_as_there_is(request: VisitorRequest) -> History:
+    visitor = request.visitor.key
     try:
         return get_history(visitor, limit=None)
     except ArchiveUnavailable:

@@ -21,9 +21,16 @@ from movie.history import get_decisions
 from movie.interactions import new_event_id, record
 from movie.models import HALF_STARS, Movie, Rating
 from movie.rate_limit import seconds_to_wait
-from movie.templatetags.reelgraph import spoken_stars
-from movie.views.doors import cleaned, is_htmx, is_script, safe_next, see_other, writes
-from movie.visitors import visitor_of
+from movie.stars import spoken_stars
+from movie.views.doors import (
+    clean_or_refuse,
+    is_htmx,
+    is_script,
+    recording_view,
+    safe_next,
+    see_other,
+)
+from movie.visitors import VisitorRequest
 from predictors.history import Interaction
 
 # One transparent pixel.
@@ -76,8 +83,8 @@ class SwitchForm(InteractionForm):
     )
 
 
-@writes
-def rate(request: HttpRequest, movie_id: int) -> HttpResponse:
+@recording_view
+def rate(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Stars for a film, or no more."""
     movie, fields = _record(request, movie_id, "rating", RatingForm)
     value = fields["value"]
@@ -91,8 +98,8 @@ def rate(request: HttpRequest, movie_id: int) -> HttpResponse:
     return _answer(request, movie, fields, message, {"part": "rating", "saved": True})
 
 
-@writes
-def dismiss(request: HttpRequest, movie_id: int) -> HttpResponse:
+@recording_view
+def dismiss(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """ "Not interested", or interested again."""
     movie, fields = _record(request, movie_id, "dismiss", SwitchForm)
     if fields["value"] is None:
@@ -102,8 +109,8 @@ def dismiss(request: HttpRequest, movie_id: int) -> HttpResponse:
     return _answer(request, movie, fields, message, {"part": "card"})
 
 
-@writes
-def watchlist(request: HttpRequest, movie_id: int) -> HttpResponse:
+@recording_view
+def watchlist(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """On the watchlist, or off it."""
     movie, fields = _record(request, movie_id, "watchlist", SwitchForm)
     if fields["value"] is None:
@@ -113,11 +120,11 @@ def watchlist(request: HttpRequest, movie_id: int) -> HttpResponse:
     return _answer(request, movie, fields, message, {"part": "card"})
 
 
-@writes
-def undo(request: HttpRequest, movie_id: int) -> HttpResponse:
+@recording_view
+def undo(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Take back the latest rating, dismissal or change of the watchlist for this film."""
     movie, fields = _record(request, movie_id, "undo")
-    history = get_decisions(visitor_of(request).key, movie.pk)
+    history = get_decisions(request.visitor.key, movie.pk)
     latest = max((event for event in history if event.kind == "undo"), key=lambda event: event.at)
     if latest.event_id in history.taken_back:
         message = _("Your last change for %(title)s is taken back.") % {"title": movie.title}
@@ -126,8 +133,8 @@ def undo(request: HttpRequest, movie_id: int) -> HttpResponse:
     return _answer(request, movie, fields, message, {"part": fields["part"] or "rating", "undone": True})
 
 
-@writes
-def click(request: HttpRequest, movie_id: int) -> HttpResponse:
+@recording_view
+def click(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """The beacon that a script sends when a film is opened."""
     _record(request, movie_id, "click")
     return HttpResponse(status=204)
@@ -135,7 +142,7 @@ def click(request: HttpRequest, movie_id: int) -> HttpResponse:
 
 @never_cache
 @require_safe
-def go(request: HttpRequest, movie_id: int) -> HttpResponse:
+def go(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """The same without a script: a plain link that counts and leads on to the film.
 
     A GET can be made by anybody, so it counts only when a person followed a link on this site in a
@@ -150,14 +157,14 @@ def go(request: HttpRequest, movie_id: int) -> HttpResponse:
         }
     )
     followed = request.method == "GET" and _from_this_site(request) and not _is_prefetch(request)
-    if followed and form.is_valid() and not visitor_of(request).is_new and not seconds_to_wait(request):
+    if followed and form.is_valid() and not request.visitor.is_new and not seconds_to_wait(request):
         record(_interaction(request, movie, "click", form.cleaned_data))
     return redirect(movie)
 
 
 @never_cache
 @require_safe
-def shown(request: HttpRequest, movie_id: int) -> HttpResponse:
+def shown(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """The invisible picture beside a list of an experiment: fetched once the list is about to be seen.
 
     The film is the first of the list. As with `go`, only a page of this site counts, and the same page
@@ -172,7 +179,7 @@ def shown(request: HttpRequest, movie_id: int) -> HttpResponse:
         }
     )
     fetched = request.method == "GET" and _from_this_site(request, "no-cors") and not _is_prefetch(request)
-    if fetched and form.is_valid() and not visitor_of(request).is_new:
+    if fetched and form.is_valid() and not request.visitor.is_new:
         tag = parse_list_id(form.cleaned_data["recommendation_id"])
         if tag and is_running(tag.experiment) and not seconds_to_wait(request, "shown:"):
             record(_interaction(request, movie, "impression", form.cleaned_data))
@@ -193,19 +200,19 @@ def _is_prefetch(request: HttpRequest) -> bool:
 
 
 def _record(
-    request: HttpRequest, movie_id: int, kind: str, form_class: type[InteractionForm] = InteractionForm
+    request: VisitorRequest, movie_id: int, kind: str, form_class: type[InteractionForm] = InteractionForm
 ) -> tuple[Movie, dict[str, Any]]:
     """Check what was sent and store it. Raises Http404 and InvalidInteraction."""
     movie = get_object_or_404(Movie.objects.visible(), pk=movie_id)
-    fields = cleaned(form_class(request.POST))
+    fields = clean_or_refuse(form_class(request.POST))
     record(_interaction(request, movie, kind, fields))
     return movie, fields
 
 
-def _interaction(request: HttpRequest, movie: Movie, kind: str, fields: dict[str, Any]) -> Interaction:
+def _interaction(request: VisitorRequest, movie: Movie, kind: str, fields: dict[str, Any]) -> Interaction:
     return Interaction(
         event_id=str(fields["event_id"] or new_event_id()),
-        visitor=visitor_of(request).key,
+        visitor=request.visitor.key,
         kind=kind,
         movie_id=movie.pk,
         at=datetime.now(UTC),
@@ -216,7 +223,7 @@ def _interaction(request: HttpRequest, movie: Movie, kind: str, fields: dict[str
 
 
 def _answer(
-    request: HttpRequest, movie: Movie, fields: dict[str, Any], message: str, state: dict[str, Any]
+    request: VisitorRequest, movie: Movie, fields: dict[str, Any], message: str, state: dict[str, Any]
 ) -> HttpResponse:
     """Back to the page with a message; to htmx the part that changed, as it stands in the database."""
     if is_script(request) and not is_htmx(request):
@@ -224,7 +231,7 @@ def _answer(
     if not is_htmx(request):
         messages.success(request, message)
         return see_other(safe_next(request, default=movie.get_absolute_url()))
-    visitor = visitor_of(request).key
+    visitor = request.visitor.key
     rating = Rating.objects.filter(visitor=visitor, movie=movie).values_list("value", flat=True).first()
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -16,25 +16,18 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from movie.context_processors import THEMES
-from movie.experiments import assigned_to
-from movie.history import get_history
+from movie.experiments import assign_arm
+from movie.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
+from movie.model_registry import model_choices
 from movie.models import Movie
-from movie.recommendations import (
-    ABOUT,
-    COUNTED,
-    MOST_RATED,
-    TRENDING,
-    RankedList,
-    hydrate,
-    model_choices,
-    new_event_id,
-    rank_for,
-    rank_similar,
-)
+from movie.ranked_list import RankedList, load_movies
+from movie.recommendations import SPARE, rank_similar, visitor_history
+from movie.recommendations import recommend as rank
+from movie.request_log import count_shown
 from movie.trending import trending_ids
 from movie.views.doors import safe_next, see_other
-from movie.visitors import visitor_of
-from predictors.history import History, MovieId, Recommendation
+from movie.visitors import VisitorRequest
+from predictors.history import History, Recommendation
 
 CHOICE_LIFETIME = timedelta(days=365)
 MODEL_COOKIE, THEME_COOKIE = "model", "theme"
@@ -57,33 +50,33 @@ class Row:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: VisitorRequest) -> HttpResponse:
     """Rows with their reasons; a guest without a history gets popular films and some to rate."""
-    visitor = visitor_of(request)
-    history = History.EMPTY if visitor.is_new else get_history(visitor.key)
+    history = visitor_history(request.visitor)
     rows: list[Row] = []
     shown: set[int] = set()
 
     def add(heading: str, ranked: RankedList, surface: str, note: str = "") -> None:
         rows.append(Row(heading, ranked, surface, note))
-        shown.update(int(found.movie_id) for found in ranked.ranking)
+        shown.update(ranked.films)
 
     if history.liked:
-        ranked = _for_you(request, history, FOR_YOU)
-        add(_("For you"), ranked, "for_you")
+        add(_("For you"), _for_you(request, history, FOR_YOU), "for_you")
         for film in _latest_liked(history):
-            similar = rank_similar(film, history, LIKE_THIS + len(shown))
-            similar.ranking, similar.like = _without(similar.ranking, shown, LIKE_THIS), film.pk
+            similar = rank_similar(film, history, LIKE_THIS, exclude=shown)
+            similar.seed_movie_id = film.pk
             add(_("Because you liked %(title)s") % {"title": film.title}, similar, "because")
         add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         if len(history.ratings) < FEW:
             add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
-        add(_("Popular"), _popular(visitor.key, history, shown, LIKE_THIS), "popular")
+        add(_("Popular"), _popular(history, shown, LIKE_THIS), "popular")
     else:
-        add(_("Popular"), _popular(visitor.key, history, shown, POPULAR), "popular")
+        add(_("Popular"), _popular(history, shown, POPULAR), "popular")
         add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         add(_("Rate a few"), _well_known(history, shown, TO_RATE), "rate_a_few", _few_note())
-    hydrate(*(row.ranked for row in rows))
+    lists = [row.ranked for row in rows]
+    load_movies(*lists)
+    count_shown(lists)
     context = {
         "rows": [row for row in rows if row.ranked.entries],
         "ratings": history.ratings,
@@ -95,13 +88,13 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def recommend(request: HttpRequest) -> HttpResponse:
+def recommend(request: VisitorRequest) -> HttpResponse:
     """One long list from the model that the visitor chose."""
-    visitor = visitor_of(request)
-    history = History.EMPTY if visitor.is_new else get_history(visitor.key)
+    history = visitor_history(request.visitor)
     chosen = chosen_model(request)
     ranked = _for_you(request, history, RECOMMENDED)
-    hydrate(ranked)
+    load_movies(ranked)
+    count_shown([ranked])
     choices = model_choices()
     context = {
         "ranked": ranked,
@@ -120,7 +113,7 @@ def choose_model(request: HttpRequest) -> HttpResponse:
     """Remember which model is to answer; an empty name leaves the choice to the site."""
     response = see_other(reverse("recommend"))
     name = request.POST.get("model", "")
-    if name in ABOUT and name not in COUNTED:
+    if name in MODEL_INFO and name not in UNTRAINED:
         response.set_signed_cookie(
             MODEL_COOKIE,
             name,
@@ -138,7 +131,7 @@ def choose_model(request: HttpRequest) -> HttpResponse:
 def chosen_model(request: HttpRequest) -> str | None:
     """The model this visitor chose and the site still has, else None."""
     name = request.get_signed_cookie(MODEL_COOKIE, default=None, salt=MODEL_SALT)
-    return name if name in ABOUT else None
+    return name if name in MODEL_INFO else None
 
 
 @require_POST
@@ -168,11 +161,10 @@ def training_status(request: HttpRequest) -> HttpResponse:
     return render(request, "movie/_training.html", {"was_training": back or reverse("recommend")})
 
 
-def _for_you(request: HttpRequest, history: History, k: int) -> RankedList:
+def _for_you(request: VisitorRequest, history: History, k: int) -> RankedList:
     """From the model that the visitor chose, else that of their arm in an experiment, else the default."""
-    visitor, chosen = visitor_of(request), chosen_model(request)
-    assigned = None if chosen else assigned_to(visitor.key)
-    return rank_for(visitor.key, k=k, model=chosen, history=history, assigned=assigned)
+    chosen = chosen_model(request)
+    return rank(history, k=k, model=chosen, arm=None if chosen else assign_arm(request.visitor.key))
 
 
 def _latest_liked(history: History) -> list[Movie]:
@@ -192,21 +184,24 @@ def _trending_note() -> str:
 
 
 def _trending(history: History, shown: Iterable[int], k: int) -> RankedList:
-    hot = [Recommendation(pk, 0.0) for pk in trending_ids()]
-    ranking = _without(hot, {*shown, *history.seen}, k)
-    return RankedList(new_event_id(), TRENDING, "", TRENDING, "", ranking, history)
+    return _counted(TRENDING, trending_ids(), history, shown, k)
 
 
-def _popular(visitor_key: str, history: History, shown: Iterable[int], k: int) -> RankedList:
-    return rank_for(visitor_key, k=k, model="popular", exclude=shown, history=history)
+def _popular(history: History, shown: Collection[int], k: int) -> RankedList:
+    return rank(history, k=k, model="popular", exclude=shown)
 
 
 def _well_known(history: History, shown: Iterable[int], k: int) -> RankedList:
     """Much-rated films that differ: no genre comes again until the other genres had their turn."""
     ids: list[int] = cache.get_or_set("well-known-films", _varied_films, WELL_KNOWN_SECONDS) or []
-    fresh = [Recommendation(pk, 0.0) for pk in ids]
-    ranking = _without(fresh, {*shown, *history.seen}, k)
-    return RankedList(new_event_id(), MOST_RATED, "", MOST_RATED, "", ranking, history)
+    return _counted(MOST_RATED, ids, history, shown, k)
+
+
+def _counted(model: str, ids: Iterable[int], history: History, shown: Iterable[int], k: int) -> RankedList:
+    """A list that the site counts itself, without what the visitor has seen or sees above it."""
+    taken = {*shown, *history.seen}
+    ranking = [Recommendation(pk, 0.0) for pk in ids if pk not in taken][: k + SPARE]
+    return RankedList(model, requested=model, recommendations=ranking, k=k, history=history)
 
 
 def _varied_films() -> list[int]:
@@ -219,8 +214,3 @@ def _varied_films() -> list[int]:
         turns[rarest] = turns.get(rarest, 0) + 1
         order.append((turns[rarest], place, film.pk))
     return [pk for _turn, _place, pk in sorted(order)]
-
-
-def _without(ranking: Iterable[Recommendation], taken: Iterable[MovieId], k: int) -> list[Recommendation]:
-    taken = frozenset(taken)
-    return [found for found in ranking if found.movie_id not in taken][:k]

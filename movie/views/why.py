@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from movie.default_models import default_models
-from movie.experiments import assigned_to
+from movie.experiments import assign_arm
 from movie.explanations import Why, explain, only, own_history
-from movie.history import get_history
-from movie.recommendations import ABOUT, MOST_RATED, registry
+from movie.model_info import MODEL_INFO
+from movie.recommendations import answering_model, visitor_history
 from movie.views.doors import is_htmx
 from movie.views.pages import chosen_model
-from movie.visitors import visitor_of
+from movie.visitors import VisitorRequest
 from predictors.history import History
 
 SHEET = "why-sheet"
@@ -24,12 +23,11 @@ SHEET = "why-sheet"
 
 @require_safe
 @cache_control(private=True, no_cache=True)
-def why(request: HttpRequest, movie_id: int) -> HttpResponse:
+def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """`model` says whose list the film was in, `like` the film of a row "Because you liked"."""
-    visitor = visitor_of(request)
-    history = History.EMPTY if visitor.is_new else get_history(visitor.key)
+    history = visitor_history(request.visitor)
     asked = request.GET.get("model", "")
-    model = asked if asked in ABOUT else answering_model(request)
+    model = asked if asked in MODEL_INFO else _answering_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     known = own_history(history if anchor is None else only(history, anchor), movie_id)
     answer = explain([movie_id], known, model=model, detailed=True).get(movie_id)
@@ -52,21 +50,18 @@ def why(request: HttpRequest, movie_id: int) -> HttpResponse:
     return response
 
 
-def why_on_page(request: HttpRequest, movie_id: int, history: History) -> Why | None:
+def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Why | None:
     """What the film's own page says: nothing to somebody who liked nothing yet, or has seen the film."""
     known = own_history(history, movie_id)
     if not known.liked or movie_id in history.seen:
         return None
-    return explain([movie_id], known, model=answering_model(request)).get(movie_id)
+    return explain([movie_id], known, model=_answering_model(request)).get(movie_id)
 
 
-def answering_model(request: HttpRequest) -> str:
-    """The model that would answer this visitor: their choice, their experiment's, the site's; if trained."""
-    store = registry().store
+def _answering_model(request: VisitorRequest) -> str:
+    """Return the model that would answer this visitor: their choice, their experiment's, or the site's."""
     chosen = chosen_model(request)
-    assigned = None if chosen else assigned_to(visitor_of(request).key)
-    names = (chosen, assigned and assigned.predictor, *default_models())
-    return next((name for name in names if name in ABOUT and store.current(name)), MOST_RATED)
+    return answering_model(chosen, None if chosen else assign_arm(request.visitor.key))
 
 
 def _liked_film(text: str, history: History) -> int | None:

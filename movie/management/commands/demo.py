@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from movie.catalogue.demo import is_loaded
+from movie.model_registry import registry
 from movie.models import TrainingRun
 from movie.progress_bar import ProgressBar
-from movie.recommendations import registry
 
 QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
 SLOW_MODELS = ("kprn", "sasrec", "als", "lightgcn", "ngcf")

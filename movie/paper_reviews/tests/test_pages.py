@@ -17,7 +17,7 @@ from movie.models import Movie
 from movie.paper_reviews.models import PaperReview
 from movie.paper_reviews.tests.writing import draw, make_review
 from movie.paper_reviews.trying import EXAMPLE_FILMS, examples
-from movie.recommendations import RankedList
+from movie.ranked_list import RankedList
 from movie.tests.films import make_film
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -286,7 +286,7 @@ def test_whatever_history_is_asked_for_there_is_a_list(client, trained, asked):
 
 
 def answered_by(model):
-    ranked = RankedList("", model, "", model)
+    ranked = RankedList(model, requested=model)
     return render_to_string("movie/_answered_by.html", {"ranked": ranked})
 
 

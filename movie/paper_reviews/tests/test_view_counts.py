@@ -11,7 +11,7 @@ from movie.paper_reviews.models import PaperReview, ViewToday
 from movie.paper_reviews.tests.writing import make_review
 from movie.paper_reviews.view_counts import count_view
 from movie.tests.threads import in_threads
-from movie.visitors import Visitor, set_visitor
+from movie.visitors import Visitor
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 READING = {"user-agent": BROWSER, "accept": "text/html,application/xhtml+xml", "sec-fetch-dest": "document"}
@@ -132,7 +132,7 @@ def test_nobody_can_be_told_from_what_is_remembered(review):
 
 def counted(review, key):
     request = RequestFactory().get("/", headers=READING)
-    set_visitor(request, Visitor(key))
+    request.visitor = Visitor(key)
     return count_view(request, PaperReview.objects.get(pk=review.pk))
 
 
