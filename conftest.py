@@ -43,7 +43,7 @@ redis_service = _fixture("redis")
 @pytest.fixture
 def event_table(dynamodb_service: Service) -> Iterator[dict[str, str]]:
     """The options of an archive in DynamoDB, with a table of its own."""
-    from movie.event_log.dynamodb import DynamoDBArchive
+    from movie.events.archive.dynamodb import DynamoDBArchive
 
     variables = dynamodb_service.variables()
     with pytest.MonkeyPatch.context() as patch:

@@ -95,8 +95,8 @@ def make_site(folder: Path, options: argparse.Namespace) -> None:
     django.setup()
     from django.core.management import call_command
 
-    from movie.model_registry import registry
-    from movie.models import Movie
+    from movie.catalogue.models import Movie
+    from movie.training.registry import registry
     from predictors.id_map import IdMap
     from predictors.models.sasrec.model import SasrecPredictor
     from predictors.models.sasrec.onnx_graph import encoder_graph
@@ -171,12 +171,12 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     """CPU-ms of what a request consists of, each measured alone."""
     from pydantic_core import from_json
 
-    from movie.api import together
     from movie.api.answers import list_answer, ranked_lists
+    from movie.api.history_input import request_history
     from movie.api.json import json_response
     from movie.api.schemas import RecommendRequest
-    from movie.api.told import request_history
-    from movie.model_registry import registry
+    from movie.recommendations import micro_batching
+    from movie.training.registry import registry
 
     predictor = registry().get("sasrec")
     wanted = [RecommendRequest.model_validate(from_json(body)) for body in bodies]
@@ -190,7 +190,7 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     parse = each(lambda place: RecommendRequest.model_validate(from_json(bodies[place])))
     encode = each(lambda place: predictor.encode(request_history(wanted[place].history)))
     encoder = each(lambda place: predictor.tastes([queries[place].liked]))
-    scores = each(lambda place: together.score(predictor, queries[place]))
+    scores = each(lambda place: micro_batching.score(predictor, queries[place]))
     whole_list = each(lambda place: ranked_lists([histories[place]], wanted[place]))
     write = each(lambda place: json_response(list_answer(made[place], wanted[place])))
     return {

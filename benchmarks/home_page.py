@@ -46,10 +46,10 @@ def measure(options: argparse.Namespace) -> None:
     from django.test import Client
     from django.test.utils import CaptureQueriesContext, setup_test_environment
 
-    from movie.history import get_history
-    from movie.interactions import forget, new_event_id
-    from movie.models import Movie
-    from movie.stream_models import Event
+    from movie.catalogue.models import Movie
+    from movie.events.history import get_history
+    from movie.events.models import Event
+    from movie.events.recording import forget, new_event_id
 
     if not options.here:
         call_command("demo", quick_only=True, no_serve=True)

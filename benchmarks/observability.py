@@ -36,7 +36,7 @@ def measure(times: int) -> None:
     import django
     from django.conf import settings
 
-    from movie.metrics.counting import count_in_files
+    from movie.telemetry.counters import count_in_files
 
     count_in_files(settings.METRICS_DIR)
     django.setup()
@@ -45,12 +45,12 @@ def measure(times: int) -> None:
     from django.test import RequestFactory
     from django.urls import resolve
 
-    from movie.event_ids import new_event_id
-    from movie.health import readiness
-    from movie.metrics import ListOfFilms, count_ranking, count_request
-    from movie.metrics.answer import site_metrics_text
-    from movie.probes import ProbeMiddleware
-    from movie.request_log import RequestLogMiddleware, count_shown
+    from movie.core.ids import new_event_id
+    from movie.operations.health import readiness
+    from movie.operations.metrics_view import site_metrics_text
+    from movie.operations.probes import ProbeMiddleware
+    from movie.telemetry.counters import ListOfFilms, count_ranking, count_request
+    from movie.telemetry.requests import RequestLogMiddleware, count_shown
 
     call_command("migrate", verbosity=0)
     handler = logging.getLogger().handlers[0]

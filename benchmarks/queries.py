@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> list[Statement]:
     from django.core.management import call_command
     from django.db import connection
 
-    from movie.models import Movie
+    from movie.catalogue.models import Movie
 
     call_command("migrate", verbosity=0, skip_checks=True)
     if not Movie.objects.exists():
@@ -79,9 +79,9 @@ def fill(folder: Path | None) -> None:
     """A data set with the people of its films, and guests who click, rate and save."""
     from django.core.management import call_command
 
-    from movie.catalogue import demo
+    from movie.operations import demo_data
 
-    folder = folder or demo.data_folder()
+    folder = folder or demo_data.data_folder()
     for command in ("import_movies", "import_ratings"):
         call_command(command, folder, no_progress=True)
     call_command("enrich_movies", no_progress=True)
@@ -95,9 +95,9 @@ def fill_with_guests() -> None:
 
     from django.utils import timezone
 
-    from movie.event_ids import new_event_id
-    from movie.models import Movie, Rating
-    from movie.stream_models import TO_STREAM, DailyMovieActivity, Event
+    from movie.catalogue.models import Movie, Rating
+    from movie.core.ids import new_event_id
+    from movie.events.models import TO_STREAM, DailyMovieActivity, Event
 
     chance = random.Random(1)
     films = list(Movie.objects.most_rated().values_list("pk", flat=True)[:2_000])
@@ -162,16 +162,16 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from django.db.models import Count
     from django.test import Client
 
-    from movie.browse import PAGE_SIZE, BrowseFilters, facets
-    from movie.event_stream.relay import Relay
-    from movie.facts import facts_of, histogram_of
-    from movie.history import get_history
-    from movie.models import Credit, Movie, Rating
-    from movie.recommendations import rank_similar, recommend
-    from movie.search import search_movies, search_people, suggestions
-    from movie.stream_models import TO_STREAM, Event, pending_values
-    from movie.trending import _counted as trending
-    from movie.visitors import GUEST_COOKIE, SALT
+    from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
+    from movie.catalogue.details import facts_of, histogram_of
+    from movie.catalogue.models import Credit, Movie, Rating
+    from movie.catalogue.search import search_movies, search_people, suggestions
+    from movie.events.history import get_history
+    from movie.events.models import TO_STREAM, Event, pending_values
+    from movie.events.stream.relay import Relay
+    from movie.events.trending import _counted as trending
+    from movie.recommendations.ranking import rank_similar, recommend
+    from movie.visitors.visitor import GUEST_COOKIE, SALT
     from predictors.history import History
 
     film = Movie.objects.most_rated()[0]
@@ -296,8 +296,8 @@ def version() -> str:
 
 
 def sizes() -> str:
-    from movie.models import Credit, Movie, Person, Rating
-    from movie.stream_models import Event
+    from movie.catalogue.models import Credit, Movie, Person, Rating
+    from movie.events.models import Event
 
     models = (Movie, Rating, Event, Person, Credit)
     return ", ".join(f"{model.objects.count():,} {model._meta.verbose_name_plural}" for model in models)

@@ -26,10 +26,10 @@ import json, random
 from datetime import UTC, datetime, timedelta
 from django.core.management import call_command
 from django.db import connection
-from movie.event_ids import new_event_id
-from movie.models import Movie, Rating
-from movie.stream_models import Event
-from movie.visitors import new_guest
+from movie.core.ids import new_event_id
+from movie.catalogue.models import Movie, Rating
+from movie.events.models import Event
+from movie.visitors.visitor import new_guest
 chance, now = random.Random(1), datetime.now(UTC)
 call_command("migrate", verbosity=0)
 Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(2000)])
@@ -67,12 +67,12 @@ ELSEWHERE = """
 import json, random
 from datetime import UTC, datetime
 from django.core.cache import cache
-from movie.cached_lists import _as_plain
-from movie.event_ids import new_event_id
-from movie.event_log.base import Archived
-from movie.event_log.dynamodb import _item
-from movie.event_stream.messages import InteractionRecorded, encode
-from movie.visitors import new_guest
+from movie.recommendations.list_cache import _as_plain
+from movie.core.ids import new_event_id
+from movie.events.archive.base import Archived
+from movie.events.archive.dynamodb import _item
+from movie.events.stream.messages import InteractionRecorded, encode
+from movie.visitors.visitor import new_guest
 from predictors.history import Interaction, Reason, Recommendation
 now = datetime.now(UTC)
 click = Interaction(new_event_id(), new_guest().key, "click", 1234, now, None, "recommend", new_event_id())

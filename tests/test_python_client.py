@@ -44,8 +44,8 @@ from reelgraph_client import (
 DOCUMENT = ROOT / "docs" / "client.md"
 PREPARE = """
 from django.core.management import call_command
-from movie.api_clients import SCOPES, ApiClient, create_key
-from movie.experiment_models import Experiment, ExperimentArm
+from movie.api.models import SCOPES, ApiClient, create_key
+from movie.experiments.models import Experiment, ExperimentArm
 call_command("migrate", verbosity=0)
 small = {"users": 80, "items": 130, "ratings": 2_400, "groups": 3}
 call_command("generate_data", to_site=True, no_progress=True, **small)

@@ -28,9 +28,9 @@ def weights() -> dict[str, np.ndarray]:
 @pytest.fixture
 def ours(client, db, settings, tmp_path, weights, monkeypatch):  # noqa: PLR0917
     """Recommendations by this site's API."""
-    from movie.api.film_table import index_holder
-    from movie.model_registry import registry
-    from movie.models import Movie
+    from movie.catalogue.models import Movie
+    from movie.recommendations.movie_index import index_holder
+    from movie.training.registry import registry
     from predictors.id_map import IdMap
     from predictors.models.sasrec.model import SasrecPredictor
     from predictors.models.sasrec.onnx_graph import encoder_graph

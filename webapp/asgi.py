@@ -7,7 +7,7 @@ from django.core.asgi import get_asgi_application
 from django.core.checks import Error, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from movie.metrics.counting import count_in_files
+from movie.telemetry.counters import count_in_files
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 count_in_files(settings.METRICS_DIR)  # before anything imports prometheus_client

@@ -106,7 +106,7 @@ def app_of_site() -> FastAPI:
     artefact = models / (models / "current").read_text(encoding="utf-8").strip()
     ids = json.loads((artefact / "ids.json").read_text(encoding="utf-8"))
     with closing(sqlite3.connect(site / "reelgraph.sqlite3")) as database:
-        titles = dict(database.execute("SELECT id, title FROM movie_movie"))
+        titles = dict(database.execute("SELECT id, title FROM catalogue_movie"))
     return make_app(Recommender(load_file(artefact / "weights.safetensors"), ids, titles))
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from movie.api.film_table import movie_index
-from movie.api.filtering import Filters, UnknownName
-from movie.api.lists import NoTrainedModel, recommend_batch
 from movie.api.problems import TRAINING_SECONDS, field_problem, unavailable
 from movie.api.schemas import RankingRequest
-from movie.explanations import explain
-from movie.ranked_list import RankedList
-from movie.recommendations import RankingOptions, predicted_stars
-from movie.request_log import count_shown
+from movie.recommendations.batch import NoTrainedModel, recommend_batch
+from movie.recommendations.explanations.explain import explain
+from movie.recommendations.filtering import Filters, UnknownName
+from movie.recommendations.movie_index import movie_index
+from movie.recommendations.ranked_list import RankedList
+from movie.recommendations.ranking import RankingOptions, predicted_stars
+from movie.telemetry.requests import count_shown
 from predictors.history import History
 
 

@@ -13,8 +13,8 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 
+from movie.api.authentication import authenticate, throttle
 from movie.api.json import JsonParser, JsonRenderer
-from movie.api.keys import authenticate, throttle
 from movie.api.problems import Problem, as_response, response_to
 
 View = Callable[..., HttpResponse]

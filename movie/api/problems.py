@@ -19,8 +19,8 @@ from ninja.errors import HttpError, Throttled, ValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
-from movie.database import is_away
-from movie.event_log.base import ArchiveUnavailable
+from movie.core.database import is_away
+from movie.events.archive.base import ArchiveUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from movie.models import HALF_STARS
+from movie.catalogue.models import HALF_STARS
 from predictors.plugins import KINDS
 
 LARGEST_ID = 2**63 - 1  # what a column holds

@@ -11,21 +11,12 @@ from django.utils.cache import patch_cache_control
 from ninja.operation import Operation
 from pydantic_core import to_json
 
-from movie.api import (
-    batch,
-    catalogue,
-    experiments,
-    interactions,
-    model_routes,
-    recommend,
-    users,
-    visitors,
-)
+from movie.api.authentication import ApiKeyAuth
 from movie.api.base import JsonAPI
 from movie.api.json import MEDIA_TYPE
-from movie.api.keys import ApiKeyAuth
 from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from movie.api.problems import ProblemDetails
+from movie.api.routes import batch, catalogue, experiments, interactions, models, recommend, users, visitors
 from movie.api.schemas import HistorySource
 
 VERSION = "1"
@@ -39,7 +30,7 @@ SCHEMA_SECONDS = 300  # a client may keep the description so long
 
 api = JsonAPI(title="Reelgraph", version=VERSION, description=DESCRIPTION, urls_namespace="api-v1")
 # `/recommend/batch` comes before `/recommend/{user_id}`, which would take it for a user.
-for _module in (batch, recommend, catalogue, model_routes, interactions, visitors, users, experiments):
+for _module in (batch, recommend, catalogue, models, interactions, visitors, users, experiments):
     api.add_router("", _module.router)
 
 

@@ -23,7 +23,7 @@ CAUGHT_UP_SECONDS = 180
 WORKER_SECONDS = 8.0  # until a new web worker is there
 FILM_IDS = """
 import json
-from movie.models import Movie
+from movie.catalogue.models import Movie
 print(json.dumps({"films": list(Movie.objects.values_list("pk", flat=True))}))
 """
 PAUSE = 0.2  # seconds between two things that a visitor does, on average

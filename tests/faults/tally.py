@@ -6,14 +6,14 @@ from collections import Counter
 import polars as pl
 from django.conf import settings
 from django.db.models import Sum
-from movie.event_log import get_archive
-from movie.event_stream import get_event_stream
-from movie.event_stream.messages import decode
-from movie.event_stream.backlog import backlog
-from movie.event_stream.training_feed import TrainingFeed
-from movie.models import Movie
-from movie.stream_models import Event
-from movie.stream_models import DeadLetter, DailyMovieActivity, ProcessedEvent
+from movie.events.archive import get_archive
+from movie.events.stream import get_event_stream
+from movie.events.stream.messages import decode
+from movie.events.stream.backlog import backlog
+from movie.training.training_feed import TrainingFeed
+from movie.catalogue.models import Movie
+from movie.events.models import Event
+from movie.events.models import DeadLetter, DailyMovieActivity, ProcessedEvent
 
 rows = set(Event.objects.exclude(surface="import").values_list("event_id", "movie_id"))
 items = [(each.interaction.event_id, each.interaction.movie_id) for each in get_archive().read()]
@@ -40,15 +40,15 @@ print(json.dumps({
     "feed": Counter(feed["event_id"]),
     "dead": DeadLetter.objects.count(),
     "ratings": sum(Movie.objects.values_list("rating_count", flat=True)),
-    "rating_rows": __import__("movie.models").models.Rating.objects.count(),
+    "rating_rows": __import__("movie.catalogue.models").models.Rating.objects.count(),
 }))
 """
 
 PROGRESS = """
 import json
 from django.db.models import Sum
-from movie.event_stream.backlog import backlog
-from movie.stream_models import DailyMovieActivity, ProcessedEvent
+from movie.events.stream.backlog import backlog
+from movie.events.models import DailyMovieActivity, ProcessedEvent
 waiting = backlog()
 print(json.dumps({
     "waiting": sum(each.rows for each in waiting.values()),

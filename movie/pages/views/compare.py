@@ -1,0 +1,114 @@
+"""Models side by side on one history, and the figures of every trained version."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from movie.catalogue.models import Movie
+from movie.pages.comparison import (
+    LONGEST_TEXT,
+    NOTED_LENGTH,
+    ask_all,
+    fill_picks,
+    not_active,
+    overlaps,
+    read_history,
+    written_form,
+)
+from movie.recommendations.ranking import visitor_history
+from movie.training.registry import registry
+from movie.training.versions import trained_versions
+from movie.visitors.visitor import VisitorRequest
+from predictors.history import History
+
+LENGTHS, DEFAULT_LENGTH = (5, 10, 20), 10
+EXAMPLE_FILMS = 5
+HISTORY_SHOWN = 12  # latest films of the history that are named
+
+
+class Counted(NamedTuple):
+    """A film of the history with its stars, None where there are none."""
+
+    movie: Movie
+    stars: float | None
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def compare(request: VisitorRequest) -> HttpResponse:
+    """Every active model's list for one history: the visitor's own, or the one in the address."""
+    text = request.GET.get("history", "").strip()
+    notes: list[str] = []
+    k = _length(request.GET.get("k", ""), notes)
+    if text:
+        written = read_history(text)
+        history = written.history
+        notes += written.notes
+    else:
+        history = visitor_history(request.visitor)
+    counted = _counted(history)
+    latest = counted[-HISTORY_SHOWN:]
+    answers = ask_all(history, k)
+    films = fill_picks(answers, latest)
+    context = {
+        "text": text,
+        "longest_text": LONGEST_TEXT,
+        "notes": notes,
+        "k": k,
+        "lengths": LENGTHS,
+        "n_counted": len(counted),
+        "counted": [Counted(films[pk], history.ratings.get(pk)) for pk in latest if pk in films],
+        "n_more": max(len(counted) - len(latest), 0),
+        "answers": answers,
+        "n_answered": sum(bool(answer.picks) for answer in answers),
+        "overlaps": overlaps(answers),
+        "not_active": not_active(answers),
+        "own_address": "" if text else _address(written_form(history), k),
+        "example_address": "" if counted else _example_address(k),
+    }
+    return render(request, "pages/compare.html", context)
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def compare_runs(request: HttpRequest) -> HttpResponse:
+    """Every trained version on the disk: what it was trained on, what it cost, what it reached."""
+    runs, tables = trained_versions(registry().store)
+    return render(request, "pages/compare_runs.html", {"runs": runs, "tables": tables})
+
+
+def _counted(history: History) -> list[int]:
+    """The films that say something about taste, the one touched last at the end."""
+    touched = dict.fromkeys(int(event.movie_id) for event in reversed(history.interactions))
+    return [film for film in reversed(touched) if film in history.strength or film in history.disliked]
+
+
+def _length(asked: str, notes: list[str]) -> int:
+    if not asked:
+        return DEFAULT_LENGTH
+    if asked in map(str, LENGTHS):
+        return int(asked)
+    notes.append(
+        gettext("“%(value)s” is no length offered here; the lists have %(length)d films.")
+        % {"value": asked[:NOTED_LENGTH], "length": DEFAULT_LENGTH}
+    )
+    return DEFAULT_LENGTH
+
+
+def _example_address(k: int) -> str:
+    """The comparison for somebody who liked a few films that everyone knows."""
+    ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)[:EXAMPLE_FILMS]
+    return _address(", ".join(map(str, ids)), k)
+
+
+def _address(text: str, k: int) -> str:
+    """The address of a comparison; empty for an empty history."""
+    return f"{reverse('pages:compare')}?{urlencode({'history': text, 'k': k})}" if text else ""
