@@ -131,7 +131,7 @@ def test_requests_are_counted_by_the_name_of_their_route(client, films):
     total = "reelgraph_http_requests_total"
     assert more(total, route="pages:movie", method="GET", status="200") == 2
     assert more(total, route="none", method="GET", status="404") == 1
-    assert more(total, route="home", method="other", status="405") == 1
+    assert more(total, route="pages:home", method="other", status="405") == 1
     assert more("reelgraph_http_request_seconds_count", route="pages:movie", method="GET") == 2
     assert sum(value for name, value in after.items() if name[0] == total) == 4 + sum(
         value for name, value in before.items() if name[0] == total
