@@ -139,7 +139,7 @@ def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
 
 def _measured(predictor: Predictor, split: Split) -> dict[str, float]:
     """NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
-    from evaluation.runner import evaluate
+    from evaluation.conditions import evaluate
 
     if not len(split.cases[0]):
         return {}

@@ -17,10 +17,21 @@ from rich.table import Table
 
 from datasets.readers import delimited
 from datasets.splits import protocols
-from evaluation import plots, runner
+from datasets.splits.cases import SplitError
+from evaluation import plots, report, runner
+from evaluation.compare import Compared, compare_rows
+from evaluation.protocols import MET, STATED
 from predictors.config import parse_pairs
 from predictors.errors import PredictorError
 from predictors.plugins import KINDS
+from ranking_metrics.intervals import Difference
+
+SHORT = {
+    "popularity_bias": "pop.bias",
+    "films_per_1000": "per 1000",
+    "stratified_recall": "strat.recall",
+    "personalization": "personal",
+}
 
 
 class Command(BaseCommand):
@@ -60,10 +71,22 @@ class Command(BaseCommand):
         )
         add("--candidates", type=int, metavar="N", help="also rank the targets among N random films only")
         add("--order", choices=protocols.ORDERS, default="random", help="guest: which films are given")
+        add("--n", help="guest and session: how many films are given, such as 1,3,80%% or 1,5,all")
+        add("--held-out", type=int, metavar="USERS", help="guest and session: users held out, twice")
         add(
-            "--n", default=",".join(protocols.GIVEN), help="guest: how many films are given, such as 1,3,80%%"
+            "--stated",
+            choices=STATED,
+            default=MET,
+            help="histories as films met alike, as in papers, or with stars and dislikes, as on the site",
         )
-        add("--held-out", type=int, metavar="USERS", help="guest: users held out for test and for validation")
+        add("--against", metavar="MODEL", help="paired differences of all others to this one of --models")
+        add(
+            "--labels",
+            type=Path,
+            metavar="FILE",
+            help="CSV item,label|label, such as genres: adds calibration",
+        )
+        add("--groups", type=Path, metavar="FILE", help="CSV user,group: adds figures of each group")
         add("--limit-users", type=int, metavar="USERS", help="ask about so many users only, for a quick look")
         add("--on", choices=protocols.PARTS, default="test", help="validation is for tuning")
 
@@ -77,20 +100,29 @@ class Command(BaseCommand):
                     _("--%(name)s: expected a name ending in %(suffixes)s")
                     % {"name": name, "suffixes": ", ".join(plots.SUFFIXES)}
                 )
+        against = options["against"]
+        if against and against not in benchmark.models:
+            raise CommandError(_("--against %(model)s is not among --models") % {"model": against})
         rows: list[dict[str, Any]] = []
+        values = report.UserValues()
         try:
-            finished = runner.read_report(options["json"]) if options["resume"] else []
-            self._measure(benchmark, finished, options["json"], rows)
-        except (PredictorError, delimited.DatasetError, protocols.SplitError, ValueError) as error:
+            finished = report.read_report(options["json"]) if options["resume"] else []
+            if options["resume"]:
+                values = report.UserValues.read(options["json"])
+            self._measure(benchmark, finished, values, options["json"], rows)
+        except (PredictorError, delimited.DatasetError, SplitError, ValueError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             kept = _("Finished rows are in %(file)s.") % {"file": options["json"]} if options["json"] else ""
             raise CommandError(" ".join([_("Interrupted."), kept]).strip(), returncode=130) from None
         measured = [row for row in rows if "error" not in row]
         if measured:
+            tables = _tables(measured)
+            if against:
+                tables += self._compare(benchmark, measured, values, options)
             # An ending would break the lines that rich writes in pieces.
             self.stdout.ending = ""
-            for table in _tables(measured):
+            for table in tables:
                 Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 300).print(
                     table
                 )
@@ -106,7 +138,8 @@ class Command(BaseCommand):
         self,
         benchmark: runner.Benchmark,
         finished: list[dict[str, Any]],
-        report: Path | None,
+        values: report.UserValues,
+        path: Path | None,
         rows: list[dict[str, Any]],
     ) -> None:
         """Fill `rows`; a signal ends the running child and keeps what is there."""
@@ -127,12 +160,34 @@ class Command(BaseCommand):
                     name = step.model if len(benchmark.seeds) == 1 else f"{step.model}, seed {step.seed}"
                     bar.update(task, description=name, completed=step.event.done, note=step.event.message)
 
-                for row in runner.run_benchmark(benchmark, finished=finished, watch=watch):
+                for row in runner.run_benchmark(benchmark, finished=finished, values=values, watch=watch):
                     rows.append(row)
-                    if report:
-                        runner.write_report(report, benchmark, rows)
+                    if path:
+                        report.write_report(path, benchmark, rows, values)
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def _compare(
+        self,
+        benchmark: runner.Benchmark,
+        rows: list[dict[str, Any]],
+        values: report.UserValues,
+        options: dict[str, Any],
+    ) -> list[Table]:
+        """The tables of paired differences, which the report gets too."""
+        baseline = next((row for row in rows if row["model"] == options["against"]), None)
+        if baseline is None:  # it failed, which is said at the end
+            return []
+        try:
+            found = [
+                each for row in rows if row is not baseline for each in compare_rows(row, baseline, values)
+            ]
+        except PredictorError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            records = [each.record() for each in found]
+            report.write_report(options["json"], benchmark, rows, values, records)
+        return _difference_tables(found, options["against"])
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -184,7 +239,10 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
         min_rating=options["min_rating"],
         part=options["on"],
         order=options["order"],
-        n=tuple(options["n"].split(",")),
+        n=tuple(options["n"].split(",")) if options["n"] else None,
+        stated=options["stated"],
+        labels=options["labels"],
+        groups=options["groups"],
         held_out=options["held_out"],
         limit_users=options["limit_users"],
         candidates=options["candidates"],
@@ -216,7 +274,7 @@ def _tables(rows: list[dict[str, Any]]) -> list[Table]:
 
 def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table:
     table = Table(
-        title=f"{rows[0]['protocol']}: {ranking}",
+        title=f"{rows[0]['protocol']}: {ranking}; " + _("told: %(stated)s") % {"stated": rows[0]["stated"]},
         title_justify="left",
         caption_justify="left",
         pad_edge=False,
@@ -236,7 +294,7 @@ def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table
     table.add_column(_("model"), no_wrap=True)
     metrics = list(next(iter(asked[labels[0]].values()))["metrics"])
     for heading in (
-        *(metric.replace("popularity_bias", "pop.bias") for metric in metrics),
+        *(_heading(metric) for metric in metrics),
         _("fit CPU s"),
         _("rank CPU s"),
         _("peak MB"),
@@ -259,10 +317,45 @@ def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table
     return table
 
 
+def _difference_tables(found: list[Compared], baseline: str) -> list[Table]:
+    """One table per condition: each model less the baseline, with paired 95 % intervals over users."""
+    tables = []
+    for condition in dict.fromkeys(each.condition for each in found):
+        here = [each for each in found if each.condition == condition]
+        table = Table(
+            title=_("less %(model)s, %(condition)s: paired 95 %% intervals over %(users)d users")
+            % {"model": baseline, "condition": condition, "users": here[0].difference.n_users},
+            title_justify="left",
+            pad_edge=False,
+        )
+        table.add_column(_("model"), no_wrap=True)
+        metrics = list(dict.fromkeys(each.metric for each in here))
+        for metric in metrics:
+            table.add_column(metric, justify="right", no_wrap=True)
+        for model in dict.fromkeys(each.candidate for each in here):
+            own = {each.metric: each.difference for each in here if each.candidate == model}
+            table.add_row(escape(model), *(_difference(own.get(metric)) for metric in metrics))
+        tables.append(table)
+    return tables
+
+
+def _difference(found: Difference | None) -> str:
+    """A difference with its interval; a star where the interval leaves out zero."""
+    if found is None:
+        return ""
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}){'*' if found.is_clear else ' '}"
+
+
+def _heading(metric: str) -> str:
+    for name, short in SHORT.items():
+        metric = metric.replace(name, short)
+    return metric
+
+
 def _figure(name: str, value: float, bounds: list[float] | None) -> str:
     """An accuracy with half the width of its interval; other figures alone."""
-    if name.startswith("novelty"):
+    if name.startswith(("novelty", "films")):
         return f"{value:.2f}"
-    if bounds is None or name.startswith("popularity"):
+    if bounds is None or name.startswith(("popularity", "diversity", "calibration")):
         return f"{value:.3f}"
     return f"{value:.4f} ±{(bounds[1] - bounds[0]) / 2:.3f}"

@@ -259,7 +259,7 @@ def _apart(
     train: Interactions, validation: Interactions | None, options: ForYouOptions
 ) -> tuple[Interactions, Interactions]:
     """Rows to fit the members on, and the rows of guests whom they then never met."""
-    from datasets.splits.protocols import latest_of_each_pair
+    from datasets.splits.cases import latest_of_each_pair
 
     rng = np.random.default_rng(options.seed)
     if validation is not None and len(validation):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from datasets.readers.delimited import read_dataset
-from evaluation.runner import Benchmark, evaluate
+from evaluation.conditions import evaluate
+from evaluation.runner import Benchmark
 from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History

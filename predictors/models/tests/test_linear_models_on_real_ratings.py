@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from datasets.readers.delimited import read_dataset
-from datasets.splits.protocols import Split
-from evaluation.runner import Benchmark, evaluate
+from datasets.splits.cases import Split
+from evaluation.conditions import evaluate
+from evaluation.runner import Benchmark
 from predictors.plugins import predictor_class
 
 ML_100K = Path(__file__).resolve().parents[4] / "shared" / "data" / "ml-100k" / "u.data"
