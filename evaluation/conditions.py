@@ -22,6 +22,7 @@ from evaluation.protocols import (
     list_length,
 )
 from predictors.base import Predictor, top_k
+from predictors.capabilities import ScoresTrainingUsers
 from predictors.progress import Progress, ProgressEvent, silent
 from ranking_metrics import beyond_accuracy, ranking
 
@@ -122,7 +123,11 @@ def evaluate(
         if not len(cases):
             continue
         conditions = _conditions(split, cases, names, candidates=candidates, k=k, facts=facts)
-        knows_users = split.protocol in KNOWN_USERS and predictor.score_users(cases.users[:1]) is not None
+        knows_users = (
+            split.protocol in KNOWN_USERS
+            and isinstance(predictor, ScoresTrainingUsers)
+            and predictor.score_users(cases.users[:1]) is not None
+        )
         as_trained = _Condition("users as trained", FULL_MASKED, names, list_length=k, facts=facts)
         rng = np.random.default_rng([seed, 100])
         for first in range(0, len(cases), BATCH):
@@ -132,8 +137,8 @@ def evaluate(
             for condition in conditions:
                 condition.add(scores, batch, rng)
             if knows_users:
-                by_user = predictor.score_users(cases.users[first:last])
-                as_trained.add(by_user, batch, rng)  # type: ignore[arg-type]
+                by_user = predictor.score_users(cases.users[first:last])  # type: ignore[attr-defined]
+                as_trained.add(by_user, batch, rng)
             progress(ProgressEvent((before + last) / total, "ranking"))
         before += len(cases)
         asked = [*conditions, as_trained] if knows_users else conditions
@@ -146,10 +151,10 @@ def _scores(predictor: Predictor, cases: Cases, first: int, last: int, stated: s
     queries = build_queries(cases, first, last, stated)
     able = np.array([len(query.liked) >= predictor.min_history for query in queries])
     if able.all():
-        return predictor.score_batch(queries)
+        return predictor.score(queries)
     scores = np.full((len(queries), predictor.n_items), -np.inf, dtype=np.float32)
     if able.any():
-        scores[able] = predictor.score_batch([query for query, can in zip(queries, able, strict=True) if can])
+        scores[able] = predictor.score([query for query, can in zip(queries, able, strict=True) if can])
     return scores
 
 

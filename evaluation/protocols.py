@@ -51,7 +51,7 @@ def list_length(protocol: str) -> int:
 def build_queries(cases: Cases, first: int, last: int, stated: str = MET) -> list[Query]:
     """Return the queries of the cases first..last-1."""
     if stated == MET:
-        return [Query.of(cases.history[row], seen=cases.seen[row]) for row in range(first, last)]
+        return [Query.from_indices(cases.history[row], seen=cases.seen[row]) for row in range(first, last)]
     return [
         star_query(cases.history[row], cases.stars_of(row), cases.seen[row]) for row in range(first, last)
     ]
@@ -65,7 +65,7 @@ def star_query(items: np.ndarray, stars: np.ndarray, seen: np.ndarray) -> Query:
     has_stars = ~np.isnan(stars)
     disliked = stars < LIKED_FROM  # False for nan
     strength = np.where(has_stars, stars / HIGHEST_RATING, IMPLICIT_STRENGTH).astype(np.float32)
-    query = Query.of(items[~disliked], strength[~disliked], items[disliked], seen)
+    query = Query.from_indices(items[~disliked], strength[~disliked], items[disliked], seen)
     return replace(query, rated=items[has_stars], stars=stars[has_stars])
 
 

@@ -23,10 +23,12 @@ from evaluation.labels import label_matrix, read_labels, user_groups
 from evaluation.own_process import ProcessFailed, cpu_seconds, peak_rss_mb, run_in_own_process
 from evaluation.protocols import MET, STARS, STATED, training_split
 from evaluation.report import RunResult, UserValues, build_row, row_key
-from predictors.base import Observe, Predictor
+from predictors.base import Predictor
 from predictors.errors import PredictorError
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
 from predictors.progress import Progress, ProgressEvent
+from predictors.run import Hook, Run, split_options
+from predictors.training_data import TrainingData
 
 CURVE_METRICS = ("Recall@20", "NDCG@20")  # measured during training, under every protocol
 CURVE_USERS = 2000
@@ -100,7 +102,7 @@ class Benchmark:
             raise BenchmarkError(f"a history is stated as one of {', '.join(STATED)}, not {self.stated!r}")
         blind = [name for name, kind in kinds.items() if not kind.can_be_observed]
         if self.curve and blind:
-            able = [name for name in KINDS if predictor_class(name).can_be_observed]
+            able = [name for name in MODELS if predictor_class(name).can_be_observed]
             raise BenchmarkError(
                 f"{', '.join(blind)} cannot be measured while training, so there is no curve to draw; "
                 f"a curve needs models that learn in epochs: {', '.join(able)}"
@@ -204,10 +206,11 @@ def fit_and_evaluate(task: Task, report: Progress) -> RunResult:
     benchmark, split = task.benchmark, task.split
     kind = predictor_class(kind_of(task.model))
     options = options_for(benchmark, task.model, task.seed)
-    observe: dict[str, Any] = {"observe": _observer(split)} if benchmark.curve else {}
+    hooks = (_Observer(split),) if benchmark.curve else ()
+    config, run, graph = split_options(kind, options, Run(progress=report, hooks=hooks))
     taught = training_split(split, kind, benchmark.stated)
     cpu, wall = cpu_seconds(), time.monotonic()
-    predictor = kind.fit(taught.train, taught.validation, options=options, progress=report, **observe)
+    predictor = kind.fit(TrainingData(taught.train, taught.validation, graph), config, run)
     fit_cpu, fit_wall = cpu_seconds() - cpu, time.monotonic() - wall
     fit_peak = peak_rss_mb()
     cpu = cpu_seconds()
@@ -228,20 +231,20 @@ def fit_and_evaluate(task: Task, report: Progress) -> RunResult:
         fit_peak,
         peak_rss_mb(),
         options,
-        predictor.config(),
-        predictor.meta.get("training", {}).get("curve", []) if observe else [],
+        predictor.config.as_dict(),
+        predictor.meta.get("training", {}).get("curve", []) if hooks else [],
     )
 
 
-def _observer(split: Split) -> Observe:
-    """Return a function that measures CURVE_METRICS on at most CURVE_USERS cases, always the same ones."""
-    some = replace(split, cases=(limited(split.cases[-1], CURVE_USERS, seed=1),))
+class _Observer(Hook):
+    """Measures CURVE_METRICS on at most CURVE_USERS cases of the split, the same ones every time."""
 
-    def observe(predictor: Predictor) -> dict[str, float]:
-        means = evaluate(predictor, some, metrics=CURVE_METRICS)[0].means()
+    def __init__(self, split: Split) -> None:
+        self.split = replace(split, cases=(limited(split.cases[-1], CURVE_USERS, seed=1),))
+
+    def observe(self, predictor: Predictor) -> dict[str, float]:
+        means = evaluate(predictor, self.split, metrics=CURVE_METRICS)[0].means()
         return {name: means[name] for name in CURVE_METRICS}
-
-    return observe
 
 
 def kind_of(model: str) -> str:
