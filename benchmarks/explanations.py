@@ -36,8 +36,7 @@ import numpy as np
 
 from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets, candidates, towards
 from datasets.readers.delimited import read_dataset
-from datasets.splits.cases import Cases, Split, latest_of_each_pair
-from datasets.splits.protocols import split_interactions
+from datasets.splits.protocols import Cases, Split, latest_of_each_pair, split_interactions
 from predictors.base import Predictor, Query
 from predictors.config import parse_pairs
 from predictors.history import History, Interaction

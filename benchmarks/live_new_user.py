@@ -38,8 +38,7 @@ from rich.console import Console
 
 from datasets.interactions import Interactions
 from datasets.readers.delimited import read_dataset
-from datasets.splits.cases import Cases, Split
-from datasets.splits.protocols import split_interactions
+from datasets.splits.protocols import Cases, Split, split_interactions
 from predictors.base import Query
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fold_in import FineTuning

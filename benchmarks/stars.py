@@ -18,7 +18,7 @@ import numpy as np
 
 from datasets.interactions import Interactions
 from datasets.readers.delimited import read_dataset
-from datasets.splits.cases import latest_of_each_pair
+from datasets.splits.protocols import latest_of_each_pair
 from predictors.history import History, Interaction
 from predictors.models.mf.model import LOWEST_STARS, MfPredictor
 from predictors.testing import fit_model

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from datasets.interactions import Interactions
-    from datasets.splits.cases import Cases, Split
+    from datasets.splits.protocols import Cases, Split
 
 BATCH = 256
 FULL_MASKED = "full catalogue, seen items masked"

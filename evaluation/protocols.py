@@ -17,7 +17,7 @@ from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, LIKED_FROM
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
-    from datasets.splits.cases import Cases, Split
+    from datasets.splits.protocols import Cases, Split
 
 STATED = MET, STARS = ("met", "stars")
 

@@ -20,7 +20,7 @@ from ranking_metrics.intervals import bootstrap_interval, group_means
 
 if TYPE_CHECKING:
     from datasets.readers.delimited import Dataset
-    from datasets.splits.cases import Split
+    from datasets.splits.protocols import Split
     from evaluation.conditions import Outcome
     from evaluation.runner import Benchmark
 

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from datasets.readers.delimited import Dataset, read_dataset
-from datasets.splits.cases import Split, at_least, latest_of_each_pair, limited
-from datasets.splits.protocols import split_interactions
+from datasets.splits.protocols import Split, at_least, latest_of_each_pair, limited, split_interactions
 from evaluation.conditions import evaluate
 from evaluation.labels import label_matrix, read_labels, user_groups
 from evaluation.own_process import ProcessFailed, cpu_seconds, peak_rss_mb, run_in_own_process

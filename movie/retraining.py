@@ -233,7 +233,7 @@ def later_rows(
     little as can be is kept from learning. With `rated` they are asked about rows with stars. None where
     fewer could be asked or nothing would be left to learn from.
     """
-    from datasets.splits.cases import latest_of_each_pair
+    from datasets.splits.protocols import latest_of_each_pair
 
     everything = latest_of_each_pair(data)
     rows = everything.select(~np.isnan(everything.values)) if rated else everything
@@ -268,7 +268,7 @@ def compared_by_rank(
     candidate: Predictor, active: Predictor, later: Later, protocol: str, progress: Progress = silent
 ) -> Comparison:
     """NDCG@10 of the film that each visitor turned to next."""
-    from datasets.splits.cases import Cases, Ragged, Split
+    from datasets.splits.protocols import Cases, Ragged, Split
     from evaluation.conditions import evaluate
 
     histories = [later.rows.items[later.before(target)] for target in later.targets]

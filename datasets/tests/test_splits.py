@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.splits.cases import SplitError, at_least, latest_of_each_pair
-from datasets.splits.protocols import split_interactions
+from datasets.splits.protocols import SplitError, at_least, latest_of_each_pair, split_interactions
 
 
 def random_interactions(seed: int = 0, n_users: int = 60, n_items: int = 80) -> Interactions:

@@ -11,27 +11,20 @@ from typing import IO, Any, cast
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from datasets.readers import delimited
 from datasets.splits import protocols
-from datasets.splits.cases import SplitError
+from datasets.splits.protocols import SplitError
 from evaluation import plots, report, runner
-from evaluation.compare import Compared, compare_rows
+from evaluation.compare import compare_rows
 from evaluation.protocols import MET, STATED
+from evaluation.tables import difference_tables, result_tables
 from predictors.config import parse_pairs
 from predictors.errors import PredictorError
 from predictors.plugins import MODELS
-from ranking_metrics.intervals import Difference
-
-SHORT = {
-    "popularity_bias": "pop.bias",
-    "films_per_1000": "per 1000",
-    "stratified_recall": "strat.recall",
-    "personalization": "personal",
-}
+from predictors.tuning import read_config
 
 
 class Command(BaseCommand):
@@ -58,6 +51,7 @@ class Command(BaseCommand):
             metavar="MODEL.NAME=VALUE",
             help="training options; without MODEL. they are for all",
         )
+        add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
             "--vary",
             metavar="NAME=VALUE,VALUE",
@@ -92,17 +86,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = _benchmark(options)
-        if options["resume"] and not options["json"]:
-            raise CommandError(_("--resume needs the --json file that holds the finished rows"))
-        for name in ("plot", "curve"):
-            if options[name] and options[name].suffix.lower() not in plots.SUFFIXES:
-                raise CommandError(
-                    _("--%(name)s: expected a name ending in %(suffixes)s")
-                    % {"name": name, "suffixes": ", ".join(plots.SUFFIXES)}
-                )
+        _check_outputs(benchmark, options)
         against = options["against"]
-        if against and against not in benchmark.models:
-            raise CommandError(_("--against %(model)s is not among --models") % {"model": against})
         rows: list[dict[str, Any]] = []
         values = report.UserValues()
         try:
@@ -117,7 +102,7 @@ class Command(BaseCommand):
             raise CommandError(" ".join([_("Interrupted."), kept]).strip(), returncode=130) from None
         measured = [row for row in rows if "error" not in row]
         if measured:
-            tables = _tables(measured)
+            tables = result_tables(measured)
             if against:
                 tables += self._compare(benchmark, measured, values, options)
             # An ending would break the lines that rich writes in pieces.
@@ -187,7 +172,21 @@ class Command(BaseCommand):
         if options["json"]:
             records = [each.record() for each in found]
             report.write_report(options["json"], benchmark, rows, values, records)
-        return _difference_tables(found, options["against"])
+        return difference_tables(found, options["against"])
+
+
+def _check_outputs(benchmark: runner.Benchmark, options: dict[str, Any]) -> None:
+    """Refuse what could only fail after the models were measured."""
+    if options["resume"] and not options["json"]:
+        raise CommandError(_("--resume needs the --json file that holds the finished rows"))
+    for name in ("plot", "curve"):
+        if options[name] and options[name].suffix.lower() not in plots.SUFFIXES:
+            raise CommandError(
+                _("--%(name)s: expected a name ending in %(suffixes)s")
+                % {"name": name, "suffixes": ", ".join(plots.SUFFIXES)}
+            )
+    if options["against"] and options["against"] not in benchmark.models:
+        raise CommandError(_("--against %(model)s is not among --models") % {"model": options["against"]})
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -208,6 +207,8 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
             raise CommandError(_("--%(name)s: expected more than 0") % {"name": name.replace("_", "-")})
     for_models: dict[str, dict[str, Any]] = {name: {} for name in models}
     try:
+        if options["config"]:
+            for_models = {name: read_config(options["config"], name) for name in models}
         for name, value in parse_pairs(options["options"]).items():
             model, dot, option = name.rpartition(".")
             if dot and model not in for_models:
@@ -248,114 +249,3 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
         candidates=options["candidates"],
         curve=options["curve"] is not None,
     )
-
-
-def _tables(rows: list[dict[str, Any]]) -> list[Table]:
-    """One table per way of ranking, so that masked, unmasked and sampled figures never stand together."""
-    first = rows[0]
-    by_ranking: dict[str, dict[str, None]] = {}
-    for row in rows:  # a condition may be known to some models only
-        for condition in row["conditions"]:
-            by_ranking.setdefault(condition["ranking"], {})[condition["label"]] = None
-    tables = [_table(rows, ranking, list(labels)) for ranking, labels in by_ranking.items()]
-    caption = _(
-        "seeds %(seeds)s · filter: %(filter)s · %(split)s · data sha256 %(sha)s · ±: 95 %% interval"
-    ) % {
-        "seeds": ", ".join(map(str, first["seeds"])),
-        "filter": first["filter"],
-        "split": first["split"],
-        "sha": first["data_sha256"][:12],
-    }
-    if any(row["budget_exceeded"] for row in rows):
-        caption += "\n" + _("! a fit took more than the budget")
-    tables[-1].caption = caption
-    return tables
-
-
-def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table:
-    table = Table(
-        title=f"{rows[0]['protocol']}: {ranking}; " + _("told: %(stated)s") % {"stated": rows[0]["stated"]},
-        title_justify="left",
-        caption_justify="left",
-        pad_edge=False,
-    )
-    asked = {
-        label: {
-            index: condition
-            for index, row in enumerate(rows)
-            for condition in row["conditions"]
-            if (condition["ranking"], condition["label"]) == (ranking, label)
-        }
-        for label in labels
-    }
-    several = len(labels) > 1
-    for heading in (_("condition"), _("users")) if several else ():
-        table.add_column(heading, no_wrap=True)
-    table.add_column(_("model"), no_wrap=True)
-    metrics = list(next(iter(asked[labels[0]].values()))["metrics"])
-    for heading in (
-        *(_heading(metric) for metric in metrics),
-        _("fit CPU s"),
-        _("rank CPU s"),
-        _("peak MB"),
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for label, measured in asked.items():
-        for turn, (index, own) in enumerate(measured.items()):
-            row = rows[index]
-            lead = (label, str(own["users"])) if turn == 0 else ("", "")
-            over = "!" if row["budget_exceeded"] else ""
-            table.add_row(
-                *(lead if several else ()),
-                escape(row["model"]),
-                *(_figure(name, own["metrics"][name], own["intervals"].get(name)) for name in metrics),
-                f"{row['cpu_seconds']:.1f}{over}",
-                f"{row['score_cpu_seconds']:.1f}",
-                f"{row['peak_rss_mb']:.0f}",
-            )
-        table.add_section()
-    return table
-
-
-def _difference_tables(found: list[Compared], baseline: str) -> list[Table]:
-    """One table per condition: each model less the baseline, with paired 95 % intervals over users."""
-    tables = []
-    for condition in dict.fromkeys(each.condition for each in found):
-        here = [each for each in found if each.condition == condition]
-        table = Table(
-            title=_("less %(model)s, %(condition)s: paired 95 %% intervals over %(users)d users")
-            % {"model": baseline, "condition": condition, "users": here[0].difference.n_users},
-            title_justify="left",
-            pad_edge=False,
-        )
-        table.add_column(_("model"), no_wrap=True)
-        metrics = list(dict.fromkeys(each.metric for each in here))
-        for metric in metrics:
-            table.add_column(metric, justify="right", no_wrap=True)
-        for model in dict.fromkeys(each.candidate for each in here):
-            own = {each.metric: each.difference for each in here if each.candidate == model}
-            table.add_row(escape(model), *(_difference(own.get(metric)) for metric in metrics))
-        tables.append(table)
-    return tables
-
-
-def _difference(found: Difference | None) -> str:
-    """A difference with its interval; a star where the interval leaves out zero."""
-    if found is None:
-        return ""
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}){'*' if found.is_clear else ' '}"
-
-
-def _heading(metric: str) -> str:
-    for name, short in SHORT.items():
-        metric = metric.replace(name, short)
-    return metric
-
-
-def _figure(name: str, value: float, bounds: list[float] | None) -> str:
-    """An accuracy with half the width of its interval; other figures alone."""
-    if name.startswith(("novelty", "films")):
-        return f"{value:.2f}"
-    if bounds is None or name.startswith(("popularity", "diversity", "calibration")):
-        return f"{value:.3f}"
-    return f"{value:.4f} ±{(bounds[1] - bounds[0]) / 2:.3f}"

@@ -149,7 +149,7 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
         except DataUnusable as error:
             raise CommandError(str(error)) from error
     from datasets.readers.delimited import DatasetError, named_columns, read_interactions
-    from datasets.splits.cases import at_least
+    from datasets.splits.protocols import at_least
 
     try:
         columns = named_columns(options["columns"]) or None

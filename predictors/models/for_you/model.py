@@ -256,7 +256,7 @@ def _refusal(name: str) -> str:
 
 def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[TrainingData, Interactions]:
     """Return the data to fit the members on, and the rows of guests whom they then never saw."""
-    from datasets.splits.cases import latest_of_each_pair
+    from datasets.splits.protocols import latest_of_each_pair
 
     rng = np.random.default_rng(seed)
     train, validation = data.train, data.validation
