@@ -44,6 +44,7 @@ from predictors.history import History, Interaction
 from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import WEIGHTS, blended, candidates_of
 from predictors.plugins import predictor_class
+from predictors.testing import fit_model
 from ranking_metrics.ranking import hits_of, per_user
 
 PLACES = 10
@@ -137,7 +138,7 @@ def _splits(protocol: str, arguments: argparse.Namespace) -> tuple[Split, Split]
 
 def _fitted(name: str, split: Split, options: dict[str, Any]) -> tuple[Any, float]:
     started = time.process_time()
-    predictor = predictor_class(name).fit(split.train, split.validation, options=options)
+    predictor = fit_model(predictor_class(name), split.train, split.validation, options=options)
     return predictor, time.process_time() - started
 
 
@@ -161,7 +162,7 @@ def _batches(cases: Cases, n_items: int) -> list[tuple[list[Query], np.ndarray, 
     """Queries, (B, n_items) bool targets and how many those are."""
     return [
         (
-            [Query.of(cases.history[row], seen=cases.seen[row]) for row in range(first, last)],
+            [Query.from_indices(cases.history[row], seen=cases.seen[row]) for row in range(first, last)],
             cases.targets.mask(first, last, n_items),
             cases.targets.lengths[first:last],
         )
@@ -171,7 +172,7 @@ def _batches(cases: Cases, n_items: int) -> list[tuple[list[Query], np.ndarray, 
 
 
 def _alone(model: Predictor) -> Rank:
-    return lambda queries, label: model.rank_batch(queries, PLACES)[0]
+    return lambda queries, label: model.retrieve(queries, PLACES)[0]
 
 
 def _reranked(base: Predictor, kprn: KprnPredictor, weights: Weights) -> Rank:
@@ -235,7 +236,7 @@ def _coverage(name: str, model: Predictor, kprn: KprnPredictor, split: Split) ->
     for cases in split.cases:
         reached = linked = asked = 0
         for queries, _, _ in _batches(cases, split.train.n_items):
-            for query, films in zip(queries, model.rank_batch(queries, PLACES)[0], strict=True):
+            for query, films in zip(queries, model.retrieve(queries, PLACES)[0], strict=True):
                 paths = _paths_to(kprn, query, films[films >= 0])
                 asked += int((films >= 0).sum())
                 reached += len(np.unique(paths.target))
@@ -267,7 +268,7 @@ def _speed(kprn: KprnPredictor, split: Split, seed: int) -> Figures:
     sizes = []
     for user in users:
         films = rng.permutation(split.train.items_of(user))[:VISITOR_FILMS].astype(np.int64)
-        query = Query.of(films)
+        query = Query.from_indices(films)
         histories = Histories.from_items([films], kprn.caps.history)
         found, paths = _timed(times, "path search", partial(_searched, kprn, histories, query))
         some = rng.permutation(len(paths))[:SCORED_PATHS]

@@ -353,18 +353,18 @@ def _serve_guests(name: str, folder: Path, guests: dict[str, list[np.ndarray]]) 
     idle = _peak_mb()
     predictor: GraphPredictor = predictor_class(name).load(folder / name)  # type: ignore[assignment]
     found: dict[str, Any] = {"idle_mb": idle}
-    predictor.vector(Query.of([0]))  # fills what is computed once
+    predictor.vector(Query.from_indices([0]))  # fills what is computed once
     times: dict[str, float] = {}
     for n, histories in guests.items():
         kept: dict[str, list[float]] = {"exact": [], "list": [], "local": [], "tuned": []}
         lists: dict[str, list[np.ndarray]] = {"exact": [], "local": [], "tuned": []}
         for items in histories:
-            query = Query.of(items)
+            query = Query.from_indices(items)
             for form, steps in (("exact", 0), ("local", 0), ("tuned", 10)):
                 predictor.form = "local" if form == "local" else "exact"
                 predictor.fine_tuning = FineTuning(steps, budget_ms=1000.0)
                 kept[form].append(_cpu_ms(lambda query=query: predictor.vector(query))[0])
-                times["list"], (ranked, _) = _cpu_ms(lambda query=query: predictor.rank_batch([query], 10))
+                times["list"], (ranked, _) = _cpu_ms(lambda query=query: predictor.retrieve([query], 10))
                 lists[form].append(ranked[0])
                 if form == "exact":
                     kept["list"].append(times["list"])
@@ -384,8 +384,8 @@ def _popular(graph: str, arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"ndcg": {}, "first_ndcg": {}, "guests": {}}
     for cases in split.cases:
         n = cases.label.removeprefix("n=")
-        queries = [Query.of(cases.history[row]) for row in range(_guests(cases, arguments))]
-        values = _ndcg(list(predictor.rank_batch(queries, 10)[0]), cases, split.train.n_items)
+        queries = [Query.from_indices(cases.history[row]) for row in range(_guests(cases, arguments))]
+        values = _ndcg(list(predictor.retrieve(queries, 10)[0]), cases, split.train.n_items)
         found["guests"][n] = len(queries)
         found["ndcg"][n] = float(values.mean())
         if arguments.rebuild_guests:

@@ -37,10 +37,13 @@ from datasets.splits.protocols import (
     limited,
     split_interactions,
 )
-from predictors.base import Observe, Predictor, Query, top_k
+from predictors.base import Predictor, Query, top_k
+from predictors.capabilities import ScoresTrainingUsers
 from predictors.errors import PredictorError
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Hook, Run, split_options
+from predictors.training_data import TrainingData
 from ranking_metrics import ranking as ranking_metrics
 
 BATCH = 256
@@ -187,7 +190,11 @@ def evaluate(
         conditions = _conditions(
             split.protocol, cases, candidates=candidates, k=k, properties=properties, metrics=metrics
         )
-        knows_users = split.protocol in KNOWN_USERS and predictor.score_users(cases.users[:1]) is not None
+        knows_users = (
+            split.protocol in KNOWN_USERS
+            and isinstance(predictor, ScoresTrainingUsers)
+            and predictor.score_users(cases.users[:1]) is not None
+        )
         as_trained = _Condition(
             "users as trained",
             FULL_MASKED,
@@ -199,8 +206,10 @@ def evaluate(
         rng = np.random.default_rng([seed, 100])
         for first in range(0, len(cases), BATCH):
             last = min(first + BATCH, len(cases))
-            queries = [Query.of(cases.history[row], seen=cases.seen[row]) for row in range(first, last)]
-            scores = predictor.score_batch(queries)
+            queries = [
+                Query.from_indices(cases.history[row], seen=cases.seen[row]) for row in range(first, last)
+            ]
+            scores = predictor.score(queries)
             targets = cases.targets.mask(first, last, split.train.n_items)
             seen = cases.seen.mask(first, last, split.train.n_items)
             n_targets = cases.targets.lengths[first:last]
@@ -467,11 +476,11 @@ def _child(parent: Connection) -> None:
 def _fit_and_evaluate(benchmark: Benchmark, model: str, seed: int, split: Split, report: Progress) -> _Run:
     kind = predictor_class(kind_of(model))
     options = options_for(benchmark, model, seed)
-    observe: dict[str, Any] = {}
-    if benchmark.curve and kind.can_be_observed:
-        observe["observe"] = _observer(split)
+    observed = benchmark.curve and kind.can_be_observed
+    hooks = (_Observer(split),) if observed else ()
+    config, run, graph = split_options(kind, options, Run(progress=report, hooks=hooks))
     cpu, wall = _cpu_seconds(), time.monotonic()
-    predictor = kind.fit(split.train, split.validation, options=options, progress=report, **observe)
+    predictor = kind.fit(TrainingData(split.train, split.validation, graph), config, run)
     fit_cpu, fit_wall = _cpu_seconds() - cpu, time.monotonic() - wall
     fit_peak = _peak_rss_mb()
     cpu = _cpu_seconds()
@@ -484,20 +493,20 @@ def _fit_and_evaluate(benchmark: Benchmark, model: str, seed: int, split: Split,
         fit_peak,
         _peak_rss_mb(),
         options,
-        predictor.config(),
-        predictor.meta.get("training", {}).get("curve", []) if observe else [],
+        predictor.config.as_dict(),
+        predictor.meta.get("training", {}).get("curve", []) if observed else [],
     )
 
 
-def _observer(split: Split) -> Observe:
-    """Measures by CURVE_METRICS on at most CURVE_USERS cases of the split, the same ones every time."""
-    some = replace(split, cases=(limited(split.cases[-1], CURVE_USERS, seed=1),))
+class _Observer(Hook):
+    """Measures CURVE_METRICS on at most CURVE_USERS cases of the split, the same ones every time."""
 
-    def observe(predictor: Predictor) -> dict[str, float]:
-        means = evaluate(predictor, some, metrics=CURVE_METRICS)[0].means()
+    def __init__(self, split: Split) -> None:
+        self.split = replace(split, cases=(limited(split.cases[-1], CURVE_USERS, seed=1),))
+
+    def observe(self, predictor: Predictor) -> dict[str, float]:
+        means = evaluate(predictor, self.split, metrics=CURVE_METRICS)[0].means()
         return {name: means[name] for name in CURVE_METRICS}
-
-    return observe
 
 
 def kind_of(model: str) -> str:

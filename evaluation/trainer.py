@@ -13,6 +13,8 @@ import numpy as np
 from predictors.errors import TrainingError
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Run, split_options
+from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -73,14 +75,10 @@ def train(
     def fit_progress(event: ProgressEvent) -> None:
         progress(replace(event, done=FIT_SHARE * min(max(event.done, 0.0), 1.0)))
 
-    predictor = kind.fit(
-        split.train,
-        split.validation if len(split.cases[0]) else None,
-        options={"seed": seed, **(options or {})},
-        progress=fit_progress,
-        checkpoint_dir=checkpoint_dir,
-        resume=resume,
-    )
+    run = Run(seed=seed, progress=fit_progress, checkpoint_dir=checkpoint_dir, resume=resume)
+    config, run, graph = split_options(kind, options, run)
+    validation = split.validation if len(split.cases[0]) else None
+    predictor = kind.fit(TrainingData(split.train, validation, graph), config, run)
     cpu_seconds = time.process_time() - started
     progress(ProgressEvent(FIT_SHARE, "measuring"))
     metrics = _measured(predictor, split)

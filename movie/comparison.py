@@ -22,7 +22,7 @@ from movie.templatetags.reelgraph import model_label
 from movie.text import parse_title, search_key
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import HIGHEST_RATING, History, Interaction, Recommendation
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 LONGEST_TEXT = 2000  # characters; as an address it has to pass every proxy on the way
 MOST_FILMS = 200
@@ -307,7 +307,7 @@ def overlaps(answers: Sequence[Answer]) -> list[OverlapRow]:
 def not_active(answers: Sequence[Answer]) -> list[str]:
     """What the models that no list can be had from are called."""
     active = {answer.model for answer in answers}
-    return [str(ABOUT[name].label) for name in KINDS if name in ABOUT and name not in active | {MOST_RATED}]
+    return [str(ABOUT[name].label) for name in MODELS if name in ABOUT and name not in active | {MOST_RATED}]
 
 
 def score_text(score: float) -> str:

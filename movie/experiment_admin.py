@@ -22,11 +22,11 @@ from movie.experiment_models import (
     problems_of,
 )
 from movie.recommendations import ABOUT
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 
 def model_options() -> list[tuple[str, str]]:
-    return [(name, str(ABOUT[name].label) if name in ABOUT else name) for name in KINDS]
+    return [(name, str(ABOUT[name].label) if name in ABOUT else name) for name in MODELS]
 
 
 class ArmFormSet(BaseInlineFormSet):

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 FEWEST_ARMS, MOST_ARMS = 2, 6
 FROZEN = ("name", "metric", "salt")  # once it has been started
@@ -273,7 +273,7 @@ def problems_of(arms: Sequence[ExperimentArm], *, starting: bool) -> Iterator[Pr
         yield Problem(place, "is_control", str(_("Exactly one arm is the control.")))
     store = ModelStore(settings.MODEL_DIR)
     for place, arm in enumerate(arms):
-        if arm.predictor not in KINDS:
+        if arm.predictor not in MODELS:
             message = _("There is no model %(name)s.")
             yield Problem(place, "predictor", message % {"name": arm.predictor})
         elif starting and not store.current(arm.predictor):

@@ -30,7 +30,6 @@ from django.utils.translation import gettext as _
 
 from evaluation.trainer import FROM_SITE, Trained, train
 from predictors.base import Predictor, Query
-from predictors.config import option_names
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History, Interaction, MovieId
 from predictors.plugins import predictor_class
@@ -53,7 +52,7 @@ TRAINED, STORING = 0.9, 0.98  # of the progress bar
 NEVER = -(2**62)
 
 # An artefact's config holds these too; they belong to the run, not to the recipe.
-OF_THE_RUN = frozenset(("seed", "device", "threads", "graph", "cpu_budget_seconds"))
+OF_THE_RUN = frozenset(("threads",))  # options of a configuration that change nothing but the speed
 
 
 class RetrainingBusy(Exception):
@@ -222,8 +221,7 @@ def retrain(
 
 def recipe_of(predictor: Predictor) -> dict[str, Any]:
     """The options that a version was trained with, without those of the run it was trained in."""
-    names = option_names(type(predictor)) - OF_THE_RUN
-    return {name: value for name, value in predictor.config().items() if name in names}
+    return {name: value for name, value in predictor.config.as_dict().items() if name not in OF_THE_RUN}
 
 
 def later_rows(
@@ -330,14 +328,16 @@ class AskedInOtherIds:
     def score_users(self, users: np.ndarray) -> None:
         return None
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def score(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, len(item_ids)) float32, -inf where it has nothing to say."""
         scores = np.full((len(queries), len(self.own)), -np.inf, dtype=np.float32)
-        asked = [Query.of(self._known(query.liked), seen=self._known(query.seen)) for query in queries]
+        asked = [
+            Query.from_indices(self._known(query.liked), seen=self._known(query.seen)) for query in queries
+        ]
         counts = np.array([len(query.liked) for query in asked])
         able = np.flatnonzero(counts >= self.predictor.min_history)
         if len(able):
-            theirs = self.predictor.score_batch([asked[row] for row in able.tolist()])
+            theirs = self.predictor.score([asked[row] for row in able.tolist()])
             known = np.flatnonzero(self.own >= 0)
             scores[np.ix_(able, known)] = theirs[:, self.own[known]]
         return scores

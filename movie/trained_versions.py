@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 
 from movie.templatetags.reelgraph import model_label
 from predictors.errors import ArtifactError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 from predictors.serving.registry import ModelStore
 
 FINGERPRINT_SHOWN = 8  # of 64 digits
@@ -96,7 +96,7 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
     """Every version on the disk, by kind and newest first, and its figures by protocol."""
     runs: list[TrainedVersion] = []
     tables: dict[tuple[str, ...], ProtocolTable] = {}
-    for name in KINDS:
+    for name in MODELS:
         current = store.current(name)
         for version in store.versions(name):
             run = TrainedVersion(name, model_label(name), version, version == current)

@@ -23,3 +23,11 @@ class ArtifactError(PredictorError):
 
 class TrainingError(PredictorError):
     """The data or the options cannot be trained on; the message says what was expected."""
+
+
+class ConfigError(TrainingError):
+    """An option is unknown, of the wrong type or refused; the message names it."""
+
+
+class InvalidScores(PredictorError):
+    """A model scored items with NaN, so nothing can be ranked by it."""

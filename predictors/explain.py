@@ -105,7 +105,7 @@ def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list
     if n_liked == predictor.min_history:
         falls = np.full(len(places), 1 / len(places))
     else:
-        scores = predictor.score_batch([query, *(_without(query, place) for place in places.tolist())])
+        scores = predictor.score([query, *(_without(query, place) for place in places.tolist())])
         falls = np.maximum(scores[0, item].astype(np.float64) - scores[1:, item], 0)
     total = float(falls.sum())
     if total <= 0:

@@ -16,6 +16,7 @@ from predictors.base import Predictor, Query
 from predictors.errors import PredictorError
 from predictors.id_map import IdMap
 from predictors.models.popular import PopularPredictor
+from predictors.testing import fit_model
 from ranking_metrics.ranking import per_user
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -33,10 +34,10 @@ class Scripted(Predictor):
         self.asked: list[Query] = []
 
     @classmethod
-    def fit(cls, train, validation=None, **options):
+    def _fit(cls, data, config, run):
         raise NotImplementedError
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         self.asked += queries
         return self.table[[query.liked[-1] for query in queries]].astype(np.float32)
 
@@ -44,8 +45,8 @@ class Scripted(Predictor):
         return {"table": self.table}
 
     @classmethod
-    def from_tensors(cls, tensors, ids, meta, directory):
-        return cls(tensors["table"])
+    def from_artifact(cls, saved):
+        return cls(saved.tensors["table"])
 
 
 def synthetic(n_users: int = 300, seed: int = 0) -> Interactions:
@@ -126,7 +127,7 @@ def test_an_oracle_reaches_one_and_its_opposite_nothing():
         one = type(split)(**{**split.__dict__, "cases": (cases,)})
         oracle = Scripted(np.zeros((1, N_ITEMS)))
         rows = iter(range(len(cases)))
-        oracle.score_batch = lambda queries, cases=cases, rows=rows: np.stack(
+        oracle._score = lambda queries, cases=cases, rows=rows: np.stack(
             [np.isin(np.arange(N_ITEMS), cases.targets[next(rows)]) for _ in queries]
         ).astype(np.float32)
         means = evaluate(oracle, one)[0].means()
@@ -213,7 +214,7 @@ def test_a_row_says_how_it_came_about(measured, ratings_file):
 def test_the_child_measures_what_this_process_would(measured, ratings_file):
     benchmark, rows, _ = measured
     split, _ = benchmark.split(read_dataset(ratings_file), 1)
-    here = evaluate(PopularPredictor.fit(split.train, split.validation), split)[0].means()
+    here = evaluate(fit_model(PopularPredictor, split.train, split.validation), split)[0].means()
     for name, value in here.items():
         assert rows[0]["metrics"][name] == pytest.approx(value, abs=1e-12)
 

@@ -133,7 +133,7 @@ class _Ranking:
         asked = list(queries.items())
         for start in range(0, len(asked), AT_ONCE):
             some = asked[start : start + AT_ONCE]
-            rows = self.predictor.score_batch([query for _place, query in some])
+            rows = self.predictor.score([query for _place, query in some])
             for (place, _query), row in zip(some, rows, strict=True):
                 yield self._list(row, tolds[place])
 

@@ -96,7 +96,7 @@ class _Scorer:
         predictor = self.predictor()
         if predictor is None:  # never: whoever asks holds it
             raise ReferenceError("the predictor is gone")
-        return list(predictor.score_batch(queries))
+        return list(predictor.score(queries))
 
 
 _queues: WeakKeyDictionary[Predictor, Together[Query, np.ndarray]] = WeakKeyDictionary()

@@ -17,7 +17,7 @@ from movie.metrics.films import film_tables
 from movie.metrics.shared import shared_folder, workers
 from movie.remembered import Remembered
 from predictors.errors import ArtifactError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 from predictors.serving.registry import ModelStore
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _models() -> Iterator[Metric]:
     )
     age = GaugeMetricFamily("reelgraph_model_age_seconds", "Since that version was trained", labels=["model"])
     store = ModelStore(settings.MODEL_DIR)
-    for name in KINDS:
+    for name in MODELS:
         active = store.current(name)
         if not active:
             continue

@@ -21,12 +21,10 @@ from movie.recommendations import rank_for
 from movie.retraining import AskedInOtherIds, alone, later_rows, recipe_of
 from movie.tests.films import LONG_AGO, make_film
 from predictors.base import Query
-from predictors.config import option_names
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
-from predictors.models.popular import PopularPredictor
-from predictors.plugins import KINDS, predictor_class
+from predictors.models.popular import PopularConfig, PopularPredictor
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -291,16 +289,12 @@ def test_a_version_is_asked_in_the_ids_of_the_data() -> None:
     """It knows films 7 and 5, in that order; the data has 5, 6 and 7."""
     predictor = PopularPredictor(np.array([1.0, 2.0], np.float32), IdMap([7, 5]))
     asked = AskedInOtherIds(predictor, np.array([5, 6, 7]))
-    assert asked.score_batch([Query.of([1])]).tolist() == [[2.0, -np.inf, 1.0]]
+    assert asked.score([Query.from_indices([1])]).tolist() == [[2.0, -np.inf, 1.0]]
     predictor.min_history = 1
-    assert np.isneginf(asked.score_batch([Query.of([1])])).all(), "it knows no film of this visitor"
+    assert np.isneginf(asked.score([Query.from_indices([1])])).all(), "it knows no film of this visitor"
 
 
 def test_the_recipe_of_every_kind_is_what_the_kind_takes() -> None:
-    for name in KINDS:
-        assert option_names(predictor_class(name))
-    predictor = PopularPredictor(
-        np.ones(1, np.float32), IdMap([1]), {"config": {"prior": 3.0, "steps": 5, "seed": 2}}
-    )
-    assert recipe_of(predictor) == {"prior": 3.0}
+    predictor = PopularPredictor(np.ones(1, np.float32), IdMap([1]), PopularConfig(prior=3.0))
+    assert recipe_of(predictor) == {"rating_weight": 0.03, "prior": 3.0, "half_life_days": 730.0}
     assert predictor.recommend(History.EMPTY, 1)

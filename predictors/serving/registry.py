@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from predictors.devices import resolved
 from predictors.errors import ArtifactError, PredictorError
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
 from predictors.serving import artifact
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ class ModelStore:
         self.root = Path(root)
 
     def names(self) -> list[str]:
-        """Kinds with an active version, in the order of `KINDS`."""
-        return [name for name in KINDS if self.current(name)]
+        """Kinds with an active version, in the order of `MODELS`."""
+        return [name for name in MODELS if self.current(name)]
 
     def path(self, name: str, version: str) -> Path:
         """Raises PredictorError on a name or version that could lead outside the store."""
-        if name not in KINDS:
-            raise PredictorError(f"there is no model {name!r}; known: {', '.join(KINDS)}")
+        if name not in MODELS:
+            raise PredictorError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
         if not _VERSION.fullmatch(version):
             raise PredictorError(f"{version!r} is not a version")
         return self.root / name / version
@@ -178,7 +178,7 @@ class Registry:
         self.store = store
         self.check_seconds = check_seconds
         self.device = device
-        self._slots: dict[str, _Slot] = {name: _Slot() for name in KINDS}
+        self._slots: dict[str, _Slot] = {name: _Slot() for name in MODELS}
 
     def names(self) -> list[str]:
         return self.store.names()
@@ -191,7 +191,7 @@ class Registry:
         try:
             slot = self._slots[name]
         except KeyError:
-            raise PredictorError(f"there is no model {name!r}; known: {', '.join(KINDS)}") from None
+            raise PredictorError(f"there is no model {name!r}; known: {', '.join(MODELS)}") from None
         now = time.monotonic()
         if now - slot.checked >= self.check_seconds:
             self._look(name, slot, now)

@@ -54,12 +54,12 @@ def test_a_predictor_that_needs_a_history_says_why_it_cannot_answer(predictor):
         predictor.recommend(History.EMPTY, 3)
     assert nothing.value.reason == "history_too_short"
     with pytest.raises(CannotAnswer) as foreign:
-        predictor.score(rated(777))
+        predictor.score_history(rated(777))
     assert foreign.value.reason == "no_known_films"
 
 
 def test_ranking_does_not_change_what_the_model_holds(predictor):
-    predictor.rank_batch([Query.of([1])], 2)
+    predictor.retrieve([Query.from_indices([1])], 2)
     assert predictor.counts.tolist() == [1, 4, 4, 2]
 
 

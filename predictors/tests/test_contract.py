@@ -13,7 +13,8 @@ import pytest
 from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,14 +26,14 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=MODELS)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture(scope="module")
 def fitted(kind: str) -> Predictor:
-    return predictor_class(kind).fit(interactions(), options=QUICK.get(kind, {}))
+    return fit_model(predictor_class(kind), interactions(), options=QUICK.get(kind, {}))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ HISTORIES = [
 
 def test_scores_are_finite_float32_for_every_film(fitted: Predictor) -> None:
     for history in HISTORIES:
-        scores = fitted.score(history)
+        scores = fitted.score_history(history)
         assert scores.dtype == np.float32
         assert scores.shape == (N_FILMS,)
         assert np.isfinite(scores).all()
@@ -66,22 +67,24 @@ def test_the_same_history_gets_the_same_answer(fitted: Predictor) -> None:
 
 
 def test_a_second_fit_is_the_same_model(kind: str, fitted: Predictor) -> None:
-    again = predictor_class(kind).fit(interactions(), options=QUICK.get(kind, {}))
+    again = fit_model(predictor_class(kind), interactions(), options=QUICK.get(kind, {}))
     for history in HISTORIES:
-        np.testing.assert_allclose(again.score(history), fitted.score(history), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            again.score_history(history), fitted.score_history(history), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_a_batch_answers_as_one_by_one(fitted: Predictor) -> None:
     queries = [fitted.encode(history) for history in HISTORIES]
-    together = fitted.score_batch(queries)
+    together = fitted.score(queries)
     for row, query in zip(together, queries, strict=True):
-        np.testing.assert_allclose(row, fitted.score_batch([query])[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(row, fitted.score([query])[0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_caller_may_write_into_the_scores(fitted: Predictor) -> None:
-    before = fitted.score(HISTORIES[2])
-    fitted.score(HISTORIES[2])[:] = -1.0
-    np.testing.assert_array_equal(fitted.score(HISTORIES[2]), before)
+    before = fitted.score_history(HISTORIES[2])
+    fitted.score_history(HISTORIES[2])[:] = -1.0
+    np.testing.assert_array_equal(fitted.score_history(HISTORIES[2]), before)
 
 
 def test_sixteen_threads_get_what_one_gets(fitted: Predictor) -> None:
@@ -116,7 +119,7 @@ def test_excluded_films_are_left_out(fitted: Predictor) -> None:
 def test_padding_is_never_recommended(fitted: Predictor) -> None:
     """Histories of different length in one batch: the short ones are not filled up with a film."""
     queries = [fitted.encode(history) for history in HISTORIES]
-    indices, scores = fitted.rank_batch(queries, N_FILMS)
+    indices, scores = fitted.retrieve(queries, N_FILMS)
     for row, values, query in zip(indices, scores, queries, strict=True):
         ranked = row[row >= 0]
         assert sorted({*ranked, *query.seen}) == list(range(N_FILMS))
@@ -206,7 +209,7 @@ def test_a_loaded_artefact_ranks_as_the_fitted_model_to_the_bit(fitted: Predicto
     loaded = type(fitted).load(artefact)
     assert loaded.ids == fitted.ids
     assert loaded.version == "v1"
-    assert loaded.config() == fitted.config()
+    assert loaded.config == fitted.config
     assert loaded.meta["metrics"][0]["NDCG@10"] == 0.5
     for history in HISTORIES:
         assert loaded.recommend(history, N_FILMS) == fitted.recommend(history, N_FILMS)
@@ -229,7 +232,7 @@ def test_a_damaged_artefact_is_refused(fitted: Predictor, artefact: Path, tmp_pa
 
 
 def test_an_artefact_of_another_kind_is_refused(kind: str, artefact: Path) -> None:
-    other = next(name for name in KINDS if name != kind)
+    other = next(name for name in MODELS if name != kind)
     with pytest.raises(ArtifactError, match=kind):
         predictor_class(other).load(artefact)
 
@@ -260,10 +263,10 @@ def test_data_without_rows_cannot_be_trained_on(kind: str) -> None:
 
 def test_an_unknown_option_is_refused_by_name(kind: str) -> None:
     with pytest.raises(TrainingError, match="no_such_option"):
-        predictor_class(kind).fit(interactions(), options={"no_such_option": "1"})
+        fit_model(predictor_class(kind), interactions(), options={"no_such_option": "1"})
 
 
 def test_queries_in_index_space_are_answered(fitted: Predictor) -> None:
     """What benchmarks ask: indices without ids."""
-    indices, _ = fitted.rank_batch([Query.of([3, 4, 5])], 5)
+    indices, _ = fitted.retrieve([Query.from_indices([3, 4, 5])], 5)
     assert ids_of(fitted.recommend(rated(*FILM_IDS[3:6]), 5)) == [FILM_IDS[index] for index in indices[0]]

@@ -20,7 +20,7 @@ from datasets.splits import protocols
 from evaluation import plots, runner
 from predictors.config import parse_pairs
 from predictors.errors import PredictorError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         add("--data", type=Path, required=True, help="a data file, or the folder that holds it")
         add("--format", choices=readers.FORMATS, help="by default the name and the first lines decide")
         add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="for tables: user=uid item=sku ...")
-        add("--models", default=",".join(KINDS), help="comma-separated; all of them by default")
+        add("--models", default=",".join(MODELS), help="comma-separated; all of them by default")
         add("--seeds", default="1", help="comma-separated; figures are means over the seeds")
         add("--budget", type=float, metavar="CPU_SECONDS", help="of each fit")
         add("--json", type=Path, metavar="FILE", help="written after every model")

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from evaluation.trainer import FROM_SITE, refuse_other_ids
 from predictors.errors import ArtifactError, PredictorError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 from predictors.serving.registry import ModelStore
 
 KEPT = 5  # versions of each model that prune leaves by default
@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION")
         listing = actions.add_parser("list", help="every version (the default action)")
-        listing.add_argument("name", nargs="?", choices=tuple(KINDS), metavar="NAME")
+        listing.add_argument("name", nargs="?", choices=tuple(MODELS), metavar="NAME")
         activate = actions.add_parser("activate", help="serve a version, without a restart")
         activate.add_argument("name", metavar="NAME")
         activate.add_argument("version", metavar="VERSION", help="a version, or: latest")
@@ -48,9 +48,9 @@ class Command(BaseCommand):
         self.store = ModelStore(settings.MODEL_DIR)
         action = (options.get("action") or "list").replace("-", "_")
         name = options.get("name")
-        if name is not None and name not in KINDS:
+        if name is not None and name not in MODELS:
             raise CommandError(
-                _("There is no model %(name)s; known: %(known)s") % {"name": name, "known": ", ".join(KINDS)}
+                _("There is no model %(name)s; known: %(known)s") % {"name": name, "known": ", ".join(MODELS)}
             )
         try:
             getattr(self, f"_{action}")(options)
@@ -129,7 +129,7 @@ class Command(BaseCommand):
         if keep < 1:
             raise CommandError(_("--keep: expected 1 or more"))
         deleted = 0
-        for name in [options["name"]] if options.get("name") else KINDS:
+        for name in [options["name"]] if options.get("name") else MODELS:
             needed = {self.store.current(name), self.store.previous(name)}
             for version in self.store.versions(name)[keep:]:
                 if version in needed:
@@ -144,7 +144,7 @@ class Command(BaseCommand):
 
     def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
         """All versions of a model or of all models, newest first."""
-        for each in [name] if name else KINDS:
+        for each in [name] if name else MODELS:
             for version in self.store.versions(each):
                 yield each, version
 

@@ -20,7 +20,7 @@ from movie.training_runs import Interrupted, StopTraining, queue, recorded
 from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
 from predictors.serving.registry import ModelStore
 
@@ -153,10 +153,10 @@ class Command(BaseCommand):
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
     """The models, after everything was refused that can be refused before any work."""
-    if unknown := [name for name in names if name not in KINDS]:
+    if unknown := [name for name in names if name not in MODELS]:
         raise CommandError(
             _("There is no model %(name)s; known: %(known)s")
-            % {"name": ", ".join(unknown), "known": ", ".join(KINDS)}
+            % {"name": ", ".join(unknown), "known": ", ".join(MODELS)}
         )
     if not names:
         raise CommandError(

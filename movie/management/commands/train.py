@@ -20,7 +20,7 @@ from movie.training_runs import Interrupted, StopTraining, queue, recorded
 from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
 from predictors.serving.registry import ModelStore
 
@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("names", nargs="+", metavar="NAME", help=", ".join(KINDS))
+        add("names", nargs="+", metavar="NAME", help=", ".join(MODELS))
         source = parser.add_mutually_exclusive_group(required=True)
         source.add_argument(
             "--data", type=Path, metavar="PATH", help="a data file or the folder that holds it"
@@ -114,11 +114,11 @@ class Command(BaseCommand):
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
     """The training options, after everything was refused that can be refused before any work."""
-    unknown = [name for name in names if name not in KINDS]
+    unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise CommandError(
             _("There is no model %(name)s; known: %(known)s")
-            % {"name": ", ".join(unknown), "known": ", ".join(KINDS)}
+            % {"name": ", ".join(unknown), "known": ", ".join(MODELS)}
         )
     if options["from_site"] and (options["format"] or options["columns"] or options["min_rating"]):
         raise CommandError(_("--format, --columns and --min-rating describe a file: use them with --data"))

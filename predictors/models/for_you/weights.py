@@ -176,10 +176,8 @@ class _Cases:
         standing, targets = [], []
         for first in range(0, len(shown), BATCH):
             batch = shown[first : first + BATCH]
-            queries = [Query.of(given) for _, given, _ in batch]
-            scores = np.stack(
-                [standardise(member.score_batch(queries), queries) for member in members], axis=2
-            )
+            queries = [Query.from_indices(given) for _, given, _ in batch]
+            scores = np.stack([standardise(member.score(queries), queries) for member in members], axis=2)
             for row, query, (_, _, wanted) in zip(scores, queries, batch, strict=True):
                 row[query.seen] = -np.inf
                 best = np.argpartition(-row, min(CANDIDATES, len(row)) - 1, axis=0)[:CANDIDATES]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from predictors.base import Saved
 from predictors.errors import ArtifactError
-from predictors.id_map import IdMap
-from predictors.models.graph.base import GraphOptions, GraphPredictor, graph_from, graph_tensors, take
+from predictors.models.graph.base import GraphConfig, GraphPredictor, graph_from, graph_tensors
 from predictors.models.graph.fold_in import MAX_LAYERS, ItemRows, LightGCNNode
 
 if TYPE_CHECKING:
@@ -18,22 +17,22 @@ if TYPE_CHECKING:
     from pytorch_models.graph.propagation import BipartiteGraph, Propagate
 
 
-@dataclass(frozen=True, slots=True)
-class LightgcnOptions(GraphOptions):
-    """combination  mean, or learned: the weights of the layers"""
+@dataclass(frozen=True)
+class LightgcnConfig(GraphConfig):
+    """How the layers are combined, beside what all graph models share."""
 
-    combination: str = "mean"
+    combination: str = "mean"  #: mean, or learned: the weights of the layers
 
 
 class LightgcnPredictor(GraphPredictor):
     """He et al., SIGIR 2020, extended by one node per visitor (predictors.models.graph.fold_in)."""
 
     name = "lightgcn"
-    options_class = LightgcnOptions
+    config_class = LightgcnConfig
     node: LightGCNNode
 
     @classmethod
-    def build_model(cls, graph: BipartiteGraph, generator: Any, options: LightgcnOptions) -> LightGCN:
+    def build_model(cls, graph: BipartiteGraph, generator: Any, options: LightgcnConfig) -> LightGCN:
         from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
 
         if options.layers > MAX_LAYERS:
@@ -58,17 +57,16 @@ class LightgcnPredictor(GraphPredictor):
         return {"films": node.films, "alpha": node.alpha, **layers, **graph_tensors(node.rows)}
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        read, n_items = take(tensors, directory), len(ids)
+    def from_artifact(cls, saved: Saved) -> Self:
+        read, n_items = saved.tensor, len(saved.ids)
         alpha = read("alpha", (None,))
         films = read("films", (n_items, None))
         n_layers = len(alpha) - 1
-        n_tables = sum(name.startswith("layer.") for name in tensors)
+        n_tables = sum(name.startswith("layer.") for name in saved.tensors)
         if not 1 <= n_layers == n_tables <= MAX_LAYERS:
             raise ArtifactError(
-                f"{directory}: {n_layers} layers with {n_tables} tables, expected 1 to {MAX_LAYERS} of both"
+                f"{saved.directory}: {n_layers} layers with {n_tables} tables, "
+                f"expected 1 to {MAX_LAYERS} of both"
             )
         layers = [read(f"layer.{k}", (n_items, films.shape[1])) for k in range(n_layers)]
-        return cls(LightGCNNode(graph_from(read, n_items, directory), layers, alpha, films), ids, meta)
+        return cls(LightGCNNode(graph_from(saved), layers, alpha, films), saved.ids, saved.config)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from predictors.base import Saved
 from predictors.errors import ArtifactError
-from predictors.id_map import IdMap
-from predictors.models.graph.base import GraphOptions, GraphPredictor, graph_from, graph_tensors, take
+from predictors.models.graph.base import GraphConfig, GraphPredictor, graph_from, graph_tensors
 from predictors.models.graph.fold_in import EPSILON, MAX_LAYERS, ItemRows, NGCFLayer, NGCFNode, NGCFTables
 
 if TYPE_CHECKING:
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
     from pytorch_models.graph.propagation import BipartiteGraph, Propagate
 
 
-@dataclass(frozen=True, slots=True)
-class NgcfOptions(GraphOptions):
-    """message_dropout, node_dropout  while training; all layers have `dim` columns
+@dataclass(frozen=True)
+class NgcfConfig(GraphConfig):
+    """All layers have `dim` columns.
 
     A new node takes ten steps of its own by default: on a graph of short histories its exact vector alone
     ranks below popularity (docs/benchmarks.md).
@@ -29,8 +28,8 @@ class NgcfOptions(GraphOptions):
     epochs: int = 40
     learning_rate: float = 0.003
     l2: float = 0.001
-    message_dropout: float = 0.1
-    node_dropout: float = 0.0
+    message_dropout: float = 0.1  #: share of messages left out while training
+    node_dropout: float = 0.0  #: share of nodes left out while training
     fine_tune_steps: int = 10
 
 
@@ -38,11 +37,11 @@ class NgcfPredictor(GraphPredictor):
     """Wang et al., SIGIR 2019, extended by one node per visitor (predictors.models.graph.fold_in)."""
 
     name = "ngcf"
-    options_class = NgcfOptions
+    config_class = NgcfConfig
     node: NGCFNode
 
     @classmethod
-    def build_model(cls, graph: BipartiteGraph, generator: Any, options: NgcfOptions) -> NGCF:
+    def build_model(cls, graph: BipartiteGraph, generator: Any, options: NgcfConfig) -> NGCF:
         import torch
 
         from pytorch_models.graph.ngcf import NGCF, NGCFConfig
@@ -106,14 +105,12 @@ class NgcfPredictor(GraphPredictor):
         return named
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        read, n_items = take(tensors, directory), len(ids)
-        rows = graph_from(read, n_items, directory)
-        n_layers = sum(name.startswith("w1.") for name in tensors)
+    def from_artifact(cls, saved: Saved) -> Self:
+        read, n_items = saved.tensor, len(saved.ids)
+        rows = graph_from(saved)
+        n_layers = sum(name.startswith("w1.") for name in saved.tensors)
         if not 1 <= n_layers <= MAX_LAYERS:
-            raise ArtifactError(f"{directory}: {n_layers} layers, expected 1 to {MAX_LAYERS}")
+            raise ArtifactError(f"{saved.directory}: {n_layers} layers, expected 1 to {MAX_LAYERS}")
         dims = [read("item_layer.0", (n_items, None)).shape[1]]
         layers = []
         for k in range(n_layers):
@@ -130,7 +127,9 @@ class NgcfPredictor(GraphPredictor):
             read("user_before", (rows.n_users, dims[1])) if deep else None,
             read("average_user", (dims[0],)),
         )
-        return cls(NGCFNode(rows, layers, tables, read("films", (n_items, sum(dims)))), ids, meta)
+        return cls(
+            NGCFNode(rows, layers, tables, read("films", (n_items, sum(dims)))), saved.ids, saved.config
+        )
 
 
 def _average(users: np.ndarray, rows: ItemRows) -> np.ndarray:

@@ -18,14 +18,15 @@ import numpy as np
 from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph, path_graph_statistics
 from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets
 from datasets.knowledge_graph.search import candidates, find_paths
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
+from predictors.base import Predictor, Query, Saved
+from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.explain import CLICKED, LIKED, RATED, SOMEONE, WATCHLIST, Explanation, PathReason, PathStep
 from predictors.history import History, MovieId, Reason
 from predictors.id_map import IdMap
 from predictors.models.kprn.scorer import NAMES, KprnScorer
-from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Run
+from predictors.training_data import TrainingData
 from ranking_metrics.ranking import hits_of, per_user
 
 if TYPE_CHECKING:
@@ -41,47 +42,39 @@ GIVEN_TO_GUESTS = 0.5  # share of the rows of a validation user who has no train
 BELOW = 1.0  # between the last film with a path and the first without
 
 
-@dataclass(frozen=True, slots=True)
-class KprnOptions:
-    """The graph, the network (pytorch_models.kprn.network) and its training (pytorch_models.kprn.fit).
+@dataclass(frozen=True)
+class KprnConfig(Config):
+    """The path graph, the network (pytorch_models.kprn.network) and its training."""
 
-    graph       folder of a saved knowledge graph; without one there are paths over people only
-    neighbours, hub_limit   see datasets.knowledge_graph.paths.build
-    relations, types, walk, pooling   what can be switched off or changed to see what it is worth
-    """
-
-    graph: str = ""
-    neighbours: int = 300
-    hub_limit: int = 50
-    dim: int = 32
-    small_dim: int = 8
-    hidden: int = 32
-    relations: bool = True
-    types: bool = True
-    walk: bool = True
-    pooling: str = "lse"
-    gamma: float = 1.0
-    dropout: float = 0.1
-    epochs: float = 1.5
-    steps: int = 0
-    examples: int = 64
-    positives: int = 4
-    history: int = 30
-    learning_rate: float = 0.002
-    loss: str = "softmax"
-    negatives: str = "mixed"
-    time_share: float = 0.5
-    l2: float = 1e-4
-    evaluations: int = 5
-    patience: int = 0
-    cpu_budget_seconds: float = 0.0
-    seed: int = 1
+    neighbours: int = 300  #: see datasets.knowledge_graph.paths.build
+    hub_limit: int = 50  #: see datasets.knowledge_graph.paths.build
+    dim: int = 32  #: length of an entity's vector
+    small_dim: int = 8  #: length of the vectors of types and relations
+    hidden: int = 32  #: of the network
+    relations: bool = True  #: read the relations of a path
+    types: bool = True  #: read the types of its entities
+    walk: bool = True  #: read the probability of a random walk along it
+    pooling: str = "lse"  #: how the paths to an item are summed
+    gamma: float = 1.0  #: of the pooling
+    dropout: float = 0.1  #: while training
+    epochs: float = 1.5  #: passes over the interactions
+    steps: int = 0  #: of the training instead of epochs; 0 = by epochs
+    examples: int = 64  #: histories of a step
+    positives: int = 4  #: of a history
+    history: int = 30  #: items of a history
+    learning_rate: float = 0.002  #: of Adam
+    loss: str = "softmax"  #: see pytorch_models.kprn.fit
+    negatives: str = "mixed"  #: see pytorch_models.kprn.fit
+    time_share: float = 0.5  #: share of histories in the order of time
+    l2: float = 1e-4  #: weight decay
+    evaluations: int = 5  #: validations in a run
+    patience: int = 0  #: validations without a better one before stopping; 0 = never
 
 
 _SHAPE = ("dim", "small_dim", "hidden", "relations", "types", "walk", "pooling", "gamma", "dropout")
 _FIT = (
     "epochs", "steps", "examples", "positives", "history", "learning_rate", "loss", "negatives",
-    "time_share", "l2", "evaluations", "patience", "cpu_budget_seconds", "seed",
+    "time_share", "l2", "evaluations", "patience",
 )  # fmt: skip
 
 
@@ -101,6 +94,7 @@ class KprnPredictor(Predictor):
     """
 
     name = "kprn"
+    config_class = KprnConfig
     wants_knowledge_graph = True
 
     def __init__(
@@ -109,57 +103,39 @@ class KprnPredictor(Predictor):
         weights: Mapping[str, np.ndarray],
         entities: Entities,
         ids: IdMap,
-        meta: Mapping[str, Any] | None = None,
+        config: KprnConfig | None = None,
     ) -> None:
         """Raises ValueError when the weights belong to another graph."""
-        super().__init__(ids, meta)
-        default = KprnOptions()
-        config = self.meta.get("config", {})
+        super().__init__(ids, config)
         self.graph, self.weights, self.entities, self.caps = graph, dict(weights), entities, Caps()
         self.scorer = KprnScorer.of(
             weights,
             graph,
-            relations=bool(config.get("relations", default.relations)),
-            types=bool(config.get("types", default.types)),
-            pooling=str(config.get("pooling", default.pooling)),
-            gamma=float(config.get("gamma", default.gamma)),
+            relations=self.config.relations,
+            types=self.config.types,
+            pooling=self.config.pooling,
+            gamma=self.config.gamma,
         )
         # What a film without a path scores: below 0, and above -1.
         order = np.argsort(np.argsort(-graph.n_users, kind="stable"), kind="stable")
         self._without_path = (-(order + 1.0) / (len(order) + 1.0)).astype(np.float32)
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
+    def _fit(cls, data: TrainingData, config: KprnConfig, run: Run) -> Self:
         """Build the path graph and train; the weights of the best validation NDCG@10 are kept.
 
         Validation users with training rows are shown them in the order of time, the others half of their
         validation rows. Raises TrainingError when the data, the graph or an option cannot be used, and
         when training was stopped.
         """
-        chosen = read_options(KprnOptions, options)
-        if len(train) == 0:
-            raise TrainingError("there are no interactions to find paths in")
-        knowledge, about = _knowledge_graph(chosen.graph)
+        train, ids = data.train, data.items
+        knowledge, about = _knowledge_graph(data.graph)
         from pytorch_models.kprn.fit import KprnFitConfig, fit
         from pytorch_models.training.loop import CheckpointError
 
-        ids = IdMap(np.asarray(train.item_ids).tolist())
-
-        def report(step: int, total: int, message: str, metrics: Mapping[str, float]) -> None:
-            progress(ProgressEvent(step / total, message, metrics))
-
         try:
             graph, known = build_path_graph(
-                train, knowledge, neighbours=chosen.neighbours, hub_limit=chosen.hub_limit
+                train, knowledge, neighbours=config.neighbours, hub_limit=config.hub_limit
             )
             entities = Entities()
             if knowledge is not None:
@@ -167,23 +143,27 @@ class KprnPredictor(Predictor):
                     tuple(knowledge.keys[each] for each in known),
                     tuple(knowledge.names[each] for each in known),
                 )
-            meta = {"config": as_config(chosen), "graph": {**about, "paths": path_graph_statistics(graph)}}
-            judge = _judge(train, validation, chosen.seed)
+            meta = {"graph": {**about, "paths": path_graph_statistics(graph)}}
+            judge = _judge(train, data.validation, run.seed)
 
             def validate(weights: dict[str, np.ndarray]) -> Mapping[str, float]:
-                return {METRIC: judge(cls(graph, weights, entities, ids, meta))} if judge else {}
+                return {METRIC: judge(cls(graph, weights, entities, ids, config))} if judge else {}
 
             weights, state = fit(
                 train,
                 graph,
                 Caps(),
-                {name: getattr(chosen, name) for name in _SHAPE},
-                KprnFitConfig(**{name: getattr(chosen, name) for name in _FIT}),
+                {name: getattr(config, name) for name in _SHAPE},
+                KprnFitConfig(
+                    **{name: getattr(config, name) for name in _FIT},
+                    cpu_budget_seconds=run.cpu_budget_seconds,
+                    seed=run.seed,
+                ),
                 validate=validate if judge else None,
                 metric=METRIC if judge else "",
-                directory=checkpoint_dir,
-                report=report,
-                resume=resume,
+                directory=run.checkpoint_dir,
+                report=run.report_step,
+                resume=run.resume,
             )
         except (ValueError, FloatingPointError, CheckpointError) as error:
             raise TrainingError(str(error)) from error
@@ -196,11 +176,13 @@ class KprnPredictor(Predictor):
             "cpu_seconds": round(state.cpu_seconds, 2),
             **state.best_metrics,
         }
-        return cls(graph, weights, entities, ids, meta)
+        predictor = cls(graph, weights, entities, ids, config)
+        predictor.meta = meta
+        return predictor
 
     # -- ranking ------------------------------------------------------------------------------
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         scores = np.tile(self._without_path, (len(queries), 1))
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
@@ -361,9 +343,8 @@ class KprnPredictor(Predictor):
         (directory / ENTITIES).write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
+    def from_artifact(cls, saved: Saved) -> Self:
+        tensors, ids, directory = saved.tensors, saved.ids, saved.directory
         if directory is None:
             raise ArtifactError(f"KPRN needs the directory that holds {ENTITIES}")
         try:
@@ -379,7 +360,7 @@ class KprnPredictor(Predictor):
                 raise ValueError(f"the graph has {graph.n_items} films, ids.json {len(ids)}")
             if not len(entities.keys) == len(entities.names) == graph.n_entities - graph.n_items - 1:
                 raise ValueError(f"{ENTITIES} names {len(entities.keys)} entities, which are not those there")
-            return cls(graph, weights, entities, ids, meta)
+            return cls(graph, weights, entities, ids, saved.config)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{directory} is no KPRN model: {error}") from error
 
@@ -435,7 +416,7 @@ def _judge(
         history = history[np.sort(np.unique(history, return_index=True)[1])]  # each film once
         wanted = np.setdiff1d(wanted, history)
         if len(history) and len(wanted):
-            queries.append(Query.of(history))
+            queries.append(Query.from_indices(history))
             targets.append(wanted)
         if len(queries) == VALIDATION_USERS:
             break
@@ -443,7 +424,7 @@ def _judge(
         return None
 
     def judge(predictor: KprnPredictor) -> float:
-        ranked, _ = predictor.rank_batch(queries, 10)
+        ranked, _ = predictor.retrieve(queries, 10)
         is_target = np.zeros((len(queries), train.n_items), dtype=bool)
         for row, wanted in zip(is_target, targets, strict=True):
             row[wanted] = True

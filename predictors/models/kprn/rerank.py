@@ -20,7 +20,7 @@ def candidates_of(
 
     A film without a path counts as the worst one with a path.
     """
-    films, scores = base.rank_batch(queries, depth)
+    films, scores = base.retrieve(queries, depth)
     there = films >= 0
     told = kprn.score_films(queries, [row[row >= 0] for row in films])
     by_paths = np.full(scores.shape, -np.inf, dtype=np.float32)

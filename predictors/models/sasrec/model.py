@@ -8,18 +8,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, top_k
-from predictors.config import read_options
+from predictors.base import Predictor, Query, Saved, top_k
+from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
 from predictors.id_map import IdMap
-from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Run
+from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 ENCODER = "encoder.onnx"
 LOSSES = ("softmax", "sampled")
-DEVICES = ("auto", "cpu", "cuda")
 
 # What `epochs 0` and `batch 0` stand for. A run visits PLACES_IN_A_RUN places of histories, within
 # bounds on epochs: MovieLens 100K gets 45 epochs, 1M 40, 20M 5. A batch is a 32nd of an epoch.
@@ -48,36 +48,36 @@ EXPLAINED_FILMS = 6  # latest films that can be named as the reason for a recomm
 EXPLAINED_LENGTH = 50  # latest films that the model reads while looking for reasons
 
 
-@dataclass(frozen=True, slots=True)
-class SasrecOptions:
-    """dim, blocks, heads, max_length, dropout   the shape of the network
-    epochs              passes over the histories; 0 = by size (see PLACES_IN_A_RUN)
-    batch               places of histories per step; 0 = by size
-    learning_rate       the highest, after the warm-up
-    weight_decay        of AdamW
-    loss                softmax = over the whole catalogue; sampled = over `negatives` films per step
-    patience            validations (30 per run) without a better one before stopping; 0 = never
-    seed, threads       threads of torch; 0 = as many as it takes by itself
-    cpu_budget_seconds  stop and keep the best when so much is spent; 0 = no limit
-    device              auto, cpu or cuda
-    """
+@dataclass(frozen=True)
+class SasrecConfig(Config):
+    """The shape of the network and its training."""
 
-    dim: int = 64
-    blocks: int = 2
-    heads: int = 2
-    max_length: int = 200
-    dropout: float = 0.2
-    epochs: int = 0
-    batch: int = 0
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.0
-    loss: str = "softmax"
-    negatives: int = 512
-    patience: int = 8
-    seed: int = 1
-    threads: int = 0
-    cpu_budget_seconds: float = 0.0
-    device: str = "auto"
+    dim: int = 64  #: length of an item's vector
+    blocks: int = 2  #: attention blocks
+    heads: int = 2  #: of each block
+    max_length: int = 200  #: latest liked items that are read
+    dropout: float = 0.2  #: while training
+    epochs: int = 0  #: passes over the histories; 0 = by size (see PLACES_IN_A_RUN)
+    batch: int = 0  #: positions of histories per step; 0 = by size
+    learning_rate: float = 2e-3  #: the highest, after the warm-up
+    weight_decay: float = 0.0  #: of AdamW
+    loss: str = "softmax"  #: softmax = over the whole catalogue; sampled = over `negatives` items per step
+    negatives: int = 512  #: items of the sampled loss
+    patience: int = 8  #: validations (30 per run) without a better one before stopping; 0 = never
+    threads: int = 0  #: of torch; 0 = as many as it takes by itself
+
+    def check(self) -> None:
+        self.require(
+            self.dim >= 1 and self.heads >= 1 and self.dim % self.heads == 0,
+            f"option dim: {self.dim} is not a positive multiple of heads",
+        )
+        for name in ("blocks", "max_length", "negatives"):
+            self.require(getattr(self, name) >= 1, f"option {name}: {getattr(self, name)} is not 1 or more")
+        for name in ("epochs", "batch", "weight_decay", "patience", "threads"):
+            self.require(getattr(self, name) >= 0, f"option {name}: {getattr(self, name)} is not 0 or more")
+        self.require(0 <= self.dropout < 1, f"option dropout: {self.dropout} is not at least 0 and below 1")
+        self.require(self.learning_rate > 0, f"option learning_rate: {self.learning_rate} is not above 0")
+        self.require(self.loss in LOSSES, f"option loss: {self.loss!r} is not {' or '.join(LOSSES)}")
 
 
 class SasrecPredictor(Predictor):
@@ -89,16 +89,17 @@ class SasrecPredictor(Predictor):
     """
 
     name = "sasrec"
+    config_class = SasrecConfig
 
     def __init__(
         self,
         weights: Mapping[str, np.ndarray],
         encoder: bytes,
         ids: IdMap,
-        meta: Mapping[str, Any] | None = None,
+        config: SasrecConfig | None = None,
     ) -> None:
         """`weights` are those of `pytorch_models.sasrec.network.Sasrec`, `encoder` the graph made of them."""
-        super().__init__(ids, meta)
+        super().__init__(ids, config)
         self.weights = dict(weights)
         self.encoder = encoder
         self.table = np.ascontiguousarray(weights["item.weight"], dtype=np.float32)  # (n_items, D)
@@ -108,40 +109,25 @@ class SasrecPredictor(Predictor):
         self._taste = _onnx_encoder(encoder)
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Train; the weights of the best validation NDCG@10 (full ranking, seen films masked) are kept.
+    def _fit(cls, data: TrainingData, config: SasrecConfig, run: Run) -> Self:
+        """Train; the weights of the best validation NDCG@10 (full ranking, seen items masked) are kept.
 
-        Without `validation` the last film of up to VALIDATION_USERS users is held out of `train`.
+        Without validation rows the last item of up to VALIDATION_USERS users is held out.
         Ctrl-C and SIGTERM stop between two steps; with a `checkpoint_dir` the run can then be resumed to
-        the same result. Raises TrainingError on unusable data or options, and when training was stopped.
+        the same result. Raises TrainingError on unusable data, and when training was stopped.
         """
-        chosen = _checked(read_options(SasrecOptions, options))
-        if resume and checkpoint_dir is None:
-            raise TrainingError("resume needs the checkpoint_dir of the run to continue")
         import torch
 
-        with tempfile.TemporaryDirectory() as temporary, _torch_settings(chosen.threads):
-            directory = checkpoint_dir or Path(temporary)
-            device = _device(chosen.device)
-            model, facts = _trained(
-                train, validation, chosen, device, directory, progress=progress, resume=resume
-            )
+        with tempfile.TemporaryDirectory() as temporary, _torch_settings(config.threads):
+            directory = run.checkpoint_dir or Path(temporary)
+            device = _device(run.device)
+            model, facts = _trained(data, config, run, device, directory)
             weights = {name: tensor.float().cpu().numpy() for name, tensor in model.state_dict().items()}
         del model
         from predictors.models.sasrec.onnx_graph import encoder_graph
 
-        ids = IdMap(np.asarray(train.item_ids).tolist())
-        meta = {"config": {**asdict(chosen), **facts}}
-        predictor = cls(weights, encoder_graph(weights, heads=chosen.heads), ids, meta)
+        predictor = cls(weights, encoder_graph(weights, heads=config.heads), data.items, config)
+        predictor.meta["training"] = facts
         return predictor.to("cuda") if device == torch.device("cuda") else predictor
 
     def to(self, device: str) -> Self:
@@ -156,12 +142,12 @@ class SasrecPredictor(Predictor):
 
             if not torch.cuda.is_available():
                 raise ValueError("there is no CUDA device")
-            self._taste = torch_encoder(self.weights, heads=self._heads(), device="cuda")
+            self._taste = torch_encoder(self.weights, heads=self.config.heads, device="cuda")
         else:
             raise ValueError(f"a device is cpu or cuda, not {device!r}")
         return self
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, n_items) float32; zeros where nothing is liked."""
         return self.tastes([query.liked for query in queries]) @ self._columns
 
@@ -213,22 +199,17 @@ class SasrecPredictor(Predictor):
         (directory / ENCODER).write_bytes(self.encoder)
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        table, places = tensors.get("item.weight"), tensors.get("place.weight")
-        if table is None or places is None or table.ndim != 2 or len(table) != len(ids):
-            raise ArtifactError(f"{directory}: expected item.weight of {len(ids)} rows, and place.weight")
+    def from_artifact(cls, saved: Saved) -> Self:
+        saved.tensor("item.weight", (len(saved.ids), None))
+        saved.tensor("place.weight", (None, None))
+        directory = saved.directory
         if directory is None:
             raise ArtifactError(f"SASRec needs the directory that holds {ENCODER}")
         try:
             encoder = (directory / ENCODER).read_bytes()
         except OSError as error:
             raise ArtifactError(f"{directory / ENCODER} cannot be read: {error}") from error
-        return cls(tensors, encoder, ids, meta)
-
-    def _heads(self) -> int:
-        return int(self.config().get("heads", SasrecOptions().heads))
+        return cls(saved.tensors, encoder, saved.ids, saved.config)
 
 
 # -- encoders: (b, T, D) float32 item vectors -> (b, D) float32 ------------------------------------
@@ -262,12 +243,12 @@ def torch_encoder(weights: Mapping[str, np.ndarray], *, heads: int, device: str)
     """The same encoder by torch; for a GPU, and to check ONNX Runtime against."""
     import torch
 
-    from pytorch_models.sasrec.network import Sasrec, SasrecConfig
+    from pytorch_models.sasrec import network
 
     n_items, dim = weights["item.weight"].shape
     blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-    config = SasrecConfig(n_items, dim, blocks, heads, len(weights["place.weight"]))
-    model = Sasrec(config)
+    config = network.SasrecConfig(n_items, dim, blocks, heads, len(weights["place.weight"]))
+    model = network.Sasrec(config)
     model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
     model.to(device).eval()
 
@@ -282,14 +263,7 @@ def torch_encoder(weights: Mapping[str, np.ndarray], *, heads: int, device: str)
 
 
 def _trained(
-    train: Interactions,
-    validation: Interactions | None,
-    options: SasrecOptions,
-    device: torch.device,
-    directory: Path,
-    *,
-    progress: Progress,
-    resume: bool,
+    data: TrainingData, options: SasrecConfig, run: Run, device: torch.device, directory: Path
 ) -> tuple[Sasrec, dict[str, Any]]:
     """The model with its best weights, and the facts of the run for the artefact."""
     import torch
@@ -297,14 +271,14 @@ def _trained(
     from pytorch_models.sasrec import network
     from pytorch_models.training import loop
 
-    train, cases = _validation_cases(train, validation, options.seed)
-    windows = network.Windows(train.items, train.indptr, options.max_length, 1, options.seed)
+    train, cases = _validation_cases(data.train, data.validation, run.seed)
+    windows = network.Windows(train.items, train.indptr, options.max_length, 1, run.seed)
     per_epoch = windows.places_per_epoch
     if not per_epoch:
         raise TrainingError("there is nothing to learn: no one has two or more films in the training data")
     epochs = options.epochs or int(np.clip(PLACES_IN_A_RUN // per_epoch, FEWEST_EPOCHS, MOST_EPOCHS))
     batch = options.batch or int(np.clip(per_epoch // BATCHES_PER_EPOCH, SMALLEST_BATCH, LARGEST_BATCH))
-    windows = network.Windows(train.items, train.indptr, options.max_length, batch, options.seed)
+    windows = network.Windows(train.items, train.indptr, options.max_length, batch, run.seed)
     steps_per_epoch = windows.batches_per_epoch()
     config = loop.TrainingConfig(
         steps=epochs * steps_per_epoch,
@@ -312,11 +286,17 @@ def _trained(
         weight_decay=options.weight_decay,
         evaluate_every=steps_per_epoch * max(1, round(epochs / VALIDATIONS)),
         patience=options.patience,
-        cpu_budget_seconds=options.cpu_budget_seconds,
-        seed=options.seed,
-        identity={**_identity(options), "epochs": epochs, "batch": batch, "data": train.fingerprint()},
+        cpu_budget_seconds=run.cpu_budget_seconds,
+        seed=run.seed,
+        identity={
+            **_identity(options),
+            "seed": run.seed,
+            "epochs": epochs,
+            "batch": batch,
+            "data": train.fingerprint(),
+        },
     )
-    torch.manual_seed(options.seed)
+    torch.manual_seed(run.seed)
     shape = (options.dim, options.blocks, options.heads, options.max_length, options.dropout)
     model = network.Sasrec(network.SasrecConfig(train.n_items, *shape)).to(device)
     dtype = network.fastest_logits_dtype(device)
@@ -330,7 +310,7 @@ def _trained(
         return network.sampled_cross_entropy(hidden, model.item.weight, some.targets, drawn)
 
     def report(step: int, total: int, message: str, metrics: Mapping[str, float]) -> None:
-        progress(ProgressEvent(step / total, f"step {step:,} of {total:,}", metrics))
+        run.report_step(step, total, f"step {step:,} of {total:,}", metrics)
 
     try:
         state = loop.train(
@@ -343,7 +323,7 @@ def _trained(
             validate=(lambda: _validation_metrics(model, cases, device)) if cases else None,
             metric="NDCG@10",
             report=report,
-            resume=resume,
+            resume=run.resume,
         )
     except loop.CheckpointError as error:
         raise TrainingError(str(error)) from error
@@ -353,7 +333,7 @@ def _trained(
         raise TrainingError(
             f"training was stopped at step {state.step:,} of {config.steps:,}; resume continues it"
         )
-    progress(ProgressEvent(1.0, "", state.best_metrics))
+    run.report(1.0, "", state.best_metrics)
     facts = {
         "epochs": epochs,
         "batch": batch,
@@ -432,43 +412,10 @@ def _validation_metrics(model: Sasrec, cases: Sequence[_Case], device: torch.dev
     return dict(zip(names, map(float, np.concatenate(values).mean(0)), strict=True))
 
 
-def _identity(options: SasrecOptions) -> dict[str, Any]:
+def _identity(options: SasrecConfig) -> dict[str, Any]:
     """The options that make a run what it is; a checkpoint of others is not continued."""
-    free = ("threads", "cpu_budget_seconds", "patience", "device", "epochs", "batch")
-    return {name: value for name, value in asdict(options).items() if name not in free}
-
-
-def _checked(options: SasrecOptions) -> SasrecOptions:
-    rules = {
-        "dim": options.dim >= 1 and options.heads >= 1 and options.dim % options.heads == 0,
-        "blocks": options.blocks >= 1,
-        "max_length": options.max_length >= 1,
-        "dropout": 0 <= options.dropout < 1,
-        "epochs": options.epochs >= 0,
-        "batch": options.batch >= 0,
-        "learning_rate": options.learning_rate > 0,
-        "weight_decay": options.weight_decay >= 0,
-        "loss": options.loss in LOSSES,
-        "negatives": options.negatives >= 1,
-        "patience": options.patience >= 0,
-        "seed": options.seed >= 0,
-        "threads": options.threads >= 0,
-        "cpu_budget_seconds": options.cpu_budget_seconds >= 0,
-        "device": options.device in DEVICES,
-    }
-    expected = {
-        "dim": "a positive multiple of heads",
-        "dropout": "at least 0 and below 1",
-        "learning_rate": "above 0",
-        "loss": " or ".join(LOSSES),
-        "device": ", ".join(DEVICES),
-        **dict.fromkeys(("blocks", "max_length", "negatives"), "1 or more"),
-    }
-    for name, holds in rules.items():
-        if not holds:
-            value = getattr(options, name)
-            raise TrainingError(f"option {name}: {value!r} is not {expected.get(name, '0 or more')}")
-    return options
+    free = ("threads", "patience", "epochs", "batch")
+    return {name: value for name, value in options.as_dict().items() if name not in free}
 
 
 def _device(name: str) -> torch.device:
