@@ -19,7 +19,7 @@ from predictors.errors import PredictorError
 from ranking_metrics.intervals import bootstrap_interval, group_means
 
 if TYPE_CHECKING:
-    from datasets.readers.delimited import Dataset
+    from datasets.readers.dataset import Dataset
     from datasets.splits.protocols import Split
     from evaluation.conditions import Outcome
     from evaluation.runner import Benchmark

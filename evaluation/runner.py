@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.readers.delimited import Dataset, read_dataset
+from datasets.readers.dataset import Dataset, read_dataset
 from datasets.splits.protocols import Split, at_least, latest_of_each_pair, limited, split_interactions
 from evaluation.conditions import evaluate
 from evaluation.labels import label_matrix, read_labels, user_groups

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.splits.cases import Split, cases_from_masks, select_cases
+from datasets.splits.cases import Split, SplitError, cases_from_masks, select_cases
 
 _TEMPORAL_CUTS = (0.8, 0.9)
 
 
 def temporal_split(interactions: Interactions, part: str) -> Split:
-    """Cut all rows by time into 80 / 10 / 10."""
+    """Cut all rows by time into 80 / 10 / 10. Raises SplitError on rows without times."""
+    if not interactions.has_time:
+        raise SplitError("temporal needs the time of every row; these have only an order")
     times = np.sort(interactions.at, kind="stable")
     first, second = (int(times[int(len(times) * cut)]) for cut in _TEMPORAL_CUTS)
     train = interactions.at < first

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import split_interactions
 from evaluation import conditions, plots, report
 from evaluation.conditions import evaluate
