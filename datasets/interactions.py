@@ -22,6 +22,7 @@ class Interactions:
     at        (N,) int64, seconds since 1970 (or the order of arrival where no time is known)
     user_ids  (n_users,) the ids behind the indices
     item_ids  (n_items,) the ids behind the indices, ints or strings
+    has_time  False where `at` is only the order of arrival
     """
 
     users: np.ndarray
@@ -30,6 +31,7 @@ class Interactions:
     at: np.ndarray
     user_ids: np.ndarray
     item_ids: np.ndarray
+    has_time: bool = True
 
     @classmethod
     def from_columns(
@@ -41,10 +43,15 @@ class Interactions:
         *,
         user_ids: np.ndarray,
         item_ids: np.ndarray,
+        has_time: bool | None = None,
     ) -> Interactions:
-        """Sort index columns by (user, at), keeping the order of arrival among equals."""
+        """Sort index columns by (user, at), keeping the order of arrival among equals.
+
+        has_time says whether `at` is in seconds; by default it is where it is given.
+        """
         users = np.asarray(users, dtype=np.int32)
         n = len(users)
+        has_time = at is not None if has_time is None else has_time
         at = np.arange(n, dtype=np.int64) if at is None else np.asarray(at, dtype=np.int64)
         values = np.full(n, np.nan, np.float32) if values is None else np.asarray(values, dtype=np.float32)
         order = np.lexsort((np.arange(n), at, users))
@@ -55,6 +62,7 @@ class Interactions:
             at[order],
             user_ids,
             item_ids,
+            has_time,
         )
 
     def __len__(self) -> int:

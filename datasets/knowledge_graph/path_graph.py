@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 FILM, USER = "movie", "user"
 RATED_BY = "rated_by"
-SHRINKAGE = (
-    20.0  # people added to the mean before two films count as alike, as in item neighbours
-)
+SHRINKAGE = 20.0  # people added to the mean before two films count as alike, as in item neighbours
 LINK_WEIGHT = 0.3  # what an entity shared with one film alone weighs against a cosine of one
 STRONGEST = 3  # hops of each kind by which a path of length 5 leaves a film
 BLOCK = 512  # films whose common people are counted at one time

@@ -421,6 +421,7 @@ def _assemble(path: Path, tables: list[_Table], files: tuple[SourceFile, ...]) -
             at[rows],
             user_ids=user_ids,
             item_ids=item_ids,
+            has_time=ticks is not None,
         )
 
     everything = np.arange(sum(sizes))

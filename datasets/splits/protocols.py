@@ -202,6 +202,7 @@ def _given_split(given: tuple[Interactions, Interactions] | None, part: str, see
         at=np.repeat([0, 1], [len(train), len(test)]),
         user_ids=train.user_ids,
         item_ids=train.item_ids,
+        has_time=False,
     )
     pairs = both.users.astype(np.int64) * both.n_items + both.items
     known = np.isin(pairs, pairs[both.at == 0])
