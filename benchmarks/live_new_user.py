@@ -37,7 +37,7 @@ import numpy as np
 from rich.console import Console
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Cases, Split, split_interactions
 from predictors.base import Query
 from predictors.models.graph.base import GraphPredictor

@@ -36,7 +36,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     import torch
 
-    from datasets.readers.delimited import read_dataset
+    from datasets.readers.dataset import read_dataset
     from pytorch_models.graph.propagation import BipartiteGraph, propagation
 
     dataset = read_dataset(arguments.data)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import latest_of_each_pair
 from predictors.history import History, Interaction
 from predictors.models.mf.model import LOWEST_STARS, MfPredictor

@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.readers.delimited import Dataset, read_dataset
+from datasets.readers.dataset import Dataset, read_dataset
 from datasets.splits.protocols import (
     GIVEN,
     Cases,

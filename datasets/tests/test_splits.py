@@ -162,6 +162,12 @@ def test_guest_holds_out_a_thousand_of_movielens_1m_and_a_tenth_elsewhere():
     assert split_interactions("guest", random_interactions(), n=("1",)).description.startswith("6 test")
 
 
+def test_temporal_refuses_rows_that_have_only_an_order():
+    rows = Interactions.from_columns([0, 0, 1], [0, 1, 1], user_ids=np.arange(2), item_ids=np.arange(2))
+    with pytest.raises(SplitError, match="only an order"):
+        split_interactions("temporal", rows)
+
+
 def test_temporal_cuts_everyone_at_the_same_time():
     data = random_interactions()
     split = split_interactions("temporal", data)

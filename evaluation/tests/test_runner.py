@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import split_interactions
 from evaluation import plots, runner
 from evaluation.runner import Benchmark, BenchmarkError, evaluate, run_benchmark

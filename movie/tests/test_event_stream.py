@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from datasets.readers.delimited import read_interactions
+from datasets.readers.dataset import read_interactions
 from movie import interactions
 from movie.event_ids import new_event_id
 from movie.event_stream import EventStreamUnavailable, get_event_stream

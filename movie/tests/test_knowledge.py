@@ -1,6 +1,6 @@
 import pytest
 
-from datasets.knowledge_graph.readers import Facts
+from datasets.knowledge_graph.facts import Facts
 from movie import knowledge
 from movie.models import Credit, ExternalId, MovieTag, Person
 from movie.tests.films import make_film

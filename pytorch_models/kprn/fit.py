@@ -24,8 +24,9 @@ import torch
 from torch.nn import functional
 
 from datasets.interactions import Interactions
-from datasets.knowledge_graph.path_graph import PathGraph, describe
-from datasets.knowledge_graph.paths import Caps, Histories, Targets, candidates, towards
+from datasets.knowledge_graph.path_graph import PathGraph, path_graph_statistics
+from datasets.knowledge_graph.paths import Caps, Histories, Targets
+from datasets.knowledge_graph.search import candidates, find_paths
 from pytorch_models.kprn.network import NO_PATH, Kprn, KprnConfig, TreeBatch, pool
 from pytorch_models.training.loop import Report, TrainingConfig, TrainingState, train
 
@@ -138,7 +139,7 @@ class Examples:
         # A target is asked about once per example.
         _, once = np.unique(owner * n_items + films, return_index=True)
         targets = Targets(films[once], owner[once])
-        paths = towards(self.graph, histories, targets, self.caps, known=is_positive[once])
+        paths = find_paths(self.graph, histories, targets, self.caps, known=is_positive[once])
         reached = np.zeros(len(once), dtype=bool)
         reached[paths.target] = True
         if not (reached & is_positive[once]).any():
@@ -262,7 +263,7 @@ def fit(
                     **asdict(model_config),
                     **asdict(config),
                     "data": rows.fingerprint(),
-                    "paths": describe(graph),
+                    "paths": path_graph_statistics(graph),
                 },
             ),
             device=torch.device("cpu"),

@@ -26,7 +26,8 @@ from torch import nn
 from torch.nn import functional
 
 from datasets.knowledge_graph.path_graph import PathGraph
-from datasets.knowledge_graph.paths import FEATURES, Paths, Trie, trie_of
+from datasets.knowledge_graph.paths import FEATURES, Paths
+from datasets.knowledge_graph.trie import Trie, build_trie
 
 POOLINGS = ("lse", "max", "mean")
 INITIAL_STD = 0.1
@@ -85,7 +86,7 @@ class TreeBatch:
 
     @classmethod
     def of(cls, graph: PathGraph, paths: Paths, n_targets: int) -> TreeBatch:
-        trie: Trie = trie_of(graph, paths)
+        trie: Trie = build_trie(graph, paths)
         ends = (paths.films[trie.short, 2], paths.films[trie.long, 2])
         every = [np.array([graph.user]), *(level.entity for level in trie.levels), *ends]
         entities, places = np.unique(np.concatenate(every), return_inverse=True)

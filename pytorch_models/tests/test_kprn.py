@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from datasets.knowledge_graph.path_graph import PathGraph, build
-from datasets.knowledge_graph.paths import Caps, Paths, towards
+from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph
+from datasets.knowledge_graph.paths import Caps, Paths
+from datasets.knowledge_graph.search import find_paths
 from datasets.tests.test_paths import ENOUGH, asked, knowledge, rows
 from pytorch_models.kprn.fit import Examples, KprnFitConfig, fit
 from pytorch_models.kprn.network import NO_PATH, Kprn, KprnConfig, TreeBatch, pool
@@ -18,12 +19,12 @@ from pytorch_models.kprn.network import NO_PATH, Kprn, KprnConfig, TreeBatch, po
 
 @pytest.fixture(scope="module")
 def graph() -> PathGraph:
-    return build(rows(), knowledge()[0], hub_limit=4)[0]
+    return build_path_graph(rows(), knowledge()[0], hub_limit=4)[0]
 
 
 @pytest.fixture(scope="module")
 def paths(graph: PathGraph) -> Paths:
-    return towards(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
+    return find_paths(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
 
 
 def model_of(graph: PathGraph, **shape: object) -> Kprn:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from datasets.readers import delimited
+from datasets.readers import dataset as readers
 from datasets.splits import protocols
 from evaluation import plots, runner
 from predictors.config import parse_pairs
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("protocol", choices=protocols.PROTOCOLS)
         add("--data", type=Path, required=True, help="a data file, or the folder that holds it")
-        add("--format", choices=delimited.FORMATS, help="by default the name and the first lines decide")
+        add("--format", choices=readers.FORMATS, help="by default the name and the first lines decide")
         add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="for tables: user=uid item=sku ...")
         add("--models", default=",".join(MODELS), help="comma-separated; all of them by default")
         add("--seeds", default="1", help="comma-separated; figures are means over the seeds")
@@ -81,7 +81,7 @@ class Command(BaseCommand):
         try:
             finished = runner.read_report(options["json"]) if options["resume"] else []
             self._measure(benchmark, finished, options["json"], rows)
-        except (PredictorError, delimited.DatasetError, protocols.SplitError, ValueError) as error:
+        except (PredictorError, readers.DatasetError, protocols.SplitError, ValueError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             kept = _("Finished rows are in %(file)s.") % {"file": options["json"]} if options["json"] else ""
@@ -169,7 +169,7 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
                 variant: {**for_models[runner.kind_of(variant)], **value}
                 for variant, value in runner.varied(models, option, values.split(",")).items()
             }
-        columns = delimited.named_columns(options["columns"]) or None
+        columns = readers.named_columns(options["columns"]) or None
     except (PredictorError, ValueError) as error:
         raise CommandError(str(error)) from error
     return runner.Benchmark(

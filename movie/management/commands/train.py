@@ -150,7 +150,7 @@ def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions
             return to_train_on(dislikes=dislikes)
         except DataUnusable as error:
             raise CommandError(str(error)) from error
-    from datasets.readers.delimited import DatasetError, named_columns, read_interactions
+    from datasets.readers.dataset import DatasetError, named_columns, read_interactions
     from datasets.splits.protocols import at_least
 
     try:

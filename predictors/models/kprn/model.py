@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from datasets.knowledge_graph.path_graph import PathGraph, build, describe
-from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets, candidates, towards
+from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph, path_graph_statistics
+from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets
+from datasets.knowledge_graph.search import candidates, find_paths
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
@@ -116,7 +117,7 @@ class KprnPredictor(Predictor):
             gamma=self.config.gamma,
         )
         # What a film without a path scores: below 0, and above -1.
-        order = np.argsort(np.argsort(-graph.met, kind="stable"), kind="stable")
+        order = np.argsort(np.argsort(-graph.n_users, kind="stable"), kind="stable")
         self._without_path = (-(order + 1.0) / (len(order) + 1.0)).astype(np.float32)
 
     @classmethod
@@ -133,14 +134,16 @@ class KprnPredictor(Predictor):
         from pytorch_models.training.loop import CheckpointError
 
         try:
-            graph, known = build(train, knowledge, neighbours=config.neighbours, hub_limit=config.hub_limit)
+            graph, known = build_path_graph(
+                train, knowledge, neighbours=config.neighbours, hub_limit=config.hub_limit
+            )
             entities = Entities()
             if knowledge is not None:
                 entities = Entities(
                     tuple(knowledge.keys[each] for each in known),
                     tuple(knowledge.names[each] for each in known),
                 )
-            meta = {"graph": {**about, "paths": describe(graph)}}
+            meta = {"graph": {**about, "paths": path_graph_statistics(graph)}}
             judge = _judge(train, data.validation, run.seed)
 
             def validate(weights: dict[str, np.ndarray]) -> Mapping[str, float]:
@@ -183,7 +186,7 @@ class KprnPredictor(Predictor):
         scores = np.tile(self._without_path, (len(queries), 1))
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
-            histories = Histories.of([query.liked for query in some], self.caps.history)
+            histories = Histories.from_items([query.liked for query in some], self.caps.history)
             found = candidates(self.graph, histories, [query.seen for query in some], self.caps)
             targets, ends = _targets(found)
             pooled = self._pooled(some, histories, targets)
@@ -204,19 +207,19 @@ class KprnPredictor(Predictor):
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
             targets, ends = _targets(films[start : start + CASES_AT_ONCE])
-            histories = Histories.of([query.liked for query in some], self.caps.history)
+            histories = Histories.from_items([query.liked for query in some], self.caps.history)
             scores += np.split(self._pooled(some, histories, targets), ends[:-1])
         return scores
 
     def _pooled(self, queries: Sequence[Query], histories: Histories, targets: Targets) -> np.ndarray:
-        paths = towards(self.graph, histories, targets, self.caps)
+        paths = find_paths(self.graph, histories, targets, self.caps)
         return self.scorer.pool(self._scores(queries, paths), paths.target, len(targets.films))
 
     def _scores(self, queries: Sequence[Query], paths: Paths) -> np.ndarray:
         """(P,) float32 scores of paths, with the weights of the films they start from."""
         weights = np.concatenate([query.weights[-self.caps.history :] for query in queries])
         scores = self.scorer.score(self.graph, paths)
-        scores += np.log(weights)[paths.place]
+        scores += np.log(weights)[paths.row]
         return scores
 
     # -- explaining ---------------------------------------------------------------------------
@@ -263,8 +266,8 @@ class KprnPredictor(Predictor):
         None begins where it ends: a film of the history is no reason for itself.
         """
         targets = Targets(films, np.zeros(len(films), dtype=np.int64))
-        histories = Histories.of([query.liked], self.caps.history)
-        paths = towards(self.graph, histories, targets, self.caps)
+        histories = Histories.from_items([query.liked], self.caps.history)
+        paths = find_paths(self.graph, histories, targets, self.caps)
         paths = paths.select(paths.films[:, 0] != paths.films[:, 2])
         if not len(paths):
             return paths, np.empty(0)
@@ -382,16 +385,18 @@ def _knowledge_graph(folder: str) -> tuple[KnowledgeGraph | None, dict[str, Any]
     """The graph in a folder with what the artefact records of it. Raises TrainingError."""
     if not folder:
         return None, {"source": "people only"}
-    from datasets.knowledge_graph.graph import KnowledgeGraph, KnowledgeGraphError, read_about
+    from datasets.knowledge_graph.graph import KnowledgeGraphError
+    from datasets.knowledge_graph.statistics import graph_statistics
+    from datasets.knowledge_graph.storage import load_graph, read_about
 
     try:
         about = read_about(Path(folder))
-        graph = KnowledgeGraph.load(Path(folder))
+        graph = load_graph(Path(folder))
     except KnowledgeGraphError as error:
         raise TrainingError(f"option graph: {error}") from error
     digest = hashlib.sha256("".join(sorted(about["files"].values())).encode()).hexdigest()
     facts: dict[str, Any] = {name: about[name] for name in ("source", "ids", "created") if name in about}
-    return graph, {**facts, "fingerprint": digest, "statistics": graph.statistics()}
+    return graph, {**facts, "fingerprint": digest, "statistics": graph_statistics(graph)}
 
 
 def _judge(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.knowledge_graph.path_graph import PathGraph
-from datasets.knowledge_graph.paths import Paths, Trie, trie_of
+from datasets.knowledge_graph.paths import Paths
+from datasets.knowledge_graph.trie import Trie, build_trie
 
 NAMES = (
     "entities", "types", "relations", "read.weight", "read.bias", "remember.weight",
@@ -76,7 +77,7 @@ class KprnScorer:
 
     def score(self, graph: PathGraph, paths: Paths) -> np.ndarray:
         """(P,) float32: the score s of each path."""
-        trie: Trie = trie_of(graph, paths)
+        trie: Trie = build_trie(graph, paths)
         hidden, cell = _lstm(self.step[graph.user][None] + self.relation[graph.rated], None)
         states = []
         for level in trie.levels:

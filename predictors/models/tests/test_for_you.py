@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from evaluation.runner import Benchmark, evaluate
 from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, TrainingError

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph
+from datasets.knowledge_graph.storage import save_graph
 from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.explain import SOMEONE, Explanation
@@ -25,7 +26,7 @@ QUICK = {"steps": 20, "examples": 16, "evaluations": 2, "hub_limit": 10}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("graph")
-    small_graph().save(directory)
+    save_graph(small_graph(), directory)
     return directory
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Split
 from evaluation.runner import Benchmark, evaluate
 from predictors.plugins import predictor_class

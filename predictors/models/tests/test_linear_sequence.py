@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.readers.delimited import read_interactions
+from datasets.readers.dataset import read_interactions
 from datasets.splits.protocols import split_interactions
 from evaluation.runner import evaluate
 from predictors.base import Query
