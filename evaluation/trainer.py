@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ class Trained:
     metrics: dict[str, float]
     cpu_seconds: float
     activated: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)  # members of a blend and why they are missing
 
 
 def train(
@@ -90,7 +91,7 @@ def train(
         activate=activate,
     )
     _clear(checkpoint_dir)
-    return Trained(name, version, metrics, cpu_seconds, activate)
+    return Trained(name, version, metrics, cpu_seconds, activate, predictor.meta.get("left_out", {}))
 
 
 def refuse_other_ids(name: str, id_space: str) -> None:

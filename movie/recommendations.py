@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -30,12 +30,13 @@ from movie.models import Movie, TrainingRun
 from movie.request_log import handed_out
 from movie.templatetags.reelgraph import stars
 from predictors.base import Predictor
+from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
 from predictors.errors import ArtifactError, CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.serving.registry import ModelStore, Registry
 
 if TYPE_CHECKING:
-    from predictors.models.mf.model import MfPredictor
+    pass
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
 TRENDING = "trending"
@@ -225,7 +226,9 @@ def rank_similar(movie: Movie, history: History = History.EMPTY, k: int = 12) ->
     taken = {movie.pk, *history.seen, *hidden_ids()}
     requested = "neighbours"
     try:
-        predictor = registry().get("neighbours")
+        predictor = registry().get(requested)
+        if not isinstance(predictor, FindsSimilar):
+            raise CannotAnswer("not_supported", f"{requested} does not rank similar films")
         similar = predictor.similar(movie.pk, k + len(taken))
     except PredictorError as error:
         count_fallback(requested, error.reason if isinstance(error, CannotAnswer) else "not_trained")
@@ -268,8 +271,10 @@ def expected_stars(history: History, movie_id: MovieId) -> float | None:
     if len(history.ratings) < RATINGS_TO_EXPECT_FROM or movie_id in history.ratings:
         return None
     try:
-        predictor = cast("MfPredictor", registry().get(STAR_PREDICTOR))
+        predictor = registry().get(STAR_PREDICTOR)
     except PredictorError:
+        return None
+    if not isinstance(predictor, PredictsStars):
         return None
     stars_expected = predictor.predict_stars(history, [movie_id]).get(movie_id)
     return None if stars_expected is None else round(stars_expected * 2) / 2
@@ -369,6 +374,8 @@ def _with_reasons(
     try:
         neighbours = registry().get("neighbours")
     except PredictorError:
+        return ranking
+    if not isinstance(neighbours, ExplainsScores):
         return ranking
     query = neighbours.encode(history)
     indices = [neighbours.ids.index_of(found.movie_id) for found in ranking]

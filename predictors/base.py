@@ -123,6 +123,10 @@ class Predictor(ABC):
 
     # -- what a model implements --------------------------------------------------------------
 
+    @classmethod  # noqa: B027 - most models take all data
+    def check_data(cls, data: TrainingData, config: Any) -> None:
+        """Raise TrainingError when the data cannot be used; cheap, called before `_fit`."""
+
     @classmethod
     @abstractmethod
     def _fit(cls, data: TrainingData, config: Any, run: Run) -> Self:
@@ -175,6 +179,7 @@ class Predictor(ABC):
                 f"{cls.name} is configured by {cls.config_class.__name__}, not {type(config).__name__}"
             )
         data.check()
+        cls.check_data(data, config)
         predictor = cls._fit(data, config, run)
         predictor.meta = {"config": predictor.config.as_dict(), "run": run.recorded(), **predictor.meta}
         return predictor

@@ -17,6 +17,7 @@ from predictors.history_features import as_matrix, strongest
 from predictors.id_map import IdMap
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
 from predictors.run import Run
+from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -76,16 +77,17 @@ class AlsPredictor(Predictor):
         """Alternate between users and items."""
         train = data.train
         n_users, n_items = len(np.unique(train.users)), len(np.unique(train.items))
-        factors = fit_implicit(
-            _confidence(train, config.rating_weight),
-            n_dims=config.factors,
-            epochs=config.epochs,
-            ridge=float(config.ridge / np.sqrt(max(n_users * n_items, SMALL))),
-            ridge_exponent=config.ridge_exponent,
-            unobserved_weight=config.unobserved_weight,
-            seed=run.seed,
-            after_epoch=run.epoch_callback(config.epochs),
-        )
+        with one_blas_thread():
+            factors = fit_implicit(
+                _confidence(train, config.rating_weight),
+                n_dims=config.factors,
+                epochs=config.epochs,
+                ridge=float(config.ridge / np.sqrt(max(n_users * n_items, SMALL))),
+                ridge_exponent=config.ridge_exponent,
+                unobserved_weight=config.unobserved_weight,
+                seed=run.seed,
+                after_epoch=run.epoch_callback(config.epochs),
+            )
         return cls(factors.items, factors.ridge, data.items, config)
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:

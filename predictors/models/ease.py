@@ -70,15 +70,20 @@ class EasePredictor(Predictor):
         self.weights, self.items = weights, items
 
     @classmethod
-    def _fit(cls, data: TrainingData, config: EaseConfig, run: Run) -> Self:
-        """Invert one matrix. Raises TrainingError on more than `max_items` items."""
-        items = np.unique(data.train.items).astype(np.int64)
-        if len(items) > config.max_items:
+    def check_data(cls, data: TrainingData, config: EaseConfig) -> None:
+        """Raise TrainingError on more than `max_items` items."""
+        n_items = np.count_nonzero(np.bincount(data.train.items))
+        if n_items > config.max_items:
             raise TrainingError(
-                f"ease weighs every pair of items, and {len(items):,} items occur: more than "
-                f"max_items={config.max_items:,}. Raise it (that needs {16 * len(items) ** 2 / 1e9:.1f} GB) "
+                f"ease weighs every pair of items, and {n_items:,} items occur: more than "
+                f"max_items={config.max_items:,}. Raise it (that needs {16 * n_items**2 / 1e9:.1f} GB) "
                 "or train graph_filter or als"
             )
+
+    @classmethod
+    def _fit(cls, data: TrainingData, config: EaseConfig, run: Run) -> Self:
+        """Invert one matrix."""
+        items = np.unique(data.train.items).astype(np.int64)
         matrix = data.matrix()[:, items]
         gram = (matrix.T @ matrix).toarray()
         run.report(COUNTED, f"{len(items):,} items")

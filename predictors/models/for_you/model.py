@@ -12,6 +12,7 @@ own as well, trained on the same rows, holds such a file's arrays once (`predict
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+
+logger = logging.getLogger(__name__)
 
 WITHOUT_HISTORY = "popular"
 FEWEST_GUESTS = 50  # people of the validation rows; with fewer, guests are held out of the training rows
@@ -121,15 +124,16 @@ class ForYouPredictor(Predictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: ForYouConfig, run: Run) -> Self:
-        """Fit the members, then their weights on guests.
+        """Fit the members, then their weights on guests. Members that cannot use the data are left out.
 
         The guests are the users of `validation` who have no rows in `train`. Where they are too few, a
         tenth of the users is held out: the weights are fitted with members that never saw them, and the
         members are then fitted anew on all rows. Raises TrainingError on data that a member cannot use.
         """
+        names, left_out = _usable(data, config)
         rest, guests = _apart(data, config, run.seed)
         rounds = 2 if len(rest.train) < len(data.train) else 1
-        share = (1 - WEIGHED) / rounds / len(config.members)
+        share = (1 - WEIGHED) / rounds / len(names)
         quiet = replace(run, cpu_budget_seconds=0.0, stop_at=0, resume=False, checkpoint_dir=None)
 
         def fitted(rows: TrainingData, start: float) -> list[Predictor]:
@@ -139,7 +143,7 @@ class ForYouPredictor(Predictor):
                     config.member_configs.get(name),
                     quiet.part(start + row * share, start + (row + 1) * share, name),
                 )
-                for row, name in enumerate(config.members)
+                for row, name in enumerate(names)
             ]
 
         members = fitted(rest, 0.0)
@@ -157,7 +161,7 @@ class ForYouPredictor(Predictor):
             curves = replace(curves, opening=openings(data.train))
         run.report(1.0)
         predictor = cls(members, curves, data.items, config)
-        predictor.meta = {"knots": list(KNOTS), "curve": figures}
+        predictor.meta = {"knots": list(KNOTS), "curve": figures, "left_out": left_out}
         return predictor
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
@@ -252,6 +256,25 @@ def _refusal(name: str) -> str:
     if kind.write_extra_files is not Predictor.write_extra_files:
         return f"{name} keeps files besides its weights, which a blend does not hold"
     return ""
+
+
+def _usable(data: TrainingData, config: ForYouConfig) -> tuple[list[str], dict[str, str]]:
+    """Return the members that can be fitted on this data, and for each of the others why not.
+
+    Raises TrainingError where fewer than two are left.
+    """
+    names, left_out = [], {}
+    for name in config.members:
+        kind = predictor_class(name)
+        try:
+            kind.check_data(data, config.member_configs.get(name, kind.config_class()))
+            names.append(name)
+        except TrainingError as error:
+            left_out[name] = str(error)
+            logger.warning("for_you is fitted without %s: %s", name, error)
+    if WITHOUT_HISTORY not in names or len(names) < 2:
+        raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+    return names, left_out
 
 
 def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[TrainingData, Interactions]:

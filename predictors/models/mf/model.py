@@ -17,6 +17,7 @@ from predictors.id_map import IdMap
 from predictors.models.mf.groups import GroupFactors, fit_groups
 from predictors.models.mf.solver import RatingFactors, fit_ratings
 from predictors.run import Run
+from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -101,26 +102,27 @@ class MfPredictor(Predictor):
             raise TrainingError("mf learns from stars, and there are no ratings in the data; try als")
         after_epoch = run.epoch_callback(config.epochs)
         factors: RatingFactors | GroupFactors
-        if config.groups:
-            factors = fit_groups(
-                _latest_stars(rated),
-                n_dims=config.factors,
-                epochs=config.epochs,
-                groups=config.groups,
-                item_groups=config.film_groups,
-                seed=run.seed,
-                after_epoch=after_epoch,
-            )
-        else:
-            factors = fit_ratings(
-                _latest_stars(rated),
-                n_dims=config.factors,
-                epochs=config.epochs,
-                ridge=config.ridge,
-                bias_ridge=config.bias_ridge,
-                seed=run.seed,
-                after_epoch=after_epoch,
-            )
+        with one_blas_thread():
+            if config.groups:
+                factors = fit_groups(
+                    _latest_stars(rated),
+                    n_dims=config.factors,
+                    epochs=config.epochs,
+                    groups=config.groups,
+                    item_groups=config.film_groups,
+                    seed=run.seed,
+                    after_epoch=after_epoch,
+                )
+            else:
+                factors = fit_ratings(
+                    _latest_stars(rated),
+                    n_dims=config.factors,
+                    epochs=config.epochs,
+                    ridge=config.ridge,
+                    bias_ridge=config.bias_ridge,
+                    seed=run.seed,
+                    after_epoch=after_epoch,
+                )
         counts = np.bincount(rated.items, minlength=train.n_items).astype(np.int64)
         tensors = _tensors(factors, counts)
         return cls(tensors, data.items, config)

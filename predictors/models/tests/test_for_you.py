@@ -315,3 +315,21 @@ def test_too_few_people_are_refused_with_what_is_needed():
     users = np.repeat(np.arange(19), 3)
     with pytest.raises(TrainingError, match=r"19 users.* need 20"):
         fit_model(ForYouPredictor, from_rows(users.tolist(), [0, 1, 2] * 19), options=QUICK)
+
+
+def test_a_member_that_cannot_be_fitted_is_left_out_and_named(tmp_path, caplog):
+    """As EASE is with more than 12,000 films: the default model must not fail with it."""
+    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 40})
+    assert "ease" not in [member.name for member in for_you.members]
+    assert len(for_you.members) == len(QUICK["members"]) - 1
+    assert "48 items occur" in for_you.meta["left_out"]["ease"]
+    assert "without ease" in caplog.text
+    for_you.save(tmp_path / "v1")
+    loaded = ForYouPredictor.load(tmp_path / "v1")
+    assert loaded.meta["left_out"] == for_you.meta["left_out"]
+    assert loaded.recommend(rated(FILM_IDS[3]), 5) == for_you.recommend(rated(FILM_IDS[3]), 5)
+
+
+def test_a_blend_of_one_model_is_refused_with_the_reason():
+    with pytest.raises(TrainingError, match="max_items=40"):
+        fit_model(ForYouPredictor, interactions(), options={"members": "popular,ease", "ease.max_items": 40})
