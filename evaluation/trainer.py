@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluation.hooks import tracked
 from predictors.errors import TrainingError
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
-from predictors.run import Run, split_options
+from predictors.run import Hook, Run, split_options
 from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
@@ -55,16 +57,17 @@ def train(
     activate: bool = False,
     resume: bool = False,
     progress: Progress = silent,
+    hooks: tuple[Hook, ...] = (),
 ) -> Trained:
-    """Fit a kind on positives and publish it as a new version of the store.
+    """Fit a model on positives and publish it as a new version of the store.
 
-    The last interaction of up to 2,000 users is held out: the kind may use these rows for early
-    stopping, and the artefact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
+    The last interaction of up to 2,000 users is held out: the model may use these rows for early
+    stopping, and the artifact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
     items masked). `id_space` is FROM_SITE or FROM_FILE; only the first can be activated.
 
-    Raises TrainingError on unusable data or options, PredictorError on an unknown name. Whatever
-    `progress` raises ends the training; what the kind wrote to its checkpoint folder stays, and
-    `resume` goes on from there.
+    Raises TrainingError on unusable data or options or a disk that cannot be written, PredictorError on an
+    unknown name. What `progress` raises ends the training; what the model wrote to its checkpoint folder
+    stays, and `resume` goes on from there.
     """
     kind = predictor_class(name)
     if activate:
@@ -76,22 +79,32 @@ def train(
     def fit_progress(event: ProgressEvent) -> None:
         progress(replace(event, done=FIT_SHARE * min(max(event.done, 0.0), 1.0)))
 
-    run = Run(seed=seed, progress=fit_progress, checkpoint_dir=checkpoint_dir, resume=resume)
+    run = Run(seed=seed, progress=fit_progress, checkpoint_dir=checkpoint_dir, resume=resume, hooks=hooks)
     config, run, graph = split_options(kind, options, run)
     validation = split.validation if len(split.cases[0]) else None
-    predictor = kind.fit(TrainingData(split.train, validation, graph), config, run)
-    cpu_seconds = time.process_time() - started
-    progress(ProgressEvent(FIT_SHARE, "measuring"))
-    metrics = _measured(predictor, split)
-    progress(ProgressEvent(MEASURED, "saving", metrics))
-    version = store.publish(
-        predictor,
-        data=_described(interactions, id_space, source),
-        metrics=_metric_rows(split, metrics, seed, cpu_seconds),
-        activate=activate,
-    )
-    _clear(checkpoint_dir)
+    facts = _described(interactions, id_space, source)
+    with _disk_errors(name, store), tracked(hooks, name, config.as_dict(), facts) as final:
+        predictor = kind.fit(TrainingData(split.train, validation, graph), config, run)
+        cpu_seconds = time.process_time() - started
+        progress(ProgressEvent(FIT_SHARE, "measuring"))
+        metrics = _measured(predictor, split)
+        final |= {**metrics, "cpu_seconds": cpu_seconds}
+        progress(ProgressEvent(MEASURED, "saving", metrics))
+        version = store.publish(
+            predictor, data=facts, metrics=_metric_rows(split, metrics, seed, cpu_seconds), activate=activate
+        )
+        _clear(checkpoint_dir)
     return Trained(name, version, metrics, cpu_seconds, activate, predictor.meta.get("left_out", {}))
+
+
+@contextmanager
+def _disk_errors(name: str, store: ModelStore) -> Iterator[None]:
+    """Turn what a full or read-only disk raises into a TrainingError."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or store.root
+        raise TrainingError(f"{name} cannot be trained: {where}: {error.strerror or error}") from error
 
 
 def refuse_other_ids(name: str, id_space: str) -> None:

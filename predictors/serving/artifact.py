@@ -61,13 +61,12 @@ def write(
     meta: Mapping[str, Any],
     extra: Callable[[Path], None] = lambda directory: None,
 ) -> None:
-    """Write an artefact so that it appears whole or not at all."""
+    """Write an artifact so that it appears whole or not at all. Raises ArtifactError when it cannot."""
     if directory.exists():
         raise ArtifactError(f"{directory} exists already; an artefact is never overwritten")
-    directory.parent.mkdir(parents=True, exist_ok=True)
     building = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
-    building.mkdir()
     try:
+        building.mkdir(parents=True)
         write_tensors(building / WEIGHTS, tensors)
         (building / IDS).write_text(json.dumps(ids.ids, ensure_ascii=False), encoding="utf-8")
         extra(building)
@@ -75,6 +74,10 @@ def write(
         described = {**meta, "format": FORMAT, "created": datetime.now(UTC).isoformat(), "files": files}
         (building / META).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
         os.replace(building, directory)  # noqa: PTH105 - os.replace is the atomic one on every system
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(building, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ArtifactError(f"{directory} cannot be written: {reason}") from error
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise

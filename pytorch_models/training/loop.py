@@ -203,7 +203,7 @@ class _Run:
                 metrics |= validate()
             self.model.train()
         state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
-        value = metrics[metric] if metric else float(state.step)
+        value = metrics[metric] if validate and metric else float(state.step)
         if value > state.best:
             state.best, state.best_step, state.since_best = value, state.step, 0
             state.best_metrics = dict(metrics)
