@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,11 +13,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from movie.training_runs import Write
 from predictors.progress import ProgressEvent
 
+SECONDS_BETWEEN_LINES = 5.0
+
 
 @contextmanager
 def shown(model: str, *, quiet: bool) -> Iterator[Write]:
-    """A bar on the terminal while the block runs; nothing where there is no terminal."""
+    """Draw a bar on the terminal while the block runs; elsewhere, print a line now and then.
+
+    No more than one line in SECONDS_BETWEEN_LINES: a log stays readable and never silent for minutes.
+    """
     console = Console(file=sys.stderr)
+    last_line = -SECONDS_BETWEEN_LINES
     columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(
         *columns,
@@ -30,6 +37,12 @@ def shown(model: str, *, quiet: bool) -> Iterator[Write]:
 
         def show(event: ProgressEvent) -> None:
             figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-            bar.update(task, completed=event.done, description=f"{event.message}  {figures}".strip())
+            said = f"{event.message}  {figures}".strip()
+            bar.update(task, completed=event.done, description=said)
+            nonlocal last_line
+            now = time.monotonic()
+            if not console.is_terminal and not quiet and said and now - last_line >= SECONDS_BETWEEN_LINES:
+                last_line = now
+                sys.stderr.write(f"{model} {event.done:4.0%}  {said}\n")
 
         yield show

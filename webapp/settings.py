@@ -211,6 +211,7 @@ FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))
 # -- recommendations --------------------------------------------------------------------------
 
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
+TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
 DEFAULT_MODELS = environment.words(
