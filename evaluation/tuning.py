@@ -34,7 +34,7 @@ from evaluation.protocols import MET, headline, training_split
 from predictors.errors import PredictorError, TrainingError
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
-from predictors.run import Hook, Run, split_options
+from predictors.run import RUN_OPTIONS, Hook, Run, split_options
 from predictors.training_data import TrainingData
 from predictors.tuning import Space, write_config
 from predictors.validation import METRIC
@@ -77,13 +77,18 @@ class Search:
     def metric(self) -> str:
         return headline(self.split.protocol)
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The options that belong to the model, not to the run or the machine."""
+        return {name: value for name, value in self.options.items() if name not in (*RUN_OPTIONS, "graph")}
+
     def digest(self) -> str:
         """Return what is equal for equal searches, however many trials they are to have."""
         asked = {
             "data": self.split.train.fingerprint(),
             "split": [self.split.protocol, self.split.description, self.stated],
             "space": {name: asdict(parameter) for name, parameter in sorted(self.space.items())},
-            "options": {name: str(value) for name, value in sorted(self.options.items())},
+            "options": {name: str(value) for name, value in sorted(self.recipe.items())},
             "seed": self.seed,
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
@@ -262,7 +267,7 @@ def _result(search: Search, study: optuna.Study, folder: Path) -> Tuned:
         search.metric,
         best.value,
         trials[0].value if trials[0].state.name == "COMPLETE" else None,
-        {**search.options, **best.params},
+        {**search.recipe, **best.params},
         len(trials),
         states.count("PRUNED"),
         states.count("FAIL"),
@@ -277,7 +282,7 @@ def _write(search: Search, study: optuna.Study, folder: Path) -> None:
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best = max(complete, key=lambda trial: trial.value) if complete else None
     if best is not None:
-        write_config(folder / CONFIG, search.model, {**search.options, **best.params})
+        write_config(folder / CONFIG, search.model, {**search.recipe, **best.params})
     said = {
         "model": search.model,
         "metric": search.metric,

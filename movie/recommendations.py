@@ -7,11 +7,10 @@ with most ratings are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -33,10 +32,8 @@ from predictors.base import Predictor
 from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
 from predictors.errors import ArtifactError, CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.plugins import MODELS, predictor_class
 from predictors.serving.registry import ModelStore, Registry
-
-if TYPE_CHECKING:
-    pass
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
 TRENDING = "trending"
@@ -48,11 +45,36 @@ HIDDEN_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class About:
-    label: Promise
-    summary: Promise
+    label: Promise | str
+    summary: Promise | str
 
 
-ABOUT = {
+class _ModelInfo(Mapping[str, About]):
+    """Label and summary of every model: built-in ones in the site's languages, then those of packages."""
+
+    def __init__(self, translated: dict[str, About]) -> None:
+        self._translated = translated
+
+    def __getitem__(self, name: str) -> About:
+        if name in self._translated:
+            return self._translated[name]
+        if name not in MODELS:
+            raise KeyError(name)
+        try:
+            kind = predictor_class(name)
+        except PredictorError:
+            return About(name, "")
+        return About(kind.label or name, kind.summary)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._translated
+        yield from (name for name in MODELS if name not in self._translated)
+
+    def __len__(self) -> int:
+        return sum(1 for _name in self)
+
+
+_TRANSLATED = {
     "for_you": About(
         _("For you"),
         _("Several models as one, each counting as much as the length of your history warrants."),
@@ -84,6 +106,7 @@ ABOUT = {
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
     TRENDING: About(_("Trending"), _("Counts what people open, rate and save on this site.")),
 }
+ABOUT = _ModelInfo(_TRANSLATED)
 
 WHY_NOT = {
     "history_too_short": _("%(model)s needs a film you liked first."),

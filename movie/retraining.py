@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from django.utils.translation import gettext as _
 
-from evaluation.trainer import FROM_SITE, Trained, train
+from evaluation.trainer import FROM_SITE, Trained, refit_version, train
 from predictors.base import Predictor, Query
 from predictors.capabilities import PredictsStars
 from predictors.errors import ArtifactError, TrainingError
@@ -207,6 +207,11 @@ def retrain(
             else:
                 comparison = compared_by_rank(candidate, active, later, protocol, asked)
         outcome = _decided(name, comparison, tolerance, problem)
+        if outcome.activated and later is not None and not dry_run:
+            on_all = refit_version(
+                name, trained.version, data, staged, source=source, seed=seed, **(of_the_run or {})
+            )
+            trained = replace(trained, version=on_all)
         progress(ProgressEvent(STORING, _("storing")))
         if dry_run:
             return replace(outcome, active_before=before)

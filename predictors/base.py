@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -19,6 +19,7 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
 from predictors.history import History, MovieId, Recommendation
 from predictors.id_map import IdMap
+from predictors.refit import Schedule, refit_config
 from predictors.run import Run
 from predictors.serving import artifact
 from predictors.training_data import TrainingData, as_training_data
@@ -150,6 +151,10 @@ class Predictor(ABC):
         scores = self._score(queries)
         return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items, axis=1)
 
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the recipe anew; override where a part of the fit need not be repeated."""
+        return self._fit(data, refit_config(self.config, self.meta.get("chosen", {})), run)
+
     def write_extra_files(self, directory: Path) -> None:  # noqa: B027 - most models have none
         """Write files besides the weights, such as an ONNX graph."""
 
@@ -180,8 +185,28 @@ class Predictor(ABC):
             )
         data.check()
         cls.check_data(data, config)
-        predictor = cls._fit(data, config, run)
-        predictor.meta = {"config": predictor.config.as_dict(), "run": run.recorded(), **predictor.meta}
+        schedule = Schedule()
+        predictor = cls._fit(data, config, replace(run, hooks=(*run.hooks, schedule)))
+        facts = {"config": predictor.config.as_dict(), "run": run.recorded()}
+        chosen = schedule.chosen(predictor.meta.get("training", {}), config)
+        predictor.meta = {**facts, **({"chosen": chosen} if chosen else {}), **predictor.meta}
+        return predictor
+
+    def refit(self, data: TrainingData | Interactions, run: Run | None = None) -> Self:
+        """Fit this predictor's recipe anew on all rows that may be served, validation rows included.
+
+        Iterative models train for the length that their validation chose; nothing is chosen again.
+        The artifact keeps this predictor's configuration. Raises TrainingError as `fit` does.
+        """
+        data = as_training_data(data)
+        data = replace(data, validation=data.train.select(np.zeros(len(data.train), dtype=bool)))
+        run = replace(Run() if run is None else run, stage="refit", cpu_budget_seconds=0.0)
+        data.check()
+        self.check_data(data, self.config)
+        predictor = self._refit(data, run)
+        predictor.config = self.config
+        kept = {name: self.meta[name] for name in ("config", "run", "chosen") if name in self.meta}
+        predictor.meta = {**predictor.meta, **kept}
         return predictor
 
     @property

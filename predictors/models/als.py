@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
 from predictors.run import Run
@@ -63,6 +63,9 @@ class AlsPredictor(Predictor):
     """
 
     name = "als"
+    label = "Implicit ALS"
+    summary = "Taste as a vector, found from what you liked by one linear solve."
+    paper = "implicit-als"
     config_class = AlsConfig
 
     def __init__(self, items: np.ndarray, ridge: float, ids: IdMap, config: AlsConfig | None = None) -> None:
@@ -107,7 +110,7 @@ class AlsPredictor(Predictor):
         ]
         through = np.linalg.solve(system, self.factors.items[np.asarray(indices, dtype=np.int64)].T)
         added = (self.factors.items[query.liked] @ through) * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"items": self.factors.items, "ridge": np.array([self.factors.ridge])}

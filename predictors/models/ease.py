@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -57,6 +57,9 @@ class EasePredictor(Predictor):
     """
 
     name = "ease"
+    label = "EASE"
+    summary = "Weighs every pair of films at once, so that each explains what the others cannot."
+    paper = "ease"
     config_class = EaseConfig
 
     def __init__(
@@ -113,7 +116,7 @@ class EasePredictor(Predictor):
         added = np.zeros((len(query.liked), len(columns)), dtype=np.float32)
         between = self.weights[rows][:, targets]
         added[np.ix_(liked, ranked)] = between.toarray() if sparse.issparse(between) else between
-        return strongest(added * query.weights[:, None], query.liked, self.ids)
+        return top_influences(added * query.weights[:, None], query.liked, self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         if isinstance(self.weights, np.ndarray):

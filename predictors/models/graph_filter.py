@@ -17,7 +17,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -59,6 +59,9 @@ class GraphFilterPredictor(Predictor):
     """
 
     name = "graph_filter"
+    label = "Graph filter"
+    summary = "Smooths your likes over the graph of people and films; good from few films."
+    paper = "gf-cf"
     config_class = GraphFilterConfig
 
     def __init__(
@@ -108,7 +111,7 @@ class GraphFilterPredictor(Predictor):
             self.vectors[ranked] * self.roots[ranked, None]
         ).T
         added = (linear + self.alpha * ideal) * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {

@@ -40,7 +40,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -95,6 +95,8 @@ class LinearSequencePredictor(Predictor):
     """
 
     name = "linear_sequence"
+    label = "Linear sequence"
+    summary = "A linear model of what people watch next, recent films counting more."
     config_class = LinearSequenceConfig
 
     def __init__(
@@ -160,7 +162,7 @@ class LinearSequencePredictor(Predictor):
             weights = self.weights[rate, places[:, None], np.maximum(targets, 0)]
             added += (decay * self.scales[rate, places])[:, None] * weights
         added[:, targets < 0] = 0
-        return strongest(added, self.items[places], self.ids)
+        return top_influences(added, self.items[places], self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {

@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -55,6 +55,8 @@ class NeighboursPredictor(Predictor):
     """
 
     name = "neighbours"
+    label = "Item neighbours"
+    summary = "Films that the same people liked as the ones you liked."
     config_class = NeighboursConfig
 
     def __init__(
@@ -105,7 +107,7 @@ class NeighboursPredictor(Predictor):
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
         added = self.similarities[query.liked][:, columns].toarray() * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """The nearest films, nearest first; ties by index.

@@ -139,7 +139,7 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str
     try:
         if options["activate"]:
             refuse_other_ids(names[0], id_space(options))
-        given = parse_pairs(options["options"])
+        given: dict[str, Any] = {**parse_pairs(options["options"])
         from_file = {
             name: read_config(options["config"], name) if options["config"] else {} for name in names
         }

@@ -46,7 +46,7 @@ class Command(BaseCommand):
             "--space",
             type=Path,
             metavar="FILE",
-            help="a JSON or TOML file: what to search; see docs/tuning.md",
+            help="what to search: JSON or TOML, see docs/tuning.md",
         )
         add("--protocol", choices=PROTOCOLS, default="leave-one-out", help="default: %(default)s")
         add("--order", choices=("time", "random"), default="time", help="guest: which films are given")
@@ -54,14 +54,14 @@ class Command(BaseCommand):
         add(
             "--stated",
             choices=STATED,
-            help="how histories are told: stars by default for --from-site, else met",
+            help="stars by default for --from-site, else met",
         )
         add(
             "--options",
             nargs="+",
             default=[],
             metavar="NAME=VALUE",
-            help="where to start; fixed if not searched",
+            help="where to start",
         )
         add("--config", type=Path, metavar="FILE", help="the same from a JSON or TOML file")
         add("--output", type=Path, metavar="FILE", help="where to put the best options as well")

@@ -109,6 +109,9 @@ class ForYouPredictor(Predictor):
     """
 
     name = "for_you"
+    label = "For you"
+    summary = "Several models as one, each counting as much as the length of your history warrants."
+    paper = "one-more-node"
     config_class = ForYouConfig
     min_history = 0
 
@@ -132,16 +135,17 @@ class ForYouPredictor(Predictor):
         """
         names, left_out = _usable(data, config)
         rest, guests = _apart(data, config, run.seed)
-        rounds = 2 if len(rest.train) < len(data.train) else 1
+        again = len(rest.train) < len(data.train) and run.stage != "select"
+        rounds = 2 if again else 1
         share = (1 - WEIGHED) / rounds / len(names)
-        quiet = replace(run, cpu_budget_seconds=0.0, stop_at=0, resume=False, checkpoint_dir=None)
+        quiet = replace(run, cpu_budget_seconds=0.0, resume=False, checkpoint_dir=None)
 
         def fitted(rows: TrainingData, start: float) -> list[Predictor]:
             return [
                 predictor_class(name).fit(
                     rows,
                     config.member_configs.get(name),
-                    quiet.part(start + row * share, start + (row + 1) * share, name),
+                    quiet.part(start + row * share, start + (row + 1) * share, name, watched=False),
                 )
                 for row, name in enumerate(names)
             ]
@@ -156,12 +160,28 @@ class ForYouPredictor(Predictor):
             seed=run.seed,
             progress=lambda done: run.report(weighing + WEIGHED * done, "weights"),
         )
-        if rounds == 2:
+        if again:
             members = fitted(TrainingData(data.train), weighing + WEIGHED)
             curves = replace(curves, opening=openings(data.train))
         run.report(1.0)
         predictor = cls(members, curves, data.items, config)
         predictor.meta = {"knots": list(KNOTS), "curve": figures, "left_out": left_out}
+        return predictor
+
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the members anew and keep their weights; everything anew where a member cannot use the data."""
+        names, _ = _usable(data, self.config)
+        if names != [member.name for member in self.members]:
+            return self._fit(data, self.config, run)
+        share = 1 / len(names)
+        quiet = replace(run, checkpoint_dir=None, resume=False)
+        members = [
+            member.refit(data, quiet.part(row * share, (row + 1) * share, member.name, watched=False))
+            for row, member in enumerate(self.members)
+        ]
+        curves = replace(self.curves, opening=openings(data.train))
+        predictor = type(self)(members, curves, data.items, self.config)
+        predictor.meta = {name: self.meta[name] for name in ("knots", "curve", "left_out")}
         return predictor
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:

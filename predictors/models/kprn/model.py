@@ -94,6 +94,9 @@ class KprnPredictor(Predictor):
     """
 
     name = "kprn"
+    label = "KPRN"
+    summary = "Weighs the paths of people, genres and shared tastes that lead from your films to others."
+    paper = "kprn"
     config_class = KprnConfig
     wants_knowledge_graph = True
 

@@ -70,6 +70,8 @@ class MfPredictor(Predictor):
     """
 
     name = "mf"
+    label = "Star predictor"
+    summary = "Learns from all ratings, low ones too, and predicts your stars."
     config_class = MfConfig
     learns_from_dislikes = True
 

@@ -89,6 +89,9 @@ class SasrecPredictor(Predictor):
     """
 
     name = "sasrec"
+    label = "SASRec"
+    summary = "A self-attentive network that reads your history as a sequence."
+    paper = "sasrec"
     config_class = SasrecConfig
 
     def __init__(
@@ -321,7 +324,7 @@ def _trained(
             device=device,
             directory=directory,
             validate=(lambda: _validation_metrics(model, cases, device)) if cases else None,
-            metric="NDCG@10",
+            metric="NDCG@10" if cases else "",
             report=report,
             resume=run.resume,
         )
