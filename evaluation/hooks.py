@@ -29,6 +29,7 @@ class TrackingHook(Hook):
 
     def __init__(self) -> None:
         self._counts_steps = False
+        self._waiting: ProgressEvent | None = None  # a report whose step may still be said
 
     def begin(self, model: str, config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
         """Open a record of a training with its configuration and what it is trained on."""
@@ -40,16 +41,22 @@ class TrackingHook(Hook):
         """Send the final figures and close the record."""
 
     def on_step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
-        self._counts_steps = True
+        self._counts_steps, self._waiting = True, None
         if metrics:
             self.write(step, metrics)
 
     def on_epoch(self, epoch: int, total: int, metrics: Mapping[str, float]) -> None:
-        self._counts_steps = True
+        self._counts_steps, self._waiting = True, None
         self.write(epoch, {**metrics, "epoch": float(epoch)})
 
     def report(self, event: ProgressEvent) -> None:
-        if event.metrics and not self._counts_steps:
+        self.flush()
+        self._waiting = event
+
+    def flush(self) -> None:
+        """Write the last report, which nobody gave a step."""
+        event, self._waiting = self._waiting, None
+        if event is not None and event.metrics and not self._counts_steps:
             self.write(round(PARTS * event.done), event.metrics)
 
 
@@ -162,6 +169,8 @@ def tracked(
         failed = False
     finally:
         for tracker in trackers:
+            if not failed:
+                tracker.flush()
             tracker.end(final, failed=failed)
 
 

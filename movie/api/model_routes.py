@@ -84,8 +84,8 @@ def activate(
 
 
 def _version(run: TrainedVersion) -> dict[str, Any]:
-    fields = ("version", "is_active", "created", "users", "items", "interactions", "problem")
-    return {field: getattr(run, field) for field in fields}
+    fields = ("version", "is_active", "created", "users", "items", "interactions")
+    return {**{field: getattr(run, field) for field in fields}, "problem": run.problem or run.damage}
 
 
 def _metrics(name: str, tables: list[ProtocolTable]) -> list[dict[str, Any]]:

@@ -186,7 +186,7 @@ def _check_outputs(benchmark: runner.Benchmark, options: dict[str, Any]) -> None
                 % {"name": name, "suffixes": ", ".join(plots.SUFFIXES)}
             )
     if options["against"] and options["against"] not in benchmark.models:
-        raise CommandError(_("--against %(model)s is not among --models") % {"model": options["against"]})
+        raise CommandError(f"--against {options['against']} is not among --models")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

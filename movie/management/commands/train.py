@@ -139,12 +139,11 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str
     try:
         if options["activate"]:
             refuse_other_ids(names[0], id_space(options))
-        given: dict[str, Any] = {**parse_pairs(options["options"])
-        from_file = {
-            name: read_config(options["config"], name) if options["config"] else {} for name in names
-        }
+        given: dict[str, Any] = {**parse_pairs(options["options"])}
         open_hooks(options["hook"])  # what is not installed is said now
-        return {name: {**from_file[name], **given} for name in names}
+        if not options["config"]:
+            return dict.fromkeys(names, given)
+        return {name: {**read_config(options["config"], name), **given} for name in names}
     except PredictorError as error:
         raise CommandError(str(error)) from error
 

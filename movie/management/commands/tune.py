@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.translation import gettext as _
 
 from evaluation.protocols import MET, STARS, STATED
 from movie.progress_bar import shown
@@ -86,7 +85,7 @@ class Command(BaseCommand):
                 shutil.copyfile(found.config, options["output"])
         except Interrupted:
             raise CommandError(
-                _("Interrupted. The same command goes on where it was."), returncode=INTERRUPTED
+                "Interrupted. The same command goes on where it was.", returncode=INTERRUPTED
             ) from None
         except (PredictorError, ValueError) as error:
             raise CommandError(str(error)) from error
@@ -99,14 +98,11 @@ class Command(BaseCommand):
     def _check(self, options: dict[str, Any]) -> None:
         """Refuse what can be refused before any work."""
         if options["model"] not in MODELS:
-            raise CommandError(
-                _("There is no model %(name)s; known: %(known)s")
-                % {"name": options["model"], "known": ", ".join(MODELS)}
-            )
+            raise CommandError(f"There is no model {options['model']}; known: {', '.join(MODELS)}")
         check_data_options(options)
         for name in ("trials", "budget", "seed"):
             if options[name] < (1 if name == "trials" else 0):
-                raise CommandError(_("--%(name)s: expected more") % {"name": name})
+                raise CommandError(f"--{name}: expected more")
 
     def _search(self, options: dict[str, Any]) -> Search:
         from evaluation.tuning import Search
@@ -150,28 +146,12 @@ class Command(BaseCommand):
             return
         start = "-" if found.start is None else f"{found.start:.4f}"
         self.stdout.write(
-            _(
-                "%(model)s: %(metric)s %(value).4f on validation, %(start)s at the start; %(trials)d trials "
-                "(%(pruned)d pruned, %(failed)d failed), %(seconds).1f CPU-seconds"
-            )
-            % {
-                "model": options["model"],
-                "metric": found.metric,
-                "value": found.value,
-                "start": start,
-                "trials": found.n_trials,
-                "pruned": found.n_pruned,
-                "failed": found.n_failed,
-                "seconds": found.cpu_seconds,
-            }
+            f"{options['model']}: {found.metric} {found.value:.4f} on validation, {start} at the start; "
+            f"{found.n_trials} trials ({found.n_pruned} pruned, {found.n_failed} failed), "
+            f"{found.cpu_seconds:.1f} CPU-seconds"
         )
         for name, value in found.options.items():
             self.stdout.write(f"  {name}={value}")
-        self.stdout.write(
-            _("Train with them: manage.py train %(model)s %(source)s --config %(file)s")
-            % {
-                "model": options["model"],
-                "source": "--from-site" if options["from_site"] else f"--data {options['data']}",
-                "file": options["output"] or found.config,
-            }
-        )
+        source = "--from-site" if options["from_site"] else f"--data {options['data']}"
+        file = options["output"] or found.config
+        self.stdout.write(f"Train with them: manage.py train {options['model']} {source} --config {file}")
