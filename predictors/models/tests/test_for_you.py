@@ -15,15 +15,13 @@ from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.id_map import IdMap
 from predictors.models.for_you import model
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.for_you.weights import (
-    KNOTS,
     OPENINGS,
-    ORDERS,
     Curves,
     fit_curves,
     openings,
-    standardise,
 )
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
