@@ -31,14 +31,14 @@ DISMISSED = 1.0  # stars that a dismissed film counts as; one liked without star
 class MfConfig(Config):
     """The factorisation, its regularisation, and the popularity term of the ranking."""
 
-    factors: int = 32  #: length of an item's vector
-    epochs: int = 15  #: rounds over all users and all items
+    factors: int = 8  #: length of an item's vector
+    epochs: int = 20  #: rounds over all users and all items
     ridge: float = 0.13  #: lambda, per rating of a row: keeps vectors of few ratings short
     bias_ridge: float = 2.0  #: ratings at the mean that every bias starts with
     popularity_weight: float = 2.0  #: in the ranking: stars that an item gains for each e-fold of ratings
-    #: 0: vectors shrink towards zero by the two ridges. From 1 up both ridges are learned instead
-    #: (variational Bayes), and with several groups users shrink towards the mean of theirs
-    groups: int = 0
+    #: 1: how strongly vectors shrink, and towards what, is learned (variational Bayes); with several
+    #: groups users shrink towards the mean of theirs. 0: they shrink towards zero by the two ridges
+    groups: int = 1
     film_groups: int = 1  #: the same for items, where groups is not 0
 
     def check(self) -> None:
