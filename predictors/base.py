@@ -272,7 +272,7 @@ class Predictor(ABC):
         data: Mapping[str, Any] | None = None,
         metrics: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write the artefact into a new directory. Raises ArtifactError when it exists already."""
+        """Write the artifact into a new directory. Raises ArtifactError when it exists already."""
         self.meta = {
             **self.meta,
             "name": self.name,
@@ -285,7 +285,7 @@ class Predictor(ABC):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read and verify an artefact. Raises ArtifactError; runs no code from the artefact."""
+        """Read and verify an artifact. Raises ArtifactError; runs no code from the artifact."""
         loaded = artifact.read(directory, expected_name=cls.name)
         return cls.restore(loaded.tensors, loaded.ids, loaded.meta, directory)
 

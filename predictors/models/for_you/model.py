@@ -3,8 +3,8 @@
 No model is the best at every length: with one film popularity is hard to beat, with ten it is graph
 filters and neighbours, later EASE and sequence models. `blend_weights` fits how much each counts.
 
-The artefact is complete in itself. Beside the weights of the blend it holds the weights of every
-member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artefact
+The artifact is complete in itself. Beside the weights of the blend it holds the weights of every
+member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artifact
 would hold: so one checksum list covers everything, a roll-back takes the members back too, and no
 version of another model can be missing or replaced under it. A process that serves a member on its
 own as well, trained on the same rows, holds such a file's arrays once (`predictors.serving.artifact`).
