@@ -46,8 +46,8 @@ def refit_config(config: Config, chosen: Mapping[str, float]) -> Config:
     """Return the configuration of the refit: the chosen length, and no early stopping."""
     changes: dict[str, Any] = {}
     for name, amount in chosen.items():
-        whole = isinstance(getattr(config, name), int)
-        changes[name] = max(1, round(amount)) if whole else amount
+        is_count = isinstance(getattr(config, name), int)
+        changes[name] = max(1, round(amount)) if is_count else amount
     if hasattr(config, "patience"):
         changes["patience"] = 0
     return replace(config, **changes)

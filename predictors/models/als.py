@@ -1,4 +1,4 @@
-"""Implicit ALS: matrix factorisation of who met what; a new visitor is folded in by one linear solve."""
+"""Implicit ALS: factorisation of the interaction matrix; one linear solve folds a new user in."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class AlsPredictor(Predictor):
 
 
 def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """(n_users, n_items): what each meeting counts, in (0, 1]."""
+    """(n_users, n_items): the confidence of each interaction, in (0, 1]."""
     strength = np.where(np.isnan(train.values), IMPLICIT_STRENGTH, train.values / HIGHEST_RATING)
     if np.isnan(train.values).all():
         strength = np.ones(len(train))
@@ -136,5 +136,5 @@ def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
     shape = (train.n_users, train.n_items)
     together = sparse.csr_matrix((weights, (train.users, train.items)), shape=shape)
     times = sparse.csr_matrix((np.ones(len(train), np.float32), (train.users, train.items)), shape=shape)
-    together.data /= times.data  # someone who met a film twice: the mean
+    together.data /= times.data  # several interactions of one user with one item: the mean
     return together

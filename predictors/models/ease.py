@@ -47,13 +47,13 @@ class EasePredictor(Predictor):
         P = (X'X + ridge * I + dropout / (1 - dropout) * diag(X'X)) ** -1
         B_ij = -P_ij / P_jj, B_jj = 0            (Steck, WWW 2019, eq. 8)
 
-    X is the binary matrix of who met what. The zero diagonal is what keeps B from saying that a film
+    X is the binary interaction matrix. The zero diagonal is what keeps B from saying that a film
     predicts itself. The dropout term (Steck, NeurIPS 2020, section 3.2) is what training with random
     gaps in every history comes to; it makes up for histories that are short. x holds the weights of
-    the liked films and -dislike_weight for each disliked one. A film that nobody met scores 0.
+    the liked films and -dislike_weight for each disliked one. An item without interactions scores 0.
 
     weights  (m, m) float32, from the film of the row to the film of the column, dense or sparse
-    items    (m,) int64 indices of the films that somebody met, ascending
+    items    (m,) int64 indices of the items with interactions, ascending
     """
 
     name = "ease"

@@ -3,8 +3,8 @@
 No model is the best at every length: with one film popularity is hard to beat, with ten it is graph
 filters and neighbours, later EASE and sequence models. `blend_weights` fits how much each counts.
 
-The artefact is complete in itself. Beside the weights of the blend it holds the weights of every
-member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artefact
+The artifact is complete in itself. Beside the weights of the blend it holds the weights of every
+member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artifact
 would hold: so one checksum list covers everything, a roll-back takes the members back too, and no
 version of another model can be missing or replaced under it. A process that serves a member on its
 own as well, trained on the same rows, holds such a file's arrays once (`predictors.serving.artifact`).
@@ -26,15 +26,8 @@ from predictors.config import Config, nested
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, PredictorError, TrainingError
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
-from predictors.models.for_you.weights import (
-    KNOTS,
-    OPENINGS,
-    ORDERS,
-    Curves,
-    fit_curves,
-    openings,
-    standardise,
-)
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
+from predictors.models.for_you.weights import OPENINGS, Curves, fit_curves, openings
 from predictors.plugins import MODELS, predictor_class
 from predictors.run import Run
 from predictors.serving import artifact
@@ -46,8 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WITHOUT_HISTORY = "popular"
-FEWEST_GUESTS = 50  # people of the validation rows; with fewer, guests are held out of the training rows
-HELD_OUT_SHARE = 10  # one person in so many
+FEWEST_GUESTS = 50  # users of the validation rows; with fewer, guests are held out of the training rows
+HELD_OUT_SHARE = 10  # one user in so many
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
@@ -204,17 +197,17 @@ class ForYouPredictor(Predictor):
         """
         weights = self._weights_of([query])[0]
         found: list[tuple[Reason, ...]] = [()] * len(indices)
-        for place in np.argsort(-weights, kind="stable"):
+        for column in np.argsort(-weights, kind="stable"):
             missing = [row for row, reasons in enumerate(found) if not reasons]
-            if not missing or weights[place] == 0:
+            if not missing or weights[column] == 0:
                 break
-            member = self.members[place]
+            member = self.members[column]
             if not isinstance(member, ExplainsScores):
                 continue
             named = member.reasons(query, [indices[row] for row in missing])
-            for row, reasons in zip(missing, named, strict=True):
-                found[row] = tuple(
-                    replace(reason, weight=reason.weight * float(weights[place]))
+            for index, reasons in zip(missing, named, strict=True):
+                found[index] = tuple(
+                    replace(reason, weight=reason.weight * float(weights[column]))
                     for reason in reasons
                     if reason.movie_id is not None
                 )
@@ -257,11 +250,13 @@ class ForYouPredictor(Predictor):
     def _weights_of(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, M) float64 with sum 1 in each row."""
         weights = np.zeros((len(queries), len(self.members)))
-        told = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
+        has_liked = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
         names = [member.name for member in self.members]
-        weights[~told, names.index(WITHOUT_HISTORY)] = 1.0
-        if told.any():
-            weights[told] = self.curves.weights_of([queries[row] for row in np.flatnonzero(told).tolist()])
+        weights[~has_liked, names.index(WITHOUT_HISTORY)] = 1.0
+        if has_liked.any():
+            weights[has_liked] = self.curves.weights_of(
+                [queries[row] for row in np.flatnonzero(has_liked).tolist()]
+            )
         return weights
 
 

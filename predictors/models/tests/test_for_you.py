@@ -1,4 +1,4 @@
-"""The blend: what it computes, how its weights come about, what its artefact holds."""
+"""The blend: what it computes, how its weights come about, what its artifact holds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.id_map import IdMap
 from predictors.models.for_you import model
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.for_you.weights import (
-    KNOTS,
     OPENINGS,
-    ORDERS,
     Curves,
     fit_curves,
     openings,
-    standardise,
 )
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -242,7 +240,7 @@ def test_on_real_ratings_no_member_alone_is_clearly_better():
     assert (np.array(of_blend) > 0.97 * np.max(of_members, axis=0)).all()
 
 
-# -- what it says, and its artefact --------------------------------------------------------------
+# -- what it says, and its artifact --------------------------------------------------------------
 
 
 def test_reasons_name_films_of_the_history_and_share_the_weight_of_the_member(for_you):
@@ -259,7 +257,7 @@ def test_similar_films_are_those_of_the_neighbours(for_you):
     assert for_you.similar(FILM_IDS[20], 5) == neighbours.similar(FILM_IDS[20], 5)
 
 
-def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
+def test_the_artifact_tells_what_justifies_its_weights(for_you, tmp_path):
     for_you.save(tmp_path / "v1", version="v1")
     meta = json.loads((tmp_path / "v1" / "meta.json").read_text())
     assert {row["order"] for row in meta["curve"]} == set(ORDERS)
@@ -285,7 +283,7 @@ def test_a_member_that_is_served_on_its_own_too_is_in_memory_once(for_you, tmp_p
 
 
 @pytest.mark.parametrize("change", [{"members": {"unheard": {}}}, {"knots": [1, 2]}, {"members": {}}])
-def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
+def test_an_artifact_that_does_not_fit_is_refused(for_you, tmp_path, change):
     for_you.save(tmp_path / "v1")
     path = tmp_path / "v1" / "meta.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
