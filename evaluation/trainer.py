@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from evaluation.hooks import tracked
 from predictors.errors import TrainingError
@@ -117,9 +118,10 @@ def _disk_errors(name: str, store: ModelStore) -> Iterator[None]:
     """Turn what a full or read-only disk raises into a TrainingError."""
     try:
         yield
-    except OSError as error:
-        where = error.filename or store.root
-        raise TrainingError(f"{name} cannot be trained: {where}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        where = getattr(error, "filename", None) or store.root
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{name} cannot be trained: {where}: {reason}") from error
 
 
 def refit_version(

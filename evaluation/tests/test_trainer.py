@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from datasets.interactions import Interactions
 from evaluation.tests.test_runner import synthetic
@@ -51,15 +52,21 @@ def test_a_young_site_trains_every_model_and_claims_no_figure(name, tmp_path):
 
 
 @pytest.mark.parametrize("where", ["weights", "checkpoint"])
-def test_a_full_disk_is_a_sentence(where, tmp_path, monkeypatch):
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.mark.parametrize(
+    "full",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_a_sentence(where, full, tmp_path, monkeypatch):
 
     def fail(*args, **kwargs):
         raise full
 
     if where == "weights":
         monkeypatch.setattr(artifact, "write_tensors", fail)
-        expected = (ArtifactError, "cannot be written: No space left on device")
+        expected = (ArtifactError, "cannot be written: .*No space left on device")
     else:
         monkeypatch.setattr(NeighboursPredictor, "_fit", classmethod(fail))
         expected = (TrainingError, "neighbours cannot be trained: .*No space left on device")
