@@ -192,6 +192,7 @@ def retrain(
             staged,
             source=source,
             seed=seed,
+            refit=later is None,
         )
         parts = 2 if protocol == SAME_ROWS else 1
         trained = train_here({**wanted, **(of_the_run or {})}, _part(progress, 0.0, TRAINED / parts))
@@ -322,6 +323,8 @@ class AskedInOtherIds:
     """A predictor asked in the index space of `item_ids`. A film it does not know is never in its list, and
     a visitor of whose films it knows too few gets no list."""
 
+    min_history = 0  # too short a history gets no list here
+
     def __init__(self, predictor: Predictor, item_ids: np.ndarray) -> None:
         self.predictor = predictor
         indices = [predictor.ids.index_of(each) for each in item_ids.tolist()]
@@ -377,9 +380,18 @@ def _trained(
     *,
     source: str,
     seed: int,
+    refit: bool,
 ) -> Trained:
     return train(
-        name, rows, staged, id_space=FROM_SITE, source=source, options=options, seed=seed, progress=progress
+        name,
+        rows,
+        staged,
+        id_space=FROM_SITE,
+        source=source,
+        options=options,
+        seed=seed,
+        refit=refit,
+        progress=progress,
     )
 
 

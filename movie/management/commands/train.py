@@ -54,6 +54,7 @@ class Command(BaseCommand):
             help="follow the training in tensorboard=FOLDER or mlflow=URI",
         )
         add("--resume", action="store_true", help="go on with an interrupted training")
+        add("--no-refit", action="store_false", dest="refit", help="publish what was measured: half the time")
         add("--seed", type=int, default=1)
         add("--quiet", action="store_true", help="only say what went wrong")
 
@@ -115,6 +116,7 @@ class Command(BaseCommand):
                 seed=options["seed"],
                 activate=options["activate"],
                 resume=options["resume"],
+                refit=options["refit"],
                 progress=watch,
                 hooks=open_hooks(options["hook"]),
             )
