@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.bipartite_graph import BipartiteGraph
 from datasets.interactions import Interactions
-from pytorch_models.graph.fit import Batches, FittedGraph, GraphFitConfig, fit, loss_of
+from datasets.negatives import Positives, UniformNegatives
+from pytorch_models.graph.batches import Batches, FittedGraph
+from pytorch_models.graph.config import GraphFitConfig
+from pytorch_models.graph.fit import fit
 from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
-from pytorch_models.graph.propagation import BipartiteGraph, propagation
-from pytorch_models.training.negatives import Positives, UniformNegatives
+from pytorch_models.graph.loss import graph_loss
+from pytorch_models.graph.propagation import propagation
 
 N_USERS, N_ITEMS = 60, 40
 
@@ -141,13 +145,13 @@ def test_the_penalty_is_that_of_the_layer_0_rows_in_the_batch():
     fitted = FittedGraph(model, propagation(graph), negatives)
     plain = GraphFitConfig(loss="bpr", l2=0.0, batch_size=100)
     step = next(iter(Batches(graph, fitted, plain)(0)))
-    with_penalty = loss_of(fitted, step, GraphFitConfig(loss="bpr", l2=0.5, batch_size=100))
+    with_penalty = graph_loss(fitted, step, GraphFitConfig(loss="bpr", l2=0.5, batch_size=100))
     start = model.embedding.detach()
     squares = sum(
         start[nodes].square().sum() for nodes in (step.users, N_USERS + step.items, N_USERS + step.negatives)
     )
     expected = 0.5 * squares / (2 * len(step.items))
-    found = (with_penalty - loss_of(fitted, step, plain)).item()
+    found = (with_penalty - graph_loss(fitted, step, plain)).item()
     assert found == pytest.approx(float(expected), rel=1e-4)
 
 

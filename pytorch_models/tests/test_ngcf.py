@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch_models.graph.fit import GraphFitConfig
+from datasets.bipartite_graph import BipartiteGraph
+from pytorch_models.graph.config import GraphFitConfig
+from pytorch_models.graph.dgl_backend import dgl_module, to_dgl
 from pytorch_models.graph.ngcf import NGCF, SLOPE, NGCFConfig
-from pytorch_models.graph.propagation import BipartiteGraph, dgl_module, propagation, to_dgl
+from pytorch_models.graph.propagation import propagation
 from pytorch_models.tests.test_lightgcn import N_ITEMS, N_USERS, curve_of, own_taste_share, two_tastes
 
 

@@ -9,7 +9,8 @@ from safetensors import safe_open
 from torch import nn
 
 from pytorch_models.training import loop
-from pytorch_models.training.loop import CheckpointError, TrainingConfig, learning_rate_at, train
+from pytorch_models.training.checkpoints import CheckpointError
+from pytorch_models.training.loop import TrainingConfig, learning_rate_at, train
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(steps=40, learning_rate=0.05, evaluate_every=10, seed=5)

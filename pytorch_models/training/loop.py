@@ -1,15 +1,9 @@
-"""One training loop for every model: it knows steps and batches, and nothing about what is trained.
-
-A checkpoint is one safetensors file: weights, optimiser moments and random states as tensors, everything
-else as JSON in its header. Being one file it is replaced atomically. `last` continues a run, `best` is the
-one to keep.
-"""
+"""The training loop of every network: it knows steps and batches, and nothing of the model it trains."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -20,11 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-LAST, BEST = "last.safetensors", "best.safetensors"
+from pytorch_models.training.checkpoints import (
+    BEST,
+    LAST,
+    CheckpointError,
+    load_weights,
+    read_checkpoint,
+    set_weights,
+    write_checkpoint,
+)
+
 FINAL_LEARNING_RATE = 0.01  # of the highest one, where the cosine ends
 REPORTS = 200  # progress is reported about so often in a run
 
@@ -32,13 +33,11 @@ Batches = Callable[[int], Iterator[Any]]
 Report = Callable[[int, int, str, Mapping[str, float]], None]
 
 
-class CheckpointError(Exception):
-    """A checkpoint is damaged, or belongs to another run; the message says how it differs."""
-
-
 @dataclass(frozen=True)
 class TrainingConfig:
-    """steps               optimiser steps in all
+    """Configures a run.
+
+    steps               optimiser steps in all
     learning_rate       the highest; reached after `warm_up` (share of steps), then a cosine down
     evaluate_every      steps between two validations
     patience            validations without a better one before stopping; 0 = never
@@ -61,7 +60,7 @@ class TrainingConfig:
 
 @dataclass
 class TrainingState:
-    """Where a run stands. `stopped`: steps (all done), patience, budget, or interrupted."""
+    """Holds where a run stands. `stopped`: steps (all done), patience, budget, or interrupted."""
 
     step: int = 0
     epoch: int = 0
@@ -72,11 +71,12 @@ class TrainingState:
     since_best: int = 0
     cpu_seconds: float = 0.0
     stopped: str = ""
-    curve: list[dict[str, float]] = field(default_factory=list)  # step, cpu_seconds and metrics, judged
+    # step, cpu_seconds and metrics of each validation
+    curve: list[dict[str, float]] = field(default_factory=list)
 
 
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then a cosine down to FINAL_LEARNING_RATE of the highest (SGDR, eq. 5)."""
+    """Return the rate of a step: linear warm-up, then a cosine down to its end (SGDR, eq. 5)."""
     rising = max(1, round(config.warm_up * config.steps))
     if step < rising:
         return config.learning_rate * (step + 1) / rising
@@ -127,11 +127,11 @@ def train(
     with _signals_as_flag() as signalled:
         while not state.stopped:
             if state.step < config.steps:
-                run.learn(loss_of, stream)
+                run.step(loss_of, stream)
             state.cpu_seconds = time.process_time() - started
-            spent = 0 < config.cpu_budget_seconds <= state.cpu_seconds
-            if state.step % config.evaluate_every == 0 or state.step >= config.steps or spent:
-                metrics = run.judge(validate, metric)
+            over_budget = 0 < config.cpu_budget_seconds <= state.cpu_seconds
+            if state.step % config.evaluate_every == 0 or state.step >= config.steps or over_budget:
+                metrics = run.validate(validate, metric)
                 state.cpu_seconds = time.process_time() - started
                 run.save(LAST)
                 report(state.step, config.steps, "validated" if validate else "training", metrics)
@@ -141,7 +141,7 @@ def train(
                 except BaseException:  # how a caller stops from within: nothing of the run is lost
                     run.save(LAST)
                     raise
-            state.stopped = run.reason_to_end(spent=spent)
+            state.stopped = run.reason_to_end(over_budget=over_budget)
             if not state.stopped and (signalled.is_set() or should_stop()):
                 state.stopped = "interrupted"
                 run.save(LAST)
@@ -152,7 +152,7 @@ def train(
 
 
 class _Run:
-    """A model with all that must be saved and restored beside it."""
+    """Holds a model with all that must be saved and restored beside it."""
 
     def __init__(
         self, model: nn.Module, config: TrainingConfig, device: torch.device, directory: Path
@@ -170,10 +170,10 @@ class _Run:
         self.amp = device.type == "cuda"
         self.half = torch.float16 if self.amp and not torch.cuda.is_bf16_supported() else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.half is torch.float16)
-        self._losses, self._counted = torch.zeros((), device=device), 0
+        self._loss_sum, self._n_losses = torch.zeros((), device=device), 0
 
-    def learn(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[Any]) -> None:
-        """One optimiser step on the next batch."""
+    def step(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[Any]) -> None:
+        """Take one optimiser step on the next batch."""
         batch = next(stream)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate_at(self.state.step, self.config)
@@ -185,16 +185,18 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self._losses, self._counted = self._losses + loss.detach(), self._counted + 1
+        self._loss_sum, self._n_losses = self._loss_sum + loss.detach(), self._n_losses + 1
         self.state.step += 1
         self.state.batch += 1
 
-    def judge(self, validate: Callable[[], Mapping[str, float]] | None, metric: str) -> Mapping[str, float]:
-        """Validate and keep the weights when they are the best so far; the metrics and the mean loss."""
+    def validate(
+        self, validate: Callable[[], Mapping[str, float]] | None, metric: str
+    ) -> Mapping[str, float]:
+        """Validate, keep the weights if they are the best, and return the metrics with the mean loss."""
         state, metrics = self.state, {}
-        if self._counted:
-            metrics["loss"] = float(self._losses) / self._counted
-            self._losses, self._counted = torch.zeros_like(self._losses), 0
+        if self._n_losses:
+            metrics["loss"] = float(self._loss_sum) / self._n_losses
+            self._loss_sum, self._n_losses = torch.zeros_like(self._loss_sum), 0
             if not math.isfinite(metrics["loss"]):
                 raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
         if validate:
@@ -212,12 +214,13 @@ class _Run:
             state.since_best += 1
         return metrics
 
-    def reason_to_end(self, *, spent: bool) -> str:
+    def reason_to_end(self, *, over_budget: bool) -> str:
+        """Return why the run ends after this step, or an empty string."""
         if self.state.step >= self.config.steps:
             return "steps"
         if 0 < self.config.patience <= self.state.since_best:
             return "patience"
-        return "budget" if spent else ""
+        return "budget" if over_budget else ""
 
     def save(self, filename: str, *, weights_only: bool = False) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -232,22 +235,20 @@ class _Run:
             "state": json.dumps(asdict(self.state)),
             "scaler": json.dumps(self.scaler.state_dict()),
         }
-        unfinished = self.directory / f".{filename}"
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header
-        )
-        os.replace(unfinished, self.directory / filename)  # noqa: PTH105 - atomic on every system
+        write_checkpoint(self.directory / filename, tensors, header)
 
     def restore(self, path: Path) -> None:
-        header, tensors = _read(path)
+        header, tensors = read_checkpoint(path)
         saved, wanted = json.loads(header["config"]), json.loads(json.dumps(asdict(self.config)))
         # A longer budget or more patience may finish a run; anything else would be another run.
         free = ("cpu_budget_seconds", "patience")
         different = [name for name in wanted if name not in free and saved.get(name) != wanted[name]]
         if different:
-            told = ", ".join(f"{name} {saved.get(name)} there, {wanted[name]} now" for name in different)
-            raise CheckpointError(f"{path} belongs to another run: {told}")
-        _load_model(self.model, tensors, path)
+            differences = ", ".join(
+                f"{name} {saved.get(name)} there, {wanted[name]} now" for name in different
+            )
+            raise CheckpointError(f"{path} belongs to another run: {differences}")
+        set_weights(self.model, tensors, path)
         slots: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimiser."):
@@ -262,29 +263,8 @@ class _Run:
         self.state = TrainingState(**json.loads(header["state"]))
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """The weights of a checkpoint. Raises CheckpointError when they do not fit or cannot be read."""
-    _load_model(model, _read(path)[1], path)
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def _load_model(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} holds another model: {error}") from error
-
-
 def _from(batches: Batches, state: TrainingState) -> Iterator[Any]:
-    """Batches from where the state stands, epoch after epoch; raises ValueError on an empty epoch."""
+    """Yield batches from where the state stands, epoch after epoch. Raises ValueError on an empty epoch."""
     skip = state.batch
     while True:
         drawn = 0
@@ -300,7 +280,7 @@ def _from(batches: Batches, state: TrainingState) -> Iterator[Any]:
 
 @contextmanager
 def _signals_as_flag() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the flag instead of tearing a step apart, unless the caller handles them.
+    """Set a flag on SIGINT and SIGTERM instead of tearing a step apart, unless the caller handles them.
 
     Only a main thread can do this; in others the flag stays down.
     """

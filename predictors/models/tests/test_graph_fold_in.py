@@ -9,21 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from predictors.models.graph.fold_in import (
-    FineTuning,
-    ItemRows,
-    LightGCNNode,
-    NewEdges,
-    NGCFNode,
-    fine_tuned,
-    seed_of,
-)
-from predictors.models.graph.lightgcn import LightgcnPredictor
-from predictors.models.graph.ngcf import NgcfPredictor
+from datasets.bipartite_graph import BipartiteGraph
+from predictors.models.graph.fine_tuning import FineTuning, fine_tuned, seed_of
+from predictors.models.graph.lightgcn import LightGCNNode, LightgcnPredictor
+from predictors.models.graph.new_node import ItemRows, NewEdges
+from predictors.models.graph.ngcf import NGCFNode, NgcfPredictor
 from predictors.models.tests.graph_rebuild import lightgcn_vector, ngcf_vector, normalised_with
 from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
 from pytorch_models.graph.ngcf import NGCF, NGCFConfig
-from pytorch_models.graph.propagation import BipartiteGraph, propagation
+from pytorch_models.graph.propagation import propagation
+from pytorch_models.graph.tables import tables_of
 
 ML_100K = Path(__file__).resolve().parents[4] / "shared/data/ml-100k/u.data"
 LENGTHS = (1, 2, 3, 4, 5, 7, 10, 20, 35, 50)
@@ -81,7 +76,7 @@ class Built:
         self.model.double()
         with torch.no_grad():
             propagate = propagation(self.graph, dtype=torch.float64)
-            self.node = self.predictor_class.node_of(self.model, propagate, self.rows)
+            self.node = self.predictor_class.new_node(tables_of(self.model, propagate), self.rows)
 
     def rebuilt(self, items: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
         matrix, node = normalised_with(self.rows, items, weights)
@@ -176,8 +171,8 @@ def test_a_film_that_nobody_met_in_training(kind):
 
 def test_a_film_given_twice_counts_once_with_its_last_weight():
     degrees = np.array([4, 9, 1], np.float32)
-    twice = NewEdges.of(np.array([2, 0, 2]), np.array([0.5, 1, 0.8], np.float32), degrees)
-    once = NewEdges.of(np.array([0, 2]), np.array([1, 0.8], np.float32), degrees)
+    twice = NewEdges.from_history(np.array([2, 0, 2]), np.array([0.5, 1, 0.8], np.float32), degrees)
+    once = NewEdges.from_history(np.array([0, 2]), np.array([1, 0.8], np.float32), degrees)
     for field in ("items", "weights", "c", "s"):
         assert np.array_equal(getattr(twice, field), getattr(once, field))
 
@@ -235,9 +230,9 @@ def test_a_spent_budget_gives_the_answer_without_fine_tuning():
 
 def test_the_seed_follows_the_history_and_not_its_order():
     degrees = np.ones(9, np.float32)
-    one = NewEdges.of(np.array([1, 5]), np.array([1, 0.5], np.float32), degrees)
-    same = NewEdges.of(np.array([5, 1]), np.array([0.5, 1], np.float32), degrees)
-    other = NewEdges.of(np.array([1, 6]), np.array([1, 0.5], np.float32), degrees)
+    one = NewEdges.from_history(np.array([1, 5]), np.array([1, 0.5], np.float32), degrees)
+    same = NewEdges.from_history(np.array([5, 1]), np.array([0.5, 1], np.float32), degrees)
+    other = NewEdges.from_history(np.array([1, 6]), np.array([1, 0.5], np.float32), degrees)
     none = np.empty(0, np.int64)
     assert seed_of(one, none) == seed_of(same, none)
     assert len({seed_of(one, none), seed_of(other, none), seed_of(one, np.array([3]))}) == 3
@@ -286,7 +281,8 @@ def test_serving_needs_no_torch():
         [
             sys.executable,
             "-c",
-            "import sys; from predictors.models.graph import ngcf; sys.exit('torch' in sys.modules)",
+            "import sys; from predictors.models.graph import lightgcn, ngcf;"
+            " sys.exit('torch' in sys.modules)",
         ],
         cwd=Path(__file__).resolve().parents[3],
         check=False,

@@ -10,7 +10,7 @@ import pytest
 from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.run import Run
 from predictors.testing import fit_model
@@ -109,7 +109,7 @@ def test_every_process_gives_the_same_list_with_fine_tuning(artefact, fitted):
     program = f"""
 import sys
 from pathlib import Path
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
 from predictors.run import Run

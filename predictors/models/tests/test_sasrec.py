@@ -12,10 +12,11 @@ from predictors.base import Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
-from predictors.models.sasrec.model import SasrecPredictor, torch_encoder
+from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
 from predictors.run import Run
 from predictors.testing import fit_model
+from pytorch_models.sasrec.encoder import torch_encoder
 from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
 N_ITEMS = 30
@@ -117,7 +118,7 @@ def test_the_graph_fits_other_shapes(blocks, heads):
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=heads), IdMap(range(40)))
     expected = torch_encoder(weights, heads=heads, device="cpu")(weights["item.weight"][None, :9])
-    np.testing.assert_allclose(predictor.tastes([np.arange(9)]), expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(predictor.encode_histories([np.arange(9)]), expected, atol=1e-4, rtol=0)
 
 
 def test_a_batch_of_mixed_lengths_scores_each_history_as_alone(random_predictor):
