@@ -53,7 +53,7 @@ class Positives:
 
     @property
     def have_negatives(self) -> np.ndarray:
-        """(n_users,) bool: False for a user of the whole catalogue, who cannot be trained on."""
+        """(n_users,) bool, False for a user of the whole catalogue, who cannot be trained on."""
         return np.diff(self.indptr) < self.n_items
 
 

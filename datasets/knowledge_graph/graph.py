@@ -343,7 +343,7 @@ def _newest(users: np.ndarray, films: np.ndarray, limit: int, n_movies: int) -> 
     """Return the rows of the last `limit` different films of each user; rows of a user come oldest first."""
     if limit < 1:
         raise KnowledgeGraphError(f"max_per_user must be 1 or more, not {limit}")
-    # The last row of each pair stands for it, so that a film met again counts as new.
+    # The last row of each pair stands for it, so that a film that occurs again counts as new.
     _, from_end = np.unique((users * max(n_movies, 1) + films)[::-1], return_index=True)
     rows = np.sort(len(users) - 1 - from_end)
     rows = rows[np.argsort(users[rows], kind="stable")]
