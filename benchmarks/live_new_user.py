@@ -363,7 +363,7 @@ def _serve_guests(name: str, folder: Path, guests: dict[str, list[np.ndarray]]) 
             query = Query.from_indices(items)
             for form, steps in (("exact", 0), ("local", 0), ("tuned", 10)):
                 predictor.form = "local" if form == "local" else "exact"
-                predictor.fine_tuning = FineTuning(steps, budget_ms=1000.0)
+                predictor.fine_tuning = FineTuning(steps, max_operations=10**12)
                 kept[form].append(_cpu_ms(lambda query=query: predictor.vector(query))[0])
                 times["list"], (ranked, _) = _cpu_ms(lambda query=query: predictor.retrieve([query], 10))
                 lists[form].append(ranked[0])

@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
-from predictors.models.graph.fine_tuning import FineTuning, fine_tuned
+from predictors.models.graph.fine_tuning import MAX_OPERATIONS, FineTuning, fine_tuned
 from predictors.models.graph.new_node import EPSILON, FORMS, MAX_LAYERS, ItemRows, NewNode
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -51,7 +51,7 @@ class GraphConfig(Config):
     form: str = "exact"  #: exact, or local: faster, with an error of second order
     fine_tune_steps: int = 0  #: BPR steps on the new node's own vector; 0 = none
     fine_tune_rate: float = 0.1  #: size of these steps
-    budget_ms: float = 50.0  #: CPU-milliseconds they may take
+    fine_tune_operations: int = MAX_OPERATIONS  #: multiply-adds they may take; no clock is read
 
     def check(self) -> None:
         self.require(self.form in FORMS, f"form must be one of {', '.join(FORMS)}")
@@ -60,7 +60,7 @@ class GraphConfig(Config):
             f"layers must be 1 to {MAX_LAYERS}: more cannot be served exactly",
         )
         self.require(self.fine_tune_steps >= 0, "fine_tune_steps must be 0 or more")
-        self.require(self.budget_ms > 0, "budget_ms must be above 0")
+        self.require(self.fine_tune_operations > 0, "fine_tune_operations must be above 0")
 
 
 _FIT_OPTIONS = (
@@ -85,7 +85,7 @@ class GraphPredictor(Predictor):
         self.trained_users: np.ndarray | None = None  # (n_users, f) float32, after `fit` only
         self.form = self.config.form
         self.fine_tuning = FineTuning(
-            self.config.fine_tune_steps, self.config.fine_tune_rate, self.config.budget_ms
+            self.config.fine_tune_steps, self.config.fine_tune_rate, self.config.fine_tune_operations
         )
 
     # -- what each model adds -----------------------------------------------------------------
@@ -171,8 +171,7 @@ class GraphPredictor(Predictor):
         edges = node.edges(query.liked, query.weights)
         start = node.initial(edges)
         if self.fine_tuning.steps:
-            tuned = fine_tuned(node, edges, start, query.disliked, self.fine_tuning)
-            start = start if tuned is None else tuned
+            start = fine_tuned(node, edges, start, query.disliked, self.fine_tuning)
         return node.vector(edges, start, self.form).astype(np.float32, copy=False)
 
     def score_users(self, users: np.ndarray) -> np.ndarray | None:

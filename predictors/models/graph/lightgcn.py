@@ -134,6 +134,7 @@ class _Affine(Tangent):
 
     def __init__(self, constant: np.ndarray, factor: np.ndarray) -> None:
         self.constant, self.factor = constant, factor
+        self.n_operations = 2 * len(constant)
 
     def at(self, start: np.ndarray) -> np.ndarray:
         return self.constant + self.factor * start

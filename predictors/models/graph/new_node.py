@@ -200,6 +200,8 @@ class NewNode(ABC):
 class Tangent(ABC):
     """A final vector as a function of the node's own layer 0, with its derivative."""
 
+    n_operations: int  # multiply-adds of one `at` and one `pull_back`
+
     @abstractmethod
     def at(self, start: np.ndarray) -> np.ndarray:
         """Compute (f,) the final vector from (d,) layer 0."""

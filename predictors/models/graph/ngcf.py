@@ -294,6 +294,7 @@ class _OwnPath(Tangent):
     def __init__(self, layers: Sequence[NGCFLayer], messages: list[np.ndarray], row_sum: float) -> None:
         self.layers, self.messages, self.row_sum = layers, messages, np.array([row_sum], np.float32)
         self._outputs: list[np.ndarray] = []
+        self.n_operations = 2 * sum(layer.w1.size + layer.w2.size for layer in layers)
 
     def at(self, start: np.ndarray) -> np.ndarray:
         self._outputs = [start]

@@ -1,8 +1,10 @@
 """A new node against a rebuild of the whole graph, on real data where it is present."""
 
+import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +144,7 @@ def test_sparse_and_dense_neighbourhoods_agree(monkeypatch):
     edges = case.node.edges(items, weights)
     start = case.node.initial(edges)
     dense = case.node.vector(edges, start, "exact")
-    monkeypatch.setattr("predictors.models.graph.fold_in._MOST_DENSE_ENTRIES", 0)
+    monkeypatch.setattr("predictors.models.graph.new_node._MAX_DENSE_ENTRIES", 0)
     assert np.allclose(case.node.vector(edges, start, "exact"), dense, atol=1e-6)
 
 
@@ -208,7 +210,7 @@ def test_fine_tuning_moves_disliked_films_down_and_liked_ones_up(kind):
     edges = case.node.edges(items, weights)
     start = case.node.initial(edges)
     kept = start.copy()
-    how = FineTuning(steps=20, rate=0.2, budget_ms=10_000)
+    how = FineTuning(steps=20, rate=0.2)
     tuned = fine_tuned(case.node, edges, start, disliked, how)
     assert np.array_equal(start, kept)
 
@@ -219,13 +221,35 @@ def test_fine_tuning_moves_disliked_films_down_and_liked_ones_up(kind):
     assert margin(tuned) > margin(start)
 
 
-def test_a_spent_budget_gives_the_answer_without_fine_tuning():
-    case = built(drawn_columns, "lightgcn", 3)
+@pytest.mark.parametrize("kind", ["lightgcn", "ngcf"])
+def test_the_steps_of_fine_tuning_follow_from_sizes_and_not_from_a_clock(kind, monkeypatch):
+    case = built(drawn_columns, kind, 3)
     items, weights = case.a_history(6, seed=7)
     edges = case.node.edges(items, weights)
     start = case.node.initial(edges)
-    how = FineTuning(steps=10_000_000, budget_ms=5)
-    assert fine_tuned(case.node, edges, start, np.empty(0, np.int64), how) is None
+    none = np.empty(0, np.int64)
+    tangent = case.node.tangent(edges, start, "local")
+    step = 2 * 6 * case.node.films.shape[1] + tangent.n_operations
+    tuned = {
+        name: fine_tuned(case.node, edges, start, none, how).tobytes()
+        for name, how in {
+            "four": FineTuning(4),
+            "ten within four": FineTuning(10, max_operations=5 * step - 1),
+            "none": FineTuning(10, max_operations=step - 1),
+        }.items()
+    }
+    assert tuned["ten within four"] == tuned["four"] != start.tobytes() == tuned["none"]
+    for clock in ("thread_time", "process_time", "perf_counter", "monotonic", "time"):
+        monkeypatch.setattr(time, clock, lambda: 1e12)  # as if the machine had stood still for long
+    assert fine_tuned(case.node, edges, start, none, FineTuning(4)).tobytes() == tuned["four"]
+
+
+def test_nothing_that_ranks_reads_a_clock():
+    clocks = re.compile(r"\b(thread_time|process_time|perf_counter|monotonic|time\.time)\b")
+    folder = Path(__file__).resolve().parents[1]
+    files = [path for path in folder.rglob("*.py") if "tests" not in path.parts]
+    assert len(files) > 20
+    assert [path.name for path in files if clocks.search(path.read_text())] == []
 
 
 def test_the_seed_follows_the_history_and_not_its_order():
@@ -253,7 +277,7 @@ def test_a_thousand_concurrent_visitors_leave_the_tables_as_they_were(kind):
     case = Built(drawn_columns, kind, 3)
     before = [array.tobytes() for array in _arrays(case.node)]
     histories = [case.a_history(1 + number % 50, seed=number) for number in range(125)]
-    how = FineTuning(steps=2, budget_ms=10_000)
+    how = FineTuning(steps=2)
 
     def answer(items: np.ndarray, weights: np.ndarray) -> bytes:
         edges = case.node.edges(items, weights)

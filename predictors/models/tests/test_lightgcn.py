@@ -93,7 +93,7 @@ def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(art
 
 def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
     tuned = type(fitted).load(artefact)
-    tuned.fine_tuning = FineTuning(steps=10, rate=0.2, budget_ms=10_000)
+    tuned.fine_tuning = FineTuning(steps=10, rate=0.2)
     disliked = np.arange(24, 28)
     liked = np.arange(16, 24)
     without = tuned.score([Query.from_indices(liked)])[0]
@@ -114,7 +114,7 @@ from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
 from predictors.run import Run
 predictor = predictor_class({fitted.name!r}).load(Path({str(artefact)!r}))
-predictor.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+predictor.fine_tuning = FineTuning(steps=10)
 found = predictor.recommend(rated(*FILM_IDS[3:9]), 20)
 sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
 """
@@ -125,17 +125,17 @@ sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
         for _ in range(2)
     }
     loaded = type(fitted).load(artefact)
-    loaded.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+    loaded.fine_tuning = FineTuning(steps=10)
     here = loaded.recommend(rated(*FILM_IDS[3:9]), 20)
     assert answers == {repr([(each.movie_id, each.score) for each in here])}
 
 
 def test_serving_options_are_kept_in_the_artefact(tmp_path):
-    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "budget_ms": 70}
+    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "fine_tune_operations": 70}
     predictor = fit_model(predictor_class("lightgcn"), interactions(), options=options)
     predictor.save(tmp_path / "v1")
     loaded = type(predictor).load(tmp_path / "v1")
-    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, budget_ms=70.0))
+    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, max_operations=70))
 
 
 def test_validation_visitors_without_training_rows_stop_the_training_early():
