@@ -26,7 +26,6 @@ LOSSES = ("softmax", "sampled")
 
 SEQUENCES_AT_ONCE = 64
 EXPLAINED_FILMS = 6  # latest films that can be named as the reason for a recommendation
-EXPLAINED_LENGTH = 50  # latest films that the model reads while looking for reasons
 
 
 @dataclass(frozen=True)
@@ -202,18 +201,16 @@ class SasrecPredictor(Predictor):
         """Name for each item the recent liked film without which its score would fall the most.
 
         Each of the EXPLAINED_FILMS latest films is taken out of the sequence in turn; `weight` is how
-        much of the fall over all of them is this film's. Where no film raises the score, none is named.
+        much of the fall over all of them is this film's. Where no film raises the score, none is named. The
+        model reads as much of the history as when it scores, so a film that moves up is read instead.
         """
-        liked = query.liked[-EXPLAINED_LENGTH:]
-        chosen = np.asarray(indices, dtype=np.int64)
+        liked, chosen = query.liked, np.asarray(indices, dtype=np.int64)
         if len(liked) < 2 or not len(chosen):
             only = int(liked[0]) if len(liked) else None
             return [(self._reason(only, 1.0 if len(liked) else 0.0),) for _ in chosen]
         positions = range(len(liked) - 1, max(-1, len(liked) - 1 - EXPLAINED_FILMS), -1)
-        without = (
-            self.encode_histories([liked, *(np.delete(liked, position) for position in positions)])
-            @ self.table[chosen].T
-        )
+        histories = [liked, *(np.delete(liked, position) for position in positions)]
+        without = self.encode_histories(histories) @ self.table[chosen].T  # (1 + films, items)
         falls = np.maximum(without[0] - without[1:], 0)  # (films, items)
         reasons: list[tuple[Reason, ...]] = []
         for fall in falls.T:

@@ -193,6 +193,23 @@ def test_the_reason_is_the_film_without_which_the_score_falls_most(trained):
     assert 0 < reason.weight <= 1
 
 
+def test_reasons_read_as_much_of_a_long_history_as_the_scores_do(random_predictor):
+    """The film that is named is the one without which `score` gives the film least."""
+    rng = np.random.default_rng(11)
+    for length in (60, 150, 230):
+        history = rng.permutation(500)[:length]
+        query = Query.from_indices(history)
+        best = random_predictor.retrieve([query], 8)[0][0]
+        latest = history[-6:]
+        without = random_predictor.score([Query.from_indices(history[history != film]) for film in latest])
+        falls = random_predictor.score([query]) - without  # (films, n_items)
+        for (reason,), item in zip(random_predictor.reasons(query, best), best, strict=True):
+            fall = np.maximum(falls[:, item], 0)
+            expected = None if fall.max() == 0 else int(latest[fall.argmax()])
+            assert reason.movie_id == expected
+            assert reason.weight == pytest.approx(fall.max() / max(fall.sum(), 1e-12), abs=1e-4)
+
+
 def test_a_history_of_one_film_names_it(trained):
     (best,) = trained.recommend(liked("film-8"), 1)
     assert (best.movie_id, best.reasons[0].movie_id) == ("film-9", "film-8")
