@@ -29,7 +29,6 @@ def fit_tables(
     network: str,
     shape: Mapping[str, Any],
     train_on: Interactions,
-    validation: Interactions | None,
     config: GraphFitConfig,
     *,
     validate: Callable[[LightGCNTables | NGCFTables], Mapping[str, float]] | None = None,
@@ -51,7 +50,6 @@ def fit_tables(
     model, graph, state = fit(
         model_of,
         train_on,
-        validation,
         config,
         validate=(lambda model, propagate: validate(tables_of(model, propagate))) if validate else None,
         **options,
@@ -63,7 +61,6 @@ def fit_tables(
 def fit(
     model_of: Callable[[BipartiteGraph, torch.Generator], GraphModel],
     train_on: Interactions,
-    validation: Interactions | None,
     config: GraphFitConfig,
     *,
     validate: Callable[[GraphModel, Propagate], Mapping[str, float]] | None = None,
@@ -75,16 +72,13 @@ def fit(
 ) -> tuple[GraphModel, BipartiteGraph, TrainingState]:
     """Build the graph of the training rows, fit a model on it and return it with its best weights.
 
-    Hard negatives keep clear of validation positives too; the other kinds do not look at them, since
-    that would tell the model which items to spare and flatter the validation figures.
+    Negatives keep clear of training positives alone, whatever the sampler: to know the validation positives
+    would tell the model which items to spare and flatter the validation figures.
     Raises ValueError where no user can be trained on, and what `training.train` raises.
     """
     device = torch.device(device)
     graph = BipartiteGraph.from_arrays(train_on.users, train_on.items, train_on.n_users, train_on.n_items)
-    columns = [(train_on.users, train_on.items)]
-    if validation is not None and config.negatives == "hard":
-        columns.append((validation.users, validation.items))
-    positives = Positives(graph.n_users, graph.n_items, *columns)
+    positives = Positives(graph.n_users, graph.n_items, (train_on.users, train_on.items))
     popularity = np.bincount(train_on.items, minlength=graph.n_items)
     negatives = sampler(
         config.negatives,

@@ -36,7 +36,7 @@ def curve_of(config: GraphFitConfig, model_of=build, **more) -> tuple[list[float
         if "loss" in metrics:
             losses.append(metrics["loss"])
 
-    model, _, _ = fit(model_of, two_tastes(), None, config, report=report, **more)
+    model, _, _ = fit(model_of, two_tastes(), config, report=report, **more)
     return losses, model
 
 
@@ -118,8 +118,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, loss, nega
             raise PowerCut
 
     with pytest.raises(PowerCut):
-        fit(build, two_tastes(), None, config, directory=tmp_path / "cut", report=cut)
-    resumed, _, state = fit(build, two_tastes(), None, config, directory=tmp_path / "cut", resume=True)
+        fit(build, two_tastes(), config, directory=tmp_path / "cut", report=cut)
+    resumed, _, state = fit(build, two_tastes(), config, directory=tmp_path / "cut", resume=True)
     assert state.step == 6 * 4
     assert torch.equal(resumed.embedding, whole.embedding)
 
@@ -132,7 +132,7 @@ def test_early_stopping_keeps_the_best_weights():
         return {"figure": [1.0, 3.0, 2.0, 2.5, 2.9, 9.0][len(seen) - 1]}
 
     config = GraphFitConfig(epochs=6, batch_size=128, evaluate_every=1, patience=3)
-    model, _, state = fit(build, two_tastes(), None, config, validate=validate, metric="figure")
+    model, _, state = fit(build, two_tastes(), config, validate=validate, metric="figure")
     assert (state.stopped, state.best) == ("patience", 3.0)
     assert torch.equal(model.embedding, seen[1])
 
@@ -188,4 +188,4 @@ def test_users_who_met_everything_are_left_out_and_nobody_else_is_an_error():
         np.zeros(3, int), np.arange(3), user_ids=np.arange(1), item_ids=np.arange(3)
     )
     with pytest.raises(ValueError, match="both a positive and a negative"):
-        fit(build, everything, None, GraphFitConfig())
+        fit(build, everything, GraphFitConfig())

@@ -91,7 +91,7 @@ def test_a_blocked_node_is_heard_by_nobody_and_dropout_ends_with_training(graph)
     propagate = propagation(graph)
     torch.manual_seed(1)
     x = torch.ones(N_USERS + N_ITEMS, 8)
-    sent = model._sent(x)
+    sent = model._with_node_dropout(x)
     assert sorted(set(sent[:, 0].tolist())) == [0.0, 2.0]
     assert (sent == sent[:, :1]).all()
     with torch.no_grad():

@@ -141,7 +141,6 @@ class GraphPredictor(Predictor):
                 cls.name,
                 cls.shape(config),
                 data.train,
-                data.validation,
                 GraphFitConfig(
                     **{name: getattr(config, name) for name in _FIT_OPTIONS},
                     cpu_budget_seconds=run.cpu_budget_seconds,

@@ -182,3 +182,24 @@ def test_tables_of_the_wrong_shape_are_refused(fitted):
         missing = {other: array for other, array in tensors.items() if other != name}
         with pytest.raises(ArtifactError):
             type(fitted).restore(missing, fitted.ids, {})
+
+
+def test_the_validation_rows_do_not_choose_the_negatives():
+    """Two validation sets may choose other weights, but the loss along the way is the same."""
+    rows = interactions()
+    losses = []
+    for remainder in (0, 1):
+        is_target = np.arange(len(rows)) % 7 == 3
+        validation = rows.select(is_target & (rows.users % 2 == remainder))
+        options = {
+            **QUICK,
+            "epochs": 6,
+            "evaluate_every": 1,
+            "patience": 0,
+            "negatives": "hard",
+            "loss": "bpr",
+        }
+        options["refresh_every"] = 1
+        fitted = fit_model(predictor_class("lightgcn"), rows.select(~is_target), validation, options=options)
+        losses.append([figures["loss"] for figures in fitted.meta["training"]["curve"]])
+    assert losses[0] == losses[1]
