@@ -15,7 +15,7 @@ from predictors.progress import ProgressEvent
 
 @contextmanager
 def shown(model: str, *, quiet: bool) -> Iterator[Write]:
-    """A bar on the terminal while the block runs; nothing where there is no terminal."""
+    """Show a bar on the terminal while the block runs; elsewhere write a line per epoch and validation."""
     console = Console(file=sys.stderr)
     columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(
@@ -27,9 +27,17 @@ def shown(model: str, *, quiet: bool) -> Iterator[Write]:
         disable=quiet or not console.is_terminal,
     ) as bar:
         task = bar.add_task("", total=1.0, model=model)
+        written = ""
 
         def show(event: ProgressEvent) -> None:
+            nonlocal written
             figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-            bar.update(task, completed=event.done, description=f"{event.message}  {figures}".strip())
+            text = f"{event.message}  {figures}".strip()
+            bar.update(task, completed=event.done, description=text)
+            is_news = bool(event.message) and (bool(figures) or event.message != written)
+            if is_news and not quiet and not console.is_terminal:
+                written = event.message
+                sys.stderr.write(f"{model}  {event.done:4.0%}  {text}\n")
+                sys.stderr.flush()
 
         yield show

@@ -22,7 +22,8 @@ from pytorch_models.graph.loss import graph_loss
 from pytorch_models.graph.ngcf import NGCF, NGCFConfig
 from pytorch_models.graph.propagation import Propagate, propagation
 from pytorch_models.graph.tables import LightGCNTables, NGCFTables, tables_of
-from pytorch_models.training.loop import Report, TrainingConfig, TrainingState, train
+from pytorch_models.training.config import TrainingConfig, TrainingState
+from pytorch_models.training.loop import OnEpoch, Report, train
 
 
 def fit_tables(
@@ -68,6 +69,7 @@ def fit(
     device: torch.device | str = "cpu",
     directory: Path | None = None,
     report: Report = lambda step, total, message, metrics: None,
+    on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     resume: bool = False,
 ) -> tuple[GraphModel, BipartiteGraph, TrainingState]:
     """Build the graph of the training rows, fit a model on it and return it with its best weights.
@@ -102,12 +104,14 @@ def fit(
         evaluate_every=config.evaluate_every * steps,
         patience=config.patience if metric else 0,
         cpu_budget_seconds=config.cpu_budget_seconds,
+        stop_at=config.stop_at,
+        epochs=config.epochs,
         seed=config.seed,
         identity={
             **{
                 name: value
                 for name, value in asdict(config).items()
-                if name not in ("patience", "cpu_budget_seconds")
+                if name not in ("patience", "cpu_budget_seconds", "stop_at")
             },
             **{f"model.{name}": value for name, value in asdict(model.config).items()},
             "data": train_on.fingerprint(),
@@ -124,6 +128,7 @@ def fit(
             validate=(lambda: validate(model, fitted.propagate)) if validate else None,
             metric=metric,
             report=report,
+            on_epoch=on_epoch,
             resume=resume,
         )
     return model, graph, state

@@ -19,7 +19,8 @@ from pytorch_models.kprn.config import MAX_STEPS, KprnFitConfig
 from pytorch_models.kprn.examples import Example, Examples
 from pytorch_models.kprn.loss import kprn_loss
 from pytorch_models.kprn.network import Kprn, KprnConfig
-from pytorch_models.training.loop import Report, TrainingConfig, TrainingState, train
+from pytorch_models.training.config import TrainingConfig, TrainingState
+from pytorch_models.training.loop import OnEpoch, Report, train
 
 
 def fit(
@@ -33,6 +34,7 @@ def fit(
     metric: str = "",
     directory: Path | None = None,
     report: Report = lambda step, total, message, metrics: None,
+    on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     resume: bool = False,
 ) -> tuple[dict[str, np.ndarray], TrainingState]:
     """Train on the rows of a graph built from them; `shape` are fields of KprnConfig.
@@ -69,10 +71,12 @@ def fit(
                 evaluate_every=max(1, steps // config.evaluations),
                 patience=config.patience,
                 cpu_budget_seconds=config.cpu_budget_seconds,
+                stop_at=config.stop_at,
+                epochs=steps / per_epoch,
                 seed=config.seed,
                 identity={
                     **asdict(model_config),
-                    **asdict(config),
+                    **{name: value for name, value in asdict(config).items() if name != "stop_at"},
                     "data": rows.fingerprint(),
                     "paths": path_graph_statistics(graph),
                 },
@@ -82,6 +86,7 @@ def fit(
             validate=validated if validate else None,
             metric=metric,
             report=report,
+            on_epoch=on_epoch,
             resume=resume,
         )
     return weights_of(model), state

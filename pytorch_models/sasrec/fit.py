@@ -16,7 +16,8 @@ from datasets.interactions import Interactions
 from pytorch_models.sasrec import loss
 from pytorch_models.sasrec.batches import Batch, Windows
 from pytorch_models.sasrec.network import Sasrec, SasrecConfig
-from pytorch_models.training.loop import Report, TrainingConfig, TrainingState, train
+from pytorch_models.training.config import TrainingConfig, TrainingState
+from pytorch_models.training.loop import OnEpoch, Report, train
 
 LOSSES = ("softmax", "sampled")
 
@@ -38,6 +39,7 @@ class SasrecFitConfig:
     epochs        passes over the histories; 0 = by size (see TOKENS_IN_A_RUN)
     batch         items of histories per step; 0 = by size
     loss          softmax over the whole catalogue, or sampled over `negatives` items per step
+    ema_decay     of the running average of the weights that is kept; 0 = none
     patience      validations without a better one before stopping; 0 = never
     threads       of torch; 0 = as many as it takes by itself
     """
@@ -48,9 +50,11 @@ class SasrecFitConfig:
     weight_decay: float = 0.0
     loss: str = "softmax"
     negatives: int = 512
+    ema_decay: float = 0.0
     patience: int = 8
     threads: int = 0
     cpu_budget_seconds: float = 0.0
+    stop_at: int = 0
     seed: int = 1
 
 
@@ -84,6 +88,7 @@ def fit(
     device: str = "cpu",
     directory: Path | None = None,
     report: Report = lambda step, total, message, metrics: None,
+    on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     resume: bool = False,
 ) -> FittedSasrec:
     """Train on the histories of `train_on`; `shape` are the fields of SasrecConfig besides n_items.
@@ -105,9 +110,12 @@ def fit(
         steps=epochs * steps_per_epoch,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
         evaluate_every=steps_per_epoch * max(1, round(epochs / VALIDATIONS)),
         patience=config.patience,
         cpu_budget_seconds=config.cpu_budget_seconds,
+        stop_at=config.stop_at,
+        epochs=epochs,
         seed=config.seed,
         identity={
             **shape,
@@ -141,6 +149,7 @@ def fit(
             validate=(lambda: validate(scorer(model, on))) if validate else None,
             metric=metric if validate else "",
             report=report,
+            on_epoch=on_epoch,
             resume=resume,
         )
         weights = {name: tensor.float().cpu().numpy() for name, tensor in model.state_dict().items()}

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,64 +25,13 @@ from pytorch_models.training.checkpoints import (
     set_weights,
     write_checkpoint,
 )
+from pytorch_models.training.config import TrainingConfig, TrainingState, learning_rate_at
 
-FINAL_LEARNING_RATE = 0.01  # of the highest one, where the cosine ends
 REPORTS = 200  # progress is reported about so often in a run
 
 Batches = Callable[[int], Iterator[Any]]
 Report = Callable[[int, int, str, Mapping[str, float]], None]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Configures a run.
-
-    steps               optimiser steps in all
-    learning_rate       the highest; reached after `warm_up` (share of steps), then a cosine down
-    evaluate_every      steps between two validations
-    patience            validations without a better one before stopping; 0 = never
-    cpu_budget_seconds  stop when this process has spent so much on the run; 0 = no limit
-    identity            what else makes the run what it is, as JSON; a resumed run must have the same
-    """
-
-    steps: int
-    learning_rate: float = 2e-3
-    warm_up: float = 0.05
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip_norm: float = 1.0
-    evaluate_every: int = 1000
-    patience: int = 0
-    cpu_budget_seconds: float = 0.0
-    seed: int = 1
-    identity: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class TrainingState:
-    """Holds where a run stands. `stopped`: steps (all done), patience, budget, or interrupted."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0  # of this epoch, the next one to train on
-    best: float = -math.inf
-    best_step: int = 0
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    since_best: int = 0
-    cpu_seconds: float = 0.0
-    stopped: str = ""
-    # step, cpu_seconds and metrics of each validation
-    curve: list[dict[str, float]] = field(default_factory=list)
-
-
-def learning_rate_at(step: int, config: TrainingConfig) -> float:
-    """Return the rate of a step: linear warm-up, then a cosine down to its end (SGDR, eq. 5)."""
-    rising = max(1, round(config.warm_up * config.steps))
-    if step < rising:
-        return config.learning_rate * (step + 1) / rising
-    done = min(1.0, (step - rising) / max(1, config.steps - rising))
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return config.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 
 
 def train(
@@ -96,6 +45,7 @@ def train(
     validate: Callable[[], Mapping[str, float]] | None = None,
     metric: str = "",
     report: Report = lambda step, total, message, metrics: None,
+    on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     should_stop: Callable[[], bool] = lambda: False,
     resume: bool = False,
 ) -> TrainingState:
@@ -103,10 +53,12 @@ def train(
 
     batches(epoch) yields the batches of an epoch, the same ones whenever it is asked for that epoch.
     `validate` returns metrics by name, of which `metric` (higher is better) chooses the best weights;
-    without a metric the last weights are the best. SIGINT, SIGTERM and `should_stop` end the run between two
-    steps with `stopped == "interrupted"`; signals that the caller handles are left to the caller, who may
-    raise from `report`. Either way `last` holds where the run stands. With `resume` a run continues from
-    `last` in `directory`, when there is one, to the very weights of an uninterrupted run on the same machine.
+    without a metric the last weights are the best. `report` is called after each epoch and validation and
+    some REPORTS times in between, `on_epoch` after each epoch where `epochs` are known, both with the latest
+    figures. SIGINT, SIGTERM and `should_stop` end the run between two steps with `stopped == "interrupted"`;
+    signals that the caller handles are left to the caller, who may raise from `report`. Either way `last`
+    holds where the run stands. With `resume` a run continues from `last` in `directory`, when there is one,
+    to the very weights of an uninterrupted run on the same machine.
 
     Raises CheckpointError when that checkpoint is damaged or of another configuration, and
     FloatingPointError when the loss is no longer finite.
@@ -126,20 +78,26 @@ def train(
     model.train()
     with _signals_as_flag() as signalled:
         while not state.stopped:
-            if state.step < config.steps:
-                run.step(loss_of, stream)
+            epoch_ended = state.step < config.steps and run.step(loss_of, stream) and config.epochs > 0
             state.cpu_seconds = time.process_time() - started
             over_budget = 0 < config.cpu_budget_seconds <= state.cpu_seconds
-            if state.step % config.evaluate_every == 0 or state.step >= config.steps or over_budget:
+            is_last = state.step >= config.steps or 0 < config.stop_at <= state.step
+            metrics: Mapping[str, float] = {}
+            validated = state.step % config.evaluate_every == 0 or is_last or over_budget
+            if validated:
                 metrics = run.validate(validate, metric)
                 state.cpu_seconds = time.process_time() - started
                 run.save(LAST)
-                report(state.step, config.steps, "validated" if validate else "training", metrics)
-            elif state.step % max(1, config.steps // REPORTS) == 0:
+            elif epoch_ended:
+                metrics = run.mean_loss()
+            if validated or epoch_ended or state.step % max(1, config.steps // REPORTS) == 0:
                 try:
-                    report(state.step, config.steps, "training", {})
+                    report(state.step, config.steps, run.message(ended=epoch_ended), metrics)
+                    if epoch_ended:
+                        on_epoch(state.epoch + 1, math.ceil(config.epochs), metrics)
                 except BaseException:  # how a caller stops from within: nothing of the run is lost
-                    run.save(LAST)
+                    if not validated:
+                        run.save(LAST)
                     raise
             state.stopped = run.reason_to_end(over_budget=over_budget)
             if not state.stopped and (signalled.is_set() or should_stop()):
@@ -171,10 +129,11 @@ class _Run:
         self.half = torch.float16 if self.amp and not torch.cuda.is_bf16_supported() else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.half is torch.float16)
         self._loss_sum, self._n_losses = torch.zeros((), device=device), 0
+        self.average = [p.detach().clone() for p in model.parameters()] if config.ema_decay else []
 
-    def step(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[Any]) -> None:
-        """Take one optimiser step on the next batch."""
-        batch = next(stream)
+    def step(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[tuple[Any, bool]]) -> bool:
+        """Take one optimiser step on the next batch; return whether it was the last of its epoch."""
+        batch, ends_epoch = next(stream)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate_at(self.state.step, self.config)
         with torch.autocast(self.device.type, dtype=self.half, enabled=self.amp):
@@ -188,35 +147,62 @@ class _Run:
         self._loss_sum, self._n_losses = self._loss_sum + loss.detach(), self._n_losses + 1
         self.state.step += 1
         self.state.batch += 1
+        if self.average:
+            # A young average follows the weights closely, else the start would weigh on it for long.
+            decay = min(self.config.ema_decay, self.state.step / (self.state.step + 9))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.model.parameters()], 1 - decay)
+        return ends_epoch
+
+    def message(self, *, ended: bool) -> str:
+        """Return how far the run is: the number of epochs that are done, or of steps."""
+        if not self.config.epochs:
+            return f"step {self.state.step:,} of {self.config.steps:,}"
+        return f"epoch {self.state.epoch + ended} of {math.ceil(self.config.epochs)}"
+
+    def mean_loss(self) -> dict[str, float]:
+        """Return the mean loss since the last validation."""
+        return {"loss": float(self._loss_sum) / self._n_losses} if self._n_losses else {}
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Put the running average into the model while the block runs, if there is one."""
+        parameters = [p.data for p in self.model.parameters()]
+        kept = [p.clone() for p in parameters] if self.average else []
+        if self.average:
+            torch._foreach_copy_(parameters, self.average)
+        try:
+            yield
+        finally:
+            if kept:
+                torch._foreach_copy_(parameters, kept)
 
     def validate(
         self, validate: Callable[[], Mapping[str, float]] | None, metric: str
     ) -> Mapping[str, float]:
         """Validate, keep the weights if they are the best, and return the metrics with the mean loss."""
-        state, metrics = self.state, {}
-        if self._n_losses:
-            metrics["loss"] = float(self._loss_sum) / self._n_losses
-            self._loss_sum, self._n_losses = torch.zeros_like(self._loss_sum), 0
-            if not math.isfinite(metrics["loss"]):
-                raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
-        if validate:
-            self.model.eval()
-            with torch.inference_mode():
-                metrics |= validate()
-            self.model.train()
-        state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
-        value = metrics[metric] if metric else float(state.step)
-        if value > state.best:
-            state.best, state.best_step, state.since_best = value, state.step, 0
-            state.best_metrics = dict(metrics)
-            self.save(BEST, weights_only=True)
-        else:
-            state.since_best += 1
+        state, metrics = self.state, self.mean_loss()
+        self._loss_sum, self._n_losses = torch.zeros_like(self._loss_sum), 0
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
+        with self.averaged_weights():
+            if validate:
+                self.model.eval()
+                with torch.inference_mode():
+                    metrics |= validate()
+                self.model.train()
+            state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
+            value = metrics[metric] if metric else float(state.step)
+            if value > state.best:
+                state.best, state.best_step, state.since_best = value, state.step, 0
+                state.best_metrics = dict(metrics)
+                self.save(BEST, weights_only=True)
+            else:
+                state.since_best += 1
         return metrics
 
     def reason_to_end(self, *, over_budget: bool) -> str:
         """Return why the run ends after this step, or an empty string."""
-        if self.state.step >= self.config.steps:
+        if self.state.step >= self.config.steps or 0 < self.config.stop_at <= self.state.step:
             return "steps"
         if 0 < self.config.patience <= self.state.since_best:
             return "patience"
@@ -227,6 +213,7 @@ class _Run:
         if not weights_only:
             for index, slots in self.optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in slots.items()}
+            tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average)}
             tensors["random.cpu"] = torch.get_rng_state()
             if self.device.type == "cuda":
                 tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -241,7 +228,7 @@ class _Run:
         header, tensors = read_checkpoint(path)
         saved, wanted = json.loads(header["config"]), json.loads(json.dumps(asdict(self.config)))
         # A longer budget or more patience may finish a run; anything else would be another run.
-        free = ("cpu_budget_seconds", "patience")
+        free = ("cpu_budget_seconds", "patience", "stop_at")
         different = [name for name in wanted if name not in free and saved.get(name) != wanted[name]]
         if different:
             differences = ", ".join(
@@ -257,23 +244,32 @@ class _Run:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(json.loads(header["scaler"]))
+        for index, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{index}"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.state = TrainingState(**json.loads(header["state"]))
 
 
-def _from(batches: Batches, state: TrainingState) -> Iterator[Any]:
-    """Yield batches from where the state stands, epoch after epoch. Raises ValueError on an empty epoch."""
+def _from(batches: Batches, state: TrainingState) -> Iterator[tuple[Any, bool]]:
+    """Yield each batch from where the state stands, and whether it is the last of its epoch.
+
+    Raises ValueError on an empty epoch.
+    """
     skip = state.batch
     while True:
-        drawn = 0
+        n_batches, waiting = 0, []
         for batch in batches(state.epoch):
-            drawn += 1
-            if drawn > skip:
-                yield batch
-        if not drawn:
+            n_batches += 1
+            if n_batches > skip:
+                if waiting:
+                    yield waiting.pop(), False
+                waiting.append(batch)
+        if not n_batches:
             raise ValueError("there are no batches to train on")
+        if waiting:
+            yield waiting.pop(), True
         skip = 0
         state.epoch, state.batch = state.epoch + 1, 0
 

@@ -144,6 +144,7 @@ class GraphPredictor(Predictor):
                 GraphFitConfig(
                     **{name: getattr(config, name) for name in _FIT_OPTIONS},
                     cpu_budget_seconds=run.cpu_budget_seconds,
+                    stop_at=run.stop_at,
                     seed=run.seed,
                 ),
                 validate=validate if validator or run.has_observers else None,
@@ -151,6 +152,7 @@ class GraphPredictor(Predictor):
                 device=run.torch_device,
                 directory=run.checkpoint_dir,
                 report=run.report_step,
+                on_epoch=run.end_epoch,
                 resume=run.resume,
             )
         except (ValueError, FloatingPointError, CheckpointError) as error:

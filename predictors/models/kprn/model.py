@@ -149,12 +149,14 @@ class KprnPredictor(Predictor):
                 KprnFitConfig(
                     **{name: getattr(config, name) for name in _FIT},
                     cpu_budget_seconds=run.cpu_budget_seconds,
+                    stop_at=run.stop_at,
                     seed=run.seed,
                 ),
                 validate=validate if validator else None,
                 metric=METRIC if validator else "",
                 directory=run.checkpoint_dir,
                 report=run.report_step,
+                on_epoch=run.end_epoch,
                 resume=run.resume,
             )
         except (ValueError, FloatingPointError, CheckpointError) as error:

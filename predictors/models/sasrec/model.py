@@ -43,6 +43,7 @@ class SasrecConfig(Config):
     weight_decay: float = 0.0  #: of AdamW
     loss: str = "softmax"  #: softmax = over the whole catalogue; sampled = over `negatives` items per step
     negatives: int = 512  #: items of the sampled loss
+    ema_decay: float = 0.0  #: of a running average of the weights, which is kept; 0 = none
     patience: int = 8  #: validations (30 per run) without a better one before stopping; 0 = never
     threads: int = 0  #: of torch; 0 = as many as it takes by itself
 
@@ -55,6 +56,7 @@ class SasrecConfig(Config):
             self.require(getattr(self, name) >= 1, f"option {name}: {getattr(self, name)} is not 1 or more")
         for name in ("epochs", "batch", "weight_decay", "patience", "threads"):
             self.require(getattr(self, name) >= 0, f"option {name}: {getattr(self, name)} is not 0 or more")
+        self.require(0 <= self.ema_decay < 1, f"option ema_decay: {self.ema_decay} is not in [0, 1)")
         self.require(0 <= self.dropout < 1, f"option dropout: {self.dropout} is not at least 0 and below 1")
         self.require(self.learning_rate > 0, f"option learning_rate: {self.learning_rate} is not above 0")
         self.require(self.loss in LOSSES, f"option loss: {self.loss!r} is not {' or '.join(LOSSES)}")
@@ -62,7 +64,8 @@ class SasrecConfig(Config):
 
 _SHAPE = ("dim", "blocks", "heads", "max_length", "dropout")
 _FIT = (
-    "epochs", "batch", "learning_rate", "weight_decay", "loss", "negatives", "patience", "threads",
+    "epochs", "batch", "learning_rate", "weight_decay", "loss", "negatives", "ema_decay",
+    "patience", "threads",
 )  # fmt: skip
 
 
@@ -126,6 +129,7 @@ class SasrecPredictor(Predictor):
                 SasrecFitConfig(
                     **{name: getattr(config, name) for name in _FIT},
                     cpu_budget_seconds=run.cpu_budget_seconds,
+                    stop_at=run.stop_at,
                     seed=run.seed,
                 ),
                 validate=validate if validator else None,
@@ -133,6 +137,7 @@ class SasrecPredictor(Predictor):
                 device=device,
                 directory=run.checkpoint_dir,
                 report=run.report_step,
+                on_epoch=run.end_epoch,
                 resume=run.resume,
             )
         except (ValueError, CheckpointError) as error:
