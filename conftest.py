@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+pytest.register_assert_rewrite("predictors.testing")
+
 from services import SERVICES, Service, ServiceError
 from services.__main__ import ROOT
 from services.base import free_port

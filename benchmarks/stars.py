@@ -23,7 +23,7 @@ from predictors.history import History, Interaction
 from predictors.models.mf.model import LOWEST_STARS, MfPredictor
 from predictors.testing import fit_model
 
-BIASES_ALONE = {"factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
+BIASES_ALONE = {"groups": 0, "factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
 
 
 def main() -> None:

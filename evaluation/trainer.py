@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.run import Run, split_options
 from predictors.training_data import TrainingData
+from predictors.validation import Validator
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -28,7 +29,8 @@ MAX_VALIDATION_USERS = 2000
 MIN_HISTORY_TO_HOLD_OUT = 3  # interactions of a user whose last one may be held out
 CHECKPOINTS = ".checkpoints"  # beside the versions of a kind; no version starts with a dot
 
-FIT_SHARE, MEASURED = 0.95, 0.98  # of the progress bar
+REFIT = "refit"  # folder of the refit's checkpoints
+FIT_SHARE, MEASURED, REFIT_SHARE = 0.55, 0.58, 0.98  # of the progress bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Trained:
     metrics: dict[str, float]
     cpu_seconds: float
     activated: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)  # members of a blend and why they are missing
 
 
 def train(
@@ -55,16 +58,20 @@ def train(
     resume: bool = False,
     progress: Progress = silent,
 ) -> Trained:
-    """Fit a kind on positives and publish it as a new version of the store.
+    """Fit a model and publish it as a new version of the store.
 
-    The last interaction of up to 2,000 users is held out: the kind may use these rows for early
-    stopping, and the artefact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
-    items masked). `id_space` is FROM_SITE or FROM_FILE; only the first can be activated.
+    The last interaction of up to 2,000 users is held out: the model may use these rows for early
+    stopping, and the artifact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
+    items masked). What is published is the same recipe fitted anew on all rows, the held-out ones
+    included, for as long as the validation chose. `id_space` is FROM_SITE or FROM_FILE; only the first can
+    be activated.
 
     Raises TrainingError on unusable data or options, PredictorError on an unknown name. Whatever
     `progress` raises ends the training; what the kind wrote to its checkpoint folder stays, and
     `resume` goes on from there.
     """
+    from datasets.splits.protocols import latest_of_each_pair
+
     kind = predictor_class(name)
     if activate:
         refuse_other_ids(name, id_space)
@@ -72,17 +79,25 @@ def train(
     checkpoint_dir = store.root / name / CHECKPOINTS
     started = time.process_time()
 
-    def fit_progress(event: ProgressEvent) -> None:
-        progress(replace(event, done=FIT_SHARE * min(max(event.done, 0.0), 1.0)))
-
-    run = Run(seed=seed, progress=fit_progress, checkpoint_dir=checkpoint_dir, resume=resume)
+    held_out = len(split.cases[0]) > 0
+    run = Run(
+        seed=seed,
+        progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+        stage="select" if held_out else "single",
+    )
     config, run, graph = split_options(kind, options, run)
-    validation = split.validation if len(split.cases[0]) else None
-    predictor = kind.fit(TrainingData(split.train, validation, graph), config, run)
-    cpu_seconds = time.process_time() - started
-    progress(ProgressEvent(FIT_SHARE, "measuring"))
+    data = TrainingData(split.train, split.validation if held_out else None, graph)
+    predictor = kind.fit(data, config, run.part(0.0, FIT_SHARE if held_out else REFIT_SHARE))
+    progress(ProgressEvent(FIT_SHARE if held_out else REFIT_SHARE, "measuring"))
     metrics = _measured(predictor, split)
-    progress(ProgressEvent(MEASURED, "saving", metrics))
+    if held_out:
+        again = replace(run, checkpoint_dir=checkpoint_dir / REFIT)
+        everything = TrainingData(latest_of_each_pair(interactions), None, graph)
+        predictor = predictor.refit(everything, again.part(MEASURED, REFIT_SHARE, "all rows"))
+    cpu_seconds = time.process_time() - started
+    progress(ProgressEvent(REFIT_SHARE, "saving", metrics))
     version = store.publish(
         predictor,
         data=_described(interactions, id_space, source),
@@ -90,7 +105,33 @@ def train(
         activate=activate,
     )
     _clear(checkpoint_dir)
-    return Trained(name, version, metrics, cpu_seconds, activate)
+    return Trained(name, version, metrics, cpu_seconds, activate, predictor.meta.get("left_out", {}))
+
+
+def refit_version(
+    name: str,
+    version: str,
+    interactions: Interactions,
+    store: ModelStore,
+    *,
+    graph: str = "",
+    source: str = "",
+    seed: int = 1,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> str:
+    """Fit the recipe of a version anew on all these rows and publish it; its figures are those of the first.
+
+    Raises TrainingError as `train` does.
+    """
+    from datasets.splits.protocols import latest_of_each_pair
+
+    meta = store.meta(name, version)
+    data = TrainingData(latest_of_each_pair(interactions), None, graph)
+    run = Run(seed=seed, device=device, progress=progress)
+    predictor = store.load(name, version).refit(data, run)
+    described = _described(interactions, meta["data"]["id_space"], source)
+    return store.publish(predictor, data=described, metrics=meta["metrics"])
 
 
 def refuse_other_ids(name: str, id_space: str) -> None:
@@ -137,12 +178,10 @@ def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
 
 def _measured(predictor: Predictor, split: Split) -> dict[str, float]:
     """NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
-    from evaluation.runner import evaluate
-
-    if not len(split.cases[0]):
+    validator = Validator.from_rows(split.train, split.validation, max_users=MAX_VALIDATION_USERS)
+    if validator is None:
         return {}
-    means = evaluate(predictor, split)[0].means()
-    return {name: round(means[name], 5) for name in ("NDCG@10", "HR@10")}
+    return {name: round(value, 5) for name, value in validator.measure(predictor).items()}
 
 
 def _metric_rows(
@@ -177,6 +216,6 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
 def _clear(checkpoint_dir: Path) -> None:
     """A finished training is not resumed."""
     if checkpoint_dir.is_dir():
-        for path in checkpoint_dir.iterdir():
+        for path in checkpoint_dir.rglob("*"):
             if path.is_file():
                 path.unlink()

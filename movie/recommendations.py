@@ -7,11 +7,10 @@ with most ratings are shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -30,12 +29,11 @@ from movie.models import Movie, TrainingRun
 from movie.request_log import handed_out
 from movie.templatetags.reelgraph import stars
 from predictors.base import Predictor
+from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
 from predictors.errors import ArtifactError, CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.plugins import MODELS, predictor_class
 from predictors.serving.registry import ModelStore, Registry
-
-if TYPE_CHECKING:
-    from predictors.models.mf.model import MfPredictor
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
 TRENDING = "trending"
@@ -47,11 +45,36 @@ HIDDEN_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class About:
-    label: Promise
-    summary: Promise
+    label: Promise | str
+    summary: Promise | str
 
 
-ABOUT = {
+class _ModelInfo(Mapping[str, About]):
+    """Label and summary of every model: built-in ones in the site's languages, then those of packages."""
+
+    def __init__(self, translated: dict[str, About]) -> None:
+        self._translated = translated
+
+    def __getitem__(self, name: str) -> About:
+        if name in self._translated:
+            return self._translated[name]
+        if name not in MODELS:
+            raise KeyError(name)
+        try:
+            kind = predictor_class(name)
+        except PredictorError:
+            return About(name, "")
+        return About(kind.label or name, kind.summary)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._translated
+        yield from (name for name in MODELS if name not in self._translated)
+
+    def __len__(self) -> int:
+        return sum(1 for _name in self)
+
+
+_TRANSLATED = {
     "for_you": About(
         _("For you"),
         _("Several models as one, each counting as much as the length of your history warrants."),
@@ -83,6 +106,7 @@ ABOUT = {
     MOST_RATED: About(_("Most rated"), _("The films with most ratings on this site.")),
     TRENDING: About(_("Trending"), _("Counts what people open, rate and save on this site.")),
 }
+ABOUT = _ModelInfo(_TRANSLATED)
 
 WHY_NOT = {
     "history_too_short": _("%(model)s needs a film you liked first."),
@@ -225,7 +249,9 @@ def rank_similar(movie: Movie, history: History = History.EMPTY, k: int = 12) ->
     taken = {movie.pk, *history.seen, *hidden_ids()}
     requested = "neighbours"
     try:
-        predictor = registry().get("neighbours")
+        predictor = registry().get(requested)
+        if not isinstance(predictor, FindsSimilar):
+            raise CannotAnswer("not_supported", f"{requested} does not rank similar films")
         similar = predictor.similar(movie.pk, k + len(taken))
     except PredictorError as error:
         count_fallback(requested, error.reason if isinstance(error, CannotAnswer) else "not_trained")
@@ -268,8 +294,10 @@ def expected_stars(history: History, movie_id: MovieId) -> float | None:
     if len(history.ratings) < RATINGS_TO_EXPECT_FROM or movie_id in history.ratings:
         return None
     try:
-        predictor = cast("MfPredictor", registry().get(STAR_PREDICTOR))
+        predictor = registry().get(STAR_PREDICTOR)
     except PredictorError:
+        return None
+    if not isinstance(predictor, PredictsStars):
         return None
     stars_expected = predictor.predict_stars(history, [movie_id]).get(movie_id)
     return None if stars_expected is None else round(stars_expected * 2) / 2
@@ -369,6 +397,8 @@ def _with_reasons(
     try:
         neighbours = registry().get("neighbours")
     except PredictorError:
+        return ranking
+    if not isinstance(neighbours, ExplainsScores):
         return ranking
     query = neighbours.encode(history)
     indices = [neighbours.ids.index_of(found.movie_id) for found in ranking]

@@ -17,21 +17,22 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from django.utils.translation import gettext as _
 
-from evaluation.trainer import FROM_SITE, Trained, train
+from evaluation.trainer import FROM_SITE, Trained, refit_version, train
 from predictors.base import Predictor, Query
+from predictors.capabilities import PredictsStars
 from predictors.errors import ArtifactError, TrainingError
-from predictors.history import History, Interaction, MovieId
+from predictors.history import History, Interaction
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.serving import artifact
@@ -201,9 +202,16 @@ def retrain(
                 again = train_here({**recipe, **(of_the_run or {})}, rest)
                 active = staged.load(name, again.version)
             asked = _part(progress, TRAINED, STORING, _("comparing"))
-            compared = compared_by_stars if by_stars else compared_by_rank
-            comparison = compared(candidate, active, later, protocol, asked)
+            if by_stars and isinstance(candidate, PredictsStars) and isinstance(active, PredictsStars):
+                comparison = compared_by_stars(candidate, active, later, protocol, asked)
+            else:
+                comparison = compared_by_rank(candidate, active, later, protocol, asked)
         outcome = _decided(name, comparison, tolerance, problem)
+        if outcome.activated and later is not None and not dry_run:
+            on_all = refit_version(
+                name, trained.version, data, staged, source=source, seed=seed, **(of_the_run or {})
+            )
+            trained = replace(trained, version=on_all)
         progress(ProgressEvent(STORING, _("storing")))
         if dry_run:
             return replace(outcome, active_before=before)
@@ -289,7 +297,7 @@ def compared_by_rank(
 
 
 def compared_by_stars(
-    candidate: Predictor, active: Predictor, later: Later, protocol: str, progress: Progress = silent
+    candidate: PredictsStars, active: PredictsStars, later: Later, protocol: str, progress: Progress = silent
 ) -> Comparison:
     """RMSE of the stars that each visitor gave next, of films that both versions know.
 
@@ -300,9 +308,7 @@ def compared_by_stars(
     for place, target in enumerate(later.targets):
         film = films[later.rows.items[target]]
         told = _as_history(later, target)
-        expected = [
-            cast("StarPredictor", predictor).predict_stars(told, [film]) for predictor in (candidate, active)
-        ]
+        expected = [predictor.predict_stars(told, [film]) for predictor in (candidate, active)]
         if all(expected):
             errors.append([each[film] - float(later.rows.values[target]) for each in expected])
         progress(ProgressEvent((place + 1) / len(later), ""))
@@ -310,10 +316,6 @@ def compared_by_stars(
         raise TrainingError(_("no film that was rated lately is known to both versions"))
     squares = np.square(np.array(errors))  # (C, 2)
     return _comparison(RMSE, _root_of_mean, list(squares.T), later, protocol)
-
-
-class StarPredictor(Protocol):
-    def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]: ...
 
 
 class AskedInOtherIds:

@@ -129,6 +129,7 @@ def _describe(run: TrainedVersion, meta: Mapping[str, Any], rows: Iterable[Mappi
     retrained = _mapping(meta.get("retrained"))
     run.retrained, run.reason = (str(retrained.get(name) or "") for name in ("outcome", "reason"))
     run.config = [(str(name), _short(value)) for name, value in config.items()]
+    run.config += [("without", name) for name in _mapping(meta.get("left_out"))]
     spent = [_number(row.get("cpu_seconds")) for row in rows]
     run.cpu_seconds = max((seconds for seconds in spent if seconds is not None), default=None)
 

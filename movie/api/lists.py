@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +33,8 @@ from movie.recommendations import (
 )
 from movie.request_log import handed_out
 from predictors.base import Predictor, Query, top_k
+from predictors.capabilities import PredictsStars
 from predictors.errors import PredictorError
-from predictors.models.mf.model import MfPredictor
 
 AT_ONCE = 64  # histories scored together; the scores of 60,000 films for them take 15 MB
 NOT_TRAINED = "not_trained"
@@ -179,8 +179,10 @@ def add_expected_stars(answer: dict[str, Any], told: Told) -> None:
     if told.n_ratings < RATINGS_TO_EXPECT_FROM:
         return
     try:
-        predictor = cast(MfPredictor, registry().get(STAR_PREDICTOR))
+        predictor = registry().get(STAR_PREDICTOR)
     except PredictorError:
+        return
+    if not isinstance(predictor, PredictsStars):
         return
     films = [entry["movie_id"] for entry in answer["recommendations"]]
     expected = predictor.predict_stars(told.history, films)

@@ -16,7 +16,6 @@ from movie.models import SILENT_AFTER, Rating, TrainingRun
 from movie.tests.films import LONG_AGO, make_film
 from predictors.history import History
 from predictors.models.neighbours import NeighboursPredictor
-from predictors.progress import ProgressEvent
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -87,18 +86,18 @@ def test_progress_is_written_while_a_model_trains(site, monkeypatch) -> None:
     seen = []
     fit = NeighboursPredictor.fit.__func__
 
-    def slow_fit(cls, train, validation=None, *, progress, **others):
-        progress(ProgressEvent(0.5, "half way", {"NDCG@10": 0.25}))
+    def slow_fit(cls, data, config, run):
+        run.report(0.9, "nearly there", {"NDCG@10": 0.25})
         seen.append(
             TrainingRun.objects.values("state", "progress", "message", "metrics").get(model="neighbours")
         )
-        return fit(cls, train, validation, progress=progress, **others)
+        return fit(cls, data, config, run)
 
     monkeypatch.setattr(NeighboursPredictor, "fit", classmethod(slow_fit))
     monkeypatch.setattr("movie.training_runs.SECONDS_BETWEEN_WRITES", 0)
     run("train", "neighbours", "--from-site")
     (row,) = seen
-    assert (row["state"], row["message"], row["metrics"]) == ("running", "half way", {"NDCG@10": 0.25})
+    assert (row["state"], row["message"], row["metrics"]) == ("running", "nearly there", {"NDCG@10": 0.25})
     assert 0.4 < row["progress"] < 0.6
 
 

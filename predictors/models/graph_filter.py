@@ -1,6 +1,6 @@
 """Graph filter: collaborative filtering as a low-pass filter on the film graph, without training.
 
-GF-CF (Shen et al., CIKM 2021): a history is a signal on the films; films that the same people met are
+GF-CF (Shen et al., CIKM 2021): a history is a signal on the films; films that the same people watched are
 joined. Smoothing the signal over the graph is a recommendation.
 """
 
@@ -17,7 +17,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -48,17 +48,20 @@ class GraphFilterPredictor(Predictor):
         R = D_U ** -0.5  X  D_I ** -0.5
         score = x R'R + alpha * x D_I ** -0.5  V V'  D_I ** 0.5
 
-    X is the binary matrix of who met what, D_U and D_I its row and column sums, V the first `factors`
+    X is the binary interaction matrix, D_U and D_I its row and column sums, V the first `factors`
     right singular vectors of R (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1). x holds the
     weights of the liked films and -dislike_weight for each disliked one. No matrix of films by films
     is made: x R'R is two sparse products.
 
     people   (n_users, n_items) CSR float32, R
     vectors  (n_items, factors) float32, V
-    roots    (n_items,) float32, the square root of how many met a film
+    roots    (n_items,) float32, the square root of each item's number of users
     """
 
     name = "graph_filter"
+    label = "Graph filter"
+    summary = "Smooths your likes over the graph of people and films; good from few films."
+    paper = "gf-cf"
     config_class = GraphFilterConfig
 
     def __init__(
@@ -90,7 +93,7 @@ class GraphFilterPredictor(Predictor):
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         histories = as_matrix(queries, self.n_items, self.dislike_weight)
-        alike = histories @ self._people_of  # (B, n_users): people who met the same films
+        alike = histories @ self._people_of  # (B, n_users): users with the same items
         if alike.nnz < FEW * len(queries) * self.people.shape[0]:
             scores = (alike @ self.people).toarray()
         else:
@@ -108,7 +111,7 @@ class GraphFilterPredictor(Predictor):
             self.vectors[ranked] * self.roots[ranked, None]
         ).T
         added = (linear + self.alpha * ideal) * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -132,7 +135,7 @@ class GraphFilterPredictor(Predictor):
         return cls(people, vectors, roots, saved.ids, saved.config)
 
     def _damped(self, histories: sparse.csr_matrix) -> sparse.csr_matrix:
-        """x D_I ** -0.5; films that nobody met count 0, as their vectors are 0."""
+        """x D_I ** -0.5; items without interactions count 0, as their vectors are 0."""
         damped = histories.data / np.maximum(self.roots, 1)[histories.indices]
         return sparse.csr_matrix((damped, histories.indices, histories.indptr), shape=histories.shape)
 

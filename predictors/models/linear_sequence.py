@@ -1,7 +1,7 @@
 """A linear model of what is watched next: ridge regression on exponentially decayed histories.
 
 A history x_1 .. x_t becomes one vector per decay rate r, its entries weighted by how long ago each
-film was met:
+item occurred:
 
     f_r(t) = sum over i <= t of r ** (t - i) * onehot(x_i)
 
@@ -40,7 +40,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -85,7 +85,7 @@ class LinearSequencePredictor(Predictor):
 
     The weights are kept as int8 with one scale per row: a quarter of the memory of float32, and the
     ranking is the one that was measured. A film's weight on itself is kept apart and applies to seen
-    films only: nobody in the training data meets a film twice, so the fit pushes met films far down,
+    films only: no user of the training data has an item twice, so the fit pushes known items far down,
     which is wrong for films that a visitor has only looked at.
 
     weights  (rates, m, m) int8 from history film to next film, scales (rates, m) float32
@@ -95,6 +95,8 @@ class LinearSequencePredictor(Predictor):
     """
 
     name = "linear_sequence"
+    label = "Linear sequence"
+    summary = "A linear model of what people watch next, recent films counting more."
     config_class = LinearSequenceConfig
 
     def __init__(
@@ -137,30 +139,30 @@ class LinearSequencePredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         scores = np.tile(self.bias, (len(queries), 1))
         for row, query in zip(scores, queries, strict=True):
-            places, decays = self._decayed(query)
-            if len(places) == 0:
+            rows, decays = self._decayed(query)
+            if len(rows) == 0:
                 continue
             modelled = np.zeros(len(self.items), dtype=np.float32)
             for rate, decay in enumerate(decays):
                 counting = np.flatnonzero(decay >= NEGLIGIBLE)
-                rows = places[counting]
-                amounts = decay[counting] * self.scales[rate, rows]
-                modelled += amounts @ self.weights[rate, rows].astype(np.float32)
+                counted = rows[counting]
+                amounts = decay[counting] * self.scales[rate, counted]
+                modelled += amounts @ self.weights[rate, counted].astype(np.float32)
             row[self.items] += modelled
-            again = np.isin(self.items[places], query.seen)
-            row[self.items[places[again]]] += (decays * self.own[:, places]).sum(axis=0)[again]
+            again = np.isin(self.items[rows], query.seen)
+            row[self.items[rows[again]]] += (decays * self.own[:, rows]).sum(axis=0)[again]
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The film of the history that added most to each score, with its share of all that was added."""
-        places, decays = self._decayed(query)
+        rows, decays = self._decayed(query)
         targets = self._row_of[np.asarray(indices, dtype=np.int64)]
-        added = np.zeros((len(places), len(targets)), dtype=np.float32)
+        added = np.zeros((len(rows), len(targets)), dtype=np.float32)
         for rate, decay in enumerate(decays):
-            weights = self.weights[rate, places[:, None], np.maximum(targets, 0)]
-            added += (decay * self.scales[rate, places])[:, None] * weights
+            weights = self.weights[rate, rows[:, None], np.maximum(targets, 0)]
+            added += (decay * self.scales[rate, rows])[:, None] * weights
         added[:, targets < 0] = 0
-        return strongest(added, self.items[places], self.ids)
+        return top_influences(added, self.items[rows], self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -184,15 +186,15 @@ class LinearSequencePredictor(Predictor):
         return cls(saved.tensors, saved.ids, saved.config)
 
     def _decayed(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the modelled films of a history, (T,) int64, and how much each still counts at
+        """Rows of the modelled items of a history, (T,) int64, and how much each still counts at
         each rate, (rates, T) float32.
         """
-        places = self._row_of[query.liked]
-        known = places >= 0
-        places, strength = places[known][-self.max_history :], query.weights[known][-self.max_history :]
-        age = np.arange(len(places) - 1, -1, -1)
+        rows = self._row_of[query.liked]
+        known = rows >= 0
+        rows, strength = rows[known][-self.max_history :], query.weights[known][-self.max_history :]
+        age = np.arange(len(rows) - 1, -1, -1)
         decays = self.rates[:, None] ** age * strength  # 0 ** 0 = 1: the last film counts at every rate
-        return places, decays.astype(np.float32)
+        return rows, decays.astype(np.float32)
 
 
 def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
@@ -203,10 +205,10 @@ def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
 
 
 def _histories(train: Interactions, items: np.ndarray, max_history: int) -> list[np.ndarray]:
-    """Per user the places of modelled films, oldest first, each once at its latest place; shortest first."""
-    place = np.full(train.n_items, -1, dtype=np.int32)
-    place[items] = np.arange(len(items), dtype=np.int32)
-    modelled = place[train.items]
+    """Per user the rows of modelled items, oldest first, each once at its latest position; shortest first."""
+    row_of = np.full(train.n_items, -1, dtype=np.int32)
+    row_of[items] = np.arange(len(items), dtype=np.int32)
+    modelled = row_of[train.items]
     histories = []
     for user in range(train.n_users):
         history = modelled[train.indptr[user] : train.indptr[user + 1]]

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 SECONDS_PER_DAY = 86_400
-# Where a data file has no times, `at` counts rows: no such number reaches 1973 in seconds.
-FIRST_TIMESTAMP = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class PopularPredictor(Predictor):
     """One ranking for everybody, from training data only.
 
         score_i = log(1 + c_i) + rating_weight * (m_i - m)
-        c_i = sum over interactions of 0.5 ** (age in days / half_life_days)
+        c_i = sum over interactions of 0.5 ** (age in days / half_life_days); 1 each without times
         m_i = (prior * m + sum of stars) / (prior + number of ratings)
 
     m is the mean of all ratings, age counts from the newest interaction of the data. m_i is the
@@ -49,6 +47,8 @@ class PopularPredictor(Predictor):
     """
 
     name = "popular"
+    label = "Popular"
+    summary = "What everyone rates highly, recent votes counting more."
     config_class = PopularConfig
     min_history = 0
 
@@ -60,7 +60,7 @@ class PopularPredictor(Predictor):
     def _fit(cls, data: TrainingData, config: PopularConfig, run: Run) -> Self:
         train = data.train
         weights = np.ones(len(train))
-        if config.half_life_days and train.at.max() >= FIRST_TIMESTAMP:
+        if config.half_life_days and train.has_time:
             age_days = (train.at.max() - train.at) / SECONDS_PER_DAY
             weights = 0.5 ** (age_days / config.half_life_days)
         counts = np.bincount(train.items, weights=weights, minlength=train.n_items)

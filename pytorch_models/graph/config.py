@@ -35,7 +35,6 @@ class GraphFitConfig:
     evaluate_every: int = 5
     patience: int = 3
     cpu_budget_seconds: float = 0.0
-    stop_at: int = 0
     backend: str = "native"
     seed: int = 1
 

@@ -104,14 +104,13 @@ def fit(
         evaluate_every=config.evaluate_every * steps,
         patience=config.patience if metric else 0,
         cpu_budget_seconds=config.cpu_budget_seconds,
-        stop_at=config.stop_at,
         epochs=config.epochs,
         seed=config.seed,
         identity={
             **{
                 name: value
                 for name, value in asdict(config).items()
-                if name not in ("patience", "cpu_budget_seconds", "stop_at")
+                if name not in ("patience", "cpu_budget_seconds")
             },
             **{f"model.{name}": value for name, value in asdict(model.config).items()},
             "data": train_on.fingerprint(),

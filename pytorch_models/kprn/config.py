@@ -35,7 +35,6 @@ class KprnFitConfig:
     evaluations: int = 5
     patience: int = 0
     cpu_budget_seconds: float = 0.0
-    stop_at: int = 0
     seed: int = 1
 
     def __post_init__(self) -> None:

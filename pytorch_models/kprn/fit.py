@@ -71,12 +71,11 @@ def fit(
                 evaluate_every=max(1, steps // config.evaluations),
                 patience=config.patience,
                 cpu_budget_seconds=config.cpu_budget_seconds,
-                stop_at=config.stop_at,
                 epochs=steps / per_epoch,
                 seed=config.seed,
                 identity={
                     **asdict(model_config),
-                    **{name: value for name, value in asdict(config).items() if name != "stop_at"},
+                    **asdict(config),
                     "data": rows.fingerprint(),
                     "paths": path_graph_statistics(graph),
                 },

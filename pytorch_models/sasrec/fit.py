@@ -54,7 +54,6 @@ class SasrecFitConfig:
     patience: int = 8
     threads: int = 0
     cpu_budget_seconds: float = 0.0
-    stop_at: int = 0
     seed: int = 1
 
 
@@ -114,7 +113,6 @@ def fit(
         evaluate_every=steps_per_epoch * max(1, round(epochs / VALIDATIONS)),
         patience=config.patience,
         cpu_budget_seconds=config.cpu_budget_seconds,
-        stop_at=config.stop_at,
         epochs=epochs,
         seed=config.seed,
         identity={

@@ -106,16 +106,6 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(tmp_path):
     assert torch.equal(resumed[0].weight, model[0].weight)
 
 
-def test_a_run_may_stop_early_on_the_schedule_of_the_whole_one(tmp_path):
-    whole, _ = run(tmp_path / "whole", config=replace(CONFIG, evaluate_every=1000, stop_at=23))
-    with safe_open(tmp_path / "whole" / "last.safetensors", "pt") as last:
-        assert json.loads(last.metadata()["state"])["step"] == 23
-    steps = iter(range(1, 24))
-    run(tmp_path / "cut", config=replace(CONFIG, evaluate_every=1000), should_stop=lambda: next(steps) == 23)
-    with safe_open(tmp_path / "cut" / "last.safetensors", "pt") as cut:
-        assert torch.equal(cut.get_tensor("model.0.weight"), whole[0].weight)
-
-
 @pytest.mark.parametrize("stop_at", [3, 7, 10, 33])  # within an epoch, at its end, at a validation, later
 def test_a_resumed_run_ends_with_the_very_weights_of_an_uninterrupted_one(tmp_path, stop_at):
     whole, whole_state = run(tmp_path / "whole")

@@ -20,7 +20,6 @@ class TrainingConfig:
     evaluate_every      steps between two validations
     patience            validations without a better one before stopping; 0 = never
     ema_decay           of a running average of the weights, which is validated and kept; 0 = none
-    stop_at             steps after which to stop on an unchanged schedule; 0 = all
     cpu_budget_seconds  stop when this process has spent so much on the run; 0 = no limit
     identity            what else makes the run what it is, as JSON; a resumed run must have the same
     """
@@ -36,7 +35,6 @@ class TrainingConfig:
     cpu_budget_seconds: float = 0.0
     epochs: float = 0.0
     ema_decay: float = 0.0
-    stop_at: int = 0
     seed: int = 1
     identity: Mapping[str, Any] = field(default_factory=dict)
 

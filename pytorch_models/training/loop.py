@@ -81,7 +81,7 @@ def train(
             epoch_ended = state.step < config.steps and run.step(loss_of, stream) and config.epochs > 0
             state.cpu_seconds = time.process_time() - started
             over_budget = 0 < config.cpu_budget_seconds <= state.cpu_seconds
-            is_last = state.step >= config.steps or 0 < config.stop_at <= state.step
+            is_last = state.step >= config.steps
             metrics: Mapping[str, float] = {}
             validated = state.step % config.evaluate_every == 0 or is_last or over_budget
             if validated:
@@ -202,7 +202,7 @@ class _Run:
 
     def reason_to_end(self, *, over_budget: bool) -> str:
         """Return why the run ends after this step, or an empty string."""
-        if self.state.step >= self.config.steps or 0 < self.config.stop_at <= self.state.step:
+        if self.state.step >= self.config.steps:
             return "steps"
         if 0 < self.config.patience <= self.state.since_best:
             return "patience"
@@ -228,7 +228,7 @@ class _Run:
         header, tensors = read_checkpoint(path)
         saved, wanted = json.loads(header["config"]), json.loads(json.dumps(asdict(self.config)))
         # A longer budget or more patience may finish a run; anything else would be another run.
-        free = ("cpu_budget_seconds", "patience", "stop_at")
+        free = ("cpu_budget_seconds", "patience")
         different = [name for name in wanted if name not in free and saved.get(name) != wanted[name]]
         if different:
             differences = ", ".join(

@@ -110,6 +110,8 @@ class Command(BaseCommand):
             run.version, run.metrics = trained.version, trained.metrics
         if not options["quiet"]:
             self.stdout.write(_result(trained))
+            for name, reason in trained.left_out.items():
+                self.stdout.write(f"{run.model} is fitted without {name}: {reason}")
 
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:

@@ -3,8 +3,8 @@
 No model is the best at every length: with one film popularity is hard to beat, with ten it is graph
 filters and neighbours, later EASE and sequence models. `blend_weights` fits how much each counts.
 
-The artefact is complete in itself. Beside the weights of the blend it holds the weights of every
-member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artefact
+The artifact is complete in itself. Beside the weights of the blend it holds the weights of every
+member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artifact
 would hold: so one checksum list covers everything, a roll-back takes the members back too, and no
 version of another model can be missing or replaced under it. A process that serves a member on its
 own as well, trained on the same rows, holds such a file's arrays once (`predictors.serving.artifact`).
@@ -12,6 +12,7 @@ own as well, trained on the same rows, holds such a file's arrays once (`predict
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,15 +26,8 @@ from predictors.config import Config, nested
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, PredictorError, TrainingError
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
-from predictors.models.for_you.weights import (
-    KNOTS,
-    OPENINGS,
-    ORDERS,
-    Curves,
-    fit_curves,
-    openings,
-    standardise,
-)
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
+from predictors.models.for_you.weights import OPENINGS, Curves, fit_curves, openings
 from predictors.plugins import MODELS, predictor_class
 from predictors.run import Run
 from predictors.serving import artifact
@@ -42,9 +36,11 @@ from predictors.training_data import TrainingData
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
+logger = logging.getLogger(__name__)
+
 WITHOUT_HISTORY = "popular"
-FEWEST_GUESTS = 50  # people of the validation rows; with fewer, guests are held out of the training rows
-HELD_OUT_SHARE = 10  # one person in so many
+FEWEST_GUESTS = 50  # users of the validation rows; with fewer, guests are held out of the training rows
+HELD_OUT_SHARE = 10  # one user in so many
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
@@ -106,6 +102,9 @@ class ForYouPredictor(Predictor):
     """
 
     name = "for_you"
+    label = "For you"
+    summary = "Several models as one, each counting as much as the length of your history warrants."
+    paper = "one-more-node"
     config_class = ForYouConfig
     min_history = 0
 
@@ -121,25 +120,27 @@ class ForYouPredictor(Predictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: ForYouConfig, run: Run) -> Self:
-        """Fit the members, then their weights on guests.
+        """Fit the members, then their weights on guests. Members that cannot use the data are left out.
 
         The guests are the users of `validation` who have no rows in `train`. Where they are too few, a
         tenth of the users is held out: the weights are fitted with members that never saw them, and the
         members are then fitted anew on all rows. Raises TrainingError on data that a member cannot use.
         """
+        names, left_out = _usable(data, config)
         rest, guests = _apart(data, config, run.seed)
-        rounds = 2 if len(rest.train) < len(data.train) else 1
-        share = (1 - WEIGHED) / rounds / len(config.members)
-        quiet = replace(run, cpu_budget_seconds=0.0, stop_at=0, resume=False, checkpoint_dir=None)
+        again = len(rest.train) < len(data.train) and run.stage != "select"
+        rounds = 2 if again else 1
+        share = (1 - WEIGHED) / rounds / len(names)
+        quiet = replace(run, cpu_budget_seconds=0.0, resume=False, checkpoint_dir=None)
 
         def fitted(rows: TrainingData, start: float) -> list[Predictor]:
             return [
                 predictor_class(name).fit(
                     rows,
                     config.member_configs.get(name),
-                    quiet.part(start + row * share, start + (row + 1) * share, name),
+                    quiet.part(start + row * share, start + (row + 1) * share, name, watched=False),
                 )
-                for row, name in enumerate(config.members)
+                for row, name in enumerate(names)
             ]
 
         members = fitted(rest, 0.0)
@@ -152,12 +153,28 @@ class ForYouPredictor(Predictor):
             seed=run.seed,
             progress=lambda done: run.report(weighing + WEIGHED * done, "weights"),
         )
-        if rounds == 2:
+        if again:
             members = fitted(TrainingData(data.train), weighing + WEIGHED)
             curves = replace(curves, opening=openings(data.train))
         run.report(1.0)
         predictor = cls(members, curves, data.items, config)
-        predictor.meta = {"knots": list(KNOTS), "curve": figures}
+        predictor.meta = {"knots": list(KNOTS), "curve": figures, "left_out": left_out}
+        return predictor
+
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the members anew and keep their weights; everything anew where a member cannot use the data."""
+        names, _ = _usable(data, self.config)
+        if names != [member.name for member in self.members]:
+            return self._fit(data, self.config, run)
+        share = 1 / len(names)
+        quiet = replace(run, checkpoint_dir=None, resume=False)
+        members = [
+            member.refit(data, quiet.part(row * share, (row + 1) * share, member.name, watched=False))
+            for row, member in enumerate(self.members)
+        ]
+        curves = replace(self.curves, opening=openings(data.train))
+        predictor = type(self)(members, curves, data.items, self.config)
+        predictor.meta = {name: self.meta[name] for name in ("knots", "curve", "left_out")}
         return predictor
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
@@ -180,17 +197,17 @@ class ForYouPredictor(Predictor):
         """
         weights = self._weights_of([query])[0]
         found: list[tuple[Reason, ...]] = [()] * len(indices)
-        for place in np.argsort(-weights, kind="stable"):
+        for column in np.argsort(-weights, kind="stable"):
             missing = [row for row, reasons in enumerate(found) if not reasons]
-            if not missing or weights[place] == 0:
+            if not missing or weights[column] == 0:
                 break
-            member = self.members[place]
+            member = self.members[column]
             if not isinstance(member, ExplainsScores):
                 continue
             named = member.reasons(query, [indices[row] for row in missing])
-            for row, reasons in zip(missing, named, strict=True):
-                found[row] = tuple(
-                    replace(reason, weight=reason.weight * float(weights[place]))
+            for index, reasons in zip(missing, named, strict=True):
+                found[index] = tuple(
+                    replace(reason, weight=reason.weight * float(weights[column]))
                     for reason in reasons
                     if reason.movie_id is not None
                 )
@@ -233,11 +250,13 @@ class ForYouPredictor(Predictor):
     def _weights_of(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, M) float64 with sum 1 in each row."""
         weights = np.zeros((len(queries), len(self.members)))
-        told = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
+        has_liked = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
         names = [member.name for member in self.members]
-        weights[~told, names.index(WITHOUT_HISTORY)] = 1.0
-        if told.any():
-            weights[told] = self.curves.weights_of([queries[row] for row in np.flatnonzero(told).tolist()])
+        weights[~has_liked, names.index(WITHOUT_HISTORY)] = 1.0
+        if has_liked.any():
+            weights[has_liked] = self.curves.weights_of(
+                [queries[row] for row in np.flatnonzero(has_liked).tolist()]
+            )
         return weights
 
 
@@ -252,6 +271,25 @@ def _refusal(name: str) -> str:
     if kind.write_extra_files is not Predictor.write_extra_files:
         return f"{name} keeps files besides its weights, which a blend does not hold"
     return ""
+
+
+def _usable(data: TrainingData, config: ForYouConfig) -> tuple[list[str], dict[str, str]]:
+    """Return the members that can be fitted on this data, and for each of the others why not.
+
+    Raises TrainingError where fewer than two are left.
+    """
+    names, left_out = [], {}
+    for name in config.members:
+        kind = predictor_class(name)
+        try:
+            kind.check_data(data, config.member_configs.get(name, kind.config_class()))
+            names.append(name)
+        except TrainingError as error:
+            left_out[name] = str(error)
+            logger.warning("for_you is fitted without %s: %s", name, error)
+    if WITHOUT_HISTORY not in names or len(names) < 2:
+        raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+    return names, left_out
 
 
 def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[TrainingData, Interactions]:

@@ -144,7 +144,6 @@ class GraphPredictor(Predictor):
                 GraphFitConfig(
                     **{name: getattr(config, name) for name in _FIT_OPTIONS},
                     cpu_budget_seconds=run.cpu_budget_seconds,
-                    stop_at=run.stop_at,
                     seed=run.seed,
                 ),
                 validate=validate if validator or run.has_observers else None,

@@ -28,6 +28,9 @@ class LightgcnPredictor(GraphPredictor):
     """Ranks by LightGCN (He et al., SIGIR 2020), extended by one node per visitor."""
 
     name = "lightgcn"
+    label = "LightGCN"
+    summary = "Averages tastes along the graph of people and films; you join it as a new node."
+    paper = "lightgcn"
     config_class = LightgcnConfig
     node: LightGCNNode
 

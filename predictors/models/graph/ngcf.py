@@ -52,6 +52,9 @@ class NgcfPredictor(GraphPredictor):
     """Ranks by NGCF (Wang et al., SIGIR 2019), extended by one node per visitor."""
 
     name = "ngcf"
+    label = "NGCF"
+    summary = "A neural network over the graph of people and films; you join it as a new node."
+    paper = "ngcf"
     config_class = NgcfConfig
     node: NGCFNode
 

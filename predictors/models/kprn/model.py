@@ -83,6 +83,9 @@ class KprnPredictor(Predictor):
     """
 
     name = "kprn"
+    label = "KPRN"
+    summary = "Weighs the paths of people, genres and shared tastes that lead from your films to others."
+    paper = "kprn"
     config_class = KprnConfig
     wants_knowledge_graph = True
 
@@ -149,7 +152,6 @@ class KprnPredictor(Predictor):
                 KprnFitConfig(
                     **{name: getattr(config, name) for name in _FIT},
                     cpu_budget_seconds=run.cpu_budget_seconds,
-                    stop_at=run.stop_at,
                     seed=run.seed,
                 ),
                 validate=validate if validator else None,

@@ -78,6 +78,9 @@ class SasrecPredictor(Predictor):
     """
 
     name = "sasrec"
+    label = "SASRec"
+    summary = "A self-attentive network that reads your history as a sequence."
+    paper = "sasrec"
     config_class = SasrecConfig
 
     def __init__(
@@ -101,15 +104,15 @@ class SasrecPredictor(Predictor):
     def _fit(cls, data: TrainingData, config: SasrecConfig, run: Run) -> Self:
         """Train; the weights of the best validation NDCG@10 (full ranking, seen items masked) are kept.
 
-        Without validation rows the last item of up to MAX_USERS users is held out. Ctrl-C and SIGTERM stop
-        between two steps; with a `checkpoint_dir` the run can then be resumed to the same result. Raises
-        TrainingError on unusable data, and when training was stopped.
+        Without validation rows the last item of up to MAX_USERS users is held out, except for a refit.
+        Ctrl-C and SIGTERM stop between two steps; with a `checkpoint_dir` the run can then be resumed to the
+        same result. Raises TrainingError on unusable data, and when training was stopped.
         """
         from pytorch_models.sasrec.fit import SasrecFitConfig, Score, available_device, fit
         from pytorch_models.training.checkpoints import CheckpointError
 
         train, validation = data.train, data.validation
-        if validation is None:
+        if validation is None and run.stage != "refit":
             train, validation = hold_out_last(train, max_users=MAX_USERS, seed=run.seed)
         validator = Validator.from_rows(train, validation, seed=run.seed)
 
@@ -129,7 +132,6 @@ class SasrecPredictor(Predictor):
                 SasrecFitConfig(
                     **{name: getattr(config, name) for name in _FIT},
                     cpu_budget_seconds=run.cpu_budget_seconds,
-                    stop_at=run.stop_at,
                     seed=run.seed,
                 ),
                 validate=validate if validator else None,

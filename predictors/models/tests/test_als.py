@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.als import AlsPredictor
+from predictors.models.mf.model import MfPredictor
+from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
@@ -83,3 +86,18 @@ def test_a_budget_ends_training_after_whole_epochs():
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
         fit_model(AlsPredictor, interactions(), options=wrong)
+
+
+@pytest.mark.parametrize("kind", [AlsPredictor, MfPredictor])
+def test_small_solves_run_on_one_thread_of_blas_and_others_on_as_many_as_before(kind):
+    during = []
+    run = Run(progress=lambda event: during.extend(blas_threads()))
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        fit_model(kind, interactions(), options={"factors": 4, "epochs": 2}, run=run)
+        assert blas_threads() == before
+    assert set(during) == {1}
+
+
+def blas_threads() -> list[int]:
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]

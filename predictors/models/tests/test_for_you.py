@@ -1,4 +1,4 @@
-"""The blend: what it computes, how its weights come about, what its artefact holds."""
+"""The blend: what it computes, how its weights come about, what its artifact holds."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.id_map import IdMap
 from predictors.models.for_you import model
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.for_you.weights import (
-    KNOTS,
     OPENINGS,
-    ORDERS,
     Curves,
     fit_curves,
     openings,
-    standardise,
 )
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -241,7 +239,7 @@ def test_on_real_ratings_no_member_alone_is_clearly_better():
     assert (np.array(of_blend) > 0.97 * np.max(of_members, axis=0)).all()
 
 
-# -- what it says, and its artefact --------------------------------------------------------------
+# -- what it says, and its artifact --------------------------------------------------------------
 
 
 def test_reasons_name_films_of_the_history_and_share_the_weight_of_the_member(for_you):
@@ -258,7 +256,7 @@ def test_similar_films_are_those_of_the_neighbours(for_you):
     assert for_you.similar(FILM_IDS[20], 5) == neighbours.similar(FILM_IDS[20], 5)
 
 
-def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
+def test_the_artifact_tells_what_justifies_its_weights(for_you, tmp_path):
     for_you.save(tmp_path / "v1", version="v1")
     meta = json.loads((tmp_path / "v1" / "meta.json").read_text())
     assert {row["order"] for row in meta["curve"]} == set(ORDERS)
@@ -284,7 +282,7 @@ def test_a_member_that_is_served_on_its_own_too_is_in_memory_once(for_you, tmp_p
 
 
 @pytest.mark.parametrize("change", [{"members": {"unheard": {}}}, {"knots": [1, 2]}, {"members": {}}])
-def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
+def test_an_artifact_that_does_not_fit_is_refused(for_you, tmp_path, change):
     for_you.save(tmp_path / "v1")
     path = tmp_path / "v1" / "meta.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -314,3 +312,21 @@ def test_too_few_people_are_refused_with_what_is_needed():
     users = np.repeat(np.arange(19), 3)
     with pytest.raises(TrainingError, match=r"19 users.* need 20"):
         fit_model(ForYouPredictor, from_rows(users.tolist(), [0, 1, 2] * 19), options=QUICK)
+
+
+def test_a_member_that_cannot_be_fitted_is_left_out_and_named(tmp_path, caplog):
+    """As EASE is with more than 12,000 films: the default model must not fail with it."""
+    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 40})
+    assert "ease" not in [member.name for member in for_you.members]
+    assert len(for_you.members) == len(QUICK["members"]) - 1
+    assert "48 items occur" in for_you.meta["left_out"]["ease"]
+    assert "without ease" in caplog.text
+    for_you.save(tmp_path / "v1")
+    loaded = ForYouPredictor.load(tmp_path / "v1")
+    assert loaded.meta["left_out"] == for_you.meta["left_out"]
+    assert loaded.recommend(rated(FILM_IDS[3]), 5) == for_you.recommend(rated(FILM_IDS[3]), 5)
+
+
+def test_a_blend_of_one_model_is_refused_with_the_reason():
+    with pytest.raises(TrainingError, match="max_items=40"):
+        fit_model(ForYouPredictor, interactions(), options={"members": "popular,ease", "ease.max_items": 40})

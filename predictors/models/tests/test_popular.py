@@ -57,11 +57,17 @@ def test_old_interactions_fade() -> None:
     assert ranked(fading, 2) == [FILM_IDS[1], FILM_IDS[0]]
 
 
-def test_without_times_nothing_fades() -> None:
+@pytest.mark.parametrize("first_row", [0, 10**8, 10**12])
+def test_without_times_nothing_fades(first_row: int) -> None:
     data = from_rows([0, 1, 2, 3, 4], [0, 0, 0, 1, 1])
     untimed = type(data).from_columns(
-        data.users, data.items, user_ids=data.user_ids, item_ids=data.item_ids
-    )  # `at` counts the rows
+        data.users,
+        data.items,
+        at=first_row + np.arange(len(data)),  # numbers of rows, however large
+        user_ids=data.user_ids,
+        item_ids=data.item_ids,
+        has_time=False,
+    )
     predictor = fit_model(PopularPredictor, untimed, options={"half_life_days": 1e-6})
     assert ranked(predictor, 2) == [FILM_IDS[0], FILM_IDS[1]]
 

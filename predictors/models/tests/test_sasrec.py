@@ -148,19 +148,19 @@ def test_sixteen_threads_get_the_same_answer(random_predictor):
 
 
 def test_saved_and_loaded_it_answers_the_same(trained, tmp_path):
-    trained.save(tmp_path / "artefact", version="v1")
-    loaded = SasrecPredictor.load(tmp_path / "artefact")
+    trained.save(tmp_path / "artifact", version="v1")
+    loaded = SasrecPredictor.load(tmp_path / "artifact")
     history = liked("film-1", "film-2", "film-9")
     assert loaded.recommend(history, 5) == trained.recommend(history, 5)
     assert loaded.config.as_dict() == trained.config.as_dict()
     assert loaded.meta["training"]["epochs"] == 20
 
 
-def test_an_artefact_without_its_encoder_is_refused(trained, tmp_path):
-    trained.save(tmp_path / "artefact")
-    (tmp_path / "artefact" / "encoder.onnx").unlink()
+def test_an_artifact_without_its_encoder_is_refused(trained, tmp_path):
+    trained.save(tmp_path / "artifact")
+    (tmp_path / "artifact" / "encoder.onnx").unlink()
     with pytest.raises(ArtifactError, match=r"encoder.onnx is missing"):
-        SasrecPredictor.load(tmp_path / "artefact")
+        SasrecPredictor.load(tmp_path / "artifact")
 
 
 def test_a_graph_that_is_none_is_refused(random_weights):
@@ -169,11 +169,11 @@ def test_a_graph_that_is_none_is_refused(random_weights):
 
 
 def test_serving_imports_no_torch(trained, tmp_path):
-    trained.save(tmp_path / "artefact")
+    trained.save(tmp_path / "artifact")
     code = (
         "import sys; from pathlib import Path; from predictors.base import Query;"
         "from predictors.models.sasrec.model import SasrecPredictor;"
-        f"p = SasrecPredictor.load(Path({str(tmp_path / 'artefact')!r}));"
+        f"p = SasrecPredictor.load(Path({str(tmp_path / 'artifact')!r}));"
         "p.retrieve([Query.from_indices([1, 2, 3])], 3);"
         "assert 'torch' not in sys.modules and 'onnx' not in sys.modules, 'a heavy import'"
     )
@@ -208,6 +208,13 @@ def test_reasons_read_as_much_of_a_long_history_as_the_scores_do(random_predicto
             expected = None if fall.max() == 0 else int(latest[fall.argmax()])
             assert reason.movie_id == expected
             assert reason.weight == pytest.approx(fall.max() / max(fall.sum(), 1e-12), abs=1e-4)
+
+
+def test_a_refit_holds_nothing_out(trained):
+    again = trained.refit(cyclic())
+    assert again.meta["training"]["validation"]["users"] == 0
+    assert again.meta["training"]["epochs"] <= trained.meta["training"]["epochs"]
+    assert len(again.weights["item.weight"]) == N_ITEMS
 
 
 def test_a_history_of_one_film_names_it(trained):
