@@ -54,12 +54,15 @@ def tables_of(model: LightGCN | NGCF, propagate: Propagate) -> LightGCNTables | 
     model.eval()
     try:
         with torch.no_grad():
-            return (lightgcn_tables if isinstance(model, LightGCN) else ngcf_tables)(model, propagate)  # type: ignore[operator]
+            if isinstance(model, LightGCN):
+                return lightgcn_tables(model, propagate)
+            return ngcf_tables(model, propagate)
     finally:
         model.train(was_training)
 
 
 def lightgcn_tables(model: LightGCN, propagate: Propagate) -> LightGCNTables:
+    """Compute the tables of a LightGCN."""
     n_users = model.config.n_users
     return LightGCNTables(
         [_array(table[n_users:]) for table in model.tables(propagate)],
@@ -69,10 +72,17 @@ def lightgcn_tables(model: LightGCN, propagate: Propagate) -> LightGCNTables:
 
 
 def ngcf_tables(model: NGCF, propagate: Propagate) -> NGCFTables:
+    """Compute the tables of a NGCF."""
     layers = model.tables(propagate)
+    w1, w2, b1, b2 = (
+        [_array(weights) for weights in part] for part in (model.w1, model.w2, model.b1, model.b2)
+    )
     return NGCFTables(
         model.config.n_users,
-        *([_array(weights) for weights in part] for part in (model.w1, model.w2, model.b1, model.b2)),
+        w1,
+        w2,
+        b1,
+        b2,
         [_array(layer) for layer in layers],
         [_array(propagate(layer)) for layer in layers[: max(len(layers) - 2, 1)]],
         _array(model.before_activation(0, layers[0], propagate)),

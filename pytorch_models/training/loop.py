@@ -244,8 +244,8 @@ class _Run:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(json.loads(header["scaler"]))
-        for index, average in enumerate(self.average):
-            average.copy_(tensors[f"average.{index}"])
+        for number, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{number}"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
@@ -259,7 +259,8 @@ def _from(batches: Batches, state: TrainingState) -> Iterator[tuple[Any, bool]]:
     """
     skip = state.batch
     while True:
-        n_batches, waiting = 0, []
+        n_batches = 0
+        waiting: list[Any] = []
         for batch in batches(state.epoch):
             n_batches += 1
             if n_batches > skip:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class GraphPredictor(Predictor):
     fine-tuning only. `form` and `fine_tuning` may be replaced on a loaded predictor before it serves.
     """
 
-    config_class: type[GraphConfig] = GraphConfig
+    config_class: ClassVar[type[Config]] = GraphConfig
     can_be_observed = True
 
     def __init__(self, node: NewNode, ids: IdMap, config: GraphConfig | None = None) -> None:
@@ -123,17 +123,19 @@ class GraphPredictor(Predictor):
             data.train, data.validation, max_users=VALIDATION_USERS, seed=run.seed
         )
 
-        def predictor_of(tables: Any, config: GraphConfig) -> Self:
+        def node_of(tables: Any) -> NewNode:
             node = cls.new_node(tables, rows)
             if config.similarity == "cosine":  # a visitor's own length does not change their ranking
                 node.films = _scaled(node.films, config.length_power)
-            return cls(node, data.items, config)
+            return node
 
         def validate(tables: Any) -> dict[str, float]:
-            local = replace(config, form="local", fine_tune_steps=0)
-            metrics = validator.measure(predictor_of(tables, local), [METRIC]) if validator else {}
+            node, metrics = node_of(tables), {}
+            if validator:
+                plain = cls(node, data.items, replace(config, form="local", fine_tune_steps=0))
+                metrics = validator.measure(plain, [METRIC])
             if run.has_observers:
-                metrics |= run.observe(predictor_of(tables, replace(config, form="local")))
+                metrics |= run.observe(cls(node, data.items, replace(config, form="local")))
             return metrics
 
         try:
@@ -158,7 +160,7 @@ class GraphPredictor(Predictor):
             raise TrainingError(str(error)) from error
         if state.stopped == "interrupted":
             raise TrainingError("interrupted; go on with resume")
-        predictor = predictor_of(tables, config)
+        predictor = cls(node_of(tables), data.items, config)
         predictor.meta["training"] = training_facts(state)
         predictor.trained_users = cls.user_vectors(tables).astype(np.float32)
         return predictor, model

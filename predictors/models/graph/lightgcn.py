@@ -35,18 +35,18 @@ class LightgcnPredictor(GraphPredictor):
     node: LightGCNNode
 
     @classmethod
-    def shape(cls, config: LightgcnConfig) -> dict[str, Any]:  # type: ignore[override]
+    def shape(cls, config: LightgcnConfig) -> dict[str, Any]:
         return {"dim": config.dim, "layers": config.layers, "combination": config.combination}
 
     @classmethod
-    def new_node(cls, tables: LightGCNTables, rows: ItemRows) -> LightGCNNode:  # type: ignore[override]
+    def new_node(cls, tables: LightGCNTables, rows: ItemRows) -> LightGCNNode:
         alpha, layers = tables.alpha, tables.item_layers
         films = sum(weight * layer for weight, layer in zip(alpha, layers, strict=True))
         served = [layer.astype(np.float32) for layer in layers[:-1]]
         return LightGCNNode(rows, served, alpha, films.astype(np.float32))
 
     @classmethod
-    def user_vectors(cls, tables: LightGCNTables) -> np.ndarray:  # type: ignore[override]
+    def user_vectors(cls, tables: LightGCNTables) -> np.ndarray:
         return tables.users
 
     def tensors(self) -> dict[str, np.ndarray]:

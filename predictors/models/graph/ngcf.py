@@ -59,7 +59,7 @@ class NgcfPredictor(GraphPredictor):
     node: NGCFNode
 
     @classmethod
-    def shape(cls, config: NgcfConfig) -> dict[str, Any]:  # type: ignore[override]
+    def shape(cls, config: NgcfConfig) -> dict[str, Any]:
         return {
             "dim": config.dim,
             "layer_dims": (config.dim,) * config.layers,
@@ -68,7 +68,7 @@ class NgcfPredictor(GraphPredictor):
         }
 
     @classmethod
-    def new_node(cls, tables: TrainedTables, rows: ItemRows) -> NGCFNode:  # type: ignore[override]
+    def new_node(cls, tables: TrainedTables, rows: ItemRows) -> NGCFNode:
         n_users, n_layers = tables.n_users, len(tables.w1)
         deep = n_layers > 2
         return NGCFNode(
@@ -90,7 +90,7 @@ class NgcfPredictor(GraphPredictor):
         )
 
     @classmethod
-    def user_vectors(cls, tables: TrainedTables) -> np.ndarray:  # type: ignore[override]
+    def user_vectors(cls, tables: TrainedTables) -> np.ndarray:
         return tables.final[: tables.n_users]
 
     def tensors(self) -> dict[str, np.ndarray]:
