@@ -93,7 +93,7 @@ class Negatives(ABC):
         return False
 
     def refresh(self, user_vectors: np.ndarray, item_vectors: np.ndarray) -> None:  # noqa: B027 - most ignore it
-        """Look at the current model: (n_users, d) and (n_items, d) float32, score = dot product."""
+        """Take the current model's vectors: (n_users, d) and (n_items, d) float32, score = dot product."""
 
 
 class UniformNegatives(Negatives):

@@ -57,7 +57,9 @@ def _softmax(
     rows: torch.Tensor,
     items: torch.Tensor,
 ) -> torch.Tensor:
-    """films (n_items, f); chosen: users (U, f), films of the pairs (P, f) and, if drawn, (N, f);
+    """Compute the sampled softmax, a scalar.
+
+    films (n_items, f); chosen: users (U, f), films of the pairs (P, f) and, if drawn, (N, f);
     rows and items (P,) -> scalar"""
     if config.similarity == "cosine":
         chosen = [functional.normalize(vectors) for vectors in chosen]

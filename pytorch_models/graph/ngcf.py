@@ -44,7 +44,7 @@ class NGCFConfig:
 
 
 class NGCF(nn.Module):
-    """NGCF. Parameters: `embedding` (n_users + n_items, dim), users first; per layer k (in, out) matrices
+    """Holds the network: `embedding` (n_users + n_items, dim), users first; per layer k (in, out) matrices
     `w1.k`, `w2.k` and (out,) biases `b1.k`, `b2.k`.
 
     row_sums (n_users + n_items,) row sums of A_hat

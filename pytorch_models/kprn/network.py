@@ -120,7 +120,7 @@ class Kprn(nn.Module):
     def __init__(
         self, config: KprnConfig, kinds: np.ndarray, rated: int, generator: torch.Generator | None = None
     ) -> None:
-        """`rated` is the relation from a user to a film."""
+        """Initialise the weights; `rated` is the relation from a user to a film."""
         super().__init__()
         self.config, self.rated, self.end = config, rated, config.n_relations - 1
         self.entities = nn.Parameter(torch.empty(config.n_entities, config.dim))

@@ -133,7 +133,7 @@ class LightGCNNode(NewNode):
 
 
 class _Affine(Tangent):
-    """The function constant + factor * start."""
+    """Computes constant + factor * start."""
 
     def __init__(self, constant: np.ndarray, factor: np.ndarray) -> None:
         self.constant, self.factor = constant, factor

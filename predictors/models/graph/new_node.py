@@ -198,7 +198,7 @@ class NewNode(ABC):
 
 
 class Tangent(ABC):
-    """A final vector as a function of the node's own layer 0, with its derivative."""
+    """Computes a final vector from the node's own layer 0, with its derivative."""
 
     n_operations: int  # multiply-adds of one `at` and one `pull_back`
 

@@ -34,7 +34,7 @@ _KNOWN_BY = 5.0  # films after which the average person counts half
 
 @dataclass(frozen=True)
 class NgcfConfig(GraphConfig):
-    """All layers have `dim` columns.
+    """Configures NGCF, whose layers all have `dim` columns.
 
     A new node takes ten steps of its own by default: on a graph of short histories its exact vector alone
     ranks below popularity (docs/benchmarks.md).
@@ -292,7 +292,7 @@ class NGCFNode(NewNode):
 
 
 class _OwnPath(Tangent):
-    """The layers of NGCF for one node with its messages held."""
+    """Computes the layers of NGCF for one node with its messages held."""
 
     def __init__(self, layers: Sequence[NGCFLayer], messages: list[np.ndarray], row_sum: float) -> None:
         self.layers, self.messages, self.row_sum = layers, messages, np.array([row_sum], np.float32)

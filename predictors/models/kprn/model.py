@@ -97,7 +97,7 @@ class KprnPredictor(Predictor):
         ids: IdMap,
         config: KprnConfig | None = None,
     ) -> None:
-        """Raises ValueError when the weights belong to another graph."""
+        """Serve from arrays. Raises ValueError when the weights belong to another graph."""
         super().__init__(ids, config)
         self.graph, self.weights, self.entities, self.caps = graph, dict(weights), entities, Caps()
         self.names = PathNames(ids, graph, entities)

@@ -90,7 +90,7 @@ class SasrecPredictor(Predictor):
         ids: IdMap,
         config: SasrecConfig | None = None,
     ) -> None:
-        """`weights` are those of `pytorch_models.sasrec.network.Sasrec`, `encoder` the graph made of them."""
+        """Serve the `weights` of pytorch_models.sasrec.network.Sasrec and the `encoder` made of them."""
         super().__init__(ids, config)
         self.weights = dict(weights)
         self.encoder = encoder
@@ -102,7 +102,7 @@ class SasrecPredictor(Predictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: SasrecConfig, run: Run) -> Self:
-        """Train; the weights of the best validation NDCG@10 (full ranking, seen items masked) are kept.
+        """Train and keep the weights of the best validation NDCG@10 (full ranking, seen items masked).
 
         Without validation rows the last item of up to MAX_USERS users is held out, except for a refit.
         Ctrl-C and SIGTERM stop between two steps; with a `checkpoint_dir` the run can then be resumed to the

@@ -74,7 +74,7 @@ class _Graph:
         return self.constant("int_" + "_".join(map(str, values)), np.asarray(values, np.int64))
 
     def positions(self) -> str:
-        """(T, D), the vectors of the first T positions; leaves the causal mask (T, T) in `self.mask`."""
+        """Add the vectors (T, D) of the first T positions; leaves the causal mask (T, T) in `self.mask`."""
         table = self.weights["position.weight"]
         future = np.triu(np.full((len(table), len(table)), _FUTURE, np.float32), k=1)
         length = self.add("Shape", INPUT, start=1, end=2)
@@ -94,7 +94,7 @@ class _Graph:
         return self.add("Add", product, self.constant(f"{name}.bias", bias))
 
     def block(self, x: str, name: str, *, last: bool) -> str:
-        """(B, T, D) -> (B, T, D), or (B, 1, D) of the last position when nothing else is needed."""
+        """Add a block: (B, T, D) -> (B, T, D), or (B, 1, D) where only the last position is needed."""
         normed = self.norm(x, f"{name}.attention_norm")
         queries = normed
         if last:
@@ -110,7 +110,7 @@ class _Graph:
         return self.linear(x, name, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
     def attention(self, normed: str, queries: str, name: str, *, masked: bool) -> str:
-        """softmax(q k' / sqrt(D / h)) v by head; the scale is folded into the weights of q."""
+        """Add softmax(q k' / sqrt(D / h)) v by head; the scale is folded into the weights of q."""
         weight, bias = self.weights[f"{name}.qkv.weight"], self.weights[f"{name}.qkv.bias"]
         dim = weight.shape[1]
         scale = np.float32((dim // self.heads) ** -0.5)
