@@ -190,7 +190,7 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
 
     parse = each(lambda place: RecommendRequest.model_validate(from_json(bodies[place])))
     encode = each(lambda place: SentHistory(wanted[place].history).query(predictor))
-    encoder = each(lambda place: predictor.tastes([queries[place].liked]))
+    encoder = each(lambda place: predictor.encode_histories([queries[place].liked]))
     scores = each(lambda place: together.score(predictor, queries[place]))
     whole_list = each(lambda place: lists_for([tolds[place]], wanted[place]))
     write = each(lambda place: json_response(made[place].as_dict(table)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,17 +12,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from movie.training_runs import Write
 from predictors.progress import ProgressEvent
 
-SECONDS_BETWEEN_LINES = 5.0
-
 
 @contextmanager
 def shown(model: str, *, quiet: bool) -> Iterator[Write]:
-    """Draw a bar on the terminal while the block runs; elsewhere, print a line now and then.
-
-    No more than one line in SECONDS_BETWEEN_LINES: a log stays readable and never silent for minutes.
-    """
+    """Show a bar on the terminal while the block runs; elsewhere write a line per epoch and validation."""
     console = Console(file=sys.stderr)
-    last_line = -SECONDS_BETWEEN_LINES
     columns = (TextColumn("{task.fields[model]}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(
         *columns,
@@ -34,15 +27,17 @@ def shown(model: str, *, quiet: bool) -> Iterator[Write]:
         disable=quiet or not console.is_terminal,
     ) as bar:
         task = bar.add_task("", total=1.0, model=model)
+        written = ""
 
         def show(event: ProgressEvent) -> None:
+            nonlocal written
             figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-            said = f"{event.message}  {figures}".strip()
-            bar.update(task, completed=event.done, description=said)
-            nonlocal last_line
-            now = time.monotonic()
-            if not console.is_terminal and not quiet and said and now - last_line >= SECONDS_BETWEEN_LINES:
-                last_line = now
-                sys.stderr.write(f"{model} {event.done:4.0%}  {said}\n")
+            text = f"{event.message}  {figures}".strip()
+            bar.update(task, completed=event.done, description=text)
+            is_news = bool(event.message) and (bool(figures) or event.message != written)
+            if is_news and not quiet and not console.is_terminal:
+                written = event.message
+                sys.stderr.write(f"{model}  {event.done:4.0%}  {text}\n")
+                sys.stderr.flush()
 
         yield show

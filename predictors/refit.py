@@ -31,11 +31,9 @@ class Schedule(Hook):
 
         training holds the facts of the fit: `best_step`, and `epochs` where the model chose them by size.
         """
-        if self.epochs:
-            return {"epochs": self.epochs}
         best = training.get("best_step")
         if not best or not self.total_steps:
-            return {}
+            return {"epochs": self.epochs} if self.epochs else {}
         share = best / self.total_steps
         if getattr(config, "steps", 0):
             return {"steps": share * config.steps}  # type: ignore[attr-defined]

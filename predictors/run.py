@@ -107,8 +107,12 @@ class Run(Config):
     def report_epoch(self, epoch: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
         """Report a finished pass over the data."""
         self.report(epoch / total, f"epoch {epoch} of {total}", metrics)
+        self.end_epoch(epoch, total, metrics or {})
+
+    def end_epoch(self, epoch: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Tell the hooks that an epoch ended, where its progress was reported by step."""
         for hook in self.hooks:
-            hook.on_epoch(epoch, total, metrics or {})
+            hook.on_epoch(epoch, total, metrics)
 
     def epoch_callback(self, total: int) -> Callable[[int], bool]:
         """Return what a loop over epochs calls after each: it reports, and says whether to go on.

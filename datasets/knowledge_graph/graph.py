@@ -15,6 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
+from datasets.knowledge_graph.grouped import latest_per_user
+
 INVERSE = "^-1"  # suffix of an inverse relation's name in paths shown to callers
 MOVIE, USER = "movie", "user"
 RATED_BY = "rated_by"
@@ -262,7 +264,9 @@ class KnowledgeGraph:
             raise KnowledgeGraphError(f"a film is outside 0..{self.n_movies - 1}")
         users, films = users[films >= 0], films[films >= 0]
         if max_per_user is not None:
-            kept = _newest(users, films, max_per_user, self.n_movies)
+            if max_per_user < 1:
+                raise KnowledgeGraphError(f"max_per_user must be 1 or more, not {max_per_user}")
+            kept = latest_per_user(users, films, max_per_user, self.n_movies)
             users, films = users[kept], films[kept]
         type_names = self.type_names if USER in self.type_names else (*self.type_names, USER)
         if type_names[-1] != USER:
@@ -337,19 +341,6 @@ def _refuse(what: str, given: list[str], found: np.ndarray) -> None:
         raise KnowledgeGraphError(
             f"triple {first + 1} names the {what} {given[first]!r}, which does not exist"
         )
-
-
-def _newest(users: np.ndarray, films: np.ndarray, limit: int, n_movies: int) -> np.ndarray:
-    """Return the rows of the last `limit` different films of each user; rows of a user come oldest first."""
-    if limit < 1:
-        raise KnowledgeGraphError(f"max_per_user must be 1 or more, not {limit}")
-    # The last row of each pair stands for it, so that a film met again counts as new.
-    _, from_end = np.unique((users * max(n_movies, 1) + films)[::-1], return_index=True)
-    rows = np.sort(len(users) - 1 - from_end)
-    rows = rows[np.argsort(users[rows], kind="stable")]
-    counts = np.bincount(users[rows])
-    rank_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(rows))  # the newest has 1
-    return rows[rank_from_end <= limit]
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

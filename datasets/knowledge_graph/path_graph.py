@@ -316,5 +316,5 @@ def _within(array: np.ndarray, n: int, least: int = 0) -> bool:
 
 
 def _covers(indptr: np.ndarray, n_rows: int, n_values: int) -> bool:
-    whole = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] == n_values
-    return bool(whole and not (np.diff(indptr) < 0).any())
+    fits = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] == n_values
+    return bool(fits and not (np.diff(indptr) < 0).any())

@@ -21,7 +21,7 @@ def read_rkge(path: Path, fold: Fold) -> Facts:
     """Read RKGE's auxiliary.txt. Films have the ids of its rating files and no titles; "N/A" says nothing."""
     (file,) = find_files(path, "auxiliary.txt")
     facts = Facts()
-    spellings: dict[tuple[str, str], str] = {}  # the first spelling met names the entity
+    spellings: dict[tuple[str, str], str] = {}  # the first spelling names the entity
     for number, line in numbered_lines(file):
         cells = [cell.partition(":") for cell in line.split("|")]
         film = cells[0][2].strip()

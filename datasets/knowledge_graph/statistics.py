@@ -61,7 +61,7 @@ def relation_coverage(
     heads, relations, tails = graph.triples()
     from_film = (heads < n) & (relations != rated_by)
     heads, relations, tails = heads[from_film], relations[from_film], tails[from_film]
-    pairs = np.unique(heads * max(graph.n_entities, 1) + tails)  # a person of two roles is met once
+    pairs = np.unique(heads * max(graph.n_entities, 1) + tails)  # a person of two roles counts once
     shared = np.bincount(pairs % max(graph.n_entities, 1), minlength=graph.n_entities) > 1
     shared[:n] = True  # a film that is an end itself
 

@@ -162,7 +162,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _contents(directory: Path, files: Mapping[str, str]) -> dict[str, bytes] | None:
-    """The verified files by stem; None when one is not there, as while a new graph takes their place."""
+    """Return the verified files by stem; None when one is missing, as while a new graph replaces them."""
     contents = {}
     for name, expected in files.items():
         if Path(name).name != name:
@@ -184,7 +184,7 @@ def _own_files(directory: Path) -> list[Path]:
 
 
 def _refuse_foreign(directory: Path) -> None:
-    """A graph is only written into a new or empty folder or over another graph."""
+    """Raise KnowledgeGraphError unless the folder is new, empty or holds a graph."""
     if directory.exists() and not directory.is_dir():
         raise KnowledgeGraphError(f"{directory} is no folder")
     if not directory.is_dir() or (directory / META).is_file():

@@ -131,7 +131,7 @@ def read_dataset(
     for file in paths:
         source = Source(file)
         tables.append(_read_table(source, stated or None, format))
-        sources.append(source.described())
+        sources.append(source.describe())
     return _assemble(path, tables, tuple(sources), unit)
 
 

@@ -18,8 +18,8 @@ class DatasetError(Exception):
 
     def __init__(self, path: Path, problem: str, *, expected: str, line: int | None = None) -> None:
         self.path, self.line, self.expected = path, line, expected
-        place = f"{path}, line {line}" if line is not None else str(path)
-        super().__init__(f"{place}: {problem}; expected {expected}")
+        where = f"{path}, line {line}" if line is not None else str(path)
+        super().__init__(f"{where}: {problem}; expected {expected}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Source:
     def error(self, problem: str, *, expected: str, line: int | None = None) -> DatasetError:
         return DatasetError(self.path, problem, expected=expected, line=line)
 
-    def described(self) -> SourceFile:
+    def describe(self) -> SourceFile:
         return SourceFile(self.path.name, self._sha256, hashlib.sha256(self.content).hexdigest())
 
 

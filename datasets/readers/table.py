@@ -97,7 +97,7 @@ def table_by_position(
 
 def are_positions(columns: Mapping[str, str] | None) -> bool:
     """Tell whether columns are given by their number, as in a file without a header."""
-    return bool(columns) and all(name.isdecimal() for name in columns.values())
+    return columns is not None and len(columns) > 0 and all(name.isdecimal() for name in columns.values())
 
 
 def _columns_at(source: Source, frame: pl.DataFrame, columns: Mapping[str, str]) -> pl.DataFrame:

@@ -121,13 +121,19 @@ def _rows_of(interactions: Interactions, mask: np.ndarray, users: np.ndarray) ->
 def select_cases(cases: Cases, mask: np.ndarray) -> Cases:
     """Return the cases of mask (C,) bool."""
 
-    def of(rows: Ragged) -> Ragged:
+    def selected(rows: Ragged) -> Ragged:
         lengths = rows.lengths
         indptr = np.concatenate([[0], np.cumsum(lengths[mask])]).astype(np.int64)
         return Ragged(indptr, rows.values[np.repeat(mask, lengths)])
 
-    stars = None if cases.stars is None else cases.stars[np.repeat(mask, cases.history.lengths)]
-    return Cases(cases.label, cases.users[mask], of(cases.history), of(cases.seen), of(cases.targets), stars)
+    return Cases(
+        cases.label,
+        cases.users[mask],
+        selected(cases.history),
+        selected(cases.seen),
+        selected(cases.targets),
+        None if cases.stars is None else cases.stars[np.repeat(mask, cases.history.lengths)],
+    )
 
 
 def limited(cases: Cases, limit: int, seed: int) -> Cases:

@@ -221,8 +221,7 @@ def test_options_come_from_a_file_and_the_command_line_changes_them(data, store,
         run("train", "neighbours", "--data", data, "--hook", "wandb=x")
 
 
-def test_off_a_terminal_a_line_says_where_a_training_stands(data, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("movie.progress_bar.SECONDS_BETWEEN_LINES", 0.0)
+def test_off_a_terminal_a_line_says_where_a_training_stands(data, capsys) -> None:
     run("train", "als", "--data", data, "--options", "epochs=3", "factors=4")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("als")]
     assert any("epoch 2 of 3" in line for line in lines)

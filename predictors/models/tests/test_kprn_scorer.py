@@ -31,7 +31,7 @@ def paths(graph: PathGraph) -> Paths:
 def test_numpy_serves_what_torch_trained(graph: PathGraph, paths: Paths, pooling: str, shape: dict) -> None:
     model = model_of(graph, pooling=pooling, **shape)
     config = model.config
-    scorer = KprnScorer.of(
+    scorer = KprnScorer.from_weights(
         weights_of(model),
         graph,
         relations=config.relations,
@@ -39,7 +39,7 @@ def test_numpy_serves_what_torch_trained(graph: PathGraph, paths: Paths, pooling
         pooling=pooling,
         gamma=config.gamma,
     )
-    batch = TreeBatch.of(graph, paths, 4)
+    batch = TreeBatch.from_paths(graph, paths, 4)
     with torch.no_grad():
         scores, pooled = model(batch).numpy(), model.pooled(batch).numpy()
     served = scorer.score(graph, paths)
@@ -52,4 +52,4 @@ def test_weights_of_another_graph_are_refused(graph: PathGraph) -> None:
     other, _ = build_path_graph(rows())
     for given, match in ((weights, "another graph"), ({"walk": weights["walk"]}, "missing")):
         with pytest.raises(ValueError, match=match):
-            KprnScorer.of(given, other, relations=True, types=True, pooling="lse", gamma=1.0)
+            KprnScorer.from_weights(given, other, relations=True, types=True, pooling="lse", gamma=1.0)

@@ -10,7 +10,7 @@ import pytest
 from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.run import Run
 from predictors.testing import fit_model
@@ -93,7 +93,7 @@ def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(art
 
 def test_disliked_films_are_pushed_down_by_fine_tuning(artifact, fitted):
     tuned = type(fitted).load(artifact)
-    tuned.fine_tuning = FineTuning(steps=10, rate=0.2, budget_ms=10_000)
+    tuned.fine_tuning = FineTuning(steps=10, rate=0.2)
     disliked = np.arange(24, 28)
     liked = np.arange(16, 24)
     without = tuned.score([Query.from_indices(liked)])[0]
@@ -109,12 +109,12 @@ def test_every_process_gives_the_same_list_with_fine_tuning(artifact, fitted):
     program = f"""
 import sys
 from pathlib import Path
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
 from predictors.run import Run
 predictor = predictor_class({fitted.name!r}).load(Path({str(artifact)!r}))
-predictor.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+predictor.fine_tuning = FineTuning(steps=10)
 found = predictor.recommend(rated(*FILM_IDS[3:9]), 20)
 sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
 """
@@ -125,17 +125,17 @@ sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
         for _ in range(2)
     }
     loaded = type(fitted).load(artifact)
-    loaded.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+    loaded.fine_tuning = FineTuning(steps=10)
     here = loaded.recommend(rated(*FILM_IDS[3:9]), 20)
     assert answers == {repr([(each.movie_id, each.score) for each in here])}
 
 
 def test_serving_options_are_kept_in_the_artifact(tmp_path):
-    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "budget_ms": 70}
+    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "fine_tune_operations": 70}
     predictor = fit_model(predictor_class("lightgcn"), interactions(), options=options)
     predictor.save(tmp_path / "v1")
     loaded = type(predictor).load(tmp_path / "v1")
-    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, budget_ms=70.0))
+    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, max_operations=70))
 
 
 def test_validation_visitors_without_training_rows_stop_the_training_early():
@@ -182,3 +182,24 @@ def test_tables_of_the_wrong_shape_are_refused(fitted):
         missing = {other: array for other, array in tensors.items() if other != name}
         with pytest.raises(ArtifactError):
             type(fitted).restore(missing, fitted.ids, {})
+
+
+def test_the_validation_rows_do_not_choose_the_negatives():
+    """Two validation sets may choose other weights, but the loss along the way is the same."""
+    rows = interactions()
+    losses = []
+    for remainder in (0, 1):
+        is_target = np.arange(len(rows)) % 7 == 3
+        validation = rows.select(is_target & (rows.users % 2 == remainder))
+        options = {
+            **QUICK,
+            "epochs": 6,
+            "evaluate_every": 1,
+            "patience": 0,
+            "negatives": "hard",
+            "loss": "bpr",
+        }
+        options["refresh_every"] = 1
+        fitted = fit_model(predictor_class("lightgcn"), rows.select(~is_target), validation, options=options)
+        losses.append([figures["loss"] for figures in fitted.meta["training"]["curve"]])
+    assert losses[0] == losses[1]
