@@ -244,7 +244,7 @@ def _start(search: Search) -> dict[str, Any]:
     for name, parameter in search.space.items():
         value = defaults[name]
         if value in parameter.choices or (
-            not parameter.choices and parameter.low <= value <= parameter.high  # type: ignore[operator]
+            not parameter.choices and parameter.low <= value <= parameter.high
         ):
             start[name] = value
     return start
