@@ -243,9 +243,7 @@ def _start(search: Search) -> dict[str, Any]:
     start = {}
     for name, parameter in search.space.items():
         value = defaults[name]
-        if value in parameter.choices or (
-            not parameter.choices and parameter.low <= value <= parameter.high
-        ):
+        if value in parameter.choices or (not parameter.choices and parameter.low <= value <= parameter.high):
             start[name] = value
     return start
 

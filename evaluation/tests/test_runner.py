@@ -421,6 +421,14 @@ def test_the_guest_plot_draws_a_line_per_model(ratings_file, tmp_path):
     assert "NDCG@100 [n=80%]" in drawing
 
 
+def test_a_session_plot_ends_with_the_whole_history(ratings_file, tmp_path):
+    rows = list(run_benchmark(Benchmark("session", ratings_file, ("popular",), n=("3", "10", "all"))))
+    plots.draw(rows, tmp_path / "s.svg")
+    drawing = (tmp_path / "s.svg").read_text(encoding="utf-8")
+    assert f"popular {rows[0]['metrics']['NDCG@10 [n=all]']:.3f}" in drawing
+    assert ">all<" in drawing
+
+
 @pytest.mark.data
 @pytest.mark.skipif(not DATA.exists(), reason="the data folder is not beside this checkout")
 def test_counting_on_gowalla_gives_the_published_figure():
