@@ -22,11 +22,9 @@ def test_users_without_training_rows_are_shown_the_first_half_of_their_own():
     train = from_rows([0, 2], [1, 2])
     validation = from_rows([1, 1, 1, 1, 2], [5, 6, 7, 8, 4])
     validator = Validator.from_rows(train, validation)
-    shown = {
-        tuple(query.liked.tolist()): wanted.tolist()
-        for query, wanted in zip(validator.queries, validator.targets, strict=True)
-    }
-    assert shown == {(5, 6): [7, 8], (2,): [4]}
+    shown = [tuple(query.liked.tolist()) for query in validator.queries]
+    targets = [wanted.tolist() for wanted in validator.targets]
+    assert dict(zip(shown, targets, strict=True)) == {(5, 6): [7, 8], (2,): [4]}
 
 
 def test_nobody_to_ask_is_no_validator():
