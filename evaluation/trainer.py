@@ -56,6 +56,7 @@ def train(
     seed: int = 1,
     activate: bool = False,
     resume: bool = False,
+    refit: bool = True,
     progress: Progress = silent,
 ) -> Trained:
     """Fit a model and publish it as a new version of the store.
@@ -63,8 +64,8 @@ def train(
     The last interaction of up to 2,000 users is held out: the model may use these rows for early
     stopping, and the artifact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
     items masked). What is published is the same recipe fitted anew on all rows, the held-out ones
-    included, for as long as the validation chose. `id_space` is FROM_SITE or FROM_FILE; only the first can
-    be activated.
+    included, for as long as the validation chose; without `refit` what was measured. `id_space` is
+    FROM_SITE or FROM_FILE; only the first can be activated.
 
     Raises TrainingError on unusable data or options, PredictorError on an unknown name. Whatever
     `progress` raises ends the training; what the kind wrote to its checkpoint folder stays, and
@@ -80,19 +81,20 @@ def train(
     started = time.process_time()
 
     held_out = len(split.cases[0]) > 0
+    refit = refit and held_out
     run = Run(
         seed=seed,
         progress=progress,
         checkpoint_dir=checkpoint_dir,
         resume=resume,
-        stage="select" if held_out else "single",
+        stage="select" if refit else "single",
     )
     config, run, graph = split_options(kind, options, run)
     data = TrainingData(split.train, split.validation if held_out else None, graph)
-    predictor = kind.fit(data, config, run.part(0.0, FIT_SHARE if held_out else REFIT_SHARE))
-    progress(ProgressEvent(FIT_SHARE if held_out else REFIT_SHARE, "measuring"))
+    predictor = kind.fit(data, config, run.part(0.0, FIT_SHARE if refit else REFIT_SHARE))
+    progress(ProgressEvent(FIT_SHARE if refit else REFIT_SHARE, "measuring"))
     metrics = _measured(predictor, split)
-    if held_out:
+    if refit:
         again = replace(run, checkpoint_dir=checkpoint_dir / REFIT)
         everything = TrainingData(latest_of_each_pair(interactions), None, graph)
         predictor = predictor.refit(everything, again.part(MEASURED, REFIT_SHARE, "all rows"))

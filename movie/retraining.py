@@ -192,6 +192,7 @@ def retrain(
             staged,
             source=source,
             seed=seed,
+            refit=later is None,
         )
         parts = 2 if protocol == SAME_ROWS else 1
         trained = train_here({**wanted, **(of_the_run or {})}, _part(progress, 0.0, TRAINED / parts))
@@ -377,9 +378,18 @@ def _trained(
     *,
     source: str,
     seed: int,
+    refit: bool,
 ) -> Trained:
     return train(
-        name, rows, staged, id_space=FROM_SITE, source=source, options=options, seed=seed, progress=progress
+        name,
+        rows,
+        staged,
+        id_space=FROM_SITE,
+        source=source,
+        options=options,
+        seed=seed,
+        refit=refit,
+        progress=progress,
     )
 
 

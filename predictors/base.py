@@ -149,7 +149,7 @@ class Predictor(ABC):
         cls.check_data(data, config)
         schedule = Schedule()
         predictor = cls._fit(data, config, replace(run, hooks=(*run.hooks, schedule)))
-        facts = {"config": predictor.config.as_dict(), "run": run.recorded()}
+        facts: dict[str, Any] = {"config": predictor.config.as_dict(), "run": run.recorded()}
         chosen = schedule.chosen(predictor.meta.get("training", {}), config)
         predictor.meta = {**facts, **({"chosen": chosen} if chosen else {}), **predictor.meta}
         return predictor
@@ -167,7 +167,9 @@ class Predictor(ABC):
         self.check_data(data, self.config)
         predictor = self._refit(data, run)
         predictor.config = self.config
-        kept = {name: self.meta[name] for name in ("config", "run", "chosen") if name in self.meta}
+        kept: dict[str, Any] = {
+            name: self.meta[name] for name in ("config", "run", "chosen") if name in self.meta
+        }
         predictor.meta = {**predictor.meta, **kept}
         return predictor
 

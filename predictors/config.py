@@ -119,7 +119,7 @@ def options_of(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _field_types(config: type[Config]) -> Mapping[str, Any]:
+def _field_types(config: Any) -> Mapping[str, Any]:
     hints = get_type_hints(config)
     return MappingProxyType({field.name: hints[field.name] for field in fields(config)})
 

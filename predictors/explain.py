@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -63,7 +63,10 @@ class Explanation:
     n_paths: int
 
 
+@runtime_checkable
 class Explainer(Protocol):
+    """Explains any list by the paths that lead to its items."""
+
     def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
         """One explanation for each film, in the order given; without reasons where none was found.
 

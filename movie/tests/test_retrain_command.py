@@ -15,11 +15,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from datasets.interactions import Interactions
+from datasets.splits.protocols import latest_of_each_pair
 from movie.interactions import new_event_id, record_all
 from movie.models import Rating, TrainingRun
 from movie.recommendations import rank_for
 from movie.retraining import AskedInOtherIds, alone, later_rows, recipe_of
 from movie.tests.films import LONG_AGO, make_film
+from movie.training_data import to_train_on
 from predictors.base import Query
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
@@ -105,6 +107,18 @@ def test_a_better_version_goes_live_in_a_running_process(site, store) -> None:
     assert live.version == second
     assert {found.movie_id for found in live.ranking} & {film.pk for film in site[6:]}
     assert run("models", "roll-back", "popular") and store.current("popular") == first
+
+
+def test_the_version_that_serves_has_learned_from_the_rows_it_was_asked_about(site, store) -> None:
+    run("train", "neighbours", "--from-site", "--activate")
+    visits(site, range(6, 12))
+    run("retrain", "neighbours", *ENOUGH)
+    serves = store.load("neighbours", store.current("neighbours"))
+    rows = to_train_on()
+    expected = NeighboursPredictor.fit(latest_of_each_pair(rows))
+    np.testing.assert_array_equal(serves.similarities.toarray(), expected.similarities.toarray())
+    assert serves.meta["data"]["until"] == rows.at.max()
+    assert serves.meta["retrained"]["outcome"] == "activated"
 
 
 def test_the_outcome_is_recorded_with_both_figures(site, store) -> None:

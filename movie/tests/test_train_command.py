@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
+from datasets.splits.protocols import latest_of_each_pair
 from movie.models import SILENT_AFTER, Rating, TrainingRun
 from movie.tests.films import LONG_AGO, make_film
+from movie.training_data import to_train_on
 from predictors.history import History
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.serving.registry import ModelStore
@@ -99,6 +101,17 @@ def test_progress_is_written_while_a_model_trains(site, monkeypatch) -> None:
     (row,) = seen
     assert (row["state"], row["message"], row["metrics"]) == ("running", "nearly there", {"NDCG@10": 0.25})
     assert 0.4 < row["progress"] < 0.6
+
+
+def test_what_serves_has_learned_from_every_row(site, store) -> None:
+    run("train", "neighbours", "--from-site")
+    run("train", "neighbours", "--from-site", "--no-refit")
+    measured, everything = (store.load("neighbours", version) for version in store.versions("neighbours"))
+    rows = to_train_on()
+    expected = NeighboursPredictor.fit(latest_of_each_pair(rows))
+    np.testing.assert_array_equal(everything.similarities.toarray(), expected.similarities.toarray())
+    assert (measured.similarities != everything.similarities).nnz
+    assert everything.meta["metrics"][0]["NDCG@10"] == measured.meta["metrics"][0]["NDCG@10"]
 
 
 def test_training_on_a_file_is_measured_but_cannot_be_activated(data, store) -> None:

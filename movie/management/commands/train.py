@@ -47,6 +47,7 @@ class Command(BaseCommand):
         add("--activate", action="store_true", help="serve the new versions at once")
         add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="training options of the models")
         add("--resume", action="store_true", help="go on with an interrupted training")
+        add("--no-refit", action="store_false", dest="refit", help="publish what was measured: half the time")
         add("--seed", type=int, default=1)
         add("--quiet", action="store_true", help="only say what went wrong")
 
@@ -105,6 +106,7 @@ class Command(BaseCommand):
                 seed=options["seed"],
                 activate=options["activate"],
                 resume=options["resume"],
+                refit=options["refit"],
                 progress=watch,
             )
             run.version, run.metrics = trained.version, trained.metrics

@@ -205,7 +205,7 @@ def fit_ratings(
     ridge: float,
     bias_ridge: float,
     seed: int,
-    after_epoch: Callable[[int, RatingFactors], bool] = lambda epoch, factors: True,
+    after_epoch: AfterEpoch = lambda epoch: True,
 ) -> RatingFactors:
     """Matrix factorisation with biases (Koren, Bell and Volinsky, Computer 2009, eqs. 4-5), by
     alternating least squares whose ridge grows with the number of ratings of a row (Zhou et al., AAIM
@@ -231,7 +231,7 @@ def fit_ratings(
         users = factors.fold_in(_minus_columns(by_user, factors.item_biases), ones)
         found = _one_side(_minus_columns(by_item, users[:, 0]), ones, users[:, 1:], ridge, bias_ridge)
         factors = RatingFactors(mean, found[:, 0].copy(), found[:, 1:].copy(), ridge, bias_ridge)
-        if not after_epoch(epoch, factors):
+        if not after_epoch(epoch):
             break
     return factors
 
