@@ -107,7 +107,7 @@ def evaluate(
     """Rank for every case of the split and return what was reached, condition by condition.
 
     `candidates` adds a condition in which only the targets and so many uniformly drawn items that the
-    user never met are ranked; the draw depends on `seed` alone, so all models meet the same items.
+    user has no row with are ranked; the draw depends on `seed` alone, so all models meet the same items.
     `metrics` replaces those of the protocol. `labels` (n_items, L), genres for example, adds calibration.
     A user whose history states fewer liked items than the model needs gets no list. A model that was
     just fitted and has learned something about the users themselves is measured by that too, as
@@ -147,7 +147,7 @@ def evaluate(
 
 
 def _scores(predictor: Predictor, cases: Cases, first: int, last: int, stated: str) -> np.ndarray:
-    """Return (B, n_items) float32, -inf for users of whom the model is told too little."""
+    """Return (B, n_items) float32, -inf for users whose stated history is too short for the model."""
     queries = build_queries(cases, first, last, stated)
     able = np.array([len(query.liked) >= predictor.min_history for query in queries])
     if able.all():

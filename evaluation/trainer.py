@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from predictors.base import Predictor
     from predictors.serving.registry import ModelStore
 
-FROM_SITE, FROM_FILE = "site", "file"  # what the ids of an artefact mean
+FROM_SITE, FROM_FILE = "site", "file"  # whose ids an artifact has
 PROTOCOL = "leave-one-out"
 MAX_VALIDATION_USERS = 2000
 MIN_HISTORY_TO_HOLD_OUT = 3  # interactions of a user whose last one may be held out
-CHECKPOINTS = ".checkpoints"  # beside the versions of a kind; no version starts with a dot
+CHECKPOINTS = ".checkpoints"  # beside the versions of a model; no version starts with a dot
 
 REFIT = "refit"  # folder of the refit's checkpoints
 FIT_SHARE, MEASURED, REFIT_SHARE = 0.55, 0.58, 0.98  # of the progress bar
@@ -38,7 +38,7 @@ FIT_SHARE, MEASURED, REFIT_SHARE = 0.55, 0.58, 0.98  # of the progress bar
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training left behind."""
+    """The result of a training."""
 
     name: str
     version: str
@@ -153,7 +153,7 @@ def refit_version(
 
 
 def refuse_other_ids(name: str, id_space: str) -> None:
-    """Raise TrainingError unless the ids of an artefact are those of the site's films."""
+    """Raise TrainingError unless the ids of an artifact are those of the site's films."""
     if id_space != FROM_SITE:
         raise TrainingError(
             f"{name} was trained on a file, whose ids are not those of the site's films, so it cannot serve "
@@ -162,7 +162,7 @@ def refuse_other_ids(name: str, id_space: str) -> None:
 
 
 def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
-    """The last row of up to 2,000 users as validation, the rest to train on.
+    """Return the last row of up to 2,000 users as validation, the rest to train on.
 
     Users with fewer than three rows are trained on only. Raises TrainingError when nothing is left.
     """
@@ -195,7 +195,7 @@ def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
 
 
 def _measured(predictor: Predictor, split: Split) -> dict[str, float]:
-    """NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
+    """Return NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
     validator = Validator.from_rows(split.train, split.validation, max_users=MAX_VALIDATION_USERS)
     if validator is None:
         return {}
@@ -232,7 +232,7 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
 
 
 def _clear(checkpoint_dir: Path) -> None:
-    """A finished training is not resumed."""
+    """Delete the checkpoints of a finished training."""
     if checkpoint_dir.is_dir():
         for path in checkpoint_dir.rglob("*"):
             if path.is_file():

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 JOURNAL, TRIALS, CONFIG = "trials.log", "trials.json", "config.json"
 CPU_SECONDS, MESSAGE = "cpu_seconds", "message"  # what is kept of a trial beside its value
-SHARES = 1000  # the work of a trial is told in thousandths, so that trials of any length compare
+SHARES = 1000  # progress of a trial is counted in thousandths, so that trials of any length compare
 LEAST_TO_PRUNE = 5  # trials that are never pruned: the median of fewer says little
 
 

@@ -183,6 +183,16 @@ def test_a_space_is_read_from_a_file_alone_or_below_the_name_of_the_model(tmp_pa
         search_space(SasrecPredictor, path)
 
 
+def test_a_model_of_another_package_names_its_own_space():
+    class OwnModel(EasePredictor):
+        name = "own"
+
+    with pytest.raises(ConfigError, match="own has no search space of its own"):
+        search_space(OwnModel)
+    OwnModel.search_space = SPACE
+    assert search_space(OwnModel) == SPACE
+
+
 def test_one_file_of_options_serves_several_models(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text("factors = 8\n[neighbours]\nneighbours = 50\n[als]\nridge = 3\n")
