@@ -96,7 +96,7 @@ def test_a_failed_save_leaves_nothing_behind(store, tmp_path):
         def write_extra_files(self, directory):
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ArtifactError, match="disk full"):
         store.publish(Broken(QUERY_IDS, np.ones(3)))
     assert store.versions("popular") == []
     assert list((tmp_path / "popular").iterdir()) == []
