@@ -14,6 +14,8 @@ from services import SERVICES, Service, ServiceError
 from services.__main__ import ROOT
 from services.base import free_port
 
+pytest.register_assert_rewrite("predictors.testing")
+
 
 def _fixture(name: str) -> Callable[..., Iterator[Service]]:
     @pytest.fixture(scope="session", name=f"{name}_service")

@@ -189,7 +189,7 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
 
     parse = each(lambda place: RecommendRequest.model_validate(from_json(bodies[place])))
     encode = each(lambda place: predictor.encode(request_history(wanted[place].history)))
-    encoder = each(lambda place: predictor.tastes([queries[place].liked]))
+    encoder = each(lambda place: predictor.encode_histories([queries[place].liked]))
     scores = each(lambda place: micro_batching.score(predictor, queries[place]))
     whole_list = each(lambda place: ranked_lists([histories[place]], wanted[place]))
     write = each(lambda place: json_response(list_answer(made[place], wanted[place])))

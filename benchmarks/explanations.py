@@ -34,8 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets, candidates, towards
-from datasets.readers.delimited import read_dataset
+from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets
+from datasets.knowledge_graph.search import candidates, find_paths
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Cases, Split, latest_of_each_pair, split_interactions
 from predictors.base import Predictor, Query
 from predictors.config import parse_pairs
@@ -43,6 +44,7 @@ from predictors.history import History, Interaction
 from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import WEIGHTS, blended, candidates_of
 from predictors.plugins import predictor_class
+from predictors.testing import fit_model
 from ranking_metrics.ranking import hits_of, per_user
 
 PLACES = 10
@@ -136,7 +138,7 @@ def _splits(protocol: str, arguments: argparse.Namespace) -> tuple[Split, Split]
 
 def _fitted(name: str, split: Split, options: dict[str, Any]) -> tuple[Any, float]:
     started = time.process_time()
-    predictor = predictor_class(name).fit(split.train, split.validation, options=options)
+    predictor = fit_model(predictor_class(name), split.train, split.validation, options=options)
     return predictor, time.process_time() - started
 
 
@@ -160,7 +162,7 @@ def _batches(cases: Cases, n_items: int) -> list[tuple[list[Query], np.ndarray, 
     """Queries, (B, n_items) bool targets and how many those are."""
     return [
         (
-            [Query.of(cases.history[row], seen=cases.seen[row]) for row in range(first, last)],
+            [Query.from_indices(cases.history[row], seen=cases.seen[row]) for row in range(first, last)],
             cases.targets.mask(first, last, n_items),
             cases.targets.lengths[first:last],
         )
@@ -170,7 +172,7 @@ def _batches(cases: Cases, n_items: int) -> list[tuple[list[Query], np.ndarray, 
 
 
 def _alone(model: Predictor) -> Rank:
-    return lambda queries, label: model.rank_batch(queries, PLACES)[0]
+    return lambda queries, label: model.retrieve(queries, PLACES)[0]
 
 
 def _reranked(base: Predictor, kprn: KprnPredictor, weights: Weights) -> Rank:
@@ -234,7 +236,7 @@ def _coverage(name: str, model: Predictor, kprn: KprnPredictor, split: Split) ->
     for cases in split.cases:
         reached = linked = asked = 0
         for queries, _, _ in _batches(cases, split.train.n_items):
-            for query, films in zip(queries, model.rank_batch(queries, PLACES)[0], strict=True):
+            for query, films in zip(queries, model.retrieve(queries, PLACES)[0], strict=True):
                 paths = _paths_to(kprn, query, films[films >= 0])
                 asked += int((films >= 0).sum())
                 reached += len(np.unique(paths.target))
@@ -251,8 +253,8 @@ def _coverage(name: str, model: Predictor, kprn: KprnPredictor, split: Split) ->
 
 
 def _paths_to(kprn: KprnPredictor, query: Query, films: np.ndarray) -> Paths:
-    histories = Histories.of([query.liked], kprn.caps.history)
-    return towards(kprn.graph, histories, Targets(films, np.zeros(len(films), dtype=np.int64)), kprn.caps)
+    histories = Histories.from_items([query.liked], kprn.caps.history)
+    return find_paths(kprn.graph, histories, Targets(films, np.zeros(len(films), dtype=np.int64)), kprn.caps)
 
 
 # -- speed ---------------------------------------------------------------------------------------
@@ -266,8 +268,8 @@ def _speed(kprn: KprnPredictor, split: Split, seed: int) -> Figures:
     sizes = []
     for user in users:
         films = rng.permutation(split.train.items_of(user))[:VISITOR_FILMS].astype(np.int64)
-        query = Query.of(films)
-        histories = Histories.of([films], kprn.caps.history)
+        query = Query.from_indices(films)
+        histories = Histories.from_items([films], kprn.caps.history)
         found, paths = _timed(times, "path search", partial(_searched, kprn, histories, query))
         some = rng.permutation(len(paths))[:SCORED_PATHS]
         few = Paths(*(getattr(paths, name)[np.sort(some)] for name in Paths.__dataclass_fields__))
@@ -291,7 +293,7 @@ def _searched(kprn: KprnPredictor, histories: Histories, query: Query) -> tuple[
     """What an open search finds, and all paths to it."""
     found = candidates(kprn.graph, histories, [query.seen], kprn.caps)[0]
     targets = Targets(found, np.zeros(len(found), dtype=np.int64))
-    return found, towards(kprn.graph, histories, targets, kprn.caps)
+    return found, find_paths(kprn.graph, histories, targets, kprn.caps)
 
 
 def _timed(times: dict[str, list[float]], label: str, call: Callable[[], Any]) -> Any:

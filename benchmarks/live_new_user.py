@@ -37,11 +37,11 @@ import numpy as np
 from rich.console import Console
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Cases, Split, split_interactions
 from predictors.base import Query
 from predictors.models.graph.base import GraphPredictor
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.progress import ProgressEvent
 from ranking_metrics.ranking import hits_of, per_user
@@ -265,7 +265,7 @@ def _cpu_ms(call: Callable[[], Any]) -> tuple[float, Any]:
 def _fit(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from pytorch_models.graph.propagation import BipartiteGraph
+    from datasets.bipartite_graph import BipartiteGraph
 
     torch.set_num_threads(1)
     split = _split(graph, arguments)
@@ -299,7 +299,8 @@ def _error(predictor: GraphPredictor, model: Any, trained: Any, items: np.ndarra
     """Largest difference of the new node's vector to that of the rebuilt graph in float64."""
     import torch
 
-    from pytorch_models.graph.propagation import BipartiteGraph, propagation
+    from datasets.bipartite_graph import BipartiteGraph
+    from pytorch_models.graph.propagation import propagation
 
     node = predictor.node
     edges = node.edges(items, np.ones(len(items), np.float32))
@@ -353,18 +354,18 @@ def _serve_guests(name: str, folder: Path, guests: dict[str, list[np.ndarray]]) 
     idle = _peak_mb()
     predictor: GraphPredictor = predictor_class(name).load(folder / name)  # type: ignore[assignment]
     found: dict[str, Any] = {"idle_mb": idle}
-    predictor.vector(Query.of([0]))  # fills what is computed once
+    predictor.vector(Query.from_indices([0]))  # fills what is computed once
     times: dict[str, float] = {}
     for n, histories in guests.items():
         kept: dict[str, list[float]] = {"exact": [], "list": [], "local": [], "tuned": []}
         lists: dict[str, list[np.ndarray]] = {"exact": [], "local": [], "tuned": []}
         for items in histories:
-            query = Query.of(items)
+            query = Query.from_indices(items)
             for form, steps in (("exact", 0), ("local", 0), ("tuned", 10)):
                 predictor.form = "local" if form == "local" else "exact"
-                predictor.fine_tuning = FineTuning(steps, budget_ms=1000.0)
+                predictor.fine_tuning = FineTuning(steps, max_operations=10**12)
                 kept[form].append(_cpu_ms(lambda query=query: predictor.vector(query))[0])
-                times["list"], (ranked, _) = _cpu_ms(lambda query=query: predictor.rank_batch([query], 10))
+                times["list"], (ranked, _) = _cpu_ms(lambda query=query: predictor.retrieve([query], 10))
                 lists[form].append(ranked[0])
                 if form == "exact":
                     kept["list"].append(times["list"])
@@ -384,8 +385,8 @@ def _popular(graph: str, arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"ndcg": {}, "first_ndcg": {}, "guests": {}}
     for cases in split.cases:
         n = cases.label.removeprefix("n=")
-        queries = [Query.of(cases.history[row]) for row in range(_guests(cases, arguments))]
-        values = _ndcg(list(predictor.rank_batch(queries, 10)[0]), cases, split.train.n_items)
+        queries = [Query.from_indices(cases.history[row]) for row in range(_guests(cases, arguments))]
+        values = _ndcg(list(predictor.retrieve(queries, 10)[0]), cases, split.train.n_items)
         found["guests"][n] = len(queries)
         found["ndcg"][n] = float(values.mean())
         if arguments.rebuild_guests:
@@ -418,9 +419,10 @@ def rebuilt_list(train: Interactions, items: np.ndarray, arguments: argparse.Nam
     """(10,) int64: the request that builds the graph with the visitor in it and trains a fresh NGCF."""
     import torch
 
+    from datasets.bipartite_graph import BipartiteGraph
+    from datasets.negatives import Positives, UniformNegatives
     from pytorch_models.graph.ngcf import NGCF, NGCFConfig
-    from pytorch_models.graph.propagation import BipartiteGraph, propagation
-    from pytorch_models.training.negatives import Positives, UniformNegatives
+    from pytorch_models.graph.propagation import propagation
 
     visitor, n_items = train.n_users, train.n_items
     users = np.append(train.users, np.full(len(items), visitor, dtype=np.int32))

@@ -60,7 +60,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         weights, encoder_graph(weights, heads=arguments.heads), IdMap(range(arguments.items))
     )
     history = np.random.default_rng(1).permutation(arguments.items)[: arguments.length]
-    query = Query.of(history)
+    query = Query.from_indices(history)
 
     def by_torch() -> np.ndarray:
         with torch.inference_mode():
@@ -68,16 +68,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             return (hidden @ model.item.weight.t()).numpy()
 
     with threadpool_limits(1):
-        difference = float(np.abs(predictor.score_batch([query]) - by_torch()).max())
+        difference = float(np.abs(predictor.score([query]) - by_torch()).max())
         sides = {
-            "scores": lambda: predictor.score_batch([query]),
-            "encoder": lambda: predictor.tastes([history]),
-            "top20": lambda: predictor.rank_batch([query], 20),
+            "scores": lambda: predictor.score([query]),
+            "encoder": lambda: predictor.encode_histories([history]),
+            "top20": lambda: predictor.retrieve([query], 20),
             "torch": by_torch,
         }
         times = take_turns(sides, arguments.repeats)
         many = [query] * arguments.batch
-        batched = take_turns({"batched": lambda: predictor.score_batch(many)}, arguments.repeats // ROUND)
+        batched = take_turns({"batched": lambda: predictor.score(many)}, arguments.repeats // ROUND)
     return {
         "items, dim, blocks, heads, length": (
             f"{arguments.items:,} {arguments.dim} {arguments.blocks} {arguments.heads} {arguments.length}"

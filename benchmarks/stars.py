@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import latest_of_each_pair
 from predictors.history import History, Interaction
 from predictors.models.mf.model import LOWEST_STARS, MfPredictor
+from predictors.testing import fit_model
 
-BIASES_ALONE = {"factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
+BIASES_ALONE = {"groups": 0, "factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     figures: dict[str, float] = {"global mean": error_of(always_mean, test)}
     for label, chosen in (("mean and biases", BIASES_ALONE), ("mf", {})):
         before = time.process_time()
-        predictor = MfPredictor.fit(train, options={"seed": options.seed, **chosen})
+        predictor = fit_model(MfPredictor, train, options={"seed": options.seed, **chosen})
         fitted = time.process_time() - before
         before = time.process_time()
         figures[label] = error_of(predicted(predictor, train, test), test)

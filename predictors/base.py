@@ -1,116 +1,103 @@
-"""Predictor: load -> score -> recommend. Everything that all kinds share lives here.
+"""Predictor: load -> score -> recommend. Everything that all models share lives here.
 
-A new kind implements four methods: `fit`, `score_batch`, `tensors` and `from_tensors`. Encoding of
-ids, masking of what was seen, top-k, saving and loading happen here, once.
+A model implements four methods: `_fit`, `_score`, `tensors` and `from_artifact`. Checks of the data,
+encoding of ids, masking of seen items, top-k, saving and loading happen here, once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors.errors import CannotAnswer
-from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.capabilities import ExplainsScores
+from predictors.config import Config
+from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
+from predictors.history import History, MovieId, Recommendation
 from predictors.id_map import IdMap
-from predictors.progress import Progress, silent
+from predictors.query import Query
+from predictors.ranking import top_k
+from predictors.refit import Schedule, refit_config
+from predictors.run import Run
 from predictors.serving import artifact
+from predictors.training_data import TrainingData, as_training_data
+
+__all__ = ["Predictor", "Query", "Saved", "top_k"]
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 _NO_ITEMS = np.empty(0, dtype=np.int64)
-_NO_STARS = np.empty(0, dtype=np.float32)
-GROUPS = 1024  # of scores, when the best few of many are looked for
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A history in index space: what a model sees.
+@dataclass(frozen=True)
+class Saved:
+    """The parts of an artifact that a predictor is rebuilt from.
 
-    liked     (T,) int64 item indices, oldest first, unique
-    weights   (T,) float32 in (0, 1], how much each liked film counts
-    disliked  (D,) int64
-    seen      (S,) int64, never to be recommended
-    unknown   ids of the history that the model does not know
-    rated     (R,) int64, films with stars, liked or not
-    stars     (R,) float32, those stars
+    directory holds what `write_extra_files` wrote; None where the tensors come from elsewhere.
     """
 
-    liked: np.ndarray
-    weights: np.ndarray
-    disliked: np.ndarray
-    seen: np.ndarray
-    unknown: tuple[MovieId, ...] = ()
-    rated: np.ndarray = field(default_factory=lambda: _NO_ITEMS)
-    stars: np.ndarray = field(default_factory=lambda: _NO_STARS)
+    tensors: Mapping[str, np.ndarray]
+    ids: IdMap
+    config: Any
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    directory: Path | None = None
 
-    @classmethod
-    def of(
-        cls,
-        liked: Sequence[int] | np.ndarray,
-        weights: Sequence[float] | np.ndarray | None = None,
-        disliked: Sequence[int] | np.ndarray = (),
-        seen: Sequence[int] | np.ndarray | None = None,
-    ) -> Query:
-        """Build a query from plain indices. `seen` defaults to liked and disliked together."""
-        liked = np.asarray(liked, dtype=np.int64)
-        disliked = np.asarray(disliked, dtype=np.int64)
-        return cls(
-            liked=liked,
-            weights=np.ones(len(liked), np.float32) if weights is None else np.asarray(weights, np.float32),
-            disliked=disliked,
-            seen=np.union1d(liked, disliked) if seen is None else np.asarray(seen, dtype=np.int64),
-        )
-
-
-Observe = Callable[["Predictor"], Mapping[str, float]]  # figures of a predictor in the making
+    def tensor(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """Return a tensor of a known shape (None = any size). Raises ArtifactError on another."""
+        array = self.tensors.get(name)
+        found = "nothing" if array is None else f"shape {array.shape}"
+        if array is None or len(array.shape) != len(shape):
+            raise ArtifactError(
+                f"{self.directory}: expected the tensor {name} of shape {shape}, found {found}"
+            )
+        if any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
+            raise ArtifactError(
+                f"{self.directory}: expected the tensor {name} of shape {shape}, found {found}"
+            )
+        return array
 
 
 class Predictor(ABC):
-    """Ranks films for a history. Holds no state between calls and may be shared between threads."""
+    """Ranks items for a history. Holds no state between calls and may be shared between threads.
+
+    `name`, `label`, `summary` and `paper` are what people read about a model; `config` is how it was
+    trained, `meta` what else its artifact records.
+    """
 
     name: ClassVar[str]
-    min_history: ClassVar[int] = 1  # liked films without which it has nothing to say
-    can_be_observed: ClassVar[bool] = False  # whether `fit` takes `observe`, to be measured while it trains
-    wants_knowledge_graph: ClassVar[bool] = False  # whether `fit` has an option `graph` for its folder
-    learns_from_dislikes: ClassVar[bool] = False  # whether `fit` wants low ratings too, not positives alone
+    label: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    paper: ClassVar[str] = ""  # slug of a paper review, or a URL
+    config_class: ClassVar[type[Config]] = Config
+    min_history: ClassVar[int] = 1  # liked items without which it cannot answer
+    can_be_observed: ClassVar[bool] = False  # whether hooks can measure it while it trains
+    wants_knowledge_graph: ClassVar[bool] = False  # whether it trains on TrainingData.graph
+    learns_from_dislikes: ClassVar[bool] = False  # whether it trains on low ratings too
 
-    def __init__(self, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, ids: IdMap, config: Config | None = None) -> None:
         self.ids = ids
-        self.meta: dict[str, Any] = dict(meta or {})
+        self.config: Any = self.config_class() if config is None else config
+        self.meta: dict[str, Any] = {}
 
-    # -- what a kind implements ---------------------------------------------------------------
+    # -- what a model implements --------------------------------------------------------------
+
+    @classmethod  # noqa: B027 - most models take all data
+    def check_data(cls, data: TrainingData, config: Any) -> None:
+        """Raise TrainingError when the data cannot be used; cheap, called before `_fit`."""
 
     @classmethod
     @abstractmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Train on positives. `validation` (same id spaces) is for early stopping and tuning only.
-
-        Raises TrainingError when the data or an option cannot be used.
-        """
+    def _fit(cls, data: TrainingData, config: Any, run: Run) -> Self:
+        """Train on checked data. Raises TrainingError when the data cannot be used."""
 
     @abstractmethod
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, n_items) float32, finite, higher is better, nothing masked; the caller may write to it."""
-
-    def score_users(self, users: np.ndarray) -> np.ndarray | None:
-        """(B, n_items) float32 for rows of the training data, from what `fit` learned about these users
-        themselves, for comparison with the literature. Serving never does: None, also after loading."""
-        return None
 
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:
@@ -118,34 +105,73 @@ class Predictor(ABC):
 
     @classmethod
     @abstractmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        """The inverse of `tensors`; `directory` holds the files of `write_extra_files`."""
+    def from_artifact(cls, saved: Saved) -> Self:
+        """Rebuild a predictor from its `tensors`. Raises ArtifactError when they do not fit together."""
 
-    def config(self) -> dict[str, Any]:
-        """The options this predictor was trained with, as JSON."""
-        return dict(self.meta.get("config", {}))
+    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
+        """(B, n) float32 for candidates (B, n) or (n,); override where few items cost less than all."""
+        scores = self._score(queries)
+        return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items, axis=1)
 
-    def write_extra_files(self, directory: Path) -> None:  # noqa: B027 - most kinds have none
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the recipe anew; override where a part of the fit need not be repeated."""
+        return self._fit(data, refit_config(self.config, self.meta.get("chosen", {})), run)
+
+    def write_extra_files(self, directory: Path) -> None:  # noqa: B027 - most models have none
         """Write files besides the weights, such as an ONNX graph."""
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Why each of these items scored as it did; empty where the model cannot say."""
-        return [()] * len(indices)
-
-    def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """Films like this one. Raises CannotAnswer where the kind does not support it."""
-        raise CannotAnswer("not_supported", f"{self.name} does not rank similar films")
-
     def to(self, device: str) -> Self:
-        """Compute on "cpu" or "cuda" from now on and return itself; kinds without a GPU path stay.
+        """Compute on "cpu" or "cuda" from now on and return itself; models without a GPU path stay.
 
         Raises ValueError when the device is not there.
         """
         return self
 
     # -- what the base gives ------------------------------------------------------------------
+
+    @classmethod
+    def fit(
+        cls, data: TrainingData | Interactions, config: Config | None = None, run: Run | None = None
+    ) -> Self:
+        """Train on rows; rows alone are training data without validation.
+
+        Validation rows are for early stopping and tuning only. Raises TrainingError when the data
+        cannot be used, ConfigError (one of them) when the configuration is of another model.
+        """
+        data = as_training_data(data)
+        config = cls.config_class() if config is None else config
+        run = Run() if run is None else run
+        if not isinstance(config, cls.config_class):
+            raise ConfigError(
+                f"{cls.name} is configured by {cls.config_class.__name__}, not {type(config).__name__}"
+            )
+        data.check()
+        cls.check_data(data, config)
+        schedule = Schedule()
+        predictor = cls._fit(data, config, replace(run, hooks=(*run.hooks, schedule)))
+        facts: dict[str, Any] = {"config": predictor.config.as_dict(), "run": run.recorded()}
+        chosen = schedule.chosen(predictor.meta.get("training", {}), config)
+        predictor.meta = {**facts, **({"chosen": chosen} if chosen else {}), **predictor.meta}
+        return predictor
+
+    def refit(self, data: TrainingData | Interactions, run: Run | None = None) -> Self:
+        """Fit this predictor's recipe anew on all rows that may be served, validation rows included.
+
+        Iterative models train for the length that their validation chose; nothing is chosen again.
+        The artifact keeps this predictor's configuration. Raises TrainingError as `fit` does.
+        """
+        data = as_training_data(data)
+        data = replace(data, validation=data.train.select(np.zeros(len(data.train), dtype=bool)))
+        run = replace(Run() if run is None else run, stage="refit", cpu_budget_seconds=0.0)
+        data.check()
+        self.check_data(data, self.config)
+        predictor = self._refit(data, run)
+        predictor.config = self.config
+        kept: dict[str, Any] = {
+            name: self.meta[name] for name in ("config", "run", "chosen") if name in self.meta
+        }
+        predictor.meta = {**predictor.meta, **kept}
+        return predictor
 
     @property
     def version(self) -> str:
@@ -172,12 +198,26 @@ class Predictor(ABC):
             stars=_known_values(history.ratings, unknown_rated),
         )
 
-    def score(self, history: History) -> np.ndarray:
-        """(n_items,) float32 scores of every film, nothing masked.
+    def score(self, queries: Sequence[Query], items: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Score all items, (B, n_items) float32, or candidates: items (B, n) or (n,) -> (B, n) float32.
 
-        Raises CannotAnswer when fewer than `min_history` liked films are known to the model.
+        Higher is better; nothing is masked; the caller may write to the result. Raises InvalidScores
+        when the model gives NaN.
         """
-        return self.score_batch([self._answerable(self.encode(history))])[0]
+        if items is None:
+            scores = self._score(queries)
+        else:
+            scores = self._score_items(queries, np.asarray(items, dtype=np.int64))
+        if np.isnan(scores.min(initial=0)):
+            raise InvalidScores(f"{self.name} {self.version}".strip() + " scored an item with NaN")
+        return scores
+
+    def score_history(self, history: History) -> np.ndarray:
+        """(n_items,) float32 scores of every item, nothing masked.
+
+        Raises CannotAnswer when fewer than `min_history` liked items are known to the model.
+        """
+        return self.score([self._answerable(self.encode(history))])[0]
 
     def recommend(self, history: History, k: int, exclude: Iterable[MovieId] = ()) -> list[Recommendation]:
         """The k best films that were neither seen nor excluded, best first; fewer when there are fewer.
@@ -188,27 +228,28 @@ class Predictor(ABC):
             raise ValueError(f"k must not be negative, not {k}")
         query = self._answerable(self.encode(history))
         excluded, _ = self.ids.indices_of(exclude)
-        indices, scores = self.rank_batch([query], k, excluded)
+        indices, scores = self.retrieve([query], k, excluded)
         best = indices[0][indices[0] >= 0]
-        reasons = self.reasons(query, best)
+        reasons = self.reasons(query, best) if isinstance(self, ExplainsScores) else [()] * len(best)
         return [
             Recommendation(self.ids.ids[index], float(score), why)
             for index, score, why in zip(best, scores[0], reasons, strict=False)
         ]
 
-    def rank_batch(
-        self, queries: Sequence[Query], k: int, exclude: np.ndarray = _NO_ITEMS
+    def retrieve(
+        self, queries: Sequence[Query], n: int, exclude: np.ndarray = _NO_ITEMS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Top k of each query with seen and excluded items masked.
+        """Return the n best items of each query with seen and excluded items masked; exact by default.
 
-        Returns (B, k') int64 indices padded with -1 and (B, k') float32 scores padded with -inf,
-        where k' = min(k, n_items). Equal scores are ordered by index, so lists are deterministic.
+        Returns (B, n') int64 indices padded with -1 and (B, n') float32 scores padded with -inf,
+        where n' = min(n, n_items). Equal scores are ordered by index, so lists are deterministic.
+        A model with an index of its items may override it.
         """
-        scores = self.score_batch(queries)
+        scores = self.score(queries)
         for row, query in zip(scores, queries, strict=True):
             row[query.seen] = -np.inf
             row[exclude] = -np.inf
-        return top_k(scores, k)
+        return top_k(scores, n)
 
     def _answerable(self, query: Query) -> Query:
         if len(query.liked) < self.min_history:
@@ -223,12 +264,12 @@ class Predictor(ABC):
         data: Mapping[str, Any] | None = None,
         metrics: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write the artefact into a new directory. Raises ArtifactError when it exists already."""
+        """Write the artifact into a new directory. Raises ArtifactError when it exists already."""
         self.meta = {
             **self.meta,
             "name": self.name,
             "version": version or self.version,
-            "config": self.config(),
+            "config": self.config.as_dict(),
             "data": dict(data or self.meta.get("data", {})),
             "metrics": [dict(metric) for metric in metrics] or self.meta.get("metrics", []),
         }
@@ -236,9 +277,26 @@ class Predictor(ABC):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read and verify an artefact. Raises ArtifactError; runs no code from the artefact."""
+        """Read and verify an artifact. Raises ArtifactError; runs no code from the artifact."""
         loaded = artifact.read(directory, expected_name=cls.name)
-        return cls.from_tensors(loaded.tensors, loaded.ids, loaded.meta, directory)
+        return cls.restore(loaded.tensors, loaded.ids, loaded.meta, directory)
+
+    @classmethod
+    def restore(
+        cls,
+        tensors: Mapping[str, np.ndarray],
+        ids: IdMap,
+        meta: Mapping[str, Any],
+        directory: Path | None = None,
+    ) -> Self:
+        """Rebuild a predictor from the verified parts of an artifact. Raises ArtifactError."""
+        try:
+            config = cls.config_class.read(meta.get("config", {}))
+        except ConfigError as error:
+            raise ArtifactError(f"{directory}: config: {error}") from error
+        predictor = cls.from_artifact(Saved(tensors, ids, config, meta, directory))
+        predictor.meta = dict(meta)
+        return predictor
 
 
 def _known_values(by_film: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
@@ -248,45 +306,3 @@ def _known_values(by_film: Mapping[MovieId, float], unknown: Iterable[MovieId]) 
         [value for film, value in by_film.items() if film not in without] if without else by_film.values()
     )
     return np.fromiter(values, dtype=np.float32, count=len(by_film) - len(without))
-
-
-def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row-wise best k of (B, n) scores, best first, ties by lower index; -inf is left out.
-
-    Returns (B, min(k, n)) int64 indices padded with -1 and the float32 scores padded with -inf.
-    """
-    n_rows, n_items = scores.shape
-    k = min(k, n_items)
-    if k == 0:
-        return np.empty((n_rows, 0), np.int64), np.empty((n_rows, 0), np.float32)
-    # Everything at or above the k-th score is a candidate: a plain partition would choose
-    # among equal scores at random.
-    threshold = _kth(_group_maxima(scores) if k <= GROUPS // 2 else scores, k)
-    indices = np.full((n_rows, k), -1, dtype=np.int64)
-    best = np.full((n_rows, k), -np.inf, dtype=np.float32)
-    for row in range(n_rows):
-        if threshold[row] == -np.inf:
-            candidates = np.flatnonzero(scores[row] > -np.inf)
-        else:
-            candidates = np.flatnonzero(scores[row] >= threshold[row])
-        order = candidates[np.argsort(-scores[row, candidates], kind="stable")[:k]]
-        indices[row, : len(order)] = order
-        best[row, : len(order)] = scores[row, order]
-    return indices, best
-
-
-def _group_maxima(scores: np.ndarray) -> np.ndarray:
-    """(B, GROUPS): the best of every GROUPS-th score; (B, n) as they are where there are few.
-
-    The k-th best of them is at most the k-th best score, mostly by little, and found in a third of the time.
-    """
-    n_rows, n_items = scores.shape
-    if n_items < 4 * GROUPS:
-        return scores
-    return scores[:, : n_items - n_items % GROUPS].reshape(n_rows, -1, GROUPS).max(axis=1)
-
-
-def _kth(scores: np.ndarray, k: int) -> np.ndarray:
-    """(B,) the k-th best of each row."""
-    place = scores.shape[1] - k
-    return np.partition(scores, place, axis=1)[:, place]

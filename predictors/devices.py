@@ -1,7 +1,8 @@
-"""Where models run: the meaning of the setting `auto`, found out without importing torch."""
+"""Where models run: resolve the setting `auto` without importing torch."""
 
 from pathlib import Path
 
+DEVICES = ("auto", "cpu", "cuda")
 NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
 
@@ -10,7 +11,7 @@ def resolved(device: str) -> str:
 
     Raises ValueError on another name.
     """
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in DEVICES:
         raise ValueError(f"a device is auto, cpu or cuda, not {device!r}")
     if device == "auto":
         return "cuda" if NVIDIA_DRIVER.exists() else "cpu"

@@ -18,8 +18,16 @@ class CannotAnswer(PredictorError):
 
 
 class ArtifactError(PredictorError):
-    """A trained artefact is missing, damaged or of an unknown format."""
+    """A trained artifact is missing, damaged or of an unknown format."""
 
 
 class TrainingError(PredictorError):
     """The data or the options cannot be trained on; the message says what was expected."""
+
+
+class ConfigError(TrainingError):
+    """An option is unknown, of the wrong type or refused; the message names it."""
+
+
+class InvalidScores(PredictorError):
+    """A model scored items with NaN, so nothing can be ranked by it."""

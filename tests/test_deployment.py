@@ -28,7 +28,7 @@ from django.core.management import get_commands, load_command_class
 from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -126,7 +126,7 @@ def test_every_command_is_one_that_there_is(where, command):
     parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
     options = parser.parse_args(arguments)  # refuses what the command does not know
     if name == "train":
-        assert set(options.names) <= set(KINDS)
+        assert set(options.names) <= set(MODELS)
 
 
 def test_every_process_is_started_and_every_group_has_a_consumer():

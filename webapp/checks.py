@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 
 @register(Tags.security)
@@ -29,11 +29,11 @@ def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> li
     return [
         Error(
             f"DEFAULT_MODELS names {name!r}, which is no model.",
-            hint=f"Use names from: {', '.join(KINDS)}.",
+            hint=f"Use names from: {', '.join(MODELS)}.",
             id="webapp.E002",
         )
         for name in settings.DEFAULT_MODELS
-        if name not in KINDS
+        if name not in MODELS
     ]
 
 

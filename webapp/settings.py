@@ -184,7 +184,7 @@ EVENT_HANDLERS = {
 }
 EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.LocalEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
-KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
+KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.events.recording")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _KAFKA = {
     "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),
@@ -223,6 +223,7 @@ FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))
 # -- recommendations --------------------------------------------------------------------------
 
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
+TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
 DEFAULT_MODELS = environment.words(

@@ -55,7 +55,7 @@ class Recommender:
     ) -> None:
         n_items, dim = weights["item.weight"].shape
         blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-        self.length = len(weights["place.weight"])
+        self.length = len(weights["position.weight"])
         self.model = Sasrec(SasrecConfig(n_items, dim, blocks, heads, self.length))
         self.model.load_state_dict(weights)
         self.model.eval()

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from movie.catalogue.models import HALF_STARS
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 LARGEST_ID = 2**63 - 1  # what a column holds
 MOST_FILMS = 1000  # in one history
@@ -34,8 +34,8 @@ EARLIEST_YEAR, LATEST_YEAR = 1800, 2200
 
 
 def _known_model(name: object) -> object:
-    if isinstance(name, str) and name not in KINDS:
-        raise ValueError(f"there is no model {name!r}; known: {', '.join(KINDS)}")
+    if isinstance(name, str) and name not in MODELS:
+        raise ValueError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
     return name
 
 
@@ -48,7 +48,7 @@ UserId = Annotated[
         description="A user of a data set, such as `ml-100k:42`, or a visitor: `user:7`, `guest:...`.",
     ),
 ]
-ModelName = Annotated[str, BeforeValidator(_known_model), Field(json_schema_extra={"enum": list(KINDS)})]
+ModelName = Annotated[str, BeforeValidator(_known_model), Field(json_schema_extra={"enum": list(MODELS)})]
 Length = Annotated[int, Field(strict=True, ge=1, le=LONGEST_LIST, description="How many films.")]
 Stars = Annotated[float, Field(strict=True, ge=HALF_STARS[0], le=HALF_STARS[-1], multiple_of=0.5)]
 Year = Annotated[int, Field(strict=True, ge=EARLIEST_YEAR, le=LATEST_YEAR)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,10 +16,10 @@ DELAY_SECONDS = 2.0  # shorter work shows nothing
 
 
 class ProgressBar:
-    """Draws a line for each task on the terminal; nothing where there is no terminal.
+    """Draws a line for each task on the terminal. Elsewhere trainings write a line per epoch.
 
-    `transient` removes the lines at the end. Calling it fits the `Watch` of imports, `show` the callbacks of
-    trainings.
+    `transient` removes the drawn lines at the end. Calling it fits the `Watch` of imports, `show` the
+    callbacks of trainings.
     """
 
     def __init__(self, *, enabled: bool = True, transient: bool = True) -> None:
@@ -26,6 +27,7 @@ class ProgressBar:
         self._began = time.monotonic()
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._written = ""
 
     def __enter__(self) -> Self:
         return self
@@ -47,9 +49,15 @@ class ProgressBar:
         self._progress.update(self._tasks[task], completed=done, text=text)
 
     def show(self, event: ProgressEvent, task: str = "") -> None:
-        """Draw an event of a training with its latest figures."""
+        """Draw an event of a training with its latest figures, or write it to a log."""
         figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
-        self(event.done, f"{event.message}  {figures}".strip(), task)
+        text = f"{event.message}  {figures}".strip()
+        if sys.stderr.isatty():
+            self(event.done, text, task)
+        elif self._enabled and event.message and (figures or event.message != self._written):
+            self._written = event.message
+            sys.stderr.write(f"{task}  {event.done:4.0%}  {text}\n")
+            sys.stderr.flush()
 
 
 def _start(*, transient: bool) -> Progress:

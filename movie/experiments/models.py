@@ -18,7 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from movie.core.fields import ExactCharField
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 FEWEST_ARMS, MOST_ARMS = 2, 6
 FROZEN = ("name", "metric", "salt")  # once it has been started
@@ -289,7 +289,7 @@ def arm_errors(arms: Sequence[ExperimentArm], *, starting: bool) -> Iterator[Arm
         yield ArmError(arm_index, "is_control", str(_("Exactly one arm is the control.")))
     store = ModelStore(settings.MODEL_DIR)
     for arm_index, arm in enumerate(arms):
-        if arm.predictor not in KINDS:
+        if arm.predictor not in MODELS:
             message = _("There is no model %(name)s.")
             yield ArmError(arm_index, "predictor", message % {"name": arm.predictor})
         elif starting and not store.current(arm.predictor):

@@ -23,7 +23,7 @@ from movie.experiments.results import results_of
 from movie.operations.health import readiness
 from movie.telemetry.counters import worker_pids
 from predictors.errors import ArtifactError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 from predictors.serving.registry import ModelStore
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _model_metrics() -> Iterator[Metric]:
     )
     age = GaugeMetricFamily("reelgraph_model_age_seconds", "Since that version was trained", labels=["model"])
     store = ModelStore(settings.MODEL_DIR)
-    for name in KINDS:
+    for name in MODELS:
         active = store.current(name)
         if not active:
             continue

@@ -23,7 +23,7 @@ from movie.training.model_info import MODEL_INFO, NOT_TRAINED, model_label
 from movie.training.registry import registry
 from predictors.errors import PredictorError
 from predictors.history import HIGHEST_RATING, History
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 LONGEST_TEXT = 2000  # characters; as an address it has to pass every proxy on the way
 MOST_FILMS = 200
@@ -290,7 +290,7 @@ def overlaps(answers: Sequence[Answer]) -> list[OverlapRow]:
 def not_active(answers: Sequence[Answer]) -> list[str]:
     """Return the labels of the models that are not active."""
     active = {answer.model for answer in answers}
-    return [model_label(name) for name in KINDS if name not in active]
+    return [model_label(name) for name in MODELS if name not in active]
 
 
 def score_text(score: float) -> str:

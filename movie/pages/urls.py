@@ -29,6 +29,7 @@ urlpatterns = [
     path("recommend/model/", pages.choose_model, name="choose_model"),
     path("compare/", compare.compare, name="compare"),
     path("compare/runs/", compare.compare_runs, name="compare_runs"),
+    path("compare/runs/<slug:name>/<str:version>/", compare.model_card, name="model_card"),
     path("compare/groups/", taste_groups.taste_groups, name="taste_groups"),
     path("theme/", pages.choose_theme, name="choose_theme"),
     path("training/", pages.training_status, name="training_status"),

@@ -66,7 +66,7 @@ def _rank_in_blocks(
         answerable = list(queries.items())
         for start in range(0, len(answerable), BLOCK):
             block = answerable[start : start + BLOCK]
-            scores = predictor.score_batch([query for _position, query in block])
+            scores = predictor.score([query for _position, query in block])
             for (position, query), row in zip(block, scores, strict=True):
                 rankings[position] = ranker.rank(row, histories[position], query)
     return [rankings[position] for position in range(len(histories))]

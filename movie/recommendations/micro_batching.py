@@ -97,7 +97,7 @@ class _Scorer:
         predictor = self.predictor()
         if predictor is None:  # never: the caller holds it
             raise ReferenceError("the predictor is gone")
-        return list(predictor.score_batch(queries))
+        return list(predictor.score(queries))
 
 
 _batchers: WeakKeyDictionary[Predictor, Batcher[Query, np.ndarray]] = WeakKeyDictionary()

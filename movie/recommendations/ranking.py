@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 from django.db.models import Count
@@ -27,11 +27,9 @@ from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, 
 from movie.training.registry import registry
 from movie.visitors.visitor import Visitor
 from predictors.base import Predictor, Query
+from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
-
-if TYPE_CHECKING:
-    from predictors.models.mf.model import MfPredictor
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
 NEIGHBOURS = "neighbours"  # gives reasons to models without any of their own
@@ -147,6 +145,8 @@ def rank_similar(
     longest = k + SPARE + len(taken)
     try:
         predictor = registry().get(NEIGHBOURS)
+        if not isinstance(predictor, FindsSimilar):
+            raise CannotAnswer("not_supported", f"{NEIGHBOURS} ranks no similar movies")
         index = movie_index()
         similar = predictor.similar(movie.pk, longest + len(align_items(predictor, index).absent))
         similar = [found for found in similar if found.movie_id in index]
@@ -184,8 +184,10 @@ def predicted_stars(history: History, movie_ids: Sequence[MovieId]) -> dict[Movi
     if len(history.ratings) < MIN_RATINGS:
         return {}
     try:
-        predictor = cast("MfPredictor", registry().get(STAR_PREDICTOR))
+        predictor = registry().get(STAR_PREDICTOR)
     except PredictorError:
+        return {}
+    if not isinstance(predictor, PredictsStars):
         return {}
     return predictor.predict_stars(history, movie_ids)
 
@@ -221,9 +223,9 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
         align_items(predictor, movie_index()).absent, predictor.ids.indices_of(options.exclude)[0]
     )
     query = encode(predictor, history)
-    indices, scores = predictor.rank_batch([query], options.k + SPARE, excluded)
+    indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
     best = indices[0][indices[0] >= 0]
-    reasons = predictor.reasons(query, best)
+    reasons = predictor.reasons(query, best) if isinstance(predictor, ExplainsScores) else [()] * len(best)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 
@@ -252,6 +254,8 @@ def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation])
     try:
         neighbours = registry().get(NEIGHBOURS)
     except PredictorError:
+        return ranking
+    if not isinstance(neighbours, ExplainsScores):
         return ranking
     query = neighbours.encode(history)
     indices = [neighbours.ids.index_of(found.movie_id) for found in ranking]

@@ -14,12 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from movie.core.admin import ReadOnlyAdmin
 from movie.training.model_info import model_label
 from movie.training.models import DefaultModel, TrainingRun
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 
 def model_options() -> list[tuple[str, str]]:
     """Return every model with its label, for a field to choose from."""
-    return [(name, model_label(name)) for name in KINDS]
+    return [(name, model_label(name)) for name in MODELS]
 
 
 @admin.register(DefaultModel)

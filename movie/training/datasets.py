@@ -89,7 +89,7 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
                 "Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help"
             )
         return interactions
-    from datasets.readers.delimited import DatasetError, read_interactions
+    from datasets.readers.dataset import DatasetError, read_interactions
 
     path = feed_file(feed)
     if id_space_of(path) != FROM_SITE:
@@ -106,7 +106,7 @@ def site_graph(name: str) -> dict[str, str]:
     """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
     if not predictor_class(name).wants_knowledge_graph:
         return {}
-    from datasets.knowledge_graph.graph import META
+    from datasets.knowledge_graph.storage import META
 
     folder = Path(settings.KNOWLEDGE_GRAPH_DIR)
     if not (folder / META).exists() and Movie.objects.exists():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from predictors.errors import PredictorError
+from predictors.plugins import MODELS, predictor_class
 
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
 TRENDING = "trending"
@@ -15,11 +19,12 @@ NOT_TRAINED = "not_trained"
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    label: Promise
-    summary: Promise
+    label: Promise | str
+    summary: Promise | str
 
 
-MODEL_INFO = {
+# Built-in models in the site's languages, and the lists that the site counts itself.
+TRANSLATED = {
     "for_you": ModelInfo(
         _("For you"),
         _("Several models as one, each counting as much as the length of your history warrants."),
@@ -64,6 +69,30 @@ FALLBACK_REASONS = {
     NOT_TRAINED: _("%(model)s is not trained yet."),
     "unknown_film": _("Chosen by genre: no trained model knows this film yet."),
 }
+
+
+class _ModelInfos(Mapping[str, ModelInfo]):
+    """Describes every model by name: built-in ones in the site's languages, then those of packages."""
+
+    def __getitem__(self, name: str) -> ModelInfo:
+        if name in TRANSLATED:
+            return TRANSLATED[name]
+        if name not in MODELS:
+            raise KeyError(name)
+        try:
+            kind = predictor_class(name)
+        except PredictorError:  # its package cannot be imported
+            return ModelInfo(name, "")
+        return ModelInfo(kind.label or name, kind.summary)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*TRANSLATED, *MODELS)))
+
+    def __len__(self) -> int:
+        return len({*TRANSLATED, *MODELS})
+
+
+MODEL_INFO = _ModelInfos()
 
 
 def model_label(name: str) -> str:

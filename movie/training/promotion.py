@@ -17,21 +17,21 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from evaluation.trainer import FROM_SITE, Trained, train
+from evaluation.trainer import FROM_SITE, Trained, refit_version, train
 from predictors.base import Predictor, Query
-from predictors.config import option_names
+from predictors.capabilities import PredictsStars
 from predictors.errors import ArtifactError, TrainingError
-from predictors.history import History, Interaction, MovieId
+from predictors.history import History, Interaction
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.serving import artifact
@@ -52,7 +52,7 @@ TRAINED, STORING = 0.9, 0.98  # of the progress bar
 NEVER = -(2**62)
 
 # An artefact's config holds these too; they belong to the run, not to the recipe.
-OF_THE_RUN = frozenset(("seed", "device", "threads", "graph", "cpu_budget_seconds"))
+OF_THE_RUN = frozenset(("threads",))  # options of a configuration that change nothing but the speed
 
 
 class RetrainingBusy(Exception):
@@ -190,6 +190,7 @@ def retrain(
             staged,
             source=source,
             seed=seed,
+            refit=later is None,
         )
         parts = 2 if protocol == SAME_ROWS else 1
         trained = train_here({**wanted, **(of_the_run or {})}, _part(progress, 0.0, TRAINED / parts))
@@ -200,9 +201,16 @@ def retrain(
                 again = train_here({**recipe, **(of_the_run or {})}, rest)
                 active = staged.load(name, again.version)
             asked = _part(progress, TRAINED, STORING, "comparing")
-            compared = compared_by_stars if by_stars else compared_by_rank
-            comparison = compared(candidate, active, later, protocol, asked)
+            if by_stars and isinstance(candidate, PredictsStars) and isinstance(active, PredictsStars):
+                comparison = compared_by_stars(candidate, active, later, protocol, asked)
+            else:
+                comparison = compared_by_rank(candidate, active, later, protocol, asked)
         outcome = _decided(name, comparison, tolerance, problem)
+        if outcome.activated and later is not None and not dry_run:
+            on_all = refit_version(
+                name, trained.version, data, staged, source=source, seed=seed, **(of_the_run or {})
+            )
+            trained = replace(trained, version=on_all)
         progress(ProgressEvent(STORING, "storing"))
         if dry_run:
             return replace(outcome, active_before=before)
@@ -220,8 +228,7 @@ def retrain(
 
 def recipe_of(predictor: Predictor) -> dict[str, Any]:
     """The options that a version was trained with, without those of the run it was trained in."""
-    names = option_names(type(predictor)) - OF_THE_RUN
-    return {name: value for name, value in predictor.config().items() if name in names}
+    return {name: value for name, value in predictor.config.as_dict().items() if name not in OF_THE_RUN}
 
 
 def later_rows(
@@ -269,7 +276,7 @@ def compared_by_rank(
 ) -> Comparison:
     """NDCG@10 of the film that each visitor turned to next."""
     from datasets.splits.protocols import Cases, Ragged, Split
-    from evaluation.runner import evaluate
+    from evaluation.conditions import evaluate
 
     histories = [later.rows.items[later.before(target)] for target in later.targets]
     indptr = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
@@ -289,7 +296,7 @@ def compared_by_rank(
 
 
 def compared_by_stars(
-    candidate: Predictor, active: Predictor, later: Later, protocol: str, progress: Progress = silent
+    candidate: PredictsStars, active: PredictsStars, later: Later, protocol: str, progress: Progress = silent
 ) -> Comparison:
     """RMSE of the stars that each visitor gave next, of films that both versions know.
 
@@ -300,9 +307,7 @@ def compared_by_stars(
     for place, target in enumerate(later.targets):
         film = films[later.rows.items[target]]
         told = _as_history(later, target)
-        expected = [
-            cast("StarPredictor", predictor).predict_stars(told, [film]) for predictor in (candidate, active)
-        ]
+        expected = [predictor.predict_stars(told, [film]) for predictor in (candidate, active)]
         if all(expected):
             errors.append([each[film] - float(later.rows.values[target]) for each in expected])
         progress(ProgressEvent((place + 1) / len(later), ""))
@@ -312,13 +317,11 @@ def compared_by_stars(
     return _comparison(RMSE, _root_of_mean, list(squares.T), later, protocol)
 
 
-class StarPredictor(Protocol):
-    def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]: ...
-
-
 class AskedInOtherIds:
     """A predictor asked in the index space of `item_ids`. A film it does not know is never in its list, and
     a visitor of whose films it knows too few gets no list."""
+
+    min_history = 0  # too short a history gets no list here
 
     def __init__(self, predictor: Predictor, item_ids: np.ndarray) -> None:
         self.predictor = predictor
@@ -328,14 +331,16 @@ class AskedInOtherIds:
     def score_users(self, users: np.ndarray) -> None:
         return None
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def score(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, len(item_ids)) float32, -inf where it has nothing to say."""
         scores = np.full((len(queries), len(self.own)), -np.inf, dtype=np.float32)
-        asked = [Query.of(self._known(query.liked), seen=self._known(query.seen)) for query in queries]
+        asked = [
+            Query.from_indices(self._known(query.liked), seen=self._known(query.seen)) for query in queries
+        ]
         counts = np.array([len(query.liked) for query in asked])
         able = np.flatnonzero(counts >= self.predictor.min_history)
         if len(able):
-            theirs = self.predictor.score_batch([asked[row] for row in able.tolist()])
+            theirs = self.predictor.score([asked[row] for row in able.tolist()])
             known = np.flatnonzero(self.own >= 0)
             scores[np.ix_(able, known)] = theirs[:, self.own[known]]
         return scores
@@ -373,9 +378,18 @@ def _trained(
     *,
     source: str,
     seed: int,
+    refit: bool,
 ) -> Trained:
     return train(
-        name, rows, staged, id_space=FROM_SITE, source=source, options=options, seed=seed, progress=progress
+        name,
+        rows,
+        staged,
+        id_space=FROM_SITE,
+        source=source,
+        options=options,
+        seed=seed,
+        refit=refit,
+        progress=progress,
     )
 
 

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
 
 from movie.training.model_info import model_label
 from predictors.errors import ArtifactError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 from predictors.serving.registry import ModelStore
 
 FINGERPRINT_SHOWN = 8  # of 64 digits
@@ -56,6 +57,7 @@ class TrainedVersion:
     retrained: str = ""  # "activated" or "kept", where manage.py retrain made it, with its reason
     reason: str = ""
     problem: str = ""
+    damage: str = ""  # of an active version: the one before it serves where there is one
 
     @property
     def config_shown(self) -> list[tuple[str, str]]:
@@ -96,15 +98,17 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
     """Every version on the disk, by kind and newest first, and its figures by protocol."""
     runs: list[TrainedVersion] = []
     tables: dict[tuple[str, ...], ProtocolTable] = {}
-    for name in KINDS:
+    for name in MODELS:
         current = store.current(name)
         for version in store.versions(name):
             run = TrainedVersion(name, model_label(name), version, version == current)
             runs.append(run)
+            if run.is_active:
+                run.damage = damage_of(store, name, version)
             try:
                 meta = store.meta(name, version)
             except ArtifactError as error:
-                run.problem = str(error).replace(f"{store.root}/", "")  # a page tells no paths of the server
+                run.problem = _without_paths(error, store)
                 continue
             rows = [row for row in _list(meta.get("metrics")) if isinstance(row, dict)]
             _describe(run, meta, rows)
@@ -115,6 +119,34 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
             measured.figures = [measured.by_metric.get(name) for name in table.metrics]
         table.rows.sort(key=lambda row: -(row.figures[0].value if row.figures[0] else -1.0))
     return runs, sorted(tables.values(), key=lambda table: (table.protocol, _by_number(table.conditions)))
+
+
+def damage_of(store: ModelStore, name: str, version: str) -> str:
+    """What is wrong with the files of a version; "" where they are what was written.
+
+    Files are read again only when one of them has changed.
+    """
+    folder = store.path(name, version)
+    stamps = tuple(
+        (path.name, status.st_mtime_ns, status.st_size)
+        for path in sorted(folder.iterdir())
+        for status in (path.stat(),)
+    )
+    return _damage(store, name, version, stamps)
+
+
+@lru_cache(maxsize=64)
+def _damage(store: ModelStore, name: str, version: str, stamps: tuple[tuple[str, int, int], ...]) -> str:
+    try:
+        store.verify(name, version)
+    except ArtifactError as error:
+        return _without_paths(error, store)
+    return ""
+
+
+def _without_paths(error: Exception, store: ModelStore) -> str:
+    """What went wrong, for a page, which tells no paths of the server."""
+    return str(error).replace(f"{store.root}/", "")
 
 
 def _describe(run: TrainedVersion, meta: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -129,6 +161,7 @@ def _describe(run: TrainedVersion, meta: Mapping[str, Any], rows: Iterable[Mappi
     retrained = _mapping(meta.get("retrained"))
     run.retrained, run.reason = (str(retrained.get(name) or "") for name in ("outcome", "reason"))
     run.config = [(str(name), _short(value)) for name, value in config.items()]
+    run.config += [("without", name) for name in _mapping(meta.get("left_out"))]
     spent = [_number(row.get("cpu_seconds")) for row in rows]
     run.cpu_seconds = max((seconds for seconds in spent if seconds is not None), default=None)
 

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 from scipy import linalg, sparse
 
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
+from predictors.base import Predictor, Query, Saved
+from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
-from predictors.progress import Progress, ProgressEvent, silent
-
-if TYPE_CHECKING:
-    from datasets.interactions import Interactions
+from predictors.run import Run
+from predictors.training_data import TrainingData
 
 COUNTED = 0.2  # of the progress bar; the rest is the inversion
 
 
-@dataclass(frozen=True, slots=True)
-class EaseOptions:
-    """ridge           lambda: a larger value keeps films that few people met back
-    dropout         share of a history that the weights must do without; 0 = plain EASE
-    threshold       weights of smaller magnitude are dropped and the rest is kept sparse; 0 keeps all
-    dislike_weight  how much a disliked film takes away, against what a liked one adds
-    max_items       most films to model. Fitting needs 16 bytes * films ** 2 and time by the third power
-    """
+@dataclass(frozen=True)
+class EaseConfig(Config):
+    """The regression, and how much of its solution is kept."""
 
-    ridge: float = 300.0
-    dropout: float = 0.5
-    threshold: float = 0.0
-    dislike_weight: float = 0.2
-    max_items: int = 12_000
+    ridge: float = 300.0  #: L2 weight lambda (Steck 2019, eq. 8): a larger value keeps rare items back
+    dropout: float = 0.5  #: share of a history that the weights must do without; 0 = plain EASE
+    threshold: float = 0.0  #: weights of smaller magnitude are dropped, the rest is kept sparse; 0 = keep all
+    dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
+    max_items: int = (
+        12_000  #: most items to model; a fit needs 16 bytes * items ** 2, time by the third power
+    )
+
+    def check(self) -> None:
+        self.require(self.ridge > 0, "ridge must be above 0")
+        self.require(0 <= self.dropout < 1, "dropout must be 0 or more and below 1")
+        self.require(self.threshold >= 0, "threshold must be 0 or more")
+        self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
+        self.require(self.max_items >= 1, "max_items must be 1 or more")
 
 
 class EasePredictor(Predictor):
@@ -46,72 +47,57 @@ class EasePredictor(Predictor):
         P = (X'X + ridge * I + dropout / (1 - dropout) * diag(X'X)) ** -1
         B_ij = -P_ij / P_jj, B_jj = 0            (Steck, WWW 2019, eq. 8)
 
-    X is the binary matrix of who met what. The zero diagonal is what keeps B from saying that a film
+    X is the binary interaction matrix. The zero diagonal is what keeps B from saying that a film
     predicts itself. The dropout term (Steck, NeurIPS 2020, section 3.2) is what training with random
     gaps in every history comes to; it makes up for histories that are short. x holds the weights of
-    the liked films and -dislike_weight for each disliked one. A film that nobody met scores 0.
+    the liked films and -dislike_weight for each disliked one. An item without interactions scores 0.
 
     weights  (m, m) float32, from the film of the row to the film of the column, dense or sparse
-    items    (m,) int64 indices of the films that somebody met, ascending
+    items    (m,) int64 indices of the items with interactions, ascending
     """
 
     name = "ease"
+    label = "EASE"
+    summary = "Weighs every pair of films at once, so that each explains what the others cannot."
+    paper = "ease"
+    config_class = EaseConfig
 
     def __init__(
         self,
         weights: np.ndarray | sparse.csr_matrix,
         items: np.ndarray,
         ids: IdMap,
-        meta: Mapping[str, Any] | None = None,
+        config: EaseConfig | None = None,
     ) -> None:
-        super().__init__(ids, meta)
+        super().__init__(ids, config)
         self.weights, self.items = weights, items
-        self.dislike_weight = float(
-            self.meta.get("config", {}).get("dislike_weight", EaseOptions().dislike_weight)
-        )
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Invert one matrix. Raises TrainingError on empty data, too many films or an unusable option."""
-        chosen = read_options(EaseOptions, options)
-        if chosen.ridge <= 0 or not 0 <= chosen.dropout < 1:
-            raise TrainingError("ridge must be above 0, dropout 0 or more and below 1")
-        if chosen.threshold < 0 or chosen.dislike_weight < 0:
-            raise TrainingError("threshold and dislike_weight must be 0 or more")
-        if len(train) == 0:
-            raise TrainingError("there are no interactions to compare films by")
-        items = np.unique(train.items).astype(np.int64)
-        if len(items) > chosen.max_items:
+    def check_data(cls, data: TrainingData, config: EaseConfig) -> None:
+        """Raise TrainingError on more than `max_items` items."""
+        n_items = np.count_nonzero(np.bincount(data.train.items))
+        if n_items > config.max_items:
             raise TrainingError(
-                f"ease weighs every pair of films, and {len(items):,} films were met: more than "
-                f"max_items={chosen.max_items:,}. Raise it (that needs {16 * len(items) ** 2 / 1e9:.1f} GB) "
+                f"ease weighs every pair of items, and {n_items:,} items occur: more than "
+                f"max_items={config.max_items:,}. Raise it (that needs {16 * n_items**2 / 1e9:.1f} GB) "
                 "or train graph_filter or als"
             )
-        met = train.csr()[:, items]
-        gram = (met.T @ met).toarray()
-        progress(ProgressEvent(COUNTED, f"{len(items):,} films"))
-        weights = _closed_form(gram, chosen.ridge, chosen.dropout)
-        progress(ProgressEvent(1.0))
-        ids = IdMap(np.asarray(train.item_ids).tolist())
-        return cls(
-            _above(weights, chosen.threshold) if chosen.threshold else weights,
-            items,
-            ids,
-            {"config": as_config(chosen)},
-        )
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    @classmethod
+    def _fit(cls, data: TrainingData, config: EaseConfig, run: Run) -> Self:
+        """Invert one matrix."""
+        items = np.unique(data.train.items).astype(np.int64)
+        matrix = data.matrix()[:, items]
+        gram = (matrix.T @ matrix).toarray()
+        run.report(COUNTED, f"{len(items):,} items")
+        weights = _closed_form(gram, config.ridge, config.dropout)
+        run.report(1.0)
+        kept = _above(weights, config.threshold) if config.threshold else weights
+        return cls(kept, items, data.items, config)
+
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """x B: reads one row of the weights per film of the history."""
-        histories = as_matrix(queries, self.n_items, self.dislike_weight)
+        histories = as_matrix(queries, self.n_items, self.config.dislike_weight)
         complete = len(self.items) == self.n_items
         modelled = (histories if complete else histories[:, self.items]) @ self.weights
         if sparse.issparse(modelled):
@@ -125,12 +111,12 @@ class EasePredictor(Predictor):
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The liked film that added most to each score; its weight is its share of all that was added."""
         columns = np.asarray(indices, dtype=np.int64)
-        rows, liked = self._places(query.liked)
-        targets, ranked = self._places(columns)
+        rows, liked = self._rows(query.liked)
+        targets, ranked = self._rows(columns)
         added = np.zeros((len(query.liked), len(columns)), dtype=np.float32)
         between = self.weights[rows][:, targets]
         added[np.ix_(liked, ranked)] = between.toarray() if sparse.issparse(between) else between
-        return strongest(added * query.weights[:, None], query.liked, self.ids)
+        return top_influences(added * query.weights[:, None], query.liked, self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         if isinstance(self.weights, np.ndarray):
@@ -143,29 +129,30 @@ class EasePredictor(Predictor):
         }
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
+    def from_artifact(cls, saved: Saved) -> Self:
+        items = saved.tensor("items", (None,))
+        shape = (len(items), len(items))
+        weights: np.ndarray | sparse.csr_matrix
         try:
-            items = tensors["items"]
-            weights: np.ndarray | sparse.csr_matrix
-            if "weights" in tensors:
-                weights = tensors["weights"].reshape(len(items), len(items))
+            if "weights" in saved.tensors:
+                weights = saved.tensor("weights", shape)
             else:
-                parts = (tensors["data"], tensors["indices"], tensors["indptr"])
-                weights = sparse.csr_matrix(parts, shape=(len(items), len(items)))
+                parts = tuple(saved.tensor(name, (None,)) for name in ("data", "indices", "indptr"))
+                weights = sparse.csr_matrix(parts, shape=shape)
                 weights.check_format(full_check=True)
-        except (KeyError, ValueError) as error:
-            raise ArtifactError(f"{directory}: not a matrix of weights: {error}") from error
-        if len(items) and not (items.min() >= 0 and items.max() < len(ids)):
-            raise ArtifactError(f"{directory}: the weights are of films beyond the {len(ids)} ids")
-        return cls(weights, items, ids, meta)
+        except ValueError as error:
+            raise ArtifactError(f"{saved.directory}: not a matrix of weights: {error}") from error
+        if len(items) and not (items.min() >= 0 and items.max() < len(saved.ids)):
+            raise ArtifactError(
+                f"{saved.directory}: the weights are of items beyond the {len(saved.ids)} ids"
+            )
+        return cls(weights, items, saved.ids, saved.config)
 
-    def _places(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of the weights for those of the item indices that are modelled, and which those are."""
-        places = np.searchsorted(self.items, indices).clip(max=len(self.items) - 1)
-        modelled = np.flatnonzero(self.items[places] == indices)
-        return places[modelled], modelled
+        rows = np.searchsorted(self.items, indices).clip(max=len(self.items) - 1)
+        modelled = np.flatnonzero(self.items[rows] == indices)
+        return rows[modelled], modelled
 
 
 def _closed_form(gram: np.ndarray, ridge: float, dropout: float) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A linear model of what is watched next: ridge regression on exponentially decayed histories.
 
 A history x_1 .. x_t becomes one vector per decay rate r, its entries weighted by how long ago each
-film was met:
+item occurred:
 
     f_r(t) = sum over i <= t of r ** (t - i) * onehot(x_i)
 
@@ -31,19 +31,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import linalg, sparse
 
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
+from predictors.base import Predictor, Query, Saved
+from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
-from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Run
+from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -54,24 +54,30 @@ QUANTISED = 127  # largest magnitude of a weight in int8
 GRAM_SHARE = 0.6  # of the progress bar; the rest is the solution of the linear system
 
 
-@dataclass(frozen=True, slots=True)
-class LinearSequenceOptions:
-    """rates                how much a film still counts one step later, one number per decayed history
-    ridge                regularisation, one number per rate
-    smoothing            s: how much the film after the next one counts as a target, and so on
-    popularity_exponent  scores are divided by popularity to this power, against the bias of least
-                         squares towards films that many people watch
-    max_history          longest history: older films of a user are left out
-    max_items            films to model; the most frequent ones where there are more. Memory while
-                         fitting is 4 bytes * (rates * max_items) ** 2, time grows with its third power
-    """
+@dataclass(frozen=True)
+class LinearSequenceConfig(Config):
+    """The decayed histories and the regression on them."""
 
-    rates: tuple[float, ...] = (0.2, 0.85, 1.0)
-    ridge: tuple[float, ...] = (600.0, 1500.0, 3000.0)
-    smoothing: float = 0.3
+    rates: tuple[float, ...] = (0.2, 0.85, 1.0)  #: weight of an item one step later, one per decayed history
+    ridge: tuple[float, ...] = (600.0, 1500.0, 3000.0)  #: regularisation, one number per rate
+    smoothing: float = 0.3  #: s: how much the item after the next one counts as a target, and so on
+    #: scores are divided by popularity to this power, against least squares' bias towards popular items
     popularity_exponent: float = 0.1
-    max_history: int = 500
+    max_history: int = 500  #: longest history: older items of a user are left out
+    #: items to model, the most frequent ones; memory is 4 bytes * (rates * max_items) ** 2, time by its cube
     max_items: int = 6000
+
+    def check(self) -> None:
+        self.require(
+            len(self.ridge) == len(self.rates),
+            f"ridge must have one number per rate: {len(self.rates)}, not {len(self.ridge)}",
+        )
+        self.require(len(self.rates) > 0, "rates must have at least one number")
+        self.require(all(0 <= rate <= 1 for rate in self.rates), "rates must be between 0 and 1")
+        self.require(min(self.ridge) > 0, "ridge must be above 0")
+        self.require(0 <= self.smoothing < 1, "smoothing must be 0 or more and below 1")
+        self.require(self.max_history >= 2, "max_history must be 2 or more")
+        self.require(self.max_items >= 1, "max_items must be 1 or more")
 
 
 class LinearSequencePredictor(Predictor):
@@ -79,7 +85,7 @@ class LinearSequencePredictor(Predictor):
 
     The weights are kept as int8 with one scale per row: a quarter of the memory of float32, and the
     ranking is the one that was measured. A film's weight on itself is kept apart and applies to seen
-    films only: nobody in the training data meets a film twice, so the fit pushes met films far down,
+    films only: no user of the training data has an item twice, so the fit pushes known items far down,
     which is wrong for films that a visitor has only looked at.
 
     weights  (rates, m, m) int8 from history film to next film, scales (rates, m) float32
@@ -89,82 +95,74 @@ class LinearSequencePredictor(Predictor):
     """
 
     name = "linear_sequence"
+    label = "Linear sequence"
+    summary = "A linear model of what people watch next, recent films counting more."
+    config_class = LinearSequenceConfig
 
     def __init__(
-        self, tensors: Mapping[str, np.ndarray], ids: IdMap, meta: Mapping[str, Any] | None = None
+        self, tensors: Mapping[str, np.ndarray], ids: IdMap, config: LinearSequenceConfig | None = None
     ) -> None:
-        super().__init__(ids, meta)
+        super().__init__(ids, config)
         self.weights, self.scales, self.own = tensors["weights"], tensors["scales"], tensors["own"]
         self.bias, self.items = tensors["bias"], tensors["items"]
-        config = self.meta["config"]
-        self.rates = np.asarray(config["rates"], dtype=np.float64)
-        self.max_history = int(config["max_history"])
-        self._place = np.full(len(ids), -1, dtype=np.int64)  # of an item among the modelled ones
-        self._place[self.items] = np.arange(len(self.items))
+        self.rates = np.asarray(self.config.rates, dtype=np.float64)
+        self.max_history = self.config.max_history
+        self._row_of = np.full(len(ids), -1, dtype=np.int64)  # of an item among the modelled ones
+        self._row_of[self.items] = np.arange(len(self.items))
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Solve for the weights. Raises TrainingError on unusable data or options."""
-        chosen = read_options(LinearSequenceOptions, options)
-        _check(chosen)
-        items = _most_frequent(train, chosen.max_items)
-        histories = _histories(train, items, chosen.max_history)
+    def _fit(cls, data: TrainingData, config: LinearSequenceConfig, run: Run) -> Self:
+        """Solve for the weights. Raises TrainingError when no user has two items."""
+        train = data.train
+        items = _most_frequent(train, config.max_items)
+        histories = _histories(train, items, config.max_history)
         if not histories:
             raise TrainingError("no user has two films, so there is no next film to learn from")
         gram, targets = _normal_equations(
-            histories, len(items), chosen.rates, smoothing=chosen.smoothing, progress=progress
+            histories, len(items), config.rates, smoothing=config.smoothing, run=run
         )
-        progress(ProgressEvent(GRAM_SHARE, "solving"))
+        run.report(GRAM_SHARE, "solving")
         counts = np.bincount(train.items, minlength=train.n_items).astype(np.float64)
-        solution = _solved(gram, targets, np.repeat(chosen.ridge, len(items)))
+        solution = _solved(gram, targets, np.repeat(config.ridge, len(items)))
         del gram, targets
-        progress(ProgressEvent(1.0))
-        solution /= ((counts[items] + 1) ** chosen.popularity_exponent).astype(np.float32)
-        bias = counts / counts.sum() / (counts + 1) ** chosen.popularity_exponent
+        run.report(1.0)
+        solution /= ((counts[items] + 1) ** config.popularity_exponent).astype(np.float32)
+        bias = counts / counts.sum() / (counts + 1) ** config.popularity_exponent
         bias[items] = solution[-1]
         tensors = {
-            **_quantised(solution[:-1].reshape(len(chosen.rates), len(items), len(items))),
+            **_quantised(solution[:-1].reshape(len(config.rates), len(items), len(items))),
             "bias": bias.astype(np.float32),
             "items": items,
         }
-        return cls(tensors, IdMap(np.asarray(train.item_ids).tolist()), {"config": as_config(chosen)})
+        return cls(tensors, data.items, config)
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         scores = np.tile(self.bias, (len(queries), 1))
         for row, query in zip(scores, queries, strict=True):
-            places, decays = self._decayed(query)
-            if len(places) == 0:
+            rows, decays = self._decayed(query)
+            if len(rows) == 0:
                 continue
             modelled = np.zeros(len(self.items), dtype=np.float32)
             for rate, decay in enumerate(decays):
                 counting = np.flatnonzero(decay >= NEGLIGIBLE)
-                rows = places[counting]
-                amounts = decay[counting] * self.scales[rate, rows]
-                modelled += amounts @ self.weights[rate, rows].astype(np.float32)
+                counted = rows[counting]
+                amounts = decay[counting] * self.scales[rate, counted]
+                modelled += amounts @ self.weights[rate, counted].astype(np.float32)
             row[self.items] += modelled
-            again = np.isin(self.items[places], query.seen)
-            row[self.items[places[again]]] += (decays * self.own[:, places]).sum(axis=0)[again]
+            again = np.isin(self.items[rows], query.seen)
+            row[self.items[rows[again]]] += (decays * self.own[:, rows]).sum(axis=0)[again]
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The film of the history that added most to each score, with its share of all that was added."""
-        places, decays = self._decayed(query)
-        targets = self._place[np.asarray(indices, dtype=np.int64)]
-        added = np.zeros((len(places), len(targets)), dtype=np.float32)
+        rows, decays = self._decayed(query)
+        targets = self._row_of[np.asarray(indices, dtype=np.int64)]
+        added = np.zeros((len(rows), len(targets)), dtype=np.float32)
         for rate, decay in enumerate(decays):
-            weights = self.weights[rate, places[:, None], np.maximum(targets, 0)]
-            added += (decay * self.scales[rate, places])[:, None] * weights
+            weights = self.weights[rate, rows[:, None], np.maximum(targets, 0)]
+            added += (decay * self.scales[rate, rows])[:, None] * weights
         added[:, targets < 0] = 0
-        return strongest(added, self.items[places], self.ids)
+        return top_influences(added, self.items[rows], self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -176,49 +174,27 @@ class LinearSequencePredictor(Predictor):
         }
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        try:
-            items, bias = tensors["items"], tensors["bias"]
-            weights, scales, own = tensors["weights"], tensors["scales"], tensors["own"]
-            n_rates = len(meta["config"]["rates"])
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(f"{directory}: {error} is missing") from error
+    def from_artifact(cls, saved: Saved) -> Self:
+        items, n_rates = saved.tensor("items", (None,)), len(saved.config.rates)
         n_modelled = len(items)
-        fits = (
-            weights.shape == (n_rates, n_modelled, n_modelled)
-            and scales.shape == own.shape == (n_rates, n_modelled)
-            and bias.shape == (len(ids),)
-            and (n_modelled == 0 or (items.min() >= 0 and items.max() < len(ids)))
-        )
-        if not fits:
-            raise ArtifactError(f"{directory}: the shapes of the tensors do not belong together")
-        return cls(tensors, ids, meta)
+        saved.tensor("weights", (n_rates, n_modelled, n_modelled))
+        saved.tensor("scales", (n_rates, n_modelled))
+        saved.tensor("own", (n_rates, n_modelled))
+        saved.tensor("bias", (len(saved.ids),))
+        if n_modelled and not (items.min() >= 0 and items.max() < len(saved.ids)):
+            raise ArtifactError(f"{saved.directory}: weights of items beyond the {len(saved.ids)} ids")
+        return cls(saved.tensors, saved.ids, saved.config)
 
     def _decayed(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
-        """Places of the modelled films of a history, (T,) int64, and how much each still counts at
+        """Rows of the modelled items of a history, (T,) int64, and how much each still counts at
         each rate, (rates, T) float32.
         """
-        places = self._place[query.liked]
-        known = places >= 0
-        places, strength = places[known][-self.max_history :], query.weights[known][-self.max_history :]
-        age = np.arange(len(places) - 1, -1, -1)
+        rows = self._row_of[query.liked]
+        known = rows >= 0
+        rows, strength = rows[known][-self.max_history :], query.weights[known][-self.max_history :]
+        age = np.arange(len(rows) - 1, -1, -1)
         decays = self.rates[:, None] ** age * strength  # 0 ** 0 = 1: the last film counts at every rate
-        return places, decays.astype(np.float32)
-
-
-def _check(options: LinearSequenceOptions) -> None:
-    if len(options.ridge) != len(options.rates):
-        raise TrainingError(
-            f"ridge must have one number per rate: {len(options.rates)}, not {len(options.ridge)}"
-        )
-    if not all(0 <= rate <= 1 for rate in options.rates) or min(options.ridge) <= 0:
-        raise TrainingError("rates must be between 0 and 1, ridge above 0")
-    if not 0 <= options.smoothing < 1:
-        raise TrainingError("smoothing must be 0 or more and below 1")
-    if options.max_history < 2 or options.max_items < 1:
-        raise TrainingError("max_history must be 2 or more, max_items 1 or more")
+        return rows, decays.astype(np.float32)
 
 
 def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
@@ -229,10 +205,10 @@ def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
 
 
 def _histories(train: Interactions, items: np.ndarray, max_history: int) -> list[np.ndarray]:
-    """Per user the places of modelled films, oldest first, each once at its latest place; shortest first."""
-    place = np.full(train.n_items, -1, dtype=np.int32)
-    place[items] = np.arange(len(items), dtype=np.int32)
-    modelled = place[train.items]
+    """Per user the rows of modelled items, oldest first, each once at its latest position; shortest first."""
+    row_of = np.full(train.n_items, -1, dtype=np.int32)
+    row_of[items] = np.arange(len(items), dtype=np.int32)
+    modelled = row_of[train.items]
     histories = []
     for user in range(train.n_users):
         history = modelled[train.indptr[user] : train.indptr[user + 1]]
@@ -259,7 +235,7 @@ def _chunks(histories: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _normal_equations(
-    histories: list[np.ndarray], n: int, rates: Sequence[float], *, smoothing: float, progress: Progress
+    histories: list[np.ndarray], n: int, rates: Sequence[float], *, smoothing: float, run: Run
 ) -> tuple[np.ndarray, np.ndarray]:
     """F'F as (k, k) float32 of which the lower triangle is filled, and F'Y as (k, n) float32.
 
@@ -297,7 +273,7 @@ def _normal_equations(
         )
         gram[-1, -1] += np.count_nonzero(following)
         done += int((lengths**2).sum())
-        progress(ProgressEvent(GRAM_SHARE * done / total, "counting"))
+        run.report(GRAM_SHARE * done / total, "counting")
     return gram, targets
 
 

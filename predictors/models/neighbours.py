@@ -1,43 +1,42 @@
-"""Item neighbours: films that the same people met as the films in a history."""
+"""Item neighbours: films that the same people watched as the films of a history."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
-from predictors.errors import ArtifactError, CannotAnswer, TrainingError
+from predictors.base import Predictor, Query, Saved
+from predictors.config import Config
+from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
-from predictors.progress import Progress, ProgressEvent, silent
-
-if TYPE_CHECKING:
-    from datasets.interactions import Interactions
+from predictors.run import Run
+from predictors.training_data import TrainingData
 
 BLOCK = 512  # items whose similarities are dense at one time
 
 
-@dataclass(frozen=True, slots=True)
-class NeighboursOptions:
-    """neighbours         how many most similar films are kept of each film
-    shrinkage          added to the denominator: similarity that few people support counts less
-    exponent           0.5 = cosine; smaller values favour popular neighbours
-    popularity_weight  what the most popular film starts with; matters while the history is short
-    dislike_weight     how much the neighbours of a disliked film lose, against those of a liked one
-    """
+@dataclass(frozen=True)
+class NeighboursConfig(Config):
+    """The similarity, how many neighbours are kept, and the popularity prior."""
 
-    neighbours: int = 1000
-    shrinkage: float = 20.0
-    exponent: float = 0.5
-    popularity_weight: float = 0.3
-    dislike_weight: float = 0.2
+    neighbours: int = 1000  #: most similar items kept of each item
+    shrinkage: float = 20.0  #: added to the denominator: similarity with little support counts less
+    exponent: float = 0.5  #: 0.5 = cosine; smaller values favour popular neighbours
+    popularity_weight: float = 0.3  #: prior score of the most popular item; matters for short histories
+    dislike_weight: float = (
+        0.2  #: how much the neighbours of a disliked item lose, against a liked one's gain
+    )
+
+    def check(self) -> None:
+        self.require(self.neighbours >= 1, "neighbours must be 1 or more")
+        self.require(self.shrinkage >= 0, "shrinkage must be 0 or more")
+        self.require(0 <= self.exponent <= 1, "exponent must be between 0 and 1")
 
 
 class NeighboursPredictor(Predictor):
@@ -47,7 +46,7 @@ class NeighboursPredictor(Predictor):
         score_j = popularity_weight * sqrt(n_j / max n) + sum over liked i of w_i * s_ij
                   - dislike_weight * sum over disliked i of s_ij
 
-    n_i people met film i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
+    n_i users have item i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
     cosine of Sarwar et al. (WWW 2001, 3.1.1) with the support shrinkage of Bell and Koren (ICDM
     2007, section 3); other e give the asymmetric cosine of Aiolli (RecSys 2013, section 3). The
     popularity term is a prior: with one film in a history it keeps obscure neighbours back, with
@@ -56,59 +55,42 @@ class NeighboursPredictor(Predictor):
     """
 
     name = "neighbours"
+    label = "Item neighbours"
+    summary = "Films that the same people liked as the ones you liked."
+    config_class = NeighboursConfig
 
     def __init__(
         self,
         similarities: sparse.csr_matrix,
         prior: np.ndarray,
         ids: IdMap,
-        meta: Mapping[str, Any] | None = None,
+        config: NeighboursConfig | None = None,
     ) -> None:
-        super().__init__(ids, meta)
+        super().__init__(ids, config)
         self.similarities = similarities
         self.prior = prior  # (n_items,) float32, the popularity term
-        config = self.meta.get("config", {})
-        self.dislike_weight = float(config.get("dislike_weight", NeighboursOptions().dislike_weight))
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Count who met what together. Memory: BLOCK x n_items floats besides the result.
-
-        Raises TrainingError on empty data or an unusable option.
-        """
-        chosen = read_options(NeighboursOptions, options)
-        if chosen.neighbours < 1 or chosen.shrinkage < 0 or not 0 <= chosen.exponent <= 1:
-            raise TrainingError("neighbours must be 1 or more, shrinkage 0 or more, exponent between 0 and 1")
-        if len(train) == 0:
-            raise TrainingError("there are no interactions to compare films by")
-        met = train.csr().tocsc()
-        counts = np.diff(met.indptr).astype(np.float32)
-        by_item = met.T.tocsr()
-        n_items = train.n_items
+    def _fit(cls, data: TrainingData, config: NeighboursConfig, run: Run) -> Self:
+        """Count co-occurrences. Memory: BLOCK x n_items floats besides the result."""
+        matrix = data.matrix().tocsc()
+        counts = np.diff(matrix.indptr).astype(np.float32)
+        by_item = matrix.T.tocsr()
+        n_items = data.n_items
         blocks = []
         for start in range(0, n_items, BLOCK):
             stop = min(start + BLOCK, n_items)
-            together = (by_item[start:stop] @ met).toarray()
-            scale = counts[start:stop, None] ** (1 - chosen.exponent) * counts[None, :] ** chosen.exponent
-            together /= np.maximum(scale + chosen.shrinkage, 1e-9)
+            together = (by_item[start:stop] @ matrix).toarray()
+            scale = counts[start:stop, None] ** (1 - config.exponent) * counts[None, :] ** config.exponent
+            together /= np.maximum(scale + config.shrinkage, 1e-9)
             together[np.arange(stop - start), np.arange(start, stop)] = 0
-            blocks.append(_keep_largest(together, chosen.neighbours))
-            progress(ProgressEvent(stop / n_items, f"{stop:,} of {n_items:,} films"))
+            blocks.append(_keep_largest(together, config.neighbours))
+            run.report(stop / n_items, f"{stop:,} of {n_items:,} items")
         similarities = sparse.vstack(blocks, format="csr", dtype=np.float32)
-        prior = chosen.popularity_weight * np.sqrt(counts / counts.max())
-        ids = IdMap(np.asarray(train.item_ids).tolist())
-        return cls(similarities, prior.astype(np.float32), ids, {"config": as_config(chosen)})
+        prior = config.popularity_weight * np.sqrt(counts / counts.max())
+        return cls(similarities, prior.astype(np.float32), data.items, config)
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         scores = np.tile(self.prior, (len(queries), 1))
         for row, query in zip(scores, queries, strict=True):
             for index, weight in zip(query.liked, query.weights, strict=True):
@@ -116,7 +98,7 @@ class NeighboursPredictor(Predictor):
                 row[neighbours] += weight * values
             for index in query.disliked:
                 neighbours, values = self._neighbours_of(index)
-                row[neighbours] -= np.float32(self.dislike_weight) * values
+                row[neighbours] -= np.float32(self.config.dislike_weight) * values
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
@@ -125,7 +107,7 @@ class NeighboursPredictor(Predictor):
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
         added = self.similarities[query.liked][:, columns].toarray() * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """The nearest films, nearest first; ties by index.
@@ -140,9 +122,7 @@ class NeighboursPredictor(Predictor):
         neighbours, values = self._neighbours_of(index)
         nearest = np.argsort(-values, kind="stable")[:k]
         why = (Reason("similar_to", movie_id, 1.0),)
-        return [
-            Recommendation(self.ids.ids[neighbours[place]], float(values[place]), why) for place in nearest
-        ]
+        return [Recommendation(self.ids.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -153,17 +133,14 @@ class NeighboursPredictor(Predictor):
         }
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
+    def from_artifact(cls, saved: Saved) -> Self:
         try:
-            parts = (tensors["data"], tensors["indices"], tensors["indptr"])
-            similarities = sparse.csr_matrix(parts, shape=(len(ids), len(ids)))
+            parts = tuple(saved.tensor(name, (None,)) for name in ("data", "indices", "indptr"))
+            similarities = sparse.csr_matrix(parts, shape=(len(saved.ids), len(saved.ids)))
             similarities.check_format(full_check=True)
-            prior = tensors["prior"].reshape(len(ids))
-        except (KeyError, ValueError) as error:
-            raise ArtifactError(f"{directory}: not a matrix of neighbours: {error}") from error
-        return cls(similarities, prior, ids, meta)
+        except ValueError as error:
+            raise ArtifactError(f"{saved.directory}: not a matrix of neighbours: {error}") from error
+        return cls(similarities, saved.tensor("prior", (len(saved.ids),)), saved.ids, saved.config)
 
     def _neighbours_of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Item indices (ascending) and similarities of the neighbours kept of one film."""

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
-from predictors.errors import ArtifactError, TrainingError
+from predictors.base import Predictor, Query, Saved
+from predictors.config import Config
 from predictors.history import Reason
 from predictors.id_map import IdMap
-from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Run
+from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 SECONDS_PER_DAY = 86_400
-# Where a data file has no times, `at` counts rows: no such number reaches 1973 in seconds.
-FIRST_TIMESTAMP = 100_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class PopularOptions:
-    """rating_weight   how much one star above the mean multiplies a film's count (as a power of e)
-    prior           ratings at the global mean that every film starts with
-    half_life_days  after so many days an interaction counts half; 0 = all count alike
-    """
+@dataclass(frozen=True)
+class PopularConfig(Config):
+    """How stars and age count."""
 
-    rating_weight: float = 0.03
-    prior: float = 20.0
-    half_life_days: float = 730.0
+    rating_weight: float = 0.03  #: how much one star above the mean multiplies a count (as a power of e)
+    prior: float = 20.0  #: ratings at the global mean that every item starts with
+    half_life_days: float = 730.0  #: after so many days an interaction counts half; 0 = all count alike
+
+    def check(self) -> None:
+        self.require(self.prior > 0, "prior must be above 0")
+        self.require(self.half_life_days >= 0, "half_life_days must be 0 or more")
 
 
 class PopularPredictor(Predictor):
     """One ranking for everybody, from training data only.
 
         score_i = log(1 + c_i) + rating_weight * (m_i - m)
-        c_i = sum over interactions of 0.5 ** (age in days / half_life_days)
+        c_i = sum over interactions of 0.5 ** (age in days / half_life_days); 1 each without times
         m_i = (prior * m + sum of stars) / (prior + number of ratings)
 
     m is the mean of all ratings, age counts from the newest interaction of the data. m_i is the
@@ -49,40 +47,28 @@ class PopularPredictor(Predictor):
     """
 
     name = "popular"
+    label = "Popular"
+    summary = "What everyone rates highly, recent votes counting more."
+    config_class = PopularConfig
     min_history = 0
 
-    def __init__(self, scores: np.ndarray, ids: IdMap, meta: Mapping[str, Any] | None = None) -> None:
-        super().__init__(ids, meta)
+    def __init__(self, scores: np.ndarray, ids: IdMap, config: PopularConfig | None = None) -> None:
+        super().__init__(ids, config)
         self.scores = scores
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Count. Raises TrainingError on empty data or an unusable option."""
-        chosen = read_options(PopularOptions, options)
-        if chosen.prior <= 0 or chosen.half_life_days < 0:
-            raise TrainingError("prior must be above 0, half_life_days 0 or more")
-        if len(train) == 0:
-            raise TrainingError("there are no interactions to count")
+    def _fit(cls, data: TrainingData, config: PopularConfig, run: Run) -> Self:
+        train = data.train
         weights = np.ones(len(train))
-        if chosen.half_life_days and train.at.max() >= FIRST_TIMESTAMP:
+        if config.half_life_days and train.has_time:
             age_days = (train.at.max() - train.at) / SECONDS_PER_DAY
-            weights = 0.5 ** (age_days / chosen.half_life_days)
+            weights = 0.5 ** (age_days / config.half_life_days)
         counts = np.bincount(train.items, weights=weights, minlength=train.n_items)
-        scores = np.log1p(counts) + chosen.rating_weight * _shrunk_rating(train, chosen.prior)
-        progress(ProgressEvent(1.0))
-        ids = IdMap(np.asarray(train.item_ids).tolist())
-        return cls(scores.astype(np.float32), ids, {"config": as_config(chosen)})
+        scores = np.log1p(counts) + config.rating_weight * _shrunk_rating(train, config.prior)
+        run.report(1.0)
+        return cls(scores.astype(np.float32), data.items, config)
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """The same scores for everybody."""
         return np.tile(self.scores, (len(queries), 1))
 
@@ -93,13 +79,8 @@ class PopularPredictor(Predictor):
         return {"scores": self.scores}
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        scores = tensors.get("scores")
-        if scores is None or scores.shape != (len(ids),):
-            raise ArtifactError(f"{directory}: expected the tensor scores of shape ({len(ids)},)")
-        return cls(scores, ids, meta)
+    def from_artifact(cls, saved: Saved) -> Self:
+        return cls(saved.tensor("scores", (len(saved.ids),)), saved.ids, saved.config)
 
 
 def _shrunk_rating(train: Interactions, prior: float) -> np.ndarray:

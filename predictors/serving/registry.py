@@ -1,6 +1,6 @@
-"""Artefacts on disk, and the live predictors that serve from them.
+"""Artifacts on disk, and the live predictors that serve from them.
 
-    <root>/<name>/<version>/   one artefact
+    <root>/<name>/<version>/   one artifact
     <root>/<name>/current      the version that serves (a text file, switched atomically)
     <root>/<name>/previous     the version to roll back to
 
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from predictors.devices import resolved
 from predictors.errors import ArtifactError, PredictorError
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
 from predictors.serving import artifact
 
 if TYPE_CHECKING:
@@ -38,25 +38,25 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ModelStore:
-    """Artefacts by name and version in one folder."""
+    """Artifacts by name and version in one folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 
     def names(self) -> list[str]:
-        """Kinds with an active version, in the order of `KINDS`."""
-        return [name for name in KINDS if self.current(name)]
+        """Kinds with an active version, in the order of `MODELS`."""
+        return [name for name in MODELS if self.current(name)]
 
     def path(self, name: str, version: str) -> Path:
         """Raises PredictorError on a name or version that could lead outside the store."""
-        if name not in KINDS:
-            raise PredictorError(f"there is no model {name!r}; known: {', '.join(KINDS)}")
+        if name not in MODELS:
+            raise PredictorError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
         if not _VERSION.fullmatch(version):
             raise PredictorError(f"{version!r} is not a version")
         return self.root / name / version
 
     def versions(self, name: str) -> list[str]:
-        """Complete artefacts of a kind, newest first."""
+        """Complete artifacts of a kind, newest first."""
         folder = self.root / name
         if not folder.is_dir():
             return []
@@ -90,7 +90,7 @@ class ModelStore:
         return version
 
     def take_in(self, name: str, version: str, directory: Path) -> None:
-        """Make an artefact that lies elsewhere on the same disk a version, in one step."""
+        """Make an artifact that lies elsewhere on the same disk a version, in one step."""
         target = self.path(name, version)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(directory, target)  # noqa: PTH105 - os.replace is the atomic one on every system
@@ -178,7 +178,7 @@ class Registry:
         self.store = store
         self.check_seconds = check_seconds
         self.device = device
-        self._slots: dict[str, _Slot] = {name: _Slot() for name in KINDS}
+        self._slots: dict[str, _Slot] = {name: _Slot() for name in MODELS}
 
     def names(self) -> list[str]:
         return self.store.names()
@@ -191,7 +191,7 @@ class Registry:
         try:
             slot = self._slots[name]
         except KeyError:
-            raise PredictorError(f"there is no model {name!r}; known: {', '.join(KINDS)}") from None
+            raise PredictorError(f"there is no model {name!r}; known: {', '.join(MODELS)}") from None
         now = time.monotonic()
         if now - slot.checked >= self.check_seconds:
             self._look(name, slot, now)
@@ -255,7 +255,7 @@ class Registry:
             return predictor
 
     def _load_previous(self, name: str) -> Predictor | None:
-        """A process that starts while the active artefact is damaged serves the one before it."""
+        """A process that starts while the active artifact is damaged serves the one before it."""
         previous = self.store.previous(name)
         try:
             return self.store.load(name, previous) if previous else None

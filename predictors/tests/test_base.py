@@ -1,13 +1,17 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from predictors.base import GROUPS, Query, top_k
-from predictors.errors import CannotAnswer
+from predictors.errors import CannotAnswer, InvalidScores, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
+from predictors.query import Query
+from predictors.ranking import GROUPS, top_k
+from predictors.tests.small_world import interactions
 from predictors.tests.stub_predictor import CountPredictor
+from predictors.training_data import TrainingData
 
 
 def rated(*films: int, value: float = 5.0) -> History:
@@ -54,12 +58,43 @@ def test_a_predictor_that_needs_a_history_says_why_it_cannot_answer(predictor):
         predictor.recommend(History.EMPTY, 3)
     assert nothing.value.reason == "history_too_short"
     with pytest.raises(CannotAnswer) as foreign:
-        predictor.score(rated(777))
+        predictor.score_history(rated(777))
     assert foreign.value.reason == "no_known_films"
 
 
+def test_a_nan_is_refused_with_the_name_of_the_model(predictor):
+    predictor.counts[2] = np.nan
+    for ask in (
+        lambda: predictor.recommend(History.EMPTY, 3),
+        lambda: predictor.retrieve([Query.from_indices([1])], 3),
+        lambda: predictor.score([Query.from_indices([1])], [2]),
+    ):
+        with pytest.raises(InvalidScores, match="popular"):
+            ask()
+
+
+def test_candidates_get_the_scores_that_they_have_among_all(predictor):
+    queries = [Query.from_indices([1]), Query.from_indices([2])]
+    everything = predictor.score(queries)
+    np.testing.assert_array_equal(predictor.score(queries, [3, 1]), everything[:, [3, 1]])
+    each = np.array([[0, 2], [3, 3]])
+    np.testing.assert_array_equal(predictor.score(queries, each), np.take_along_axis(everything, each, 1))
+
+
+def test_data_is_checked_before_a_model_sees_it():
+    rows = interactions()
+    with pytest.raises(TrainingError, match="no interactions"):
+        CountPredictor.fit(rows.select(np.zeros(len(rows), dtype=bool)))
+    with pytest.raises(TrainingError, match="unknown item"):
+        CountPredictor.fit(replace(rows, item_ids=rows.item_ids[:3]))
+    with pytest.raises(TrainingError, match="more than once"):
+        CountPredictor.fit(replace(rows, item_ids=np.zeros(rows.n_items, dtype=np.int64)))
+    with pytest.raises(TrainingError, match="validation"):
+        CountPredictor.fit(TrainingData(rows, replace(rows, user_ids=np.arange(9_999))))
+
+
 def test_ranking_does_not_change_what_the_model_holds(predictor):
-    predictor.rank_batch([Query.of([1])], 2)
+    predictor.retrieve([Query.from_indices([1])], 2)
     assert predictor.counts.tolist() == [1, 4, 4, 2]
 
 

@@ -38,7 +38,8 @@ def test_for_a_linear_model_the_falls_are_what_each_film_added(data):
     films = [(100 + n, 3.0 + n % 5 / 2) for n in range(8)]
     found = influence(predictor, rated(*films), 130)
     alone = {
-        film: predictor.score(rated((film, stars)))[predictor.ids.index_of(130)] for film, stars in films
+        film: predictor.score_history(rated((film, stars)))[predictor.ids.index_of(130)]
+        for film, stars in films
     }
     added = {film: score for film, score in alone.items() if score > 1e-7}
     assert {film.movie_id for film in found} == set(added)
@@ -53,9 +54,9 @@ def test_every_film_is_left_out_once_and_the_model_is_asked_once(data):
     class Counting(NeighboursPredictor):
         batches: list[int] = []
 
-        def score_batch(self, queries):
+        def _score(self, queries):
             self.batches.append(len(queries))
-            return super().score_batch(queries)
+            return super()._score(queries)
 
     predictor = Counting.fit(data)
     influence(predictor, rated(*((100 + n, 4.0) for n in range(10))), 130)

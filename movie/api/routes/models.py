@@ -17,7 +17,7 @@ from movie.recommendations.ranking import answering_model
 from movie.training.registry import model_choices, registry
 from movie.training.versions import ProtocolTable, TrainedVersion, trained_versions
 from predictors.errors import ArtifactError, PredictorError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 router = Router(tags=["models"])
 
@@ -69,8 +69,8 @@ def activate(
     go back, activate that.
     """
     store = registry().store
-    if name not in KINDS:
-        raise Problem(404, f"There is no model {name!r}; known: {', '.join(KINDS)}.")
+    if name not in MODELS:
+        raise Problem(404, f"There is no model {name!r}; known: {', '.join(MODELS)}.")
     if body.version not in store.versions(name):
         known = ", ".join(store.versions(name)) or "none"
         raise field_problem("body", "version", f"{name} has no version {body.version!r}; there are: {known}")
@@ -84,8 +84,8 @@ def activate(
 
 
 def _version(run: TrainedVersion) -> dict[str, Any]:
-    fields = ("version", "is_active", "created", "users", "items", "interactions", "problem")
-    return {field: getattr(run, field) for field in fields}
+    fields = ("version", "is_active", "created", "users", "items", "interactions")
+    return {**{field: getattr(run, field) for field in fields}, "problem": run.problem or run.damage}
 
 
 def _metrics(name: str, tables: list[ProtocolTable]) -> list[dict[str, Any]]:

@@ -305,11 +305,11 @@ def test_a_large_batch_takes_few_queries_and_one_pass_through_the_model(ask, mon
     ask({"history": [1]})
     sizes = []
     predictor = registry().get("neighbours")
-    score_batch = type(predictor).score_batch
+    score = type(predictor).score
     monkeypatch.setattr(
         type(predictor),
-        "score_batch",
-        lambda self, queries: sizes.append(len(queries)) or score_batch(self, queries),
+        "score",
+        lambda self, queries: sizes.append(len(queries)) or score(self, queries),
     )
     entries = [{"user_id": f"ml-100k:{n % 40}"} for n in range(500)] + [{"history": [1, 3]}] * 500
     with CaptureQueriesContext(connection) as captured:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from datasets.knowledge_graph.graph import KnowledgeGraph, read_about
 from datasets.knowledge_graph.readers import SOURCES
+from datasets.knowledge_graph.statistics import graph_statistics
+from datasets.knowledge_graph.storage import load_graph, read_about
 from movie.catalogue import knowledge_graph
 from movie.catalogue.models import Credit, ExternalId, Movie, MovieTag
 from movie.catalogue.tests.films import make_film
@@ -56,7 +57,7 @@ def row(out, first):
 
 def test_the_catalogue_is_written_where_the_settings_say(films, folder):
     out, _ = build()
-    graph = KnowledgeGraph.load(folder)
+    graph = load_graph(folder)
     assert graph.keys[:2] == tuple(f"movie:{film.pk}" for film in films)
     assert graph.n_edges == 6
     assert "6 entities and 6 edges written to" in out
@@ -85,12 +86,12 @@ def test_building_again_follows_the_catalogue(films, folder):
     build()
     Movie.objects.get(pk=films[0].pk).delete()
     build()
-    assert KnowledgeGraph.load(folder).n_movies == 1
+    assert load_graph(folder).n_movies == 1
 
 
 def test_films_can_have_the_ids_of_a_data_set(films, tmp_path):
     out, _ = build("--ids", "ml-100k", "--output", tmp_path / "other")
-    assert KnowledgeGraph.load(tmp_path / "other").keys[0] == "movie:273"
+    assert load_graph(tmp_path / "other").keys[0] == "movie:273"
     assert "1 films have no id in ml-100k and are left out." in out
     assert row(out, "directed_by")[3] == "100.0%"
     with pytest.raises(CommandError, match="No film has an id in netflix; known: ml-100k"):
@@ -100,13 +101,13 @@ def test_films_can_have_the_ids_of_a_data_set(films, tmp_path):
 def test_tags_and_hub_limits_are_options(films, folder):
     MovieTag.objects.bulk_create([MovieTag(movie=film, name="heist", count=3) for film in films])
     build()
-    assert "tagged" not in KnowledgeGraph.load(folder).relation_names
+    assert "tagged" not in load_graph(folder).relation_names
     build("--tags")
-    assert KnowledgeGraph.load(folder).index_of("tag:heist") is not None
+    assert load_graph(folder).index_of("tag:heist") is not None
     build("--tags", "7")
-    assert KnowledgeGraph.load(folder).index_of("tag:heist") is None
+    assert load_graph(folder).index_of("tag:heist") is None
     build("--hub-limit", "1")
-    graph = KnowledgeGraph.load(folder)
+    graph = load_graph(folder)
     assert graph.degrees[graph.index_of("genre:Crime")] == 0
     assert graph.degrees[graph.index_of("decade:1990")] == 1
     assert read_about(folder)["hub_limit"] == 1
@@ -121,7 +122,7 @@ def test_a_dry_run_writes_nothing(films, folder):
 def test_files_make_a_graph_of_their_own(folder, rkge, tmp_path):
     report = tmp_path / "report.csv"
     out, errors = build(rkge, "--from", "rkge", "--report", report)
-    assert KnowledgeGraph.load(folder).keys == (
+    assert load_graph(folder).keys == (
         "movie:273",
         "genre:Crime",
         "person:Michael Mann",
@@ -141,7 +142,7 @@ def test_files_make_a_graph_of_their_own(folder, rkge, tmp_path):
 
 def test_files_can_be_about_the_films_of_the_catalogue(films, folder, rkge):
     out, _ = build(rkge, "--from", "rkge", "--match", "ml-100k")
-    graph = KnowledgeGraph.load(folder)
+    graph = load_graph(folder)
     assert graph.keys[:2] == tuple(f"movie:{film.pk}" for film in films)
     assert graph.names[0] == "Heat (1995)"
     assert row(out, "starring") == ["starring", "1", "50.0%", "75.0%", "0.0%"]
@@ -153,7 +154,7 @@ def test_names_of_files_are_one_as_those_of_the_site_are(folder, rkge):
         "id:2|genre:Crime|director:N/A|actors:PENELOPE CRUZ\n"
     )
     build(rkge, "--from", "rkge")
-    assert KnowledgeGraph.load(folder).statistics()["types"]["person"]["entities"] == 1
+    assert graph_statistics(load_graph(folder))["types"]["person"]["entities"] == 1
 
 
 @pytest.mark.parametrize(
@@ -178,12 +179,12 @@ def test_what_cannot_be_done_is_said(folder, arguments, message):
 
 def test_files_of_the_wrong_kind_leave_the_old_graph(films, folder, tmp_path):
     build()
-    before = KnowledgeGraph.load(folder).keys
+    before = load_graph(folder).keys
     (tmp_path / "wrong.kg").write_text("a,b,c\n")
     (tmp_path / "wrong.link").write_text("a,b\n")
     with pytest.raises(CommandError, match=r"wrong\.link, line 1: the header is 'a,b'"):
         build(tmp_path / "wrong.kg", "--from", "recbole")
-    assert KnowledgeGraph.load(folder).keys == before
+    assert load_graph(folder).keys == before
 
 
 def test_a_folder_with_other_things_is_left_alone(films, tmp_path):
@@ -205,7 +206,7 @@ def test_a_signal_ends_it_cleanly(films, folder, monkeypatch):
     with pytest.raises(CommandError, match="Nothing was written") as ended:
         build()
     assert ended.value.returncode == 130
-    assert KnowledgeGraph.load(folder).n_movies == 2
+    assert load_graph(folder).n_movies == 2
 
 
 def test_the_formats_are_those_of_the_readers():

@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-from datasets.readers.delimited import read_interactions
+from datasets.readers.dataset import read_interactions
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
 from movie.events import recording

@@ -30,6 +30,7 @@ from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.serving import artifact
 from predictors.serving.registry import ModelStore
+from predictors.testing import fit_model
 
 pytestmark = pytest.mark.django_db
 MOST_QUERIES = 8
@@ -439,7 +440,7 @@ def test_nothing_on_the_pages_is_inline_or_from_elsewhere(client, trained, taste
 
 @pytest.fixture
 def star_predictor(films, taste, store):
-    store.publish(MfPredictor.fit(taste, options={"factors": 4}), activate=True)
+    store.publish(fit_model(MfPredictor, taste, options={"factors": 4}), activate=True)
     return films
 
 

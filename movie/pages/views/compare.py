@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from evaluation.model_card import model_card as card_of
 from movie.catalogue.models import Movie
+from movie.core.markdown import render_markdown
 from movie.pages.comparison import (
     LONGEST_TEXT,
     NOTED_LENGTH,
@@ -25,9 +29,12 @@ from movie.pages.comparison import (
 )
 from movie.recommendations.ranking import visitor_history
 from movie.training.registry import registry
-from movie.training.versions import trained_versions
+from movie.training.tuning_searches import tuning_searches
+from movie.training.versions import damage_of, trained_versions
 from movie.visitors.visitor import VisitorRequest
+from predictors.errors import PredictorError
 from predictors.history import History
+from predictors.plugins import MODELS, predictor_class
 
 LENGTHS, DEFAULT_LENGTH = (5, 10, 20), 10
 EXAMPLE_FILMS = 5
@@ -82,7 +89,28 @@ def compare(request: VisitorRequest) -> HttpResponse:
 def compare_runs(request: HttpRequest) -> HttpResponse:
     """Every trained version on the disk: what it was trained on, what it cost, what it reached."""
     runs, tables = trained_versions(registry().store)
-    return render(request, "pages/compare_runs.html", {"runs": runs, "tables": tables})
+    searches = tuning_searches(Path(settings.TUNING_DIR))
+    return render(request, "pages/compare_runs.html", {"runs": runs, "tables": tables, "searches": searches})
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
+    """Data, configuration, figures, use and limits of a trained version; the text itself with ?as=md."""
+    store = registry().store
+    if name not in MODELS or version not in store.versions(name):
+        raise Http404
+    try:
+        card = card_of(predictor_class(name), store.meta(name, version))
+    except PredictorError as error:
+        raise Http404 from error
+    if request.GET.get("as") == "md":
+        return HttpResponse(card, content_type="text/markdown; charset=utf-8")
+    _title, _, text = card.partition("\n")
+    damage = damage_of(store, name, version)
+    markup = render_markdown(text)
+    context = {"name": name, "version": version, "card": markup, "damage": damage}
+    return render(request, "pages/model_card.html", context)
 
 
 def _counted(history: History) -> list[int]:

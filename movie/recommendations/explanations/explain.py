@@ -323,9 +323,10 @@ class _Told:
 
 def _kprn() -> Explainer | None:
     try:
-        return cast("Explainer", registry().get(KPRN))
+        predictor = registry().get(KPRN)
     except PredictorError:
         return None
+    return predictor if isinstance(predictor, Explainer) else None
 
 
 def _weighed(weigher: Explainer, ids: Sequence[int], history: History, most: int) -> dict[int, _Told]:

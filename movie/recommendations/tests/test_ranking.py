@@ -15,7 +15,7 @@ from movie.recommendations.ranking import rank_similar, recommend
 from movie.training.model_info import MODEL_INFO, MOST_RATED, UNTRAINED
 from movie.training.registry import model_choices, registry
 from predictors.history import History, Interaction
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -157,5 +157,5 @@ def test_a_reason_points_to_a_film_of_the_history_and_to_its_stars(films):
 
 
 def test_every_kind_of_model_has_a_name_and_a_summary_on_pages(films):
-    assert set(KINDS) == set(MODEL_INFO) - set(UNTRAINED)
-    assert {choice.name for choice in model_choices()} == set(KINDS)
+    assert set(MODELS) == set(MODEL_INFO) - set(UNTRAINED)
+    assert {choice.name for choice in model_choices()} == set(MODELS)

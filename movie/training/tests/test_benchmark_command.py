@@ -64,6 +64,23 @@ def test_it_writes_a_table_a_report_and_a_plot(data, tmp_path):
     assert "neighbours" in plot.read_text(encoding="utf-8")
 
 
+def test_options_come_from_a_file_that_names_the_model(data, tmp_path):
+    config, report = tmp_path / "c.json", tmp_path / "r.json"
+    config.write_text('{"neighbours": {"shrinkage": 7, "exponent": 0.4}, "ease": {"ridge": 5}}')
+    benchmark(
+        "leave-one-out",
+        data=data,
+        columns=COLUMNS,
+        models="popular,neighbours",
+        config=config,
+        options=["neighbours.exponent=0.3"],
+        json=report,
+    )
+    popular, neighbours = json.loads(report.read_text())["results"]
+    assert (neighbours["config"]["shrinkage"], neighbours["config"]["exponent"]) == (7, 0.3)
+    assert popular["config"]["prior"] == 20
+
+
 def test_resume_keeps_finished_rows(data, tmp_path):
     asked = {"data": data, "columns": COLUMNS, "json": tmp_path / "r.json", "n": "1,3"}
     benchmark("guest", models="popular", **asked)
@@ -73,6 +90,24 @@ def test_resume_keeps_finished_rows(data, tmp_path):
     assert kept == first
     assert added["model"] == "neighbours"
     assert "n=3" in text
+
+
+def test_models_are_compared_over_the_same_users(data, tmp_path):
+    report = tmp_path / "r.json"
+    asked = {"data": data, "columns": COLUMNS, "json": report, "models": "popular,neighbours"}
+    text = benchmark("leave-one-out", against="popular", stated="stars", **asked)
+    assert "less popular, masked: paired 95 % intervals over 120 users" in text
+    assert "histories stated as stars" in text
+    written = json.loads(report.read_text())
+    found = {(each["condition"], each["metric"]): each for each in written["comparisons"]}
+    rows = {row["model"]: row["metrics"] for row in written["results"]}
+    difference = found["masked", "NDCG@10"]["difference"]
+    assert difference["value"] == pytest.approx(
+        rows["neighbours"]["NDCG@10"] - rows["popular"]["NDCG@10"], abs=1e-6
+    )
+    assert f"{difference['value']:+.4f} ({difference['low']:+.4f}" in text
+    again = benchmark("leave-one-out", against="popular", stated="stars", resume=True, **asked)
+    assert again == text, "the values of every user were kept"
 
 
 def test_variants_of_a_model_are_compared_and_their_training_is_drawn(data, tmp_path):
@@ -136,6 +171,9 @@ def test_a_model_that_fails_is_named_and_the_others_are_reported(data, tmp_path)
         ({"resume": True}, "--json"),
         ({"data": Path("/nowhere.csv")}, "no such file"),
         ({"n": "many"}, "'many' is no amount"),
+        ({"curve": Path("curve.svg")}, "popular cannot be measured while training"),
+        ({"against": "ease"}, "ease is not among --models"),
+        ({"labels": Path("/nowhere.csv")}, "cannot be read"),
     ],
 )
 def test_wrong_input_gets_a_sentence(data, options, message):

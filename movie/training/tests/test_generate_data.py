@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.tests.films import make_film
 from movie.training.management.commands.generate_data import SOURCE, truth_folder

@@ -15,19 +15,19 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from datasets.interactions import Interactions
+from datasets.splits.protocols import latest_of_each_pair
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.events.recording import new_event_id, record_all
 from movie.recommendations.ranking import recommend
+from movie.training.datasets import to_train_on
 from movie.training.models import TrainingRun
 from movie.training.promotion import AskedInOtherIds, alone, later_rows, recipe_of
 from predictors.base import Query
-from predictors.config import option_names
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
-from predictors.models.popular import PopularPredictor
-from predictors.plugins import KINDS, predictor_class
+from predictors.models.popular import PopularConfig, PopularPredictor
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +108,18 @@ def test_a_better_version_goes_live_in_a_running_process(site, store) -> None:
     assert live.version == second
     assert {found.movie_id for found in live.recommendations[:6]} & {film.pk for film in site[6:]}
     assert run("models", "roll-back", "popular") and store.current("popular") == first
+
+
+def test_the_version_that_serves_has_learned_from_the_rows_it_was_asked_about(site, store) -> None:
+    run("train", "neighbours", "--from-site", "--activate")
+    visits(site, range(6, 12))
+    run("retrain", "neighbours", *ENOUGH)
+    serves = store.load("neighbours", store.current("neighbours"))
+    rows = to_train_on()
+    expected = NeighboursPredictor.fit(latest_of_each_pair(rows))
+    np.testing.assert_array_equal(serves.similarities.toarray(), expected.similarities.toarray())
+    assert serves.meta["data"]["until"] == rows.at.max()
+    assert serves.meta["retrained"]["outcome"] == "activated"
 
 
 def test_the_outcome_is_recorded_with_both_figures(site, store) -> None:
@@ -246,7 +258,7 @@ def test_the_star_predictor_is_judged_by_its_stars(site, store) -> None:
     run("train", "mf", "--from-site", "--activate", "--options", "factors=2")
     first = store.current("mf")
     visits(site, range(6))
-    code = ended("retrain", "mf", *ENOUGH, "--options", "bias_ridge=100000")
+    code = ended("retrain", "mf", *ENOUGH, "--options", "groups=0", "bias_ridge=100000")
     (second,) = set(store.versions("mf")) - {first}
     recorded = store.meta("mf", second)["retrained"]
     compared = recorded["comparison"]
@@ -292,16 +304,12 @@ def test_a_version_is_asked_in_the_ids_of_the_data() -> None:
     """It knows films 7 and 5, in that order; the data has 5, 6 and 7."""
     predictor = PopularPredictor(np.array([1.0, 2.0], np.float32), IdMap([7, 5]))
     asked = AskedInOtherIds(predictor, np.array([5, 6, 7]))
-    assert asked.score_batch([Query.of([1])]).tolist() == [[2.0, -np.inf, 1.0]]
+    assert asked.score([Query.from_indices([1])]).tolist() == [[2.0, -np.inf, 1.0]]
     predictor.min_history = 1
-    assert np.isneginf(asked.score_batch([Query.of([1])])).all(), "it knows no film of this visitor"
+    assert np.isneginf(asked.score([Query.from_indices([1])])).all(), "it knows no film of this visitor"
 
 
 def test_the_recipe_of_every_kind_is_what_the_kind_takes() -> None:
-    for name in KINDS:
-        assert option_names(predictor_class(name))
-    predictor = PopularPredictor(
-        np.ones(1, np.float32), IdMap([1]), {"config": {"prior": 3.0, "steps": 5, "seed": 2}}
-    )
-    assert recipe_of(predictor) == {"prior": 3.0}
+    predictor = PopularPredictor(np.ones(1, np.float32), IdMap([1]), PopularConfig(prior=3.0))
+    assert recipe_of(predictor) == {"rating_weight": 0.03, "prior": 3.0, "half_life_days": 730.0}
     assert predictor.recommend(History.EMPTY, 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 import os
 import re
 import signal
@@ -11,13 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 
+from datasets.splits.protocols import latest_of_each_pair
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
+from movie.training.datasets import to_train_on
 from movie.training.models import SILENT_AFTER, TrainingRun
 from predictors.history import History
 from predictors.models.neighbours import NeighboursPredictor
-from predictors.progress import ProgressEvent
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -88,19 +92,30 @@ def test_progress_is_written_while_a_model_trains(site, monkeypatch) -> None:
     seen = []
     fit = NeighboursPredictor.fit.__func__
 
-    def slow_fit(cls, train, validation=None, *, progress, **others):
-        progress(ProgressEvent(0.5, "half way", {"NDCG@10": 0.25}))
+    def slow_fit(cls, data, config, run):
+        run.report(0.9, "nearly there", {"NDCG@10": 0.25})
         seen.append(
             TrainingRun.objects.values("state", "progress", "message", "metrics").get(model="neighbours")
         )
-        return fit(cls, train, validation, progress=progress, **others)
+        return fit(cls, data, config, run)
 
     monkeypatch.setattr(NeighboursPredictor, "fit", classmethod(slow_fit))
     monkeypatch.setattr("movie.training.runs.SECONDS_BETWEEN_WRITES", 0)
     run("train", "neighbours", "--from-site")
     (row,) = seen
-    assert (row["state"], row["message"], row["metrics"]) == ("running", "half way", {"NDCG@10": 0.25})
+    assert (row["state"], row["message"], row["metrics"]) == ("running", "nearly there", {"NDCG@10": 0.25})
     assert 0.4 < row["progress"] < 0.6
+
+
+def test_what_serves_has_learned_from_every_row(site, store) -> None:
+    run("train", "neighbours", "--from-site")
+    run("train", "neighbours", "--from-site", "--no-refit")
+    measured, everything = (store.load("neighbours", version) for version in store.versions("neighbours"))
+    rows = to_train_on()
+    expected = NeighboursPredictor.fit(latest_of_each_pair(rows))
+    np.testing.assert_array_equal(everything.similarities.toarray(), expected.similarities.toarray())
+    assert (measured.similarities != everything.similarities).nnz
+    assert everything.meta["metrics"][0]["NDCG@10"] == measured.meta["metrics"][0]["NDCG@10"]
 
 
 def test_training_on_a_file_is_measured_but_cannot_be_activated(data, store) -> None:
@@ -153,6 +168,66 @@ def test_what_is_wrong_is_named(args: list[str], complaint: str) -> None:
     with pytest.raises(CommandError, match=re.compile(complaint, re.DOTALL)):
         run(*args)
     assert not TrainingRun.objects.exists()
+
+
+def test_a_young_site_trains_all_that_was_asked_for(store) -> None:
+    """Sixty people with two films each: nobody to validate on, so no figure is claimed."""
+    films = [make_film(f"Film Number {number}", 1950 + number) for number in range(30)]
+    rng = np.random.default_rng(3)
+    Rating.objects.bulk_create(
+        Rating(visitor=f"young:{user}", movie=films[film], value=4.0, rated_at=LONG_AGO)
+        for user in range(60)
+        for film in rng.choice(30, 2, replace=False)
+    )
+    said = run("train", "popular", "sasrec", "linear_sequence", "--from-site", "--activate")
+    for name in ("popular", "sasrec", "linear_sequence"):
+        assert store.current(name)
+    assert said.count("nothing to measure on") == 3
+    assert [each.state for each in TrainingRun.objects.all()] == ["done"] * 3
+    assert not any("NDCG@10" in each.metrics for each in TrainingRun.objects.all())
+
+
+def test_a_defect_of_one_model_is_its_own(site, store, monkeypatch) -> None:
+    def fit(cls, data, config, run):
+        raise KeyError("NDCG@10")
+
+    monkeypatch.setattr(NeighboursPredictor, "_fit", classmethod(fit))
+    with pytest.raises(CommandError, match=r"^neighbours: KeyError: 'NDCG@10'$"):
+        run("train", "neighbours", "popular", "--from-site", "--activate")
+    assert store.current("popular")
+    assert TrainingRun.objects.get(model="neighbours").state == "failed"
+
+
+def test_a_full_disk_is_a_sentence(site, store, monkeypatch) -> None:
+    def write(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("predictors.serving.artifact.write_tensors", write)
+    for command in (("train", "neighbours", "--from-site"), ("retrain", "neighbours")):
+        with pytest.raises(CommandError, match="cannot be written: No space left on device"):
+            run(*command)
+    assert store.versions("neighbours") == []
+
+
+def test_options_come_from_a_file_and_the_command_line_changes_them(data, store, tmp_path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[neighbours]\nshrinkage = 7\nexponent = 0.4\n[ease]\nridge = 3\n")
+    run("train", "neighbours", "--data", data, "--config", config, "--options", "exponent=0.3")
+    options = store.meta("neighbours", store.versions("neighbours")[0])["config"]
+    assert (options["shrinkage"], options["exponent"]) == (7, 0.3)
+    config.write_text("[neighbours]\nshrinkage = 'much'\n")
+    with pytest.raises(CommandError, match="'much' is not a number"):
+        run("train", "neighbours", "--data", data, "--config", config)
+    with pytest.raises(CommandError, match="expected one of tensorboard=TARGET, mlflow=TARGET"):
+        run("train", "neighbours", "--data", data, "--hook", "wandb=x")
+
+
+def test_off_a_terminal_a_line_says_where_a_training_stands(data, capsys) -> None:
+    run("train", "als", "--data", data, "--options", "epochs=3", "factors=4")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("als")]
+    assert any("epoch 2 of 3" in line for line in lines)
+    run("train", "als", "--data", data, "--options", "epochs=3", "factors=4", "--quiet")
+    assert not capsys.readouterr().err
 
 
 def test_a_model_that_fails_is_recorded_and_the_others_are_trained(site, store) -> None:
@@ -229,6 +304,53 @@ def test_a_damaged_version_is_found_and_listed(site, store) -> None:
         run("models", "verify", "popular", version)
     (store.path("popular", version) / "meta.json").write_text("{", encoding="utf-8")
     assert "damaged" in run("models", "list")
+
+
+def test_a_damaged_active_version_is_shown_as_damaged(site, store, client) -> None:
+    run("train", "popular", "neighbours", "--from-site", "--activate")
+    version = store.current("neighbours")
+    assert "damaged" not in run("models", "list")
+    weights = store.path("neighbours", version) / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    (line,) = (line for line in run("models", "list").splitlines() if version in line)
+    assert "active, damaged" in line
+    rows = {row["model"]: row for row in json.loads(run("models", "list", "--json"))}
+    assert rows["neighbours"]["state"] == ["active", "damaged"]
+    assert "sha256 is not the recorded one" in rows["neighbours"]["problem"]
+    assert rows["popular"]["state"] == ["active"]
+    assert rows["popular"]["metrics"][0]["NDCG@10"] >= 0
+    markup = client.get("/compare/runs/").content.decode()
+    assert markup.count(">damaged<") == 1
+    assert str(store.root) not in markup
+    found = {model["name"]: model["versions"] for model in client.get("/api/v1/models").json()["models"]}
+    assert "sha256" in found["neighbours"][0]["problem"]
+    assert found["popular"][0]["problem"] == ""
+
+
+def test_a_model_card_says_what_a_version_is_and_is_not(site, store, client) -> None:
+    run("train", "ease", "--from-site", "--activate", "--options", "ridge=7")
+    version = store.current("ease")
+    card = run("models", "card", "ease")
+    for part in (
+        "# EASE",
+        "what visitors of the site like",
+        "| ridge | 7.0 |",
+        "## Limits",
+        "NDCG@10",
+        version,
+    ):
+        assert part in card
+    assert "20 users: small differences" in card
+    address = reverse("pages:model_card", args=["ease", version])
+    assert address in client.get("/compare/runs/").content.decode()
+    page = client.get(address).content.decode()
+    assert "<h2" in page
+    assert "<td>7.0</td>" in page
+    assert client.get(f"{address}?as=md").content.decode() == card
+    assert client.get(reverse("pages:model_card", args=["ease", "20200101T000000"])).status_code == 404
+    assert client.get(reverse("pages:model_card", args=["nonsense", version])).status_code == 404
+    with pytest.raises(CommandError, match="popular has no version"):
+        run("models", "card", "popular")
 
 
 def test_prune_keeps_the_newest_and_whatever_is_needed(site, store) -> None:

@@ -3,8 +3,8 @@
 No model is the best at every length: with one film popularity is hard to beat, with ten it is graph
 filters and neighbours, later EASE and sequence models. `blend_weights` fits how much each counts.
 
-The artefact is complete in itself. Beside the weights of the blend it holds the weights of every
-member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artefact
+The artifact is complete in itself. Beside the weights of the blend it holds the weights of every
+member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artifact
 would hold: so one checksum list covers everything, a roll-back takes the members back too, and no
 version of another model can be missing or replaced under it. A process that serves a member on its
 own as well, trained on the same rows, holds such a file's arrays once (`predictors.serving.artifact`).
@@ -12,56 +12,84 @@ own as well, trained on the same rows, holds such a file's arrays once (`predict
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
-from predictors.errors import ArtifactError, CannotAnswer, PredictorError, TrainingError
+from predictors.base import Predictor, Query, Saved
+from predictors.capabilities import ExplainsScores, FindsSimilar
+from predictors.config import Config, nested
+from predictors.errors import ArtifactError, CannotAnswer, ConfigError, PredictorError, TrainingError
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
-from predictors.models.for_you.weights import (
-    KNOTS,
-    OPENINGS,
-    ORDERS,
-    Curves,
-    fit_curves,
-    openings,
-    standardise,
-)
-from predictors.plugins import predictor_class
-from predictors.progress import Progress, ProgressEvent, silent
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
+from predictors.models.for_you.weights import OPENINGS, Curves, fit_curves, openings
+from predictors.plugins import MODELS, predictor_class
+from predictors.run import Run
 from predictors.serving import artifact
+from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
+logger = logging.getLogger(__name__)
+
 WITHOUT_HISTORY = "popular"
-FEWEST_GUESTS = 50  # people of the validation rows; with fewer, guests are held out of the training rows
-HELD_OUT_SHARE = 10  # one person in so many
+FEWEST_GUESTS = 50  # users of the validation rows; with fewer, guests are held out of the training rows
+HELD_OUT_SHARE = 10  # one user in so many
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
-@dataclass(frozen=True, slots=True)
-class ForYouOptions:
-    """members          kinds to blend; popular must be among them, for visitors without a history
-    time_share       how much guests shown their first films count while the history is short, against
-                     guests shown films at random
-    long_time_share  the same for long histories, where it decides what the blend is for: with 0 it finds
-                     what fits a taste as a whole, towards 1 what is watched next
-    guests           most people the weights are fitted on
-    seed             of the choice of guests and of what they are shown, and of the members
-    """
+@dataclass(frozen=True)
+class ForYouConfig(Config):
+    """The members with their own configurations (`ease.ridge=`), and the fit of their weights."""
 
+    #: models to blend; popular must be among them, for visitors without a history
     members: tuple[str, ...] = ("popular", "neighbours", "ease", "graph_filter", "linear_sequence")
+    #: weight of guests shown their first items while the history is short, against items at random
     time_share: float = 0.5
+    #: the same for long histories: 0 fits the preferences as a whole, towards 1 what is watched next
     long_time_share: float = 0.0
-    guests: int = 1000
-    seed: int = 1
+    guests: int = 1000  #: most users the weights are fitted on
+    #: configurations of members by name; the others have their defaults
+    member_configs: Mapping[str, Config] = field(default_factory=dict)
+
+    def check(self) -> None:
+        self.require(
+            0 <= self.time_share <= 1 and 0 <= self.long_time_share <= 1,
+            "time_share and long_time_share must be between 0 and 1",
+        )
+        self.require(self.guests >= 2, "guests must be 2 or more")
+        object.__setattr__(self, "members", tuple(dict.fromkeys(self.members)))
+        self.require(
+            WITHOUT_HISTORY in self.members and len(self.members) > 1,
+            f"members must name {WITHOUT_HISTORY} and another model, not {', '.join(self.members)}",
+        )
+        for name in self.members:
+            self.require(not _refusal(name), f"members: {_refusal(name)}")
+        for name in self.member_configs:
+            self.require(name in self.members, f"option {name}: it is not one of the members")
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any] | None) -> Self:
+        """Read a configuration; `ease.ridge` names the option ridge of the member ease."""
+        values = nested(given or {})
+        configs = {}
+        for name in [name for name in values if name in MODELS]:
+            options = values.pop(name)
+            if not isinstance(options, Mapping):
+                raise ConfigError(f"option {name}: write {name}.option=value")
+            configs[name] = predictor_class(name).config_class.read(options)
+        return super().read(values | ({"member_configs": configs} if configs else {}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values that `read` accepts: the options of a member under its name."""
+        values = super().as_dict()
+        return {**values, **values.pop("member_configs")}
 
 
 class ForYouPredictor(Predictor):
@@ -74,6 +102,10 @@ class ForYouPredictor(Predictor):
     """
 
     name = "for_you"
+    label = "For you"
+    summary = "Several models as one, each counting as much as the length of your history warrants."
+    paper = "one-more-node"
+    config_class = ForYouConfig
     min_history = 0
 
     def __init__(
@@ -81,67 +113,71 @@ class ForYouPredictor(Predictor):
         members: Sequence[Predictor],
         curves: Curves,
         ids: IdMap,
-        meta: Mapping[str, Any] | None = None,
+        config: ForYouConfig | None = None,
     ) -> None:
-        super().__init__(ids, meta)
+        super().__init__(ids, config)
         self.members, self.curves = tuple(members), curves
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
-        """Fit the members, then their weights on guests.
+    def _fit(cls, data: TrainingData, config: ForYouConfig, run: Run) -> Self:
+        """Fit the members, then their weights on guests. Members that cannot use the data are left out.
 
-        The guests are the people of `validation` who have no rows in `train`. Where they are too few, a
-        tenth of the people is held out: the weights are fitted with members that never met them, and
-        the members are then fitted anew on all rows. Raises TrainingError on data or options that a
-        member cannot use.
+        The guests are the users of `validation` who have no rows in `train`. Where they are too few, a
+        tenth of the users is held out: the weights are fitted with members that never saw them, and the
+        members are then fitted anew on all rows. Raises TrainingError on data that a member cannot use.
         """
-        chosen = read_options(ForYouOptions, options)
-        kinds = _checked(chosen)
-        if len(train) == 0:
-            raise TrainingError("there are no interactions to fit the members on")
-        rest, guests = _apart(train, validation, chosen)
-        rounds = 2 if len(rest) < len(train) else 1
-        share = (1 - WEIGHED) / rounds / len(kinds)
+        names, left_out = _usable(data, config)
+        rest, guests = _apart(data, config, run.seed)
+        again = len(rest.train) < len(data.train) and run.stage != "select"
+        rounds = 2 if again else 1
+        share = (1 - WEIGHED) / rounds / len(names)
+        quiet = replace(run, cpu_budget_seconds=0.0, resume=False, checkpoint_dir=None)
 
-        def fitted(rows: Interactions, done: float) -> list[Predictor]:
-            members = []
-            for place, kind in enumerate(kinds):
-                begin = done + place * share
-
-                def report(event: ProgressEvent, begin: float = begin, name: str = kind.name) -> None:
-                    text = f"{name}: {event.message}" if event.message else name
-                    progress(replace(event, done=begin + share * event.done, message=text))
-
-                members.append(kind.fit(rows, options={"seed": chosen.seed}, progress=report))
-            return members
+        def fitted(rows: TrainingData, start: float) -> list[Predictor]:
+            return [
+                predictor_class(name).fit(
+                    rows,
+                    config.member_configs.get(name),
+                    quiet.part(start + row * share, start + (row + 1) * share, name, watched=False),
+                )
+                for row, name in enumerate(names)
+            ]
 
         members = fitted(rest, 0.0)
-        weighing = len(kinds) * share
+        weighing = len(members) * share
         curves, figures = fit_curves(
             members,
             guests,
-            openings(rest),
-            time_shares=(chosen.time_share, chosen.long_time_share),
-            seed=chosen.seed,
-            progress=lambda done: progress(ProgressEvent(weighing + WEIGHED * done, "weights")),
+            openings(rest.train),
+            time_shares=(config.time_share, config.long_time_share),
+            seed=run.seed,
+            progress=lambda done: run.report(weighing + WEIGHED * done, "weights"),
         )
-        if rounds == 2:
-            members = fitted(train, weighing + WEIGHED)
-            curves = replace(curves, opening=openings(train))
-        progress(ProgressEvent(1.0))
-        meta = {"config": as_config(chosen), "knots": list(KNOTS), "curve": figures}
-        return cls(members, curves, IdMap(np.asarray(train.item_ids).tolist()), meta)
+        if again:
+            members = fitted(TrainingData(data.train), weighing + WEIGHED)
+            curves = replace(curves, opening=openings(data.train))
+        run.report(1.0)
+        predictor = cls(members, curves, data.items, config)
+        predictor.meta = {"knots": list(KNOTS), "curve": figures, "left_out": left_out}
+        return predictor
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the members anew and keep their weights; everything anew where a member cannot use the data."""
+        names, _ = _usable(data, self.config)
+        if names != [member.name for member in self.members]:
+            return self._fit(data, self.config, run)
+        share = 1 / len(names)
+        quiet = replace(run, checkpoint_dir=None, resume=False)
+        members = [
+            member.refit(data, quiet.part(row * share, (row + 1) * share, member.name, watched=False))
+            for row, member in enumerate(self.members)
+        ]
+        curves = replace(self.curves, opening=openings(data.train))
+        predictor = type(self)(members, curves, data.items, self.config)
+        predictor.meta = {name: self.meta[name] for name in ("knots", "curve", "left_out")}
+        return predictor
+
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
         weights = self._weights_of(queries)
         scores = np.zeros((len(queries), self.n_items), dtype=np.float32)
         for member, column in zip(self.members, weights.T, strict=True):
@@ -149,7 +185,7 @@ class ForYouPredictor(Predictor):
             if len(counting) == 0:
                 continue
             asked = [queries[row] for row in counting.tolist()]
-            of_member = standardise(member.score_batch(asked), asked)
+            of_member = standardise(member.score(asked), asked)
             of_member *= column[counting, None].astype(np.float32)
             scores[counting] += of_member
         return scores
@@ -161,28 +197,28 @@ class ForYouPredictor(Predictor):
         """
         weights = self._weights_of([query])[0]
         found: list[tuple[Reason, ...]] = [()] * len(indices)
-        for place in np.argsort(-weights, kind="stable"):
+        for column in np.argsort(-weights, kind="stable"):
             missing = [row for row, reasons in enumerate(found) if not reasons]
-            if not missing or weights[place] == 0:
+            if not missing or weights[column] == 0:
                 break
-            told = self.members[place].reasons(query, [indices[row] for row in missing])
-            for row, reasons in zip(missing, told, strict=True):
-                found[row] = tuple(
-                    replace(reason, weight=reason.weight * float(weights[place]))
+            member = self.members[column]
+            if not isinstance(member, ExplainsScores):
+                continue
+            named = member.reasons(query, [indices[row] for row in missing])
+            for index, reasons in zip(missing, named, strict=True):
+                found[index] = tuple(
+                    replace(reason, weight=reason.weight * float(weights[column]))
                     for reason in reasons
                     if reason.movie_id is not None
                 )
         return [reasons or (Reason("popular"),) for reasons in found]
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """What the first member says that ranks similar films. Raises CannotAnswer when none does."""
+        """Rank by the first member that finds similar items. Raises CannotAnswer when none does."""
         for member in self.members:
-            try:
+            if isinstance(member, FindsSimilar):
                 return member.similar(movie_id, k)
-            except CannotAnswer as refusal:
-                if refusal.reason != "not_supported":
-                    raise
-        return super().similar(movie_id, k)
+        raise CannotAnswer("not_supported", f"no member of {self.name} ranks similar items")
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -200,99 +236,97 @@ class ForYouPredictor(Predictor):
         super().save(directory, **facts)
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
-        described = meta.get("members", {})
-        shapes = {
-            "weights": (len(ORDERS), len(KNOTS), len(described)),
-            "gate": (len(KNOTS), 1 + len(OPENINGS)),
-            "opening": (len(ids), len(OPENINGS)),
-        }
-        for name, shape in shapes.items():
-            if name not in tensors or tensors[name].shape != shape:
-                raise ArtifactError(f"{directory}: expected the tensor {name} of shape {shape}")
-        if directory is None or meta.get("knots") != list(KNOTS) or WITHOUT_HISTORY not in described:
-            raise ArtifactError(f"{directory}: not a blend of members at lengths {KNOTS}")
-        members = [
-            _loaded(name, facts, directory, ids, meta.get("files", {})) for name, facts in described.items()
-        ]
-        return cls(members, Curves(tensors["weights"], tensors["gate"], tensors["opening"]), ids, meta)
+    def from_artifact(cls, saved: Saved) -> Self:
+        described = saved.meta.get("members", {})
+        if saved.meta.get("knots") != list(KNOTS) or WITHOUT_HISTORY not in described:
+            raise ArtifactError(f"{saved.directory}: not a blend of members at lengths {KNOTS}")
+        curves = Curves(
+            saved.tensor("weights", (len(ORDERS), len(KNOTS), len(described))),
+            saved.tensor("gate", (len(KNOTS), 1 + len(OPENINGS))),
+            saved.tensor("opening", (len(saved.ids), len(OPENINGS))),
+        )
+        return cls([_loaded(name, saved) for name in described], curves, saved.ids, saved.config)
 
     def _weights_of(self, queries: Sequence[Query]) -> np.ndarray:
         """(B, M) float64 with sum 1 in each row."""
         weights = np.zeros((len(queries), len(self.members)))
-        told = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
+        has_liked = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
         names = [member.name for member in self.members]
-        weights[~told, names.index(WITHOUT_HISTORY)] = 1.0
-        if told.any():
-            weights[told] = self.curves.weights_of([queries[row] for row in np.flatnonzero(told).tolist()])
+        weights[~has_liked, names.index(WITHOUT_HISTORY)] = 1.0
+        if has_liked.any():
+            weights[has_liked] = self.curves.weights_of(
+                [queries[row] for row in np.flatnonzero(has_liked).tolist()]
+            )
         return weights
 
 
-def _checked(options: ForYouOptions) -> list[type[Predictor]]:
-    """The classes of the members. Raises TrainingError on options that cannot be used."""
-    if not (0 <= options.time_share <= 1 and 0 <= options.long_time_share <= 1):
-        raise TrainingError("time_share and long_time_share must be between 0 and 1")
-    if options.guests < 2 or options.seed < 0:
-        raise TrainingError("guests must be 2 or more, seed 0 or more")
-    names = list(dict.fromkeys(name.strip() for name in options.members))
-    if WITHOUT_HISTORY not in names or len(names) < 2:
-        raise TrainingError(f"members must name {WITHOUT_HISTORY} and another kind, not {', '.join(names)}")
-    kinds = []
-    for name in names:
+def _refusal(name: str) -> str:
+    """Return why a model cannot be a member, or an empty string."""
+    try:
+        kind = predictor_class(name)
+    except PredictorError as error:
+        return str(error)
+    if kind is ForYouPredictor or kind.learns_from_dislikes:
+        return f"{name} cannot be part of a blend"
+    if kind.write_extra_files is not Predictor.write_extra_files:
+        return f"{name} keeps files besides its weights, which a blend does not hold"
+    return ""
+
+
+def _usable(data: TrainingData, config: ForYouConfig) -> tuple[list[str], dict[str, str]]:
+    """Return the members that can be fitted on this data, and for each of the others why not.
+
+    Raises TrainingError where fewer than two are left.
+    """
+    names, left_out = [], {}
+    for name in config.members:
+        kind = predictor_class(name)
         try:
-            kind = predictor_class(name)
-        except PredictorError as error:
-            raise TrainingError(f"members: {error}") from error
-        if kind is ForYouPredictor or kind.learns_from_dislikes:
-            raise TrainingError(f"members: {name} cannot be part of a blend")
-        if kind.write_extra_files is not Predictor.write_extra_files:
-            raise TrainingError(
-                f"members: {name} keeps files besides its weights, which a blend does not hold"
-            )
-        kinds.append(kind)
-    return kinds
+            kind.check_data(data, config.member_configs.get(name, kind.config_class()))
+            names.append(name)
+        except TrainingError as error:
+            left_out[name] = str(error)
+            logger.warning("for_you is fitted without %s: %s", name, error)
+    if WITHOUT_HISTORY not in names or len(names) < 2:
+        raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+    return names, left_out
 
 
-def _apart(
-    train: Interactions, validation: Interactions | None, options: ForYouOptions
-) -> tuple[Interactions, Interactions]:
-    """Rows to fit the members on, and the rows of guests whom they then never met."""
+def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[TrainingData, Interactions]:
+    """Return the data to fit the members on, and the rows of guests whom they then never saw."""
     from datasets.splits.protocols import latest_of_each_pair
 
-    rng = np.random.default_rng(options.seed)
+    rng = np.random.default_rng(seed)
+    train, validation = data.train, data.validation
     if validation is not None and len(validation):
         new = validation.select(~np.isin(validation.users, train.users))
-        people = np.unique(new.users)
-        if len(people) >= FEWEST_GUESTS:
-            some = rng.permutation(people)[: options.guests]
-            return train, latest_of_each_pair(new.select(np.isin(new.users, some)))
+        users = np.unique(new.users)
+        if len(users) >= FEWEST_GUESTS:
+            some = rng.permutation(users)[: config.guests]
+            return TrainingData(train), latest_of_each_pair(new.select(np.isin(new.users, some)))
     counts = np.diff(train.indptr)
     eligible = np.flatnonzero(counts > 1)
-    wanted = min(options.guests, len(eligible) // HELD_OUT_SHARE)
+    wanted = min(config.guests, len(eligible) // HELD_OUT_SHARE)
     if wanted < 2:
         raise TrainingError(
-            f"{len(eligible)} people have two films or more; the weights of a blend need "
+            f"{len(eligible)} users have two items or more; the weights of a blend need "
             f"{2 * HELD_OUT_SHARE} to be fitted on one tenth of them"
         )
     held_out = np.isin(train.users, rng.permutation(eligible)[:wanted])
-    return train.select(~held_out), latest_of_each_pair(train.select(held_out))
+    return TrainingData(train.select(~held_out)), latest_of_each_pair(train.select(held_out))
 
 
 def _file_of(member: str) -> str:
     return f"{member}.safetensors"
 
 
-def _loaded(
-    name: str, meta: dict[str, Any], directory: Path, ids: IdMap, files: Mapping[str, str]
-) -> Predictor:
+def _loaded(name: str, saved: Saved) -> Predictor:
     try:
         kind = predictor_class(name)
     except PredictorError as error:
-        raise ArtifactError(f"{directory}: {error}") from error
-    filename = _file_of(name)
-    if filename not in files:
-        raise ArtifactError(f"{directory} holds no {filename}")
-    tensors = artifact.read_tensors(directory / filename, files[filename])
-    return kind.from_tensors(tensors, ids, meta, directory)
+        raise ArtifactError(f"{saved.directory}: {error}") from error
+    filename, files = _file_of(name), saved.meta.get("files", {})
+    if saved.directory is None or filename not in files:
+        raise ArtifactError(f"{saved.directory} holds no {filename}")
+    tensors = artifact.read_tensors(saved.directory / filename, files[filename])
+    return kind.restore(tensors, saved.ids, saved.meta["members"][name], saved.directory)

@@ -1,10 +1,10 @@
-"""How much each member of a blend counts after n films: fitted on guests the members never met.
+"""How much each member of a blend counts after n films: fitted on guests the members never saw.
 
-A guest is a person with rows that no member was trained on. They are shown in part: n of their rows
+A guest is a user with rows that no member was trained on. They are shown in part: n of their rows
 drawn at random (`random`), or their first n (`time`), as a visitor's history begins. Which members
-rank the rest best differs between the two, and a serving model is not told which it sees. So there are
+rank the rest best differs between the two, and a serving model does not know which it sees. So there are
 two curves of weights, one for each, and a gate: the probability, by logistic regression, that a
-history is the opening of one, from how often its films are among the first 2, 5, 10, 50 people meet.
+history is the opening of one, from how often its films are among the first 2, 5, 10, 50 items of a user.
 
     w(x) = (1 - g(x)) * random_n + g(x) * opening_n
     g(x) = 1 / (1 + exp(-(a_n + b_n . mean opening of the films of x)))
@@ -15,7 +15,7 @@ guests: the weights are the mean of the folds, and the reported figures come fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,31 +23,15 @@ import numpy as np
 from scipy import optimize
 
 from predictors.base import Predictor, Query
-from ranking_metrics.ranking import hits_of, per_user
+from predictors.models.for_you.cases import KNOTS, METRIC, ORDERS, TINY, Cases
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
-RANDOM, TIME = "random", "time"
-ORDERS = (RANDOM, TIME)
-KNOTS = (1, 2, 3, 5, 10, 20, 50, 100)  # lengths at which weights are fitted
-# From here on guests are also shown four fifths of what they met: with little left to find, other
-# weights are the best. The last knot, which stands for all longer histories, has these alone.
-NEARLY_ALL_FROM = 20
-LONG_SHARE = 0.8
-NEARLY_ALL_DRAWS = 3
-OPENINGS = (2, 5, 10, 50)  # so many films that a person meets first
-OPENING_PRIOR = 20.0  # meetings at the mean share that every film starts with
-METRIC, PLACES = "NDCG@10", 10
-CANDIDATES = 40  # best films of each member among which the blend finds its ten
-ENOUGH_CASES = 200  # with fewer guests each is asked several times, with other films
-MOST_DRAWS = 4
+OPENINGS = (2, 5, 10, 50)  # so many first items of a user
+OPENING_PRIOR = 20.0  # interactions at the mean share that every item starts with
 FIRST_STEP, LAST_STEP = 0.3, 0.02  # of the coordinate ascent, in shares of the whole weight
 GATE_RIDGE = 1e-3
-BATCH = 128
-TINY = 1e-6
-
-Score = Callable[[Sequence[Query]], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +41,7 @@ class Curves:
     weights  (2, K, M) float64, rows of `ORDERS`, each length's weights 0 or more with sum 1
     gate     (K, 1 + F) float64, a and b, F = len(OPENINGS)
     opening  (n_items, F) float32, log of how much more often than the mean a film is among the first
-             2, 5, ... of a person
+             2, 5, ... of a user
     """
 
     weights: np.ndarray
@@ -76,33 +60,15 @@ class Curves:
         return _mixed(_gated(gates, openings)[:, None], curves[0], curves[1])
 
 
-def standardise(scores: np.ndarray, queries: Sequence[Query]) -> np.ndarray:
-    """Members' scores become comparable: mean 0 and deviation 1 over the films that can be recommended.
-
-    scores (B, n_items) float32, overwritten and returned. Where a member tells no film from another,
-    all become 0.
-    """
-    for row, query in zip(scores, queries, strict=True):
-        free = np.ones(len(row), dtype=bool)
-        free[query.seen] = False
-        values = row[free].astype(np.float64)
-        mean, deviation = (values.mean(), values.std()) if len(values) else (0.0, 0.0)
-        if deviation <= TINY * abs(mean):
-            row[:] = 0
-        else:
-            row[:] = (row - np.float32(mean)) / np.float32(deviation)
-    return scores
-
-
 def openings(train: Interactions) -> np.ndarray:
-    """(n_items, F) float32: log of the share of a film's meetings that are early ones, against the mean."""
-    place = np.arange(len(train)) - train.indptr[train.users]
+    """(n_items, F) float32: log of the share of early ones among an item's interactions, against the mean."""
+    position = np.arange(len(train)) - train.indptr[train.users]
     counts = np.bincount(train.items, minlength=train.n_items)
     columns = []
     for first in OPENINGS:
-        early = place < first
-        met_early = np.bincount(train.items[early], minlength=train.n_items) / early.mean()
-        columns.append(np.log((met_early + OPENING_PRIOR) / (counts + OPENING_PRIOR)))
+        early = position < first
+        n_early = np.bincount(train.items[early], minlength=train.n_items) / early.mean()
+        columns.append(np.log((n_early + OPENING_PRIOR) / (counts + OPENING_PRIOR)))
     return np.column_stack(columns).astype(np.float32)
 
 
@@ -117,7 +83,7 @@ def fit_curves(
 ) -> tuple[Curves, list[dict[str, Any]]]:
     """Weights and gate at each knot, and the figures that justify them.
 
-    guests      rows of people that no member was trained on, each film once per person
+    guests      rows of users that no member was trained on, each item once per user
     time_shares how much guests in the order of time count in what is maximised, against those at random:
                 at a history of no length and at the longest, linear in the length between them
 
@@ -128,116 +94,20 @@ def fit_curves(
     weights = np.full((2, len(KNOTS), len(members)), np.nan)
     gate = np.zeros((len(KNOTS), 1 + len(OPENINGS)))
     figures: list[dict[str, Any]] = []
-    for place, knot in enumerate(KNOTS):
-        cases = [_Cases.of(members, guests, opening, knot=knot, order=order, seed=seed) for order in ORDERS]
+    for row, knot in enumerate(KNOTS):
+        cases = [
+            Cases.from_guests(members, guests, opening, knot=knot, order=order, seed=seed) for order in ORDERS
+        ]
         if min(len(each.openings) for each in cases) >= 2:
-            gate[place] = _fit_gate(cases[0].openings, cases[1].openings)
-            gates = [_gated(gate[place], each.openings) for each in cases]
+            gate[row] = _fit_gate(cases[0].openings, cases[1].openings)
+            gates = [_gated(gate[row], each.openings) for each in cases]
             share = float(np.interp(knot, (0, KNOTS[-1]), time_shares))
-            weights[:, place], reached = _cross_fitted(cases, gates, share)
+            weights[:, row], reached = _cross_fitted(cases, gates, share)
             for each, order, of_blend in zip(cases, ORDERS, reached, strict=True):
                 figures.append(_figures(each, knot, order, names, of_blend))
-        progress((place + 1) / len(KNOTS))
+        progress((row + 1) / len(KNOTS))
     _fill(weights, gate)
     return Curves(_smoothed(weights), gate, opening), figures
-
-
-@dataclass(frozen=True, slots=True)
-class _Cases:
-    """Guests of one order who are shown the same number of films; candidates padded at the end.
-
-    people    (C,) who they are
-    standing  (C, L, M) float32 standardised scores of the candidates, by member
-    real      (C, L) bool, False where padded
-    targets   (C, L) bool
-    n_targets (C,) how many films there were to find
-    openings  (C, F) the mean opening of what they are shown
-    """
-
-    people: np.ndarray
-    standing: np.ndarray
-    real: np.ndarray
-    targets: np.ndarray
-    n_targets: np.ndarray
-    openings: np.ndarray
-
-    @classmethod
-    def of(
-        cls,
-        members: Sequence[Predictor],
-        guests: Interactions,
-        opening: np.ndarray,
-        *,
-        knot: int,
-        order: str,
-        seed: int,
-    ) -> _Cases:
-        shown = list(_shown(guests, knot, order, np.random.default_rng([seed, knot, ORDERS.index(order)])))
-        standing, targets = [], []
-        for first in range(0, len(shown), BATCH):
-            batch = shown[first : first + BATCH]
-            queries = [Query.of(given) for _, given, _ in batch]
-            scores = np.stack(
-                [standardise(member.score_batch(queries), queries) for member in members], axis=2
-            )
-            for row, query, (_, _, wanted) in zip(scores, queries, batch, strict=True):
-                row[query.seen] = -np.inf
-                best = np.argpartition(-row, min(CANDIDATES, len(row)) - 1, axis=0)[:CANDIDATES]
-                candidates = np.setdiff1d(best, query.seen)
-                standing.append(row[candidates])
-                targets.append(np.isin(candidates, wanted))
-        longest = max((len(row) for row in targets), default=0)
-        padded = np.zeros((len(shown), longest, len(members)), dtype=np.float32)
-        real, found = (np.zeros((len(shown), longest), dtype=bool) for _ in range(2))
-        for place, (row, wanted) in enumerate(zip(standing, targets, strict=True)):
-            padded[place, : len(row)], real[place, : len(row)], found[place, : len(row)] = row, True, wanted
-        return cls(
-            np.array([person for person, _, _ in shown], dtype=np.int64),
-            padded,
-            real,
-            found,
-            np.array([len(wanted) for _, _, wanted in shown], dtype=np.int64),
-            np.array([opening[given].mean(axis=0) for _, given, _ in shown]),
-        )
-
-    def select(self, mask: np.ndarray) -> _Cases:
-        return _Cases(*(getattr(self, name)[mask] for name in self.__slots__))
-
-    def ndcg(self, weights: np.ndarray) -> np.ndarray:
-        """(C,) NDCG@10 of the ranking by these weights, (M,) or (C, M)."""
-        each = np.broadcast_to(weights, (len(self.standing), self.standing.shape[2]))
-        scores = np.matmul(self.standing, each[:, :, None].astype(np.float32))[:, :, 0]
-        scores[~self.real] = -np.inf
-        depth = min(PLACES, scores.shape[1])
-        best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
-        by_score = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        ranked = np.take_along_axis(best, by_score, axis=1)
-        return per_user(hits_of(ranked, self.targets), self.n_targets, (METRIC,))[:, 0]
-
-
-def _shown(
-    guests: Interactions, knot: int, order: str, rng: np.random.Generator
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Person, (n,) given films oldest first, (T,) films to find; n is about the knot."""
-    people = np.unique(guests.users)
-    draws = 1
-    if order == RANDOM:
-        draws = int(np.clip(np.ceil(ENOUGH_CASES / max(len(people), 1)), 1, MOST_DRAWS))
-    for person in people:
-        items = guests.items_of(person).astype(np.int64)
-        most = int(np.rint(len(items) * LONG_SHARE))
-        amounts = [knot] if knot != KNOTS[-1] else []
-        if knot >= NEARLY_ALL_FROM and knot == _nearest_knot(most):
-            amounts += [most] * (NEARLY_ALL_DRAWS if order == RANDOM and amounts else 1)
-        for n in np.repeat(amounts, draws):
-            if 0 < n < len(items):
-                given = np.zeros(len(items), dtype=bool)
-                given[rng.permutation(len(items))[:n] if order == RANDOM else slice(n)] = True
-                yield int(person), items[given], items[~given]
-
-
-def _nearest_knot(n: int) -> int:
-    return KNOTS[int(np.abs(np.log1p(KNOTS) - np.log1p(n)).argmin())]
 
 
 def _fit_gate(openings_at_random: np.ndarray, openings_in_time: np.ndarray) -> np.ndarray:
@@ -270,15 +140,15 @@ def _mixed(gates: np.ndarray, at_random: np.ndarray, opening: np.ndarray) -> np.
 
 
 def _cross_fitted(
-    cases: Sequence[_Cases], gates: Sequence[np.ndarray], time_share: float
+    cases: Sequence[Cases], gates: Sequence[np.ndarray], time_share: float
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(2, M) mean of the weights of two folds of people, and per order the NDCG@10 in the other fold."""
-    people = np.unique(np.concatenate([each.people for each in cases]))
-    second = people[1::2]
+    """(2, M) mean of the weights of two folds of users, and per order the NDCG@10 in the other fold."""
+    users = np.unique(np.concatenate([each.users for each in cases]))
+    second = users[1::2]
     fitted = []
-    reached = [np.zeros(len(each.people)) for each in cases]
+    reached = [np.zeros(len(each.users)) for each in cases]
     for fold in (False, True):
-        inside = [np.isin(each.people, second) == fold for each in cases]
+        inside = [np.isin(each.users, second) == fold for each in cases]
         if not all(mask.any() for mask in inside):
             continue
         some = [each.select(mask) for each, mask in zip(cases, inside, strict=True)]
@@ -289,7 +159,7 @@ def _cross_fitted(
     return np.mean(fitted, axis=0), reached
 
 
-def _ascend(cases: Sequence[_Cases], gates: Sequence[np.ndarray], time_share: float) -> np.ndarray:
+def _ascend(cases: Sequence[Cases], gates: Sequence[np.ndarray], time_share: float) -> np.ndarray:
     """(2, M) weights that maximise the mean over both orders of NDCG@10 / that of the best member alone."""
     n_members = cases[0].standing.shape[2]
     alone = [np.array([each.ndcg(row).mean() for row in np.eye(n_members)]) for each in cases]
@@ -331,10 +201,10 @@ def _fill(weights: np.ndarray, gate: np.ndarray) -> None:
     fitted = np.flatnonzero(~np.isnan(weights[0, :, 0]))
     if len(fitted) == 0:
         raise ValueError("no guest has two films")
-    for place in range(weights.shape[1]):
-        before = fitted[fitted <= place]
+    for knot in range(weights.shape[1]):
+        before = fitted[fitted <= knot]
         source = before[-1] if len(before) else fitted[0]
-        weights[:, place], gate[place] = weights[:, source], gate[source]
+        weights[:, knot], gate[knot] = weights[:, source], gate[source]
 
 
 def _smoothed(weights: np.ndarray) -> np.ndarray:
@@ -346,7 +216,7 @@ def _smoothed(weights: np.ndarray) -> np.ndarray:
 
 
 def _figures(
-    cases: _Cases, knot: int, order: str, names: Sequence[str], of_blend: np.ndarray
+    cases: Cases, knot: int, order: str, names: Sequence[str], of_blend: np.ndarray
 ) -> dict[str, Any]:
     alone = {
         name: round(float(cases.ndcg(row).mean()), 5)
@@ -355,6 +225,6 @@ def _figures(
     return {
         "n": knot,
         "order": order,
-        "guests": len(np.unique(cases.people)),
+        "guests": len(np.unique(cases.users)),
         METRIC: {**alone, "for_you": round(float(of_blend.mean()), 5)},
     }

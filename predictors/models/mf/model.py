@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query
-from predictors.config import as_config, read_options
+from predictors.base import Predictor, Query, Saved
+from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import HIGHEST_RATING, History, MovieId
 from predictors.id_map import IdMap
 from predictors.models.mf.groups import GroupFactors, fit_groups
 from predictors.models.mf.solver import RatingFactors, fit_ratings
-from predictors.progress import Progress, ProgressEvent, silent
+from predictors.run import Run
+from predictors.threads import one_blas_thread
+from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -27,29 +27,28 @@ LOWEST_STARS = 0.5
 DISMISSED = 1.0  # stars that a dismissed film counts as; one liked without stars counts as HIGHEST_RATING
 
 
-@dataclass(frozen=True, slots=True)
-class MfOptions:
-    """factors             length of a film's vector
-    epochs              rounds over all people and all films
-    ridge               lambda, per rating of a row: keeps vectors of few ratings short
-    bias_ridge          as many ratings at the mean does every bias start with
-    popularity_weight   in the ranking: stars that a film gains each time its audience grows e-fold
-    groups              0: vectors shrink towards zero by the two ridges. From 1 up both ridges are learned
-                        instead (variational Bayes), and with several groups people shrink towards theirs
-    film_groups         the same for films, where groups is not 0
-    seed                of the first film vectors
-    cpu_budget_seconds  start no epoch that would not end within so much processor time; 0 = no limit
-    """
+@dataclass(frozen=True)
+class MfConfig(Config):
+    """The factorisation, its regularisation, and the popularity term of the ranking."""
 
-    factors: int = 32
-    epochs: int = 15
-    ridge: float = 0.13
-    bias_ridge: float = 2.0
-    popularity_weight: float = 2.0
-    groups: int = 0
-    film_groups: int = 1
-    seed: int = 1
-    cpu_budget_seconds: float = 0.0
+    factors: int = 8  #: length of an item's vector
+    epochs: int = 20  #: rounds over all users and all items
+    ridge: float = 0.13  #: lambda, per rating of a row: keeps vectors of few ratings short
+    bias_ridge: float = 2.0  #: ratings at the mean that every bias starts with
+    popularity_weight: float = 2.0  #: in the ranking: stars that an item gains for each e-fold of ratings
+    #: 1: how strongly vectors shrink, and towards what, is learned (variational Bayes); with several
+    #: groups users shrink towards the mean of theirs. 0: they shrink towards zero by the two ridges
+    groups: int = 1
+    film_groups: int = 1  #: the same for items, where groups is not 0
+
+    def check(self) -> None:
+        self.require(self.factors >= 1, "factors must be 1 or more")
+        self.require(self.epochs >= 1, "epochs must be 1 or more")
+        self.require(self.ridge > 0, "ridge must be above 0")
+        self.require(self.bias_ridge > 0, "bias_ridge must be above 0")
+        self.require(self.popularity_weight >= 0, "popularity_weight must be 0 or more")
+        self.require(self.groups >= 0, "groups must be 0 or more")
+        self.require(self.film_groups >= 1, "film_groups must be 1 or more")
 
 
 class MfPredictor(Predictor):
@@ -57,7 +56,7 @@ class MfPredictor(Predictor):
 
     b_u and x_u belong to the visitor and are found by one ridge regression on their ratings, the same
     that found those of the training data. Ranking by predicted stars alone would fill a list with films
-    that a handful of people adored, so `score_batch` adds what a large audience tells:
+    that a handful of people adored, so the ranking adds the popularity:
 
         score_i = predicted stars + popularity_weight * log(1 + ratings of i)
 
@@ -71,82 +70,67 @@ class MfPredictor(Predictor):
     """
 
     name = "mf"
+    label = "Star predictor"
+    summary = "Learns from all ratings, low ones too, and predicts your stars."
+    config_class = MfConfig
     learns_from_dislikes = True
 
-    def __init__(
-        self, tensors: Mapping[str, np.ndarray], ids: IdMap, meta: Mapping[str, Any] | None = None
-    ) -> None:
-        super().__init__(ids, meta)
-        chosen = read_options(MfOptions, self.meta.get("config"))
+    def __init__(self, tensors: Mapping[str, np.ndarray], ids: IdMap, config: MfConfig | None = None) -> None:
+        super().__init__(ids, config)
+        config = self.config
         self.factors: RatingFactors | GroupFactors
-        if chosen.groups:
+        if config.groups:
             self.factors = GroupFactors.from_tensors(dict(tensors))
         else:
             self.factors = RatingFactors(
                 float(tensors["mean"][0]),
                 tensors["biases"],
                 tensors["items"],
-                chosen.ridge,
-                chosen.bias_ridge,
+                config.ridge,
+                config.bias_ridge,
             )
         self.counts = tensors["counts"]
-        self._popularity = (chosen.popularity_weight * np.log1p(self.counts)).astype(np.float32)
+        self._popularity = (config.popularity_weight * np.log1p(self.counts)).astype(np.float32)
 
     @classmethod
-    def fit(
-        cls,
-        train: Interactions,
-        validation: Interactions | None = None,
-        *,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress = silent,
-        checkpoint_dir: Path | None = None,
-        resume: bool = False,
-    ) -> Self:
+    def _fit(cls, data: TrainingData, config: MfConfig, run: Run) -> Self:
         """Alternate. Low ratings teach as much as high ones; rows without stars are left out.
 
-        Raises TrainingError on data without ratings or an unusable option.
+        Raises TrainingError on data without ratings.
         """
-        chosen = read_options(MfOptions, options)
-        _check(chosen)
+        train = data.train
         rated = train.select(~np.isnan(train.values))
         if len(rated) == 0:
             raise TrainingError("mf learns from stars, and there are no ratings in the data; try als")
-        started = time.process_time()
-
-        def after_epoch(epoch: int, *_: RatingFactors) -> bool:
-            progress(ProgressEvent(epoch / chosen.epochs, f"epoch {epoch} of {chosen.epochs}"))
-            next_end = (time.process_time() - started) * (epoch + 1) / epoch
-            return not chosen.cpu_budget_seconds or next_end <= chosen.cpu_budget_seconds
-
+        after_epoch = run.epoch_callback(config.epochs)
         factors: RatingFactors | GroupFactors
-        if chosen.groups:
-            factors = fit_groups(
-                _latest_stars(rated),
-                n_dims=chosen.factors,
-                epochs=chosen.epochs,
-                groups=chosen.groups,
-                item_groups=chosen.film_groups,
-                seed=chosen.seed,
-                after_epoch=after_epoch,
-            )
-        else:
-            factors = fit_ratings(
-                _latest_stars(rated),
-                n_dims=chosen.factors,
-                epochs=chosen.epochs,
-                ridge=chosen.ridge,
-                bias_ridge=chosen.bias_ridge,
-                seed=chosen.seed,
-                after_epoch=after_epoch,
-            )
+        with one_blas_thread():
+            if config.groups:
+                factors = fit_groups(
+                    _latest_stars(rated),
+                    n_dims=config.factors,
+                    epochs=config.epochs,
+                    groups=config.groups,
+                    item_groups=config.film_groups,
+                    seed=run.seed,
+                    after_epoch=after_epoch,
+                )
+            else:
+                factors = fit_ratings(
+                    _latest_stars(rated),
+                    n_dims=config.factors,
+                    epochs=config.epochs,
+                    ridge=config.ridge,
+                    bias_ridge=config.bias_ridge,
+                    seed=run.seed,
+                    after_epoch=after_epoch,
+                )
         counts = np.bincount(rated.items, minlength=train.n_items).astype(np.int64)
         tensors = _tensors(factors, counts)
-        ids = IdMap(np.asarray(train.item_ids).tolist())
-        return cls(tensors, ids, {"config": as_config(chosen)})
+        return cls(tensors, data.items, config)
 
-    def score_batch(self, queries: Sequence[Query]) -> np.ndarray:
-        visitors = self._fold_in([self._all_told(query) for query in queries])
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
+        visitors = self._fold_in([self._stated_stars(query) for query in queries])
         return self.factors.stars(visitors, slice(None)) + self._popularity
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
@@ -166,23 +150,17 @@ class MfPredictor(Predictor):
         return _tensors(self.factors, self.counts)
 
     @classmethod
-    def from_tensors(
-        cls, tensors: dict[str, np.ndarray], ids: IdMap, meta: dict[str, Any], directory: Path | None
-    ) -> Self:
+    def from_artifact(cls, saved: Saved) -> Self:
+        saved.tensor("items", (len(saved.ids), None))
+        saved.tensor("biases", (len(saved.ids),))
+        saved.tensor("counts", (len(saved.ids),))
+        saved.tensor("mean", (1,))
         try:
-            fits = (
-                tensors["items"].ndim == 2
-                and len(tensors["items"]) == len(ids)
-                and tensors["biases"].shape == tensors["counts"].shape == (len(ids),)
-                and tensors["mean"].shape == (1,)
-            )
-            if not fits:
-                raise ArtifactError(f"{directory}: the shapes of the tensors do not belong together")
-            return cls(tensors, ids, meta)
+            return cls(saved.tensors, saved.ids, saved.config)
         except KeyError as error:
-            raise ArtifactError(f"{directory}: {error} is missing") from error
+            raise ArtifactError(f"{saved.directory}: {error} is missing") from error
 
-    def _all_told(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _stated_stars(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Films of a history, the stars of each above what people give it, and how much they count."""
         liked = ~np.isin(query.liked, query.rated)
         dismissed = query.disliked[~np.isin(query.disliked, query.rated)]
@@ -197,25 +175,14 @@ class MfPredictor(Predictor):
         """Stars less what people give these films."""
         return stars - self.factors.mean - self.factors.item_biases[films]
 
-    def _fold_in(self, told: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _fold_in(self, stated: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
         """(B, 1 + d) float32 bias and vector of each visitor."""
-        films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*told, strict=True))
-        indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in told], dtype=np.int64)])
+        films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
+        indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in stated], dtype=np.int64)])
         matrix = sparse.csr_matrix(
-            (above.astype(np.float32), films.astype(np.int64), indptr), shape=(len(told), self.n_items)
+            (above.astype(np.float32), films.astype(np.int64), indptr), shape=(len(stated), self.n_items)
         )
         return self.factors.fold_in(matrix, weights.astype(np.float32))
-
-
-def _check(options: MfOptions) -> None:
-    if options.factors < 1 or options.epochs < 1 or options.seed < 0:
-        raise TrainingError("factors and epochs must be 1 or more, seed 0 or more")
-    if options.ridge <= 0 or options.bias_ridge <= 0:
-        raise TrainingError("ridge and bias_ridge must be above 0")
-    if options.popularity_weight < 0 or options.cpu_budget_seconds < 0:
-        raise TrainingError("popularity_weight and cpu_budget_seconds must be 0 or more")
-    if options.groups < 0 or options.film_groups < 1:
-        raise TrainingError("groups must be 0 or more, film_groups 1 or more")
 
 
 def _tensors(factors: RatingFactors | GroupFactors, counts: np.ndarray) -> dict[str, np.ndarray]:

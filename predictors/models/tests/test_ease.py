@@ -4,12 +4,13 @@ import pytest
 from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.ease import EasePredictor
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 
 @pytest.fixture(scope="module")
 def ease() -> EasePredictor:
-    return EasePredictor.fit(interactions(), options={"ridge": 20.0, "dropout": 0.2})
+    return fit_model(EasePredictor, interactions(), options={"ridge": 20.0, "dropout": 0.2})
 
 
 def test_the_weights_are_the_ridge_regression_of_each_film_on_the_others(ease):
@@ -26,7 +27,9 @@ def test_the_weights_are_the_ridge_regression_of_each_film_on_the_others(ease):
 
 
 def test_a_stronger_like_counts_more(ease):
-    weak, strong = ease.score_batch([Query.of([3, 30], [1.0, 0.2]), Query.of([3, 30], [1.0, 1.0])])
+    weak, strong = ease.score(
+        [Query.from_indices([3, 30], [1.0, 0.2]), Query.from_indices([3, 30], [1.0, 1.0])]
+    )
     np.testing.assert_allclose(strong - weak, 0.8 * ease.weights[30], atol=1e-6)
 
 
@@ -34,7 +37,7 @@ def test_what_goes_with_a_disliked_film_loses(ease):
     liked = told(("rating", FILM_IDS[3], 5.0))
     also_disliked = told(("rating", FILM_IDS[3], 5.0), ("rating", FILM_IDS[20], 1.0))
     follows = int(ease.weights[20].argmax())
-    assert ease.score(also_disliked)[follows] < ease.score(liked)[follows]
+    assert ease.score_history(also_disliked)[follows] < ease.score_history(liked)[follows]
 
 
 def test_the_reason_is_the_film_that_added_most(ease):
@@ -45,7 +48,9 @@ def test_the_reason_is_the_film_that_added_most(ease):
 
 
 def test_a_threshold_keeps_the_large_weights_and_nearly_the_ranking(ease, tmp_path):
-    thin = EasePredictor.fit(interactions(), options={"ridge": 20.0, "dropout": 0.2, "threshold": 0.03})
+    thin = fit_model(
+        EasePredictor, interactions(), options={"ridge": 20.0, "dropout": 0.2, "threshold": 0.03}
+    )
     kept = thin.weights.toarray()
     np.testing.assert_array_equal(kept, np.where(np.abs(ease.weights) >= 0.03, ease.weights, 0))
     assert thin.weights.nnz < ease.weights.size / 2
@@ -60,17 +65,17 @@ def test_a_threshold_keeps_the_large_weights_and_nearly_the_ranking(ease, tmp_pa
 def test_a_film_that_nobody_met_scores_zero_and_explains_nothing():
     train = from_rows([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 3])
     ease = EasePredictor.fit(train)
-    assert ease.score(rated(FILM_IDS[0]))[2] == 0
-    assert not ease.score(rated(FILM_IDS[2])).any()
-    assert ease.reasons(Query.of([2]), [0, 1]) == [(), ()]
+    assert ease.score_history(rated(FILM_IDS[0]))[2] == 0
+    assert not ease.score_history(rated(FILM_IDS[2])).any()
+    assert ease.reasons(Query.from_indices([2]), [0, 1]) == [(), ()]
 
 
 def test_too_many_films_are_refused_before_any_memory_is_taken():
-    with pytest.raises(TrainingError, match=r"48 films .*max_items=40"):
-        EasePredictor.fit(interactions(), options={"max_items": 40})
+    with pytest.raises(TrainingError, match=r"48 items .*max_items=40"):
+        fit_model(EasePredictor, interactions(), options={"max_items": 40})
 
 
 @pytest.mark.parametrize("wrong", [{"ridge": 0}, {"dropout": 1}, {"threshold": -1}, {"dislike_weight": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
-        EasePredictor.fit(interactions(), options=wrong)
+        fit_model(EasePredictor, interactions(), options=wrong)

@@ -1,4 +1,4 @@
-"""The blend: what it computes, how its weights come about, what its artefact holds."""
+"""The blend: what it computes, how its weights come about, what its artifact holds."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.readers.delimited import read_dataset
-from evaluation.runner import Benchmark, evaluate
+from datasets.readers.dataset import read_dataset
+from evaluation.conditions import evaluate
+from evaluation.runner import Benchmark
 from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.id_map import IdMap
 from predictors.models.for_you import model
+from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.for_you.weights import (
-    KNOTS,
     OPENINGS,
-    ORDERS,
     Curves,
     fit_curves,
     openings,
-    standardise,
 )
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.plugins import predictor_class
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 ML_100K = Path(__file__).resolve().parents[4] / "shared" / "data" / "ml-100k"
@@ -36,7 +36,7 @@ QUICK = {"members": ("popular", "neighbours", "ease")}
 
 @pytest.fixture(scope="module")
 def for_you() -> ForYouPredictor:
-    return ForYouPredictor.fit(interactions(), options=QUICK)
+    return fit_model(ForYouPredictor, interactions(), options=QUICK)
 
 
 class Told(Predictor):
@@ -47,17 +47,17 @@ class Told(Predictor):
         self.name, self.ranks = name, ranks  # type: ignore[misc]
 
     @classmethod
-    def fit(cls, train, validation=None, **kwargs):
+    def _fit(cls, data, config, run):
         raise NotImplementedError
 
-    def score_batch(self, queries):
+    def _score(self, queries):
         return np.stack([self.ranks(query) for query in queries]).astype(np.float32)
 
     def tensors(self):
         return {}
 
     @classmethod
-    def from_tensors(cls, tensors, ids, meta, directory):
+    def from_artifact(cls, saved):
         raise NotImplementedError
 
 
@@ -82,19 +82,19 @@ def test_a_visitor_without_a_liked_film_gets_what_is_popular(for_you):
 
 
 def test_scores_are_the_weighted_sum_of_standardised_scores(for_you):
-    query = Query.of([3, 4, 30], weights=[1.0, 0.5, 1.0], disliked=[7])
+    query = Query.from_indices([3, 4, 30], weights=[1.0, 0.5, 1.0], disliked=[7])
     (weights,) = for_you.curves.weights_of([query])
     assert weights.sum() == pytest.approx(1)
     free = np.setdiff1d(np.arange(N_FILMS), query.seen)
     expected = np.zeros(N_FILMS)
     for member, weight in zip(for_you.members, weights, strict=True):
-        scores = member.score_batch([query])[0].astype(np.float64)
+        scores = member.score([query])[0].astype(np.float64)
         expected += weight * (scores - scores[free].mean()) / scores[free].std()
-    np.testing.assert_allclose(for_you.score_batch([query])[0], expected, atol=1e-4)
+    np.testing.assert_allclose(for_you.score([query])[0], expected, atol=1e-4)
 
 
 def test_a_member_that_tells_no_film_from_another_adds_nothing():
-    queries = [Query.of([1]), Query.of(range(N_FILMS))]
+    queries = [Query.from_indices([1]), Query.from_indices(range(N_FILMS))]
     flat = np.full((2, N_FILMS), 0.3, np.float32)
     assert not standardise(flat, queries).any()
     assert not standardise(np.random.default_rng(0).random((1, N_FILMS), np.float32), queries[1:]).any()
@@ -103,7 +103,7 @@ def test_a_member_that_tells_no_film_from_another_adds_nothing():
 def test_weights_between_two_lengths_are_between_theirs():
     curves = curves_of([0, 1], [0, 1])
     curves.weights[:, KNOTS.index(10)] = [1, 0]
-    lengths = {n: curves.weights_of([Query.of(range(n))])[0][0] for n in (1, 5, 7, 10, 14, 20, 40)}
+    lengths = {n: curves.weights_of([Query.from_indices(range(n))])[0][0] for n in (1, 5, 7, 10, 14, 20, 40)}
     assert lengths[5] == lengths[1] == lengths[20] == lengths[40] == 0
     assert lengths[10] == pytest.approx(1)
     assert lengths[7] == pytest.approx(np.log(8 / 6) / np.log(11 / 6))
@@ -113,13 +113,15 @@ def test_weights_between_two_lengths_are_between_theirs():
 def test_a_history_longer_than_any_length_fitted_takes_the_last_weights():
     curves = curves_of([0.5, 0.5], [0.5, 0.5])
     curves.weights[:, -1] = [0.2, 0.8]
-    np.testing.assert_allclose(curves.weights_of([Query.of(range(900))]), [[0.2, 0.8]])
+    np.testing.assert_allclose(curves.weights_of([Query.from_indices(range(900))]), [[0.2, 0.8]])
 
 
 def test_a_history_of_films_that_people_meet_first_is_weighed_as_an_opening():
     curves = curves_of([1, 0], [0, 1], gate=2.0)
     curves.opening[:5], curves.opening[5:10] = 3.0, -3.0
-    opening, later, neither = curves.weights_of([Query.of([0, 1]), Query.of([5, 6]), Query.of([20])])
+    opening, later, neither = curves.weights_of(
+        [Query.from_indices([0, 1]), Query.from_indices([5, 6]), Query.from_indices([20])]
+    )
     assert opening[1] > 0.99
     assert later[0] > 0.99
     np.testing.assert_allclose(neither, [0.5, 0.5])
@@ -172,7 +174,7 @@ def test_weights_go_to_the_member_that_finds_the_films_at_that_length():
 
 
 def test_equal_data_and_seed_give_equal_weights(for_you):
-    again = ForYouPredictor.fit(interactions(), options=QUICK)
+    again = fit_model(ForYouPredictor, interactions(), options=QUICK)
     np.testing.assert_array_equal(again.curves.weights, for_you.curves.weights)
     np.testing.assert_array_equal(again.curves.gate, for_you.curves.gate)
 
@@ -183,9 +185,9 @@ def fitted_on(monkeypatch):
     seen = {"members": [], "guests": []}
     fit, weigh = PopularPredictor.fit, model.fit_curves
 
-    def fit_and_note(train, *args, **kwargs):
-        seen["members"].append(set(train.users.tolist()))
-        return fit(train, *args, **kwargs)
+    def fit_and_note(data, *args, **kwargs):
+        seen["members"].append(set(data.train.users.tolist()))
+        return fit(data, *args, **kwargs)
 
     def weigh_and_note(members, guests, *args, **kwargs):
         seen["guests"].append(set(guests.users.tolist()))
@@ -197,7 +199,7 @@ def fitted_on(monkeypatch):
 
 
 def test_people_are_held_out_for_the_weights_and_the_members_fitted_anew_on_all(fitted_on):
-    ForYouPredictor.fit(interactions(), options=QUICK)
+    fit_model(ForYouPredictor, interactions(), options=QUICK)
     first, final = fitted_on["members"]
     (guests,) = fitted_on["guests"]
     assert len(guests) == 12
@@ -207,8 +209,11 @@ def test_people_are_held_out_for_the_weights_and_the_members_fitted_anew_on_all(
 
 def test_validation_people_without_training_rows_are_the_guests(fitted_on):
     everyone = interactions()
-    ForYouPredictor.fit(
-        everyone.select(everyone.users < 60), everyone.select(everyone.users >= 60), options=QUICK
+    fit_model(
+        ForYouPredictor,
+        everyone.select(everyone.users < 60),
+        everyone.select(everyone.users >= 60),
+        options=QUICK,
     )
     assert fitted_on["members"] == [set(range(60))]
     assert fitted_on["guests"] == [set(range(60, 120))]
@@ -218,7 +223,7 @@ def test_validation_rows_of_people_who_were_trained_on_are_no_guests(fitted_on):
     everyone = interactions()
     last = np.zeros(len(everyone), dtype=bool)
     last[everyone.indptr[1:] - 1] = True
-    ForYouPredictor.fit(everyone.select(~last), everyone.select(last), options=QUICK)
+    fit_model(ForYouPredictor, everyone.select(~last), everyone.select(last), options=QUICK)
     (guests,) = fitted_on["guests"]
     assert not guests & fitted_on["members"][0]
 
@@ -226,7 +231,7 @@ def test_validation_rows_of_people_who_were_trained_on_are_no_guests(fitted_on):
 @pytest.mark.skipif(not ML_100K.is_dir(), reason="MovieLens 100K is not beside the project")
 def test_on_real_ratings_no_member_alone_is_clearly_better():
     split, _ = Benchmark("guest", ML_100K, (), n=("1", "3", "10")).split(read_dataset(ML_100K), 1)
-    for_you = ForYouPredictor.fit(split.train, split.validation, options=QUICK)
+    for_you = fit_model(ForYouPredictor, split.train, split.validation, options=QUICK)
     of_blend = [outcome.means()["NDCG@10"] for outcome in evaluate(for_you, split)]
     of_members = [
         [outcome.means()["NDCG@10"] for outcome in evaluate(member, split)] for member in for_you.members
@@ -235,7 +240,7 @@ def test_on_real_ratings_no_member_alone_is_clearly_better():
     assert (np.array(of_blend) > 0.97 * np.max(of_members, axis=0)).all()
 
 
-# -- what it says, and its artefact --------------------------------------------------------------
+# -- what it says, and its artifact --------------------------------------------------------------
 
 
 def test_reasons_name_films_of_the_history_and_share_the_weight_of_the_member(for_you):
@@ -252,7 +257,7 @@ def test_similar_films_are_those_of_the_neighbours(for_you):
     assert for_you.similar(FILM_IDS[20], 5) == neighbours.similar(FILM_IDS[20], 5)
 
 
-def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
+def test_the_artifact_tells_what_justifies_its_weights(for_you, tmp_path):
     for_you.save(tmp_path / "v1", version="v1")
     meta = json.loads((tmp_path / "v1" / "meta.json").read_text())
     assert {row["order"] for row in meta["curve"]} == set(ORDERS)
@@ -278,7 +283,7 @@ def test_a_member_that_is_served_on_its_own_too_is_in_memory_once(for_you, tmp_p
 
 
 @pytest.mark.parametrize("change", [{"members": {"unheard": {}}}, {"knots": [1, 2]}, {"members": {}}])
-def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
+def test_an_artifact_that_does_not_fit_is_refused(for_you, tmp_path, change):
     for_you.save(tmp_path / "v1")
     path = tmp_path / "v1" / "meta.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -290,7 +295,7 @@ def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
     ("options", "message"),
     [
         ({"members": "neighbours,ease"}, "popular"),
-        ({"members": "popular"}, "another kind"),
+        ({"members": "popular"}, "another model"),
         ({"members": "popular,unheard"}, "unheard"),
         ({"members": "popular,for_you"}, "for_you"),
         ({"members": "popular,mf"}, "mf"),
@@ -301,10 +306,28 @@ def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
 )
 def test_unusable_options_are_refused(options, message):
     with pytest.raises(TrainingError, match=message):
-        ForYouPredictor.fit(interactions(), options=options)
+        fit_model(ForYouPredictor, interactions(), options=options)
 
 
 def test_too_few_people_are_refused_with_what_is_needed():
     users = np.repeat(np.arange(19), 3)
-    with pytest.raises(TrainingError, match=r"19 people.* need 20"):
-        ForYouPredictor.fit(from_rows(users.tolist(), [0, 1, 2] * 19), options=QUICK)
+    with pytest.raises(TrainingError, match=r"19 users.* need 20"):
+        fit_model(ForYouPredictor, from_rows(users.tolist(), [0, 1, 2] * 19), options=QUICK)
+
+
+def test_a_member_that_cannot_be_fitted_is_left_out_and_named(tmp_path, caplog):
+    """As EASE is with more than 12,000 films: the default model must not fail with it."""
+    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 40})
+    assert "ease" not in [member.name for member in for_you.members]
+    assert len(for_you.members) == len(QUICK["members"]) - 1
+    assert "48 items occur" in for_you.meta["left_out"]["ease"]
+    assert "without ease" in caplog.text
+    for_you.save(tmp_path / "v1")
+    loaded = ForYouPredictor.load(tmp_path / "v1")
+    assert loaded.meta["left_out"] == for_you.meta["left_out"]
+    assert loaded.recommend(rated(FILM_IDS[3]), 5) == for_you.recommend(rated(FILM_IDS[3]), 5)
+
+
+def test_a_blend_of_one_model_is_refused_with_the_reason():
+    with pytest.raises(TrainingError, match="max_items=40"):
+        fit_model(ForYouPredictor, interactions(), options={"members": "popular,ease", "ease.max_items": 40})

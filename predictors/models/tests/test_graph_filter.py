@@ -4,6 +4,7 @@ import pytest
 from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.graph_filter import GraphFilterPredictor
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated
 
 OPTIONS = {"factors": 12, "alpha": 0.4, "iterations": 12}
@@ -11,7 +12,7 @@ OPTIONS = {"factors": 12, "alpha": 0.4, "iterations": 12}
 
 @pytest.fixture(scope="module")
 def graph() -> GraphFilterPredictor:
-    return GraphFilterPredictor.fit(interactions(), options=OPTIONS)
+    return fit_model(GraphFilterPredictor, interactions(), options=OPTIONS)
 
 
 def test_scores_are_those_of_the_formula_with_dense_matrices_and_an_exact_svd(graph):
@@ -22,19 +23,19 @@ def test_scores_are_those_of_the_formula_with_dense_matrices_and_an_exact_svd(gr
     vectors = np.linalg.svd(normalised)[2][:12].T
     history = np.zeros(N_FILMS)
     history[[3, 4, 20]] = [1.0, 0.5, 0.8]
-    history[30] = -graph.config()["dislike_weight"]
+    history[30] = -graph.config.as_dict()["dislike_weight"]
     expected = history @ normalised.T @ normalised
     expected += 0.4 * (history / np.sqrt(of_film)) @ vectors @ vectors.T * np.sqrt(of_film)
-    found = graph.score_batch([Query.of([3, 4, 20], [1.0, 0.5, 0.8], disliked=[30])])[0]
+    found = graph.score([Query.from_indices([3, 4, 20], [1.0, 0.5, 0.8], disliked=[30])])[0]
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 def test_skipping_people_who_have_nothing_in_common_changes_no_score(graph, monkeypatch):
-    queries = [Query.of([5]), Query.of([5, 30, 41])]
+    queries = [Query.from_indices([5]), Query.from_indices([5, 30, 41])]
     monkeypatch.setattr("predictors.models.graph_filter.FEW", 0.0)
-    dense = graph.score_batch(queries)
+    dense = graph.score(queries)
     monkeypatch.setattr("predictors.models.graph_filter.FEW", 1.1)
-    np.testing.assert_allclose(graph.score_batch(queries), dense, atol=1e-6)
+    np.testing.assert_allclose(graph.score(queries), dense, atol=1e-6)
 
 
 def test_the_vectors_are_orthonormal(graph):
@@ -42,8 +43,8 @@ def test_the_vectors_are_orthonormal(graph):
 
 
 def test_the_reason_is_the_film_that_added_most(graph):
-    query = Query.of([5, 30])
-    alone = graph.score_batch([Query.of([5]), Query.of([30])])
+    query = Query.from_indices([5, 30])
+    alone = graph.score([Query.from_indices([5]), Query.from_indices([30])])
     for film, why in zip(range(N_FILMS), graph.reasons(query, range(N_FILMS)), strict=True):
         if why:
             assert why[0].movie_id == FILM_IDS[[5, 30][int(alone[:, film].argmax())]]
@@ -53,12 +54,12 @@ def test_the_reason_is_the_film_that_added_most(graph):
 
 def test_a_film_that_nobody_met_scores_zero():
     graph = GraphFilterPredictor.fit(from_rows([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 3]))
-    np.testing.assert_allclose(graph.score(rated(FILM_IDS[0]))[2], 0, atol=1e-6)
-    assert np.isfinite(graph.score(rated(FILM_IDS[2]))).all()
+    np.testing.assert_allclose(graph.score_history(rated(FILM_IDS[0]))[2], 0, atol=1e-6)
+    assert np.isfinite(graph.score_history(rated(FILM_IDS[2]))).all()
 
 
 def test_more_factors_than_films_are_no_problem():
-    graph = GraphFilterPredictor.fit(interactions(), options={"factors": 1000})
+    graph = fit_model(GraphFilterPredictor, interactions(), options={"factors": 1000})
     assert graph.vectors.shape == (N_FILMS, N_FILMS)
 
 
@@ -69,9 +70,9 @@ def test_a_large_catalogue_needs_no_matrix_of_films_by_films():
     films = rng.integers(0, 40_000, len(users))
     films[::20] = np.arange(500) % 10
     train = from_rows(users.tolist(), films.tolist(), item_ids=list(range(40_000)))
-    graph = GraphFilterPredictor.fit(train, options={"factors": 8, "iterations": 1})
+    graph = fit_model(GraphFilterPredictor, train, options={"factors": 8, "iterations": 1})
     mine = films[:20]
-    ranked, _ = graph.rank_batch([Query.of(np.unique(mine[1:]))], 5)
+    ranked, _ = graph.retrieve([Query.from_indices(np.unique(mine[1:]))], 5)
     assert mine[0] in ranked[0]  # the film that the same person met
     assert sum(array.nbytes for array in graph.tensors().values()) < 3_000_000
 
@@ -79,4 +80,4 @@ def test_a_large_catalogue_needs_no_matrix_of_films_by_films():
 @pytest.mark.parametrize("wrong", [{"factors": 0}, {"alpha": -1}, {"iterations": -1}, {"dislike_weight": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
-        GraphFilterPredictor.fit(interactions(), options=wrong)
+        fit_model(GraphFilterPredictor, interactions(), options=wrong)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph
+from datasets.knowledge_graph.storage import save_graph
 from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.explain import SOMEONE, Explanation
@@ -16,6 +17,7 @@ from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import blended, candidates_of
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.tests.small_graph import small_graph
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 QUICK = {"steps": 20, "examples": 16, "evaluations": 2, "hub_limit": 10}
@@ -24,13 +26,13 @@ QUICK = {"steps": 20, "examples": 16, "evaluations": 2, "hub_limit": 10}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("graph")
-    small_graph().save(directory)
+    save_graph(small_graph(), directory)
     return directory
 
 
 @pytest.fixture(scope="module")
 def fitted(folder: Path) -> KprnPredictor:
-    return KprnPredictor.fit(interactions(), options={**QUICK, "graph": str(folder)})
+    return fit_model(KprnPredictor, interactions(), options={**QUICK, "graph": str(folder)})
 
 
 HISTORIES = [
@@ -181,22 +183,22 @@ def test_films_without_a_path_come_after_those_with_one_by_popularity() -> None:
     users = [user for user in range(20) for _ in range(3)]
     items = [3 * (user % 2) + film for user in range(20) for film in range(3)]
     rows = from_rows([*users, 1], [*items, 5], item_ids=list(range(10, 17)))
-    predictor = KprnPredictor.fit(rows, options=QUICK)
-    scores = predictor.score(rated(10))
+    predictor = fit_model(KprnPredictor, rows, options=QUICK)
+    scores = predictor.score_history(rated(10))
     assert np.isfinite(scores).all()
     assert scores[[1, 2]].min() > scores[[0, 3, 4, 5, 6]].max()
     assert scores[[3, 4]].min() > scores[6]  # which nobody met
 
 
 def test_without_a_graph_paths_lead_over_people_alone() -> None:
-    predictor = KprnPredictor.fit(interactions(), options=QUICK)
+    predictor = fit_model(KprnPredictor, interactions(), options=QUICK)
     explanations = predictor.explain(HISTORIES[3], FILM_IDS)
     over = {step.entity for each in explanations for reason in each.reasons for step in reason.steps[1::2]}
     assert over == {SOMEONE}
     assert predictor.meta["graph"] == {"source": "people only", "paths": predictor.meta["graph"]["paths"]}
 
 
-def test_the_artefact_knows_its_graph_and_needs_it_no_more(fitted: KprnPredictor, tmp_path: Path) -> None:
+def test_the_artifact_knows_its_graph_and_needs_it_no_more(fitted: KprnPredictor, tmp_path: Path) -> None:
     fitted.save(tmp_path / "v1")
     loaded = KprnPredictor.load(tmp_path / "v1")
     facts = loaded.meta["graph"]
@@ -209,7 +211,7 @@ def test_the_artefact_knows_its_graph_and_needs_it_no_more(fitted: KprnPredictor
         assert loaded.explain(history, FILM_IDS) == fitted.explain(history, FILM_IDS)
 
 
-def test_no_single_person_is_in_the_artefact(fitted: KprnPredictor) -> None:
+def test_no_single_person_is_in_the_artifact(fitted: KprnPredictor) -> None:
     users = np.flatnonzero(fitted.graph.types == fitted.graph.type_names.index("user"))
     assert users.tolist() == [fitted.graph.user]
 
@@ -222,11 +224,11 @@ def test_no_single_person_is_in_the_artefact(fitted: KprnPredictor) -> None:
 def test_ablations_are_other_models_and_load_as_they_were(
     folder: Path, fitted: KprnPredictor, changed: dict, tmp_path: Path
 ) -> None:
-    other = KprnPredictor.fit(interactions(), options={**QUICK, "graph": str(folder), **changed})
-    assert not np.allclose(other.score(HISTORIES[3]), fitted.score(HISTORIES[3]))
+    other = fit_model(KprnPredictor, interactions(), options={**QUICK, "graph": str(folder), **changed})
+    assert not np.allclose(other.score_history(HISTORIES[3]), fitted.score_history(HISTORIES[3]))
     other.save(tmp_path / "v1")
     np.testing.assert_array_equal(
-        KprnPredictor.load(tmp_path / "v1").score(HISTORIES[3]), other.score(HISTORIES[3])
+        KprnPredictor.load(tmp_path / "v1").score_history(HISTORIES[3]), other.score_history(HISTORIES[3])
     )
 
 
@@ -235,26 +237,26 @@ def test_validation_chooses_the_weights(folder: Path) -> None:
     last = rows.indptr[1:] - 1
     held_out = np.zeros(len(rows), dtype=bool)
     held_out[last] = True
-    predictor = KprnPredictor.fit(
-        rows.select(~held_out), rows.select(held_out), options={**QUICK, "graph": str(folder)}
+    predictor = fit_model(
+        KprnPredictor, rows.select(~held_out), rows.select(held_out), options={**QUICK, "graph": str(folder)}
     )
     assert 0 < predictor.meta["training"]["NDCG@10"] <= 1
 
 
 def test_a_graph_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="graph"):
-        KprnPredictor.fit(interactions(), options={**QUICK, "graph": str(tmp_path / "none")})
+        fit_model(KprnPredictor, interactions(), options={**QUICK, "graph": str(tmp_path / "none")})
 
 
 @pytest.mark.parametrize("wrong", [{"pooling": "sum"}, {"loss": "hinge"}, {"neighbours": 0}], ids=str)
 def test_an_unusable_option_is_refused(wrong: dict) -> None:
     with pytest.raises(TrainingError):
-        KprnPredictor.fit(interactions(), options={**QUICK, **wrong})
+        fit_model(KprnPredictor, interactions(), options={**QUICK, **wrong})
 
 
 def test_a_list_ranked_anew_holds_the_same_films(fitted: KprnPredictor) -> None:
     base = NeighboursPredictor.fit(interactions())
-    queries = [Query.of([3, 4, 5]), Query.of([20])]
+    queries = [Query.from_indices([3, 4, 5]), Query.from_indices([20])]
     found = candidates_of(base, fitted, queries, depth=10)
     np.testing.assert_array_equal(blended(*found, 0.0), found[0])
     anew = blended(*found, 1.0)

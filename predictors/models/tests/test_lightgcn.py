@@ -10,8 +10,10 @@ import pytest
 from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
+from predictors.run import Run
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, RUN, interactions, rated, told
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,12 +22,12 @@ QUICK = {"epochs": 30, "dim": 16, "batch_size": 256, "learning_rate": 0.02}
 
 @pytest.fixture(scope="module", params=["lightgcn", "ngcf"])
 def fitted(request: pytest.FixtureRequest) -> GraphPredictor:
-    return predictor_class(request.param).fit(interactions(), options=QUICK)
+    return fit_model(predictor_class(request.param), interactions(), options=QUICK)
 
 
 @pytest.fixture(scope="module")
-def artefact(fitted: GraphPredictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("artefacts") / fitted.name
+def artifact(fitted: GraphPredictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("artifacts") / fitted.name
     fitted.save(directory)
     return directory
 
@@ -42,7 +44,7 @@ def test_films_near_those_of_the_history_come_first(fitted):
 def test_stars_weigh(fitted):
     loves_first = told(("rating", FILM_IDS[5], 5.0), ("rating", FILM_IDS[30], 3.0))
     loves_second = told(("rating", FILM_IDS[5], 3.0), ("rating", FILM_IDS[30], 5.0))
-    difference = fitted.score(loves_first) - fitted.score(loves_second)
+    difference = fitted.score_history(loves_first) - fitted.score_history(loves_second)
     assert difference[4] + difference[6] > difference[29] + difference[31]
 
 
@@ -51,49 +53,51 @@ def test_the_order_of_a_history_does_not_matter(fitted):
     assert found[0] == found[1]
 
 
-def test_the_local_form_serves_nearly_the_same_scores(artefact, fitted):
-    local = type(fitted).load(artefact)
+def test_the_local_form_serves_nearly_the_same_scores(artifact, fitted):
+    local = type(fitted).load(artifact)
     local.form = "local"
-    query = Query.of(np.arange(10, 20))
-    exact_scores, local_scores = fitted.score_batch([query])[0], local.score_batch([query])[0]
+    query = Query.from_indices(np.arange(10, 20))
+    exact_scores, local_scores = fitted.score([query])[0], local.score([query])[0]
     assert not np.array_equal(exact_scores, local_scores)
     assert np.abs(exact_scores - local_scores).max() < 0.05 * np.ptp(exact_scores)
 
 
 def test_by_cosine_films_are_served_at_length_one(tmp_path):
     options = QUICK | {"similarity": "cosine", "temperature": 0.2, "l2": 0.0}
-    fitted = predictor_class("lightgcn").fit(interactions(), options=options)
-    fitted.save(tmp_path / "artefact")
-    loaded = type(fitted).load(tmp_path / "artefact")
+    fitted = fit_model(predictor_class("lightgcn"), interactions(), options=options)
+    fitted.save(tmp_path / "artifact")
+    loaded = type(fitted).load(tmp_path / "artifact")
     np.testing.assert_allclose(np.linalg.norm(loaded.node.films, axis=1), 1.0, atol=1e-6)
     found = loaded.recommend(rated(*FILM_IDS[5:10]), 5)
     assert {film.movie_id for film in found} & set(FILM_IDS[3:12])
-    half = predictor_class("lightgcn").fit(interactions(), options=options | {"length_power": 0.5})
-    dot = predictor_class("lightgcn").fit(interactions(), options=options | {"length_power": 1.0})
+    half = fit_model(predictor_class("lightgcn"), interactions(), options=options | {"length_power": 0.5})
+    dot = fit_model(predictor_class("lightgcn"), interactions(), options=options | {"length_power": 1.0})
     np.testing.assert_allclose(
         np.linalg.norm(half.node.films, axis=1) ** 2, np.linalg.norm(dot.node.films, axis=1), rtol=1e-5
     )
     with pytest.raises(TrainingError, match="cosine"):
-        predictor_class("lightgcn").fit(interactions(), options=options | {"loss": "bpr"})
+        fit_model(predictor_class("lightgcn"), interactions(), options=options | {"loss": "bpr"})
 
 
-def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(artefact, fitted):
+def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(artifact, fitted):
     users = np.array([0, 3, 7])
     own = fitted.score_users(users)
     assert own.shape == (3, N_FILMS)
-    as_visitors = fitted.score_batch([Query.of(np.unique(interactions().items_of(user))) for user in users])
+    as_visitors = fitted.score(
+        [Query.from_indices(np.unique(interactions().items_of(user))) for user in users]
+    )
     for mine, as_visitor in zip(own, as_visitors, strict=True):
         assert np.corrcoef(mine, as_visitor)[0, 1] > 0.8
-    assert type(fitted).load(artefact).score_users(users) is None
+    assert type(fitted).load(artifact).score_users(users) is None
 
 
-def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
-    tuned = type(fitted).load(artefact)
-    tuned.fine_tuning = FineTuning(steps=10, rate=0.2, budget_ms=10_000)
+def test_disliked_films_are_pushed_down_by_fine_tuning(artifact, fitted):
+    tuned = type(fitted).load(artifact)
+    tuned.fine_tuning = FineTuning(steps=10, rate=0.2)
     disliked = np.arange(24, 28)
     liked = np.arange(16, 24)
-    without = tuned.score_batch([Query.of(liked)])[0]
-    with_dislikes = tuned.score_batch([Query.of(liked, disliked=disliked)])[0]
+    without = tuned.score([Query.from_indices(liked)])[0]
+    with_dislikes = tuned.score([Query.from_indices(liked, disliked=disliked)])[0]
 
     def standing(scores: np.ndarray) -> float:
         return float((scores[disliked].mean() - scores.mean()) / scores.std())
@@ -101,15 +105,16 @@ def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
     assert standing(with_dislikes) < standing(without)
 
 
-def test_every_process_gives_the_same_list_with_fine_tuning(artefact, fitted):
+def test_every_process_gives_the_same_list_with_fine_tuning(artifact, fitted):
     program = f"""
 import sys
 from pathlib import Path
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
-predictor = predictor_class({fitted.name!r}).load(Path({str(artefact)!r}))
-predictor.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+from predictors.run import Run
+predictor = predictor_class({fitted.name!r}).load(Path({str(artifact)!r}))
+predictor.fine_tuning = FineTuning(steps=10)
 found = predictor.recommend(rated(*FILM_IDS[3:9]), 20)
 sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
 """
@@ -119,29 +124,30 @@ sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
         ).stdout
         for _ in range(2)
     }
-    loaded = type(fitted).load(artefact)
-    loaded.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+    loaded = type(fitted).load(artifact)
+    loaded.fine_tuning = FineTuning(steps=10)
     here = loaded.recommend(rated(*FILM_IDS[3:9]), 20)
     assert answers == {repr([(each.movie_id, each.score) for each in here])}
 
 
-def test_serving_options_are_kept_in_the_artefact(tmp_path):
-    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "budget_ms": 70}
-    predictor = predictor_class("lightgcn").fit(interactions(), options=options)
+def test_serving_options_are_kept_in_the_artifact(tmp_path):
+    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "fine_tune_operations": 70}
+    predictor = fit_model(predictor_class("lightgcn"), interactions(), options=options)
     predictor.save(tmp_path / "v1")
     loaded = type(predictor).load(tmp_path / "v1")
-    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, budget_ms=70.0))
+    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, max_operations=70))
 
 
 def test_validation_visitors_without_training_rows_stop_the_training_early():
     rows = interactions()
     is_guest = rows.users % 5 == 0
     events = []
-    predictor = predictor_class("lightgcn").fit(
+    predictor = fit_model(
+        predictor_class("lightgcn"),
         rows.select(~is_guest),
         rows.select(is_guest),
         options={**QUICK, "epochs": 200, "evaluate_every": 1, "patience": 2, "learning_rate": 0.1},
-        progress=events.append,
+        run=Run(progress=events.append),
     )
     assert predictor.meta["training"]["stopped"] == "patience"
     figures = [event.metrics["NDCG@10"] for event in events if "NDCG@10" in event.metrics]
@@ -164,7 +170,7 @@ def test_validation_visitors_without_training_rows_stop_the_training_early():
 )
 def test_an_unusable_option_is_refused_by_name(name, options, told_of):
     with pytest.raises(TrainingError, match=told_of):
-        predictor_class(name).fit(interactions(), options={**QUICK, **options})
+        fit_model(predictor_class(name), interactions(), options={**QUICK, **options})
 
 
 def test_tables_of_the_wrong_shape_are_refused(fitted):
@@ -172,7 +178,28 @@ def test_tables_of_the_wrong_shape_are_refused(fitted):
     for name in tensors:
         broken = {**tensors, name: tensors[name][:-1]}
         with pytest.raises(ArtifactError):
-            type(fitted).from_tensors(broken, fitted.ids, {}, None)
+            type(fitted).restore(broken, fitted.ids, {})
         missing = {other: array for other, array in tensors.items() if other != name}
         with pytest.raises(ArtifactError):
-            type(fitted).from_tensors(missing, fitted.ids, {}, None)
+            type(fitted).restore(missing, fitted.ids, {})
+
+
+def test_the_validation_rows_do_not_choose_the_negatives():
+    """Two validation sets may choose other weights, but the loss along the way is the same."""
+    rows = interactions()
+    losses = []
+    for remainder in (0, 1):
+        is_target = np.arange(len(rows)) % 7 == 3
+        validation = rows.select(is_target & (rows.users % 2 == remainder))
+        options = {
+            **QUICK,
+            "epochs": 6,
+            "evaluate_every": 1,
+            "patience": 0,
+            "negatives": "hard",
+            "loss": "bpr",
+        }
+        options["refresh_every"] = 1
+        fitted = fit_model(predictor_class("lightgcn"), rows.select(~is_target), validation, options=options)
+        losses.append([figures["loss"] for figures in fitted.meta["training"]["curve"]])
+    assert losses[0] == losses[1]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Split
-from evaluation.runner import Benchmark, evaluate
+from evaluation.conditions import evaluate
+from evaluation.runner import Benchmark
 from predictors.plugins import predictor_class
+from predictors.testing import fit_model
 
 ML_100K = Path(__file__).resolve().parents[4] / "shared" / "data" / "ml-100k" / "u.data"
 
@@ -36,7 +38,7 @@ def random_split() -> Split:
 )
 def test_as_good_as_published(kind: str, options: dict, recall: float, ndcg: float) -> None:
     split = random_split()
-    predictor = predictor_class(kind).fit(split.train, split.validation, options=options)
+    predictor = fit_model(predictor_class(kind), split.train, split.validation, options=options)
     means = evaluate(predictor, split)[0].means()
     assert means["Recall@10"] > recall
     assert means["NDCG@10"] > ndcg

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.readers.delimited import read_interactions
+from datasets.readers.dataset import read_interactions
 from datasets.splits.protocols import split_interactions
-from evaluation.runner import evaluate
+from evaluation.conditions import evaluate
 from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models import linear_sequence
 from predictors.models.linear_sequence import LinearSequencePredictor
 from predictors.models.neighbours import NeighboursPredictor
-from predictors.progress import silent
+from predictors.run import Run
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 ML_100K = Path(__file__).resolve().parents[4] / "shared" / "data" / "ml-100k" / "u.data"
@@ -52,9 +53,7 @@ def test_the_normal_equations_are_those_of_the_written_out_regression(
     rng = np.random.default_rng(1)
     n = 9
     histories = sorted((rng.permutation(n)[: rng.integers(2, n)] for _ in range(20)), key=len)
-    gram, targets = linear_sequence._normal_equations(
-        histories, n, rates, smoothing=smoothing, progress=silent
-    )
+    gram, targets = linear_sequence._normal_equations(histories, n, rates, smoothing=smoothing, run=Run())
     features, following = regression(histories, rates, n, smoothing)
     np.testing.assert_allclose(np.tril(gram), np.tril(features.T @ features), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(targets, features.T @ following, rtol=1e-5, atol=1e-5)
@@ -66,35 +65,37 @@ def test_scores_are_those_of_the_written_out_regression() -> None:
     features, following = regression(histories, rates, N_FILMS, 0.4)
     ridge = np.append(np.full(2 * N_FILMS, RIDGE), 1.0)
     solution = np.linalg.solve(features.T @ features + np.diag(ridge), features.T @ following)
-    predictor = LinearSequencePredictor.fit(
-        data, options={"rates": rates, "ridge": (RIDGE, RIDGE), "popularity_exponent": 0.0, "smoothing": 0.4}
+    predictor = fit_model(
+        LinearSequencePredictor,
+        data,
+        options={"rates": rates, "ridge": (RIDGE, RIDGE), "popularity_exponent": 0.0, "smoothing": 0.4},
     )
-    query = Query.of([3, 9, 4])
+    query = Query.from_indices([3, 9, 4])
     decayed = np.zeros((2, N_FILMS))
     decayed[0, [3, 9, 4]] = (0.25, 0.5, 1.0)
     decayed[1, [3, 9, 4]] = 1.0
     expected = np.append(decayed.ravel(), 1.0) @ solution
     # int8 weights: half a step of each of the six rows at most
     bound = float((predictor.scales[:, [3, 9, 4]] * 0.5 * decayed[:, [3, 9, 4]]).sum()) + 1e-3
-    assert np.abs(predictor.score_batch([query])[0] - expected).max() < bound
+    assert np.abs(predictor.score([query])[0] - expected).max() < bound
 
 
 def test_it_learns_what_comes_next() -> None:
-    predictor = LinearSequencePredictor.fit(interactions(), options={"ridge": (1.0, 1.0, 1.0)})
+    predictor = fit_model(LinearSequencePredictor, interactions(), options={"ridge": (1.0, 1.0, 1.0)})
     for last in (5, 15, 25):
         following = predictor.recommend(rated(*FILM_IDS[last - 3 : last + 1]), 2)
         assert {found.movie_id for found in following} == {FILM_IDS[last + 1], FILM_IDS[last + 2]}
 
 
 def test_the_order_of_the_history_matters() -> None:
-    predictor = LinearSequencePredictor.fit(interactions(), options={"ridge": (1.0, 1.0, 1.0)})
+    predictor = fit_model(LinearSequencePredictor, interactions(), options={"ridge": (1.0, 1.0, 1.0)})
     there = predictor.recommend(rated(FILM_IDS[8], FILM_IDS[20]), 1)
     back = predictor.recommend(rated(FILM_IDS[20], FILM_IDS[8]), 1)
     assert (there[0].movie_id, back[0].movie_id) == (FILM_IDS[21], FILM_IDS[9])
 
 
 def test_the_reason_is_the_film_that_led_here() -> None:
-    predictor = LinearSequencePredictor.fit(interactions(), options={"ridge": (1.0, 1.0, 1.0)})
+    predictor = fit_model(LinearSequencePredictor, interactions(), options={"ridge": (1.0, 1.0, 1.0)})
     found = predictor.recommend(rated(FILM_IDS[30], FILM_IDS[8]), 1)[0]
     assert found.reasons[0].movie_id == FILM_IDS[8]
     assert found.reasons[0].weight > 0.5
@@ -103,14 +104,14 @@ def test_the_reason_is_the_film_that_led_here() -> None:
 def test_a_seen_film_is_pushed_down_and_one_only_looked_at_is_not() -> None:
     predictor = LinearSequencePredictor.fit(interactions())
     film = FILM_IDS.index(FILM_IDS[8])
-    rated_score = predictor.score(told(("rating", FILM_IDS[8], 2.5 + 0.5)))[film]
-    clicked_score = predictor.score(told(("click", FILM_IDS[8], None)))[film]
+    rated_score = predictor.score_history(told(("rating", FILM_IDS[8], 2.5 + 0.5)))[film]
+    clicked_score = predictor.score_history(told(("click", FILM_IDS[8], None)))[film]
     assert rated_score < clicked_score
 
 
 def test_rare_films_are_left_out_where_there_are_too_many() -> None:
     data = interactions()
-    predictor = LinearSequencePredictor.fit(data, options={"max_items": 10})
+    predictor = fit_model(LinearSequencePredictor, data, options={"max_items": 10})
     counts = np.bincount(data.items, minlength=N_FILMS)
     assert len(predictor.items) == 10
     assert counts[predictor.items].min() >= np.delete(counts, predictor.items).max()
@@ -128,8 +129,8 @@ def test_repeated_films_count_at_their_latest_place() -> None:
     repeated = from_rows([0, 0, 0, 0, 1, 1, 1], [2, 0, 1, 2, 0, 1, 2])
     once = from_rows([0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2])
     np.testing.assert_array_equal(
-        LinearSequencePredictor.fit(repeated, options={"popularity_exponent": 0}).weights,
-        LinearSequencePredictor.fit(once, options={"popularity_exponent": 0}).weights,
+        fit_model(LinearSequencePredictor, repeated, options={"popularity_exponent": 0}).weights,
+        fit_model(LinearSequencePredictor, once, options={"popularity_exponent": 0}).weights,
     )
 
 
@@ -151,13 +152,13 @@ def test_users_with_one_film_teach_nothing() -> None:
 )
 def test_unusable_options_are_refused(options: dict) -> None:
     with pytest.raises(TrainingError):
-        LinearSequencePredictor.fit(interactions(), options=options)
+        fit_model(LinearSequencePredictor, interactions(), options=options)
 
 
 def test_tensors_that_do_not_belong_together_are_refused() -> None:
     predictor = LinearSequencePredictor.fit(interactions())
     with pytest.raises(ArtifactError):
-        LinearSequencePredictor.from_tensors(predictor.tensors(), IdMap(range(3)), predictor.meta, None)
+        LinearSequencePredictor.restore(predictor.tensors(), IdMap(range(3)), predictor.meta)
 
 
 @pytest.mark.data

@@ -6,10 +6,11 @@ from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.history import History
 from predictors.models.mf.model import MfPredictor
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, from_rows, rated, told
 
 N_USERS, N_FILMS = 200, 40
-QUICK = {"factors": 4, "epochs": 8, "ridge": 0.05}
+QUICK = {"groups": 0, "factors": 4, "epochs": 8, "ridge": 0.05}
 
 
 def stars_of_two_camps() -> Interactions:
@@ -23,7 +24,7 @@ def stars_of_two_camps() -> Interactions:
 
 @pytest.fixture(scope="module")
 def mf() -> MfPredictor:
-    return MfPredictor.fit(stars_of_two_camps(), options=QUICK)
+    return fit_model(MfPredictor, stars_of_two_camps(), options=QUICK)
 
 
 def test_stars_follow_the_taste_of_the_visitor(mf):
@@ -70,7 +71,7 @@ def test_the_list_follows_low_ratings_too(mf):
 
 def test_a_like_without_stars_still_counts(mf):
     """A click has no stars: it moves the list, less than a rating, and no predicted stars."""
-    clicked, disliked = mf.score_batch([Query.of([4, 6, 8]), Query.of([4, 6], disliked=[8])])
+    clicked, disliked = mf.score([Query.from_indices([4, 6, 8]), Query.from_indices([4, 6], disliked=[8])])
     assert clicked[10] > clicked[11]
     assert disliked[10] - disliked[11] < clicked[10] - clicked[11]
 
@@ -80,7 +81,7 @@ def test_a_film_one_person_adored_does_not_lead_the_list():
     adored = from_rows(
         [*train.users.tolist(), N_USERS], [*train.items.tolist(), 44], values=[*train.values, 5.0]
     )
-    mf = MfPredictor.fit(adored, options=QUICK)
+    mf = fit_model(MfPredictor, adored, options=QUICK)
     best = [found.movie_id for found in mf.recommend(rated(FILM_IDS[2], FILM_IDS[4]), 10)]
     assert FILM_IDS[44] not in best
 
@@ -95,8 +96,8 @@ def test_of_two_ratings_of_one_film_the_later_counts():
         user_ids=train.user_ids,
         item_ids=train.item_ids,
     )
-    once = MfPredictor.fit(train, options=QUICK).factors
-    again = MfPredictor.fit(twice, options=QUICK).factors
+    once = fit_model(MfPredictor, train, options=QUICK).factors
+    again = fit_model(MfPredictor, twice, options=QUICK).factors
     np.testing.assert_array_equal(again.items, once.items)
 
 
@@ -110,4 +111,4 @@ def test_data_without_stars_is_refused_with_advice():
 )
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
-        MfPredictor.fit(stars_of_two_camps(), options=wrong)
+        fit_model(MfPredictor, stars_of_two_camps(), options=wrong)

@@ -1,4 +1,4 @@
-"""`mf` with learned priors: through the same door, kept in the artefact, refused when it cannot be."""
+"""`mf` with learned priors: through the same door, kept in the artifact, refused when it cannot be."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from predictors.history import History
 from predictors.models.mf.model import MfPredictor
 from predictors.models.tests.test_mf import stars_of_two_camps
 from predictors.serving.registry import ModelStore
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, rated, told
 
 QUICK = {"factors": 3, "epochs": 10, "groups": 3, "film_groups": 2}
@@ -15,14 +16,14 @@ QUICK = {"factors": 3, "epochs": 10, "groups": 3, "film_groups": 2}
 
 @pytest.fixture(scope="module")
 def mf() -> MfPredictor:
-    return MfPredictor.fit(stars_of_two_camps(), options=QUICK)
+    return fit_model(MfPredictor, stars_of_two_camps(), options=QUICK)
 
 
 def test_two_ratings_tell_the_camp_of_a_visitor(mf):
     even = told(("rating", FILM_IDS[2], 5.0), ("rating", FILM_IDS[3], 2.0))
     liked, disliked = mf.predict_stars(even, [FILM_IDS[6], FILM_IDS[7]]).values()
     assert liked > 4.7 and disliked < 2.3
-    plain = MfPredictor.fit(stars_of_two_camps(), options={"factors": 3, "epochs": 10})
+    plain = fit_model(MfPredictor, stars_of_two_camps(), options={"factors": 3, "epochs": 10, "groups": 0})
     shrunken, _disliked = plain.predict_stars(even, [FILM_IDS[6], FILM_IDS[7]]).values()
     assert liked > shrunken
 
@@ -39,18 +40,16 @@ def test_a_published_version_predicts_as_the_trained_one(mf, tmp_path):
     loaded = store.load("mf", version)
     history = rated(*FILM_IDS[2:8:2])
     assert loaded.predict_stars(history, FILM_IDS[:10]) == mf.predict_stars(history, FILM_IDS[:10])
-    np.testing.assert_array_equal(
-        loaded.score_batch([loaded.encode(history)]), mf.score_batch([mf.encode(history)])
-    )
+    np.testing.assert_array_equal(loaded.score([loaded.encode(history)]), mf.score([mf.encode(history)]))
 
 
-def test_an_artefact_without_its_groups_is_refused(mf):
+def test_an_artifact_without_its_groups_is_refused(mf):
     tensors = {name: values for name, values in mf.tensors().items() if name != "group_means"}
     with pytest.raises(ArtifactError, match="group_means"):
-        MfPredictor.from_tensors(tensors, mf.ids, mf.meta, None)
+        MfPredictor.restore(tensors, mf.ids, mf.meta)
 
 
 @pytest.mark.parametrize("options", [{"groups": -1}, {"film_groups": 0}])
 def test_impossible_groups_are_refused(options):
     with pytest.raises(TrainingError, match="groups"):
-        MfPredictor.fit(stars_of_two_camps(), options=options)
+        fit_model(MfPredictor, stars_of_two_camps(), options=options)

@@ -9,6 +9,7 @@ from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
 # Films 0 and 1 are met by users 0, 1, 2 alike; film 2 by user 0, film 3 by users 3 and 4.
@@ -17,7 +18,7 @@ PLAIN = {"shrinkage": 0, "popularity_weight": 0}
 
 
 def test_similarity_is_the_shrunk_cosine() -> None:
-    predictor = NeighboursPredictor.fit(from_rows(USERS, ITEMS), options={**PLAIN, "shrinkage": 2.0})
+    predictor = fit_model(NeighboursPredictor, from_rows(USERS, ITEMS), options={**PLAIN, "shrinkage": 2.0})
     similarities = predictor.similarities.toarray()
     assert similarities[0, 1] == pytest.approx(3 / (3 + 2))
     assert similarities[0, 2] == pytest.approx(1 / (np.sqrt(3) + 2))
@@ -28,7 +29,9 @@ def test_similarity_is_the_shrunk_cosine() -> None:
 
 def test_the_matrix_agrees_with_dense_arithmetic() -> None:
     data = interactions()
-    predictor = NeighboursPredictor.fit(data, options={**PLAIN, "exponent": 0.3, "neighbours": N_FILMS})
+    predictor = fit_model(
+        NeighboursPredictor, data, options={**PLAIN, "exponent": 0.3, "neighbours": N_FILMS}
+    )
     met = data.csr(np.float64).toarray()
     counts = met.sum(axis=0)
     scale = counts[:, None] ** 0.7 * counts[None, :] ** 0.3
@@ -39,28 +42,28 @@ def test_the_matrix_agrees_with_dense_arithmetic() -> None:
 
 def test_only_the_nearest_are_kept_and_ties_go_to_the_lower_index() -> None:
     users, items = [0, 0, 0, 0], [0, 1, 2, 3]  # all equally similar
-    predictor = NeighboursPredictor.fit(from_rows(users, items), options={**PLAIN, "neighbours": 2})
+    predictor = fit_model(NeighboursPredictor, from_rows(users, items), options={**PLAIN, "neighbours": 2})
     kept = predictor.similarities.tocsr()
     assert [kept[row].indices.tolist() for row in range(4)] == [[1, 2], [0, 2], [0, 1], [0, 1]]
 
 
 def test_weights_of_liked_films_scale_what_they_add() -> None:
-    predictor = NeighboursPredictor.fit(from_rows(USERS, ITEMS), options=PLAIN)
-    full = predictor.score_batch([Query.of([2])])[0]
-    half = predictor.score_batch([Query.of([2], weights=[0.5])])[0]
+    predictor = fit_model(NeighboursPredictor, from_rows(USERS, ITEMS), options=PLAIN)
+    full = predictor.score([Query.from_indices([2])])[0]
+    half = predictor.score([Query.from_indices([2], weights=[0.5])])[0]
     np.testing.assert_allclose(half, full / 2)
 
 
 def test_the_prior_decides_where_neighbours_say_nothing() -> None:
-    predictor = NeighboursPredictor.fit(from_rows(USERS, ITEMS), options={"popularity_weight": 0.1})
+    predictor = fit_model(NeighboursPredictor, from_rows(USERS, ITEMS), options={"popularity_weight": 0.1})
     assert predictor.recommend(rated(FILM_IDS[3]), 1)[0].movie_id == FILM_IDS[0]
 
 
 def test_a_disliked_film_pulls_its_neighbours_down() -> None:
     predictor = NeighboursPredictor.fit(interactions())
     liked = FILM_IDS[10]
-    plain = predictor.score(rated(liked))
-    with_dislike = predictor.score(told(("rating", liked, 5.0), ("rating", FILM_IDS[12], 1.0)))
+    plain = predictor.score_history(rated(liked))
+    with_dislike = predictor.score_history(told(("rating", liked, 5.0), ("rating", FILM_IDS[12], 1.0)))
     neighbours = predictor.similarities[12].indices
     assert (with_dislike[neighbours] < plain[neighbours]).all()
     others = np.setdiff1d(np.arange(N_FILMS), neighbours)
@@ -68,7 +71,7 @@ def test_a_disliked_film_pulls_its_neighbours_down() -> None:
 
 
 def test_the_reason_is_the_liked_film_that_added_most() -> None:
-    predictor = NeighboursPredictor.fit(from_rows(USERS, ITEMS), options=PLAIN)
+    predictor = fit_model(NeighboursPredictor, from_rows(USERS, ITEMS), options=PLAIN)
     found = predictor.recommend(rated(FILM_IDS[1], FILM_IDS[2]), 1)[0]
     assert found.movie_id == FILM_IDS[0]
     (reason,) = found.reasons
@@ -92,10 +95,10 @@ def test_similar_films_are_the_nearest() -> None:
 def test_a_matrix_that_does_not_fit_the_ids_is_refused() -> None:
     predictor = NeighboursPredictor.fit(from_rows(USERS, ITEMS))
     with pytest.raises(ArtifactError):
-        NeighboursPredictor.from_tensors(predictor.tensors(), IdMap(range(3)), {}, None)
+        NeighboursPredictor.restore(predictor.tensors(), IdMap(range(3)), {})
 
 
 @pytest.mark.parametrize("options", [{"neighbours": 0}, {"shrinkage": -1}, {"exponent": 1.5}])
 def test_unusable_options_are_refused(options: dict) -> None:
     with pytest.raises(TrainingError):
-        NeighboursPredictor.fit(from_rows(USERS, ITEMS), options=options)
+        fit_model(NeighboursPredictor, from_rows(USERS, ITEMS), options=options)

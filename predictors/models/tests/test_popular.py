@@ -8,6 +8,7 @@ import pytest
 from predictors.errors import TrainingError
 from predictors.history import History
 from predictors.models.popular import PopularPredictor
+from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, from_rows
 
 # Film 0 is met three times, film 1 twice, film 2 once.
@@ -26,7 +27,7 @@ def test_what_more_people_met_comes_first() -> None:
 def test_scores_are_the_formula() -> None:
     values = np.array([5, 3, 4, 2, 5, 5], dtype=np.float32)
     options = {"rating_weight": 0.5, "prior": 2.0, "half_life_days": 2.0}
-    predictor = PopularPredictor.fit(from_rows(USERS, ITEMS, values=values), options=options)
+    predictor = fit_model(PopularPredictor, from_rows(USERS, ITEMS, values=values), options=options)
     mean = values.mean()
     ages = np.arange(5, -1, -1)  # the small data set has one row a day
     for film in range(3):
@@ -40,30 +41,38 @@ def test_scores_are_the_formula() -> None:
 def test_one_high_rating_does_not_beat_many_good_ones() -> None:
     users, items = [*range(9), 9], [0] * 9 + [1]
     values = np.array([4.5] * 9 + [5.0])
-    predictor = PopularPredictor.fit(
-        from_rows(users, items, values=values), options={"rating_weight": 1.0, "prior": 20.0}
+    predictor = fit_model(
+        PopularPredictor,
+        from_rows(users, items, values=values),
+        options={"rating_weight": 1.0, "prior": 20.0},
     )
     assert ranked(predictor, 2) == FILM_IDS[:2]
 
 
 def test_old_interactions_fade() -> None:
     users, items = [0, 1, 2, 3, 4], [0, 0, 0, 1, 1]  # film 1 was met last
-    without = PopularPredictor.fit(from_rows(users, items), options={"half_life_days": 0})
-    fading = PopularPredictor.fit(from_rows(users, items), options={"half_life_days": 1})
+    without = fit_model(PopularPredictor, from_rows(users, items), options={"half_life_days": 0})
+    fading = fit_model(PopularPredictor, from_rows(users, items), options={"half_life_days": 1})
     assert ranked(without, 2) == [FILM_IDS[0], FILM_IDS[1]]
     assert ranked(fading, 2) == [FILM_IDS[1], FILM_IDS[0]]
 
 
-def test_without_times_nothing_fades() -> None:
+@pytest.mark.parametrize("first_row", [0, 10**8, 10**12])
+def test_without_times_nothing_fades(first_row: int) -> None:
     data = from_rows([0, 1, 2, 3, 4], [0, 0, 0, 1, 1])
     untimed = type(data).from_columns(
-        data.users, data.items, user_ids=data.user_ids, item_ids=data.item_ids
-    )  # `at` counts the rows
-    predictor = PopularPredictor.fit(untimed, options={"half_life_days": 1e-6})
+        data.users,
+        data.items,
+        at=first_row + np.arange(len(data)),  # numbers of rows, however large
+        user_ids=data.user_ids,
+        item_ids=data.item_ids,
+        has_time=False,
+    )
+    predictor = fit_model(PopularPredictor, untimed, options={"half_life_days": 1e-6})
     assert ranked(predictor, 2) == [FILM_IDS[0], FILM_IDS[1]]
 
 
 @pytest.mark.parametrize("options", [{"prior": 0}, {"half_life_days": -1}, {"prior": "many"}])
 def test_unusable_options_are_refused(options: dict) -> None:
     with pytest.raises(TrainingError):
-        PopularPredictor.fit(from_rows(USERS, ITEMS), options=options)
+        fit_model(PopularPredictor, from_rows(USERS, ITEMS), options=options)

@@ -12,8 +12,11 @@ from predictors.base import Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
-from predictors.models.sasrec.model import SasrecPredictor, torch_encoder
+from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
+from predictors.run import Run
+from predictors.testing import fit_model
+from pytorch_models.sasrec.encoder import torch_encoder
 from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
 N_ITEMS = 30
@@ -44,7 +47,7 @@ OPTIONS = {"dim": 16, "max_length": 20, "epochs": 20, "seed": 7, "learning_rate"
 
 @pytest.fixture(scope="module")
 def trained() -> SasrecPredictor:
-    return SasrecPredictor.fit(cyclic(), options=OPTIONS)
+    return fit_model(SasrecPredictor, cyclic(), options=OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +72,22 @@ def liked(*films: str) -> History:
 
 
 def test_a_planted_pattern_is_learnt(trained):
-    queries = [Query.of([(start + step) % N_ITEMS for step in range(6)]) for start in range(N_ITEMS)]
-    indices, _ = trained.rank_batch(queries, 1)
+    queries = [
+        Query.from_indices([(start + step) % N_ITEMS for step in range(6)]) for start in range(N_ITEMS)
+    ]
+    indices, _ = trained.retrieve(queries, 1)
     hits = indices[:, 0] == (np.arange(N_ITEMS) + 6) % N_ITEMS
     assert hits.mean() > 0.9
-    assert trained.config()["validation"]["HR@10"] > 0.9
+    assert trained.meta["training"]["validation"]["HR@10"] > 0.9
 
 
 def test_sampled_loss_learns_it_too():
     options = {**OPTIONS, "loss": "sampled", "negatives": 10}
-    predictor = SasrecPredictor.fit(cyclic(), options=options)
-    queries = [Query.of([(start + step) % N_ITEMS for step in range(6)]) for start in range(N_ITEMS)]
-    indices, _ = predictor.rank_batch(queries, 1)
+    predictor = fit_model(SasrecPredictor, cyclic(), options=options)
+    queries = [
+        Query.from_indices([(start + step) % N_ITEMS for step in range(6)]) for start in range(N_ITEMS)
+    ]
+    indices, _ = predictor.retrieve(queries, 1)
     assert (indices[:, 0] == (np.arange(N_ITEMS) + 6) % N_ITEMS).mean() > 0.9
 
 
@@ -98,7 +105,7 @@ def test_onnx_runtime_answers_as_torch_does_at_every_length(random_weights, rand
         history = rng.permutation(500)[:length]
         expected = by_torch(random_weights["item.weight"][history][None]) @ random_weights["item.weight"].T
         np.testing.assert_allclose(
-            random_predictor.score_batch([Query.of(history)]), expected, atol=1e-4, rtol=0
+            random_predictor.score([Query.from_indices(history)]), expected, atol=1e-4, rtol=0
         )
 
 
@@ -111,49 +118,49 @@ def test_the_graph_fits_other_shapes(blocks, heads):
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=heads), IdMap(range(40)))
     expected = torch_encoder(weights, heads=heads, device="cpu")(weights["item.weight"][None, :9])
-    np.testing.assert_allclose(predictor.tastes([np.arange(9)]), expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(predictor.encode_histories([np.arange(9)]), expected, atol=1e-4, rtol=0)
 
 
 def test_a_batch_of_mixed_lengths_scores_each_history_as_alone(random_predictor):
     rng = np.random.default_rng(1)
-    queries = [Query.of(rng.permutation(500)[:length]) for length in (1, 250, 3, 200, 3, 0, 77)]
-    together = random_predictor.score_batch(queries)
+    queries = [Query.from_indices(rng.permutation(500)[:length]) for length in (1, 250, 3, 200, 3, 0, 77)]
+    together = random_predictor.score(queries)
     assert together.shape == (7, 500)
     assert together.dtype == np.float32
     for row, query in zip(together, queries, strict=True):
-        np.testing.assert_allclose(row, random_predictor.score_batch([query])[0], atol=1e-4, rtol=0)
+        np.testing.assert_allclose(row, random_predictor.score([query])[0], atol=1e-4, rtol=0)
 
 
 def test_only_the_latest_films_count_in_a_history_longer_than_the_model_reads(random_predictor):
     history = np.random.default_rng(2).permutation(500)[:300]
-    whole, recent = random_predictor.score_batch([Query.of(history), Query.of(history[-200:])])
+    whole, recent = random_predictor.score([Query.from_indices(history), Query.from_indices(history[-200:])])
     np.testing.assert_allclose(whole, recent, atol=1e-5, rtol=0)
 
 
 def test_sixteen_threads_get_the_same_answer(random_predictor):
     rng = np.random.default_rng(3)
-    queries = [Query.of(rng.permutation(500)[:length]) for length in range(1, 33)]
-    alone = [random_predictor.score_batch([query])[0] for query in queries]
+    queries = [Query.from_indices(rng.permutation(500)[:length]) for length in range(1, 33)]
+    alone = [random_predictor.score([query])[0] for query in queries]
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda query: random_predictor.score_batch([query])[0], queries * 4))
+        found = list(pool.map(lambda query: random_predictor.score([query])[0], queries * 4))
     for index, row in enumerate(found):
         assert np.array_equal(row, alone[index % len(queries)])
 
 
 def test_saved_and_loaded_it_answers_the_same(trained, tmp_path):
-    trained.save(tmp_path / "artefact", version="v1")
-    loaded = SasrecPredictor.load(tmp_path / "artefact")
+    trained.save(tmp_path / "artifact", version="v1")
+    loaded = SasrecPredictor.load(tmp_path / "artifact")
     history = liked("film-1", "film-2", "film-9")
     assert loaded.recommend(history, 5) == trained.recommend(history, 5)
-    assert loaded.config() == trained.config()
-    assert loaded.config()["epochs"] == 20
+    assert loaded.config.as_dict() == trained.config.as_dict()
+    assert loaded.meta["training"]["epochs"] == 20
 
 
-def test_an_artefact_without_its_encoder_is_refused(trained, tmp_path):
-    trained.save(tmp_path / "artefact")
-    (tmp_path / "artefact" / "encoder.onnx").unlink()
+def test_an_artifact_without_its_encoder_is_refused(trained, tmp_path):
+    trained.save(tmp_path / "artifact")
+    (tmp_path / "artifact" / "encoder.onnx").unlink()
     with pytest.raises(ArtifactError, match=r"encoder.onnx is missing"):
-        SasrecPredictor.load(tmp_path / "artefact")
+        SasrecPredictor.load(tmp_path / "artifact")
 
 
 def test_a_graph_that_is_none_is_refused(random_weights):
@@ -162,12 +169,12 @@ def test_a_graph_that_is_none_is_refused(random_weights):
 
 
 def test_serving_imports_no_torch(trained, tmp_path):
-    trained.save(tmp_path / "artefact")
+    trained.save(tmp_path / "artifact")
     code = (
         "import sys; from pathlib import Path; from predictors.base import Query;"
         "from predictors.models.sasrec.model import SasrecPredictor;"
-        f"p = SasrecPredictor.load(Path({str(tmp_path / 'artefact')!r}));"
-        "p.rank_batch([Query.of([1, 2, 3])], 3);"
+        f"p = SasrecPredictor.load(Path({str(tmp_path / 'artifact')!r}));"
+        "p.retrieve([Query.from_indices([1, 2, 3])], 3);"
         "assert 'torch' not in sys.modules and 'onnx' not in sys.modules, 'a heavy import'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -181,9 +188,33 @@ def test_the_reason_is_the_film_without_which_the_score_falls_most(trained):
     assert (best.movie_id, reason.kind) == ("film-6", "sequence")
     films = ("film-20", "film-11", "film-4", "film-5")
     index = trained.ids.index_of("film-6")
-    without = {film: trained.score(liked(*(f for f in films if f != film)))[index] for film in films}
+    without = {film: trained.score_history(liked(*(f for f in films if f != film)))[index] for film in films}
     assert reason.movie_id == min(without, key=without.get)
     assert 0 < reason.weight <= 1
+
+
+def test_reasons_read_as_much_of_a_long_history_as_the_scores_do(random_predictor):
+    """The film that is named is the one without which `score` gives the film least."""
+    rng = np.random.default_rng(11)
+    for length in (60, 150, 230):
+        history = rng.permutation(500)[:length]
+        query = Query.from_indices(history)
+        best = random_predictor.retrieve([query], 8)[0][0]
+        latest = history[-6:]
+        without = random_predictor.score([Query.from_indices(history[history != film]) for film in latest])
+        falls = random_predictor.score([query]) - without  # (films, n_items)
+        for (reason,), item in zip(random_predictor.reasons(query, best), best, strict=True):
+            fall = np.maximum(falls[:, item], 0)
+            expected = None if fall.max() == 0 else int(latest[fall.argmax()])
+            assert reason.movie_id == expected
+            assert reason.weight == pytest.approx(fall.max() / max(fall.sum(), 1e-12), abs=1e-4)
+
+
+def test_a_refit_holds_nothing_out(trained):
+    again = trained.refit(cyclic())
+    assert again.meta["training"]["validation"]["users"] == 0
+    assert again.meta["training"]["epochs"] <= trained.meta["training"]["epochs"]
+    assert len(again.weights["item.weight"]) == N_ITEMS
 
 
 def test_a_history_of_one_film_names_it(trained):
@@ -193,22 +224,33 @@ def test_a_history_of_one_film_names_it(trained):
 
 def test_without_a_known_film_it_says_that_it_cannot_answer(trained):
     with pytest.raises(CannotAnswer):
-        trained.score(History.EMPTY)
+        trained.score_history(History.EMPTY)
     with pytest.raises(CannotAnswer, match="no_known_films"):
-        trained.score(liked("elsewhere"))
+        trained.score_history(liked("elsewhere"))
 
 
 def test_a_stopped_fit_resumes_to_the_same_model(tmp_path):
     data, options = cyclic(60), {**OPTIONS, "epochs": 6}
-    whole = SasrecPredictor.fit(data, options=options)
+    whole = fit_model(SasrecPredictor, data, options=options)
     # A budget of next to nothing stops after the first step; it is not part of what a run is.
-    part = SasrecPredictor.fit(data, options={**options, "cpu_budget_seconds": 1e-9}, checkpoint_dir=tmp_path)
-    assert part.config()["stopped"] == "budget"
-    resumed = SasrecPredictor.fit(data, options=options, checkpoint_dir=tmp_path, resume=True)
-    assert part.config()["steps"] < resumed.config()["steps"]
+    part = fit_model(
+        SasrecPredictor,
+        data,
+        options={**options, "cpu_budget_seconds": 1e-9},
+        run=Run(checkpoint_dir=tmp_path),
+    )
+    assert part.meta["training"]["stopped"] == "budget"
+    resumed = fit_model(SasrecPredictor, data, options=options, run=Run(checkpoint_dir=tmp_path, resume=True))
+    assert part.meta["training"]["steps"] < resumed.meta["training"]["steps"]
     # Where the run was validated in between may make another step the best one; the last ones agree.
-    whole_last = SasrecPredictor.fit(data, options={**options, "patience": 0}, checkpoint_dir=tmp_path / "w")
-    assert resumed.config()["steps"] == whole_last.config()["steps"] == whole.config()["steps"]
+    whole_last = fit_model(
+        SasrecPredictor, data, options={**options, "patience": 0}, run=Run(checkpoint_dir=tmp_path / "w")
+    )
+    assert (
+        resumed.meta["training"]["steps"]
+        == whole_last.meta["training"]["steps"]
+        == whole.meta["training"]["steps"]
+    )
     from safetensors.numpy import load_file
 
     found = load_file(tmp_path / "last.safetensors")
@@ -217,20 +259,24 @@ def test_a_stopped_fit_resumes_to_the_same_model(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another():
-    fit = lambda seed: SasrecPredictor.fit(cyclic(40), options={**OPTIONS, "epochs": 2, "seed": seed})  # noqa: E731
-    query = [Query.of([1, 2, 3])]
-    assert np.array_equal(fit(1).score_batch(query), fit(1).score_batch(query))
-    assert not np.array_equal(fit(1).score_batch(query), fit(2).score_batch(query))
+    fit = lambda seed: fit_model(SasrecPredictor, cyclic(40), options={**OPTIONS, "epochs": 2, "seed": seed})  # noqa: E731
+    query = [Query.from_indices([1, 2, 3])]
+    assert np.array_equal(fit(1).score(query), fit(1).score(query))
+    assert not np.array_equal(fit(1).score(query), fit(2).score(query))
 
 
 def test_validation_may_be_given_even_for_users_who_are_not_in_the_training_data():
     data = cyclic(80)
     guests = data.users >= 60
     told = []
-    predictor = SasrecPredictor.fit(
-        data.select(~guests), data.select(guests), options={**OPTIONS, "epochs": 3}, progress=told.append
+    predictor = fit_model(
+        SasrecPredictor,
+        data.select(~guests),
+        data.select(guests),
+        options={**OPTIONS, "epochs": 3},
+        run=Run(progress=told.append),
     )
-    assert predictor.config()["validation"]["users"] == 20
+    assert predictor.meta["training"]["validation"]["users"] == 20
     assert [event.done for event in told] == sorted(event.done for event in told)
     assert told[-1].done == 1.0
     assert any("NDCG@10" in event.metrics for event in told)
@@ -250,7 +296,7 @@ def test_validation_may_be_given_even_for_users_who_are_not_in_the_training_data
 )
 def test_unusable_options_are_refused_by_name(options, message):
     with pytest.raises(TrainingError, match=message):
-        SasrecPredictor.fit(cyclic(), options=options)
+        fit_model(SasrecPredictor, cyclic(), options=options)
 
 
 def test_data_without_a_sequence_is_refused():
@@ -261,15 +307,20 @@ def test_data_without_a_sequence_is_refused():
 
 def test_a_checkpoint_of_other_options_is_not_continued(tmp_path):
     options = {**OPTIONS, "epochs": 1}
-    SasrecPredictor.fit(cyclic(40), options=options, checkpoint_dir=tmp_path)
+    fit_model(SasrecPredictor, cyclic(40), options=options, run=Run(checkpoint_dir=tmp_path))
     with pytest.raises(TrainingError, match="belongs to another run"):
-        SasrecPredictor.fit(cyclic(40), options={**options, "seed": 8}, checkpoint_dir=tmp_path, resume=True)
+        fit_model(
+            SasrecPredictor,
+            cyclic(40),
+            options={**options, "seed": 8},
+            run=Run(checkpoint_dir=tmp_path, resume=True),
+        )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 def test_a_device_that_is_not_there_is_refused(trained):
     with pytest.raises(TrainingError, match="no CUDA device"):
-        SasrecPredictor.fit(cyclic(), options={"device": "cuda"})
+        fit_model(SasrecPredictor, cyclic(), options={"device": "cuda"})
     with pytest.raises(ValueError, match="no CUDA device"):
         trained.to("cuda")
 
@@ -277,5 +328,5 @@ def test_a_device_that_is_not_there_is_refused(trained):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_torch_on_a_gpu_answers_as_onnx_runtime_does(random_weights):
     make = lambda: SasrecPredictor(random_weights, encoder_graph(random_weights, heads=2), IdMap(range(500)))  # noqa: E731
-    query = [Query.of(np.random.default_rng(5).permutation(500)[:120])]
-    np.testing.assert_allclose(make().to("cuda").score_batch(query), make().score_batch(query), atol=1e-3)
+    query = [Query.from_indices(np.random.default_rng(5).permutation(500)[:120])]
+    np.testing.assert_allclose(make().to("cuda").score(query), make().score(query), atol=1e-3)

@@ -20,8 +20,8 @@ from movie.catalogue.titles import search_key
 from movie.core.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from datasets.knowledge_graph.facts import Facts
     from datasets.knowledge_graph.graph import KnowledgeGraph
-    from datasets.knowledge_graph.readers import Facts
 
 CATALOGUE = "catalogue"
 FILES = ("rkge", "dbpedia", "recbole")  # `knowledge_graph_readers.SOURCES`, without its imports
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         from datasets.knowledge_graph.graph import KnowledgeGraphError
-        from datasets.readers.delimited import DatasetError
+        from datasets.readers.dataset import DatasetError
 
         _refuse_contradictions(options)
         try:
@@ -83,6 +83,9 @@ class Command(BaseCommand):
             raise CommandError("Interrupted. Nothing was written.", returncode=cli.INTERRUPTED) from None
 
     def _build(self, options: dict[str, Any], report: RejectReport) -> None:
+        from datasets.knowledge_graph.statistics import relation_coverage
+        from datasets.knowledge_graph.storage import save_graph
+
         of_site = options["source"] == CATALOGUE or options["match"] is not None
         with ProgressBar(enabled=not options["no_progress"]) as watch:
             watch(0.0, "reading")
@@ -92,11 +95,12 @@ class Command(BaseCommand):
             if options["hub_limit"]:
                 graph = graph.without_hubs(options["hub_limit"])
             ratings = knowledge_graph.ratings_of(graph, options["ids"]) if of_site else None
-            coverage = graph.coverage(ratings if ratings is not None and ratings.any() else None)
+            coverage = relation_coverage(graph, ratings if ratings is not None and ratings.any() else None)
             watch(0.9, "writing")
             output = options["output"] or Path(settings.KNOWLEDGE_GRAPH_DIR)
             if not options["dry_run"]:
-                graph.save(
+                save_graph(
+                    graph,
                     output,
                     about={
                         "source": options["source"],
@@ -159,7 +163,9 @@ class Command(BaseCommand):
             self.stdout.write(summary)
 
     def _show(self, graph: KnowledgeGraph, coverage: dict[str, dict[str, float]], *, weighted: bool) -> None:
-        statistics = graph.statistics()
+        from datasets.knowledge_graph.statistics import graph_statistics
+
+        statistics = graph_statistics(graph)
         self.stdout.ending = ""  # an ending would break the lines that rich writes in pieces
         console = Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 120)
         console.print(_types_table(statistics["types"]))

@@ -55,7 +55,7 @@ class Command(BaseCommand):
         missing = [name for name in slow if not registry().store.current(name)]
         if options["no_serve"]:
             if missing:
-                call_command("train", *missing, from_site=True, activate=True)
+                call_command("train", *missing, from_site=True, activate=True, refit=False)
             return
         self._serve(host, port, options["workers"], missing)
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         self._bring_in_papers()
         missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
         if missing:
-            call_command("train", *missing, from_site=True, activate=True)
+            call_command("train", *missing, from_site=True, activate=True, refit=False)
         users = get_user_model()
         if not users.objects.filter(is_superuser=True).exists():
             password = secrets.token_urlsafe(12)
@@ -153,6 +153,7 @@ def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
         *names,
         "--from-site",
         "--activate",
+        "--no-refit",
         "--quiet",
         *arguments,
     ]

@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
 
 def _ratings(path: Path | None) -> Interactions:
-    from datasets.readers.delimited import DatasetError, read_interactions
+    from datasets.readers.dataset import DatasetError, read_interactions
 
     if path is None:
         return from_site(dislikes=True)

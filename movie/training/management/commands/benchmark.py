@@ -10,16 +10,20 @@ from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from datasets.readers import delimited
+from datasets.readers import dataset as readers
 from datasets.splits import protocols
-from evaluation import plots, runner
+from datasets.splits.protocols import SplitError
+from evaluation import plots, report, runner
+from evaluation.compare import compare_rows
+from evaluation.protocols import MET, STATED
+from evaluation.tables import difference_tables, result_tables
 from movie.core.progress import ProgressBar
 from predictors.config import parse_pairs
 from predictors.errors import PredictorError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS
+from predictors.tuning import read_config
 
 
 class Command(BaseCommand):
@@ -30,9 +34,9 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("protocol", choices=protocols.PROTOCOLS)
         add("--data", type=Path, required=True, help="a data file, or the folder that holds it")
-        add("--format", choices=delimited.FORMATS, help="by default the name and the first lines decide")
+        add("--format", choices=readers.FORMATS, help="by default the name and the first lines decide")
         add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="for tables: user=uid item=sku ...")
-        add("--models", default=",".join(KINDS), help="comma-separated; all of them by default")
+        add("--models", default=",".join(MODELS), help="comma-separated; all of them by default")
         add("--seeds", default="1", help="comma-separated; figures are means over the seeds")
         add("--budget", type=float, metavar="CPU_SECONDS", help="of each fit")
         add("--json", type=Path, metavar="FILE", help="written after every model")
@@ -46,6 +50,7 @@ class Command(BaseCommand):
             metavar="MODEL.NAME=VALUE",
             help="training options; without MODEL. they are for all",
         )
+        add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
             "--vary",
             metavar="NAME=VALUE,VALUE",
@@ -59,34 +64,49 @@ class Command(BaseCommand):
         )
         add("--candidates", type=int, metavar="N", help="also rank the targets among N random films only")
         add("--order", choices=protocols.ORDERS, default="random", help="guest: which films are given")
+        add("--n", help="guest and session: how many films are given, such as 1,3,80%% or 1,5,all")
+        add("--held-out", type=int, metavar="USERS", help="guest and session: users held out, twice")
         add(
-            "--n", default=",".join(protocols.GIVEN), help="guest: how many films are given, such as 1,3,80%%"
+            "--stated",
+            choices=STATED,
+            default=MET,
+            help="histories as films met alike, as in papers, or with stars and dislikes, as on the site",
         )
-        add("--held-out", type=int, metavar="USERS", help="guest: users held out for test and for validation")
+        add("--against", metavar="MODEL", help="paired differences of all others to this one of --models")
+        add(
+            "--labels",
+            type=Path,
+            metavar="FILE",
+            help="CSV item,label|label, such as genres: adds calibration",
+        )
+        add("--groups", type=Path, metavar="FILE", help="CSV user,group: adds figures of each group")
         add("--limit-users", type=int, metavar="USERS", help="ask about so many users only, for a quick look")
         add("--on", choices=protocols.PARTS, default="test", help="validation is for tuning")
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = _benchmark(options)
-        if options["resume"] and not options["json"]:
-            raise CommandError("--resume needs the --json file that holds the finished rows")
-        for name in ("plot", "curve"):
-            if options[name] and options[name].suffix.lower() not in plots.SUFFIXES:
-                raise CommandError(f"--{name}: expected a name ending in {', '.join(plots.SUFFIXES)}")
+        _check_outputs(benchmark, options)
+        against = options["against"]
         rows: list[dict[str, Any]] = []
+        values = report.UserValues()
         try:
-            finished = runner.read_report(options["json"]) if options["resume"] else []
-            self._measure(benchmark, finished, options["json"], rows)
-        except (PredictorError, delimited.DatasetError, protocols.SplitError, ValueError) as error:
+            finished = report.read_report(options["json"]) if options["resume"] else []
+            if options["resume"]:
+                values = report.UserValues.read(options["json"])
+            self._measure(benchmark, finished, values, options["json"], rows)
+        except (PredictorError, readers.DatasetError, SplitError, ValueError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             kept = "Finished rows are in {file}.".format(file=options["json"]) if options["json"] else ""
             raise CommandError(" ".join(["Interrupted.", kept]).strip(), returncode=130) from None
         measured = [row for row in rows if "error" not in row]
         if measured:
+            tables = result_tables(measured)
+            if against:
+                tables += self._compare(benchmark, measured, values, options)
             # An ending would break the lines that rich writes in pieces.
             self.stdout.ending = ""
-            for table in _tables(measured):
+            for table in tables:
                 Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 300).print(
                     table
                 )
@@ -102,7 +122,8 @@ class Command(BaseCommand):
         self,
         benchmark: runner.Benchmark,
         finished: list[dict[str, Any]],
-        report: Path | None,
+        values: report.UserValues,
+        path: Path | None,
         rows: list[dict[str, Any]],
     ) -> None:
         """Fill `rows`; a signal ends the running child and keeps what is there."""
@@ -114,12 +135,45 @@ class Command(BaseCommand):
                     name = step.model if len(benchmark.seeds) == 1 else f"{step.model}, seed {step.seed}"
                     bar(step.event.done, f"{name}  {step.event.message}".rstrip())
 
-                for row in runner.run_benchmark(benchmark, finished=finished, watch=watch):
+                for row in runner.run_benchmark(benchmark, finished=finished, values=values, watch=watch):
                     rows.append(row)
-                    if report:
-                        runner.write_report(report, benchmark, rows)
+                    if path:
+                        report.write_report(path, benchmark, rows, values)
         finally:
             signal.signal(signal.SIGTERM, before)
+
+    def _compare(
+        self,
+        benchmark: runner.Benchmark,
+        rows: list[dict[str, Any]],
+        values: report.UserValues,
+        options: dict[str, Any],
+    ) -> list[Table]:
+        """The tables of paired differences, which the report gets too."""
+        baseline = next((row for row in rows if row["model"] == options["against"]), None)
+        if baseline is None:  # it failed, which is said at the end
+            return []
+        try:
+            found = [
+                each for row in rows if row is not baseline for each in compare_rows(row, baseline, values)
+            ]
+        except PredictorError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            records = [each.record() for each in found]
+            report.write_report(options["json"], benchmark, rows, values, records)
+        return difference_tables(found, options["against"])
+
+
+def _check_outputs(benchmark: runner.Benchmark, options: dict[str, Any]) -> None:
+    """Refuse what could only fail after the models were measured."""
+    if options["resume"] and not options["json"]:
+        raise CommandError("--resume needs the --json file that holds the finished rows")
+    for name in ("plot", "curve"):
+        if options[name] and options[name].suffix.lower() not in plots.SUFFIXES:
+            raise CommandError(f"--{name}: expected a name ending in {', '.join(plots.SUFFIXES)}")
+    if options["against"] and options["against"] not in benchmark.models:
+        raise CommandError(f"--against {options['against']} is not among --models")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -140,6 +194,8 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
             raise CommandError("--{name}: expected more than 0".format(name=name.replace("_", "-")))
     for_models: dict[str, dict[str, Any]] = {name: {} for name in models}
     try:
+        if options["config"]:
+            for_models = {name: read_config(options["config"], name) for name in models}
         for name, value in parse_pairs(options["options"]).items():
             model, dot, option = name.rpartition(".")
             if dot and model not in for_models:
@@ -154,7 +210,7 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
                 variant: {**for_models[runner.kind_of(variant)], **value}
                 for variant, value in runner.varied(models, option, values.split(",")).items()
             }
-        columns = delimited.named_columns(options["columns"]) or None
+        columns = readers.named_columns(options["columns"]) or None
     except (PredictorError, ValueError) as error:
         raise CommandError(str(error)) from error
     return runner.Benchmark(
@@ -169,83 +225,12 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
         min_rating=options["min_rating"],
         part=options["on"],
         order=options["order"],
-        n=tuple(options["n"].split(",")),
+        n=tuple(options["n"].split(",")) if options["n"] else None,
+        stated=options["stated"],
+        labels=options["labels"],
+        groups=options["groups"],
         held_out=options["held_out"],
         limit_users=options["limit_users"],
         candidates=options["candidates"],
         curve=options["curve"] is not None,
     )
-
-
-def _tables(rows: list[dict[str, Any]]) -> list[Table]:
-    """One table per way of ranking, so that masked, unmasked and sampled figures never stand together."""
-    first = rows[0]
-    by_ranking: dict[str, dict[str, None]] = {}
-    for row in rows:  # a condition may be known to some models only
-        for condition in row["conditions"]:
-            by_ranking.setdefault(condition["ranking"], {})[condition["label"]] = None
-    tables = [_table(rows, ranking, list(labels)) for ranking, labels in by_ranking.items()]
-    caption = "seeds {seeds} · filter: {filter} · {split} · data sha256 {sha} · ±: 95 % interval".format(
-        seeds=", ".join(map(str, first["seeds"])),
-        filter=first["filter"],
-        split=first["split"],
-        sha=first["data_sha256"][:12],
-    )
-    if any(row["budget_exceeded"] for row in rows):
-        caption += "\n" + "! a fit took more than the budget"
-    tables[-1].caption = caption
-    return tables
-
-
-def _table(rows: list[dict[str, Any]], ranking: str, labels: list[str]) -> Table:
-    table = Table(
-        title=f"{rows[0]['protocol']}: {ranking}",
-        title_justify="left",
-        caption_justify="left",
-        pad_edge=False,
-    )
-    asked = {
-        label: {
-            index: condition
-            for index, row in enumerate(rows)
-            for condition in row["conditions"]
-            if (condition["ranking"], condition["label"]) == (ranking, label)
-        }
-        for label in labels
-    }
-    several = len(labels) > 1
-    for heading in ("condition", "users") if several else ():
-        table.add_column(heading, no_wrap=True)
-    table.add_column("model", no_wrap=True)
-    metrics = list(next(iter(asked[labels[0]].values()))["metrics"])
-    for heading in (
-        *(metric.replace("popularity_bias", "pop.bias") for metric in metrics),
-        "fit CPU s",
-        "rank CPU s",
-        "peak MB",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for label, measured in asked.items():
-        for turn, (index, own) in enumerate(measured.items()):
-            row = rows[index]
-            lead = (label, str(own["users"])) if turn == 0 else ("", "")
-            over = "!" if row["budget_exceeded"] else ""
-            table.add_row(
-                *(lead if several else ()),
-                escape(row["model"]),
-                *(_figure(name, own["metrics"][name], own["intervals"].get(name)) for name in metrics),
-                f"{row['cpu_seconds']:.1f}{over}",
-                f"{row['score_cpu_seconds']:.1f}",
-                f"{row['peak_rss_mb']:.0f}",
-            )
-        table.add_section()
-    return table
-
-
-def _figure(name: str, value: float, bounds: list[float] | None) -> str:
-    """An accuracy with half the width of its interval; other figures alone."""
-    if name.startswith("novelty"):
-        return f"{value:.2f}"
-    if bounds is None or name.startswith("popularity"):
-        return f"{value:.3f}"
-    return f"{value:.4f} ±{(bounds[1] - bounds[0]) / 2:.3f}"

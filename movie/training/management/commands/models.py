@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from evaluation.model_card import model_card
 from evaluation.trainer import FROM_SITE, refuse_other_ids
 from predictors.errors import ArtifactError, PredictorError
-from predictors.plugins import KINDS
+from predictors.plugins import MODELS, predictor_class
 from predictors.serving.registry import ModelStore
 
 KEPT = 5  # versions of each model that prune leaves by default
@@ -29,7 +31,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION")
         listing = actions.add_parser("list", help="every version (the default action)")
-        listing.add_argument("name", nargs="?", choices=tuple(KINDS), metavar="NAME")
+        listing.add_argument("name", nargs="?", choices=tuple(MODELS), metavar="NAME")
+        listing.add_argument("--json", action="store_true", help="for programs")
+        card = actions.add_parser("card", help="what a version is, as Markdown")
+        card.add_argument("name", metavar="NAME")
+        card.add_argument("version", nargs="?", metavar="VERSION", help="active or newest by default")
         activate = actions.add_parser("activate", help="serve a version, without a restart")
         activate.add_argument("name", metavar="NAME")
         activate.add_argument("version", metavar="VERSION", help="a version, or: latest")
@@ -47,9 +53,9 @@ class Command(BaseCommand):
         self.store = ModelStore(settings.MODEL_DIR)
         action = (options.get("action") or "list").replace("-", "_")
         name = options.get("name")
-        if name is not None and name not in KINDS:
+        if name is not None and name not in MODELS:
             raise CommandError(
-                "There is no model {name}; known: {known}".format(name=name, known=", ".join(KINDS))
+                "There is no model {name}; known: {known}".format(name=name, known=", ".join(MODELS))
             )
         try:
             getattr(self, f"_{action}")(options)
@@ -57,39 +63,69 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _list(self, options: dict[str, Any]) -> None:
+        rows = [self._row(name, version) for name, version in self._chosen(options.get("name"))]
+        if options.get("json"):
+            self.stdout.write(json.dumps(rows, indent=1, ensure_ascii=False))
+            return
+        if not rows:
+            self.stdout.write(
+                "No model is trained yet. Train one with: manage.py train popular --from-site --activate"
+            )
+            return
         table = Table(title="Trained models", title_justify="left", pad_edge=False)
         for heading in ("model", "version", "created", ""):
             table.add_column(heading, no_wrap=True)
         for heading in ("trained on", "figures"):
             table.add_column(heading)
-        for name, version in self._chosen(options.get("name")):
-            active = version == self.store.current(name)
-            state = "active" if active else "previous" if version == self.store.previous(name) else ""
-            try:
-                meta = self.store.meta(name, version)
-            except ArtifactError as error:
-                table.add_row(name, version, "", "damaged", escape(str(error)), "", style="red")
-                continue
-            created = parse_datetime(str(meta.get("created", "")))
+        for row in rows:
+            created = parse_datetime(row["created"])
             table.add_row(
-                name,
-                version,
+                row["model"],
+                row["version"],
                 localtime(created).strftime("%Y-%m-%d %H:%M") if created else "",
-                state,
-                escape(_trained_on(meta.get("data", {}))),
-                escape("; ".join(map(_figures, meta.get("metrics", [])))),
-                style="bold" if active else None,
+                ", ".join(row["state"]),
+                escape(row["problem"] or _trained_on(row["data"])),
+                escape("; ".join(map(_figures, row["metrics"]))),
+                style="red" if row["problem"] else "bold" if "active" in row["state"] else None,
             )
-        if not table.rows:
-            self.stdout.write(
-                "No model is trained yet. Train one with: manage.py train popular --from-site --activate"
-            )
-            return
         # An ending would break the lines that rich writes in pieces.
         ending, self.stdout.ending = self.stdout.ending, ""
         stream: Any = self.stdout
         Console(file=stream, width=None if stream.isatty() else 200).print(table)
         self.stdout.ending = ending
+
+    def _row(self, name: str, version: str) -> dict[str, Any]:
+        """One version for the list. The files of the active one are verified: it is what serves."""
+        state = []
+        if version == self.store.current(name):
+            state.append("active")
+        elif version == self.store.previous(name):
+            state.append("previous")
+        meta: dict[str, Any] = {}
+        problem = ""
+        try:
+            meta = self.store.meta(name, version)
+            if "active" in state:
+                self.store.verify(name, version)
+        except ArtifactError as error:
+            problem = str(error)
+            state.append("damaged")
+        return {
+            "model": name,
+            "version": version,
+            "state": state,
+            "created": str(meta.get("created", "")),
+            "data": meta.get("data", {}),
+            "metrics": meta.get("metrics", []),
+            "problem": problem,
+        }
+
+    def _card(self, options: dict[str, Any]) -> None:
+        name = options["name"]
+        version = options["version"] or self.store.current(name) or "latest"
+        version = self._known_version(name, version)
+        card = model_card(predictor_class(name), self.store.meta(name, version))
+        self.stdout.write(card, ending="")
 
     def _activate(self, options: dict[str, Any]) -> None:
         name, version = options["name"], self._known_version(options["name"], options["version"])
@@ -126,7 +162,7 @@ class Command(BaseCommand):
         if keep < 1:
             raise CommandError("--keep: expected 1 or more")
         deleted = 0
-        for name in [options["name"]] if options.get("name") else KINDS:
+        for name in [options["name"]] if options.get("name") else MODELS:
             needed = {self.store.current(name), self.store.previous(name)}
             for version in self.store.versions(name)[keep:]:
                 if version in needed:
@@ -141,7 +177,7 @@ class Command(BaseCommand):
 
     def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
         """All versions of a model or of all models, newest first."""
-        for each in [name] if name else KINDS:
+        for each in [name] if name else MODELS:
             for version in self.store.versions(each):
                 yield each, version
 

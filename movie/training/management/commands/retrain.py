@@ -19,9 +19,10 @@ from movie.training.runs import Interrupted, StopTraining, queue, recorded
 from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
-from predictors.plugins import KINDS, predictor_class
+from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
 from predictors.serving.registry import ModelStore
+from predictors.tuning import read_config
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -47,6 +48,7 @@ class Command(BaseCommand):
             metavar="NAME=VALUE",
             help="other options than the active ones",
         )
+        add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
             "--tolerance",
             type=float,
@@ -101,6 +103,9 @@ class Command(BaseCommand):
                 except (PredictorError, DataUnusable) as error:
                     failed.append(f"{name}: {error}")
                     continue
+                except OSError as error:
+                    failed.append(f"{name}: {error.filename or store.root}: {error.strerror or error}")
+                    continue
                 outcomes.append(outcome)
                 if not options["quiet"]:
                     self.stdout.write(_said(outcome, dry_run=options["dry_run"]))
@@ -129,7 +134,7 @@ class Command(BaseCommand):
                     run.model,
                     data,
                     store,
-                    options=parse_pairs(options["options"]),
+                    options=_options(run.model, options),
                     of_the_run={"device": resolved(settings.DEVICE), **site_graph(run.model)},
                     source="" if options["data"] is None else str(options["data"]),
                     seed=options["seed"],
@@ -152,9 +157,11 @@ class Command(BaseCommand):
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
     """The models, after everything was refused that can be refused before any work."""
-    if unknown := [name for name in names if name not in KINDS]:
+    if unknown := [name for name in names if name not in MODELS]:
         raise CommandError(
-            "There is no model {name}; known: {known}".format(name=", ".join(unknown), known=", ".join(KINDS))
+            "There is no model {name}; known: {known}".format(
+                name=", ".join(unknown), known=", ".join(MODELS)
+            )
         )
     if not names:
         raise CommandError(
@@ -167,10 +174,17 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
     if options["seed"] < 0:
         raise CommandError("--seed: expected a number from 0 up")
     try:
-        parse_pairs(options["options"])
+        for name in names:
+            _options(name, options)
     except TrainingError as error:
         raise CommandError(str(error)) from error
     return names
+
+
+def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are to differ from the active ones: those of the file, changed by --options."""
+    from_file = read_config(options["config"], name) if options["config"] else {}
+    return {**from_file, **parse_pairs(options["options"])}
 
 
 def _said(outcome: Outcome, *, dry_run: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,21 +11,26 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from evaluation.trainer import FROM_SITE, Trained, refuse_other_ids, train
+from evaluation.hooks import open_hooks
+from evaluation.trainer import Trained, refuse_other_ids, train
 from movie.core.progress import ProgressBar
-from movie.training.datasets import DataUnusable, site_graph, to_train_on
+from movie.training.data_options import add_data_options, check_data_options, id_space, interactions_of
+from movie.training.datasets import site_graph
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
-from movie.training.training_feed import feed_file, id_space_of
+from movie.training.training_feed import feed_file
 from predictors.config import parse_pairs
 from predictors.devices import resolved
-from predictors.errors import PredictorError, TrainingError
-from predictors.plugins import KINDS, predictor_class
+from predictors.errors import PredictorError
+from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
 from predictors.serving.registry import ModelStore
+from predictors.tuning import read_config
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+
+logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
 
@@ -34,18 +40,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("names", nargs="+", metavar="NAME", help=", ".join(KINDS))
-        source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument(
-            "--data", type=Path, metavar="PATH", help="a data file or the folder that holds it"
-        )
-        source.add_argument("--from-site", action="store_true", help="what the visitors of this site like")
-        add("--format", help="of --data; by default the name and the first lines decide")
-        add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="of --data: user=uid item=sku ...")
-        add("--min-rating", type=float, help="of --data: leave out interactions rated lower")
+        add("names", nargs="+", metavar="NAME", help=", ".join(MODELS))
+        add_data_options(parser)
         add("--activate", action="store_true", help="serve the new versions at once")
         add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="training options of the models")
+        add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
+        add(
+            "--hook",
+            action="append",
+            default=[],
+            metavar="TRACKER=TARGET",
+            help="follow the training in tensorboard=FOLDER or mlflow=URI",
+        )
         add("--resume", action="store_true", help="go on with an interrupted training")
+        add("--no-refit", action="store_false", dest="refit", help="publish what was measured: half the time")
         add("--seed", type=int, default=1)
         add("--quiet", action="store_true", help="only say what went wrong")
 
@@ -62,16 +70,19 @@ class Command(BaseCommand):
                 for name in names:
                     dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = _interactions(options, dislikes=dislikes)
+                        data[dislikes] = interactions_of(options, dislikes=dislikes)
                     run = waiting.pop(name)
                     try:
-                        self._train(run, data[dislikes], chosen, stop, options)
+                        self._train(run, data[dislikes], chosen[name], stop, options)
                     except PredictorError as error:
                         refused.append(f"{name}: {error}")
                     except Interrupted:
                         raise CommandError(
                             _how_to_go_on([name, *waiting], options), returncode=INTERRUPTED
                         ) from None
+                    except Exception as error:
+                        logger.exception("the training of %s failed", name)
+                        refused.append(f"{name}: {type(error).__name__}: {error}")
         finally:
             for run in waiting.values():  # not begun
                 run.delete()
@@ -82,7 +93,7 @@ class Command(BaseCommand):
         self,
         run: TrainingRun,
         data: Interactions,
-        chosen: Mapping[str, str],
+        chosen: Mapping[str, Any],
         stop: StopTraining,
         options: Mapping[str, Any],
     ) -> None:
@@ -98,67 +109,45 @@ class Command(BaseCommand):
                 run.model,
                 data,
                 ModelStore(settings.MODEL_DIR),
-                id_space=_id_space(options),
+                id_space=id_space(options),
                 source="" if options["from_site"] else str(options["data"]),
                 options={"device": resolved(settings.DEVICE), **graph, **chosen},
                 seed=options["seed"],
                 activate=options["activate"],
                 resume=options["resume"],
+                refit=options["refit"],
                 progress=watch,
+                hooks=open_hooks(options["hook"]),
             )
             run.version, run.metrics = trained.version, trained.metrics
         if not options["quiet"]:
             self.stdout.write(_result(trained))
+            for name, reason in trained.left_out.items():
+                self.stdout.write(f"{run.model} is fitted without {name}: {reason}")
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, str]:
-    """The training options, after everything was refused that can be refused before any work."""
-    unknown = [name for name in names if name not in KINDS]
+def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The training options by model, after everything was refused that can be refused before any work."""
+    unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise CommandError(
-            "There is no model {name}; known: {known}".format(name=", ".join(unknown), known=", ".join(KINDS))
+            "There is no model {name}; known: {known}".format(
+                name=", ".join(unknown), known=", ".join(MODELS)
+            )
         )
-    if options["from_site"] and (options["format"] or options["columns"] or options["min_rating"]):
-        raise CommandError("--format, --columns and --min-rating describe a file: use them with --data")
+    check_data_options(options)
     if options["seed"] < 0:
         raise CommandError("--seed: expected a number from 0 up")
     try:
         if options["activate"]:
-            refuse_other_ids(names[0], _id_space(options))
-        return parse_pairs(options["options"])
-    except TrainingError as error:
+            refuse_other_ids(names[0], id_space(options))
+        given: dict[str, Any] = {**parse_pairs(options["options"])}
+        open_hooks(options["hook"])  # what is not installed is said now
+        if not options["config"]:
+            return dict.fromkeys(names, given)
+        return {name: {**read_config(options["config"], name), **given} for name in names}
+    except PredictorError as error:
         raise CommandError(str(error)) from error
-
-
-def _id_space(options: Mapping[str, Any]) -> str:
-    if options["from_site"]:
-        return FROM_SITE
-    return id_space_of(options["data"])
-
-
-def _interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions:
-    """What to train on; from the site with or without low ratings.
-
-    Raises CommandError saying what to do when there is nothing.
-    """
-    if options["from_site"]:
-        try:
-            return to_train_on(dislikes=dislikes)
-        except DataUnusable as error:
-            raise CommandError(str(error)) from error
-    from datasets.readers.delimited import DatasetError, named_columns, read_interactions
-    from datasets.splits.protocols import at_least
-
-    try:
-        columns = named_columns(options["columns"]) or None
-        interactions = read_interactions(options["data"], columns=columns, format=options["format"])
-    except (DatasetError, ValueError) as error:
-        raise CommandError(str(error)) from error
-    if options["min_rating"] is not None:
-        interactions = at_least(interactions, options["min_rating"])
-    if not len(interactions):
-        raise CommandError("{file} holds no such interactions".format(file=options["data"]))
-    return interactions
 
 
 def _result(trained: Trained) -> str:

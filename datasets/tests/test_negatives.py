@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pytorch_models.training.negatives import (
+from datasets.negatives import (
     HardNegatives,
     PopularityNegatives,
     Positives,

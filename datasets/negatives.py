@@ -1,6 +1,6 @@
 """Negative sampling for pairwise and sampled-softmax losses: uniform, popularity-mixed, hard.
 
-No sampler ever returns a positive of the user, neither of training nor of validation.
+No sampler returns a pair of the `Positives` that it was made with.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-KINDS = ("uniform", "popularity", "hard")
+NEGATIVE_SAMPLERS = ("uniform", "popularity", "hard")
 _REDRAWS = 8  # after so many draws the few rows still on a positive choose from what is left
 _BLOCK = 512  # users scored at one time
 
 
 class Positives:
-    """What each user met, as sorted keys `user * n_items + item`.
+    """Holds the items of each user as sorted keys `user * n_items + item`.
 
-    Several columns of (users, items) may be given: training and validation.
+    Several columns of (users, items) may be given, each (N,) integers.
     """
 
     def __init__(self, n_users: int, n_items: int, *columns: tuple[np.ndarray, np.ndarray]) -> None:
@@ -29,48 +29,48 @@ class Positives:
         self.indptr = np.searchsorted(self.keys, np.arange(n_users + 1, dtype=np.int64) * n_items)
 
     def contain(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Elementwise: did this user meet this item. users and items (...) -> (...) bool"""
+        """Return (...) bool, whether each pair of users (...) and items (...) is a positive."""
         wanted = np.asarray(users, np.int64) * self.n_items + items
         if not len(self.keys):
             return np.zeros(wanted.shape, dtype=bool)
-        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
-        return self.keys[place] == wanted
+        position = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        return self.keys[position] == wanted
 
     def among(self, users: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Which of these items, each named once, each user met. (B,) and (N,) -> (B, N) bool"""
-        place = np.full(self.n_items, -1)
-        place[items] = np.arange(len(items))
+        """Return (B, N) bool: which of the items (N,), each named once, are positives of which users (B,)."""
+        position = np.full(self.n_items, -1)
+        position[items] = np.arange(len(items))
         counts = self.indptr[users + 1] - self.indptr[users]
-        columns = place[self.keys[ranges(self.indptr[users], counts)] % self.n_items]
+        columns = position[self.keys[ranges(self.indptr[users], counts)] % self.n_items]
         rows = np.repeat(np.arange(len(users)), counts)
-        met = np.zeros((len(users), len(items)), dtype=bool)
-        met[rows[columns >= 0], columns[columns >= 0]] = True
-        return met
+        found = np.zeros((len(users), len(items)), dtype=bool)
+        found[rows[columns >= 0], columns[columns >= 0]] = True
+        return found
 
     def items_of(self, user: int) -> np.ndarray:
-        """(T,) int64, ascending"""
+        """Return (T,) int64 the items of a user, ascending."""
         return self.keys[self.indptr[user] : self.indptr[user + 1]] - user * self.n_items
 
     @property
     def have_negatives(self) -> np.ndarray:
-        """(n_users,) bool: False for a user who met the whole catalogue and cannot be trained on."""
+        """(n_users,) bool, False for a user of the whole catalogue, who cannot be trained on."""
         return np.diff(self.indptr) < self.n_items
 
 
 class Negatives(ABC):
-    """Draws items that a user did not meet."""
+    """Draws items that are no positives of a user."""
 
     def __init__(self, positives: Positives) -> None:
         self.positives = positives
 
     @abstractmethod
     def propose(self, users: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-        """(B, k) int64 items for users (B,); positives among them are drawn again."""
+        """Return (B, k) int64 items for users (B,); `draw` replaces the positives among them."""
 
     def draw(self, users: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-        """(B, k) int64 items that none of the users (B,) met.
+        """Draw (B, k) int64 items that are no positives of the users (B,).
 
-        Raises ValueError for a user who met everything.
+        Raises ValueError for a user of the whole catalogue.
         """
         users = np.asarray(users, dtype=np.int64)
         items = self.propose(users, k, rng)
@@ -84,27 +84,27 @@ class Negatives(ABC):
             user = int(users[row])
             left = np.setdiff1d(np.arange(self.positives.n_items), self.positives.items_of(user))
             if not len(left):
-                raise ValueError(f"user {user} met the whole catalogue; there is no negative to draw")
+                raise ValueError(f"user {user} has the whole catalogue; there is no negative to draw")
             items[row, column] = rng.choice(left)
         return items
 
     def due(self, epoch: int) -> bool:
-        """Whether `refresh` wants to be called before this epoch (from 0)."""
+        """Return whether `refresh` must be called before this epoch, counted from 0."""
         return False
 
     def refresh(self, user_vectors: np.ndarray, item_vectors: np.ndarray) -> None:  # noqa: B027 - most ignore it
-        """Look at the current model: (n_users, d) and (n_items, d) float32, score = dot product."""
+        """Take the current model's vectors: (n_users, d) and (n_items, d) float32, score = dot product."""
 
 
 class UniformNegatives(Negatives):
-    """Every item alike (BPR, UAI 2009, section 5)."""
+    """Draws every item alike (BPR, UAI 2009, section 5)."""
 
     def propose(self, users: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
         return rng.integers(0, self.positives.n_items, (len(users), k))
 
 
 class PopularityNegatives(Negatives):
-    """A share of the draws follows popularity ** exponent, the others are uniform.
+    """Draws a share of the items by popularity ** exponent, the others uniformly.
 
     popularity  (n_items,) counts in the training data; exponent .75 is word2vec's (NIPS 2013, 2.2)
     """
@@ -128,7 +128,7 @@ class PopularityNegatives(Negatives):
 
 
 class HardNegatives(Negatives):
-    """A share of the draws comes from the user's pool: what the current model ranks highest for them.
+    """Draws a share of the items from the user's pool: the items that the current model ranks highest.
 
     The pool is refreshed before epoch `first_epoch` and every `every` epochs after it; until then
     draws are uniform, since the ranking of an untrained model is noise (dynamic negative sampling,
@@ -196,7 +196,7 @@ def sampler(
     hard_pool: int = 200,
     refresh_every: int = 5,
 ) -> Negatives:
-    """One of KINDS by name. Raises ValueError on another name."""
+    """Build one of NEGATIVE_SAMPLERS by name. Raises ValueError on another name."""
     if kind == "uniform":
         return UniformNegatives(positives)
     if kind == "popularity":
@@ -205,10 +205,10 @@ def sampler(
         return HardNegatives(
             positives, share=hard_share, pool=hard_pool, first_epoch=refresh_every, every=refresh_every
         )
-    raise ValueError(f"there is no kind of negatives {kind!r}; known: {', '.join(KINDS)}")
+    raise ValueError(f"there is no kind of negatives {kind!r}; known: {', '.join(NEGATIVE_SAMPLERS)}")
 
 
 def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... as one int64 array."""
+    """Return starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ... as one int64 array."""
     before = np.cumsum(counts) - counts
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))

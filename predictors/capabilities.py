@@ -1,0 +1,48 @@
+"""What some predictors can do beside ranking. Ask with `isinstance(predictor, FindsSimilar)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from predictors.base import Query
+    from predictors.history import History, MovieId, Reason, Recommendation
+
+
+@runtime_checkable
+class ExplainsScores(Protocol):
+    """Names the part of a history that a score comes from."""
+
+    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
+        """Return the reasons for each item index; an empty tuple where the model cannot say."""
+        ...
+
+
+@runtime_checkable
+class FindsSimilar(Protocol):
+    """Ranks the items that are like an item."""
+
+    def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
+        """Return the nearest items, nearest first. Raises CannotAnswer on an unknown item."""
+        ...
+
+
+@runtime_checkable
+class PredictsStars(Protocol):
+    """Predicts the rating that a visitor would give."""
+
+    def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
+        """Return stars within 0.5 to 5 by item; unknown items are left out."""
+        ...
+
+
+@runtime_checkable
+class ScoresTrainingUsers(Protocol):
+    """Scores users of the training data by their trained vectors, for comparison with papers."""
+
+    def score_users(self, users: np.ndarray) -> np.ndarray | None:
+        """Return (B, n_items) float32 for user indices; None where the vectors were not kept."""
+        ...
