@@ -32,7 +32,8 @@ class Config:
     """
 
     def __post_init__(self) -> None:
-        for name, kind in _field_types(type(self)).items():
+        config: Any = type(self)
+        for name, kind in _field_types(config).items():
             object.__setattr__(self, name, _converted(name, getattr(self, name), kind))
         self.check()
 
