@@ -1,7 +1,7 @@
-"""What requests may hold and what answers look like.
+"""Schemas of requests and answers that several modules use.
 
-Plain pydantic models: ninja's own `Schema` wraps every object it validates in Python, which for a history
-of 200 films costs more than the answer.
+They are plain pydantic models: ninja's own `Schema` wraps every object that it validates in Python, which
+for a history of 200 movies costs more than the answer.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from pydantic import (
 from movie.catalogue.models import HALF_STARS
 from predictors.plugins import MODELS
 
-LARGEST_ID = 2**63 - 1  # what a column holds
-MOST_FILMS = 1000  # in one history
-MOST_EXCLUDED = 10_000
-MOST_ENTRIES = 1000  # in one batch
-LONGEST_LIST = 100
-DEFAULT_LENGTH = 20
-NOT_GIVEN: Any = None  # a field that was not sent; one that was sent as null is refused
-EARLIEST_YEAR, LATEST_YEAR = 1800, 2200
+MAX_ID = 2**63 - 1  # of a 64-bit column
+MAX_HISTORY = 1000  # movies
+MAX_EXCLUDED = 10_000
+MAX_BATCH = 1000  # entries
+MAX_K = 100
+DEFAULT_K = 20
+NOT_GIVEN: Any = None  # the default of a field that may be left out, but not be null
+MIN_YEAR, MAX_YEAR = 1800, 2200
 
 
-def _known_model(name: object) -> object:
+def _check_model_name(name: object) -> object:
     if isinstance(name, str) and name not in MODELS:
         raise ValueError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
     return name
 
 
-MovieId = Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID, description="A film of this site.")]
+MovieId = Annotated[int, Field(strict=True, ge=1, le=MAX_ID, description="A film of this site.")]
 UserId = Annotated[
     str,
     Field(
@@ -48,17 +48,19 @@ UserId = Annotated[
         description="A user of a data set, such as `ml-100k:42`, or a visitor: `user:7`, `guest:...`.",
     ),
 ]
-ModelName = Annotated[str, BeforeValidator(_known_model), Field(json_schema_extra={"enum": list(MODELS)})]
-Length = Annotated[int, Field(strict=True, ge=1, le=LONGEST_LIST, description="How many films.")]
+ModelName = Annotated[
+    str, BeforeValidator(_check_model_name), Field(json_schema_extra={"enum": list(MODELS)})
+]
+K = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="How many films.")]
 Stars = Annotated[float, Field(strict=True, ge=HALF_STARS[0], le=HALF_STARS[-1], multiple_of=0.5)]
-Year = Annotated[int, Field(strict=True, ge=EARLIEST_YEAR, le=LATEST_YEAR)]
+Year = Annotated[int, Field(strict=True, ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Flag = Annotated[bool, Field(strict=True)]
 Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
 
 
 class RequestModel(BaseModel):
-    """Something a client sends: an unknown field is an error, not a wish that is not heard."""
+    """A body that a client sends. Unknown fields are refused, so that a misspelt one is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -97,7 +99,7 @@ class HistorySource(RequestModel):
     user_id: UserId = Field(default=NOT_GIVEN)
     history: list[IdOrEntry] = Field(
         default=NOT_GIVEN,
-        max_length=MOST_FILMS,
+        max_length=MAX_HISTORY,
         description="Oldest first: ids, or objects. Where every entry has a time, the times decide.",
     )
 
@@ -112,9 +114,9 @@ class RankingRequest(RequestModel):
     """The options that a list and a batch of lists share."""
 
     model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
-    k: Length = DEFAULT_LENGTH
+    k: K = DEFAULT_K
     exclude_seen: Flag = Field(default=True, description="Leave out films of the history.")
-    exclude: list[MovieId] = Field(default=[], max_length=MOST_EXCLUDED)
+    exclude: list[MovieId] = Field(default=[], max_length=MAX_EXCLUDED)
     filters: Filters = Field(default=NOT_GIVEN)
     diversity: Diversity = 0.0
 
@@ -139,7 +141,7 @@ class BatchRequest(RankingRequest):
 
     entries: list[Any] = Field(
         min_length=1,
-        max_length=MOST_ENTRIES,
+        max_length=MAX_BATCH,
         description="One list for each; an entry that cannot be read has an error in its place.",
     )
 
@@ -152,7 +154,7 @@ class Fallback(BaseModel):
     detail: str
 
 
-class PathStop(BaseModel):
+class PathNode(BaseModel):
     """A place on the way from the history to a film, and what leads to it."""
 
     kind: str
@@ -168,7 +170,7 @@ class ReasonOut(BaseModel):
     kind: str
     sentence: str
     share: float
-    paths: list[list[PathStop]]
+    paths: list[list[PathNode]]
 
 
 class RecommendationOut(BaseModel):

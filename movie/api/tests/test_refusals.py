@@ -184,7 +184,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_tells_nothing(api_site, monk
     def broken(*args, **kwargs):
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr("movie.api.routes.recommend.ranked_lists", broken)
+    monkeypatch.setattr("movie.api.routes.recommend.rank_histories", broken)
     response = Client(raise_request_exception=False).post(
         ADDRESS, {"history": [1]}, content_type="application/json"
     )

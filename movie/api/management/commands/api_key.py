@@ -1,4 +1,4 @@
-"""manage.py api_key: keys of programs that use the API."""
+"""manage.py api_key: create, list and revoke keys of API clients."""
 
 from __future__ import annotations
 
