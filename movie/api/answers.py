@@ -37,7 +37,7 @@ def rank_histories(histories: Sequence[History], request: RankingRequest) -> lis
 def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
     """Return a list in the shape of `RankedOut`, with predicted stars where the history allows them."""
     index = movie_index()
-    known = [found for found in ranked.recommendations if found.movie_id in index]  # not hidden just now
+    known = [found for found in ranked.recommendations if found.movie_id in index]  # without just hidden ones
     answer: dict[str, Any] = {
         "recommendation_id": ranked.recommendation_id,
         "model": ranked.model,

@@ -1,7 +1,7 @@
 """Authenticate API clients by their keys, and throttle requests by client or by address.
 
 A client shows its key as `Authorization: Bearer rg_...`. Without that header a caller is anonymous and may
-read what every visitor of the site can, within `API_ANONYMOUS_RATE_LIMIT`. A wrong key is never taken for
+read what every visitor of the site can, within `API_ANONYMOUS_RATE_LIMIT`. A wrong key is never treated as
 no key. Refused requests count towards the limits too, so that keys cannot be tried out quickly.
 
 A route is open to everybody unless it names scopes: `@router.post(..., auth=require_scopes(READ))`.
@@ -92,7 +92,7 @@ class ApiKeyAuth(HttpBearer):
         return caller
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
-        """Return the client whose key this is. `token` is the whole header. Raises Problem (401)."""
+        """Return the client with this key; `token` is the complete header. Raises Problem (401)."""
         scheme, _, token = token.strip().partition(" ")
         key = ApiKey.objects.find(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:

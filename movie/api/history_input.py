@@ -1,4 +1,4 @@
-"""From a request's user id or history to the history to rank for."""
+"""Resolve a request's user id or history into the history to rank for."""
 
 from __future__ import annotations
 

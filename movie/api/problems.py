@@ -31,17 +31,17 @@ TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """A field that was refused, with the reason."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     where: str = Field(alias="in", description="body, query, path or header")
-    field: str = Field(description="The path to the field, such as history[0].rating; empty for the whole.")
+    field: str = Field(description="The path to the field, such as history[0].rating; empty for all of it.")
     detail: str
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was refused (RFC 9457)."""
+    """The document of a refusal (RFC 9457)."""
 
     type: str = "about:blank"
     title: str

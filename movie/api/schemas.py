@@ -66,7 +66,7 @@ class RequestModel(BaseModel):
 
 
 class HistoryEntry(RequestModel):
-    """A film with what is known of it; without `rating` it counts as a click."""
+    """A film of a history; without `rating` it counts as a click."""
 
     movie_id: MovieId
     rating: Stars = Field(default=NOT_GIVEN)
@@ -80,7 +80,7 @@ IdOrEntry = Annotated[
 
 
 class Filters(RequestModel):
-    """Which films may be recommended. A list that is empty asks for nothing."""
+    """Conditions on the recommended films. An empty list is no condition."""
 
     genres_in: list[Name] = Field(default=[], max_length=20, description="A film has all of them.")
     genres_out: list[Name] = Field(default=[], max_length=20, description="A film has none of them.")
@@ -111,7 +111,7 @@ class HistorySource(RequestModel):
 
 
 class RankingRequest(RequestModel):
-    """The options that a list and a batch of lists share."""
+    """Options of a list, and of all lists of a batch."""
 
     model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
     k: K = DEFAULT_K
@@ -142,12 +142,12 @@ class BatchRequest(RankingRequest):
     entries: list[Any] = Field(
         min_length=1,
         max_length=MAX_BATCH,
-        description="One list for each; an entry that cannot be read has an error in its place.",
+        description="One list for each; an invalid entry has an error as its result.",
     )
 
 
 class Fallback(BaseModel):
-    """Why another model answered than the one that was asked for."""
+    """The reason why another model answered than the requested one."""
 
     requested: str
     reason: str = Field(description="history_too_short, no_known_films or not_trained")
@@ -155,7 +155,7 @@ class Fallback(BaseModel):
 
 
 class PathNode(BaseModel):
-    """A place on the way from the history to a film, and what leads to it."""
+    """A node on a path from the history to a film, with the edge that leads to it."""
 
     kind: str
     id: int | None
@@ -165,7 +165,7 @@ class PathNode(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """A true sentence and its share of the reasons."""
+    """A reason as a sentence, with its share of all reasons."""
 
     kind: str
     sentence: str
@@ -185,7 +185,7 @@ class RecommendationOut(BaseModel):
 
 
 class RankedOut(BaseModel):
-    """A list, and who made it."""
+    """A ranked list, with the model that made it."""
 
     recommendation_id: str = Field(description="Send it with interactions that follow from this list.")
     model: str
@@ -206,7 +206,7 @@ class BatchError(BaseModel):
 
 
 class BatchEntryOut(BaseModel):
-    """One entry's list, or why there is none."""
+    """The list of an entry, or its error."""
 
     user_id: str | None = None
     recommendation_id: str | None = None
@@ -219,7 +219,7 @@ class BatchEntryOut(BaseModel):
 
 
 class BatchOut(BaseModel):
-    """As many results as entries, in their order."""
+    """One result for each entry, in the order of the entries."""
 
     results: list[BatchEntryOut]
     failed: int
@@ -306,7 +306,7 @@ class ModelVersionOut(BaseModel):
 
 
 class MetricsOut(BaseModel):
-    """Figures of one protocol; `conditions` tell how it was measured."""
+    """Metrics under one protocol; `conditions` say how they were measured."""
 
     protocol: str
     conditions: str

@@ -54,7 +54,7 @@ def graph_recommend(request: HttpRequest, body: GraphRequest) -> HttpResponse:
 
 @router.post("/batch_recommend", operation_id="graph_batch_recommend")
 def graph_batch_recommend(request: HttpRequest, body: GraphBatch) -> HttpResponse:
-    """One result for each user, in their order; one that failed has an `error` in place of the list."""
+    """Ranks for many users, in their order. A user without a list has an `error` instead."""
     started = time.perf_counter()
     throttle.count_entries(request, len(body.user_ids))
     histories = histories_of(body.user_ids, get_caller(request))

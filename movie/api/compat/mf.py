@@ -27,7 +27,7 @@ class RatingsRequest(CompatRequest):
 
 @router.post("/recommend", operation_id="mf_recommend")
 def mf_recommend(request: HttpRequest, body: RatingsRequest) -> HttpResponse:
-    """`predicted_rating` is null where the star predictor is not trained or does not know the film."""
+    """Ranks with predicted ratings; null where the star predictor cannot predict one."""
     history = history_of(body.user_id, get_caller(request))
     lists = rank_with([history], "mf", body.top_n, exclude_seen=body.exclude_rated)
     stars = predicted_stars(history, lists[0].films)

@@ -1,4 +1,4 @@
-"""Routes and functions that the compatible services share: common routes, histories by user id, headers."""
+"""The base of the compatible services: their common routes, histories by user id, answer headers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def new_service(name: str) -> Router:
 
     @router.get("/health", auth=None, throttle=[], operation_id=f"{name}_health")
     def health(request: HttpRequest) -> HttpResponse:
-        """Whether lists can be made."""
+        """Says whether the service can rank, 503 if not."""
         found = readiness()
         is_serving = found.status != "unavailable"
         is_loaded = all(check.ok for check in found.checks if check.name == "models")
@@ -55,18 +55,18 @@ def new_service(name: str) -> Router:
 
     @router.get("/models", operation_id=f"{name}_models")
     def models(request: HttpRequest) -> HttpResponse:
-        """As `GET /api/v1/models`."""
+        """Answers as `GET /api/v1/models`."""
         return model_routes.models(request)
 
     @router.get("/metrics", auth=None, throttle=[], operation_id=f"{name}_metrics")
     def metrics(request: HttpRequest) -> HttpResponse:
-        """As `GET /metrics` of the site, for those who may read that."""
+        """Answers as `GET /metrics` of the site, to the same readers."""
         return metrics_view.metrics(request)
 
     @router.get("/users", operation_id=f"{name}_users")
     @paginate(UserPagination)
     def users(request: HttpRequest) -> ReadRows:
-        """Ids to ask with, page by page: `next` is the cursor of the next page."""
+        """Lists the ids of users, page by page: `next` is the cursor of the next page."""
         caller = get_caller(request)
         return lambda after, n: [
             ((visitor,), _short_id(visitor, caller))
@@ -100,14 +100,14 @@ def rank_with(histories: Sequence[History], model: str, k: int, *, exclude_seen:
 
 
 def scored_items(ranked: RankedList) -> list[dict[str, Any]]:
-    """Write a list as item ids with their scores, best first."""
+    """Return a list as item ids with their scores, best first."""
     return [
         {"item_id": found.movie_id, "score": round_score(found.score)} for found in ranked.recommendations
     ]
 
 
 def ranked_items(ranked: RankedList) -> list[dict[str, Any]]:
-    """Write a list as `scored_items`, each with its rank from 1."""
+    """Return a list as item ids with their ranks from 1 and their scores."""
     return [{"rank": rank, **item} for rank, item in enumerate(scored_items(ranked), start=1)]
 
 
@@ -155,9 +155,8 @@ def _full_ids(user_ids: Sequence[str], caller: Caller) -> list[str]:
         if ":" in user_id:
             return user_id
         candidates = [f"{name}:{user_id}" for name in sets]
-        own = caller.client and caller.has_scope(READ)
-        return next(
-            (each for each in candidates if each in known), user_id if own or not sets else candidates[0]
-        )
+        may_be_own = (caller.client and caller.has_scope(READ)) or not sets
+        unknown = user_id if may_be_own else candidates[0]
+        return next((each for each in candidates if each in known), unknown)
 
     return [full(user_id) for user_id in user_ids]

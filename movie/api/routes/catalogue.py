@@ -65,7 +65,7 @@ def movies(
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
-    """As the browse page: films that have every `genre` and none of `without_genre`.
+    """Lists the films that have every `genre` and none of `without_genre`, as the browse page.
 
     A film is on one page only. A page after the last one is not found.
     """
@@ -87,7 +87,7 @@ def movies(
 
 @router.get("/movies/{movie_id}", response=MovieDetailOut, operation_id="movie", summary="One film")
 def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
-    """Everything the catalogue knows about a film."""
+    """Answers with everything the catalogue knows about a film."""
     found = visible_movie(movie_id)
     facts = facts_of(found)
     stars = Rating.objects.filter(movie=found).order_by().values_list("value").annotate(count=Count("pk"))
@@ -115,7 +115,7 @@ def similar(
     movie_id: PathId,
     k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
 ) -> HttpResponse:
-    """Films that the same people liked; of a film that no model knows, films of its genres."""
+    """Lists films that the same people liked, or films of the same genres if no model knows the film."""
     ranked = rank_similar(visible_movie(movie_id), k=k)
     load_movies(ranked)
     count_shown([ranked])
@@ -148,7 +148,7 @@ def search(
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
-    """Every title of a film is searched, in every language; the best match comes first."""
+    """Searches all titles of films in all languages, and names of people; the best match is first."""
     answer = _page(request, search_movies(q), page, page_size)
     people = list(search_people(q)[:MAX_PEOPLE])
     answer["people"] = [

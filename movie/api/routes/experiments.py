@@ -89,7 +89,7 @@ def experiments(request: HttpRequest) -> HttpResponse:
     openapi_extra={"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}},
 )
 def experiment_csv(request: HttpRequest, name: Name) -> HttpResponse:
-    """A row for each arm and metric."""
+    """Answers with a row for each arm and metric."""
     return HttpResponse(as_csv(results_of(_experiment(name))), content_type="text/csv; charset=utf-8")
 
 
@@ -97,10 +97,10 @@ def experiment_csv(request: HttpRequest, name: Name) -> HttpResponse:
     "/experiments/{name}",
     response=ExperimentResultsOut,
     operation_id="experiment",
-    summary="What an experiment has found so far",
+    summary="The results of an experiment so far",
 )
 def experiment(request: HttpRequest, name: Name) -> HttpResponse:
-    """Figures with intervals and p-values that hold however often one looks, and what they mean."""
+    """Answers with a verdict and its figures, whose intervals and p-values hold at all looks together."""
     found = _experiment(name)
     results = results_of(found)
     verdict, ratio = results.verdict, results.sample_ratio
@@ -124,10 +124,10 @@ def experiment(request: HttpRequest, name: Name) -> HttpResponse:
 
 
 def _experiment(name: str) -> Experiment:
-    found = Experiment.objects.filter(name=name).first()
-    if found is None:
+    experiment = Experiment.objects.filter(name=name).first()
+    if experiment is None:
         raise Problem(404, f"There is no experiment {name}.")
-    return found
+    return experiment
 
 
 def _render_experiment(found: Experiment) -> dict[str, object]:

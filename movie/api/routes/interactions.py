@@ -52,7 +52,7 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)  # a client's clock may be so far ahead
 
 
 class InteractionIn(RequestModel):
-    """Something that one of the client's own visitors did."""
+    """An interaction of one of the client's own visitors."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -82,14 +82,14 @@ class InteractionIn(RequestModel):
 
 
 class Refused(BaseModel):
-    """An entry of which nothing was stored."""
+    """An entry that was not stored, with its errors."""
 
-    index: int = Field(description="Its place in the list that was sent, from 0.")
+    index: int = Field(description="Its index in the list of the request, from 0.")
     errors: list[FieldProblem]
 
 
 class Recorded(BaseModel):
-    """What became of the entries. All that is counted in `stored` is safe when this answer is sent."""
+    """Counts of the entries by outcome. Entries in `stored` are committed before this answer is sent."""
 
     stored: int
     repeated: int = Field(description="Known already by their client_event_id; without a second effect.")
@@ -132,10 +132,10 @@ def record_interactions(
     interactions: Annotated[Interactions, Body()],
     atomic: bool = Query(default=False, description="Store all entries or none."),
 ) -> HttpResponse:
-    """Store one interaction, or a list of up to 500; the answer comes after the commit.
+    """Stores one interaction, or a list of up to 500, before it answers.
 
-    Of a list the entries that are right are stored and the others reported: 207. Where none is right, or
-    with `atomic=true` one is wrong, nothing is stored: 422.
+    Valid entries of a list are stored and the others reported: 207. If no entry is valid, or with
+    `atomic=true` one is invalid, nothing is stored: 422.
     """
     entries = interactions if isinstance(interactions, list) else [interactions]
     throttle.count_entries(request, len(entries))

@@ -24,7 +24,7 @@ router = Router(tags=["models"])
 
 @router.get("/models", response=ModelsOut, operation_id="models", summary="Models and their versions")
 def models(request: HttpRequest) -> HttpResponse:
-    """Every kind of model, its trained versions, and what the active one reached by protocol.
+    """Lists the models, their trained versions, and the metrics of the active one by protocol.
 
     Figures of different protocols are not comparable.
     """
@@ -63,7 +63,7 @@ def models(request: HttpRequest) -> HttpResponse:
 def activate(
     request: HttpRequest, name: Annotated[str, Path(max_length=32)], body: ActivateRequest
 ) -> HttpResponse:
-    """Verifies a version and makes it the one that serves; every process follows within seconds.
+    """Verifies a version and makes it serve; every process follows within seconds.
 
     A damaged version is refused and the old one goes on serving. The version before is in `previous`: to
     go back, activate that.

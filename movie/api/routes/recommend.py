@@ -32,9 +32,9 @@ router = Router(tags=["recommendations"])
 
 @router.post("/recommend", response=RecommendOut, operation_id="recommend", summary="Films for a visitor")
 def recommend(request: HttpRequest, body: RecommendRequest) -> HttpResponse:
-    """Ranks films for somebody the site knows, or for a history sent with the request.
+    """Ranks films for a known user, or for a history in the request.
 
-    Nothing is stored. Films handed out here are no interactions; send `recommendation_id` along with those
+    Nothing is stored: recommended films are no interactions. Send `recommendation_id` with the interactions
     that follow from the list.
     """
     return _recommend(body, get_caller(request))
@@ -45,10 +45,10 @@ def recommend(request: HttpRequest, body: RecommendRequest) -> HttpResponse:
     "/recommend/batch", response=BatchOut, operation_id="recommend_batch", summary="Films for many visitors"
 )
 def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
-    """As `POST /recommend` for up to 1,000 users or histories, which are scored together.
+    """Ranks as `POST /recommend` for up to 1,000 users or histories, which are scored together.
 
-    `results` has one place for each entry. An entry that cannot be answered has an `error` there, and the
-    others are answered all the same.
+    `results` has one result for each entry. An invalid entry has an `error` as its result and changes
+    nothing for the others.
     """
     started = time.perf_counter()
     throttle.count_entries(request, len(body.entries))
@@ -84,7 +84,7 @@ def recommend_to(
     model: Annotated[ModelName | None, Query()] = None,
     explain: bool = False,
 ) -> HttpResponse:
-    """The short form: the defaults of `POST /recommend` hold."""
+    """Ranks as `POST /recommend` with its defaults."""
     options = RecommendRequest(user_id=user_id, k=k, explain=explain)
     if model is not None:
         options.model = model

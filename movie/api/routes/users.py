@@ -44,9 +44,9 @@ class UserPagination(PositionPagination):
 @router.get("/users", response=UserPageOut, operation_id="list_users", summary="Known users")
 @paginate(UserPagination)
 def list_users(request: HttpRequest) -> ReadRows:
-    """Users of data sets and, for a key with the scope `read`, the client's own visitors.
+    """Lists users of data sets and, for a key with the scope `read`, the client's own visitors.
 
-    Each kind in order of its ids as text. Members and guests of the site are in no list.
+    Each namespace is in order of its ids as text. Members and guests of the site are in no list.
     """
     caller = get_caller(request)
     return lambda after, n: [

@@ -33,7 +33,7 @@ VisitorId = Annotated[
 
 
 class EventOut(BaseModel):
-    """Something the visitor did. `event_id` is null for a rating that came with a data set."""
+    """An interaction of the visitor. `event_id` is null for a rating that came with a data set."""
 
     event_id: str | None
     kind: str
@@ -79,10 +79,10 @@ class HistoryPagination(PositionPagination):
 )
 @paginate(HistoryPagination)
 def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
-    """What a visitor did, newest first, as far as it was not forgotten.
+    """Lists the interactions of a visitor, newest first.
 
-    With the scope `read` those of the client's own visitors and of users of data sets, with
-    `read:visitors` those of guests and members of the site.
+    The scope `read` allows it for the client's own visitors and for users of data sets, the scope
+    `read:visitors` for guests and members of the site.
     """
     key = require_readable(get_caller(request), visitor)
 
@@ -107,7 +107,7 @@ def forget_history(
     visitor: VisitorId,
     movie_id: int | None = Query(default=None, ge=1, le=MAX_ID, description="Only what is about this film."),
 ) -> HttpResponse:
-    """Delete everything that one of the client's own visitors did, everywhere the data went.
+    """Deletes the history of one of the client's own visitors from the site and from all copies.
 
     `deleted` counts the interactions in the database; archived clicks follow uncounted.
     """

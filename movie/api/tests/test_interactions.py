@@ -274,6 +274,13 @@ def test_users_are_listed_page_by_page(shop, people, limit):
     assert [each["ratings"] for each in found] == [1, 1, 1, 1, 1, 0, 1]
 
 
+def test_a_page_of_users_costs_one_query_for_each_data_set(client, people):
+    client.get(USERS)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(client.get(USERS).json()["users"]) == 5
+    assert len(queries) == 2
+
+
 def test_a_clients_visitors_are_listed_for_itself_alone(client, people):
     for answer in (client.get(USERS), Program(client, "other", [WRITE_INTERACTIONS]).get(USERS)):
         assert [each["id"] for each in answer.json()["users"]] == people[:5]
