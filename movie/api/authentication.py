@@ -78,15 +78,14 @@ class ApiKeyAuth(HttpBearer):
 
     def __call__(self, request: HttpRequest) -> Caller:
         """Return the caller. Raises Problem (401, 403), or Throttled for one refused request too many."""
-        caller = Caller(f"address:{client_address(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
         header = request.headers.get("Authorization")
+        caller = None
         try:
-            if header is not None:
-                caller = self.authenticate(request, header)
+            caller = anonymous_caller(request) if header is None else self.authenticate(request, header)
             for scope in self.scopes:
                 require_scope(caller, scope)
         except Problem:
-            if not throttle.allow(caller):
+            if not throttle.allow(caller or anonymous_caller(request)):
                 raise Throttled(math.ceil(throttle.wait())) from None
             raise
         return caller
@@ -108,6 +107,11 @@ class ApiKeyAuth(HttpBearer):
 
 
 authenticate = ApiKeyAuth()
+
+
+def anonymous_caller(request: HttpRequest) -> Caller:
+    """Return the sender of a request without a valid key, who is counted by address."""
+    return Caller(f"address:{client_address(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
 
 
 @lru_cache
