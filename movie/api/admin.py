@@ -59,7 +59,7 @@ class ApiKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
         label=_("May"),
         required=False,
-        choices=lambda: [(scope, f"{scope}: {what}") for scope, what in SCOPES.items()],
+        choices=lambda: [(scope, f"{scope}: {meaning}") for scope, meaning in SCOPES.items()],
         widget=forms.CheckboxSelectMultiple,
         help_text=_("What every visitor may read needs none of these."),
     )
@@ -121,6 +121,6 @@ class ApiKeyAdmin(NoDeleteAdmin):
         report_revoked(self, request, keys.revoke())  # type: ignore[attr-defined]
 
 
-def report_revoked(page: admin.ModelAdmin, request: HttpRequest, n: int) -> None:
-    text = ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", n) % {"n": n}
+def report_revoked(page: admin.ModelAdmin, request: HttpRequest, n_keys: int) -> None:
+    text = ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", n_keys) % {"n": n_keys}
     page.message_user(request, text, messages.SUCCESS)

@@ -100,7 +100,7 @@ class ApiKeyAuth(HttpBearer):
             raise Problem(401, "This API key was revoked.")
         if key.state == "expired":
             raise Problem(401, f"This API key expired at {key.expires_at:%Y-%m-%dT%H:%MZ}.")
-        key.note_use()
+        key.store_use()
         client = key.client
         limit = client.rate_limit or settings.API_RATE_LIMIT
         return Caller(f"api:{client.slug}", limit, client.slug, frozenset(key.scopes))

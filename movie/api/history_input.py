@@ -58,7 +58,7 @@ def request_history(entries: Sequence[int | HistoryEntry]) -> History:
     Where every entry has a time, the times decide. A movie that occurs again stands where it was last, and
     its latest stars count.
     """
-    stars: dict[MovieId, float | None] = {}  # a movie that comes again moves to the end
+    stars: dict[MovieId, float | None] = {}  # in the order of each movie's last entry
     for entry in _in_order(entries):
         movie_id, rating = (entry, None) if isinstance(entry, int) else (entry.movie_id, entry.rating)
         earlier = stars.pop(movie_id, None)

@@ -129,7 +129,7 @@ class ApiKey(models.Model):
             return "revoked"
         return "expired" if self.expires_at and self.expires_at <= timezone.now() else "usable"
 
-    def note_use(self) -> None:
+    def store_use(self) -> None:
         """Store the time of use, at most once in `LAST_USE_RESOLUTION`. A failed write refuses nobody."""
         now, before = timezone.now(), self.last_used_at
         if before is not None and now - before < LAST_USE_RESOLUTION:
@@ -137,7 +137,7 @@ class ApiKey(models.Model):
         try:  # one of several requests at the same time writes it
             ApiKey.objects.filter(pk=self.pk, last_used_at=before).update(last_used_at=now)
         except DatabaseError as error:
-            logger.warning("the use of an API key was not noted: %s", error)
+            logger.warning("the last use of an API key was not stored: %s", error)
 
 
 def make_token() -> str:

@@ -1,4 +1,4 @@
-"""What clients record of their own visitors: stored once, told apart from others', read and deleted."""
+"""Tests of interactions that clients record: stored once, kept apart, read and deleted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -253,7 +253,7 @@ def test_users_of_data_sets_are_read_with_a_key(client, shop, film):
 
 @pytest.fixture
 def people(film, shop):
-    """Users of two data sets, two visitors of the client, and everybody who is in no list."""
+    """Create users of two data sets, two visitors of the client, and visitors that no list shows."""
     stored = [f"ml-100k:{n}" for n in range(4)] + ["books:1"]
     for visitor in [*stored, "user:1", "guest:1", "api:other:1"]:
         Rating.objects.create(visitor=visitor, movie=film, value=3.0, rated_at=LONG_AGO)

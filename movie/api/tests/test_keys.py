@@ -1,4 +1,4 @@
-"""Keys of the API: made, shown once, used, limited, expired and revoked."""
+"""Tests of API keys: created, shown once, used, limited, expired and revoked."""
 
 import json
 import re
