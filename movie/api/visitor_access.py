@@ -16,7 +16,7 @@ import unicodedata
 from movie.api.authentication import Caller, require
 from movie.api.models import READ, READ_VISITORS
 from movie.api.problems import Problem, field_problem
-from movie.visitors.namespaces import LONGEST_VISITOR, OF_CLIENTS, OF_SITE
+from movie.visitors.visitor import LONGEST_VISITOR, OF_CLIENTS, OF_SITE
 
 LONGEST_OWN_ID = 80  # with `api:<client>:` before it, it fits the column
 OWN_ID = re.compile(rf"(?!\.+$)[\w.@~+=|-]{{1,{LONGEST_OWN_ID}}}")  # an address cannot hold `..`

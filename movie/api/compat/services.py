@@ -311,7 +311,7 @@ def sasrec_similar_items(
     film = Movie.objects.visible().filter(pk=item_id).first()
     if film is None:
         raise Problem(404, f"There is no film {item_id}.")
-    ranked = rank_similar(film, k=top_k)
+    ranked = rank_similar(film.pk, k=top_k)
     load_movies(ranked)
     found = [
         {"rank": entry.rank, "item_id": entry.movie.pk, "score": round_score(entry.score)}

@@ -113,7 +113,7 @@ def similar(
     k: Annotated[int, Query(ge=1, le=LONGEST_LIST)] = DEFAULT_LENGTH,
 ) -> HttpResponse:
     """Films that the same people liked; of a film that no model knows, films of its genres."""
-    ranked = rank_similar(_film(movie_id), k=k)
+    ranked = rank_similar(_film(movie_id).pk, k=k)
     load_movies(ranked)
     count_shown([ranked])
     return json_response(
