@@ -80,7 +80,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "movie.visitors.middleware.VisitorMiddleware",
+    "movie.visitors.visitor.VisitorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -97,7 +97,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "movie.pages.context_processors.site",
             ],
             "loaders": [
                 (
@@ -273,7 +272,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "pages:home"
 LOGOUT_REDIRECT_URL = "pages:home"
-ACCOUNT_ADAPTER = "movie.visitors.client_address.AccountAdapter"
+ACCOUNT_ADAPTER = "movie.visitors.throttling.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
@@ -292,7 +291,7 @@ AXES_FAILURE_LIMIT = 10  # failures of one address with one account, ...
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # ... after which both have to wait
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "movie.visitors.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "movie.visitors.throttling.client_address"
 AXES_USERNAME_CALLABLE = "movie.visitors.sign_in_limits.account_of"
 AXES_LOCKOUT_CALLABLE = "movie.visitors.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business

@@ -26,7 +26,6 @@ T = TypeVar("T")
 CONNECT_SECONDS, ANSWER_SECONDS = 0.3, 0.5
 AWAY_SECONDS = 5.0  # after a failure each process caches in its own memory for so long
 LOCAL_ENTRIES = 5_000
-_MISSING = object()
 
 
 class TTLValue(Generic[T]):
@@ -78,25 +77,19 @@ def _refuse_keys(value: Any) -> None:
 
 
 class JSONLocMemCache(LocMemCache):
-    """Keeps in the process's memory what Redis would keep: JSON, so that no page works with one alone."""
+    """Keeps in the process's memory what Redis would return, so that no page works with one alone."""
 
     serializer = JSONSerializer()
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return super().add(key, self._stored(value), timeout, version)
-
-    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        found = super().get(key, _MISSING, version)
-        if found is _MISSING:
-            return default
-        return self.serializer.loads(found) if isinstance(found, bytes) else found
+        return super().add(key, self._plain(value), timeout, version)
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        super().set(key, self._stored(value), timeout, version)
+        super().set(key, self._plain(value), timeout, version)
 
-    def _stored(self, value: Any) -> int | bytes:
-        """Whole numbers as they are, for `incr`."""
-        return value if type(value) is int else self.serializer.dumps(value)
+    def _plain(self, value: Any) -> Any:
+        """Return the value after a round trip through JSON. Raises for one that JSON cannot hold."""
+        return self.serializer.loads(self.serializer.dumps(value))
 
 
 class ForgivingRedisCache(RedisCache):

@@ -19,7 +19,7 @@ from movie.catalogue.models import Rating
 from movie.events.archive import ArchiveUnavailable, get_archive
 from movie.events.archive.base import Archived
 from movie.events.models import FIELDS, TO_ARCHIVE, Event, HistoryChange
-from movie.visitors.namespaces import can_act
+from movie.visitors.visitor import can_act
 from predictors.history import History, Interaction
 
 IMPORTED = "import"  # the surface of a rating that was not given on the site
@@ -38,16 +38,18 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
     """
     if not can_act(visitor):
         return History(_rating_interactions(visitor))
+    has_archive = get_archive().uses_outbox
     events = Event.objects.of(visitor)
     if limit is None:
         # First the rows: what is deleted from there meanwhile is in the archive already.
         rows = events.interactions()
-        return _merged(_archived(visitor), rows)
+        return _merged(_archived(visitor), rows) if has_archive else History(rows)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
     clicks = events.filter(kind="click").interactions(limit)
     decisions = events.decisions().interactions()
-    with suppress(ArchiveUnavailable):  # the archive logs it
-        clicks = list(_merged(_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
+    if has_archive:
+        with suppress(ArchiveUnavailable):  # the archive logs it
+            clicks = list(_merged(_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
     return History([*decisions, *clicks])
 
 
@@ -87,8 +89,6 @@ def _rating_interactions(visitor: str) -> list[Interaction]:
 
 def _archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
     """What the archive has of a visitor, as it will be once it followed every change asked for."""
-    if not get_archive().uses_outbox:
-        return []
     due = HistoryChange.objects.undelivered(TO_ARCHIVE).order_by("pk")
     changes = list(due.filter(Q(visitor=visitor) | Q(into=visitor)))
     if guests := {change.visitor for change in changes if change.into == visitor}:

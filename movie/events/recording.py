@@ -27,7 +27,7 @@ from movie.events.models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
-from movie.visitors.namespaces import LONGEST_VISITOR, can_act
+from movie.visitors.visitor import LONGEST_VISITOR, can_act
 from predictors.history import EVENT_KINDS, History, Interaction, MovieId
 
 __all__ = [

@@ -173,7 +173,7 @@ def _check_stream() -> str:
 
 def _check_models() -> str:
     """The first default model that can be loaded answers; it is loaded now if it is not yet."""
-    from movie.training.default_models import default_models
+    from movie.training.registry import default_models
 
     refused = []
     for name in default_models():

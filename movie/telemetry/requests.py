@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from movie.telemetry.counters import METHODS, ListOfFilms, count_lists, count_request
+from movie.telemetry.counters import METHODS, instruments
 
 ACCESS = "movie.access"  # the logger of the lines that are one for each request
 MOST_NAMED = 20  # lists of one request in its line
@@ -61,9 +61,9 @@ def current() -> RequestContext | None:
 
 def count_shown(lists: Iterable[ShownList]) -> None:
     """Count lists that are about to be shown, and name them in the request's log lines."""
-    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
-    shown = [each for each in shown if each.films]
-    count_lists(shown)
+    shown = [each for each in lists if each.films]
+    for each in shown:
+        instruments().answers.labels(each.model).inc()
     request = _current.get()
     if request is not None:
         request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]
@@ -91,7 +91,8 @@ class RequestLogMiddleware:
             route, status = route_of(request), response.status_code
             method = request.META["REQUEST_METHOD"]
             method = method if method in METHODS else "other"
-            count_request(route, method, status, seconds)
+            instruments().requests.labels(route, method, status).inc()
+            instruments().request_seconds.labels(route, method).observe(seconds)
             if self.log.isEnabledFor(logging.INFO):
                 line = AccessLine(
                     at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",

@@ -20,7 +20,7 @@ from movie.catalogue.models import Movie, Rating
 from movie.events.archive import ArchiveUnavailable
 from movie.events.history import whole_histories
 from movie.training.training_feed import feed_file, id_space_of
-from movie.visitors.namespaces import acting
+from movie.visitors.visitor import acting
 from predictors.history import LIKED_FROM
 from predictors.plugins import predictor_class
 

@@ -30,7 +30,8 @@ from movie.events.stream.in_process import LocalEventStream
 from movie.operations import site_state
 from movie.operations.metrics_server import metrics_server
 from movie.operations.tests.checks import forget_checks
-from movie.telemetry.counters import count_in_files, count_lists, worker_pids
+from movie.telemetry.counters import count_in_files, worker_pids
+from movie.telemetry.requests import count_shown
 from movie.training.registry import registry
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -247,10 +248,10 @@ WORKER = """
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
 from django.conf import settings
-from movie.telemetry.counters import Instruments, count_in_files, count_request, counters_of_all_workers
+from movie.telemetry.counters import Instruments, count_in_files, counters_of_all_workers, instruments
 count_in_files(settings.METRICS_DIR)
 for _ in range(int(sys.argv[1])):
-    count_request("home", "GET", 200, 0.01)
+    instruments().requests.labels("home", "GET", 200).inc()
 import django
 django.setup()
 from movie.operations.site_state import process_metrics, worker_pids
@@ -326,7 +327,7 @@ def test_a_redis_that_is_away_is_counted(client):
 
 def test_a_list_that_nobody_sees_is_not_counted(client, films):
     before = scraped(client)
-    count_lists([])
+    count_shown([])
     client.get(reverse("pages:movie", args=[films[0].pk]))
     after = scraped(client)
     name = "reelgraph_answers_total"
