@@ -182,9 +182,9 @@ EVENT_HANDLERS = {
     "training-feed": "movie.training.training_feed.TrainingFeed",
     "experiments": "movie.experiments.totals.Experiments",
 }
-EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.LocalEventStream", "OPTIONS": {}}
+EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.InProcessEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
-KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.events.recording")
+KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _KAFKA = {
     "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),

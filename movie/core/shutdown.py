@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any, Self
 
 
-class Stopping:
+class GracefulShutdown:
     """`asked()` once a signal came. A second signal ends the process at once."""
 
     def __init__(self) -> None:

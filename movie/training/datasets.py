@@ -31,7 +31,7 @@ CHUNK = 20_000  # rows in memory as Python objects
 Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
 
 
-def from_site(*, dislikes: bool = False) -> Interactions:
+def interactions_from_site(*, dislikes: bool = False) -> Interactions:
     """Every liked film of every visitor, with the films' primary keys as item ids.
 
     Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
@@ -70,7 +70,7 @@ class DataUnusable(Exception):
     """There is nothing to train on; the message says why and what to do."""
 
 
-def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
+def load_training_data(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
     """What the site has, or what a training feed holds. Raises DataUnusable.
 
     The feed adds nothing to what the site has: it is for machines that cannot ask the site, and knows only
@@ -78,7 +78,7 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
     """
     if feed is None:
         try:
-            interactions = from_site(dislikes=dislikes)
+            interactions = interactions_from_site(dislikes=dislikes)
         except ArchiveUnavailable as error:
             said = (
                 "The archive of old clicks cannot be read, so some of what visitors like is missing: %(why)s"
@@ -102,7 +102,7 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
         raise DataUnusable(str(error)) from error
 
 
-def site_graph(name: str) -> dict[str, str]:
+def graph_option(name: str) -> dict[str, str]:
     """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
     if not predictor_class(name).wants_knowledge_graph:
         return {}

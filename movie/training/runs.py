@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext_noop as _
 
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.training.models import TrainingRun
 from predictors.progress import Progress, ProgressEvent
 
@@ -21,7 +21,7 @@ class Interrupted(Exception):
     """Somebody asked the training to end; it can be resumed."""
 
 
-class StopTraining(Stopping):
+class StopTraining(GracefulShutdown):
     """Ends at the next report of progress, so that no file is left half-written."""
 
     def check(self) -> None:

@@ -57,6 +57,11 @@ class Result:
             ("in the training feed", len(tally["feed"]), ""),
             ("duplicated (stored or in effect)", self.duplicated(), ""),
             ("lost (stored, delivered or in effect)", self.lost(), ""),
+            (
+                "ratings that are not the last stars",
+                len(self.wrong_stars()),
+                f"of {len(self.load.last_ratings)}",
+            ),
             ("dead letters", tally["dead"], ""),
         ]
         text = "\n".join(f"{what:<40}{number:>8}  {note}".rstrip() for what, number, note in lines)
@@ -67,6 +72,7 @@ class Result:
         return (
             f"{text}\n\nAnswers, by what was broken:\n{seen}\n\n"
             f"Starts: {', '.join(f'{name} {number}' for name, number in self.starts.items())}\n"
+            f"Models: {tally['readiness']['checks']['models']['why']}\n"
             f"{self.took:.0f} s under load; acknowledged within {half:.0f} ms (median), {most:.0f} ms (99 %)"
         )
 
@@ -81,6 +87,17 @@ class Result:
             + (expected - counted).total()
             + len(acknowledged - set(self.tally["experiments"]))
         )
+
+    def wrong_stars(self) -> list[str]:
+        """Return the ratings that are not the stars their visitor was acknowledged last, or another's."""
+        visitors, stored = self.tally["visitor_of"], self.tally["stars"]
+        found, keys = [], {}
+        for (number, film), (event_id, stars) in self.load.last_ratings.items():
+            visitor = visitors.get(event_id, "")
+            kept = stored.get(visitor, {}).get(str(film))
+            if kept != stars or keys.setdefault(number, visitor) != visitor:
+                found.append(f"{visitor or number}, film {film}: {kept} stars in place of {stars}")
+        return found
 
     def duplicated(self) -> int:
         counted = Counter(self.tally["activity"])
@@ -183,6 +200,9 @@ def _problems(result: Result) -> list[str]:
         found.append(f"{tally['dead']} dead letters")
     if load.unanswered:
         found.append(f"{len(load.unanswered)} never acknowledged")
+    found += result.wrong_stars()
+    if not tally["readiness"]["checks"]["models"]["ok"]:
+        found.append(f"no model answers: {tally['readiness']['checks']['models']['why']}")
     if tally["ratings"] != tally["rating_rows"]:
         found.append(f"the films count {tally['ratings']} ratings, there are {tally['rating_rows']}")
     for (state, what), number in load.answers.items():

@@ -11,7 +11,7 @@ from functools import partial
 from django.db import DatabaseError, DataError, IntegrityError, connection
 
 from movie.core.database import is_away
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.events.models import DeadLetter
 from movie.events.stream import EventStream, EventStreamUnavailable
 from movie.events.stream.base import RawMessage
@@ -38,21 +38,21 @@ class Consumer:
         count_dead_letter(handler.group, 0)
         self._maintained_at = time.monotonic()
 
-    def run(self, stopping: Stopping) -> None:
+    def run(self, shutdown: GracefulShutdown) -> None:
         """Process batches until asked to stop; wait for a stream or a database that is away."""
         pause = FIRST_PAUSE
-        while not stopping.asked():
+        while not shutdown.requested():
             try:
-                for batch in self.stream.consume(self.handler.group, stopping.asked, self.member):
+                for batch in self.stream.consume(self.handler.group, shutdown.requested, self.member):
                     pause = FIRST_PAUSE
-                    if batch and not _retry_while_down(partial(self.process, batch), stopping):
+                    if batch and not _retry_while_down(partial(self.process, batch), shutdown):
                         break  # asked to stop before the batch had its effect: it comes again
                     if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
                         self._maintained_at = time.monotonic()
-                        _retry_while_down(self.handler.maintenance, stopping)
+                        _retry_while_down(self.handler.maintenance, shutdown)
             except EventStreamUnavailable as error:
                 log.warning("The stream is away: %s", error)
-                pause = _wait(pause, stopping)
+                pause = _wait(pause, shutdown)
 
     def process(self, batch: Sequence[RawMessage]) -> None:
         """Process a batch. Raises DatabaseError; then it had no effect."""
@@ -90,7 +90,7 @@ class Consumer:
         )
 
 
-def _retry_while_down(work: Callable[[], None], stopping: Stopping) -> bool:
+def _retry_while_down(work: Callable[[], None], shutdown: GracefulShutdown) -> bool:
     """Do the work, as often as it takes while the database is away; False when asked to stop before."""
     pause = FIRST_PAUSE
     while True:
@@ -101,14 +101,14 @@ def _retry_while_down(work: Callable[[], None], stopping: Stopping) -> bool:
                 raise
             log.warning("The database is away: %s", error)
             connection.close()
-            pause = _wait(pause, stopping)
-            if stopping.asked():
+            pause = _wait(pause, shutdown)
+            if shutdown.requested():
                 return False
         else:
             return True
 
 
-def _wait(pause: float, stopping: Stopping) -> float:
+def _wait(pause: float, shutdown: GracefulShutdown) -> float:
     """Wait about so many seconds, with jitter; return the next, longer pause."""
-    stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
+    shutdown.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
     return min(LONGEST_PAUSE, 2 * pause)

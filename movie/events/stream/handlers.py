@@ -104,7 +104,7 @@ def counted_interactions(messages: Iterable[Message]) -> list[Interaction]:
     return [each for each in recorded if each.surface not in NOT_COUNTED]
 
 
-def handler_of(group: str) -> Handler:
+def get_handler(group: str) -> Handler:
     handler: Handler = import_string(settings.EVENT_HANDLERS[group])()
     return handler
 
@@ -112,6 +112,6 @@ def handler_of(group: str) -> Handler:
 def handle_in_process(messages: Sequence[Message]) -> None:
     """Run the counting handlers in the open transaction, where each event is recorded once."""
     for group in settings.EVENT_HANDLERS:
-        handler = handler_of(group)
+        handler = get_handler(group)
         if isinstance(handler, CountingHandler):
             handler.apply(messages)

@@ -11,7 +11,7 @@ from movie.events.stream.messages import Message, encode
 PAUSE = 0.05  # seconds between looks for more
 
 
-class LocalEventStream(EventStream):
+class InProcessEventStream(EventStream):
     """With `keep` it remembers what was published, so that groups can consume it, as tests do."""
 
     uses_outbox = False

@@ -12,7 +12,7 @@ from predictors.history import EVENT_KINDS, Interaction
 SCHEMA = 1
 
 
-class MessageRefused(ValueError):
+class InvalidMessage(ValueError):
     """A message that cannot be understood; says why."""
 
 
@@ -70,18 +70,18 @@ def encode(message: Message) -> bytes:
 
 
 def decode(raw: bytes | str | None) -> Message | None:
-    """The message, or None for a type of message that is not known here. Raises MessageRefused.
+    """The message, or None for a type of message that is not known here. Raises InvalidMessage.
 
     Fields that are not known are passed over, so that later versions may add some.
     """
     try:
         content = json.loads(raw or b"")
     except ValueError as error:
-        raise MessageRefused(f"no JSON: {error}") from error
+        raise InvalidMessage(f"no JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
-        raise MessageRefused("no object with a schema number")
+        raise InvalidMessage("no object with a schema number")
     if not 1 <= content["schema"] <= SCHEMA:
-        raise MessageRefused(f"schema {content['schema']} is not known here, only up to {SCHEMA}")
+        raise InvalidMessage(f"schema {content['schema']} is not known here, only up to {SCHEMA}")
     try:
         if content["type"] == "interaction":
             return _recorded(content)
@@ -91,17 +91,17 @@ def decode(raw: bytes | str | None) -> Message | None:
         known = {field.name: content[field.name] for field in fields(change)}
         return change(**{**known, "recorded_at": _time(content["recorded_at"])})
     except KeyError as missing:
-        raise MessageRefused(f"there is no {missing}") from missing
+        raise InvalidMessage(f"there is no {missing}") from missing
     except (TypeError, AttributeError) as error:
-        raise MessageRefused(f"a value is of the wrong type: {error}") from error
+        raise InvalidMessage(f"a value is of the wrong type: {error}") from error
 
 
 def _recorded(content: dict[str, Any]) -> InteractionRecorded:
     values = {name: content[name] for name in _INTERACTION}
     if values["kind"] not in EVENT_KINDS:
-        raise MessageRefused(f"the kind {values['kind']!r} is not known here")
+        raise InvalidMessage(f"the kind {values['kind']!r} is not known here")
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
-        raise MessageRefused("movie_id is no number or visitor is no text")
+        raise InvalidMessage("movie_id is no number or visitor is no text")
     return InteractionRecorded(
         Interaction(**{**values, "at": _time(values["at"])}), _time(content["recorded_at"])
     )
@@ -111,7 +111,7 @@ def _time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError as error:
-        raise MessageRefused(f"{text!r} is no time") from error
+        raise InvalidMessage(f"{text!r} is no time") from error
 
 
 def _text(value: Any) -> str:

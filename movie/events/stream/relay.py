@@ -23,7 +23,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from movie.core.database import is_away, retried_on_deadlock
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.events.archive import ArchiveUnavailable, ClickArchive, get_archive
 from movie.events.archive.base import Archived
 from movie.events.history import covers
@@ -104,10 +104,10 @@ class Relay:
         sinks = ((self.archive, self.to_archive), (self.stream, self.to_stream))
         self.sinks = [sink for backend, sink in sinks if backend.uses_outbox]
 
-    def run(self, stopping: Stopping) -> None:
+    def run(self, shutdown: GracefulShutdown) -> None:
         """Deliver until asked to stop. A database that is away is waited for."""
         pause = FIRST_PAUSE
-        while not stopping.asked():
+        while not shutdown.requested():
             try:
                 busy = self.step()
                 pause = FIRST_PAUSE
@@ -116,12 +116,12 @@ class Relay:
                     raise
                 log.warning("The database is away: %s", error)
                 connection.close()
-                stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
+                shutdown.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
                 pause = min(LONGEST_PAUSE, 2 * pause)
                 continue
             if not busy:
                 connection.close_if_unusable_or_obsolete()
-                stopping.wait(IDLE_SECONDS)
+                shutdown.wait(IDLE_SECONDS)
         self.stream.close()
 
     def step(self) -> bool:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.events import recording
 from movie.events.archive import get_archive
 from movie.events.archive.base import ArchiveUnavailable
@@ -19,7 +19,7 @@ from movie.events.models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, Hist
 from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.backlog import backlog
 from movie.events.stream.handlers import Popularity
-from movie.events.stream.in_process import LocalEventStream
+from movie.events.stream.in_process import InProcessEventStream
 from movie.events.stream.relay import Relay
 from movie.events.tests.delivery import deliver_everything
 from movie.operations import site_state
@@ -36,7 +36,7 @@ class Crash(BaseException):
     """As SIGKILL: nothing catches it."""
 
 
-class KeptStream(LocalEventStream):
+class KeptStream(InProcessEventStream):
     """A stream that needs a relay, without a broker."""
 
     uses_outbox = True
@@ -200,9 +200,9 @@ def test_the_command_delivers_once_and_says_what_waits(sinks, film, capsys):
 
 
 def test_a_relay_stops_when_asked(sinks):
-    with Stopping() as stopping:
-        stopping.ask()
-        Relay().run(stopping)
+    with GracefulShutdown() as shutdown:
+        shutdown.request()
+        Relay().run(shutdown)
 
 
 def test_the_metrics_are_there_for_prometheus(sinks, film):

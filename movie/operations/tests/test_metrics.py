@@ -25,8 +25,8 @@ from movie.core.ids import new_event_id
 from movie.events.models import TO_ARCHIVE, DeadLetter, Event
 from movie.events.stream.base import RawMessage
 from movie.events.stream.consumer import Consumer
-from movie.events.stream.handlers import handler_of
-from movie.events.stream.in_process import LocalEventStream
+from movie.events.stream.handlers import get_handler
+from movie.events.stream.in_process import InProcessEventStream
 from movie.operations import site_state
 from movie.operations.metrics_server import metrics_server
 from movie.operations.tests.checks import forget_checks
@@ -153,7 +153,7 @@ def test_lists_are_counted_with_their_model_cache_and_fallback(client, films):
     def more(name, **labels):
         return value(after, name, **labels) - value(before, name, **labels)
 
-    assert more("reelgraph_answers_total", model="popular") == 2
+    assert more("reelgraph_lists_shown_total", model="popular") == 2
     assert more("reelgraph_fallbacks_total", model="neighbours", reason="history_too_short") == 2
     assert more("reelgraph_list_cache_total", model="popular", result="miss") == 1
     assert more("reelgraph_list_cache_total", model="popular", result="hit") == 1
@@ -229,7 +229,7 @@ def test_a_process_without_pages_answers_the_same_people(settings):
     settings.METRICS_TOKEN = "the-token"
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
-    consumer = Consumer(handler_of("popularity"), LocalEventStream())
+    consumer = Consumer(get_handler("popularity"), InProcessEventStream())
     consumer.process([RawMessage(b"{", "t/0@1")])
     with metrics_server(port):
         with pytest.raises(urllib.error.HTTPError, match="401"):
@@ -237,8 +237,8 @@ def test_a_process_without_pages_answers_the_same_people(settings):
         asked = urllib.request.Request(address, headers={"Authorization": "Bearer the-token"})
         with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - our own address
             samples = samples_of(answer.read().decode())
-    assert ("reelgraph_consumer_handled_total", ("group", "popularity")) in samples
-    assert value(samples, "reelgraph_consumer_dead_total", group="popularity") >= 1
+    assert ("reelgraph_consumer_processed_total", ("group", "popularity")) in samples
+    assert value(samples, "reelgraph_consumer_dead_letters_total", group="popularity") >= 1
     assert value(samples, "process_cpu_seconds_total", worker=str(os.getpid())) > 0
     assert any(name[0] == "reelgraph_build_info" for name in samples)
 
@@ -329,6 +329,6 @@ def test_a_list_that_nobody_sees_is_not_counted(client, films):
     count_lists([])
     client.get(reverse("pages:movie", args=[films[0].pk]))
     after = scraped(client)
-    name = "reelgraph_answers_total"
+    name = "reelgraph_lists_shown_total"
     assert value(after, name, model="neighbours") - value(before, name, model="neighbours") == 1
     assert value(after, name, model="trending") == value(before, name, model="trending")

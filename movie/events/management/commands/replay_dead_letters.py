@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from movie.events.models import DeadLetter
 from movie.events.stream.consumer import UNPROCESSABLE
-from movie.events.stream.handlers import handler_of
+from movie.events.stream.handlers import get_handler
 from movie.events.stream.messages import decode
 
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         try:
             message = decode(letter.raw)
             if message is not None:
-                handler_of(letter.group).handle([message])
+                get_handler(letter.group).handle([message])
         except UNPROCESSABLE as error:
             letter.reason = f"{type(error).__name__}: {error}"[:255]
             letter.save(update_fields=["reason"])

@@ -12,7 +12,7 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.catalogue.models import Movie
-from movie.training.datasets import from_site
+from movie.training.datasets import interactions_from_site
 from movie.training.taste_groups import GENRES_NAMED, report_of, save_report
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _ratings(path: Path | None) -> Interactions:
     from datasets.readers.dataset import DatasetError, read_interactions
 
     if path is None:
-        return from_site(dislikes=True)
+        return interactions_from_site(dislikes=True)
     try:
         return read_interactions(path)
     except DatasetError as error:

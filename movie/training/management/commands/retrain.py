@@ -11,11 +11,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.core.progress import ProgressBar
-from movie.training import promotion
-from movie.training.datasets import DataUnusable, site_graph, to_train_on
+from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
-from movie.training.promotion import Outcome, RetrainingBusy
+from movie.training.promotion import TOLERANCE, Outcome, RetrainingBusy, exclusive_lock, retrain
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.temporal_split import MIN_VISITORS
 from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
@@ -52,14 +52,14 @@ class Command(BaseCommand):
         add(
             "--tolerance",
             type=float,
-            default=promotion.TOLERANCE,
+            default=TOLERANCE,
             metavar="SHARE",
             help="of the active version's figure by which a new one may be worse (default: %(default)s)",
         )
         add(
             "--min-visitors",
             type=int,
-            default=promotion.LEAST_VISITORS,
+            default=MIN_VISITORS,
             metavar="N",
             help="to compare by; with fewer nothing is changed (default: %(default)s)",
         )
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         store = ModelStore(settings.MODEL_DIR)
         names = _checked(list(dict.fromkeys(options["names"])) or store.names(), options)
         try:
-            with promotion.alone(store.root), StopTraining() as stop:
+            with exclusive_lock(store.root), StopTraining() as stop:
                 outcomes, failed = self._retrain_all(names, store, stop, options)
         except RetrainingBusy as error:
             raise CommandError(str(error), returncode=BUSY) from error
@@ -98,7 +98,7 @@ class Command(BaseCommand):
                 try:
                     dislikes = predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = to_train_on(options["data"], dislikes=dislikes)
+                        data[dislikes] = load_training_data(options["data"], dislikes=dislikes)
                     outcome = self._retrain(run, data[dislikes], store, stop, options)
                 except (PredictorError, DataUnusable) as error:
                     failed.append(f"{name}: {error}")
@@ -130,16 +130,16 @@ class Command(BaseCommand):
                     write(event)
                     stop.check()
 
-                return promotion.retrain(
+                return retrain(
                     run.model,
                     data,
                     store,
                     options=_options(run.model, options),
-                    of_the_run={"device": resolved(settings.DEVICE), **site_graph(run.model)},
+                    run_options={"device": resolved(settings.DEVICE), **graph_option(run.model)},
                     source="" if options["data"] is None else str(options["data"]),
                     seed=options["seed"],
                     tolerance=options["tolerance"],
-                    least_visitors=options["min_visitors"],
+                    min_visitors=options["min_visitors"],
                     dry_run=options["dry_run"],
                     progress=watch,
                 )

@@ -14,8 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.hooks import open_hooks
 from evaluation.trainer import Trained, refuse_other_ids, train
 from movie.core.progress import ProgressBar
-from movie.training.data_options import add_data_options, check_data_options, id_space, interactions_of
-from movie.training.datasets import site_graph
+from movie.training.data_options import add_data_options, check_data_options, id_space, load_interactions
+from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
 from movie.training.training_feed import feed_file
@@ -70,7 +70,7 @@ class Command(BaseCommand):
                 for name in names:
                     dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = interactions_of(options, dislikes=dislikes)
+                        data[dislikes] = load_interactions(options, dislikes=dislikes)
                     run = waiting.pop(name)
                     try:
                         self._train(run, data[dislikes], chosen[name], stop, options)
@@ -104,7 +104,7 @@ class Command(BaseCommand):
                 write(event)
                 stop.check()
 
-            graph = site_graph(run.model) if options["from_site"] else {}
+            graph = graph_option(run.model) if options["from_site"] else {}
             trained = train(
                 run.model,
                 data,
