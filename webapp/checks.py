@@ -1,4 +1,4 @@
-"""What must be right before anything starts."""
+"""System checks of the configuration."""
 
 import os
 from collections.abc import Sequence

@@ -30,7 +30,7 @@ _MISSING = object()
 
 
 class TTLValue(Generic[T]):
-    """A computed value, kept for some seconds. One thread computes it, others wait; errors are not kept."""
+    """Keeps a computed value for some seconds. One thread computes it, others wait; errors are not kept."""
 
     def __init__(self, compute: Callable[[], T], seconds: float) -> None:
         self._compute, self._seconds = compute, seconds
@@ -78,7 +78,9 @@ def _refuse_keys(value: Any) -> None:
 
 
 class JSONLocMemCache(LocMemCache):
-    """Keeps in the process's memory what Redis would keep: JSON, so that no page works with one alone."""
+    """Keeps in the process's memory the JSON that Redis would keep, so that no page works with one cache
+    alone.
+    """
 
     serializer = JSONSerializer()
 
@@ -95,12 +97,14 @@ class JSONLocMemCache(LocMemCache):
         super().set(key, self._stored(value), timeout, version)
 
     def _stored(self, value: Any) -> int | bytes:
-        """Whole numbers as they are, for `incr`."""
+        """Return the JSON of a value, a whole number as it is, for `incr`."""
         return value if type(value) is int else self.serializer.dumps(value)
 
 
 class ForgivingRedisCache(RedisCache):
-    """Without its server it counts and remembers in local memory, which is emptied when Redis is back."""
+    """Caches in Redis, and in local memory while Redis is away; the local memory is emptied when Redis is
+    back.
+    """
 
     away_until: dict[tuple[str, ...], float] = {}  # by servers, for all threads of the process
     _class: Any

@@ -1,4 +1,4 @@
-"""What a database server may do to a transaction, and what to do then."""
+"""Errors of a database server that ended a transaction, and the retry that follows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def insert_unless_taken(row: Model) -> bool:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether this says that the database cannot be reached or is too busy, so that later is better."""
+    """Return whether the error says that the database cannot be reached or is too busy, so that a later try
+    may succeed.
+    """
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":

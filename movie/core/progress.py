@@ -1,4 +1,4 @@
-"""The progress bar of management commands, and reports of a part of the work."""
+"""The progress bar of management commands, and progress of a part of the work."""
 
 from __future__ import annotations
 

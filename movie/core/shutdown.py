@@ -1,4 +1,6 @@
-"""How a process that runs for ever ends: SIGTERM and Ctrl+C ask it to, and it finishes what it began."""
+"""Ends a long-running process in good order: SIGTERM and Ctrl+C request it, and the process finishes what
+it began.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any, Self
 
 
 class GracefulShutdown:
-    """`asked()` once a signal came. A second signal ends the process at once."""
+    """Becomes `requested` by a signal. A second signal ends the process at once."""
 
     def __init__(self) -> None:
         self._event = threading.Event()

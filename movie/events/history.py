@@ -1,4 +1,4 @@
-"""The one door out: from a visitor to their history.
+"""The one way from a visitor to their history.
 
 The database holds every decision (rating, dismissal, watchlist, undo) and the clicks that are not yet
 archived; the archive holds the older clicks. People of a data set have ratings and no events: their
@@ -68,7 +68,7 @@ def whole_histories() -> Iterator[tuple[str, History]]:
 
 
 def _archived_visitors() -> set[str]:
-    """Everybody of whom the archive has something, or will have once it followed every merge."""
+    """Return the visitors of whom the archive has events, or will have once every merge is applied."""
     if not get_archive().uses_outbox:
         return set()
     merges = HistoryChange.objects.undelivered(TO_ARCHIVE).filter(kind=HistoryChange.Kind.MERGE)
@@ -77,7 +77,7 @@ def _archived_visitors() -> set[str]:
 
 
 def _rating_interactions(visitor: str) -> list[Interaction]:
-    """The ratings of a person of a data set, as interactions without a UUID."""
+    """Return the ratings of a person of a data set, as interactions without a UUID."""
     rows = Rating.objects.filter(visitor=visitor).values_list("movie_id", "value", "rated_at")
     return [
         Interaction(f"rating of {movie_id}", visitor, "rating", movie_id, rated_at, value, IMPORTED)
@@ -86,7 +86,7 @@ def _rating_interactions(visitor: str) -> list[Interaction]:
 
 
 def _archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
-    """What the archive has of a visitor, as it will be once it followed every change asked for."""
+    """Return a visitor's archived events, with every requested change applied."""
     if not get_archive().uses_outbox:
         return []
     due = HistoryChange.objects.undelivered(TO_ARCHIVE).order_by("pk")
@@ -108,11 +108,11 @@ def _followed(visitor: str, changes: list[HistoryChange], latest_clicks: int | N
 
 
 def covers(change: HistoryChange, archived: Archived) -> bool:
-    """Whether an archived event is to be deleted or moved by a change."""
+    """Return whether a change deletes or moves an archived event."""
     return change.covers(archived.interaction.movie_id, archived.recorded_at)
 
 
 def _merged(archived: list[Interaction], rows: list[Interaction]) -> History:
-    """Both as one history, each interaction once; a row stands for its archived copy."""
+    """Return both as one history, each interaction once; a row stands for its archived copy."""
     known = {(each.event_id, each.kind, each.movie_id): each for each in [*archived, *rows]}
     return History(known.values())

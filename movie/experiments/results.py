@@ -1,4 +1,4 @@
-"""What an experiment has found so far: figures of its arms, what they mean in words, and what is wrong."""
+"""Results of an experiment so far: figures by arm, verdict, warnings."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Figure:
 
     @property
     def lift_words(self) -> dict[str, str] | None:
-        """The effect in percent and its p-value, for people."""
+        """The effect in percent and its p-value as text."""
         if self.lift is None:
             return None
         p = float(self.lift.p)
@@ -94,7 +94,9 @@ Compared = tuple[ArmResult, Comparison]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`state` is for programs, `text` for people. `winner` is an arm that may be made the default."""
+    """The conclusion: `state` for programs, `text` for people. `winner` is an arm that may be made the
+    default.
+    """
 
     state: str  # draft, planned, early, imbalance, better, worse, same, open
     text: str
@@ -119,7 +121,7 @@ class Results:
 
 
 def results_of(experiment: Experiment) -> Results:
-    """From the sums of all visitors, in two queries."""
+    """Compute the results from the sums of all visitors, in two queries."""
     arms = list(experiment.arms.all())
     sums = _sums(experiment)
     alpha = ALPHA / max(1, len(arms) - 1)
@@ -135,7 +137,7 @@ def results_of(experiment: Experiment) -> Results:
 
 
 def as_rows(results: Results) -> list[dict[str, Any]]:
-    """A row for each arm and metric, as it is given to programs; numbers that cannot be told are None."""
+    """Return a row for each arm and metric for programs; undefined numbers are None."""
     return [
         {
             "arm": each.arm.name,
@@ -182,7 +184,7 @@ def _plain(found: Comparison | None) -> dict[str, float | None]:
 
 
 def _sums(experiment: Experiment) -> dict[int, dict[str, Any]]:
-    """By arm the sums, and sums of products, over visitors who were shown a list."""
+    """Return the sums and sums of products by arm, over visitors who were shown a list."""
     products = {
         f"{a}_{b}": Sum(F(a) * F(b))
         for a, b in [
@@ -274,7 +276,7 @@ def _verdict(experiment: Experiment, arms: Sequence[ArmResult], ratio: SampleRat
 
 
 def _decision(metric: Metric, arms: Sequence[ArmResult], ready: Sequence[Compared]) -> Verdict | None:
-    """What can be said for sure about the primary metric."""
+    """Return the verdict on the primary metric when the intervals allow one."""
     control = next((each.arm for each in arms if each.arm.is_control), None)
     better = [(each, found) for each, found in ready if found.lift.low > 0]
     if better:

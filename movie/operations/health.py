@@ -41,7 +41,7 @@ NEEDED = ("database", "migrations", "models")  # without one of these the site c
 
 
 class CheckFailed(Exception):
-    """A check did not pass. The message is for operators: no address, no secret, nothing of a visitor."""
+    """Fails a check. The message is for operators: no address, no secret, nothing of a visitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _check_event_log() -> str:
 
 
 def _check_stream() -> str:
-    """Late deliveries say that Kafka, DynamoDB or the relays are away."""
+    """Fail on late deliveries, which say that Kafka, DynamoDB or the relays are away."""
     waiting = _backlog.get()
     late = [
         f"{sink}: {values.rows} rows, the oldest for {values.oldest_seconds:.0f} s"
@@ -172,7 +172,7 @@ def _check_stream() -> str:
 
 
 def _check_models() -> str:
-    """The first default model that can be loaded answers; it is loaded now if it is not yet."""
+    """Return the first default model that can be loaded; load it if it is not loaded yet."""
     from movie.training.default_models import default_models
 
     refused = []

@@ -1,4 +1,4 @@
-"""What train and tune learn from: the options that name the data, and the rows behind them."""
+"""Command line options that name training data, and the rows behind them."""
 
 from __future__ import annotations
 

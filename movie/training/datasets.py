@@ -1,4 +1,4 @@
-"""What models of this site train on: what visitors liked, as arrays, and the graph of the catalogue."""
+"""Training data of this site: liked movies as arrays, and the knowledge graph."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, s
 
 
 def interactions_from_site(*, dislikes: bool = False) -> Interactions:
-    """Every liked film of every visitor, with the films' primary keys as item ids.
+    """Return every liked movie of every visitor, with the movies' primary keys as item ids.
 
     Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
     and not disliked. With `dislikes` every rating is there as well, however low. People of data sets, who
@@ -67,11 +67,11 @@ def interactions_from_site(*, dislikes: bool = False) -> Interactions:
 
 
 class DataUnusable(Exception):
-    """There is nothing to train on; the message says why and what to do."""
+    """There is no training data; the message says why and what to do."""
 
 
 def load_training_data(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
-    """What the site has, or what a training feed holds. Raises DataUnusable.
+    """Return the interactions of the site, or of a training feed. Raises DataUnusable.
 
     The feed adds nothing to what the site has: it is for machines that cannot ask the site, and knows only
     what was recorded since a stream was there.
@@ -103,7 +103,9 @@ def load_training_data(feed: Path | None = None, *, dislikes: bool = False) -> I
 
 
 def graph_option(name: str) -> dict[str, str]:
-    """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
+    """Return the option `graph` for a model that uses the site's knowledge graph, which is built if there
+    is none.
+    """
     if not predictor_class(name).wants_knowledge_graph:
         return {}
     from datasets.knowledge_graph.storage import META
@@ -115,7 +117,7 @@ def graph_option(name: str) -> dict[str, str]:
 
 
 def _rated_only(dislikes: bool) -> Iterator[Rows]:
-    """Ratings of people of data sets, in chunks.
+    """Yield ratings of people of data sets, in chunks.
 
     Read past the ORM, whose time conversion takes most of the time: the times stay what the
     database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
@@ -140,7 +142,7 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _with_interactions(dislikes: bool) -> Iterator[Rows]:
-    """What each visitor who can act likes or, if wanted, rated; one visitor after the other."""
+    """Yield liked movies and, if wanted, rated ones of each visitor who can act."""
     for visitor, history in whole_histories():
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
         films = [*history.liked]

@@ -1,4 +1,4 @@
-"""The models that answer a visitor who chose none."""
+"""The models that answer visitors without a choice of their own."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class TrainingFeed(Handler):
 
 
 def feed_file(path: Path) -> Path:
-    """The file to train on, if `path` is a training feed or the folder of one; else `path` itself.
+    """Return the training file of a training feed or of its folder; any other `path` unchanged.
 
     Takes in what consumers wrote since the feed was compacted last.
     """
@@ -106,7 +106,7 @@ def feed_file(path: Path) -> Path:
 
 
 def id_space_of(path: Path) -> str:
-    """What the ids of a data file mean: FROM_SITE for a training feed, else FROM_FILE."""
+    """Return the id space of a data file: FROM_SITE for a training feed, else FROM_FILE."""
     import polars as pl
 
     if path.suffix != ".parquet" or not path.is_file():
@@ -153,7 +153,7 @@ def _row(message: Message) -> Row:
 
 
 def _followed(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """With every deletion and joining done, and of whose rows something is not as it was before.
+    """Apply every deletion and merge; return the events and the owners whose rows changed.
 
     Changes are followed in the order in which they were asked for, in whatever order they arrived: a row
     keeps the visitor that it was recorded for, and OWNER says whose it is by now. The changes stay in the
@@ -186,7 +186,7 @@ def _followed(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 def _owner(
     visitor: str, movie_id: int, recorded_at: datetime, changes: Mapping[str, Sequence[Row]]
 ) -> str | None:
-    """Whose a row is after all changes; None when it was deleted."""
+    """Return the owner of a row after all changes; None when it was deleted."""
     owner, followed = visitor, (recorded_at, "")
     while True:
         for change in changes.get(owner, ()):
@@ -201,7 +201,7 @@ def _owner(
 
 
 def _training_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFrame:
-    """Each film that these visitors like, as `History.liked` says, with the stars where there are any."""
+    """Return each movie that these visitors like, by `History.liked`, with the stars where there are any."""
     import polars as pl
 
     rows: dict[str, list[Any]] = {"user": [], "item": [], "rating": [], "timestamp": []}
@@ -224,7 +224,7 @@ def _interaction(row: Row) -> Interaction:
 
 
 def _written(frame: pl.DataFrame, path: Path) -> None:
-    """Whole or not at all, and on the disk before anybody is told."""
+    """Write a file whole or not at all, and return once it is on the disk."""
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with unfinished.open("wb") as file:
         frame.write_parquet(file, compression="zstd", metadata={ID_SPACE: FROM_SITE})

@@ -1,4 +1,4 @@
-"""What every trained version on the disk says about itself, for the table of runs.
+"""Facts that every trained version on the disk stores about itself, for the table of runs.
 
 The facts come from `meta.json` of the artefacts, unverified: a file somebody edited or cut short makes
 a row that says so. Figures of different protocols never share a column.
@@ -39,7 +39,7 @@ class Figure:
 
 @dataclass(slots=True)
 class TrainedVersion:
-    """`problem` is set, and little else, when the facts cannot be read."""
+    """A trained version; `problem` is set, and little else, when its facts cannot be read."""
 
     model: str
     label: str
@@ -90,12 +90,12 @@ class ProtocolTable:
 
     @property
     def data_differs(self) -> bool:
-        """Whether the runs saw different data, so that small differences mean little."""
+        """Return whether the runs saw different data, so that small differences mean little."""
         return len({row.run.fingerprint for row in self.rows}) > 1
 
 
 def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[ProtocolTable]]:
-    """Every version on the disk, by kind and newest first, and its figures by protocol."""
+    """Return every version on the disk, by model and newest first, and its figures by protocol."""
     runs: list[TrainedVersion] = []
     tables: dict[tuple[str, ...], ProtocolTable] = {}
     for name in MODELS:
@@ -122,7 +122,7 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
 
 
 def damage_of(store: ModelStore, name: str, version: str) -> str:
-    """What is wrong with the files of a version; "" where they are what was written.
+    """Return the error in the files of a version; "" where they are as written.
 
     Files are read again only when one of them has changed.
     """
@@ -145,7 +145,7 @@ def _damage(store: ModelStore, name: str, version: str, stamps: tuple[tuple[str,
 
 
 def _without_paths(error: Exception, store: ModelStore) -> str:
-    """What went wrong, for a page, which tells no paths of the server."""
+    """Return an error's text for a page, without paths of the server."""
     return str(error).replace(f"{store.root}/", "")
 
 
@@ -190,7 +190,7 @@ def _enter(tables: dict[tuple[str, ...], ProtocolTable], run: TrainedVersion, ro
 
 
 def _by_number(text: str) -> str:
-    """A key that sorts "n 3" before "n 10"."""
+    """Return a key that sorts "n 3" before "n 10"."""
     return re.sub(r"\d+", lambda digits: digits[0].zfill(9), text)
 
 
@@ -218,7 +218,7 @@ def _datetime(value: object) -> datetime | None:
 
 
 def _short(value: object) -> str:
-    """An option's value on one line: 0.5, "mean", 0.3 0.9 1."""
+    """Return an option's value on one line."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):

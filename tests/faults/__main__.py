@@ -31,7 +31,7 @@ PAUSE = 0.2  # seconds between two things that a visitor does, on average
 
 @dataclass
 class Result:
-    """What came of everything. `problems` is empty when nothing was lost or doubled."""
+    """The outcome of a run. `problems` is empty when nothing was lost or doubled."""
 
     load: Load
     tally: dict[str, Any]
@@ -40,7 +40,7 @@ class Result:
     took: float
 
     def table(self) -> str:
-        """The figures, for people."""
+        """Return the figures as text."""
         acknowledged, tally = self.load.acknowledged, self.tally
         stored, delivered = Counter(tally["stored"]), Counter(tally["delivered"])
         effects = sum(tally["activity"].values())
@@ -108,7 +108,7 @@ class Result:
 
 
 def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float) -> None:
-    """Every part once; what is stopped is away for `seconds`."""
+    """Break every part once; a stopped service is away for `seconds`."""
     services, kept = site.services, site.kept
 
     def say(what: str) -> None:
@@ -161,7 +161,7 @@ def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float)
 
 
 def run(site: Deployment, *, least: int, seconds: float, calm: float) -> Result:
-    """Load, faults, then wait for everything to arrive, and count."""
+    """Run the load and the faults, wait until everything has arrived, and count."""
     load = Load(site.port, site.run(FILM_IDS)["films"])
     visitors = [VisitorThread(load, number, PAUSE) for number in range(CLIENTS)]
     started = time.monotonic()

@@ -110,7 +110,7 @@ class Deployment:
         self.kept: dict[str, Kept] = {}
 
     def missing(self) -> str:
-        """Why it cannot be had, or nothing."""
+        """Return what is not installed, or an empty string."""
         return "; ".join(filter(None, (service.missing() for service in self.services.values())))
 
     def start(self) -> None:
@@ -186,5 +186,5 @@ class Deployment:
 
 
 def pause(least: float, most: float) -> None:
-    """At a random point of whatever is going on."""
+    """Sleep for a random time, to end at a random point of the work."""
     time.sleep(random.uniform(least, most))

@@ -24,7 +24,7 @@ PAGE_SHARE = 0.05  # of the actions are followed by a page that a model ranks
 
 @dataclass
 class Load:
-    """What all visitors together saw. `now` is what is broken at the moment."""
+    """The answers that all visitors received together. `now` is what is broken at the moment."""
 
     port: int
     films: list[int]
@@ -83,7 +83,7 @@ class VisitorThread(threading.Thread):
             time.sleep(0.3)
 
     def _ask(self, method: str, path: str, body: str | None = None) -> int | None:
-        """The status, or None when the connection broke."""
+        """Return the status, or None when the connection broke."""
         broken = self.load.now
         headers = {"Accept": "*/*" if body else "text/html", "Referer": f"http://{HOST}:{self.load.port}/"}
         headers["Cookie"] = "; ".join(f"{name}={morsel.value}" for name, morsel in self.cookies.items())

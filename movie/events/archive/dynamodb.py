@@ -38,7 +38,7 @@ Item = dict[str, dict[str, str]]
 
 
 class DynamoDBArchive(ClickArchive):
-    """Credentials come from where boto3 looks for them."""
+    """Stores old clicks in a DynamoDB table, with the credentials that boto3 finds."""
 
     uses_outbox = True
 
@@ -114,7 +114,9 @@ class DynamoDBArchive(ClickArchive):
             yield from self._latest_clicks(visitor, latest_clicks)
 
     def _latest_clicks(self, visitor: str, limit: int) -> list[Item]:
-        """One answer, of 1 MB at most; after a failure pages do without for a while."""
+        """Return the latest clicks by one query, of 1 MB at most; raise at once for a while after a
+        failure.
+        """
         if time.monotonic() < self._away_until:
             raise ArchiveUnavailable("it failed a moment ago")
         try:
@@ -181,7 +183,7 @@ def _translated() -> Iterator[None]:
 
 
 def _of(visitor: str, *, clicks: bool = False) -> dict[str, Any]:
-    """The conditions of a query: everything of a visitor, or only the clicks."""
+    """Return the conditions of a query: all events of a visitor, or only the clicks."""
     condition, values = "visitor = :visitor", {":visitor": {"S": visitor}}
     if clicks:
         condition += " AND event < :impression"

@@ -1,4 +1,4 @@
-"""The stream of everything visitors did. Which one is used is a setting: EVENT_STREAM."""
+"""The stream of recorded events. Which one is used is a setting: EVENT_STREAM."""
 
 from collections.abc import Hashable
 from functools import cache
@@ -13,7 +13,7 @@ __all__ = ["EventStream", "EventStreamUnavailable", "get_event_stream"]
 
 
 def get_event_stream() -> EventStream:
-    """The stream named in settings, made on first use and shared by all threads."""
+    """Return the stream of the settings, built on first use and shared by all threads."""
     setting: dict[str, Any] = settings.EVENT_STREAM
     return _made(setting["BACKEND"], tuple(sorted(setting.get("OPTIONS", {}).items())))
 

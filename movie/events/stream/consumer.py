@@ -29,7 +29,7 @@ MAINTENANCE_EVERY = 15.0  # seconds
 
 
 class Consumer:
-    """One member of a group."""
+    """One member of a consumer group."""
 
     def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
         self.handler, self.stream, self.member = handler, stream, member

@@ -29,7 +29,9 @@ NOT_COUNTED = ("import", "admin")  # surfaces: not done by the visitor on the si
 
 
 class Handler(ABC):
-    """Processes the messages of a group, each once. Raises ValueError and its like for one it cannot."""
+    """Processes the messages of a consumer group, each once. Raises ValueError and its like for one it
+    cannot.
+    """
 
     group: str
 
@@ -62,7 +64,7 @@ class CountingHandler(Handler):
         ProcessedEvent.objects.filter(pk__in=ids).delete()
 
     def drop_deleted(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages without those whose subject was deleted while they were under way."""
+        """Return the messages whose subject still exists."""
         return messages
 
     @retried_on_deadlock
@@ -99,7 +101,7 @@ class Popularity(CountingHandler):
 
 
 def counted_interactions(messages: Iterable[Message]) -> list[Interaction]:
-    """What visitors did here, among the messages."""
+    """Return the interactions of visitors on the site, without imported ones."""
     recorded = (each.interaction for each in messages if isinstance(each, InteractionRecorded))
     return [each for each in recorded if each.surface not in NOT_COUNTED]
 

@@ -1,4 +1,4 @@
-"""What travels on the stream, and how it is written; docs/events.md describes it for others."""
+"""Messages of the stream and their JSON form; docs/events.md describes it for other programs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SCHEMA = 1
 
 
 class InvalidMessage(ValueError):
-    """A message that cannot be understood; says why."""
+    """Refuses a message that cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionRecorded:
-    """A visitor did something."""
+    """Says that a visitor's interaction was recorded."""
 
     interaction: Interaction
     recorded_at: datetime
@@ -34,7 +34,7 @@ class InteractionRecorded:
 
 @dataclass(frozen=True, slots=True)
 class HistoryForgotten:
-    """What the visitor did up to `recorded_at`, all or with one film, is to be deleted."""
+    """Deletes a visitor's events up to `recorded_at`, all or those with one movie."""
 
     event_id: str
     visitor: str
@@ -44,7 +44,7 @@ class HistoryForgotten:
 
 @dataclass(frozen=True, slots=True)
 class GuestMerged:
-    """What the visitor, a guest, did up to `recorded_at` is the account's `into` now."""
+    """Moves a guest's events up to `recorded_at` to the account `into`."""
 
     event_id: str
     visitor: str
@@ -70,7 +70,7 @@ def encode(message: Message) -> bytes:
 
 
 def decode(raw: bytes | str | None) -> Message | None:
-    """The message, or None for a type of message that is not known here. Raises InvalidMessage.
+    """Decode a message; return None for an unknown type. Raises InvalidMessage.
 
     Fields that are not known are passed over, so that later versions may add some.
     """

@@ -56,7 +56,7 @@ CHANGED_AT_ONCE = 500
 
 @dataclass
 class Sink:
-    """One place to deliver to, with its pause after failures."""
+    """A place to deliver to, with its pause after failures."""
 
     label: str  # in metrics
     name: str
@@ -92,7 +92,9 @@ class Sink:
 
 @dataclass
 class Relay:
-    """`keep` is for how long delivered rows stay: repeats of a request are recognised meanwhile."""
+    """Delivers the outbox; `keep` is the time for which delivered rows stay, so that repeats are
+    recognised.
+    """
 
     batch: int = BATCH
     keep: timedelta = field(default_factory=lambda: timedelta(minutes=settings.OUTBOX_KEEP_MINUTES))
@@ -125,7 +127,7 @@ class Relay:
         self.stream.close()
 
     def step(self) -> bool:
-        """One batch, one change and some pruning; returns whether there was anything to do."""
+        """Deliver one batch and one change and prune old rows; return whether there was anything to do."""
         rows = self._deliver_rows()
         changes = self._deliver_change()
         pruned = self._prune()
@@ -168,7 +170,7 @@ class Relay:
 
     @retried_on_deadlock
     def _mark(self, rows: Sequence[Event], done: dict[str, int], claim: str) -> None:
-        """Say what was delivered. A row that changed hands or was merged into an account is left."""
+        """Mark the delivered rows. A row that changed hands or was merged into an account is left."""
         now = timezone.now()
         groups: dict[tuple[int, datetime], list[str]] = defaultdict(list)
         for row in rows:

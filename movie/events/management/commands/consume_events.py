@@ -1,4 +1,4 @@
-"""manage.py consume_events: let what visitors do have its further effects."""
+"""manage.py consume_events: process the stream as a member of a consumer group."""
 
 from __future__ import annotations
 

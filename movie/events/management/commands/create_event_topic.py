@@ -1,4 +1,4 @@
-"""manage.py create_event_topic: the topic on Kafka."""
+"""manage.py create_event_topic: create the topic of interactions in Kafka."""
 
 from argparse import ArgumentParser
 from typing import Any

@@ -1,4 +1,4 @@
-"""manage.py replay_dead_letters: messages that could not be used, once more."""
+"""manage.py replay_dead_letters: process dead letters once more."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{replayed} handled, {left} left.")
 
     def _replay(self, letter: DeadLetter) -> bool:
-        """Whether it could be used now; then it is no dead letter any more."""
+        """Process a dead letter once more and delete it; return whether that worked."""
         try:
             message = decode(letter.raw)
             if message is not None:

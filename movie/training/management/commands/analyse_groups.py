@@ -1,4 +1,6 @@
-"""What tastes there are: manage.py analyse_groups [--data FILE] [--known FILE] [--plot FILE]."""
+"""manage.py analyse_groups: find groups of people with similar taste, [--data FILE] [--known FILE] [--plot
+FILE].
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ def _ratings(path: Path | None) -> Interactions:
 
 
 def _known(path: Path, ratings: Interactions) -> dict[str, str]:
-    """User id -> group. On a site visitors are called `data set:user`; the file may leave the first out."""
+    """Read the known groups: user id -> group. On a site visitors are called `data set:user`; the file may
+    leave the first out.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
@@ -115,7 +119,7 @@ def _agreement(known: Analysis, found: Analysis) -> float:
 
 
 def _genres(analysis: Analysis) -> list[list[str]]:
-    """What each group prefers."""
+    """Return the genres that each group prefers."""
     from evaluation.taste_groups import preferred
 
     place = {int(pk): item for item, pk in enumerate(analysis.measured.item_ids)}

@@ -157,12 +157,12 @@ def _with_another_id() -> Any:
 
 
 def truth_folder() -> Path:
-    """Where what the site's made-up ratings were drawn from is kept."""
+    """Return the folder of the parameters from which the site's synthetic ratings were drawn."""
     return Path(settings.DATA_DIR) / SOURCE
 
 
 def report(world: World) -> list[str]:
-    """The floor and the errors of predictors that know nothing of taste, as lines."""
+    """Return the noise floor and the errors of predictors without taste, as lines."""
     chosen = world.options
     lines = [
         f"{len(world.stars):,} ratings of {chosen.items:,} films by {chosen.users:,} people in "

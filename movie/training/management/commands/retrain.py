@@ -1,4 +1,4 @@
-"""manage.py retrain: train anew on what visitors did since, and serve the result unless it is worse."""
+"""manage.py retrain: train on recent interactions, and activate the result unless it is worse."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class Command(BaseCommand):
 
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
-    """The models, after everything was refused that can be refused before any work."""
+    """Return the models after refusing everything that can be refused before any work."""
     if unknown := [name for name in names if name not in MODELS]:
         raise CommandError(
             "There is no model {name}; known: {known}".format(
@@ -182,7 +182,7 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
 
 
 def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are to differ from the active ones: those of the file, changed by --options."""
+    """Return the options that differ from the active ones: those of the file, changed by --options."""
     from_file = read_config(options["config"], name) if options["config"] else {}
     return {**from_file, **parse_pairs(options["options"])}
 
@@ -201,7 +201,7 @@ def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
 
 
 def _figures(outcome: Outcome) -> dict[str, float]:
-    """For the record of the run, beside what the training measured."""
+    """Return the figures of both versions for the record of the run."""
     compared = outcome.comparison
     if compared is None:
         return {}

@@ -127,7 +127,7 @@ class Command(BaseCommand):
 
 
 def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The training options by model, after everything was refused that can be refused before any work."""
+    """Return the training options by model after refusing everything that can be refused before any work."""
     unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise CommandError(
