@@ -12,6 +12,8 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -49,7 +51,7 @@ def measure(times: int) -> None:
     from movie.operations.health import readiness
     from movie.operations.metrics_view import site_metrics_text
     from movie.operations.probes import ProbeMiddleware
-    from movie.telemetry.counters import ListOfFilms, count_ranking, count_request
+    from movie.telemetry.counters import count_ranking, count_request
     from movie.telemetry.requests import RequestLogMiddleware, count_shown
 
     call_command("migrate", verbosity=0)
@@ -76,7 +78,9 @@ def measure(times: int) -> None:
 
     films = [97 * n + 1 for n in range(FILMS)]
     models = ("for_you", "neighbours", "trending", "most_rated", "popular")[:LISTS]
-    lists = [ListOfFilms(new_event_id(), model, films) for model in models]
+    lists: list[Any] = [
+        SimpleNamespace(recommendation_id=new_event_id(), model=model, films=films) for model in models
+    ]
 
     def view_with_lists(_: HttpRequest) -> HttpResponse:
         count_shown(lists)

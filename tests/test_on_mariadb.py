@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE_TESTS = [
     "movie/core/tests/test_database.py",
-    "movie/events/tests/test_event_log.py",
+    "movie/events/tests/test_click_archive.py",
     "movie/events/tests/test_recording.py",
     "movie/events/tests/test_relay.py",
     "webapp/tests/test_migrations.py",

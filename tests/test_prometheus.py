@@ -127,7 +127,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "--log.level=warn",
         ],
     }
-    total = 'sum(reelgraph_http_requests_total{route=~"home|recommend|movie|none"})'
+    total = 'sum(reelgraph_http_requests_total{route=~"pages:home|pages:recommend|pages:movie|none"})'
     with ExitStack() as running:
         for name, command in commands.items():
             running.enter_context(_running(command, environment, folder / f"{name}.log"))
@@ -146,8 +146,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def test_the_requests_of_all_workers_arrive_as_one_number(watched):
-    assert watched.value('sum(reelgraph_http_requests_total{route="home", status="200"})') == HOMES
-    assert watched.value('sum(reelgraph_http_request_seconds_count{route="home"})') == HOMES
+    assert watched.value('sum(reelgraph_http_requests_total{route="pages:home", status="200"})') == HOMES
+    assert watched.value('sum(reelgraph_http_request_seconds_count{route="pages:home"})') == HOMES
     assert watched.value('reelgraph_http_requests_total{route="none", status="404"}') == 1
     assert watched.value('count(process_resident_memory_bytes{job="reelgraph-web"} > 1e7)') == 2
 

@@ -156,7 +156,7 @@ CACHES = {
     else {"BACKEND": "movie.core.caching.JSONLocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
 }
 
-# -- event log, stream -------------------------------------------------------------------------
+# -- click archive, stream ----------------------------------------------------------------------
 
 CLICK_ARCHIVE = {"BACKEND": "movie.events.archive.none.NoArchive", "OPTIONS": {}}
 DYNAMODB_TABLE = environment.text("DYNAMODB_TABLE")

@@ -10,10 +10,10 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter
@@ -24,14 +24,6 @@ log = logging.getLogger(__name__)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 REQUEST_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 RANKING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-
-
-class ListOfFilms(NamedTuple):
-    """A list that is shown to a visitor."""
-
-    recommendation_id: str
-    model: str  # that answered
-    films: Sequence[int]
 
 
 class Instruments:
@@ -64,7 +56,7 @@ class Instruments:
             registry=registry,
         )
         self.lookups = counter("list_cache", "Lists that were looked for in the cache", "model", "result")
-        self.answers = counter("answers", "Lists on pages by the model that answered", "model")
+        self.lists_shown = counter("lists_shown", "Lists on pages by the model that answered", "model")
         self.fallbacks = counter(
             "fallbacks",
             "Lists for which another model had to answer than the one that was asked",
@@ -76,8 +68,8 @@ class Instruments:
         self.delivered = counter("relay_delivered", "Rows delivered by a relay", "sink")
         self.delivery_failures = counter("relay_failures", "Deliveries that failed", "sink")
         self.pruned = counter("relay_pruned", "Delivered rows that were deleted")
-        self.consumed = counter("consumer_handled", "Messages that had their effect", "group")
-        self.dead_letters = counter("consumer_dead", "Messages that cannot be used", "group")
+        self.consumed = counter("consumer_processed", "Messages that were processed", "group")
+        self.dead_letters = counter("consumer_dead_letters", "Messages that cannot be processed", "group")
 
 
 @cache
@@ -108,10 +100,10 @@ def count_fallback(model: str, reason: str) -> None:
     instruments().fallbacks.labels(model, reason).inc()
 
 
-def count_lists(lists: Iterable[ListOfFilms]) -> None:
-    """Count shown lists by the model that answered."""
-    for each in lists:
-        instruments().answers.labels(each.model).inc()
+def count_lists(models: Iterable[str]) -> None:
+    """Count shown lists by the model that answered each."""
+    for model in models:
+        instruments().lists_shown.labels(model).inc()
 
 
 def count_cache_failure() -> None:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from movie.telemetry.counters import METHODS, ListOfFilms, count_lists, count_request
+from movie.telemetry.counters import METHODS, count_lists, count_request
 
 ACCESS = "movie.access"  # the logger of the lines that are one for each request
 MOST_NAMED = 20  # lists of one request in its line
@@ -61,9 +61,8 @@ def current() -> RequestContext | None:
 
 def count_shown(lists: Iterable[ShownList]) -> None:
     """Count lists that are about to be shown, and name them in the request's log lines."""
-    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
-    shown = [each for each in shown if each.films]
-    count_lists(shown)
+    shown = [each for each in lists if each.films]
+    count_lists(each.model for each in shown)
     request = _current.get()
     if request is not None:
         request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]

@@ -1,6 +1,7 @@
 """What Prometheus gets to see: right numbers, of the right people, and nothing about anybody."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from django.conf import settings as site
 from django.core.cache import cache
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -136,6 +137,16 @@ def test_requests_are_counted_by_the_name_of_their_route(client, films):
     assert sum(value for name, value in after.items() if name[0] == total) == 4 + sum(
         value for name, value in before.items() if name[0] == total
     )
+
+
+def test_alerts_name_routes_that_the_site_has():
+    rules = (site.BASE_DIR / "deploy/prometheus/alerts.yml").read_text()
+    named = {name for found in re.findall(r'route=~?"([^"]+)"', rules) for name in found.split("|")}
+    assert named
+    for name in named:
+        namespace, _, route = name.rpartition(":")
+        resolver = get_resolver().namespace_dict[namespace][1] if namespace else get_resolver()
+        assert route in resolver.reverse_dict, name
 
 
 def test_the_api_is_counted_like_pages(client, films):
