@@ -29,17 +29,17 @@ class GracefulShutdown:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         self._event.set()
 
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Do nothing for so long, or until somebody asks; returns whether somebody did."""
+        """Do nothing for so long, or until shutdown is requested; return whether it was."""
         return self._event.wait(seconds)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.ask()
+        self.request()
         for each, handler in self._before.items():
             signal.signal(each, handler)

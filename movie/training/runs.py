@@ -25,7 +25,7 @@ class StopTraining(GracefulShutdown):
     """Ends a training at its next report of progress, so that no file is left half-written."""
 
     def check(self) -> None:
-        if self.asked():
+        if self.requested():
             raise Interrupted
 
 
