@@ -20,7 +20,7 @@ DATABASE_SCHEMES = ("sqlite", "mysql")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingError:
     variable: str
     message: str
     hint: str
@@ -31,7 +31,7 @@ class Environment:
 
     def __init__(self) -> None:
         self.env = environ.Env()
-        self.problems: list[Problem] = []
+        self.errors: list[SettingError] = []
 
     def text(self, variable: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
         value = self.env.str(variable, default=default).strip()
@@ -101,4 +101,4 @@ class Environment:
         return self.env.email_url_config(url)
 
     def refuse(self, variable: str, message: str, hint: str) -> None:
-        self.problems.append(Problem(variable, message, hint))
+        self.errors.append(SettingError(variable, message, hint))

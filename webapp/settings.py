@@ -406,4 +406,4 @@ METRICS_SERVER = "movie.operations.metrics_server.metrics_server"  # of commands
 METRICS_TOKEN = environment.text("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = environment.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1"))
 
-CONFIGURATION_PROBLEMS = environment.problems
+SETTING_ERRORS = environment.errors

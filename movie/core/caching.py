@@ -85,7 +85,7 @@ class JSONLocMemCache(LocMemCache):
     serializer = JSONSerializer()
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return super().add(key, self._stored(value), timeout, version)
+        return super().add(key, self._serialized(value), timeout, version)
 
     def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
         found = super().get(key, _MISSING, version)
@@ -94,9 +94,9 @@ class JSONLocMemCache(LocMemCache):
         return self.serializer.loads(found) if isinstance(found, bytes) else found
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        super().set(key, self._stored(value), timeout, version)
+        super().set(key, self._serialized(value), timeout, version)
 
-    def _stored(self, value: Any) -> int | bytes:
+    def _serialized(self, value: Any) -> int | bytes:
         """Return the JSON of a value, a whole number as it is, for `incr`."""
         return value if type(value) is int else self.serializer.dumps(value)
 
@@ -130,39 +130,39 @@ class ForgivingRedisCache(RedisCache):
         )
 
     def add(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("add", *arguments, **options)
+        return self._try_redis("add", *arguments, **options)
 
     def get(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("get", *arguments, **options)
+        return self._try_redis("get", *arguments, **options)
 
     def set(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("set", *arguments, **options)
+        return self._try_redis("set", *arguments, **options)
 
     def touch(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("touch", *arguments, **options)
+        return self._try_redis("touch", *arguments, **options)
 
     def delete(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("delete", *arguments, **options)
+        return self._try_redis("delete", *arguments, **options)
 
     def get_many(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("get_many", *arguments, **options)
+        return self._try_redis("get_many", *arguments, **options)
 
     def has_key(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("has_key", *arguments, **options)
+        return self._try_redis("has_key", *arguments, **options)
 
     def incr(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("incr", *arguments, **options)
+        return self._try_redis("incr", *arguments, **options)
 
     def set_many(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("set_many", *arguments, **options)
+        return self._try_redis("set_many", *arguments, **options)
 
     def delete_many(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("delete_many", *arguments, **options)
+        return self._try_redis("delete_many", *arguments, **options)
 
     def clear(self) -> Any:
-        return self._tried("clear")
+        return self._try_redis("clear")
 
-    def _tried(self, operation: str, *arguments: Any, **options: Any) -> Any:
+    def _try_redis(self, operation: str, *arguments: Any, **options: Any) -> Any:
         from redis.exceptions import RedisError
 
         servers = tuple(self._servers)

@@ -25,7 +25,7 @@ TRIES = 6
 FIRST_PAUSE = 0.01  # seconds, doubled with every try
 
 
-def retried_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
+def retry_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
     """Run a whole transaction again when the server ended it in favour of another one.
 
     Inside a larger transaction nothing is retried: what came before it is lost too.

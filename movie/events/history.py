@@ -42,12 +42,12 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
     if limit is None:
         # First the rows: what is deleted from there meanwhile is in the archive already.
         rows = events.interactions()
-        return _merged(_archived(visitor), rows)
+        return _merge(_read_archived(visitor), rows)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
     clicks = events.filter(kind="click").interactions(limit)
     decisions = events.decisions().interactions()
     with suppress(ArchiveUnavailable):  # the archive logs it
-        clicks = list(_merged(_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
+        clicks = list(_merge(_read_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
     return History([*decisions, *clicks])
 
 
@@ -56,9 +56,9 @@ def get_decisions(visitor: str, movie_id: int) -> History:
     return History(Event.objects.of(visitor, movie_id).decisions().interactions())
 
 
-def whole_histories() -> Iterator[tuple[str, History]]:
+def iter_histories() -> Iterator[tuple[str, History]]:
     """Yield each visitor who can act with everything they did. Raises ArchiveUnavailable."""
-    archived = _archived_visitors()
+    archived = _find_archived_visitors()
     rows = Event.objects.order_by("visitor", "at", "event_id").values_list(*FIELDS)
     for visitor, events in groupby(rows.iterator(ROWS_AT_ONCE), key=itemgetter(1)):
         if visitor not in archived:
@@ -67,7 +67,7 @@ def whole_histories() -> Iterator[tuple[str, History]]:
         yield visitor, get_history(visitor, limit=None)
 
 
-def _archived_visitors() -> set[str]:
+def _find_archived_visitors() -> set[str]:
     """Return the visitors of whom the archive has events, or will have once every merge is applied."""
     if not get_archive().uses_outbox:
         return set()
@@ -85,7 +85,7 @@ def _rating_interactions(visitor: str) -> list[Interaction]:
     ]
 
 
-def _archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
+def _read_archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
     """Return a visitor's archived events, with every requested change applied."""
     if not get_archive().uses_outbox:
         return []
@@ -93,14 +93,14 @@ def _archived(visitor: str, latest_clicks: int | None = None) -> list[Interactio
     changes = list(due.filter(Q(visitor=visitor) | Q(into=visitor)))
     if guests := {change.visitor for change in changes if change.into == visitor}:
         changes = list(due.filter(Q(visitor=visitor) | Q(visitor__in=guests)))
-    return [each.interaction for each in _followed(visitor, changes, latest_clicks)]
+    return [each.interaction for each in _apply_changes(visitor, changes, latest_clicks)]
 
 
-def _followed(visitor: str, changes: list[HistoryChange], latest_clicks: int | None) -> list[Archived]:
+def _apply_changes(visitor: str, changes: list[HistoryChange], latest_clicks: int | None) -> list[Archived]:
     found = list(get_archive().read(visitor, latest_clicks=latest_clicks))
     for position, change in enumerate(changes):
         if change.into == visitor:
-            guest = _followed(change.visitor, changes[:position], latest_clicks)
+            guest = _apply_changes(change.visitor, changes[:position], latest_clicks)
             found += [each.of(visitor) for each in guest if covers(change, each)]
         elif change.visitor == visitor:
             found = [each for each in found if not covers(change, each)]
@@ -112,7 +112,7 @@ def covers(change: HistoryChange, archived: Archived) -> bool:
     return change.covers(archived.interaction.movie_id, archived.recorded_at)
 
 
-def _merged(archived: list[Interaction], rows: list[Interaction]) -> History:
+def _merge(archived: list[Interaction], rows: list[Interaction]) -> History:
     """Return both as one history, each interaction once; a row stands for its archived copy."""
     known = {(each.event_id, each.kind, each.movie_id): each for each in [*archived, *rows]}
     return History(known.values())

@@ -20,7 +20,7 @@ from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
 from movie.catalogue.models import HALF_STARS, Movie, Rating
-from movie.core.database import insert_unless_taken, retried_on_deadlock
+from movie.core.database import insert_unless_taken, retry_on_deadlock
 from movie.core.ids import fresh_ids, new_event_id
 from movie.events.archive import get_archive
 from movie.events.models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
@@ -78,10 +78,10 @@ def _visitor(interaction: Interaction) -> str:
     return interaction.visitor
 
 
-@retried_on_deadlock
+@retry_on_deadlock
 def _record_validated(reported: list[Interaction], live: list[Interaction]) -> int:
     with transaction.atomic():
-        unknown = _unknown_movies([*reported, *live])
+        unknown = _find_unknown_movies([*reported, *live])
         if unknown:
             raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
@@ -121,7 +121,7 @@ def validate(interaction: Interaction) -> None:
             raise InvalidInteraction(field, _("It is longer than %(n)d characters.") % {"n": longest})
 
 
-@retried_on_deadlock
+@retry_on_deadlock
 def forget(visitor: str, movie_id: int | None = None) -> int:
     """Delete a visitor's history, all or that of one movie, and ask every copy to follow.
 
@@ -136,7 +136,7 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
     return count
 
 
-@retried_on_deadlock
+@retry_on_deadlock
 def merge_guest(guest: str, user: str) -> int:
     """Make a guest's history part of an account; return how many events of the database moved.
 
@@ -171,7 +171,7 @@ def merge_guest(guest: str, user: str) -> int:
 
 def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
     if live:
-        events = _after_the_latest(visitor, events)
+        events = _order_live_events(visitor, events)
     recorded_at = _recorded_at(visitor)
     new = _store_all(events, recorded_at)
     movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
@@ -194,7 +194,7 @@ def _recorded_at(visitor: str) -> datetime:
     return max(now, latest + MICROSECOND) if latest else now
 
 
-def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interaction]:
+def _order_live_events(visitor: str, events: list[Interaction]) -> list[Interaction]:
     """Return the events with times in order, each later than the visitor's latest event of the movie."""
     movies = {int(event.movie_id) for event in events}
     rows = Event.objects.of(visitor).filter(movie__in=movies).order_by()
@@ -283,7 +283,7 @@ def _publish(messages: Sequence[Message]) -> None:
         stream.publish(messages)
 
 
-def _unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
+def _find_unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
     """Return the ids of movies that do not exist. Those whose aggregates may change are locked.
 
     The others are not: a movie that everybody opens would have its visitors wait for one another.

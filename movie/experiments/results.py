@@ -18,7 +18,7 @@ from movie.experiments.statistics import (
     ALPHA,
     LEAST_EVENTS,
     LEAST_VISITORS,
-    Comparison,
+    Effect,
     Interval,
     Moments,
     SampleRatio,
@@ -49,14 +49,14 @@ COUNTS = ("impressions", "fallbacks", "clicks", "ratings")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Estimate:
     """A metric of an arm. `lift` is None for the control, and while there is too little."""
 
     metric: Metric
     value: float | None
     low: float | None
     high: float | None
-    lift: Comparison | None
+    lift: Effect | None
 
     @property
     def label(self) -> str:
@@ -82,14 +82,14 @@ class ArmResult:
     clicks: int
     ratings: int
     moments: dict[Metric, Moments]
-    figures: dict[Metric, Figure]
+    figures: dict[Metric, Estimate]
 
     @property
     def fallback_percent(self) -> str | None:
         return percent(self.fallbacks / self.impressions) if self.impressions else None
 
 
-Compared = tuple[ArmResult, Comparison]
+Compared = tuple[ArmResult, Effect]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ def as_csv(results: Results) -> str:
     return text.getvalue()
 
 
-def _plain(found: Comparison | None) -> dict[str, float | None]:
+def _plain(found: Effect | None) -> dict[str, float | None]:
     if found is None:
         return dict.fromkeys(("lift", "lift_low", "lift_high", "p"))
     lift = found.lift
@@ -229,7 +229,7 @@ def _arm_result(
             found = compare(control[metric], moments[metric], ratio.tau, alpha)
             lift = found if math.isfinite(found.p) else None  # all visitors of an arm did the same
         value, low, high = (_number(each) for each in estimate)
-        figures[metric] = Figure(metric, value, low, high, lift)
+        figures[metric] = Estimate(metric, value, low, high, lift)
     counts = {name: int(row.get(f"{name}_sum") or 0) for name in COUNTS}
     return ArmResult(
         arm=arm,

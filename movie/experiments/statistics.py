@@ -59,7 +59,7 @@ class Interval(NamedTuple):
     high: Floats
 
 
-class Comparison(NamedTuple):
+class Effect(NamedTuple):
     """An effect: `lift` is R of the treatment over R of the control minus 1, `p` is always valid."""
 
     lift: Interval
@@ -108,7 +108,7 @@ def interval(of: Moments, tau: float, alpha: float = ALPHA) -> Interval:
     return Interval(value, value / factor, value * factor)
 
 
-def compare(control: Moments, treatment: Moments, tau: float, alpha: float = ALPHA) -> Comparison:
+def compare(control: Moments, treatment: Moments, tau: float, alpha: float = ALPHA) -> Effect:
     """Return the effect of the treatment. Whether there is `has_min_sample` is for the caller to ask."""
     (r_control, v_control), (r_treatment, v_treatment) = ratio(control), ratio(treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -116,7 +116,7 @@ def compare(control: Moments, treatment: Moments, tau: float, alpha: float = ALP
     variance = v_control + v_treatment
     width = ci_half_width(variance, tau, alpha)
     lift = Interval(np.expm1(effect), np.expm1(effect - width), np.expm1(effect + width))
-    return Comparison(lift, always_valid_p(effect, variance, tau))
+    return Effect(lift, always_valid_p(effect, variance, tau))
 
 
 def sample_ratio_test(counts: Sequence[Floats], shares: Sequence[float]) -> SampleRatio:

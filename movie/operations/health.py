@@ -99,16 +99,16 @@ def _log_change(found: Readiness) -> None:
 
 
 def _checks() -> Iterator[Check]:
-    database = _checked("database", _check_database)
+    database = _run_check("database", _check_database)
     yield database
     if database.ok:
-        yield _checked("migrations", _check_migrations)
+        yield _run_check("migrations", _check_migrations)
         yield _click_archive.get()
-        yield _checked("stream", _check_stream)
-    yield _checked("models", _check_models)
+        yield _run_check("stream", _check_stream)
+    yield _run_check("models", _check_models)
 
 
-def _checked(name: str, check: Callable[[], str]) -> Check:
+def _run_check(name: str, check: Callable[[], str]) -> Check:
     started = time.perf_counter()
     try:
         ok, why = True, check()
@@ -197,4 +197,4 @@ def _check_models() -> str:
 _readiness = TTLValue(_run_checks, REMEMBERED_SECONDS)
 _write = TTLValue(_write_and_roll_back, WRITE_SECONDS)
 _backlog = TTLValue(backlog, BACKLOG_SECONDS)
-_click_archive = TTLValue(lambda: _checked("click_archive", _check_click_archive), CLICK_ARCHIVE_SECONDS)
+_click_archive = TTLValue(lambda: _run_check("click_archive", _check_click_archive), CLICK_ARCHIVE_SECONDS)

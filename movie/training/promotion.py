@@ -46,7 +46,7 @@ class RetrainingBusy(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RetrainResult:
     """Result of a retraining. `version` is the candidate's, empty where none was stored."""
 
     model: str
@@ -134,7 +134,7 @@ def retrain(
     min_visitors: int = MIN_VISITORS,
     dry_run: bool = False,
     progress: Progress = silent,
-) -> Outcome:
+) -> RetrainResult:
     """Train a candidate, compare it with the active version, and activate it unless its figure falls.
 
     The figure falls when it is worse by more than `tolerance`, a share of the active version's figure. The
@@ -154,12 +154,12 @@ def retrain(
             data, active, is_changed=changed != recipe, min_visitors=min_visitors, seed=seed
         )
         if split is None:
-            return Outcome(name, False, reason, active_before=before)
+            return RetrainResult(name, False, reason, active_before=before)
     with _staging(store.root) as staged:
         trainer = _Trainer(name, staged, run_options or {}, source, seed)
         if active is None or split is None:
             version = trainer.train(data, changed, part_of(progress, 0.0, TRAINED), refit=True)
-            outcome = Outcome(name, True, reason)
+            outcome = RetrainResult(name, True, reason)
         else:
             version, comparison = _train_and_compare(
                 trainer, split, protocol, active=active, recipes=(changed, recipe), progress=progress
@@ -251,7 +251,7 @@ def _trained_until(active: Predictor) -> int:
     return int(datetime.fromisoformat(str(active.meta["created"])).timestamp())
 
 
-def _gate(name: str, comparison: Comparison, tolerance: float) -> Outcome:
+def _gate(name: str, comparison: Comparison, tolerance: float) -> RetrainResult:
     """Decide whether the candidate is activated."""
     falls = comparison.gain < -tolerance * comparison.active
     figures = (
@@ -261,10 +261,10 @@ def _gate(name: str, comparison: Comparison, tolerance: float) -> Outcome:
     )
     verdict = f"{'worse' if falls else 'not worse'} by more than {100 * tolerance:.3g} %"
     reason = f"{figures}, {verdict}; {comparison.protocol}, {comparison.visitors} visitors."
-    return Outcome(name, not falls, reason, comparison=comparison)
+    return RetrainResult(name, not falls, reason, comparison=comparison)
 
 
-def _unless_activated_meanwhile(outcome: Outcome, store: ModelStore, before: str) -> Outcome:
+def _unless_activated_meanwhile(outcome: RetrainResult, store: ModelStore, before: str) -> RetrainResult:
     """Return the outcome, turned into "kept" when somebody activated another version meanwhile."""
     now = store.current(outcome.model)
     if not outcome.activated or now == before:

@@ -29,7 +29,7 @@ _METRIC = re.compile(r"\w+@\d+|[A-Z]{2,}")  # NDCG@10, coverage@10, MRR, RMSE
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MetricValue:
     """A metric of one run; `low` and `high` are its interval where one was stored."""
 
     value: float
@@ -75,8 +75,8 @@ class Measured:
     run: TrainedVersion
     users: int | None
     seed: int | None
-    by_metric: dict[str, Figure]
-    figures: list[Figure | None] = field(default_factory=list)
+    by_metric: dict[str, MetricValue]
+    figures: list[MetricValue | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
             run = TrainedVersion(name, model_label(name), version, version == current)
             runs.append(run)
             if run.is_active:
-                run.damage = damage_of(store, name, version)
+                run.damage = find_damage(store, name, version)
             try:
                 meta = store.meta(name, version)
             except ArtifactError as error:
@@ -121,7 +121,7 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
     return runs, sorted(tables.values(), key=lambda table: (table.protocol, _by_number(table.conditions)))
 
 
-def damage_of(store: ModelStore, name: str, version: str) -> str:
+def find_damage(store: ModelStore, name: str, version: str) -> str:
     """Return the error in the files of a version; "" where they are as written.
 
     Files are read again only when one of them has changed.
@@ -174,7 +174,7 @@ def _enter(tables: dict[tuple[str, ...], ProtocolTable], run: TrainedVersion, ro
         number = _number(value)
         if number is not None and _METRIC.fullmatch(str(name)):
             bounds = [bound for bound in map(_number, _list(intervals.get(name))) if bound is not None]
-            by_metric[str(name)] = Figure(number, *(bounds if len(bounds) == 2 else ()))
+            by_metric[str(name)] = MetricValue(number, *(bounds if len(bounds) == 2 else ()))
     if not by_metric:
         return
     said = [str(row[name]) if name in row and row[name] not in (None, "") else "" for name in CONDITIONS]

@@ -107,7 +107,7 @@ class Result:
         return again + extra + (counted - expected).total()
 
 
-def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float) -> None:
+def break_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float) -> None:
     """Break every part once; a stopped service is away for `seconds`."""
     services, kept = site.services, site.kept
 
@@ -167,7 +167,7 @@ def run(site: Deployment, *, least: int, seconds: float, calm: float) -> Result:
     started = time.monotonic()
     for visitor in visitors:
         visitor.start()
-    broken_in_turn(site, load, seconds=seconds, calm=calm)
+    break_in_turn(site, load, seconds=seconds, calm=calm)
     while len(load.acknowledged) < least:
         time.sleep(0.5)
     load.stop.set()

@@ -98,7 +98,7 @@ class VisitorThread(threading.Thread):
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.connection = None
-            self._saw(broken, f"connection lost ({type(error).__name__})")
+            self._count_answer(broken, f"connection lost ({type(error).__name__})")
             return None
         for header in answer.headers.get_all("Set-Cookie") or []:
             self.cookies.load(header)
@@ -106,10 +106,10 @@ class VisitorThread(threading.Thread):
             self.load.wrong.append("503 without Retry-After")
         if answer.status not in (*ACKNOWLEDGED, 503):
             self.load.wrong.append(f"{method} {path}: {answer.status} while {broken}: {text[:200]!r}")
-        self._saw(broken, str(answer.status))
+        self._count_answer(broken, str(answer.status))
         return answer.status
 
-    def _saw(self, broken: str, what: str) -> None:
+    def _count_answer(self, broken: str, what: str) -> None:
         # What broke or came back while the request was under way counts for both.
         state = broken if broken == self.load.now else f"{broken} / {self.load.now}"
         with self.load.lock:

@@ -124,4 +124,4 @@ def test_a_network_that_is_none_is_refused_by_name(monkeypatch):
     environment = Environment()
     networks = environment.networks("METRICS_ALLOWED_NETWORKS")
     assert networks == [ip_network("10.0.0.0/8"), ip_network("192.0.2.7")]
-    assert [problem.message for problem in environment.problems] == ["holds 'example.org'"]
+    assert [error.message for error in environment.errors] == ["holds 'example.org'"]

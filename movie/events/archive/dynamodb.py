@@ -65,7 +65,7 @@ class DynamoDBArchive(ClickArchive):
 
         Raises ArchiveUnavailable.
         """
-        with _translated():
+        with _translate_errors():
             try:
                 self._client.create_table(
                     TableName=self.name,
@@ -91,7 +91,7 @@ class DynamoDBArchive(ClickArchive):
         """Let DynamoDB delete expired items; False where the server cannot. Raises ArchiveUnavailable."""
         from botocore.exceptions import ClientError
 
-        with _translated():
+        with _translate_errors():
             try:
                 self._client.update_time_to_live(
                     TableName=self.name,
@@ -120,7 +120,7 @@ class DynamoDBArchive(ClickArchive):
         if time.monotonic() < self._away_until:
             raise ArchiveUnavailable("it failed a moment ago")
         try:
-            with _translated():
+            with _translate_errors():
                 answer = self._client.query(
                     TableName=self.name, Limit=limit, ScanIndexForward=False, **_of(visitor, clicks=True)
                 )
@@ -133,7 +133,7 @@ class DynamoDBArchive(ClickArchive):
 
     def _pages(self, operation: str, **request: Any) -> Iterator[Item]:
         while True:
-            with _translated():
+            with _translate_errors():
                 answer = getattr(self._client, operation)(TableName=self.name, Limit=PAGE, **request)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
@@ -147,7 +147,7 @@ class DynamoDBArchive(ClickArchive):
 
     def _write_batch(self, requests: list[dict[str, Any]]) -> None:
         for attempt in range(BATCH_TRIES):
-            with _translated():
+            with _translate_errors():
                 answer = self._client.batch_write_item(RequestItems={self.name: requests})
             requests = answer.get("UnprocessedItems", {}).get(self.name, [])
             if not requests:
@@ -173,7 +173,7 @@ class DynamoDBArchive(ClickArchive):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:

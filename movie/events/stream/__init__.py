@@ -15,9 +15,9 @@ __all__ = ["EventStream", "EventStreamUnavailable", "get_event_stream"]
 def get_event_stream() -> EventStream:
     """Return the stream of the settings, built on first use and shared by all threads."""
     setting: dict[str, Any] = settings.EVENT_STREAM
-    return _made(setting["BACKEND"], tuple(sorted(setting.get("OPTIONS", {}).items())))
+    return _build(setting["BACKEND"], tuple(sorted(setting.get("OPTIONS", {}).items())))
 
 
 @cache
-def _made(backend: str, options: tuple[tuple[str, Hashable], ...]) -> EventStream:
+def _build(backend: str, options: tuple[tuple[str, Hashable], ...]) -> EventStream:
     return import_string(backend)(**dict(options))

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from movie.catalogue.models import Movie
-from movie.core.database import retried_on_deadlock
+from movie.core.database import retry_on_deadlock
 from movie.events.models import DailyMovieActivity, ProcessedEvent
 from movie.events.stream.counts import add_counts
 from movie.events.stream.messages import InteractionRecorded, Message
@@ -67,7 +67,7 @@ class CountingHandler(Handler):
         """Return the messages whose subject still exists."""
         return messages
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _apply_new(self, messages: Mapping[str, Message]) -> None:
         rows = ProcessedEvent.objects.filter(group=self.group, event_id__in=list(messages))
         with transaction.atomic():

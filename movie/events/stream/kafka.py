@@ -37,7 +37,7 @@ class KafkaEventStream(EventStream):
         from kafka.errors import KafkaError
 
         try:
-            producer = self._ready_producer()
+            producer = self._get_producer()
             sent = [
                 producer.send(self.topic, key=message.visitor.encode(), value=encode(message))
                 for message in messages
@@ -127,7 +127,7 @@ class KafkaEventStream(EventStream):
             self._producer.close(timeout=0)
             self._producer = None
 
-    def _ready_producer(self) -> KafkaProducer:
+    def _get_producer(self) -> KafkaProducer:
         from kafka import KafkaProducer
 
         if self._producer is None:

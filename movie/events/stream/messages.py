@@ -66,7 +66,7 @@ def encode(message: Message) -> bytes:
         content = {"type": "interaction", **interaction, "recorded_at": message.recorded_at}
     else:
         content = {"type": "forget" if isinstance(message, HistoryForgotten) else "merge", **asdict(message)}
-    return json.dumps({"schema": SCHEMA, **content}, default=_text, separators=(",", ":")).encode()
+    return json.dumps({"schema": SCHEMA, **content}, default=_format_time, separators=(",", ":")).encode()
 
 
 def decode(raw: bytes | str | None) -> Message | None:
@@ -84,37 +84,37 @@ def decode(raw: bytes | str | None) -> Message | None:
         raise InvalidMessage(f"schema {content['schema']} is not known here, only up to {SCHEMA}")
     try:
         if content["type"] == "interaction":
-            return _recorded(content)
+            return _decode_interaction(content)
         change = _CHANGES.get(content["type"])
         if change is None:
             return None
         known = {field.name: content[field.name] for field in fields(change)}
-        return change(**{**known, "recorded_at": _time(content["recorded_at"])})
+        return change(**{**known, "recorded_at": _parse_time(content["recorded_at"])})
     except KeyError as missing:
         raise InvalidMessage(f"there is no {missing}") from missing
     except (TypeError, AttributeError) as error:
         raise InvalidMessage(f"a value is of the wrong type: {error}") from error
 
 
-def _recorded(content: dict[str, Any]) -> InteractionRecorded:
+def _decode_interaction(content: dict[str, Any]) -> InteractionRecorded:
     values = {name: content[name] for name in _INTERACTION}
     if values["kind"] not in EVENT_KINDS:
         raise InvalidMessage(f"the kind {values['kind']!r} is not known here")
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
         raise InvalidMessage("movie_id is no number or visitor is no text")
     return InteractionRecorded(
-        Interaction(**{**values, "at": _time(values["at"])}), _time(content["recorded_at"])
+        Interaction(**{**values, "at": _parse_time(values["at"])}), _parse_time(content["recorded_at"])
     )
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError as error:
         raise InvalidMessage(f"{text!r} is no time") from error
 
 
-def _text(value: Any) -> str:
+def _format_time(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
     raise TypeError(f"{value!r} cannot be written")

@@ -22,7 +22,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from movie.core.database import is_away, retried_on_deadlock
+from movie.core.database import is_away, retry_on_deadlock
 from movie.core.shutdown import GracefulShutdown
 from movie.events.archive import ArchiveUnavailable, ClickArchive, get_archive
 from movie.events.archive.base import Archived
@@ -62,7 +62,7 @@ class Sink:
     name: str
     delivered: int = 0
     failures: int = 0
-    in_a_row: int = 0
+    failures_in_a_row: int = 0
     open_at: float = 0.0  # monotonic
 
     def __post_init__(self) -> None:
@@ -73,20 +73,20 @@ class Sink:
     def is_open(self) -> bool:
         return time.monotonic() >= self.open_at
 
-    def worked(self, number: int) -> None:
-        if self.in_a_row:
+    def record_success(self, number: int) -> None:
+        if self.failures_in_a_row:
             log.info("%s takes deliveries again", self.name)
         self.delivered += number
         count_delivered(self.label, number)
-        self.in_a_row = 0
+        self.failures_in_a_row = 0
 
     def failed(self, error: Exception) -> None:
         self.failures += 1
         count_delivery_failure(self.label)
-        if not self.in_a_row:
+        if not self.failures_in_a_row:
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.in_a_row)
-        self.in_a_row += 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.failures_in_a_row)
+        self.failures_in_a_row += 1
         self.open_at = time.monotonic() + random.uniform(pause / 2, pause)  # noqa: S311 - jitter
 
 
@@ -144,13 +144,13 @@ class Relay:
         for sink, deliver in ((self.to_archive, self._write_archive), (self.to_stream, self._publish)):
             some = [row for row in rows if row.pending_sinks & sink.bit & bits]
             # A process that was held up must not deliver what others may have claimed since.
-            if some and time.monotonic() < until and _tried(sink, deliver, some):
+            if some and time.monotonic() < until and _try_delivery(sink, deliver, some):
                 for row in some:
                     done[row.pk] |= sink.bit
         self._mark(rows, done, claim)
         return len(done)
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _claim(self, values: list[int], claim: str) -> list[Event]:
         ready = Event.objects.filter(pending_sinks__in=values).ready(timezone.now())
         if not ready.exists():
@@ -168,7 +168,7 @@ class Relay:
         # By id, which is by time: a visitor's events go out in order as far as one relay can help it.
         return list(Event.objects.filter(pk__in=ids, claimed_by=claim).order_by("pk"))
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _mark(self, rows: Sequence[Event], done: dict[str, int], claim: str) -> None:
         """Mark the delivered rows. A row that changed hands or was merged into an account is left."""
         now = timezone.now()
@@ -194,7 +194,7 @@ class Relay:
                 continue
             change = self._claim_change(sink.bit)
             if change is not None:
-                worked = _tried(sink, deliver, [change])
+                worked = _try_delivery(sink, deliver, [change])
                 left = F("pending_sinks").bitand(DELIVERIES - sink.bit) if worked else F("pending_sinks")
                 HistoryChange.objects.filter(pk=change.pk).update(
                     pending_sinks=left, available_at=timezone.now()
@@ -203,7 +203,7 @@ class Relay:
                 followed += worked
         return followed
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _claim_change(self, bit: int) -> HistoryChange | None:
         due = HistoryChange.objects.undelivered(bit).order_by("pk")
         if not due.exists():
@@ -215,7 +215,7 @@ class Relay:
             HistoryChange.objects.filter(pk=change.pk).update(available_at=timezone.now() + CLAIM)
         return change
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _prune(self) -> int:
         old = Event.objects.filter(pending_sinks=TO_PRUNE).ready(timezone.now())
         ids = list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
@@ -236,16 +236,16 @@ class Relay:
             apply_change(self.archive, change)
 
     def _publish_changes(self, changes: Sequence[HistoryChange]) -> None:
-        self.stream.publish([_message(change) for change in changes])
+        self.stream.publish([_message_of(change) for change in changes])
 
 
-def _tried(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
+def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
     try:
         deliver(what)
     except (ArchiveUnavailable, EventStreamUnavailable) as error:
         sink.failed(error)
         return False
-    sink.worked(len(what))
+    sink.record_success(len(what))
     return True
 
 
@@ -258,7 +258,7 @@ def apply_change(archive: ClickArchive, change: HistoryChange) -> None:
         archive.delete(some)
 
 
-def _message(change: HistoryChange) -> Message:
+def _message_of(change: HistoryChange) -> Message:
     if change.kind == HistoryChange.Kind.MERGE:
         return GuestMerged(change.event_id, change.visitor, change.into, change.recorded_at)
     return HistoryForgotten(change.event_id, change.visitor, change.movie_id, change.recorded_at)

@@ -131,10 +131,10 @@ def test_pauses_grow_and_end_with_success(film):
     for _ in range(12):
         sink.failed(EventStreamUnavailable("away"))
         pauses.append(sink.open_at)
-    assert sink.in_a_row == sink.failures == 12
+    assert sink.failures_in_a_row == sink.failures == 12
     assert pauses[-1] - pauses[0] > 3
     sink.worked(1)
-    assert sink.in_a_row == 0
+    assert sink.failures_in_a_row == 0
 
 
 def test_two_relays_claim_different_rows(sinks, film):

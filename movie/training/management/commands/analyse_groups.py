@@ -41,7 +41,7 @@ class Command(BaseCommand):
         if options["groups"] < 1 or options["seed"] < 0:
             raise CommandError("--groups must be 1 or more, --seed 0 or more")
         ratings = _ratings(options["data"])
-        known = _known(options["known"], ratings) if options["known"] else None
+        known = _read_known(options["known"], ratings) if options["known"] else None
         try:
             analysis = analyse(ratings, n_groups=options["groups"], known=known, seed=options["seed"])
             found = (
@@ -82,7 +82,7 @@ def _ratings(path: Path | None) -> Interactions:
         raise CommandError(str(error)) from error
 
 
-def _known(path: Path, ratings: Interactions) -> dict[str, str]:
+def _read_known(path: Path, ratings: Interactions) -> dict[str, str]:
     """Read the known groups: user id -> group. On a site visitors are called `data set:user`; the file may
     leave the first out.
     """

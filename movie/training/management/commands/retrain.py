@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from movie.core.progress import ProgressBar
 from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
-from movie.training.promotion import TOLERANCE, Outcome, RetrainingBusy, exclusive_lock, retrain
+from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
 from movie.training.temporal_split import MIN_VISITORS
 from predictors.config import parse_pairs
@@ -69,7 +69,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         store = ModelStore(settings.MODEL_DIR)
-        names = _checked(list(dict.fromkeys(options["names"])) or store.names(), options)
+        names = _check_models(list(dict.fromkeys(options["names"])) or store.names(), options)
         try:
             with exclusive_lock(store.root), StopTraining() as stop:
                 outcomes, failed = self._retrain_all(names, store, stop, options)
@@ -86,10 +86,10 @@ class Command(BaseCommand):
 
     def _retrain_all(
         self, names: list[str], store: ModelStore, stop: StopTraining, options: Mapping[str, Any]
-    ) -> tuple[list[Outcome], list[str]]:
+    ) -> tuple[list[RetrainResult], list[str]]:
         waiting = {} if options["dry_run"] else queue(names)
         data: dict[bool, Interactions] = {}
-        outcomes: list[Outcome] = []
+        outcomes: list[RetrainResult] = []
         failed: list[str] = []
         try:
             for name in names:
@@ -108,7 +108,7 @@ class Command(BaseCommand):
                     continue
                 outcomes.append(outcome)
                 if not options["quiet"]:
-                    self.stdout.write(_said(outcome, dry_run=options["dry_run"]))
+                    self.stdout.write(_describe(outcome, dry_run=options["dry_run"]))
         finally:
             for run in waiting.values():  # not begun
                 run.delete()
@@ -121,10 +121,10 @@ class Command(BaseCommand):
         store: ModelStore,
         stop: StopTraining,
         options: Mapping[str, Any],
-    ) -> Outcome:
+    ) -> RetrainResult:
         with ProgressBar(enabled=not options["quiet"]) as bar:
 
-            def retrained(write: Any) -> Outcome:
+            def retrain_model(write: Any) -> RetrainResult:
                 def watch(event: ProgressEvent) -> None:
                     bar.show(event, run.model)
                     write(event)
@@ -145,17 +145,17 @@ class Command(BaseCommand):
                 )
 
             if options["dry_run"]:
-                return retrained(lambda event: None)
+                return retrain_model(lambda event: None)
             with recorded(run) as write:
-                outcome = retrained(write)
+                outcome = retrain_model(write)
                 run.version = outcome.version
                 run.metrics = {**run.metrics, **_figures(outcome)}
-            run.message = _said(outcome)[:LONGEST_MESSAGE]
+            run.message = _describe(outcome)[:LONGEST_MESSAGE]
             run.save(update_fields=["message", "updated_at"])
         return outcome
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
+def _check_models(names: list[str], options: Mapping[str, Any]) -> list[str]:
     """Return the models after refusing everything that can be refused before any work."""
     if unknown := [name for name in names if name not in MODELS]:
         raise CommandError(
@@ -187,7 +187,7 @@ def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**from_file, **parse_pairs(options["options"])}
 
 
-def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
+def _describe(outcome: RetrainResult, *, dry_run: bool = False) -> str:
     names = {"model": outcome.model, "version": outcome.version, "reason": outcome.reason}
     if dry_run:
         would = "%(model)s, dry run: would be activated. %(reason)s"
@@ -200,7 +200,7 @@ def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
     return "{model} stays as it is. {reason}".format(**names)
 
 
-def _figures(outcome: Outcome) -> dict[str, float]:
+def _figures(outcome: RetrainResult) -> dict[str, float]:
     """Return the figures of both versions for the record of the run."""
     compared = outcome.comparison
     if compared is None:

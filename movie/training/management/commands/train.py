@@ -61,7 +61,7 @@ class Command(BaseCommand):
         names = list(dict.fromkeys(options["names"]))
         if options["data"] is not None:
             options["data"] = feed_file(options["data"])
-        chosen = _checked(names, options)
+        chosen = _check_models(names, options)
         waiting = queue(names)
         refused = []
         try:
@@ -78,7 +78,7 @@ class Command(BaseCommand):
                         refused.append(f"{name}: {error}")
                     except Interrupted:
                         raise CommandError(
-                            _how_to_go_on([name, *waiting], options), returncode=INTERRUPTED
+                            _resume_command([name, *waiting], options), returncode=INTERRUPTED
                         ) from None
                     except Exception as error:
                         logger.exception("the training of %s failed", name)
@@ -126,7 +126,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{run.model} is fitted without {name}: {reason}")
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _check_models(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the training options by model after refusing everything that can be refused before any work."""
     unknown = [name for name in names if name not in MODELS]
     if unknown:
@@ -161,7 +161,7 @@ def _result(trained: Trained) -> str:
     )
 
 
-def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
+def _resume_command(names: Iterable[str], options: Mapping[str, Any]) -> str:
     parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
     parts += ["--activate"] if options["activate"] else []
     return "Interrupted. To go on: manage.py train {arguments} --resume".format(arguments=" ".join(parts))
