@@ -61,7 +61,6 @@ INSTALLED_APPS = [
     "movie.papers",
     "movie.api",
     "movie.pages",
-    "webapp",
 ]
 
 MIDDLEWARE = [

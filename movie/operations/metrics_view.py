@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from movie.operations.site_state import ProcessState, SiteState
+from movie.operations.collectors import ProcessState, SiteState
 from movie.telemetry.counters import counters_of_all_workers
 
 # What a proxy adds. Where one is asked for metrics, its own address says nothing about who asks.

@@ -22,7 +22,7 @@ from movie.events.stream.handlers import Popularity
 from movie.events.stream.in_process import InProcessEventStream
 from movie.events.stream.relay import Relay
 from movie.events.tests.delivery import deliver_everything
-from movie.operations import site_state
+from movie.operations import collectors
 from movie.operations.metrics_server import metrics_server
 from movie.operations.metrics_view import process_metrics_text
 from predictors.history import Interaction
@@ -213,7 +213,7 @@ def test_the_metrics_are_there_for_prometheus(sinks, film):
     relay = Relay()
     before = process_metrics_text()[0].decode()
     relay.step()
-    site_state._queues.clear()
+    collectors._queues.clear()
     own = process_metrics_text()[0].decode()
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"

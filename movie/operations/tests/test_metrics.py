@@ -28,7 +28,7 @@ from movie.events.stream.base import RawMessage
 from movie.events.stream.consumer import Consumer
 from movie.events.stream.handlers import get_handler
 from movie.events.stream.in_process import InProcessEventStream
-from movie.operations import site_state
+from movie.operations import collectors
 from movie.operations.metrics_server import metrics_server
 from movie.operations.tests.checks import forget_checks
 from movie.telemetry.counters import count_in_files, count_lists, worker_pids
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.django_db
 def look_again():
     """What is remembered of the site of one test says nothing about the next one's."""
     cache.clear()
-    for remembered in (site_state._queues, site_state._sample_ratios):
+    for remembered in (collectors._queues, collectors._sample_ratios):
         remembered.clear()
     forget_checks()
     yield
@@ -264,7 +264,7 @@ for _ in range(int(sys.argv[1])):
     count_request("home", "GET", 200, 0.01)
 import django
 django.setup()
-from movie.operations.site_state import process_metrics, worker_pids
+from movie.operations.collectors import process_metrics, worker_pids
 from prometheus_client import generate_latest
 text = generate_latest(counters_of_all_workers()).decode()
 requests = [line for line in text.splitlines() if "requests_total{" in line]
