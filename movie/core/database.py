@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -10,6 +11,11 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
 from django.db.models import Model
+
+from movie.core.backoff import Backoff
+from movie.core.shutdown import GracefulShutdown
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +51,21 @@ def retry_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
         return work(*args, **kwargs)
 
     return again
+
+
+def retry_while_away(work: Callable[[], R], shutdown: GracefulShutdown) -> R | None:
+    """Do the work, again and again while the database is away; return None when asked to stop before."""
+    backoff = Backoff()
+    while True:
+        try:
+            return work()
+        except DatabaseError as error:
+            if not is_away(error):
+                raise
+            log.warning("The database is away: %s", error)
+            connection.close()
+        if shutdown.wait(backoff.next_pause()):
+            return None
 
 
 def insert_unless_taken(row: Model) -> bool:

@@ -1,23 +1,14 @@
-"""The stream of recorded events. Which one is used is a setting: EVENT_STREAM."""
-
-from collections.abc import Hashable
-from functools import cache
-from typing import Any
+"""The stream of recorded events. The setting EVENT_STREAM chooses the backend."""
 
 from django.conf import settings
-from django.utils.module_loading import import_string
 
+from movie.core.backends import get_backend
 from movie.events.stream.base import EventStream, EventStreamUnavailable
 
 __all__ = ["EventStream", "EventStreamUnavailable", "get_event_stream"]
 
 
 def get_event_stream() -> EventStream:
-    """Return the stream of the settings, built on first use and shared by all threads."""
-    setting: dict[str, Any] = settings.EVENT_STREAM
-    return _build(setting["BACKEND"], tuple(sorted(setting.get("OPTIONS", {}).items())))
-
-
-@cache
-def _build(backend: str, options: tuple[tuple[str, Hashable], ...]) -> EventStream:
-    return import_string(backend)(**dict(options))
+    """Return the stream of the settings."""
+    stream: EventStream = get_backend(settings.EVENT_STREAM)
+    return stream

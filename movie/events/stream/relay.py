@@ -8,7 +8,6 @@ consumers know the ids.
 from __future__ import annotations
 
 import logging
-import random
 import time
 import uuid
 from collections import defaultdict
@@ -18,11 +17,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from movie.core.database import is_away, retry_on_deadlock
+from movie.core.backoff import Backoff
+from movie.core.database import retry_on_deadlock, retry_while_away
 from movie.core.shutdown import GracefulShutdown
 from movie.events.archive import ArchiveUnavailable, ClickArchive, get_archive
 from movie.events.archive.base import Archived
@@ -49,7 +49,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 IDLE_SECONDS = 0.2  # between looks at an empty outbox
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds after a failure
 PRUNED_AT_ONCE = 2_000
 CHANGED_AT_ONCE = 500
 
@@ -62,7 +61,7 @@ class Sink:
     name: str
     delivered: int = 0
     failures: int = 0
-    failures_in_a_row: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
     open_at: float = 0.0  # monotonic
 
     def __post_init__(self) -> None:
@@ -74,20 +73,18 @@ class Sink:
         return time.monotonic() >= self.open_at
 
     def record_success(self, number: int) -> None:
-        if self.failures_in_a_row:
+        if self.backoff.failures:
             log.info("%s takes deliveries again", self.name)
         self.delivered += number
         count_delivered(self.label, number)
-        self.failures_in_a_row = 0
+        self.backoff.reset()
 
-    def failed(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         self.failures += 1
         count_delivery_failure(self.label)
-        if not self.failures_in_a_row:
+        if not self.backoff.failures:
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.failures_in_a_row)
-        self.failures_in_a_row += 1
-        self.open_at = time.monotonic() + random.uniform(pause / 2, pause)  # noqa: S311 - jitter
+        self.open_at = time.monotonic() + self.backoff.next_pause()
 
 
 @dataclass
@@ -108,20 +105,8 @@ class Relay:
 
     def run(self, shutdown: GracefulShutdown) -> None:
         """Deliver until asked to stop. A database that is away is waited for."""
-        pause = FIRST_PAUSE
         while not shutdown.requested():
-            try:
-                busy = self.step()
-                pause = FIRST_PAUSE
-            except DatabaseError as error:
-                if not is_away(error):
-                    raise
-                log.warning("The database is away: %s", error)
-                connection.close()
-                shutdown.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-                pause = min(LONGEST_PAUSE, 2 * pause)
-                continue
-            if not busy:
+            if not retry_while_away(self.step, shutdown):
                 connection.close_if_unusable_or_obsolete()
                 shutdown.wait(IDLE_SECONDS)
         self.stream.close()
@@ -243,7 +228,7 @@ def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequenc
     try:
         deliver(what)
     except (ArchiveUnavailable, EventStreamUnavailable) as error:
-        sink.failed(error)
+        sink.record_failure(error)
         return False
     sink.record_success(len(what))
     return True

@@ -129,12 +129,12 @@ def test_pauses_grow_and_end_with_success(film):
     sink = Relay().to_archive
     pauses = []
     for _ in range(12):
-        sink.failed(EventStreamUnavailable("away"))
+        sink.record_failure(EventStreamUnavailable("away"))
         pauses.append(sink.open_at)
-    assert sink.failures_in_a_row == sink.failures == 12
+    assert sink.backoff.failures == sink.failures == 12
     assert pauses[-1] - pauses[0] > 3
-    sink.worked(1)
-    assert sink.failures_in_a_row == 0
+    sink.record_success(1)
+    assert sink.backoff.failures == 0
 
 
 def test_two_relays_claim_different_rows(sinks, film):

@@ -49,7 +49,7 @@ class Command(BaseCommand):
         while relay.step() and not shutdown.requested():
             pass
         relay.stream.close()
-        if failed := [sink.name for sink in relay.sinks if sink.failures_in_a_row]:
+        if failed := [sink.name for sink in relay.sinks if sink.backoff.failures]:
             raise CommandError("{names} took no deliveries.".format(names=", ".join(failed)))
 
     def _say_status(self) -> None:
