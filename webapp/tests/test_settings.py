@@ -32,6 +32,11 @@ def manage(*arguments: str, tmp_path: Path, **variables: str) -> subprocess.Comp
     )  # fmt: skip
 
 
+def test_the_documents_name_the_default_topic(settings):
+    for document in (".env.example", "docs/configuration.md", "docs/events.md"):
+        assert settings.KAFKA_TOPIC in (ROOT / document).read_text(), document
+
+
 def test_production_variables_pass_the_deployment_check(tmp_path):
     finished = manage("check", "--deploy", "--fail-level", "WARNING", tmp_path=tmp_path, **PRODUCTION)
     assert finished.returncode == 0, finished.stderr
