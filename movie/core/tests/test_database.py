@@ -1,5 +1,5 @@
 """What a server with row locks does to transactions. On SQLite, which has none, these are skipped;
-`tests/test_on_mariadb.py` runs them against a real server."""
+`tests/test_on_real_services.py` runs them against a real server."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
