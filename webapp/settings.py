@@ -61,7 +61,6 @@ INSTALLED_APPS = [
     "movie.papers",
     "movie.api",
     "movie.pages",
-    "webapp",
 ]
 
 MIDDLEWARE = [
@@ -155,7 +154,7 @@ CACHES = {
     else {"BACKEND": "movie.core.caching.JSONLocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
 }
 
-# -- event log, stream -------------------------------------------------------------------------
+# -- click archive, stream ----------------------------------------------------------------------
 
 CLICK_ARCHIVE = {"BACKEND": "movie.events.archive.none.NoArchive", "OPTIONS": {}}
 DYNAMODB_TABLE = environment.text("DYNAMODB_TABLE")
@@ -181,9 +180,9 @@ EVENT_HANDLERS = {
     "training-feed": "movie.training.training_feed.TrainingFeed",
     "experiments": "movie.experiments.totals.Experiments",
 }
-EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.LocalEventStream", "OPTIONS": {}}
+EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.InProcessEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
-KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.events.recording")
+KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _KAFKA = {
     "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),
@@ -405,4 +404,4 @@ METRICS_SERVER = "movie.operations.metrics_server.metrics_server"  # of commands
 METRICS_TOKEN = environment.text("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = environment.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1"))
 
-CONFIGURATION_PROBLEMS = environment.problems
+SETTING_ERRORS = environment.errors

@@ -1,4 +1,4 @@
-"""What follows from a change of an experiment or of the default model."""
+"""Caches that a change of an experiment or of the default model clears."""
 
 from typing import Any
 

@@ -56,7 +56,7 @@ class Instruments:
             registry=registry,
         )
         self.lookups = counter("list_cache", "Lists that were looked for in the cache", "model", "result")
-        self.answers = counter("answers", "Lists on pages by the model that answered", "model")
+        self.lists_shown = counter("lists_shown", "Lists on pages by the model that answered", "model")
         self.fallbacks = counter(
             "fallbacks",
             "Lists for which another model had to answer than the one that was asked",
@@ -68,8 +68,8 @@ class Instruments:
         self.delivered = counter("relay_delivered", "Rows delivered by a relay", "sink")
         self.delivery_failures = counter("relay_failures", "Deliveries that failed", "sink")
         self.pruned = counter("relay_pruned", "Delivered rows that were deleted")
-        self.consumed = counter("consumer_handled", "Messages that had their effect", "group")
-        self.dead_letters = counter("consumer_dead", "Messages that cannot be used", "group")
+        self.consumed = counter("consumer_processed", "Messages that were processed", "group")
+        self.dead_letters = counter("consumer_dead_letters", "Messages that cannot be processed", "group")
 
 
 @cache

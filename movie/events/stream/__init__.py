@@ -1,4 +1,4 @@
-"""The stream of events. The setting EVENT_STREAM chooses the backend."""
+"""The stream of recorded events. The setting EVENT_STREAM chooses the backend."""
 
 from functools import cache
 from typing import Any
