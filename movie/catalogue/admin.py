@@ -79,7 +79,7 @@ class MovieTitleInline(admin.TabularInline):
     extra = 0
 
 
-class SearchesByKey(admin.ModelAdmin):
+class SearchKeyAdmin(admin.ModelAdmin):
     """Searches as the site does: typed in any case and any Unicode form."""
 
     def get_search_results(
@@ -89,7 +89,7 @@ class SearchesByKey(admin.ModelAdmin):
 
 
 @admin.register(Movie)
-class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
+class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
     resource_classes = [MovieResource]
     formats = [CSV, TSV]
     list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
@@ -123,20 +123,20 @@ class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
         return None if movie.rating_average is None else f"{movie.rating_average:.2f}"
 
     @admin.action(description=_("Hide the selected films from visitors"), permissions=["change"])
-    def hide(self, request: HttpRequest, films: QuerySet) -> None:
-        n = films.update(is_visible=False, updated=timezone.now())
+    def hide(self, request: HttpRequest, movies: QuerySet) -> None:
+        n = movies.update(is_visible=False, updated=timezone.now())
         text = ngettext("%(n)d film is hidden now.", "%(n)d films are hidden now.", n) % {"n": n}
         self.message_user(request, text, messages.SUCCESS)
 
     @admin.action(description=_("Show the selected films to visitors"), permissions=["change"])
-    def show(self, request: HttpRequest, films: QuerySet) -> None:
-        n = films.update(is_visible=True, updated=timezone.now())
+    def show(self, request: HttpRequest, movies: QuerySet) -> None:
+        n = movies.update(is_visible=True, updated=timezone.now())
         text = ngettext("%(n)d film is shown now.", "%(n)d films are shown now.", n) % {"n": n}
         self.message_user(request, text, messages.SUCCESS)
 
 
 @admin.register(Person)
-class PersonAdmin(SearchesByKey):
+class PersonAdmin(SearchKeyAdmin):
     list_display = ["name", "credit_count"]
     search_fields = ["search_key"]
     list_per_page = 50

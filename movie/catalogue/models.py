@@ -102,29 +102,29 @@ class MovieQuerySet(models.QuerySet["Movie"]):
         return self.order_by("-rating_count", "-rating_average", "pk")
 
     def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
-        """Recount the ratings of these films (of all, when None); returns how many were recounted."""
-        films = self.all() if ids is None else self.filter(pk__in=list(ids))
+        """Recount the ratings of these movies (of all, when None); returns how many were recounted."""
+        movies = self.all() if ids is None else self.filter(pk__in=list(ids))
         facts = (
-            Rating.objects.filter(movie__in=films)
+            Rating.objects.filter(movie__in=movies)
             .order_by()
             .values("movie")
             .annotate(n=Count("pk"), total=Sum("value"), mean=Avg("value"))
         )
         counted: dict[int, Any] = {fact["movie"]: fact for fact in facts}
         changed = []
-        for film in films.only("pk", "rating_count", "rating_sum", "rating_average"):
-            fact = counted.get(film.pk, {"n": 0, "total": 0.0, "mean": None})
-            before = (film.rating_count, film.rating_sum, film.rating_average)
-            film.rating_count, film.rating_sum = fact["n"], fact["total"] or 0.0
-            film.rating_average = fact["mean"]
-            if before != (film.rating_count, film.rating_sum, film.rating_average):
-                changed.append(film)
+        for movie in movies.only("pk", "rating_count", "rating_sum", "rating_average"):
+            fact = counted.get(movie.pk, {"n": 0, "total": 0.0, "mean": None})
+            before = (movie.rating_count, movie.rating_sum, movie.rating_average)
+            movie.rating_count, movie.rating_sum = fact["n"], fact["total"] or 0.0
+            movie.rating_average = fact["mean"]
+            if before != (movie.rating_count, movie.rating_sum, movie.rating_average):
+                changed.append(movie)
         Movie.objects.bulk_update(changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500)
         return len(changed)
 
 
 class Movie(models.Model):
-    """A film. `title` is what is shown; every title in every language is a `MovieTitle`."""
+    """A movie. `title` is what is shown; every title in every language is a `MovieTitle`."""
 
     title = models.CharField(_("title"), max_length=255)
     sort_title = models.CharField(_("sort title"), max_length=255, db_index=True, blank=True)
@@ -155,7 +155,7 @@ class Movie(models.Model):
         verbose_name = _("film")
         verbose_name_plural = _("films")
         indexes: ClassVar = [
-            # Nearly every film is visible: an index of that alone would mislead the planner into using it.
+            # Nearly every movie is visible: an index of that alone would mislead the planner into using it.
             models.Index(
                 fields=["is_visible", "-rating_count", "-rating_average", "id"], name="visible_most_rated"
             ),
@@ -202,7 +202,7 @@ class Movie(models.Model):
 
 
 class ExternalId(models.Model):
-    """What a film is called elsewhere: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any data set."""
+    """What a movie is called elsewhere: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any data set."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="external_ids")
     source = ExactCharField(_("source"), max_length=64)
@@ -221,7 +221,7 @@ class ExternalId(models.Model):
 
 class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
     def put(self, movie: Movie, *, instead_of: str = "") -> None:
-        """Make the film's title one of its titles, in the row of the one before it.
+        """Make the movie's title one of its titles, in the row of the one before it.
 
         A row that states a language is a title of its own and stays.
         """
@@ -237,7 +237,7 @@ class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
 
 
 class MovieTitle(models.Model):
-    """One title of a film; `search_key` is what searches compare with."""
+    """One title of a movie; `search_key` is what searches compare with."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="titles")
     title = models.CharField(_("title"), max_length=255)
@@ -262,7 +262,7 @@ class MovieTitle(models.Model):
 
 
 class MovieTag(models.Model):
-    """A word that people put on a film in a data set, folded as searches fold; `count` says how often."""
+    """A word that people put on a movie in a data set, folded as searches fold; `count` says how often."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="tags")
     name = ExactCharField(_("tag"), max_length=64, db_index=True)
@@ -303,7 +303,7 @@ class Credit(models.Model):
 
 
 class Rating(models.Model):
-    """The stars a visitor gives a film now. Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`."""
+    """The stars a visitor gives a movie now. Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`."""
 
     visitor = ExactCharField(_("visitor"), max_length=128)
     # `rating_of_film` is its index.
@@ -318,7 +318,7 @@ class Rating(models.Model):
             models.UniqueConstraint(fields=["visitor", "movie"], name="one_rating_per_visitor_and_film"),
             models.CheckConstraint(condition=Q(value__in=HALF_STARS), name="rating_in_half_stars"),
         ]
-        # With the stars in it: a film's histogram is counted without a look at its ratings.
+        # With the stars in it: a movie's histogram is counted without a look at its ratings.
         indexes: ClassVar = [models.Index(fields=["movie", "value"], name="rating_of_film")]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What films and ratings look like as CSV in the admin: import with a preview, and export."""
+"""What movies and ratings look like as CSV in the admin: import with a preview, and export."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from import_export import fields, resources, widgets
 from movie.catalogue.importing.rows import (
     LONGEST_NAME,
     LONGEST_RUNTIME,
-    Refusal,
+    RowError,
     imdb_id,
 )
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
 
 
-class WholeNumber(widgets.Widget):
+class WholeNumberWidget(widgets.Widget):
     """A number within bounds, or nothing; anything else is refused in words."""
 
     def __init__(self, least: int, most: int) -> None:
@@ -35,7 +35,7 @@ class WholeNumber(widgets.Widget):
         return int(text)
 
 
-class Flag(widgets.Widget):
+class FlagWidget(widgets.Widget):
     """Yes or no; empty means yes."""
 
     WORDS: ClassVar = {
@@ -58,7 +58,7 @@ class Flag(widgets.Widget):
         return "1" if value else "0"
 
 
-class Names(widgets.ManyToManyWidget):
+class NamesWidget(widgets.ManyToManyWidget):
     """Names parted by "|"; those that do not exist yet are made."""
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
@@ -73,11 +73,11 @@ class Names(widgets.ManyToManyWidget):
         return self.model.objects.filter(name__in=names)
 
 
-STATED = "imdb_stated"  # where the cell waits on the film until it is saved
+STATED = "imdb_stated"  # where the cell waits on the movie until it is saved
 
 
-class Imdb(fields.Field):
-    """The IMDb id, which is kept beside the film; an empty cell leaves it as it is."""
+class ImdbField(fields.Field):
+    """The IMDb id, which is kept beside the movie; an empty cell leaves it as it is."""
 
     def __init__(self) -> None:
         super().__init__(attribute="imdb", column_name="imdb")
@@ -92,8 +92,8 @@ class Imdb(fields.Field):
         text = str(row.get(self.column_name) or "")
         try:
             stated = imdb_id(text)
-        except Refusal as refusal:
-            raise ValueError(_(refusal.reason.label)) from refusal
+        except RowError as row_error:
+            raise ValueError(_(row_error.reason.label)) from row_error
         owner = ExternalId.objects.filter(source="imdb", value=stated).exclude(movie=instance.pk)
         if stated and owner.exists():
             raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": stated})
@@ -101,15 +101,15 @@ class Imdb(fields.Field):
 
 
 class MovieResource(resources.ModelResource):
-    """Films by their id on this site; a row without an id is a new film."""
+    """Movies by their id on this site; a row without an id is a new movie."""
 
-    year = fields.Field("year", "year", widget=WholeNumber(EARLIEST_YEAR, LATEST_YEAR))
-    runtime = fields.Field("runtime", "runtime", widget=WholeNumber(1, LONGEST_RUNTIME))
-    is_visible = fields.Field("is_visible", "is_visible", widget=Flag())
-    genres = fields.Field("genres", "genres", widget=Names(Genre))
-    countries = fields.Field("countries", "countries", widget=Names(Country))
-    languages = fields.Field("languages", "languages", widget=Names(Language))
-    imdb = Imdb()
+    year = fields.Field("year", "year", widget=WholeNumberWidget(EARLIEST_YEAR, LATEST_YEAR))
+    runtime = fields.Field("runtime", "runtime", widget=WholeNumberWidget(1, LONGEST_RUNTIME))
+    is_visible = fields.Field("is_visible", "is_visible", widget=FlagWidget())
+    genres = fields.Field("genres", "genres", widget=NamesWidget(Genre))
+    countries = fields.Field("countries", "countries", widget=NamesWidget(Country))
+    languages = fields.Field("languages", "languages", widget=NamesWidget(Language))
+    imdb = ImdbField()
 
     class Meta:
         model = Movie

@@ -1,4 +1,4 @@
-"""Finding films by any of their titles, and people by name.
+"""Finding movies by any of their titles, and people by name.
 
 Plain `LIKE` on the normalised `search_key` column: it finds two-character Korean and Chinese
 titles, which a trigram index cannot, and needs nothing beyond the database. A scan of 20,000
@@ -29,7 +29,7 @@ from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.titles import search_key
 
 EXACT, PREFIX, WORD_PREFIX, CONTAINS = range(4)
-FILMS_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
+MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_WORDS = 8  # of a query that are looked at; each costs a comparison per title
 TRIGRAMS_COMPARED = 10
 CANDIDATES = 40  # titles that share the most trigrams with a misspelt query
@@ -37,9 +37,9 @@ SIMILAR_ENOUGH = 0.7  # of SequenceMatcher.ratio(): one or two slips in a word
 
 
 def search_movies(text: str) -> QuerySet[Movie]:
-    """Visible films of which one title holds every word of `text`, best match first.
+    """Visible movies of which one title holds every word of `text`, best match first.
 
-    A word that is a year also matches the film's year. Films come by how well their best title
+    A word that is a year also matches the movie's year. Movies come by how well their best title
     matches (the whole title, its beginning, the beginning of a word, anywhere), then by how
     often they were rated. Each has `match` (0 to 3). Nothing is found for an empty text. One or two
     Latin letters are looked for at the beginning of words, everything else anywhere.
@@ -59,9 +59,9 @@ def search_movies(text: str) -> QuerySet[Movie]:
 
 
 def search_people(text: str) -> QuerySet[Person]:
-    """People with a visible film whose name holds every word of `text`, best match first.
+    """People with a visible movie whose name holds every word of `text`, best match first.
 
-    Each has `match` (0 to 3) and `films`, the number of their visible films. A single Latin letter
+    Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. A single Latin letter
     names nobody.
     """
     key = search_key(text)
@@ -71,36 +71,38 @@ def search_people(text: str) -> QuerySet[Person]:
         Person.objects.filter(_every_word(key))
         .annotate(
             match=_closeness(key),
-            films=Count("movies", filter=Q(movies__is_visible=True), distinct=True),
+            n_movies=Count("movies", filter=Q(movies__is_visible=True), distinct=True),
         )
-        .filter(films__gt=0)
-        .order_by("match", "-films", "name", "pk")
+        .filter(n_movies__gt=0)
+        .order_by("match", "-n_movies", "name", "pk")
     )
 
 
 @dataclass(slots=True)
-class SuggestedFilm:
+class SuggestedMovie:
     movie: Movie
     directors: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    films: list[SuggestedFilm] = field(default_factory=list)
+    movies: list[SuggestedMovie] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
 
 
 def suggestions(text: str) -> Suggestions:
-    """The best films and people for what was typed so far, in three queries at most."""
+    """The best movies and people for what was typed so far, in three queries at most."""
     if not search_key(text):
         return Suggestions()
     shown = ("title", "year", "poster_path", "rating_count", "updated")
-    films = {film.pk: SuggestedFilm(film) for film in search_movies(text).only(*shown)[:FILMS_SUGGESTED]}
-    directors = Credit.objects.filter(movie__in=films, role=Credit.Role.DIRECTOR).order_by("order", "pk")
+    movies = {
+        movie.pk: SuggestedMovie(movie) for movie in search_movies(text).only(*shown)[:MOVIES_SUGGESTED]
+    }
+    directors = Credit.objects.filter(movie__in=movies, role=Credit.Role.DIRECTOR).order_by("order", "pk")
     for movie_id, name in directors.values_list("movie_id", "person__name"):
-        films[movie_id].directors.append(name)
+        movies[movie_id].directors.append(name)
     people = [] if _is_short(search_key(text)) else list(search_people(text)[:PEOPLE_SUGGESTED])
-    return Suggestions(list(films.values()), people)
+    return Suggestions(list(movies.values()), people)
 
 
 def closest_titles(text: str, limit: int = 3) -> list[str]:

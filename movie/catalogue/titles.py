@@ -1,6 +1,6 @@
 """Text as people type and file it: search keys, and what a catalogue title says.
 
-Film lists write "Usual Suspects, The (1995)" or "City of Lost Children, The (Cité des enfants
+Movie lists write "Usual Suspects, The (1995)" or "City of Lost Children, The (Cité des enfants
 perdus, La) (1995)". `parse_title` turns such a line into the title a page shows, the title a
 list sorts by, the other titles and the year.
 """
@@ -94,7 +94,7 @@ def sort_title(title: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParsedTitle:
-    """What one catalogue line says about a film's titles."""
+    """What one catalogue line says about a movie's titles."""
 
     title: str
     sort_title: str

@@ -37,33 +37,33 @@ EVENT_NAMESPACE = uuid.UUID("5c7bb9f2-6a52-5d3b-9a0e-3f5d86a0c1de")  # of rows w
 
 
 @dataclass(slots=True)
-class Rejected:
+class RejectedRow:
     line: int
     reason: str
 
 
 @dataclass(slots=True)
-class ReadHistory:
+class ParsedHistory:
     interactions: list[Interaction] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
 
 
 def history_rows(history: History) -> Iterator[list[str]]:
     """The header and one line for each interaction, oldest first."""
-    films = Movie.objects.in_bulk({event.movie_id for event in history})
-    imdb = dict(ExternalId.objects.filter(source="imdb", movie__in=films).values_list("movie_id", "value"))
+    movies = Movie.objects.in_bulk({event.movie_id for event in history})
+    imdb = dict(ExternalId.objects.filter(source="imdb", movie__in=movies).values_list("movie_id", "value"))
     yield list(COLUMNS)
     for event in history:
-        film = films.get(event.movie_id)
-        if film is None:
+        movie = movies.get(event.movie_id)
+        if movie is None:
             continue
         yield [
             event.at.astimezone(UTC).isoformat(),
             event.kind,
-            str(film.pk),
-            film.title,
-            str(film.year or ""),
-            imdb.get(film.pk, ""),
+            str(movie.pk),
+            movie.title,
+            str(movie.year or ""),
+            imdb.get(movie.pk, ""),
             "" if event.value is None else f"{event.value:g}",
             event.surface,
             event.recommendation_id,
@@ -71,44 +71,44 @@ def history_rows(history: History) -> Iterator[list[str]]:
         ]
 
 
-def read_history(text: str, visitor: str) -> ReadHistory:
+def parse_history_file(text: str, visitor: str) -> ParsedHistory:
     """Such a file as interactions of `visitor`, with every row that cannot be used and why.
 
-    A film is found by its IMDb id, else by `movie_id` when the title agrees, else by title and
+    A movie is found by its IMDb id, else by `movie_id` when the title agrees, else by title and
     year, so that a file from another site works too. Reading a file again gives the same event
     ids, so importing it again changes nothing.
     """
-    found = ReadHistory()
+    found = ParsedHistory()
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if missing:
         reason = _("These columns are missing: %(names)s.") % {"names": ", ".join(missing)}
-        found.rejected.append(Rejected(1, reason))
+        found.rejected.append(RejectedRow(1, reason))
         return found
     rows: list[tuple[int, dict[str, str]]] = []
     try:
         for row in reader:
             if len(rows) == MOST_ROWS:
                 reason = _("A file may have %(n)d rows; this and later rows are left out.") % {"n": MOST_ROWS}
-                found.rejected.append(Rejected(reader.line_num, reason))
+                found.rejected.append(RejectedRow(reader.line_num, reason))
                 break
             cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
             if any(cells.values()):
                 rows.append((reader.line_num, cells))
     except csv.Error as wrong:
-        found.rejected.append(Rejected(reader.line_num, _("Not CSV: %(why)s.") % {"why": wrong}))
-    films = _Films([row for _line, row in rows])
+        found.rejected.append(RejectedRow(reader.line_num, _("Not CSV: %(why)s.") % {"why": wrong}))
+    movies = _Movies([row for _line, row in rows])
     for line, row in rows:
         try:
-            found.interactions.append(_interaction(row, visitor, films))
+            found.interactions.append(_interaction(row, visitor, movies))
         except InvalidInteraction as refused:
-            found.rejected.append(Rejected(line, f"{refused.field}: {refused}"))
+            found.rejected.append(RejectedRow(line, f"{refused.field}: {refused}"))
     found.rejected.sort(key=lambda rejected: rejected.line)
     return found
 
 
-class _Films:
-    """The films that the rows of a file name, looked up together."""
+class _Movies:
+    """The movies that the rows of a file name, looked up together."""
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
         imdb = {row["imdb"] for row in rows}
@@ -125,7 +125,7 @@ class _Films:
             self.by_title.setdefault((key, str(year or "")), set()).add(pk)
 
     def find(self, row: dict[str, str]) -> int:
-        """The film of a row. Raises InvalidInteraction."""
+        """The movie of a row. Raises InvalidInteraction."""
         key = search_key(row["title"])
         if row["imdb"] in self.by_imdb:
             return self.by_imdb[row["imdb"]]
@@ -142,13 +142,13 @@ class _Films:
         raise InvalidInteraction("movie_id", _("No film of this site is %(name)r.") % {"name": name})
 
 
-def _interaction(row: dict[str, str], visitor: str, films: _Films) -> Interaction:
+def _interaction(row: dict[str, str], visitor: str, movies: _Movies) -> Interaction:
     at, value = _time(row["at"]), _number(row["value"])
     interaction = Interaction(
         event_id=row["event_id"].lower() or _made_id(row),
         visitor=visitor,
         kind=row["kind"],
-        movie_id=films.find(row),
+        movie_id=movies.find(row),
         at=at,
         value=value,
         surface=row["surface"],

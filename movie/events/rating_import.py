@@ -12,17 +12,24 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
-from movie.catalogue.importing.reports import Outcome, RejectReport, Watch, unwatched
-from movie.catalogue.importing.rows import CatalogueError, RatingRow, Reason, Rejected, Scale, rating_rows
+from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
+from movie.catalogue.importing.rows import (
+    CatalogueError,
+    RatingRow,
+    RejectedRow,
+    RejectReason,
+    Scale,
+    rating_rows,
+)
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.visitors.namespaces import ACTING
 
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
-FILMS_AT_ONCE = 5_000
+MOVIES_AT_ONCE = 5_000
 
 
 class RatingWriter:
-    """Writes batches of ratings; the newest of a visitor's ratings of a film stands.
+    """Writes batches of ratings; the newest of a visitor's ratings of a movie stands.
 
     A row as old as the stored rating replaces it, so a corrected file corrects. Rows without a time
     change only the stars. Plain SQL because a model instance a row would cost three times as much.
@@ -59,7 +66,7 @@ class RatingWriter:
             )
 
     def write(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int]:
-        """Store (visitor, film, stars, time as the database keeps it). Returns (added, changed)."""
+        """Store (visitor, movie, stars, time as the database keeps it). Returns (added, changed)."""
         before = Rating.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         with connection.cursor() as cursor:
             cursor.executemany(self._sql, rows)
@@ -81,15 +88,15 @@ def time_keeper() -> Callable[[float], Any]:
     return lambda seconds: str(datetime.fromtimestamp(seconds, zone).replace(tzinfo=None))
 
 
-def refresh_aggregates(films: Iterable[int]) -> None:
-    """Recount the stars of these films, a few thousand in a statement (databases bound its size)."""
-    remaining = iter(sorted(films))
-    while some := list(itertools.islice(remaining, FILMS_AT_ONCE)):
+def refresh_aggregates(movies: Iterable[int]) -> None:
+    """Recount the stars of these movies, a few thousand in a statement (databases bound its size)."""
+    remaining = iter(sorted(movies))
+    while some := list(itertools.islice(remaining, MOVIES_AT_ONCE)):
         with transaction.atomic():  # no rating comes between the count and the writing
             Movie.objects.refresh_aggregates(some)
 
 
-def _of_nobody_here(name: str) -> str:
+def _check_namespace(name: str) -> str:
     """The name, unless people of this site are called so: their histories are their own."""
     if name.partition(":")[0].casefold() in ACTING:
         message = "Users cannot become visitors “%(name)s”: that is what people of this site are called."
@@ -109,34 +116,34 @@ def import_ratings(
     dry_run: bool = False,
     batch: int | None = None,
     report: RejectReport | None = None,
-    watch: Watch = unwatched,
-) -> Outcome:
+    progress: ProgressCallback = ignore_progress,
+) -> ImportResult:
     """Import a file of ratings, or the rating file of a folder.
 
-    Users become visitors `<visitors>:<user>`. Films are found by their id in `source`; a row about
-    an unknown film is refused. Every batch is one transaction, so an interrupted import keeps what
+    Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about
+    an unknown movie is refused. Every batch is one transaction, so an interrupted import keeps what
     it finished and a second run does the rest. Raises CatalogueError for a file that cannot be used.
     """
     batch = batch or BATCH
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
     source = source or formats.source_of(path, known)
-    prefix = _of_nobody_here(visitors or formats.visitors_of(path, known, source)) + ":"
+    prefix = _check_namespace(visitors or formats.visitors_of(path, known, source)) + ":"
     report = report if report is not None else RejectReport()
-    films = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
-    if not films:
+    movies = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
+    if not movies:
         there = ", ".join(sorted(ExternalId.objects.values_list("source", flat=True).distinct())) or "-"
         message = (
             "The catalogue has no film with an id of “%(source)s”. Import the films first with "
             "import_movies, or name another id space with --source. There are ids of: %(there)s."
         )
         raise CatalogueError(message % {"source": source, "there": there})
-    outcome = Outcome(rejected=report.reasons)
+    outcome = ImportResult(rejected=report.reasons)
     touched: set[int] = set()
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "ratings", columns)
         writer = RatingWriter(prefix, timed="time" in table.columns)
-        rows = _prepared(rating_rows(table, scale), films, prefix, path, report)
+        rows = _prepared(rating_rows(table, scale), movies, prefix, path, report)
         try:
             while chunk := list(itertools.islice(rows, batch)):
                 with transaction.atomic():
@@ -147,20 +154,20 @@ def import_ratings(
                 outcome.changed += changed
                 outcome.unchanged += len(chunk) - added - changed
                 touched.update(row[1] for row in chunk)
-                watch(file.done, "{n} ratings".format(n=f"{outcome.read:,}"))
+                progress(file.done, "{n} ratings".format(n=f"{outcome.read:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
         finally:
             # Also after an interruption or a damaged end: what was stored must be counted.
             if not dry_run:
-                watch(1.0, "counting stars")
+                progress(1.0, "counting stars")
                 refresh_aggregates(touched)
     return outcome
 
 
 def _prepared(
-    rows: Iterator[RatingRow | Rejected],
-    films: Mapping[str, int],
+    rows: Iterator[RatingRow | RejectedRow],
+    movies: Mapping[str, int],
     prefix: str,
     path: Path,
     report: RejectReport,
@@ -169,17 +176,17 @@ def _prepared(
     longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
     stored_time = time_keeper()
     now = stored_time(int(timezone.now().timestamp()))
-    times: dict[float, Any] = {}  # people rate many films in the same second
+    times: dict[float, Any] = {}  # people rate many movies in the same second
     for row in rows:
-        if isinstance(row, Rejected):
+        if isinstance(row, RejectedRow):
             report.add(path, row)
             continue
-        line, raw, user, film_id, value, seconds = row
-        film = films.get(film_id)
-        if film is None:
-            report.add(path, Rejected(line, Reason.UNKNOWN_FILM, raw))
+        line, raw, user, movie_id, value, seconds = row
+        movie = movies.get(movie_id)
+        if movie is None:
+            report.add(path, RejectedRow(line, RejectReason.UNKNOWN_MOVIE, raw))
         elif len(user) > longest:
-            report.add(path, Rejected(line, Reason.LONG_VISITOR, raw))
+            report.add(path, RejectedRow(line, RejectReason.LONG_VISITOR, raw))
         else:
             if seconds is None:
                 at = now
@@ -187,4 +194,4 @@ def _prepared(
                 if len(times) > BATCH:
                     times.clear()
                 at = times[seconds] = stored_time(seconds)
-            yield prefix + user, film, value, at
+            yield prefix + user, movie, value, at

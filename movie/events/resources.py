@@ -12,7 +12,7 @@ from import_export import fields, resources, widgets
 
 from movie.catalogue.importing.rows import (
     LATEST_TIME,
-    Refusal,
+    RowError,
     seconds_of,
 )
 from movie.catalogue.models import HALF_STARS, Movie, Rating
@@ -22,21 +22,21 @@ from movie.events.rating_import import refresh_aggregates
 from movie.visitors.namespaces import can_act
 
 
-class Film(widgets.Widget):
-    """A film by its id on this site."""
+class MovieWidget(widgets.Widget):
+    """A movie by its id on this site."""
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> Movie:
         text = str(value or "").strip().removesuffix(".0")
-        film = Movie.objects.filter(pk=int(text)).first() if text.isascii() and text.isdigit() else None
-        if film is None:
+        movie = Movie.objects.filter(pk=int(text)).first() if text.isascii() and text.isdigit() else None
+        if movie is None:
             raise ValueError(_("There is no film with the id “%(id)s”.") % {"id": text})
-        return film
+        return movie
 
     def render(self, value: Movie | None, obj: object = None, **kwargs: object) -> str:
         return str(value.pk) if value else ""
 
 
-class Stars(widgets.Widget):
+class StarsWidget(widgets.Widget):
     def clean(self, value: object, row: object = None, **kwargs: object) -> float:
         try:
             stars = float(str(value).strip())
@@ -50,7 +50,7 @@ class Stars(widgets.Widget):
         return "" if value is None else f"{value:g}"
 
 
-class Moment(widgets.Widget):
+class TimeWidget(widgets.Widget):
     """An ISO date or seconds since 1970, UTC; empty means now."""
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> datetime:
@@ -61,8 +61,8 @@ class Moment(widgets.Widget):
             return timezone.now()
         try:
             return datetime.fromtimestamp(min(seconds_of(text), LATEST_TIME), timezone.get_default_timezone())
-        except Refusal as refusal:
-            raise ValueError(_(refusal.reason.label)) from refusal
+        except RowError as row_error:
+            raise ValueError(_(row_error.reason.label)) from row_error
 
     def render(self, value: datetime | None, obj: object = None, **kwargs: object) -> str:
         return value.isoformat() if value else ""
@@ -71,9 +71,9 @@ class Moment(widgets.Widget):
 class RatingResource(resources.ModelResource):
     """Ratings; a rating of a person of a data set is replaced, a visitor's history gains an event."""
 
-    movie = fields.Field("movie", "movie", widget=Film())
-    value = fields.Field("value", "value", widget=Stars())
-    rated_at = fields.Field("rated_at", "rated_at", widget=Moment())
+    movie = fields.Field("movie", "movie", widget=MovieWidget())
+    value = fields.Field("value", "value", widget=StarsWidget())
+    rated_at = fields.Field("rated_at", "rated_at", widget=TimeWidget())
 
     class Meta:
         model = Rating
@@ -95,7 +95,7 @@ class RatingResource(resources.ModelResource):
         try:
             return super().get_instance(instance_loader, row)
         except ValueError:
-            return None  # the film's own field refuses the row, naming the column
+            return None  # the movie's own field refuses the row, naming the column
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
         row["visitor"] = clean(str(row.get("visitor") or ""))

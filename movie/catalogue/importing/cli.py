@@ -12,7 +12,7 @@ from types import FrameType
 from django.core.management.base import CommandError
 
 from movie.catalogue.importing.formats import FORMATS
-from movie.catalogue.importing.reports import Outcome, RejectReport
+from movie.catalogue.importing.reports import ImportResult, RejectReport
 from movie.catalogue.importing.rows import CatalogueError
 
 INTERRUPTED = 130  # what shells give for Ctrl+C
@@ -47,7 +47,7 @@ def add_file_options(parser: ArgumentParser) -> None:
 
 
 @contextmanager
-def ending_cleanly() -> Iterator[None]:
+def handle_interrupts() -> Iterator[None]:
     """SIGTERM ends the work as Ctrl+C does; a file that cannot be used becomes a CommandError."""
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -66,7 +66,7 @@ def ending_cleanly() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def summary(outcome: Outcome, what: str, *, dry_run: bool) -> str:
+def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
     """One line about what an import did."""
     if not outcome.added and not outcome.changed:
         text = "%(accepted)s %(what)s read, nothing to change."
@@ -83,7 +83,7 @@ def summary(outcome: Outcome, what: str, *, dry_run: bool) -> str:
     }
 
 
-def refusals(report: RejectReport) -> Iterator[str]:
+def rejected_lines(report: RejectReport) -> Iterator[str]:
     """Lines about what was refused, the most frequent reason first."""
     total = report.reasons.total()
     if not total:
@@ -97,5 +97,5 @@ def refusals(report: RejectReport) -> Iterator[str]:
         yield "Name a file with --report to see each of them."
 
 
-def interruption() -> str:
+def interruption_line() -> str:
     return "Interrupted. What was finished is kept; the same command goes on from there."

@@ -23,16 +23,16 @@ MOVIE_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 RATING_COLUMNS: dict[str, tuple[str, ...]] = {
     "user": ("user", "userid", "user_id", "uid", "visitor"),
-    "film": ("movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin", "film", "id"),
+    "movie": ("movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin", "film", "id"),
     "rating": ("rating", "value", "stars", "score"),
     "time": ("timestamp", "time", "rated_at", "at", "date", "datetime"),
 }
 MOVIES_NEED = ("id", "title")
-RATINGS_NEED = ("user", "film", "rating")
+RATINGS_NEED = ("user", "movie", "rating")
 
 
 def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Read "id=asin,title=name"; a meaning may go by any of its common names, such as `item` for `film`.
+    """Read "id=asin,title=name"; a meaning may go by any of its common names, such as `item` for `movie`.
 
     Raises CatalogueError on a meaning that does not exist.
     """

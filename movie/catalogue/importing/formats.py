@@ -1,6 +1,6 @@
 """Which format a file has, by its name and, where many share a name, its header.
 
-Folders are searched for their film or rating file, so the path of an unpacked data set will do.
+Folders are searched for their movie or rating file, so the path of an unpacked data set will do.
 """
 
 from __future__ import annotations
@@ -119,14 +119,14 @@ def format_of(path: Path, kind: str, name: str | None = None) -> Format:
 
 
 def source_of(path: Path, known: Format) -> str:
-    """The id space of a file's film ids."""
+    """The id space of a file's movie ids."""
     stem = plain_name(path).rpartition(".")[0] or plain_name(path)
     name = known.source or (MOVIELENS if _MOVIELENS_SET.match(stem) else stem)
     return name[:LONGEST_NAME]
 
 
 def visitors_of(path: Path, known: Format, source: str) -> str:
-    """The prefix of a file's users. MovieLens data sets share film ids but not users, so the data
+    """The prefix of a file's users. MovieLens data sets share movie ids but not users, so the data
     set's own name is taken where the file or its folder tells it."""
     stem = plain_name(path).rpartition(".")[0]
     for name in (stem, path.resolve().parent.name):
@@ -145,7 +145,7 @@ def open_file(path: Path, known: Format, encoding: str | None = None) -> Abstrac
 
 
 def read(file: OpenFile, known: Format, kind: str, columns: Mapping[str, str] | None = None) -> Table:
-    """The table of films or ratings in a file. Raises CatalogueError when it is not of the format."""
+    """The table of movies or ratings in a file. Raises CatalogueError when it is not of the format."""
     module = import_module(f"movie.catalogue.importing.{known.module}")
     reader = getattr(module, kind)
     if known.named_columns:

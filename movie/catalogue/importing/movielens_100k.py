@@ -57,7 +57,7 @@ def _movies(file: TextFile) -> Iterator[Record]:
 
 
 def ratings(file: TextFile) -> Table:
-    return Table(("user", "film", "rating", "time"), split_plain(_checked(file), "\t", 4))
+    return Table(("user", "movie", "rating", "time"), split_plain(_checked(file), "\t", 4))
 
 
 def _checked(file: TextFile) -> Iterator[tuple[int, str]]:

@@ -28,7 +28,7 @@ def _movies(file: TextFile) -> Iterator[Record]:
 
 
 def ratings(file: TextFile) -> Table:
-    return Table(("user", "film", "rating", "time"), split_plain(_checked(file, 4), SEPARATOR, 4))
+    return Table(("user", "movie", "rating", "time"), split_plain(_checked(file, 4), SEPARATOR, 4))
 
 
 def _checked(file: TextFile, cells: int) -> Iterator[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""Films of a data set into the catalogue."""
+"""Movies of a data set into the catalogue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.db import connection, models, transaction
 
 from movie.catalogue.importing import formats, movielens_csv
 from movie.catalogue.importing.reading import TextFile
-from movie.catalogue.importing.reports import Outcome, RejectReport, Watch, unwatched
-from movie.catalogue.importing.rows import MovieRow, Reason, Rejected, movie_rows
+from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
+from movie.catalogue.importing.rows import MovieRow, RejectedRow, RejectReason, movie_rows
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, MovieTitle
 from movie.catalogue.titles import search_key
 
-BATCH = 1_000  # films in one transaction
+BATCH = 1_000  # movies in one transaction
 PLAIN_FIELDS = ("year", "runtime", "synopsis", "poster_path")
 
 
@@ -30,14 +30,14 @@ def create_all(model: type[models.Model], objects: Sequence[models.Model]) -> No
 
 
 def link_table(relation: str) -> tuple[type[models.Model], str]:
-    """The table behind genres, countries or languages of films, and its column for the other side."""
+    """The table behind genres, countries or languages of movies, and its column for the other side."""
     field = Movie._meta.get_field(relation)
     if not isinstance(field, models.ManyToManyField) or field.remote_field.through is None:
         raise TypeError(f"{relation} is no many-to-many relation")
     return field.remote_field.through, f"{field.m2m_reverse_field_name()}_id"
 
 
-class Names:
+class NameCache:
     """Objects by name (genres, countries, languages), remembered, compared without case."""
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
@@ -58,11 +58,11 @@ class Names:
 
 
 class MovieWriter:
-    """Saves batches of films of one id space.
+    """Saves batches of movies of one id space.
 
-    A film is found by its id there, then by its IMDb or TMDB id, then by a title and the year, if
-    exactly one film without an id of this space has them; so a second data set adds its ids to the
-    films that are there. A film that exists keeps what it says: only what is empty is filled, unless
+    A movie is found by its id there, then by its IMDb or TMDB id, then by a title and the year, if
+    exactly one movie without an id of this space has them; so a second data set adds its ids to the
+    movies that are there. A movie that exists keeps what it says: only what is empty is filled, unless
     `overwrite`.
     """
 
@@ -70,7 +70,11 @@ class MovieWriter:
         self.source = source
         self.overwrite = overwrite
         self.by_title = by_title
-        self._names = {"genres": Names(Genre), "countries": Names(Country), "languages": Names(Language)}
+        self._names = {
+            "genres": NameCache(Genre),
+            "countries": NameCache(Country),
+            "languages": NameCache(Language),
+        }
 
     def rolled_back(self) -> None:
         for names in self._names.values():
@@ -80,36 +84,36 @@ class MovieWriter:
         """Save rows with distinct ids. Returns (added, changed)."""
         ours = self._ours(rows)
         found = self._find(rows, ours)
-        known = {film.pk: film for film in Movie.objects.filter(pk__in=found.values())}
+        known = {movie.pk: movie for movie in Movie.objects.filter(pk__in=found.values())}
         changed: set[int] = set()
         new: list[tuple[MovieRow, Movie]] = []
-        films: dict[str, Movie] = {}
+        movies: dict[str, Movie] = {}
         for row in rows:
-            film = known.get(found[row.id]) if row.id in found else None
-            if film is None:
-                film = Movie(
+            movie = known.get(found[row.id]) if row.id in found else None
+            if movie is None:
+                movie = Movie(
                     title=row.title,
                     sort_title=row.sort_title,
                     is_visible=not row.is_unknown,
                     **{name: getattr(row, name) for name in PLAIN_FIELDS},
                 )
-                new.append((row, film))
-            elif self._fill(row, film):
-                changed.add(film.pk)
-            films[row.id] = film
-        create_all(Movie, [film for _row, film in new])
-        fresh = {film.pk for _row, film in new}
-        for film in known.values():
-            if film.pk in changed:
-                film.save_base()
-        changed |= self._add_ids(rows, films)
-        changed |= self._add_titles(rows, films, () if self.overwrite else ours)
+                new.append((row, movie))
+            elif self._fill(row, movie):
+                changed.add(movie.pk)
+            movies[row.id] = movie
+        create_all(Movie, [movie for _row, movie in new])
+        fresh = {movie.pk for _row, movie in new}
+        for movie in known.values():
+            if movie.pk in changed:
+                movie.save_base()
+        changed |= self._add_ids(rows, movies)
+        changed |= self._add_titles(rows, movies, () if self.overwrite else ours)
         for relation in self._names:
-            changed |= self._add_related(relation, rows, films, fresh)
+            changed |= self._add_related(relation, rows, movies, fresh)
         return len(new), len(changed - fresh)
 
     def _find(self, rows: Sequence[MovieRow], ours: Mapping[str, int]) -> dict[str, int]:
-        """Film ids of the catalogue by ids of the file."""
+        """Movie ids of the catalogue by ids of the file."""
         found = dict(ours)
         taken = set(found.values())
         for source in ("imdb", "tmdb"):
@@ -125,12 +129,12 @@ class MovieWriter:
         return found
 
     def _ours(self, rows: Sequence[MovieRow]) -> dict[str, int]:
-        """Film ids of the catalogue by ids of this space that are known already."""
+        """Movie ids of the catalogue by ids of this space that are known already."""
         ids = ExternalId.objects.filter(source=self.source, value__in=[row.id for row in rows])
         return dict(ids.values_list("value", "movie_id"))
 
     def _free(self, ids: models.QuerySet) -> models.QuerySet:
-        """Leaves out films that have an id of this space already: those are other films."""
+        """Leaves out movies that have an id of this space already: those are other movies."""
         return ids.exclude(movie__external_ids__source=self.source)
 
     def _find_by_title(self, rows: Sequence[MovieRow], taken: set[int]) -> dict[str, int]:
@@ -149,35 +153,35 @@ class MovieWriter:
             of_imdb = ExternalId.objects.filter(source="imdb", movie__in=pks)
             imdb = dict(of_imdb.values_list("movie_id", "value"))
         found: dict[str, int] = {}
-        for key, films in candidates.items():
-            if len(films) == 1 and len(wanted[key]) == 1:
-                (pk,), (row,) = films, wanted[key]
+        for key, movies in candidates.items():
+            if len(movies) == 1 and len(wanted[key]) == 1:
+                (pk,), (row,) = movies, wanted[key]
                 if not row.imdb or imdb.get(pk, row.imdb) == row.imdb:
                     found[row.id] = pk
         return found
 
-    def _fill(self, row: MovieRow, film: Movie) -> bool:
-        before = {name: getattr(film, name) for name in ("title", "sort_title", *PLAIN_FIELDS)}
+    def _fill(self, row: MovieRow, movie: Movie) -> bool:
+        before = {name: getattr(movie, name) for name in ("title", "sort_title", *PLAIN_FIELDS)}
         for name in PLAIN_FIELDS:
             stated = getattr(row, name)
             if stated not in (None, "") and (self.overwrite or before[name] in (None, "")):
-                setattr(film, name, stated)
+                setattr(movie, name, stated)
         if self.overwrite:
-            film.title, film.sort_title = row.title, row.sort_title
-        return any(getattr(film, name) != value for name, value in before.items())
+            movie.title, movie.sort_title = row.title, row.sort_title
+        return any(getattr(movie, name) != value for name, value in before.items())
 
-    def _add_ids(self, rows: Sequence[MovieRow], films: Mapping[str, Movie]) -> set[int]:
+    def _add_ids(self, rows: Sequence[MovieRow], movies: Mapping[str, Movie]) -> set[int]:
         wanted: dict[tuple[str, str], int] = {}
         for row in rows:
             for source, value in ((self.source, row.id), ("imdb", row.imdb), ("tmdb", row.tmdb)):
                 if value:
-                    wanted.setdefault((source, value), films[row.id].pk)
+                    wanted.setdefault((source, value), movies[row.id].pk)
         values = {value for _source, value in wanted}
         sources = {self.source, "imdb", "tmdb"}
         there = ExternalId.objects.filter(source__in=sources, value__in=values)
         for pair in there.values_list("source", "value"):
-            wanted.pop(pair, None)  # an IMDb id that another film has stays with that film
-        # A film has one IMDb and one TMDB id; what an admin entered is not doubled.
+            wanted.pop(pair, None)  # an IMDb id that another movie has stays with that movie
+        # A movie has one IMDb and one TMDB id; what an admin entered is not doubled.
         has = set(
             ExternalId.objects.filter(
                 source__in=("imdb", "tmdb"), movie__in=set(wanted.values())
@@ -192,16 +196,16 @@ class MovieWriter:
         return {each.movie_id for each in ids}
 
     def _add_titles(
-        self, rows: Sequence[MovieRow], films: Mapping[str, Movie], ours: Collection[str]
+        self, rows: Sequence[MovieRow], movies: Mapping[str, Movie], ours: Collection[str]
     ) -> set[int]:
-        """Titles that are not there yet. Of films known by their id the main one was added before: where it
-        is gone, somebody renamed the film."""
-        pks = {film.pk for film in films.values()}
+        """Titles that are not there yet. Of movies known by their id the main one was added before: where it
+        is gone, somebody renamed the movie."""
+        pks = {movie.pk for movie in movies.values()}
         there = set(MovieTitle.objects.filter(movie__in=pks).values_list("movie_id", "search_key"))
         titles = []
         for row in rows:
             for title in row.alternatives if row.id in ours else (row.title, *row.alternatives):
-                key = (films[row.id].pk, search_key(title)[:255])
+                key = (movies[row.id].pk, search_key(title)[:255])
                 if key not in there:
                     there.add(key)
                     titles.append(MovieTitle(movie_id=key[0], title=title, search_key=key[1]))
@@ -210,10 +214,10 @@ class MovieWriter:
         return {each.movie_id for each in titles} if connection.vendor != "mysql" else set()
 
     def _add_related(
-        self, relation: str, rows: Sequence[MovieRow], films: Mapping[str, Movie], fresh: set[int]
+        self, relation: str, rows: Sequence[MovieRow], movies: Mapping[str, Movie], fresh: set[int]
     ) -> set[int]:
-        """Genres, countries or languages of films that have none (of all, when overwriting)."""
-        stating = {films[row.id].pk: getattr(row, relation) for row in rows if getattr(row, relation)}
+        """Genres, countries or languages of movies that have none (of all, when overwriting)."""
+        stating = {movies[row.id].pk: getattr(row, relation) for row in rows if getattr(row, relation)}
         through, column = link_table(relation)
         there: dict[int, set[int]] = {}
         old = through._default_manager.filter(movie__in=stating.keys() - fresh)
@@ -244,9 +248,9 @@ def import_movies(
     dry_run: bool = False,
     batch: int = BATCH,
     report: RejectReport | None = None,
-    watch: Watch = unwatched,
-) -> Outcome:
-    """Import a file of films, or the film file of a folder with the links beside it.
+    progress: ProgressCallback = ignore_progress,
+) -> ImportResult:
+    """Import a file of movies, or the movie file of a folder with the links beside it.
 
     Every batch is one transaction; a second run changes nothing. Raises CatalogueError for a file
     that cannot be used.
@@ -255,7 +259,7 @@ def import_movies(
     known = formats.format_of(path, "movies", format_name)
     source = source or formats.source_of(path, known)
     report = report if report is not None else RejectReport()
-    outcome = Outcome(rejected=report.reasons)
+    outcome = ImportResult(rejected=report.reasons)
     links = _links(path, report) if known.name == "movielens-csv" else {}
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "movies", columns)
@@ -272,7 +276,7 @@ def import_movies(
                 outcome.added += added
                 outcome.changed += changed
                 outcome.unchanged += len(chunk) - added - changed
-                watch(file.done, "{n} films".format(n=f"{outcome.read:,}"))
+                progress(file.done, "{n} films".format(n=f"{outcome.read:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
     return outcome
@@ -288,7 +292,7 @@ def beside(path: Path, name: str) -> Path | None:
 
 
 def tags_beside(path: Path, format_name: str | None = None) -> Path | None:
-    """The tags.csv beside the films that a path means, where the format has one."""
+    """The tags.csv beside the movies that a path means, where the format has one."""
     path = formats.locate(path, "movies")
     if formats.format_of(path, "movies", format_name).name != "movielens-csv":
         return None
@@ -303,23 +307,23 @@ def _links(path: Path, report: RejectReport) -> dict[str, tuple[str, str]]:
     result: dict[str, tuple[str, str]] = {}
     with TextFile(file) as text:
         for link in movielens_csv.links(text):
-            if isinstance(link, Rejected):
+            if isinstance(link, RejectedRow):
                 report.add(file, link)
             elif link[0] in result:
-                report.add(file, Rejected(0, Reason.DUPLICATE, ",".join(link)))
+                report.add(file, RejectedRow(0, RejectReason.DUPLICATE, ",".join(link)))
             else:
                 result[link[0]] = link[1:]
     return result
 
 
 def _linked(
-    rows: Iterator[MovieRow | Rejected],
+    rows: Iterator[MovieRow | RejectedRow],
     links: Mapping[str, tuple[str, str]],
     path: Path,
     report: RejectReport,
 ) -> Iterator[MovieRow]:
     for row in rows:
-        if isinstance(row, Rejected):
+        if isinstance(row, RejectedRow):
             report.add(path, row)
         elif row.id in links:
             imdb, tmdb = links[row.id]

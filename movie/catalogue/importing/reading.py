@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
-from movie.catalogue.importing.rows import CatalogueError, Reason, Record
+from movie.catalogue.importing.rows import CatalogueError, Record, RejectReason
 
 
 def _gunzip(raw: IO[bytes]) -> IO[bytes]:
@@ -27,7 +27,7 @@ def _gunzip(raw: IO[bytes]) -> IO[bytes]:
 
 COMPRESSIONS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {".gz": _gunzip, ".xz": lzma.LZMAFile}
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
-PROBE_BYTES = 1 << 20  # enough to meet the first accented letter of a film list
+PROBE_BYTES = 1 << 20  # enough to meet the first accented letter of a movie list
 LONGEST_QUOTED_LINES = 200  # a quotation mark still open after so many lines is a slip
 
 
@@ -170,7 +170,7 @@ def split_quoted(lines: Iterable[tuple[int, str]], delimiter: str, width: int) -
         if len(cells) == width:
             yield Record(number, line, cells)
         elif line.strip():
-            yield Record(number, line, None, Reason.BROKEN)
+            yield Record(number, line, None, RejectReason.BROKEN)
 
 
 def _quoted(source: _Returnable, number: int, line: str, delimiter: str, width: int) -> Record:
@@ -178,7 +178,9 @@ def _quoted(source: _Returnable, number: int, line: str, delimiter: str, width: 
     cells = _cells(line, delimiter)
     if cells is not None:
         return (
-            Record(number, line, cells) if len(cells) == width else Record(number, line, None, Reason.BROKEN)
+            Record(number, line, cells)
+            if len(cells) == width
+            else Record(number, line, None, RejectReason.BROKEN)
         )
     taken: list[tuple[int, str]] = []
     whole = line
@@ -191,7 +193,7 @@ def _quoted(source: _Returnable, number: int, line: str, delimiter: str, width: 
     if cells is not None and len(cells) == width:
         return Record(number, whole, cells)
     source.give_back(taken)
-    return Record(number, line, None, Reason.QUOTES)
+    return Record(number, line, None, RejectReason.QUOTES)
 
 
 def _cells(text: str, delimiter: str) -> list[str] | None:

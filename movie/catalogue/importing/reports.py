@@ -10,11 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from movie.catalogue.importing.rows import CatalogueError, Rejected
+from movie.catalogue.importing.rows import CatalogueError, RejectedRow
 
 
 @dataclass
-class Outcome:
+class ImportResult:
     """Counts of one import. `accepted` = `added` + `changed` + `unchanged`."""
 
     added: int = 0
@@ -60,7 +60,7 @@ class RejectReport:
         if self._file is not None:
             self._file.close()
 
-    def add(self, file: Path, rejected: Rejected) -> None:
+    def add(self, file: Path, rejected: RejectedRow) -> None:
         self.note(file, rejected.line, str(rejected.reason.label), rejected.raw)
 
     def note(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
@@ -69,8 +69,8 @@ class RejectReport:
             self._writer.writerow([file, line, reason, raw])
 
 
-Watch = Callable[[float, str], None]  # share done, 0 to 1, and what is being done
+ProgressCallback = Callable[[float, str], None]  # share done, 0 to 1, and what is being done
 
 
-def unwatched(done: float, text: str) -> None:
+def ignore_progress(done: float, text: str) -> None:
     """Show nothing."""

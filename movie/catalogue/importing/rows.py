@@ -20,7 +20,7 @@ from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, parse_titl
 LONGEST_TITLE = 255
 LONGEST_ID = 128
 LONGEST_NAME = 64
-LONGEST_RUNTIME = 1500  # minutes; the longest films in catalogues run about a day
+LONGEST_RUNTIME = 1500  # minutes; the longest movies in catalogues run about a day
 LATEST_TIME = 4_102_444_800  # 2100-01-01; beyond it a time is in milliseconds or wrong
 
 
@@ -28,7 +28,7 @@ class CatalogueError(Exception):
     """A file cannot be read as what it should be; the message names it and what was expected."""
 
 
-class Reason(TextChoices):
+class RejectReason(TextChoices):
     """Why a single row is refused while the rest goes on."""
 
     BROKEN = "broken", "wrong number of columns"
@@ -45,7 +45,7 @@ class Reason(TextChoices):
     DUPLICATE = "duplicate", "the id was already on an earlier line"
     NO_VISITOR = "no_visitor", "the user is empty"
     LONG_VISITOR = "long_visitor", "the user id is too long"
-    UNKNOWN_FILM = "unknown_film", "no film of the catalogue has this id"
+    UNKNOWN_MOVIE = "unknown_film", "no film of the catalogue has this id"
     RATING = "rating", "the rating is not a number"
     STARS = "stars", "the rating is not a half-star value from 0.5 to 5"
     SCALE = "scale", "the rating is outside the scale given"
@@ -62,7 +62,7 @@ class Record(NamedTuple):
     line: int
     raw: str
     cells: list[str] | None
-    problem: Reason | None = None
+    problem: RejectReason | None = None
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,15 @@ class Table:
     separator: str = "|"  # between the names in a genre cell
 
 
-class Rejected(NamedTuple):
+class RejectedRow(NamedTuple):
     line: int
-    reason: Reason
+    reason: RejectReason
     raw: str
 
 
 @dataclass(frozen=True, slots=True)
 class MovieRow:
-    """A film as a catalogue file states it. Empty text and None mean that the file says nothing."""
+    """A movie as a catalogue file states it. Empty text and None mean that the file says nothing."""
 
     line: int
     raw: str
@@ -102,19 +102,19 @@ class MovieRow:
 
     @property
     def is_unknown(self) -> bool:
-        """A placeholder of the data set, such as MovieLens 100K's film 267, not a film to show."""
+        """A placeholder of the data set, such as MovieLens 100K's movie 267, not a movie to show."""
         return search_key(self.title) == "unknown"
 
 
-# One rating: line, raw line, user, film (ids of the file), stars, seconds since 1970 UTC or None where
+# One rating: line, raw line, user, movie (ids of the file), stars, seconds since 1970 UTC or None where
 # the file states none. A plain tuple: a million of named ones cost half a second more.
 RatingRow = tuple[int, str, str, str, float, float | None]
 
 
-class Refusal(Exception):
+class RowError(Exception):
     """Ends the building of one row; caught where rows are built."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: RejectReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -142,7 +142,7 @@ class Scale:
     def stars(self, value: float) -> float:
         """Raises Refusal when outside the scale."""
         if not self.low <= value <= self.high:
-            raise Refusal(Reason.SCALE)
+            raise RowError(RejectReason.SCALE)
         if self.high == 5 and self.low in (0.5, 1):
             return math.floor(value * 2 + 0.5) / 2  # already stars
         share = (value - self.low) / (self.high - self.low)
@@ -150,12 +150,12 @@ class Scale:
 
 
 def imdb_id(text: str) -> str:
-    """ "0113277", "113277" and "tt0113277" are the same film; "" stays "". Raises Refusal."""
+    """ "0113277", "113277" and "tt0113277" are the same movie; "" stays "". Raises Refusal."""
     digits = text.strip().removeprefix("tt")
     if not digits:
         return ""
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 10:
-        raise Refusal(Reason.IMDB)
+        raise RowError(RejectReason.IMDB)
     return f"tt{int(digits):07d}"
 
 
@@ -163,17 +163,17 @@ def tmdb_id(text: str) -> str:
     """A number as text, "" for none. Raises Refusal."""
     digits = text.strip().removesuffix(".0")  # pandas writes whole numbers so when some are missing
     if digits and not (digits.isascii() and digits.isdigit() and len(digits) < 12):
-        raise Refusal(Reason.TMDB)
+        raise RowError(RejectReason.TMDB)
     return digits
 
 
-def film_id(text: str) -> str:
+def movie_id(text: str) -> str:
     """An id of any kind, white space trimmed. Raises Refusal."""
     value = clean(text)
     if not value:
-        raise Refusal(Reason.NO_ID)
+        raise RowError(RejectReason.NO_ID)
     if len(value) > LONGEST_ID:
-        raise Refusal(Reason.LONG_ID)
+        raise RowError(RejectReason.LONG_ID)
     return value
 
 
@@ -185,13 +185,13 @@ def seconds_of(text: str) -> float:
         try:
             moment = datetime.fromisoformat(text.strip())
         except ValueError:
-            raise Refusal(Reason.TIME) from None
+            raise RowError(RejectReason.TIME) from None
         try:
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (OverflowError, ValueError):
-            raise Refusal(Reason.TIME) from None
+            raise RowError(RejectReason.TIME) from None
     if not 0 <= seconds < LATEST_TIME:  # also refuses "nan" and "inf"
-        raise Refusal(Reason.TIME)
+        raise RowError(RejectReason.TIME)
     return seconds
 
 
@@ -202,30 +202,30 @@ def _names(text: str, separator: str) -> tuple[str, ...]:
         return ()
     names = tuple(dict.fromkeys(name for part in text.split(separator) if (name := part.strip())))
     if any(len(name) > LONGEST_NAME for name in names):
-        raise Refusal(Reason.LONG_NAME)
+        raise RowError(RejectReason.LONG_NAME)
     return names
 
 
-def _whole_number(text: str, low: int, high: int, reason: Reason) -> int | None:
+def _whole_number(text: str, low: int, high: int, reason: RejectReason) -> int | None:
     text = text.strip().removesuffix(".0")
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 6 and low <= int(text) <= high):
-        raise Refusal(reason)
+        raise RowError(reason)
     return int(text)
 
 
 def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> MovieRow:
     parsed = parse_title(cells["title"])
     if not parsed.title:
-        raise Refusal(Reason.NO_TITLE)
+        raise RowError(RejectReason.NO_TITLE)
     if max(map(len, (parsed.title, parsed.sort_title, *parsed.alternatives))) > LONGEST_TITLE:
-        raise Refusal(Reason.LONG_TITLE)
-    year = _whole_number(cells.get("year", ""), EARLIEST_YEAR, LATEST_YEAR, Reason.YEAR)
+        raise RowError(RejectReason.LONG_TITLE)
+    year = _whole_number(cells.get("year", ""), EARLIEST_YEAR, LATEST_YEAR, RejectReason.YEAR)
     return MovieRow(
         line=record.line,
         raw=record.raw,
-        id=film_id(cells["id"]),
+        id=movie_id(cells["id"]),
         title=parsed.title,
         sort_title=parsed.sort_title,
         year=year or parsed.year,
@@ -234,57 +234,57 @@ def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> Movi
         countries=_names(cells.get("countries", ""), "|"),
         languages=_names(cells.get("languages", ""), "|"),
         synopsis=cells.get("synopsis", "").replace("\0", "").strip(),
-        runtime=_whole_number(cells.get("runtime", ""), 1, LONGEST_RUNTIME, Reason.RUNTIME),
+        runtime=_whole_number(cells.get("runtime", ""), 1, LONGEST_RUNTIME, RejectReason.RUNTIME),
         poster_path=clean(cells.get("poster_path", ""))[:255],
         imdb=imdb_id(cells.get("imdb", "")),
         tmdb=tmdb_id(cells.get("tmdb", "")),
     )
 
 
-def movie_rows(table: Table) -> Iterator[MovieRow | Rejected]:
+def movie_rows(table: Table) -> Iterator[MovieRow | RejectedRow]:
     """A row, or why there is none, for every record. An id counts once: later lines are duplicates."""
     seen: set[str] = set()
     for record in table.records:
         if record.cells is None:
-            yield Rejected(record.line, record.problem or Reason.BROKEN, record.raw)
+            yield RejectedRow(record.line, record.problem or RejectReason.BROKEN, record.raw)
             continue
         cells = dict(zip(table.columns, record.cells, strict=True))
         try:
             row = _movie_row(record, cells, table.separator)
             if row.id in seen:
-                raise Refusal(Reason.DUPLICATE)
-        except Refusal as refusal:
-            yield Rejected(record.line, refusal.reason, record.raw)
+                raise RowError(RejectReason.DUPLICATE)
+        except RowError as row_error:
+            yield RejectedRow(record.line, row_error.reason, record.raw)
             continue
         seen.add(row.id)
         yield row
 
 
-def rating_rows(table: Table, scale: Scale | None = None) -> Iterator[RatingRow | Rejected]:
+def rating_rows(table: Table, scale: Scale | None = None) -> Iterator[RatingRow | RejectedRow]:
     """A row, or why there is none, for every record. This loop sees every line of large files."""
-    user_at, film_at, value_at = (table.columns.index(name) for name in ("user", "film", "rating"))
+    user_at, movie_at, value_at = (table.columns.index(name) for name in ("user", "movie", "rating"))
     time_at = table.columns.index("time") if "time" in table.columns else None
     for line, raw, cells, problem in table.records:
         if cells is None:
-            yield Rejected(line, problem or Reason.BROKEN, raw)
+            yield RejectedRow(line, problem or RejectReason.BROKEN, raw)
             continue
-        user, film = cells[user_at].strip(), cells[film_at].strip()
+        user, movie = cells[user_at].strip(), cells[movie_at].strip()
         try:
             value = float(cells[value_at])
         except ValueError:
-            yield Rejected(line, Reason.RATING, raw)
+            yield RejectedRow(line, RejectReason.RATING, raw)
             continue
         try:
             if not user or "\0" in user:
-                raise Refusal(Reason.NO_VISITOR)
-            if not film:
-                raise Refusal(Reason.NO_ID)
+                raise RowError(RejectReason.NO_VISITOR)
+            if not movie:
+                raise RowError(RejectReason.NO_ID)
             if scale is not None:
                 value = scale.stars(value)
             elif not 0.5 <= value <= 5 or value * 2 % 1:
-                raise Refusal(Reason.STARS)
+                raise RowError(RejectReason.STARS)
             seconds = None if time_at is None else seconds_of(cells[time_at])
-        except Refusal as refusal:
-            yield Rejected(line, refusal.reason, raw)
+        except RowError as row_error:
+            yield RejectedRow(line, row_error.reason, raw)
             continue
-        yield line, raw, user, film, value, seconds
+        yield line, raw, user, movie, value, seconds

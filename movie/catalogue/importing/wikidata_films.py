@@ -1,4 +1,4 @@
-"""The Wikidata film table: 17,472 films of 1940-2014 with people, countries, languages, running time.
+"""The Wikidata movie table: 17,472 movies of 1940-2014 with people, countries, languages, running time.
 
 An SQLite file with a table `omdb` keyed by `imdbID`, shipped by the package bokeh-sampledata as
 `_data/movies.db` (data CC0). Its lists are joined by ", ", so a name that holds a comma comes apart.
@@ -32,7 +32,7 @@ _REMARK = re.compile(r" \((?:\d{4} film|film|\d{4})\)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class WikidataEntry:
     imdb: str
     title: str
     year: int
@@ -66,7 +66,7 @@ def default_path() -> Path:
     raise CatalogueError(message)
 
 
-class FilmTable:
+class WikidataTable:
     """The table, with an index of titles in memory and the rest read when asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,7 @@ class FilmTable:
         return sum(map(len, self._rowids.values()))
 
     def by_imdb(self, imdb: str, keys: Iterable[str] = ()) -> int | None:
-        """The row of an IMDb id. Where the table has two (a film and its later cut), the title decides."""
+        """The row of an IMDb id. Where the table has two (a movie and its later cut), the title decides."""
         rowids = self._rowids.get(imdb, [])
         if len(rowids) > 1:
             named = {rowid for key in keys for _year, rowid in self._titles.get(key, ())}
@@ -117,8 +117,8 @@ class FilmTable:
                 return rowids
         return []
 
-    def films(self, rowids: Iterable[int]) -> Iterator[tuple[int, Film]]:
-        """Films by row. `rowids` at most a few hundred at a time."""
+    def entries(self, rowids: Iterable[int]) -> Iterator[tuple[int, WikidataEntry]]:
+        """Movies by row. `rowids` at most a few hundred at a time."""
         wanted = list(rowids)
         marks = ",".join("?" * len(wanted))
         names = ", ".join(f'"{column}"' for column in COLUMNS)
@@ -127,7 +127,7 @@ class FilmTable:
             minutes = round(runtime) if runtime else 0
             yield (
                 rowid,
-                Film(
+                WikidataEntry(
                     imdb=imdb,
                     title=clean(title or ""),
                     year=year,

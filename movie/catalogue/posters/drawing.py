@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
+from movie.catalogue.posters.brush import Brush
 from movie.catalogue.posters.dice import Dice
 from movie.catalogue.posters.inks import ACCENTS, Inks, field_for, inks_for
 from movie.catalogue.posters.lettering import (
@@ -23,7 +24,7 @@ from movie.catalogue.posters.lettering import (
     split_title,
     width_of,
 )
-from movie.catalogue.posters.motifs import MOTIFS, Brush
+from movie.catalogue.posters.motifs import MOTIFS
 from movie.catalogue.posters.sheet import FOOT_LINE, FOOT_RULE, FOOT_SIZE, HEIGHT, MARGIN, MEASURE, WIDTH
 
 DRAWING = "1"  # raise it when posters are drawn differently: addresses and ETags carry it

@@ -207,7 +207,7 @@ def test_a_dry_run_counts_and_changes_nothing(tmp_path, films):
     ("name", "content", "hint"),
     [
         ("ratings.csv", b"", "empty"),
-        ("own.csv", b"user,rating\n1,2\n", "film"),
+        ("own.csv", b"user,rating\n1,2\n", "movie"),
         ("own.csv", b"user,movie,rating\nJos\xe9,1,4\n", "latin-1"),
         ("own.csv", b"\x00\x01\x02", "not a text file"),
         ("ratings.dat", b"1,2,3,4\n", "::"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from movie.catalogue.models import ExternalId, Genre, Movie, Rating
 from movie.core.ids import new_event_id
 from movie.events.history import get_history
-from movie.events.history_files import COLUMNS, MOST_ROWS, read_history
+from movie.events.history_files import COLUMNS, MOST_ROWS, parse_history_file
 from movie.events.models import Event
 from movie.events.recording import forget, record
 from movie.pages.views.history import PAGE_SIZE
@@ -213,7 +213,7 @@ def test_films_are_found_by_imdb_id_or_title_when_the_ids_are_another_sites(film
         f"2024-05-02 10:00,rating,{films[2].pk},Ronin,1990,,3\n"
         f"2024-05-03T10:00:00Z,click,{films[3].pk},,,,\n"
     )
-    read = read_history(text, ada)
+    read = parse_history_file(text, ada)
     assert not read.rejected
     assert [each.movie_id for each in read.interactions] == [films[0].pk, films[1].pk, films[3].pk]
 
@@ -276,7 +276,7 @@ def test_no_file_and_missing_columns_are_said(client, ada):
 
 def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
     line = f"2024-05-01T10:00:00Z,click,{films[0].pk},Heat,,,,,,\n"
-    read = read_history(",".join(COLUMNS) + "\n" + line * (MOST_ROWS + 1), ada)
+    read = parse_history_file(",".join(COLUMNS) + "\n" + line * (MOST_ROWS + 1), ada)
     assert len(read.interactions) == MOST_ROWS
     (rejected,) = read.rejected
     assert rejected.line == MOST_ROWS + 2
@@ -286,5 +286,5 @@ def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
 @effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(st.text(), st.text().map(lambda rest: ",".join(COLUMNS) + "\n" + rest)))
 def test_no_text_breaks_the_reader(text):
-    read = read_history(text, "guest:a")
+    read = parse_history_file(text, "guest:a")
     assert not read.interactions or Movie.objects.exists()

@@ -24,14 +24,14 @@ from movie.catalogue.models import Movie
 from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
-from movie.events.history_files import MOST_BYTES, history_rows, read_history
+from movie.events.history_files import MOST_BYTES, history_rows, parse_history_file
 from movie.events.recording import forget, record_all
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
 
 PAGE_SIZE = 24
-IMPORT_BATCH = 500  # rows in one transaction: other visitors' recording_view get their turn in between
+IMPORT_BATCH = 500  # rows in one transaction: other visitors' writes get their turn in between
 REJECTED_SHOWN = 100
 
 KINDS = {
@@ -133,7 +133,7 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Take in such a file: the good rows are kept, every other is reported with its line."""
     text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
-    read = read_history(text, request.visitor.key)
+    read = parse_history_file(text, request.visitor.key)
     new = sum(
         record_all(read.interactions[start : start + IMPORT_BATCH])
         for start in range(0, len(read.interactions), IMPORT_BATCH)

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.columns import RATING_COLUMNS, parse_choice
 from movie.catalogue.importing.reports import RejectReport
-from movie.catalogue.importing.rows import Reason, Scale
+from movie.catalogue.importing.rows import RejectReason, Scale
 from movie.core.progress import ProgressBar
 from movie.events.rating_import import import_ratings
 
@@ -28,8 +28,8 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        with cli.ending_cleanly(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as watch:
+        with cli.handle_interrupts(), RejectReport(options["report"]) as report:
+            with ProgressBar(enabled=not options["no_progress"]) as progress:
                 outcome = import_ratings(
                     options["path"],
                     source=options["source"],
@@ -40,14 +40,14 @@ class Command(BaseCommand):
                     scale=Scale.parse(options["scale"]) if options["scale"] else None,
                     dry_run=options["dry_run"],
                     report=report,
-                    watch=watch,
+                    progress=progress,
                 )
-            self.stdout.write(cli.summary(outcome, "ratings", dry_run=options["dry_run"]))
-            for line in cli.refusals(report):
+            self.stdout.write(cli.summary_line(outcome, "ratings", dry_run=options["dry_run"]))
+            for line in cli.rejected_lines(report):
                 self.stdout.write(line)
-            if report.reasons[str(Reason.STARS.label)]:
+            if report.reasons[str(RejectReason.STARS.label)]:
                 self.stdout.write(
                     "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."
                 )
             if outcome.interrupted:
-                raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED)
+                raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)
