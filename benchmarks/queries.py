@@ -163,7 +163,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from django.test import Client
 
     from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-    from movie.catalogue.details import histogram_of, movie_details
+    from movie.catalogue.details import movie_details, rating_histogram
     from movie.catalogue.models import Credit, Movie, Rating
     from movie.catalogue.search import search_movies, search_people, suggestions
     from movie.events.history import get_history
@@ -226,7 +226,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         "search, people": lambda: list(search_people("john ford")[:13]),
         "suggest while typing": lambda: suggestions("mat"),
         "film page, facts": lambda: movie_details(film),
-        "film page, ratings": lambda: histogram_of(film),
+        "film page, ratings": lambda: rating_histogram(film),
         "film page, similar without a model": lambda: rank_similar(film, History.EMPTY),
         "person page": page(f"/people/{person}/"),
         "relay claims its rows": claim,

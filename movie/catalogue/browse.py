@@ -1,4 +1,4 @@
-"""Browsing the catalogue: what one can filter by, and the movies a set of filters leaves."""
+"""Browse the catalogue: facets to filter by, and the query of a set of filters."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFAULT_SORT = "popular"
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One value that movies can be filtered by, and how many visible movies have it."""
+    """Counts the visible movies that have one value of a filter."""
 
     pk: int
     name: str
@@ -52,7 +52,7 @@ class Facets:
 
 
 def facets() -> Facets:
-    """What the catalogue can be filtered by. Two queries at most once in `FACETS_SECONDS`."""
+    """Return the values to filter by. Takes two queries at most once in `FACETS_SECONDS`."""
     known = cache.get(FACETS_CACHE_KEY)
     if known is None:
         counted = _count_facets()
@@ -111,7 +111,7 @@ def _by_name(found: list[Facet]) -> tuple[Facet, ...]:
 
 @dataclass(frozen=True, slots=True)
 class BrowseFilters:
-    """What a visitor asked for, already validated. Round-trips through `query()`."""
+    """Holds validated filters and a sort order. Round-trips through `query()`."""
 
     genres_in: tuple[str, ...] = ()
     genres_out: tuple[str, ...] = ()
@@ -122,11 +122,11 @@ class BrowseFilters:
 
     @property
     def is_narrowing(self) -> bool:
-        """Whether any movie is left out."""
+        """Return whether a filter leaves any movie out."""
         return replace(self, sort=DEFAULT_SORT) != BrowseFilters()
 
     def query(self, page: int = 1) -> str:
-        """The canonical query string, without the leading question mark."""
+        """Return the canonical query string, without the leading question mark."""
         pairs: list[tuple[str, Any]] = [("in", name) for name in self.genres_in]
         pairs += [("out", name) for name in self.genres_out]
         pairs += [
@@ -153,7 +153,7 @@ class BrowseFilters:
         return replace(self, **{name: getattr(BrowseFilters(), name)})
 
     def movies(self, *, visitor_key: str | None = None, mean_rating: float = 0.0) -> QuerySet[Movie]:
-        """Visible movies that have every wanted genre and none of the unwanted, in the order asked for.
+        """Return the visible movies that pass the filters, sorted.
 
         Every order ends in the primary key, so that no movie is on two pages.
         """

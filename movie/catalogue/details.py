@@ -1,4 +1,4 @@
-"""What the catalogue knows about one movie, read at once."""
+"""Details of one movie, read in one query, and the histogram of its ratings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Link:
 
 @dataclass(slots=True)
 class MovieDetails:
-    """Names in the order they are shown: people by billing, the rest by name."""
+    """Lists the names around a movie: people by billing, the rest by name."""
 
     genres: list[Link] = field(default_factory=list)
     countries: list[Link] = field(default_factory=list)
@@ -39,7 +39,7 @@ class MovieDetails:
 
 
 def movie_details(movie: Movie) -> MovieDetails:
-    """Everything around a movie in one query."""
+    """Read everything around a movie in one query."""
     nothing = Value(0, output_field=IntegerField())
 
     def rows(kind: str, model: type[Model], pk: str, text: str, detail: Expression | F) -> QuerySet:
@@ -89,7 +89,7 @@ def movie_details(movie: Movie) -> MovieDetails:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of the histogram, in the units of its drawing."""
+    """Holds one bar of the histogram, in the units of its drawing."""
 
     value: float
     count: int
@@ -100,7 +100,7 @@ class Bar:
 
     @property
     def label_y(self) -> float:
-        """Where the number above the bar stands."""
+        """Return the height of the number above the bar."""
         return self.y - 4
 
 
@@ -108,8 +108,8 @@ BAR_STEP = 24
 PLOT_HEIGHT = 100.0
 
 
-def histogram_of(movie: Movie) -> list[Bar]:
-    """How often each half star was given, ten bars from a zero line; one query."""
+def rating_histogram(movie: Movie) -> list[Bar]:
+    """Return ten bars, how often each half star was given, in one query."""
     counts = dict(
         Rating.objects.filter(movie=movie).order_by().values_list("value").annotate(count=Count("pk"))
     )

@@ -37,7 +37,7 @@ Link = tuple[int, str, str]  # primary key of a movie, relation, key of what it 
 
 
 def catalogue_facts(*, ids: str | None = None, tags: int | None = None) -> Facts:
-    """Entities and triples of the whole catalogue, hidden movies included, in six queries.
+    """Return entities and triples of the whole catalogue, hidden movies included, in six queries.
 
     ids    the id space that movies are named in, such as `movielens`; a movie without an id there is left
            out, one with several is several. By default movies have their primary keys.
@@ -70,7 +70,7 @@ def catalogue_facts(*, ids: str | None = None, tags: int | None = None) -> Facts
 
 
 def movie_keys(ids: str | None = None) -> dict[int, list[str]]:
-    """The keys of each movie by primary key: its own, or those of its ids in an id space."""
+    """Return the keys of each movie by primary key: its own, or those of its ids in an id space."""
     if ids is None:
         return {pk: [f"movie:{pk}"] for pk in Movie.objects.order_by("pk").values_list("pk", flat=True)}
     keys: defaultdict[int, list[str]] = defaultdict(list)
@@ -82,7 +82,7 @@ def movie_keys(ids: str | None = None) -> dict[int, list[str]]:
 
 
 def in_catalogue(facts: Facts, source: str, *, ids: str | None = None) -> tuple[Facts, int]:
-    """Facts of a file with the movies of the catalogue, and how many movies of the file it does not know.
+    """Return facts of a file about movies of the catalogue, and the number of movies it lacks.
 
     source  the id space of the movie ids in the file
     ids     as for `catalogue_facts`
@@ -104,20 +104,20 @@ def in_catalogue(facts: Facts, source: str, *, ids: str | None = None) -> tuple[
 
 
 def ratings_of(graph: KnowledgeGraph, ids: str | None = None) -> np.ndarray:
-    """(n_movies,) int64 how often visitors rated each movie of a graph whose movies have these ids."""
+    """Return (n_movies,) int64, the number of ratings of each movie of a graph with these ids."""
     counts = dict(Movie.objects.values_list("pk", "rating_count"))
     by_key = {key: counts[pk] for pk, keys in movie_keys(ids).items() for key in keys}
     return np.array([by_key.get(key, 0) for key in graph.keys[: graph.n_movies]], dtype=np.int64)
 
 
 def same_person(pk: int) -> QuerySet[Person]:
-    """The people that `person:<pk>` stands for: everyone whose name is the same as this one's."""
+    """Return the people of `person:<pk>`: everyone of the same name."""
     key = Person.objects.filter(pk=pk).exclude(search_key="").values("search_key")
     return Person.objects.filter(Q(pk=pk) | Q(search_key__in=key))
 
 
 def _people() -> tuple[dict[int, int], dict[int, str]]:
-    """For each person who has a credit the primary key that stands for them, and the names of those."""
+    """Return the representative primary key of each credited person, and the representatives' names."""
     first: dict[str, int] = {}
     stands_for: dict[int, int] = {}
     names: dict[int, str] = {}
@@ -141,7 +141,7 @@ def _named(relation: str, kind: str, links: models.Manager) -> Iterator[Link]:
 
 
 def _tags(least: int) -> Iterator[Link]:
-    """Tags that are given often enough; one that only one movie has leads nowhere."""
+    """Return tags that enough movies have; a tag of one movie leads nowhere."""
     rows = list(MovieTag.objects.order_by("movie_id", "name").values_list("movie_id", "name", "count"))
     given: Counter[str] = Counter()
     for _movie, name, count in rows:
@@ -153,7 +153,7 @@ def _tags(least: int) -> Iterator[Link]:
 
 
 def _name_the_rest(facts: Facts) -> None:
-    """Genres, countries, decades and tags bear the names that their keys end with, in their order."""
+    """Name genres, countries, decades and tags by the ends of their keys."""
     rest = {other for _movie, _relation, other in facts.triples} - facts.entities.keys()
     for key in sorted(rest):
         kind, _colon, name = key.partition(":")

@@ -1,4 +1,4 @@
-"""The catalogue and its ratings, with the words to query them."""
+"""Models of the catalogue and its ratings, with their querysets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 class NamedQuerySet(models.QuerySet[Any]):
     def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Objects by name, made where they do not exist yet."""
+        """Return objects by name, and create those that are missing."""
         wanted = list(dict.fromkeys(names))
         self.bulk_create([self.model(name=name) for name in wanted], ignore_conflicts=True)
         return {found.name: found for found in self.filter(name__in=wanted)}
@@ -86,11 +86,11 @@ class Person(models.Model):
 
 class MovieQuerySet(models.QuerySet["Movie"]):
     def visible(self) -> Self:
-        """What visitors may see."""
+        """Keep the movies that visitors may see."""
         return self.filter(is_visible=True)
 
     def for_cards(self) -> Self:
-        """With what a card shows: genres and directors, in two more queries."""
+        """Prefetch genres and directors for cards, in two more queries."""
         directors = (
             Credit.objects.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
         )
@@ -124,7 +124,7 @@ class MovieQuerySet(models.QuerySet["Movie"]):
 
 
 class Movie(models.Model):
-    """A movie. `title` is what is shown; every title in every language is a `MovieTitle`."""
+    """Describes a movie. Pages show `title`; every title in every language is a `MovieTitle`."""
 
     title = models.CharField(_("title"), max_length=255)
     sort_title = models.CharField(_("sort title"), max_length=255, db_index=True, blank=True)
@@ -165,7 +165,8 @@ class Movie(models.Model):
         return f"{self.title} ({self.year})" if self.year else self.title
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new title brings its sort title, unless that is changed too, and replaces the old one's row."""
+        """Save;
+        a new title sets the sort title, unless that changed too, and replaces the old title's row."""
         before = Movie.objects.filter(pk=self.pk).first() if self.pk else None
         fields = kwargs.get("update_fields")
         if fields is not None and "title" not in fields:
@@ -189,7 +190,7 @@ class Movie(models.Model):
 
     @property
     def director_names(self) -> list[str]:
-        """Directors in billing order; without a query when `for_cards` was used."""
+        """Return the directors in billing order; without a query when `for_cards` was used."""
         if not hasattr(self, "director_credits"):
             self.director_credits = list(
                 self.credits.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
@@ -202,7 +203,8 @@ class Movie(models.Model):
 
 
 class ExternalId(models.Model):
-    """What a movie is called elsewhere: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any data set."""
+    """Identifies a movie in another catalogue: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any
+    data set."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="external_ids")
     source = ExactCharField(_("source"), max_length=64)
@@ -221,7 +223,7 @@ class ExternalId(models.Model):
 
 class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
     def put(self, movie: Movie, *, instead_of: str = "") -> None:
-        """Make the movie's title one of its titles, in the row of the one before it.
+        """Store the movie's title as one of its titles, in the row of the one before it.
 
         A row that states a language is a title of its own and stays.
         """
@@ -237,7 +239,7 @@ class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
 
 
 class MovieTitle(models.Model):
-    """One title of a movie; `search_key` is what searches compare with."""
+    """Holds one title of a movie; searches compare with `search_key`."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="titles")
     title = models.CharField(_("title"), max_length=255)
@@ -262,7 +264,7 @@ class MovieTitle(models.Model):
 
 
 class MovieTag(models.Model):
-    """A word that people put on a movie in a data set, folded as searches fold; `count` says how often."""
+    """Counts how often people of a data set put a word on a movie; the word is folded as searches fold."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="tags")
     name = ExactCharField(_("tag"), max_length=64, db_index=True)
@@ -303,7 +305,10 @@ class Credit(models.Model):
 
 
 class Rating(models.Model):
-    """The stars a visitor gives a movie now. Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`."""
+    """Holds the stars that a visitor gives a movie now.
+
+    Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`.
+    """
 
     visitor = ExactCharField(_("visitor"), max_length=128)
     # `rating_of_film` is its index.

@@ -1,4 +1,4 @@
-"""What movies and ratings look like as CSV in the admin: import with a preview, and export."""
+"""Movies as CSV in the admin: import with a preview, and export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
 
 
 class WholeNumberWidget(widgets.Widget):
-    """A number within bounds, or nothing; anything else is refused in words."""
+    """Reads a whole number within bounds, or nothing; refuses the rest in words."""
 
     def __init__(self, least: int, most: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class WholeNumberWidget(widgets.Widget):
 
 
 class FlagWidget(widgets.Widget):
-    """Yes or no; empty means yes."""
+    """Reads yes or no; empty means yes."""
 
     WORDS: ClassVar = {
         "": True,
@@ -59,7 +59,7 @@ class FlagWidget(widgets.Widget):
 
 
 class NamesWidget(widgets.ManyToManyWidget):
-    """Names parted by "|"; those that do not exist yet are made."""
+    """Reads names parted by "|" and creates those that are missing."""
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
         super().__init__(model, separator="|", field="name")
@@ -77,7 +77,7 @@ STATED = "imdb_stated"  # where the cell waits on the movie until it is saved
 
 
 class ImdbField(fields.Field):
-    """The IMDb id, which is kept beside the movie; an empty cell leaves it as it is."""
+    """Reads and writes a movie's IMDb id; an empty cell leaves it as it is."""
 
     def __init__(self) -> None:
         super().__init__(attribute="imdb", column_name="imdb")
@@ -101,7 +101,7 @@ class ImdbField(fields.Field):
 
 
 class MovieResource(resources.ModelResource):
-    """Movies by their id on this site; a row without an id is a new movie."""
+    """Imports movies by their id on this site; a row without an id is a new movie."""
 
     year = fields.Field("year", "year", widget=WholeNumberWidget(EARLIEST_YEAR, LATEST_YEAR))
     runtime = fields.Field("runtime", "runtime", widget=WholeNumberWidget(1, LONGEST_RUNTIME))

@@ -1,4 +1,4 @@
-"""Finding movies by any of their titles, and people by name.
+"""Search movies by any of their titles, and people by name.
 
 Plain `LIKE` on the normalised `search_key` column: it finds two-character Korean and Chinese
 titles, which a trigram index cannot, and needs nothing beyond the database. A scan of 20,000
@@ -37,7 +37,7 @@ SIMILAR_ENOUGH = 0.7  # of SequenceMatcher.ratio(): one or two slips in a word
 
 
 def search_movies(text: str) -> QuerySet[Movie]:
-    """Visible movies of which one title holds every word of `text`, best match first.
+    """Return visible movies with a title that holds every word of `text`, best match first.
 
     A word that is a year also matches the movie's year. Movies come by how well their best title
     matches (the whole title, its beginning, the beginning of a word, anywhere), then by how
@@ -59,7 +59,7 @@ def search_movies(text: str) -> QuerySet[Movie]:
 
 
 def search_people(text: str) -> QuerySet[Person]:
-    """People with a visible movie whose name holds every word of `text`, best match first.
+    """Return people of visible movies whose name holds every word of `text`, best match first.
 
     Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. A single Latin letter
     names nobody.
@@ -91,7 +91,7 @@ class Suggestions:
 
 
 def suggestions(text: str) -> Suggestions:
-    """The best movies and people for what was typed so far, in three queries at most."""
+    """Return the best movies and people for an unfinished query, in three queries at most."""
     if not search_key(text):
         return Suggestions()
     shown = ("title", "year", "poster_path", "rating_count", "updated")
@@ -106,7 +106,7 @@ def suggestions(text: str) -> Suggestions:
 
 
 def closest_titles(text: str, limit: int = 3) -> list[str]:
-    """Titles and names that `text` may be a slip of, closest first. For when nothing was found.
+    """Return titles and names close to `text`, the closest first, for queries without a result.
 
     The database counts shared trigrams, so nothing is kept in memory and nothing goes stale; the
     few that share most are compared letter by letter.
@@ -139,7 +139,7 @@ def _every_word(key: str, year: str = "") -> Q:
 
 
 def _is_short(word: str) -> bool:
-    """Too little to look for inside words; two Korean or Chinese characters may be a whole title."""
+    """Return whether a word is too short to find inside words; two Korean characters may be a title."""
     return len(word) <= 2 and word.isascii() and word.isalpha()
 
 
@@ -154,7 +154,7 @@ def _closeness(key: str) -> Case:
 
 
 def _sharing_trigrams(rows: QuerySet, field: str, trigrams: Iterable[str]) -> dict[str, str]:
-    """Shown text by search key, of the rows that share most trigrams."""
+    """Return text by search key, of the rows that share most trigrams."""
     shared = sum(
         (Case(When(search_key__contains=trigram, then=Value(1)), default=Value(0)) for trigram in trigrams),
         start=Value(0),
@@ -164,7 +164,7 @@ def _sharing_trigrams(rows: QuerySet, field: str, trigrams: Iterable[str]) -> di
 
 
 def _similarity(key: str, other: str) -> float:
-    """How alike two keys are, 0 to 1; a part of `other` with as many words counts nearly as much."""
+    """Return how alike two keys are, 0 to 1; a part of `other` with as many words counts nearly as much."""
     words, n = other.split(), len(key.split())
     parts = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)] if len(words) > n else []
     whole = SequenceMatcher(None, key, other).ratio()

@@ -1,4 +1,4 @@
-"""Text as people type and file it: search keys, and what a catalogue title says.
+"""Titles: search keys, and parsing of the titles that film lists write.
 
 Movie lists write "Usual Suspects, The (1995)" or "City of Lost Children, The (Cité des enfants
 perdus, La) (1995)". `parse_title` turns such a line into the title a page shows, the title a
@@ -39,7 +39,7 @@ LATEST_YEAR = 2100
 
 
 def clean(text: str) -> str:
-    """`text` in NFC, without control characters, runs of white space as one space."""
+    """Return `text` in NFC, without control characters, runs of white space as one space."""
     text = unicodedata.normalize("NFC", text)
     if not text.isprintable():
         text = "".join(" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
@@ -47,7 +47,7 @@ def clean(text: str) -> str:
 
 
 def search_key(text: str) -> str:
-    """The form in which titles and names are compared: NFC, casefolded, white space collapsed.
+    """Return the key that compares titles and names: NFC, casefolded, white space collapsed.
 
     Only Latin letters lose their accents, so that "amelie" finds "Amélie"; a Japanese voicing mark
     or the parts of a Hangul syllable make another letter and stay. Casefolding can leave
@@ -61,7 +61,7 @@ def search_key(text: str) -> str:
 
 
 def match_key(title: str) -> str:
-    """A coarser key for joining catalogues: no case, accents, punctuation, spaces or leading article.
+    """Return a coarser key that joins catalogues: no case, accents, punctuation, spaces or leading article.
 
     "Amélie" and "AMELIE" meet, as do "M*A*S*H" and "MASH", "8½" and "8 1/2", "Haine, La" and "La
     haine". Letters of every script are kept.
@@ -84,7 +84,7 @@ def with_leading_article(title: str) -> str:
 
 
 def sort_title(title: str) -> str:
-    """The form a list sorts by: "The Usual Suspects" -> "Usual Suspects, The".
+    """Return the title a list sorts by: "The Usual Suspects" -> "Usual Suspects, The".
 
     Only English articles are moved from the front: "Die Hard" and "La La Land" stay as they are.
     """
@@ -94,7 +94,7 @@ def sort_title(title: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParsedTitle:
-    """What one catalogue line says about a movie's titles."""
+    """Holds the titles and the year of one line of a catalogue."""
 
     title: str
     sort_title: str

@@ -1,4 +1,4 @@
-"""A visitor's history as a CSV file, out and in again."""
+"""Write a visitor's history as a CSV file, and read such files and other sites' exports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ParsedHistory:
 
 
 def history_rows(history: History) -> Iterator[list[str]]:
-    """The header and one line for each interaction, oldest first."""
+    """Yield the header and one line for each interaction, oldest first."""
     movies = Movie.objects.in_bulk({event.movie_id for event in history})
     imdb = dict(ExternalId.objects.filter(source="imdb", movie__in=movies).values_list("movie_id", "value"))
     yield list(COLUMNS)
@@ -108,7 +108,7 @@ def parse_history_file(text: str, visitor: str) -> ParsedHistory:
 
 
 class _Movies:
-    """The movies that the rows of a file name, looked up together."""
+    """Finds the movies that the rows of a file name, in few queries."""
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
         imdb = {row["imdb"] for row in rows}
@@ -125,7 +125,7 @@ class _Movies:
             self.by_title.setdefault((key, str(year or "")), set()).add(pk)
 
     def find(self, row: dict[str, str]) -> int:
-        """The movie of a row. Raises InvalidInteraction."""
+        """Return the movie of a row. Raises InvalidInteraction."""
         key = search_key(row["title"])
         if row["imdb"] in self.by_imdb:
             return self.by_imdb[row["imdb"]]
@@ -179,7 +179,7 @@ def _number(text: str) -> float | None:
 
 
 def _made_id(row: dict[str, str]) -> str:
-    """The same row always gets the same id."""
+    """Return an event id that is always the same for the same row."""
     return str(uuid.uuid5(EVENT_NAMESPACE, "\n".join(row[name] for name in COLUMNS)))
 
 

@@ -1,4 +1,4 @@
-"""Ratings of a data set into the database, in large batches."""
+"""Import ratings of a data set into the database, in large batches."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class RatingWriter:
         return added, touched - added
 
 
-def time_keeper() -> Callable[[float], Any]:
-    """A function from seconds since 1970 to the form in which this database keeps a moment.
+def time_adapter() -> Callable[[float], Any]:
+    """Return a function from seconds since 1970 to the database's own form of a time.
 
     Does what `adapt_datetimefield_value` does, without its look-ups: it runs once a row.
     """
@@ -97,7 +97,7 @@ def refresh_aggregates(movies: Iterable[int]) -> None:
 
 
 def _check_namespace(name: str) -> str:
-    """The name, unless people of this site are called so: their histories are their own."""
+    """Return the name. Raises CatalogueError for a namespace of people who can act on this site."""
     if name.partition(":")[0].casefold() in ACTING:
         message = "Users cannot become visitors “%(name)s”: that is what people of this site are called."
         raise CatalogueError(f"{message % {'name': name}} " + "Give another name with --visitors.")
@@ -172,9 +172,9 @@ def _prepared(
     path: Path,
     report: RejectReport,
 ) -> Iterator[tuple[str, int, float, Any]]:
-    """What the writer takes; refused rows go to the report."""
+    """Yield rows for the writer; refused rows go to the report."""
     longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
-    stored_time = time_keeper()
+    stored_time = time_adapter()
     now = stored_time(int(timezone.now().timestamp()))
     times: dict[float, Any] = {}  # people rate many movies in the same second
     for row in rows:

@@ -23,7 +23,7 @@ from movie.visitors.namespaces import can_act
 
 
 class MovieWidget(widgets.Widget):
-    """A movie by its id on this site."""
+    """Reads a movie by its id on this site."""
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> Movie:
         text = str(value or "").strip().removesuffix(".0")
@@ -51,7 +51,7 @@ class StarsWidget(widgets.Widget):
 
 
 class TimeWidget(widgets.Widget):
-    """An ISO date or seconds since 1970, UTC; empty means now."""
+    """Reads an ISO date or seconds since 1970, UTC; empty means now."""
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> datetime:
         if isinstance(value, datetime):
@@ -69,7 +69,7 @@ class TimeWidget(widgets.Widget):
 
 
 class RatingResource(resources.ModelResource):
-    """Ratings; a rating of a person of a data set is replaced, a visitor's history gains an event."""
+    """Imports ratings; replaces those of people of data sets, records an event for visitors who can act."""
 
     movie = fields.Field("movie", "movie", widget=MovieWidget())
     value = fields.Field("value", "value", widget=StarsWidget())

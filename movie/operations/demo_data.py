@@ -1,4 +1,4 @@
-"""The demonstration catalogue: MovieLens 100K from the recbole wheel, movies from bokeh-sampledata.
+"""Load the demonstration catalogue: MovieLens 100K from the recbole wheel, movies from bokeh-sampledata.
 
 Both packages only carry the data; they are found without being imported, because their own
 dependencies are not installed.
@@ -36,7 +36,7 @@ MOVIELENS_TERMS = (
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What was loaded; `already` when everything was there before."""
+    """Holds the results of loading; `already` when everything was there before."""
 
     already: bool
     movies: ImportResult | None = None
@@ -45,7 +45,10 @@ class Demo:
 
 
 def data_folder() -> Path:
-    """RecBole's example data, in the installed wheel. Raises CatalogueError when it is not installed."""
+    """Return the folder of RecBole's example data in the installed wheel.
+
+    Raises CatalogueError when it is not installed.
+    """
     spec = find_spec("recbole")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "dataset_example" / "ml-100k"
@@ -55,13 +58,16 @@ def data_folder() -> Path:
 
 
 def is_loaded() -> bool:
-    """Whether the movies and ratings are there and counted. A few that an admin removed stay removed."""
+    """Return whether the movies and ratings are there and counted.
+
+    A few that an admin removed stay removed.
+    """
     movies = Movie.objects.filter(external_ids__source=MOVIELENS_100K)
     return (movies.aggregate(total=Sum("rating_count"))["total"] or 0) >= NEARLY_ALL * RATINGS
 
 
 def load_demo(progress: ProgressCallback = ignore_progress) -> Demo:
-    """Load movies, ratings, and who made the movies. What is there already is left as it is.
+    """Load movies, ratings and credits. Everything that is there already stays as it is.
 
     `progress` hears how far the whole is, 0 to 1, and what is being done. Raises CatalogueError.
     """

@@ -1,4 +1,4 @@
-"""What the catalogue's commands share: their options, their end on a signal, what they say."""
+"""Options, signals and summary lines that the import commands share."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_file_options(parser: ArgumentParser) -> None:
 
 @contextmanager
 def handle_interrupts() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl+C does; a file that cannot be used becomes a CommandError."""
+    """Turn SIGTERM into KeyboardInterrupt and CatalogueError into CommandError."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -67,7 +67,7 @@ def handle_interrupts() -> Iterator[None]:
 
 
 def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
-    """One line about what an import did."""
+    """Describe the result of an import in one line."""
     if not outcome.added and not outcome.changed:
         text = "%(accepted)s %(what)s read, nothing to change."
     elif dry_run:
@@ -84,7 +84,7 @@ def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
 
 
 def rejected_lines(report: RejectReport) -> Iterator[str]:
-    """Lines about what was refused, the most frequent reason first."""
+    """Yield lines about the refused rows, the most frequent reason first."""
     total = report.reasons.total()
     if not total:
         return

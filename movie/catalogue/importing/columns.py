@@ -1,4 +1,4 @@
-"""What the columns of a named table mean."""
+"""Names of columns in common data sets, and their meanings here."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def meanings(
     needed: Sequence[str],
     chosen: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
-    """The meaning of each column found in a file, "" for columns of no use here.
+    """Return the meaning of each column of a file, "" for columns of no use here.
 
     `chosen` (meaning -> column) goes before the common names. Raises CatalogueError naming what is
     missing and what is there.

@@ -1,4 +1,4 @@
-"""MovieLens data sets from the site of GroupLens, checked against their published MD5 checksums."""
+"""Download MovieLens data sets and check them against their published MD5 checksums."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _published_checksum(url: str, timeout: float) -> str:
 
 
 def _fetch(url: str, path: Path, timeout: float, progress: ProgressCallback) -> str:
-    """Store what is at `url`; returns its MD5, which is what GroupLens publishes."""
+    """Store the file at `url` and return its MD5, the checksum that GroupLens publishes."""
     digest = hashlib.md5(usedforsecurity=False)
     received = 0
     try:

@@ -1,4 +1,4 @@
-"""People, countries, languages and running times for the movies of the catalogue."""
+"""Complete movies with people, countries, languages and running times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AMBIGUOUS = "several films of that title and year"
 
 @dataclass
 class Enrichment:
-    """What was found (`matched`), what of it changed something, and what was not found."""
+    """Counts the movies found (`matched`), changed and not found."""
 
     matched: int = 0
     by_imdb: int = 0
@@ -42,13 +42,13 @@ class Enrichment:
 
 
 class People:
-    """Persons by name. The sources have no ids of people, so one name is one person."""
+    """Finds and creates persons by name. The sources have no ids of people, so one name is one person."""
 
     def __init__(self) -> None:
         self.added = 0
 
     def ids(self, names: Iterable[str]) -> dict[str, int]:
-        """Primary keys by search key, with people made who are not there yet."""
+        """Return primary keys by search key, and create the people who are missing."""
         wanted: dict[str, str] = {}
         for name in names:
             wanted.setdefault(search_key(name), name)
@@ -102,7 +102,7 @@ def enrich_movies(
 
 
 def _batches(pks: Iterator[int], size: int) -> Iterator[list[int]]:
-    """Lists of primary keys; all are read first, because transactions end an open cursor."""
+    """Split primary keys into lists; reads all first, because transactions end an open cursor."""
     everything = iter(list(pks))
     while some := list(itertools.islice(everything, size)):
         yield some
@@ -208,7 +208,7 @@ class _Writer:
         return {credit.movie_id for credit in new}
 
     def _related(self, relation: str, found: dict[Movie, WikidataEntry]) -> set[int]:
-        """Countries or languages of movies that have none (of all, when overwriting)."""
+        """Set countries or languages of movies that have none (of all, when overwriting)."""
         through, column = link_table(relation)
         there: dict[int, set[int]] = {}
         old = through._default_manager.filter(movie__in=[movie.pk for movie in found])

@@ -1,4 +1,4 @@
-"""MovieLens 100K: u.item (parted by "|", Latin-1, a flag for each genre) and u.data (tabs).
+"""Read MovieLens 100K: u.item (parted by "|", Latin-1, a flag for each genre) and u.data (tabs).
 
 Format: https://files.grouplens.org/datasets/movielens/ml-100k-README.txt
 """

@@ -1,4 +1,4 @@
-"""MovieLens "latest", 20M, 25M and 32M: movies.csv, links.csv, tags.csv, ratings.csv.
+"""Read MovieLens "latest", 20M, 25M and 32M: movies.csv, links.csv, tags.csv, ratings.csv.
 
 Format: https://files.grouplens.org/datasets/movielens/ml-latest-README.html
 """
@@ -43,13 +43,13 @@ def ratings(file: TextFile) -> Table:
 
 
 def is_movielens(path: Path) -> bool:
-    """Whether a CSV file has a header of MovieLens; other CSV files may have any columns."""
+    """Return whether a CSV file has a header of MovieLens; other CSV files may have any columns."""
     with TextFile(path, fallback="latin-1") as file:
         return header(path, file.lines()).strip() in (MOVIES_HEADER, RATINGS_HEADER)
 
 
 def links(file: TextFile) -> Iterator[tuple[str, str, str] | RejectedRow]:
-    """(MovieLens id, IMDb id, TMDB id), "" where there is none."""
+    """Yield (MovieLens id, IMDb id, TMDB id), "" where there is none."""
     for record in _records(file, LINKS_HEADER):
         if record.cells is None:
             yield RejectedRow(record.line, record.problem, record.raw)  # type: ignore[arg-type]
@@ -61,5 +61,5 @@ def links(file: TextFile) -> Iterator[tuple[str, str, str] | RejectedRow]:
 
 
 def tags(file: TextFile) -> Iterator[Record]:
-    """Records of (user, movie, tag, time)."""
+    """Return records of (user, movie, tag, time)."""
     return _records(file, TAGS_HEADER)

@@ -1,4 +1,4 @@
-"""MovieLens 1M and 10M: movies.dat and ratings.dat, cells parted by "::", Latin-1 in the older one.
+"""Read MovieLens 1M and 10M: movies.dat and ratings.dat, cells parted by "::", Latin-1 in the older one.
 
 Format: https://files.grouplens.org/datasets/movielens/ml-1m-README.txt
 """
@@ -32,7 +32,7 @@ def ratings(file: TextFile) -> Table:
 
 
 def _checked(file: TextFile, cells: int) -> Iterator[tuple[int, str]]:
-    """The lines of a file whose first line has at least `cells` cells; else it is another format."""
+    """Yield the lines of a file. Raises CatalogueError when the first has fewer than `cells` cells."""
     for number, line in file.lines():
         if number == 1 and line.count(SEPARATOR) < cells - 1:
             message = "%(path)s should hold %(cells)d cells a line parted by “::”; line 1 is “%(line)s”."

@@ -1,4 +1,4 @@
-"""RecBole's atomic files: .item and .inter, tabs, a header of name:type.
+"""Read RecBole's atomic files: .item and .inter, tabs, a header of name:type.
 
 Format: https://recbole.io/docs/user_guide/data/atomic_files.html
 """
@@ -42,7 +42,7 @@ def movies(file: TextFile, chosen: Mapping[str, str] | None = None) -> Table:
 
 
 def _repaired(table: Table) -> Iterator[Record]:
-    """RecBole's years are whatever stood in the last brackets: "V" for a video, "unkonwn" for none."""
+    """Yield records without RecBole's false years, such as "V" for a video and "unkonwn" for none."""
     title = table.columns.index("title")
     year = table.columns.index("year") if "year" in table.columns else None
     for record in table.records:

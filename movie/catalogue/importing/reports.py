@@ -1,4 +1,4 @@
-"""What an import did: counts, the rows it refused and why, and the type of who watches it."""
+"""Results of an import: counts, refused rows with their reasons, progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tags of a MovieLens data set: how often people put which word on which movie."""
+"""Import the tags of a MovieLens data set: how often people put a word on a movie."""
 
 from __future__ import annotations
 

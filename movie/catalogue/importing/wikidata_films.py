@@ -1,4 +1,4 @@
-"""The Wikidata movie table: 17,472 movies of 1940-2014 with people, countries, languages, running time.
+"""Read the Wikidata movie table: 17,472 movies of 1940-2014 with people, countries, languages, running time.
 
 An SQLite file with a table `omdb` keyed by `imdbID`, shipped by the package bokeh-sampledata as
 `_data/movies.db` (data CC0). Its lists are joined by ", ", so a name that holds a comma comes apart.
@@ -45,7 +45,7 @@ class WikidataEntry:
 
 
 def split_names(text: str | None) -> tuple[str, ...]:
-    """The names in a cell, in order and once each, with suffixes put back: "George Tillman Jr."."""
+    """Return the names in a cell, in order and once each, with suffixes put back: "George Tillman Jr."."""
     names: list[str] = []
     for part in clean(text or "").split(", "):
         if names and _SUFFIX.match(part):
@@ -56,7 +56,10 @@ def split_names(text: str | None) -> tuple[str, ...]:
 
 
 def default_path() -> Path:
-    """The table in the installed package, found without importing it. Raises CatalogueError."""
+    """Return the path of the table in the installed package, without importing the package.
+
+    Raises CatalogueError.
+    """
     spec = find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "_data" / "movies.db"
@@ -67,7 +70,7 @@ def default_path() -> Path:
 
 
 class WikidataTable:
-    """The table, with an index of titles in memory and the rest read when asked for."""
+    """Keeps an index of the table's titles in memory and reads the rest on request."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -99,7 +102,10 @@ class WikidataTable:
         return sum(map(len, self._rowids.values()))
 
     def by_imdb(self, imdb: str, keys: Iterable[str] = ()) -> int | None:
-        """The row of an IMDb id. Where the table has two (a movie and its later cut), the title decides."""
+        """Return the row of an IMDb id.
+
+        Where the table has two (a movie and its later cut), the title decides.
+        """
         rowids = self._rowids.get(imdb, [])
         if len(rowids) > 1:
             named = {rowid for key in keys for _year, rowid in self._titles.get(key, ())}
@@ -107,7 +113,7 @@ class WikidataTable:
         return rowids[0] if rowids else None
 
     def by_title(self, keys: Iterable[str], year: int | None) -> list[int]:
-        """Rows with one of these title keys (`titles.match_key`): of that year, else of the years
+        """Return rows with one of these title keys (`titles.match_key`): of that year, else of the years
         beside it. Several mean that titles and year do not tell."""
         if year is None:
             return []
@@ -118,7 +124,7 @@ class WikidataTable:
         return []
 
     def entries(self, rowids: Iterable[int]) -> Iterator[tuple[int, WikidataEntry]]:
-        """Movies by row. `rowids` at most a few hundred at a time."""
+        """Yield entries by row. `rowids` at most a few hundred at a time."""
         wanted = list(rowids)
         marks = ",".join("?" * len(wanted))
         names = ", ".join(f'"{column}"' for column in COLUMNS)

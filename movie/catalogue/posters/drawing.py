@@ -1,4 +1,4 @@
-"""Posters drawn from a film's facts: a flat field, one motif, the title, director and year.
+"""Draw posters from a movie's facts: a flat field, one motif, the title, director and year.
 
 They are meant as one printed series. The first genre chooses the field, the title chooses the motif
 and every measure in it, the decade lays a texture over it, and the director brings the habits that
@@ -70,7 +70,7 @@ def _texture(year: int | None, inks: Inks) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """What recurs in one director's posters."""
+    """Holds the traits that one director's posters share."""
 
     favourite: int  # which accent comes first
     fill: str  # flat, hatched, cut or outlined
@@ -96,7 +96,7 @@ def _habit(director: str) -> Habit:
 
 
 def _brush(inks: Inks, fill: str) -> tuple[Brush, str]:
-    """The brush and the definitions it needs."""
+    """Return the brush and the SVG definitions that it needs."""
     hole = f'fill="{inks.field}"'
     if fill == "hatched":
         tile = (
@@ -115,7 +115,7 @@ def _brush(inks: Inks, fill: str) -> tuple[Brush, str]:
 
 
 def draw_poster(title: str, year: int | None, genres: Sequence[str], director: str, seed: int = 0) -> str:
-    """A poster as an SVG document, 240 by 360 units, 1 to 4 KB.
+    """Draw a poster as an SVG document, 240 by 360 units, 1 to 4 KB.
 
     `genres` in their order, the first one known chooses the colours; `director` may be empty, then the film
     has habits of its own. `seed` tells apart films with the same title and year.
@@ -183,5 +183,5 @@ def _foot(director: str, year: int | None, inks: Inks) -> str:
 
 
 def poster_version(changed: datetime) -> str:
-    """What a drawn poster's address carries: it differs once the film's facts or our drawing change."""
+    """Return the version in a poster's address; it changes with the movie's facts and with the drawing."""
     return f"{DRAWING}{int(changed.timestamp() * 1e6):x}"

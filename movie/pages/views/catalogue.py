@@ -16,7 +16,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-from movie.catalogue.details import histogram_of, movie_details
+from movie.catalogue.details import movie_details, rating_histogram
 from movie.catalogue.models import Credit, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.core.http import is_htmx
@@ -120,7 +120,7 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     context = {
         "movie": film,
         "facts": movie_details(film),
-        "bars": histogram_of(film),
+        "bars": rating_histogram(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
         "explained": why_on_page(request, film.pk, history),
