@@ -8,12 +8,8 @@ from django.db import models
 from django.utils.translation import gettext as _
 from import_export import fields, resources, widgets
 
-from movie.catalogue.importing.rows import (
-    LONGEST_NAME,
-    LONGEST_RUNTIME,
-    RowError,
-    imdb_id,
-)
+from movie.catalogue.importing.cells import LONGEST_NAME, LONGEST_RUNTIME, imdb_id
+from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
 

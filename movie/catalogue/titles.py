@@ -20,12 +20,21 @@ _ARTICLE_BEFORE_SUBTITLE = re.compile(r"^(?P<rest>[^:,]+), (?P<article>The|An|A)
 _LEADING_ENGLISH_ARTICLE = re.compile(r"^(?P<article>The|An|A) (?P<rest>\w.+)$")
 # Only articles that are seldom a word of their own: "I, Robot" and "De-Lovely" keep their first word.
 _LEADING_ARTICLE_KEY = re.compile(r"^(?:the|an?|les?|la|une?|il|el|los|las|der|die|das) (?=\S)")
-# "(1995)", "(1995) (V)" and "(2006–2007)" at the end; "(V)" marks a release on video.
-_YEAR = re.compile(r"\s*\((?P<year>\d{4})(?:[-–]\s?(?:\d{4})?)?\)(?:\s*\(\w{1,3}\))?\s*$")
+# These are words too, so that they are articles only at the end of a title without other commas:
+# "Blechtrommel, Die" has one, "Live, Love, Die" and "Me, Myself, I" have none.
+_DOUBTFUL_ARTICLES = frozenset(["Die", "I", "O", "Os", "As", "En", "Et", "De", "Den", "Det", "Uno"])
+# At the end: "(1995)", "(1995) (V)", "(2006–2007)", "(1995 - )", "(TV Movie 2003)", "(Jan 1995)",
+# "(1999/II)"; "(V)" marks a release on video.
+_YEAR = re.compile(
+    r"\s*\((?:(?:TV|Video|Movie|Mini|Series|Special|Short|Episode|Game"
+    r"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?)[ -])*"
+    r"(?P<year>\d{4})(?:/[IVXL]+)?(?:\s?[-–—]\s?(?:\d{4})?)?\s?\)(?:\s*\(\w{1,3}\))?\s*$"
+)
 _LAST_BRACKET = re.compile(r"^(?P<before>.*\S)\s+\((?P<inside>(?:[^()]|\([^()]*\))*)\)$")
 _ALSO_KNOWN_AS = re.compile(r"^(?:a\.?\s?k\.?\s?a\.?:?\s+)", re.IGNORECASE)
 # Brackets of these kinds belong to the title: "Dune (Part One)", "Birdman: Or (The Unexpected ...)".
 _PART_OF_TITLE = re.compile(r"^(?:part|vol|volume|episode|chapter|season|the movie)\b|^\d+$", re.IGNORECASE)
+_NUMERAL = re.compile(r"[IVX]{1,5}")  # IMDb's mark of films with one title and year
 _UNFINISHED = re.compile(r"(?:[:&-]|\b(?:or|and|of))$", re.IGNORECASE)
 
 # Letters that Unicode does not take apart, and the apostrophes that keyboards and books do not share.
@@ -76,11 +85,16 @@ def match_key(title: str) -> str:
 
 def with_leading_article(title: str) -> str:
     """ "Usual Suspects, The" -> "The Usual Suspects"; "Crow, The: Salvation" -> "The Crow: Salvation"."""
-    found = _TRAILING_ARTICLE.match(title)
+    found = _trailing_article(title)
     if not found:
         return _ARTICLE_BEFORE_SUBTITLE.sub(r"\g<article> \g<rest>", title)
     article, rest = found["article"], found["rest"]
     return f"{article}{rest}" if article.endswith(("'", "’")) else f"{article} {rest}"
+
+
+def _trailing_article(title: str) -> re.Match[str] | None:
+    found = _TRAILING_ARTICLE.match(title)
+    return None if found and found["article"] in _DOUBTFUL_ARTICLES and "," in found["rest"] else found
 
 
 def sort_title(title: str) -> str:
@@ -120,9 +134,9 @@ def parse_title(raw: str) -> ParsedTitle:
         if _PART_OF_TITLE.match(inside) or _UNFINISHED.search(before):
             break
         text = before
-        if inside:
+        if inside and not _NUMERAL.fullmatch(inside):
             alternatives.insert(0, with_leading_article(_ALSO_KNOWN_AS.sub("", inside).strip(" .") or inside))
     title = with_leading_article(text)
-    filed = text if _TRAILING_ARTICLE.match(text) else sort_title(title)
+    filed = text if _trailing_article(text) else sort_title(title)
     others = dict.fromkeys(other for other in alternatives if search_key(other) != search_key(title))
     return ParsedTitle(title, filed, year, tuple(others))

@@ -12,15 +12,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
+from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import (
-    CatalogueError,
-    RatingRow,
-    RejectedRow,
-    RejectReason,
-    Scale,
-    rating_rows,
-)
+from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.visitors.namespaces import ACTING
 

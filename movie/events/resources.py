@@ -10,11 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from import_export import fields, resources, widgets
 
-from movie.catalogue.importing.rows import (
-    LATEST_TIME,
-    RowError,
-    seconds_of,
-)
+from movie.catalogue.importing.cells import LATEST_TIME, seconds_of
+from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.catalogue.titles import clean
 from movie.events.rating_edits import import_rating

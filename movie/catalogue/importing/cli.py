@@ -11,9 +11,9 @@ from types import FrameType
 
 from django.core.management.base import CommandError
 
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.formats import FORMATS
 from movie.catalogue.importing.reports import ImportResult, RejectReport
-from movie.catalogue.importing.rows import CatalogueError
 
 INTERRUPTED = 130  # what shells give for Ctrl+C
 
@@ -84,17 +84,29 @@ def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
 
 
 def rejected_lines(report: RejectReport) -> Iterator[str]:
-    """Yield lines about the refused rows, the most frequent reason first."""
-    total = report.reasons.total()
-    if not total:
-        return
-    yield "{total} rows were refused:".format(total=f"{total:,}")
-    for reason, count in report.reasons.most_common():
-        yield f"  {count:>9,}  {reason}"
-    if report.path is not None:
-        yield f"Each is in {report.path}."
-    else:
-        yield "Name a file with --report to see each of them."
+    """Yield lines about refused rows and fields left empty, the most frequent reason first."""
+    if total := report.reasons.total():
+        yield f"{total:,} rows were refused:"
+        for reason, count in report.reasons.most_common():
+            yield f"  {count:>9,}  {reason}"
+        for detail in report.details:
+            yield f"             {detail}"
+    if report.notes:
+        yield f"{report.notes.total():,} fields could not be read and are empty:"
+        for reason, count in report.notes.most_common():
+            yield f"  {count:>9,}  {reason}"
+    if total or report.notes:
+        is_written = report.path is not None
+        yield f"Each is in {report.path}." if is_written else "Name a file with --report to see each of them."
+
+
+def finish(outcome: ImportResult) -> None:
+    """Raise CommandError after an interruption, and when nothing or less than half could be used."""
+    if outcome.interrupted:
+        raise CommandError(interruption_line(), returncode=INTERRUPTED)
+    if outcome.is_mostly_rejected:
+        rejected, read = outcome.rejected.total(), outcome.read
+        raise CommandError(f"{rejected:,} of {read:,} rows were refused: is this the file you meant?")
 
 
 def interruption_line() -> str:

@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.importing.errors import CatalogueError
 
 # The names under which common data sets file each meaning, compared without case.
 MOVIE_COLUMNS: dict[str, tuple[str, ...]] = {
-    "id": ("id", "movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin"),
-    "title": ("title", "movie_title", "name"),
-    "year": ("year", "release_year"),
+    "id": (
+        "id",
+        "movieid",
+        "movie_id",
+        "item_id",
+        "itemid",
+        "item",
+        "movie",
+        "iid",
+        "asin",
+        "const",
+        "tconst",
+    ),
+    "title": ("title", "movie_title", "name", "primarytitle"),
+    "original_title": ("original title", "original_title", "originaltitle"),
+    "year": ("year", "release_year", "startyear"),
+    "release_date": ("release_date", "release date", "released"),
     "genres": ("genres", "genre", "class", "categories"),
-    "countries": ("countries", "country"),
-    "languages": ("languages", "language"),
+    "countries": ("countries", "country", "production_countries"),
+    "languages": ("languages", "language", "spoken_languages"),
     "synopsis": ("synopsis", "overview", "description", "plot"),
-    "runtime": ("runtime",),
+    "runtime": ("runtime", "runtime (mins)", "runtimeminutes", "runtime_minutes"),
     "poster_path": ("poster_path",),
     "imdb": ("imdb", "imdbid", "imdb_id"),
     "tmdb": ("tmdb", "tmdbid", "tmdb_id"),
@@ -59,7 +73,7 @@ def meanings(
     `chosen` (meaning -> column) goes before the common names. Raises CatalogueError naming what is
     missing and what is there.
     """
-    names = [name.strip().strip('"').casefold() for name in found]
+    names = [name.strip("\ufeff \t").strip('"').casefold() for name in found]
     result = [""] * len(names)
     for meaning, column in (chosen or {}).items():
         if column.casefold() not in names:

@@ -1,7 +1,8 @@
-"""Any CSV or TSV file with a header line; ids may be any text."""
+"""Read any CSV or TSV file with a header line; ids may be any text."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from movie.catalogue.importing.columns import (
@@ -14,6 +15,7 @@ from movie.catalogue.importing.columns import (
 from movie.catalogue.importing.reading import TextFile, header, split_plain, split_quoted
 from movie.catalogue.importing.rows import Table
 
+_STATED = re.compile(r'"?sep=(?P<delimiter>[\t,;|])"?', re.IGNORECASE)
 DELIMITERS = ("\t", ",", ";", "|")
 
 
@@ -25,7 +27,10 @@ def _open(
 ) -> Table:
     lines = file.lines()
     first = header(file.path, lines)
-    delimiter = max(DELIMITERS, key=first.count)  # the first of equals
+    if stated := _STATED.fullmatch(first.strip()):  # a line for spreadsheets, before the header
+        first, delimiter = header(file.path, lines), stated["delimiter"]
+    else:
+        delimiter = max(DELIMITERS, key=first.count)  # the first of equals
     # The header itself may be quoted; every split is by the rule of the rows.
     record = next(split_quoted([(1, first)], delimiter, first.count(delimiter) + 1), None)
     columns = record.cells if record and record.cells else [first]

@@ -13,8 +13,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import ProgressCallback, ignore_progress
-from movie.catalogue.importing.rows import CatalogueError
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 TIMEOUT = 20  # seconds without an answer

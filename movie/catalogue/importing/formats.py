@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Protocol
 
 from movie.catalogue.importing import movielens_csv
+from movie.catalogue.importing.cells import LONGEST_NAME
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import COMPRESSIONS, TextFile, plain_name
-from movie.catalogue.importing.rows import LONGEST_NAME, CatalogueError, Table
+from movie.catalogue.importing.rows import Table
 
 MOVIELENS = "movielens"  # ids that all MovieLens data sets but 100K share
 MOVIELENS_100K = "ml-100k"
+SHARED_SPACES = ("imdb", "tmdb")  # a file of that name has ids of its own all the same
+# Names that every data set gives its files: two such files are not of one id space.
+_PART_NAMES = frozenset(("movies", "films", "items", "titles", "ratings", "interactions", "reviews"))
 _MOVIELENS_SET = re.compile(r"^ml-?(latest(-small)?|\d+m\w*)$", re.IGNORECASE)
 
 
@@ -119,10 +124,17 @@ def format_of(path: Path, kind: str, name: str | None = None) -> Format:
 
 
 def source_of(path: Path, known: Format) -> str:
-    """Return the id space of a file's movie ids."""
+    """Return the id space of a file's movie ids: of its format, or the name of the file or its folder."""
+    name = known.source or _own_name(path)
+    if _MOVIELENS_SET.match(name):
+        name = MOVIELENS
+    return (f"{name}-file" if name.casefold() in SHARED_SPACES else name)[:LONGEST_NAME]
+
+
+def _own_name(path: Path) -> str:
+    """Return the name of a data set: "shop" for shop.csv, and for shop/movies.csv, shop/ratings.csv."""
     stem = plain_name(path).rpartition(".")[0] or plain_name(path)
-    name = known.source or (MOVIELENS if _MOVIELENS_SET.match(stem) else stem)
-    return name[:LONGEST_NAME]
+    return (path.resolve().parent.name or stem) if stem.casefold() in _PART_NAMES else stem
 
 
 def visitors_of(path: Path, known: Format, source: str) -> str:

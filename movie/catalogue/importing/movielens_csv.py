@@ -8,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from movie.catalogue.importing.cells import imdb_id, tmdb_id
+from movie.catalogue.importing.errors import CatalogueError, RowError
 from movie.catalogue.importing.reading import TextFile, header, split_quoted
-from movie.catalogue.importing.rows import (
-    CatalogueError,
-    Record,
-    RejectedRow,
-    RowError,
-    Table,
-    imdb_id,
-    tmdb_id,
-)
+from movie.catalogue.importing.rows import Record, RejectedRow, Table
 
 MOVIES_HEADER = "movieId,title,genres"
 RATINGS_HEADER = "userId,movieId,rating,timestamp"

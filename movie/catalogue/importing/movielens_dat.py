@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from movie.catalogue.importing.reading import TextFile, split_plain
-from movie.catalogue.importing.rows import CatalogueError, Record, Table
+from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.reading import LONGEST_LINE, TextFile, broken, split_plain
+from movie.catalogue.importing.rows import Record, Table
 
 SEPARATOR = "::"
 
@@ -21,10 +22,10 @@ def _movies(file: TextFile) -> Iterator[Record]:
     for number, line in _checked(file, 3):
         identifier, _separator, rest = line.partition(SEPARATOR)
         title, separator, genres = rest.rpartition(SEPARATOR)  # a title may hold the separator itself
-        if separator:
+        if separator and len(line) <= LONGEST_LINE:
             yield Record(number, line, [identifier, title, genres])
         elif line.strip():
-            yield Record(number, line, None)
+            yield broken(number, line)
 
 
 def ratings(file: TextFile) -> Table:

@@ -1,4 +1,4 @@
-"""Movies of a data set into the catalogue."""
+"""Import movies of a data set into the catalogue."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from pathlib import Path
 from django.db import connection, models, transaction
 
 from movie.catalogue.importing import formats, movielens_csv
+from movie.catalogue.importing.errors import RejectReason
+from movie.catalogue.importing.matching import match_rows
 from movie.catalogue.importing.reading import TextFile
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import MovieRow, RejectedRow, RejectReason, movie_rows
+from movie.catalogue.importing.rows import MovieRow, RejectedRow, movie_rows
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, MovieTitle
 from movie.catalogue.titles import search_key
+from movie.catalogue.twins import forget_twins
 
 BATCH = 1_000  # movies in one transaction
+RELATIONS = ("genres", "countries", "languages")
 PLAIN_FIELDS = ("year", "runtime", "synopsis", "poster_path")
 
 
@@ -30,7 +34,7 @@ def create_all(model: type[models.Model], objects: Sequence[models.Model]) -> No
 
 
 def link_table(relation: str) -> tuple[type[models.Model], str]:
-    """The table behind genres, countries or languages of movies, and its column for the other side."""
+    """Return the table behind genres, countries or languages of movies, and its column for the other side."""
     field = Movie._meta.get_field(relation)
     if not isinstance(field, models.ManyToManyField) or field.remote_field.through is None:
         raise TypeError(f"{relation} is no many-to-many relation")
@@ -38,14 +42,14 @@ def link_table(relation: str) -> tuple[type[models.Model], str]:
 
 
 class NameCache:
-    """Objects by name (genres, countries, languages), remembered, compared without case."""
+    """Keeps genres, countries or languages by name, compared without case."""
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
         self._model = model
         self.reread()
 
     def reread(self) -> None:
-        """Look again; after a rollback, what was made is gone."""
+        """Read the names again: a rollback has removed new ones."""
         self._ids: dict[str, int] = {search_key(each.name): each.pk for each in self._model.objects.all()}
 
     def ids(self, names: Iterable[str]) -> list[int]:
@@ -60,30 +64,25 @@ class NameCache:
 class MovieWriter:
     """Saves batches of movies of one id space.
 
-    A movie is found by its id there, then by its IMDb or TMDB id, then by a title and the year, if
-    exactly one movie without an id of this space has them; so a second data set adds its ids to the
-    movies that are there. A movie that exists keeps what it says: only what is empty is filled, unless
-    `overwrite`.
+    `matching` finds the movie of a row; so a second data set adds its ids to the movies that are there.
+    A movie that exists keeps what it says: only what is empty is filled, unless `overwrite`.
     """
 
     def __init__(self, source: str, *, overwrite: bool = False, by_title: bool = True) -> None:
         self.source = source
         self.overwrite = overwrite
         self.by_title = by_title
-        self._names = {
-            "genres": NameCache(Genre),
-            "countries": NameCache(Country),
-            "languages": NameCache(Language),
-        }
+        self._names = {name: NameCache(Movie._meta.get_field(name).related_model) for name in RELATIONS}
 
     def rolled_back(self) -> None:
         for names in self._names.values():
             names.reread()
 
-    def write(self, rows: Sequence[MovieRow]) -> tuple[int, int]:
-        """Save rows with distinct ids. Returns (added, changed)."""
-        ours = self._ours(rows)
-        found = self._find(rows, ours)
+    def write(self, rows: Sequence[MovieRow]) -> tuple[int, int, dict[str, str]]:
+        """Save rows with distinct ids. Returns (added, changed, conflicts by the id of a refused row)."""
+        matches = match_rows(rows, self.source, by_title=self.by_title, overwrite=self.overwrite)
+        found = matches.movies
+        rows = [row for row in rows if row.id not in matches.conflicts]
         known = {movie.pk: movie for movie in Movie.objects.filter(pk__in=found.values())}
         changed: set[int] = set()
         new: list[tuple[MovieRow, Movie]] = []
@@ -94,7 +93,7 @@ class MovieWriter:
                 movie = Movie(
                     title=row.title,
                     sort_title=row.sort_title,
-                    is_visible=not row.is_unknown,
+                    is_visible=not row.is_placeholder,
                     **{name: getattr(row, name) for name in PLAIN_FIELDS},
                 )
                 new.append((row, movie))
@@ -107,58 +106,10 @@ class MovieWriter:
             if movie.pk in changed:
                 movie.save_base()
         changed |= self._add_ids(rows, movies)
-        changed |= self._add_titles(rows, movies, () if self.overwrite else ours)
+        changed |= self._add_titles(rows, movies, () if self.overwrite else matches.by_own_id)
         for relation in self._names:
             changed |= self._add_related(relation, rows, movies, fresh)
-        return len(new), len(changed - fresh)
-
-    def _find(self, rows: Sequence[MovieRow], ours: Mapping[str, int]) -> dict[str, int]:
-        """Movie ids of the catalogue by ids of the file."""
-        found = dict(ours)
-        taken = set(found.values())
-        for source in ("imdb", "tmdb"):
-            wanted = {getattr(row, source): row.id for row in rows if row.id not in found}
-            wanted.pop("", None)
-            others = ExternalId.objects.filter(source=source, value__in=list(wanted))
-            for value, pk in self._free(others).values_list("value", "movie_id"):
-                if pk not in taken:
-                    found[wanted[value]] = pk
-                    taken.add(pk)
-        if self.by_title:
-            found |= self._find_by_title([row for row in rows if row.id not in found], taken)
-        return found
-
-    def _ours(self, rows: Sequence[MovieRow]) -> dict[str, int]:
-        """Movie ids of the catalogue by ids of this space that are known already."""
-        ids = ExternalId.objects.filter(source=self.source, value__in=[row.id for row in rows])
-        return dict(ids.values_list("value", "movie_id"))
-
-    def _free(self, ids: models.QuerySet) -> models.QuerySet:
-        """Leaves out movies that have an id of this space already: those are other movies."""
-        return ids.exclude(movie__external_ids__source=self.source)
-
-    def _find_by_title(self, rows: Sequence[MovieRow], taken: set[int]) -> dict[str, int]:
-        wanted: dict[tuple[str, int], list[MovieRow]] = {}
-        for row in rows:
-            if row.year is not None:
-                wanted.setdefault((search_key(row.title)[:255], row.year), []).append(row)
-        titles = MovieTitle.objects.filter(search_key__in={key for key, _year in wanted})
-        candidates: dict[tuple[str, int], set[int]] = {}
-        imdb: dict[int, str] = {}
-        for key, year, pk in self._free(titles).values_list("search_key", "movie__year", "movie_id"):
-            if (key, year) in wanted and pk not in taken:
-                candidates.setdefault((key, year), set()).add(pk)
-        if candidates:
-            pks = set().union(*candidates.values())
-            of_imdb = ExternalId.objects.filter(source="imdb", movie__in=pks)
-            imdb = dict(of_imdb.values_list("movie_id", "value"))
-        found: dict[str, int] = {}
-        for key, movies in candidates.items():
-            if len(movies) == 1 and len(wanted[key]) == 1:
-                (pk,), (row,) = movies, wanted[key]
-                if not row.imdb or imdb.get(pk, row.imdb) == row.imdb:
-                    found[row.id] = pk
-        return found
+        return len(new), len(changed - fresh), matches.conflicts
 
     def _fill(self, row: MovieRow, movie: Movie) -> bool:
         before = {name: getattr(movie, name) for name in ("title", "sort_title", *PLAIN_FIELDS)}
@@ -198,8 +149,11 @@ class MovieWriter:
     def _add_titles(
         self, rows: Sequence[MovieRow], movies: Mapping[str, Movie], ours: Collection[str]
     ) -> set[int]:
-        """Titles that are not there yet. Of movies known by their id the main one was added before: where it
-        is gone, somebody renamed the movie."""
+        """Add titles that are not there yet.
+
+        Of movies known by their id the main one was added before: where it is gone, somebody renamed the
+        movie.
+        """
         pks = {movie.pk for movie in movies.values()}
         there = set(MovieTitle.objects.filter(movie__in=pks).values_list("movie_id", "search_key"))
         titles = []
@@ -216,7 +170,7 @@ class MovieWriter:
     def _add_related(
         self, relation: str, rows: Sequence[MovieRow], movies: Mapping[str, Movie], fresh: set[int]
     ) -> set[int]:
-        """Genres, countries or languages of movies that have none (of all, when overwriting)."""
+        """Set genres, countries or languages of movies that have none (of all, when overwriting)."""
         stating = {movies[row.id].pk: getattr(row, relation) for row in rows if getattr(row, relation)}
         through, column = link_table(relation)
         there: dict[int, set[int]] = {}
@@ -268,22 +222,31 @@ def import_movies(
         try:
             while chunk := list(itertools.islice(rows, batch)):
                 with transaction.atomic():
-                    added, changed = writer.write(chunk)
+                    added, changed, conflicts = writer.write(chunk)
                     if dry_run:
                         transaction.set_rollback(True)
                 if dry_run:
                     writer.rolled_back()
-                outcome.added += added
-                outcome.changed += changed
-                outcome.unchanged += len(chunk) - added - changed
+                outcome.add(len(chunk) - len(conflicts), added, changed)
+                _report(path, chunk, conflicts, report)
                 progress(file.done, "{n} films".format(n=f"{outcome.read:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
+    forget_twins()
     return outcome
 
 
+def _report(path: Path, rows: Sequence[MovieRow], conflicts: Mapping[str, str], report: RejectReport) -> None:
+    for row in rows:
+        if detail := conflicts.get(row.id):
+            report.add(path, RejectedRow(row.line, RejectReason.CONFLICT, row.raw, detail))
+            continue
+        for reason in row.notes:
+            report.add_note(path, row.line, str(reason.label), row.raw)
+
+
 def beside(path: Path, name: str) -> Path | None:
-    """The file `name`, perhaps compressed, in the folder of `path`."""
+    """Return the file `name`, perhaps compressed, in the folder of `path`."""
     for suffix in ("", ".gz", ".xz"):
         other = path.with_name(name + suffix)
         if other.is_file():
@@ -292,7 +255,7 @@ def beside(path: Path, name: str) -> Path | None:
 
 
 def tags_beside(path: Path, format_name: str | None = None) -> Path | None:
-    """The tags.csv beside the movies that a path means, where the format has one."""
+    """Return the tags.csv beside a movie file, where the format has one."""
     path = formats.locate(path, "movies")
     if formats.format_of(path, "movies", format_name).name != "movielens-csv":
         return None
@@ -300,7 +263,7 @@ def tags_beside(path: Path, format_name: str | None = None) -> Path | None:
 
 
 def _links(path: Path, report: RejectReport) -> dict[str, tuple[str, str]]:
-    """IMDb and TMDB ids by MovieLens id, from the links.csv beside movies.csv, if there is one."""
+    """Return IMDb and TMDB ids by MovieLens id, from the links.csv beside movies.csv, if there is one."""
     file = beside(path, "links.csv")
     if file is None:
         return {}

@@ -15,7 +15,8 @@ from movie.catalogue.importing.columns import (
     RATINGS_NEED,
     meanings,
 )
-from movie.catalogue.importing.rows import CatalogueError, Record, Table
+from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.rows import Record, Table
 
 if TYPE_CHECKING:
     import polars

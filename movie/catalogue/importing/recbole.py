@@ -14,8 +14,9 @@ from movie.catalogue.importing.columns import (
     RATINGS_NEED,
     meanings,
 )
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import TextFile, header, split_plain
-from movie.catalogue.importing.rows import CatalogueError, Record, Table
+from movie.catalogue.importing.rows import Record, Table
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 UNKNOWN = "unkonwn"  # so spelt in the MovieLens files that RecBole distributes

@@ -9,9 +9,11 @@ from pathlib import Path
 from django.db import connection, transaction
 
 from movie.catalogue.importing import movielens_csv
+from movie.catalogue.importing.cells import LONGEST_NAME
+from movie.catalogue.importing.errors import RejectReason
 from movie.catalogue.importing.reading import TextFile
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import LONGEST_NAME, RejectedRow, RejectReason
+from movie.catalogue.importing.rows import RejectedRow
 from movie.catalogue.models import ExternalId, MovieTag
 from movie.catalogue.titles import search_key
 

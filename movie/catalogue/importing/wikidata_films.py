@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from movie.catalogue.importing.rows import LONGEST_RUNTIME, CatalogueError
+from movie.catalogue.importing.cells import LONGEST_RUNTIME
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.titles import clean, match_key, parse_title
 
 PACKAGE = "bokeh_sampledata"

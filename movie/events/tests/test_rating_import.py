@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from movie.catalogue.importing import reading
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
-from movie.catalogue.importing.rows import CatalogueError
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.events import rating_import as ratings_module
 from movie.events.rating_import import import_ratings

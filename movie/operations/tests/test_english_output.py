@@ -8,7 +8,7 @@ from django.core.management import call_command, get_commands, load_command_clas
 from django.urls import reverse
 from django.utils import translation
 
-from movie.catalogue.importing.rows import RejectReason
+from movie.catalogue.importing.errors import RejectReason
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, queue, recorded
 

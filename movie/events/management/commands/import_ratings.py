@@ -8,8 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.columns import RATING_COLUMNS, parse_choice
+from movie.catalogue.importing.errors import RejectReason
 from movie.catalogue.importing.reports import RejectReport
-from movie.catalogue.importing.rows import RejectReason, Scale
+from movie.catalogue.importing.rows import Scale
 from movie.core.progress import ProgressBar
 from movie.events.rating_import import import_ratings
 

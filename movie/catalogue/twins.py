@@ -1,0 +1,60 @@
+"""Find movies that the catalogue holds twice: one title, one year and no ids that contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.core.cache import cache
+from django.db import connection
+
+from movie.catalogue.models import ExternalId, Movie, MovieTitle
+
+CACHE_KEY = "movie-twins"
+CACHE_SECONDS = 300
+
+
+def find_twins() -> list[list[int]]:
+    """Return groups of movies that are probably one, by primary key, in one query over all titles."""
+    quote = connection.ops.quote_name
+    titles, movies = (quote(model._meta.db_table) for model in (MovieTitle, Movie))
+    sql = (
+        "SELECT DISTINCT a.movie_id, b.movie_id "  # noqa: S608 - our own names
+        f"FROM {titles} a JOIN {titles} b ON b.search_key = a.search_key AND b.movie_id > a.movie_id "
+        f"JOIN {movies} x ON x.id = a.movie_id JOIN {movies} y ON y.id = b.movie_id AND y.year = x.year "
+        "WHERE x.is_visible AND y.is_visible ORDER BY 1, 2"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        pairs = cursor.fetchall()
+    ids: dict[int, dict[str, str]] = {}
+    concerned = {pk for pair in pairs for pk in pair}
+    shared = ExternalId.objects.filter(movie__in=concerned, source__in=("imdb", "tmdb"))
+    for pk, source, value in shared.values_list("movie_id", "source", "value"):
+        ids.setdefault(pk, {})[source] = value
+    groups: dict[int, list[int]] = {}
+    for first, second in pairs:
+        one, other = ids.get(first, {}), ids.get(second, {})
+        if any(one[source] != other[source] for source in one.keys() & other.keys()):
+            continue
+        group = groups.setdefault(first, groups.get(second, [first]))
+        if second not in group:
+            group.append(second)
+        groups[second] = group
+    return [list(group) for group in {id(group): group for group in groups.values()}.values()]
+
+
+def twins_of(movie_ids: Collection[int]) -> set[int]:
+    """Return the twins of these movies, from a cache of some minutes."""
+    if not movie_ids:
+        return set()
+    groups = cache.get(CACHE_KEY)
+    if groups is None:
+        groups = find_twins()
+        cache.set(CACHE_KEY, groups, CACHE_SECONDS)
+    known = set(movie_ids)
+    return {pk for group in groups if not known.isdisjoint(group) for pk in group} - known
+
+
+def forget_twins() -> None:
+    """Drop the cached groups after the catalogue has changed."""
+    cache.delete(CACHE_KEY)
