@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from django.core.cache import cache
 from django.db import connection
 
 from movie.catalogue.models import ExternalId, Movie, MovieTitle
-
-CACHE_KEY = "movie-twins"
-CACHE_SECONDS = 300
 
 
 def find_twins() -> list[list[int]]:
@@ -41,20 +35,3 @@ def find_twins() -> list[list[int]]:
             group.append(second)
         groups[second] = group
     return [list(group) for group in {id(group): group for group in groups.values()}.values()]
-
-
-def twins_of(movie_ids: Collection[int]) -> set[int]:
-    """Return the twins of these movies, from a cache of some minutes."""
-    if not movie_ids:
-        return set()
-    groups = cache.get(CACHE_KEY)
-    if groups is None:
-        groups = find_twins()
-        cache.set(CACHE_KEY, groups, CACHE_SECONDS)
-    known = set(movie_ids)
-    return {pk for group in groups if not known.isdisjoint(group) for pk in group} - known
-
-
-def forget_twins() -> None:
-    """Drop the cached groups after the catalogue has changed."""
-    cache.delete(CACHE_KEY)

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
 from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, rating_rows
+from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.visitors.namespaces import ACTING
 
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
 MOVIES_AT_ONCE = 5_000
+VISITORS_AT_ONCE = 500
+MONTH_FIRST = "Dates such as 02/03/2021 are read as month/day/year; --day-first reads day/month/year."
+
+Totals = tuple[int, float]  # number and sum of stars
 
 
 class RatingWriter:
@@ -60,15 +65,74 @@ class RatingWriter:
             )
 
     def write(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int]:
-        """Store (visitor, movie, stars, time as the database keeps it). Returns (added, changed)."""
-        before = Rating.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        """Store (visitor, movie, stars, time as the database keeps it). Returns (added, changed).
+
+        The aggregates of the movies follow in the same transaction, so a killed import leaves none that
+        is wrong. They are shifted by what the batch adds; only where it changes ratings that were there
+        is the batch written again between two counts of its visitors' stars.
+        """
+        try:
+            with transaction.atomic():
+                added, changed, shifts = self._store(rows)
+                if changed:
+                    raise _ChangesOldRatingsError
+        except _ChangesOldRatingsError:
+            visitors = sorted({row[0] for row in rows})
+            before = self._totals(visitors)
+            added, changed, _added = self._store(rows)
+            after = self._totals(visitors)
+            shifts = {
+                movie: (n - before.get(movie, (0, 0.0))[0], total - before.get(movie, (0, 0.0))[1])
+                for movie, (n, total) in after.items()
+            }
+        shift_aggregates({movie: shift for movie, shift in shifts.items() if shift != (0, 0.0)})
+        return added, changed
+
+    def _store(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int, dict[int, Totals]]:
+        latest = Rating.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         with connection.cursor() as cursor:
             cursor.executemany(self._sql, rows)
             touched = cursor.rowcount
-        added = self._ours.filter(pk__gt=before).count()
+        new = self._totals_of(self._ours.filter(pk__gt=latest))
+        added = sum(n for n, _total in new.values())
         if self._mysql:  # counts 1 for a new or an equal row, 2 for a changed one
-            return added, touched - len(rows)
-        return added, touched - added
+            return added, touched - len(rows), new
+        return added, touched - added, new
+
+    def _totals(self, visitors: list[str]) -> dict[int, Totals]:
+        """Return the number and the sum of these visitors' stars by movie."""
+        totals: dict[int, Totals] = {}
+        for start in range(0, len(visitors), VISITORS_AT_ONCE):
+            some = Rating.objects.filter(visitor__in=visitors[start : start + VISITORS_AT_ONCE])
+            for movie, (n, total) in self._totals_of(some).items():
+                n_before, total_before = totals.get(movie, (0, 0.0))
+                totals[movie] = n_before + n, total_before + total
+        return totals
+
+    @staticmethod
+    def _totals_of(ratings: QuerySet[Rating]) -> dict[int, Totals]:
+        counted = ratings.order_by().values_list("movie").annotate(n=Count("pk"), total=Sum("value"))
+        return {movie: (n, total) for movie, n, total in counted}
+
+
+class _ChangesOldRatingsError(Exception):
+    """Takes back a batch that changes ratings, to write it again between two counts."""
+
+
+def shift_aggregates(shifts: Mapping[int, Totals]) -> None:
+    """Add to the number and the sum of movies' stars, in the order of their ids, within a transaction.
+
+    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
+    """
+    sql = (
+        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
+        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
+        "rating_count = rating_count + %s, rating_sum = rating_sum + %s WHERE id = %s"
+    )
+    rows = [(n, total, n, n, total, movie) for movie, (n, total) in sorted(shifts.items())]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
 
 
 def time_adapter() -> Callable[[float], Any]:
@@ -107,6 +171,7 @@ def import_ratings(
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
     scale: Scale | None = None,
+    day_first: bool | None = None,
     dry_run: bool = False,
     batch: int | None = None,
     report: RejectReport | None = None,
@@ -133,29 +198,23 @@ def import_ratings(
         )
         raise CatalogueError(message % {"source": source, "there": there})
     outcome = ImportResult(rejected=report.reasons)
-    touched: set[int] = set()
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "ratings", columns)
+        table, times = detect_time_format(table, day_first=day_first)
+        if times.is_assumed:
+            outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
-        rows = _prepared(rating_rows(table, scale), movies, prefix, path, report)
+        rows = _prepared(rating_rows(table, scale, times), movies, prefix, path, report)
         try:
             while chunk := list(itertools.islice(rows, batch)):
                 with transaction.atomic():
                     added, changed = writer.write(chunk)
                     if dry_run:
                         transaction.set_rollback(True)
-                outcome.added += added
-                outcome.changed += changed
-                outcome.unchanged += len(chunk) - added - changed
-                touched.update(row[1] for row in chunk)
-                progress(file.done, "{n} ratings".format(n=f"{outcome.read:,}"))
+                outcome.add(len(chunk), added, changed)
+                progress(file.done, f"{outcome.read:,} ratings")
         except KeyboardInterrupt:
             outcome.interrupted = True
-        finally:
-            # Also after an interruption or a damaged end: what was stored must be counted.
-            if not dry_run:
-                progress(1.0, "counting stars")
-                refresh_aggregates(touched)
     return outcome
 
 

@@ -182,10 +182,10 @@ class TimeFormat:
             number = parse_number(text)
         except ValueError:
             return self._date_seconds(text.strip())
-        unit = max(self.per_second, _unit(number))
-        if not unit or not 0 <= number / unit < LATEST_TIME:  # also refuses "nan" and "inf"
+        seconds = number / self.per_second
+        if not 0 <= seconds < LATEST_TIME:  # also refuses "nan" and "inf"
             raise RowError(RejectReason.TIME)
-        return number / unit
+        return seconds
 
     def _date_seconds(self, text: str) -> float:
         if date := _DATE.fullmatch(text):

@@ -33,7 +33,7 @@ class RejectReason(TextChoices):
     RATING = "rating", "the rating is not a number"
     STARS = "stars", "the rating is not a half-star value from 0.5 to 5"
     SCALE = "scale", "the rating is outside the scale given"
-    TIME = "time", gettext_noop("the time is neither a number since 1970 nor a date")
+    TIME = "time", gettext_noop("the time is neither seconds since 1970 nor an ISO date")
     TAG = "tag", "the tag is empty or longer than 64 characters"
 
 

@@ -17,7 +17,6 @@ from movie.catalogue.importing.reports import ImportResult, ProgressCallback, Re
 from movie.catalogue.importing.rows import MovieRow, RejectedRow, movie_rows
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, MovieTitle
 from movie.catalogue.titles import search_key
-from movie.catalogue.twins import forget_twins
 
 BATCH = 1_000  # movies in one transaction
 RELATIONS = ("genres", "countries", "languages")
@@ -213,8 +212,9 @@ def import_movies(
     known = formats.format_of(path, "movies", format_name)
     source = source or formats.source_of(path, known)
     report = report if report is not None else RejectReport()
-    outcome = ImportResult(rejected=report.reasons)
+    outcome = ImportResult()
     links = _links(path, report) if known.name == "movielens-csv" else {}
+    refused_before = report.reasons.copy()
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "movies", columns)
         rows = _linked(movie_rows(table), links, path, report)
@@ -229,10 +229,10 @@ def import_movies(
                     writer.rolled_back()
                 outcome.add(len(chunk) - len(conflicts), added, changed)
                 _report(path, chunk, conflicts, report)
-                progress(file.done, "{n} films".format(n=f"{outcome.read:,}"))
+                progress(file.done, "{n} films".format(n=f"{outcome.accepted:,}"))
         except KeyboardInterrupt:
             outcome.interrupted = True
-    forget_twins()
+    outcome.rejected = report.reasons - refused_before
     return outcome
 
 

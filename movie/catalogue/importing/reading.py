@@ -31,6 +31,7 @@ DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 PROBE_BYTES = 1 << 20  # enough to meet the first accented letter of a movie list
 LONGEST_LINE = 1_000_000  # characters; a longer line is refused without being held in memory
 SHOWN_OF_LONG_LINE = 200
+SHORTEST_UTF16 = 8  # characters without a byte order mark that tell UTF-16
 LONGEST_QUOTED_LINES = 200  # a quotation mark still open after so many lines is a slip
 
 
@@ -139,7 +140,7 @@ def _utf16_without_mark(beginning: bytes) -> str:
     """Return the encoding of text whose every second byte is zero, as Latin letters in UTF-16; else ""."""
     half = len(beginning) // 2
     for encoding, zeros in (("utf-16-le", beginning[1::2]), ("utf-16-be", beginning[::2])):
-        if half and zeros.count(0) > 0.9 * half and beginning.count(0) < 1.1 * half:
+        if half >= SHORTEST_UTF16 and zeros.count(0) > 0.9 * half and beginning.count(0) < 1.1 * half:
             return encoding
     return ""
 

@@ -122,11 +122,12 @@ def test_every_text_format_packed_or_not(tmp_path, name, text, visitor, pack):
 def test_parquet(tmp_path, films):
     polars = pytest.importorskip("polars")
     path = tmp_path / "own.parquet"
-    frame = {"user": ["añ", "b", None], "movie_id": [1, 2, 3], "rating": [4.0, 9.0, 1.0], "extra": [1, 2, 3]}
-    frame["at"] = [datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC)] * 3
+    frame = {"user": ["añ", "b", None, "c"], "movie_id": [1, 2, 3, 2], "rating": [4.0, 9.0, 1.0, 5.0]}
+    frame["at"] = [datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC)] * 4
     polars.DataFrame(frame).write_parquet(path)
     text = run(path, source="movielens", visitors="mine")
-    assert facts() == [("mine:añ", "Film 1", 4.0, datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC))]
+    at = datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC)
+    assert facts() == [("mine:añ", "Film 1", 4.0, at), ("mine:c", "Film 2", 5.0, at)]
     assert "2 rows were refused" in text
 
 
@@ -163,6 +164,7 @@ def test_every_bad_row_is_reported_with_its_line_and_the_rest_goes_on(tmp_path, 
         13: ("x" * 200 + ",1,4,964982703", "too long"),
     }
     lines = [HEADER.strip(), "7,1,4,964982703", *(row for row, _reason in bad.values()), "7,2,5,964982703"]
+    lines += [f"{user},3,5,964982703" for user in range(20, 32)]
     path = write(tmp_path, "\n".join(lines) + "\n")
     report = tmp_path / "report.csv"
     text = run(path, report=report)
@@ -175,7 +177,7 @@ def test_every_bad_row_is_reported_with_its_line_and_the_rest_goes_on(tmp_path, 
     assert "11 rows were refused" in text
     assert "--scale" in text
     assert Counter(facts())[("movielens:7", "Film 2", 5.0, datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC))] == 1
-    assert Rating.objects.count() == 2
+    assert Rating.objects.count() == 14
 
 
 def test_other_scales_are_mapped_when_named(tmp_path, films):
