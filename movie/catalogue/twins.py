@@ -27,11 +27,13 @@ def find_twins() -> list[list[int]]:
         ids.setdefault(pk, {})[source] = value
     groups: dict[int, list[int]] = {}
     for first, second in pairs:
-        one, other = ids.get(first, {}), ids.get(second, {})
-        if any(one[source] != other[source] for source in one.keys() & other.keys()):
+        group = groups.setdefault(first, [first])
+        if second in groups or any(_contradict(ids.get(pk, {}), ids.get(second, {})) for pk in group):
             continue
-        group = groups.setdefault(first, groups.get(second, [first]))
-        if second not in group:
-            group.append(second)
+        group.append(second)
         groups[second] = group
-    return [list(group) for group in {id(group): group for group in groups.values()}.values()]
+    return [list(group) for pk, group in groups.items() if pk == group[0] and len(group) > 1]
+
+
+def _contradict(one: dict[str, str], other: dict[str, str]) -> bool:
+    return any(one[source] != other[source] for source in one.keys() & other.keys())
