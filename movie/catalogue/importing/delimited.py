@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from movie.catalogue.importing.columns import (
@@ -12,11 +11,8 @@ from movie.catalogue.importing.columns import (
     RATINGS_NEED,
     meanings,
 )
-from movie.catalogue.importing.reading import TextFile, header, split_plain, split_quoted
+from movie.catalogue.importing.reading import TextFile, header, read_columns, split_plain, split_quoted
 from movie.catalogue.importing.rows import Table
-
-_STATED = re.compile(r'"?sep=(?P<delimiter>[\t,;|])"?', re.IGNORECASE)
-DELIMITERS = ("\t", ",", ";", "|")
 
 
 def _open(
@@ -26,16 +22,9 @@ def _open(
     chosen: Mapping[str, str] | None,
 ) -> Table:
     lines = file.lines()
-    first = header(file.path, lines)
-    if stated := _STATED.fullmatch(first.strip()):  # a line for spreadsheets, before the header
-        first, delimiter = header(file.path, lines), stated["delimiter"]
-    else:
-        delimiter = max(DELIMITERS, key=first.count)  # the first of equals
-    # The header itself may be quoted; every split is by the rule of the rows.
-    record = next(split_quoted([(1, first)], delimiter, first.count(delimiter) + 1), None)
-    columns = record.cells if record and record.cells else [first]
+    columns, delimiter, line = read_columns(header(file.path, lines), lines)
     meaning = meanings(file.path, columns, known, needed, chosen)
-    split = split_plain if delimiter == "\t" and '"' not in first else split_quoted
+    split = split_plain if delimiter == "\t" and '"' not in line else split_quoted
     return Table(meaning, split(lines, delimiter, len(meaning)))
 
 

@@ -63,7 +63,7 @@ class _Matcher:
         self.known = _known(concerned, source)
         self.matches = Matches()
         self.taken: set[int] = set()  # movies that a row of this batch has
-        self.first_use: dict[tuple[str, str], MovieRow] = {}  # shared ids of new movies of this batch
+        self.first_use: dict[tuple[str, str], MovieRow] = {}  # shared ids in this batch
 
     def match(self, row: MovieRow) -> None:
         pk = self.owners.get((self.source, row.id))
@@ -80,7 +80,6 @@ class _Matcher:
         if pk is not None:
             self.matches.movies[row.id] = pk
             self.taken.add(pk)
-            return
         for name in SHARED_SOURCES:
             self.first_use.setdefault((name, getattr(row, name)), row)
 

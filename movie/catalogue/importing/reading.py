@@ -11,6 +11,7 @@ import gzip
 import io
 import itertools
 import lzma
+import re
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,10 +30,13 @@ def _gunzip(raw: IO[bytes]) -> IO[bytes]:
 COMPRESSIONS: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {".gz": _gunzip, ".xz": lzma.LZMAFile}
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 PROBE_BYTES = 1 << 20  # enough to meet the first accented letter of a movie list
+DELIMITERS = ("\t", ",", ";", "|")
+_STATED_DELIMITER = re.compile(r'"?sep=(?P<delimiter>[\t,;|])"?', re.IGNORECASE)
 LONGEST_LINE = 1_000_000  # characters; a longer line is refused without being held in memory
 SHOWN_OF_LONG_LINE = 200
 SHORTEST_UTF16 = 8  # characters without a byte order mark that tell UTF-16
-LONGEST_QUOTED_LINES = 200  # a quotation mark still open after so many lines is a slip
+LONGEST_QUOTED_LINES = 5_000  # a quotation mark still open after so many lines is a slip
+ROWS_IN_QUOTES = 20  # and so is one before so many lines in a row that look like rows of the file
 
 
 def plain_name(path: Path) -> str:
@@ -154,6 +158,20 @@ def header(path: Path, lines: Iterator[tuple[int, str]]) -> str:
     raise CatalogueError(f"{path} is empty.")
 
 
+def read_columns(first: str, lines: Iterator[tuple[int, str]]) -> tuple[list[str], str, str]:
+    """Return the names in the header of a CSV file, the delimiter, and the header's own line.
+
+    A line such as "sep=;", as spreadsheets read it, may stand before the header.
+    """
+    stated = _STATED_DELIMITER.fullmatch(first.strip("\ufeff \r\n"))
+    if stated:
+        first = next((line for _number, line in lines), "")
+    delimiter = stated["delimiter"] if stated else max(DELIMITERS, key=first.count)  # the first of equals
+    # The header itself may be quoted; every split is by the rule of the rows.
+    record = next(split_quoted([(1, first)], delimiter, first.count(delimiter) + 1), None)
+    return (record.cells if record and record.cells else [first]), delimiter, first
+
+
 def split_plain(lines: Iterable[tuple[int, str]], separator: str, width: int) -> Iterator[Record]:
     """Yield records of a format without quotation: one line each, `width` cells."""
     for number, line in lines:
@@ -216,13 +234,18 @@ def _quoted(source: _Returnable, number: int, line: str, delimiter: str, width: 
     taken: list[tuple[int, str]] = []
     whole = line
     if line.count('"') % 2:  # else the marks are paired, and more lines cannot mend it
+        length, rows_seen = len(line), 0
         for following in itertools.islice(source, LONGEST_QUOTED_LINES):
             taken.append(following)
-            whole = f"{whole}\n{following[1]}"
-            if len(whole) > LONGEST_LINE:
+            text = following[1]
+            length += len(text) + 1
+            rows_seen = rows_seen + 1 if '"' not in text and text.count(delimiter) == width - 1 else 0
+            if length > LONGEST_LINE or rows_seen > ROWS_IN_QUOTES:
                 break
-            if '"' in following[1] and (cells := _cells(whole, delimiter)) is not None:
-                break
+            if '"' in text:
+                whole = "\n".join([line, *(each for _number, each in taken)])
+                if (cells := _cells(whole, delimiter)) is not None:
+                    break
     if cells is not None and len(cells) == width:
         return Record(number, whole, cells)
     source.give_back(taken)
