@@ -39,9 +39,6 @@ def merge_selected(
 
 # It moves events, which the catalogue does not know.
 MovieAdmin.actions = [*MovieAdmin.actions, merge_selected]
-    *MovieAdmin.actions,
-    merge_selected,
-]  # it moves events, which the catalogue does not know
 
 
 @admin.register(Rating)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from evaluation.trainer import FROM_SITE, Trained, refit_version, train
+from movie.training.site_store import SiteModelStore
 from predictors.base import Predictor, Query
 from predictors.capabilities import PredictsStars
 from predictors.errors import ArtifactError, TrainingError
@@ -487,6 +488,6 @@ def _staging(root: Path) -> Iterator[ModelStore]:
     folder = root / STAGING
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
-        yield ModelStore(folder)
+        yield SiteModelStore(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

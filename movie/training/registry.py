@@ -10,7 +10,8 @@ from django.conf import settings
 
 from movie.training.model_info import MODEL_INFO, UNTRAINED
 from movie.training.models import TrainingRun
-from predictors.serving.registry import ModelStore, Registry
+from movie.training.site_store import SiteModelStore
+from predictors.serving.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class ModelChoice:
 
 @lru_cache(maxsize=8)
 def _registry_at(folder: Path, device: str) -> Registry:
-    return Registry(ModelStore(folder), device=device)
+    return Registry(SiteModelStore(folder), device=device)
 
 
 def registry() -> Registry:

@@ -16,6 +16,7 @@ from movie.training.datasets import DataUnusable, site_graph, to_train_on
 from movie.training.models import TrainingRun
 from movie.training.promotion import Outcome, RetrainingBusy
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.site_store import SiteModelStore
 from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
@@ -68,7 +69,7 @@ class Command(BaseCommand):
         add("--quiet", action="store_true", help="only say what went wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        store = ModelStore(settings.MODEL_DIR)
+        store = SiteModelStore(settings.MODEL_DIR)
         names = _checked(list(dict.fromkeys(options["names"])) or store.names(), options)
         try:
             with promotion.alone(store.root), StopTraining() as stop:
