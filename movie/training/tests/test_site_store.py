@@ -47,7 +47,7 @@ def test_a_version_beside_a_rebuilt_database_is_refused_with_the_way_out(store):
     for number, movie in enumerate(Movie.objects.order_by("-pk")):
         Movie.objects.filter(pk=movie.pk).update(title=f"Film {number}", year=1950 + number)
     assert not is_same_catalogue(fingerprint(store))
-    with pytest.raises(ArtifactError, match="another catalogue.*train popular"):
+    with pytest.raises(ArtifactError, match=r"another catalogue.*train popular"):
         Registry(store).get("popular")
     Movie.objects.all().delete()
     with pytest.raises(ArtifactError, match="another catalogue"):
