@@ -250,6 +250,77 @@ def test_what_was_read_before_the_damage_is_kept_in_whole_batches(tmp_path, film
     assert import_ratings(path, batch=1000).added == 10_000 - stored
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the import runs after it."""
+
+
+@pytest.mark.parametrize("is_second_time", [False, True])
+def test_a_killed_import_leaves_no_wrong_counts(tmp_path, films, is_second_time):
+    if is_second_time:  # the rows are there with other stars
+        import_ratings(
+            write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},2,1\n" for user in range(30)))
+        )
+    path = write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},4.5,2000\n" for user in range(30)))
+    real, calls = ratings_module.RatingWriter.write, []
+
+    def write_twice_and_a_half(self, rows):
+        calls.append(rows)
+        done = real(self, rows)
+        if len(calls) == 3:
+            raise Killed
+        return done
+
+    with (
+        mock.patch.object(ratings_module.RatingWriter, "write", write_twice_and_a_half),
+        pytest.raises(Killed),
+    ):
+        import_ratings(path, batch=7)
+    assert Rating.objects.filter(value=4.5).count() == 14
+    assert figures() == figures_counted_again()
+    import_ratings(path, batch=7)
+    assert Rating.objects.filter(value=4.5).count() == 30
+    assert figures() == figures_counted_again()
+
+
+def test_the_forms_in_which_other_programs_write_numbers_and_times(tmp_path, films):
+    rows = [
+        "a,1.0,4.0,1400000000.0", "b,1,4,2021-02-03T10:00:00Z", "c,1,4,2021-02-03 10:00:00 UTC",
+        "d,1,4,25/12/2020", 'e,2,"4,5",1400000000', "1.0,2,4,1400000000", "1e3,2,4,1400000000",
+        "007,2,4,1400000000", "7,2,3,1400000000",
+    ]  # fmt: skip
+    text = run(write(tmp_path, HEADER + "\n".join(rows) + "\n"))
+    assert "9 ratings read: 9 added" in text and "refused" not in text
+    assert set(Rating.objects.values_list("visitor", flat=True)) == {
+        f"movielens:{user}" for user in ("a", "b", "c", "d", "e", "1", "1e3", "007", "7")
+    }
+    assert Rating.objects.get(visitor="movielens:e").value == 4.5
+    at = Rating.objects.get(visitor="movielens:c").rated_at
+    assert at == datetime(2021, 2, 3, 10, tzinfo=UTC)
+
+
+def test_milliseconds_are_found_before_anything_is_written(tmp_path, films):
+    rows = "".join(f"u{n}\t{n % 5 + 1}\t4\t{1_400_000_000_000 + n * 1000}\n" for n in range(20))
+    path = write(tmp_path, "user\titem\trating\ttimestamp\n" + rows, "own.csv", "utf-16")
+    assert "20 added" in run(path, source="movielens")
+    assert Rating.objects.get(visitor="movielens:u1").rated_at == datetime(
+        2014, 5, 13, 16, 53, 21, tzinfo=UTC
+    )
+
+
+def test_an_assumption_about_dates_is_said_and_can_be_corrected(tmp_path, films):
+    path = write(tmp_path, "user,item,rating,date\na,1,4,02/03/2021\n", "own.csv")
+    assert "--day-first" in run(path, source="movielens", dry_run=True)
+    assert "--day-first" not in run(path, source="movielens", day_first=True)
+    assert Rating.objects.get().rated_at == datetime(2021, 3, 2, tzinfo=UTC)
+
+
+def test_most_rows_refused_is_a_failure(tmp_path, films):
+    path = write(tmp_path, HEADER + "a,1,4,1\nb,99,4,1\nc,99,4,1\n")
+    with pytest.raises(CommandError, match="2 of 3 rows were refused"):
+        run(path)
+    assert Rating.objects.count() == 1
+
+
 def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, films):
     path = write(tmp_path, HEADER + "".join(f"{user},1,4,2000\n" for user in range(30)))
     real = ratings_module.RatingWriter.write

@@ -218,6 +218,65 @@ def test_films_are_found_by_imdb_id_or_title_when_the_ids_are_another_sites(film
     assert [each.movie_id for each in read.interactions] == [films[0].pk, films[1].pk, films[3].pk]
 
 
+LETTERBOXD = "Date,Name,Year,Letterboxd URI,Rating\n"
+IMDB = "Const,Your Rating,Date Rated,Title,URL,Title Type,IMDb Rating,Year,Genres\n"
+
+
+def test_an_export_of_letterboxd_is_recognised_and_the_unmatched_are_listed(client, films, ada):
+    rows = "2021-02-03,Heat,1990,https://example.org/a,3.5\n2021-02-04,Nowhere,2015,https://example.org/b,5\n"
+    rows += "2021-02-05,Ronin,1990,https://example.org/c,\n"
+    response = upload(client, LETTERBOXD + rows)
+    assert get_history(ada).ratings == {films[0].pk: 3.5}
+    reasons = [(row.line, row.reason) for row in response.context["rejected"]]
+    assert [line for line, _reason in reasons] == [3, 4]
+    assert "Nowhere" in reasons[0][1]
+    assert upload(client, LETTERBOXD + rows).context["new"] == 0
+
+
+def test_an_export_of_imdb_is_matched_by_id_and_its_tens_become_stars(client, films, ada):
+    ExternalId.objects.create(movie=films[2], source="imdb", value="tt8800002")
+    rows = 'tt8800009,10,2019-03-04,Heat,x,Movie,7.1,1990,"Drama, Crime"\n'
+    rows += "tt8800002,7,2019-03-05,Another Name,x,Movie,7.1,1960,Drama\n"
+    rows += "tt8800003,1,2019-03-06,Nowhere,x,TV Series,8,2010,Crime\n"
+    response = upload(client, IMDB + rows)
+    assert get_history(ada).ratings == {films[0].pk: 5.0, films[2].pk: 3.5}
+    assert [row.line for row in response.context["rejected"]] == [4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_export_comes_back_as_a_spreadsheet_saves_it(client, lived, films, encoding):
+    text = exported(client).removeprefix("\ufeff")
+    rows = list(csv.reader(io.StringIO(text)))
+    year, value, movie = (rows[0].index(name) for name in ("year", "value", "movie_id"))
+    for row in rows[1:]:
+        row[year], row[movie], row[value] = f"{row[year]}.0", f"{row[movie]}.0", row[value].replace(".", ",")
+    saved = io.StringIO()
+    csv.writer(saved, delimiter=";").writerows(rows)
+    ratings = get_history(lived).ratings
+    forget(lived)
+    response = upload(client, f"sep=;\n{saved.getvalue()}".encode(encoding))
+    assert (response.context["new"], response.context["rejected_count"]) == (6, 0)
+    assert get_history(lived).ratings == ratings
+
+
+def test_a_quotation_mark_never_closed_swallows_no_line(films, ada):
+    rows = [f"2024-05-0{day},rating,Heat,1990,4" for day in range(1, 6)]
+    rows[1] = '2024-05-02,rating,"Heat,1990,4'
+    read = parse_history_file("at,kind,title,year,value\n" + "\n".join(rows), ada)
+    assert [each.at.day for each in read.interactions] == [1, 3, 4, 5]
+    assert [row.line for row in read.rejected] == [3]
+
+
+def test_a_title_that_spreadsheets_would_calculate_goes_out_neutral_and_comes_back(client, films, ada):
+    films[0].title = "=1+1"
+    films[0].save()
+    record(Interaction(new_event_id(), ada, "rating", films[0].pk, datetime(2024, 5, 1, tzinfo=UTC), 4.0))
+    text = exported(client)
+    assert ",'=1+1," in text
+    forget(ada)
+    assert upload(client, text).context["new"] == 1
+
+
 def test_good_rows_are_kept_and_every_other_is_named_by_its_line(client, films, ada):
     Movie.objects.create(title="Thief", year=1990)
     rows = [
