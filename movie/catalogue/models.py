@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Avg, Count, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.importing.cells import imdb_id, tmdb_id
+from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 
@@ -219,6 +222,19 @@ class ExternalId(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source}:{self.value}"
+
+    def clean(self) -> None:
+        """Write IMDb and TMDB ids in one form, and refuse what is none, such as a placeholder of zeros."""
+        parse = {"imdb": imdb_id, "tmdb": tmdb_id}.get(self.source)
+        if parse is None:
+            return
+        reason = RejectReason.IMDB if self.source == "imdb" else RejectReason.TMDB
+        try:
+            self.value = parse(self.value)
+        except RowError:
+            self.value = ""
+        if not self.value:
+            raise ValidationError({"value": _(reason.label)})
 
 
 class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
 from import_export import fields, resources, widgets
 
-from movie.catalogue.importing.cells import LONGEST_NAME, LONGEST_RUNTIME, imdb_id
+from movie.catalogue.importing.cells import (
+    LONGEST_NAME,
+    LONGEST_RUNTIME,
+    imdb_id,
+    parse_names,
+    parse_runtime,
+    parse_year,
+)
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
@@ -17,18 +25,19 @@ from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
 class WholeNumberWidget(widgets.Widget):
     """Reads a whole number within bounds, or nothing; refuses the rest in words."""
 
-    def __init__(self, least: int, most: int) -> None:
+    def __init__(self, parse: Callable[[str], int | None], least: int, most: int) -> None:
         super().__init__()
-        self._least, self._most = least, most
+        self._parse, self._least, self._most = parse, least, most
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> int | None:
-        text = "" if value is None else str(value).strip().removesuffix(".0")
+        text = "" if value is None else str(value).strip()
         if not text:
             return None
-        if not (text.isascii() and text.isdigit() and self._least <= int(text) <= self._most):
+        number = self._parse(text)
+        if number is None:
             message = _("“%(value)s” is not a whole number from %(least)s to %(most)s.")
             raise ValueError(message % {"value": text, "least": self._least, "most": self._most})
-        return int(text)
+        return number
 
 
 class FlagWidget(widgets.Widget):
@@ -55,13 +64,16 @@ class FlagWidget(widgets.Widget):
 
 
 class NamesWidget(widgets.ManyToManyWidget):
-    """Reads names parted by "|" and creates those that are missing."""
+    """Reads names parted by "|" or commas and creates those that are missing."""
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
         super().__init__(model, separator="|", field="name")
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> models.QuerySet:
-        names = [name for part in str(value or "").split("|") if (name := clean(part))]
+        text = clean(str(value or ""))
+        # A name that holds a comma is one name if it is there already.
+        is_one = "," in text and self.model.objects.filter(name=text).exists()
+        names = [text] if is_one else list(parse_names(text))
         long = [name for name in names if len(name) > LONGEST_NAME]
         if long:
             raise ValueError(_("“%(name)s” is too long for a name.") % {"name": long[0]})
@@ -99,8 +111,8 @@ class ImdbField(fields.Field):
 class MovieResource(resources.ModelResource):
     """Imports movies by their id on this site; a row without an id is a new movie."""
 
-    year = fields.Field("year", "year", widget=WholeNumberWidget(EARLIEST_YEAR, LATEST_YEAR))
-    runtime = fields.Field("runtime", "runtime", widget=WholeNumberWidget(1, LONGEST_RUNTIME))
+    year = fields.Field("year", "year", widget=WholeNumberWidget(parse_year, EARLIEST_YEAR, LATEST_YEAR))
+    runtime = fields.Field("runtime", "runtime", widget=WholeNumberWidget(parse_runtime, 1, LONGEST_RUNTIME))
     is_visible = fields.Field("is_visible", "is_visible", widget=FlagWidget())
     genres = fields.Field("genres", "genres", widget=NamesWidget(Genre))
     countries = fields.Field("countries", "countries", widget=NamesWidget(Country))

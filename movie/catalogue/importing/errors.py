@@ -24,7 +24,7 @@ class RejectReason(TextChoices):
     YEAR = "year", "the year is not a number from 1870 to 2100"
     RUNTIME = "runtime", "the running time is not a number of minutes"
     IMDB = "imdb", gettext_noop("the IMDb id is not of the form tt0113277")
-    TMDB = "tmdb", "the TMDB id is not a number"
+    TMDB = "tmdb", gettext_noop("the TMDB id is not a number")
     DUPLICATE = "duplicate", "the id was already on an earlier line"
     CONFLICT = "conflict", "its ids are those of another film"
     NO_VISITOR = "no_visitor", "the user is empty"

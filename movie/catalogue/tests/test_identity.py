@@ -5,6 +5,7 @@ import io
 import tracemalloc
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from movie.catalogue.importing.cells import TimeFormat, parse_names, parse_runtime, parse_year
@@ -317,3 +318,13 @@ def test_other_titles_make_twins_and_other_ids_none():
     assert find_twins() == [[one.pk, two.pk]]
     ExternalId.objects.create(movie=two, source="imdb", value="tt8800002")
     assert find_twins() == []
+
+
+@pytest.mark.parametrize("value", ["0", "tt0000000", "", "abc"])
+def test_an_admin_enters_no_placeholder_either(value):
+    movie = make_film("Aa", 2001)
+    with pytest.raises(ValidationError):
+        ExternalId(movie=movie, source="imdb", value=value).full_clean()
+    entered = ExternalId(movie=movie, source="imdb", value="8800001")
+    entered.full_clean()
+    assert entered.value == "tt8800001"
