@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from movie.catalogue.models import Credit, Movie, MovieTag, Person
+from movie.catalogue.models import SHARED_SOURCES, Credit, Movie, MovieTag, Person
 
 FIELDS = ("year", "runtime", "synopsis", "poster_path")
 RELATIONS = ("genres", "countries", "languages")
-SHARED_SOURCES = ("imdb", "tmdb")
 
 
 class MergeRefused(Exception):

@@ -17,6 +17,7 @@ from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 
+SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from django.db import connection
+from itertools import combinations
 
-from movie.catalogue.models import ExternalId, Movie, MovieTitle
+from django.db.models import Count
+
+from movie.catalogue.models import SHARED_SOURCES, ExternalId, MovieTitle
+
+MOST_TWINS = 20  # so many films of one title and year are no twins but a title such as "Untitled"
+KEYS_AT_ONCE = 5_000  # databases bound the size of a statement
 
 
 def find_twins() -> list[list[int]]:
-    """Return groups of movies that are probably one, by primary key, in one query over all titles."""
-    quote = connection.ops.quote_name
-    titles, movies = (quote(model._meta.db_table) for model in (MovieTitle, Movie))
-    sql = (
-        "SELECT DISTINCT a.movie_id, b.movie_id "  # noqa: S608 - our own names
-        f"FROM {titles} a JOIN {titles} b ON b.search_key = a.search_key AND b.movie_id > a.movie_id "
-        f"JOIN {movies} x ON x.id = a.movie_id JOIN {movies} y ON y.id = b.movie_id AND y.year = x.year "
-        "WHERE x.is_visible AND y.is_visible ORDER BY 1, 2"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        pairs = cursor.fetchall()
+    """Return groups of visible movies that are probably one, by primary key."""
+    titles = MovieTitle.objects.filter(movie__is_visible=True, movie__year__isnull=False).order_by()
+    shared = titles.values("search_key", "movie__year").annotate(n=Count("pk")).filter(n__gt=1)
+    wanted = set(shared.values_list("search_key", "movie__year"))
+    if not wanted:
+        return []
+    members: dict[tuple[str, int], set[int]] = {}
+    keys = sorted({key for key, _year in wanted})
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        found = titles.filter(search_key__in=keys[start : start + KEYS_AT_ONCE])
+        for key, year, pk in found.values_list("search_key", "movie__year", "movie_id"):
+            if (key, year) in wanted:
+                members.setdefault((key, year), set()).add(pk)
+    small = [pks for pks in members.values() if len(pks) <= MOST_TWINS]
+    pairs = sorted({pair for pks in small for pair in combinations(sorted(pks), 2)})
     ids: dict[int, dict[str, str]] = {}
-    concerned = {pk for pair in pairs for pk in pair}
-    shared = ExternalId.objects.filter(movie__in=concerned, source__in=("imdb", "tmdb"))
-    for pk, source, value in shared.values_list("movie_id", "source", "value"):
+    stated = ExternalId.objects.filter(
+        movie__in={pk for pair in pairs for pk in pair}, source__in=SHARED_SOURCES
+    )
+    for pk, source, value in stated.values_list("movie_id", "source", "value"):
         ids.setdefault(pk, {})[source] = value
     groups: dict[int, list[int]] = {}
     for first, second in pairs:

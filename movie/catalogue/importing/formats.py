@@ -18,10 +18,10 @@ from movie.catalogue.importing.cells import LONGEST_NAME
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import COMPRESSIONS, TextFile, plain_name
 from movie.catalogue.importing.rows import Table
+from movie.catalogue.models import SHARED_SOURCES
 
 MOVIELENS = "movielens"  # ids that all MovieLens data sets but 100K share
 MOVIELENS_100K = "ml-100k"
-SHARED_SPACES = ("imdb", "tmdb")  # a file of that name has ids of its own all the same
 # Names that every data set gives its files: two such files are not of one id space.
 _PART_NAMES = frozenset(("movies", "films", "items", "titles", "ratings", "interactions", "reviews"))
 _MOVIELENS_SET = re.compile(r"^ml-?(latest(-small)?|\d+m\w*)$", re.IGNORECASE)
@@ -128,7 +128,8 @@ def source_of(path: Path, known: Format) -> str:
     name = known.source or _own_name(path)
     if _MOVIELENS_SET.match(name):
         name = MOVIELENS
-    return (f"{name}-file" if name.casefold() in SHARED_SPACES else name)[:LONGEST_NAME]
+    # A file called imdb.csv has ids of its own all the same.
+    return (f"{name}-file" if name.casefold() in SHARED_SOURCES else name)[:LONGEST_NAME]
 
 
 def _own_name(path: Path) -> str:

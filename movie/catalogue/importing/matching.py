@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from movie.catalogue.importing.rows import MovieRow
-from movie.catalogue.models import ExternalId, Movie, MovieTitle
+from movie.catalogue.models import SHARED_SOURCES, ExternalId, Movie, MovieTitle
 from movie.catalogue.titles import match_key, search_key
 
-SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
 SOURCE_NAMES = {"imdb": "IMDb", "tmdb": "TMDB"}
 YEARS_APART = 1  # release years differ by a year between catalogues (festival, country)
 ALIKE = 0.7  # ratio of SequenceMatcher: one title, spelt in two ways
