@@ -13,6 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE_TESTS = [
     "movie/core/tests/test_database.py",
+    "movie/catalogue/tests/test_identity.py",
+    "movie/events/tests/test_movie_merging.py",
+    "movie/events/tests/test_rating_import.py",
     "movie/events/tests/test_click_archive.py",
     "movie/events/tests/test_recording.py",
     "movie/events/tests/test_relay.py",

@@ -86,7 +86,8 @@ class _BlockRanker:
         """Mask and rank (n_items,) scores, which are written to."""
         scores[self.excluded] = -np.inf
         if self.options.exclude_known:
-            scores[self.predictor.ids.indices_of(history.known)[0]] = -np.inf
+            known = {*history.known, *self.alignment.index.twins_of(history.known)}
+            scores[self.predictor.ids.indices_of(known)[0]] = -np.inf
         k, diversity = self.options.k, self.options.diversity
         indices, best = top_k(scores[None], pool_size(k, diversity))
         n = int((indices[0] >= 0).sum())

@@ -140,6 +140,7 @@ def rank_similar(
 ) -> RankedList:
     """Rank movies like this one without those the visitor has seen."""
     taken = {movie_id, *history.seen, *exclude}
+    taken |= movie_index().twins_of(taken)
     ranked = RankedList(NEIGHBOURS, requested=NEIGHBOURS, k=k, history=history)
     longest = k + SPARE + len(taken)
     try:
@@ -218,9 +219,9 @@ def _new_list(model: str, ranking: Ranking, history: History, options: RankingOp
 def _rank_now(predictor: Predictor, histories: Sequence[History], options: RankingOptions) -> list[Ranking]:
     """Rank by one model alone, with its own reasons."""
     (history,) = histories
-    excluded = np.union1d(
-        align_items(predictor, movie_index()).absent, predictor.ids.indices_of(options.exclude)[0]
-    )
+    index = movie_index()
+    left_out = {*options.exclude, *index.twins_of(history.known)}
+    excluded = np.union1d(align_items(predictor, index).absent, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
     indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
     best = indices[0][indices[0] >= 0]
@@ -243,7 +244,8 @@ def _rank_cached(
     except PredictorError:
         reasoner = ""
     made_of = (predictor.name, predictor.version, reasoner, movie_index().digest)
-    return [Ranking(cached_ranking(made_of, histories[0], options.k, options.exclude, compute))]
+    left_out = {*options.exclude, *movie_index().twins_of(histories[0].known)}
+    return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
 
 
 def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation]) -> Sequence[Recommendation]:
@@ -280,9 +282,10 @@ def _last_resort(history: History, options: RankingOptions) -> Ranking:
     """The movies with most ratings, from the database; all scores are 0. Nothing with `alone`."""
     if options.alone:
         return Ranking(())
-    taken = {*options.exclude, *(history.known if options.exclude_known else ())}
-    ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)
     index = movie_index()
+    known = history.known if options.exclude_known else ()
+    taken = {*options.exclude, *known, *index.twins_of(known)}
+    ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)
     excluded = excluded_mask(options.filters, index)
     if excluded is None:
         found = list(ids[: options.k + SPARE + len(taken)])

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.trainer import FROM_SITE, refit_version, train
 from movie.core.progress import part_of
 from movie.training.comparison import Comparison, compare
+from movie.training.site_store import SiteModelStore
 from movie.training.temporal_split import MIN_VISITORS, TemporalSplit, reindexed, split_by_time
 from predictors.base import Predictor
 from predictors.errors import ArtifactError
@@ -279,6 +280,6 @@ def _staging(root: Path) -> Iterator[ModelStore]:
     folder = root / STAGING
     shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
     try:
-        yield ModelStore(folder)
+        yield SiteModelStore(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,8 @@ from django.db import OperationalError
 
 from movie.training.model_info import MODEL_INFO, UNTRAINED
 from movie.training.models import DefaultModel, TrainingRun
-from predictors.serving.registry import ModelStore, Registry
+from movie.training.site_store import SiteModelStore
+from predictors.serving.registry import Registry
 
 DEFAULT, DEFAULT_SECONDS = "default-model", 15  # cache key; how late another process's change may show
 RUNNING, RUNNING_SECONDS = "running-trainings", 2  # likewise; one query serves many pages
@@ -31,7 +32,7 @@ class ModelChoice:
 
 @lru_cache(maxsize=8)
 def _registry_at(folder: Path, device: str) -> Registry:
-    return Registry(ModelStore(folder), device=device)
+    return Registry(SiteModelStore(folder), device=device)
 
 
 def registry() -> Registry:

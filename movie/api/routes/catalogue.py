@@ -27,7 +27,7 @@ from movie.api.schemas import (
     Sort,
 )
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
-from movie.catalogue.details import FilmFacts, Named, facts_of
+from movie.catalogue.details import Link, MovieDetails, movie_details
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.search import closest_titles, search_movies, search_people
 from movie.recommendations.ranked_list import load_movies
@@ -77,7 +77,7 @@ def movies(
         country="".join(_catalogue_names("country", country and [country], offered.countries)),
         sort=sort,
     )
-    found = filters.films(mean_rating=offered.mean_rating)
+    found = filters.movies(mean_rating=offered.mean_rating)
     if year_from is not None:
         found = found.filter(year__gte=year_from)
     if year_to is not None:
@@ -89,7 +89,7 @@ def movies(
 def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
     """Answers with everything the catalogue knows about a film."""
     found = visible_movie(movie_id)
-    facts = facts_of(found)
+    facts = movie_details(found)
     stars = Rating.objects.filter(movie=found).order_by().values_list("value").annotate(count=Count("pk"))
     external = ExternalId.objects.filter(movie=found).order_by("source", "value").values("source", "value")
     return json_response(
@@ -155,7 +155,7 @@ def search(
         {
             "id": person.pk,
             "name": person.name,
-            "films": person.films,  # type: ignore[attr-defined]
+            "films": person.n_movies,  # type: ignore[attr-defined]
             "url": person.get_absolute_url(),
         }
         for person in people
@@ -215,10 +215,10 @@ def _render_movie(found: Movie, genres: list[str]) -> dict[str, Any]:
     }
 
 
-def _names(named: list[Named]) -> list[str]:
+def _names(named: list[Link]) -> list[str]:
     return [each.name for each in named]
 
 
-def _people(facts: FilmFacts) -> dict[str, list[dict[str, Any]]]:
+def _people(facts: MovieDetails) -> dict[str, list[dict[str, Any]]]:
     roles = {"directors": facts.directors, "writers": facts.writers, "cast": facts.cast}
     return {role: [{"id": each.pk, "name": each.name} for each in people] for role, people in roles.items()}

@@ -16,7 +16,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-from movie.catalogue.details import facts_of, histogram_of
+from movie.catalogue.details import movie_details, rating_histogram
 from movie.catalogue.models import Credit, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.core.http import is_htmx
@@ -51,7 +51,7 @@ def browse(request: VisitorRequest) -> HttpResponse:
     if form.sent_as_form and not form.notes and not is_htmx(request):
         return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
     history = visitor_history(request.visitor)
-    films = filters.films(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
+    films = filters.movies(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
     page_obj = _page(films.defer("synopsis"), request, form.notes)
     address = filters.url(page_obj.number)
     request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
@@ -119,8 +119,8 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     film = alone.entries[0].movie
     context = {
         "movie": film,
-        "facts": facts_of(film),
-        "bars": histogram_of(film),
+        "facts": movie_details(film),
+        "bars": rating_histogram(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
         "explained": why_on_page(request, film.pk, history),
@@ -166,9 +166,9 @@ def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
     """Show a genre: its best known and best rated movies, its directors and its decades."""
     found = get_object_or_404(Genre, pk=genre_id)
     filters = BrowseFilters(genres_in=(found.name,))
-    known = list(filters.films().defer("synopsis")[:KNOWN_FOR])
+    known = list(filters.movies().defer("synopsis")[:KNOWN_FOR])
     shown = {film.pk for film in known}
-    best_first = replace(filters, sort="best").films(mean_rating=facets().mean_rating).defer("synopsis")
+    best_first = replace(filters, sort="best").movies(mean_rating=facets().mean_rating).defer("synopsis")
     best = [film for film in best_first[: 2 * KNOWN_FOR] if film.pk not in shown][:KNOWN_FOR]
     inside = Movie.objects.visible().filter(genres=found).order_by()
     decades: dict[int, int] = {}

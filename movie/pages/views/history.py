@@ -24,7 +24,7 @@ from movie.catalogue.models import Movie
 from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
-from movie.events.history_files import MOST_BYTES, history_rows, read_history
+from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
 from movie.events.recording import forget, record_all
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.visitors.visitor import VisitorRequest
@@ -86,7 +86,7 @@ class ImportForm(forms.Form):
             raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": limit})
         content = upload.read()
         try:
-            return content.decode("utf-8-sig")
+            return decode_history_file(content)
         except UnicodeDecodeError as wrong:
             line = content.count(b"\n", 0, wrong.start) + 1
             raise forms.ValidationError(_("Line %(n)d is not UTF-8 text.") % {"n": line}) from None
@@ -133,7 +133,7 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Import an exported file: valid rows are recorded, every other is reported with its line."""
     text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
-    read = read_history(text, request.visitor.key)
+    read = parse_history_file(text, request.visitor.key)
     new = sum(
         record_all(read.interactions[start : start + IMPORT_BATCH])
         for start in range(0, len(read.interactions), IMPORT_BATCH)

@@ -8,10 +8,12 @@ from django.core.cache import cache
 
 from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
-from movie.catalogue.models import Movie, Rating
+from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.tests.films import make_film
+from movie.recommendations.batch import recommend_batch
+from movie.recommendations.movie_index import index_holder
 from movie.recommendations.ranked_list import RankedList, RankedMovie, load_movies
-from movie.recommendations.ranking import rank_similar, recommend
+from movie.recommendations.ranking import RankingOptions, rank_similar, recommend
 from movie.training.model_info import MODEL_INFO, MOST_RATED, UNTRAINED
 from movie.training.registry import model_choices, registry
 from predictors.history import History, Interaction
@@ -159,3 +161,24 @@ def test_a_reason_points_to_a_film_of_the_history_and_to_its_stars(films):
 def test_every_kind_of_model_has_a_name_and_a_summary_on_pages(films):
     assert set(MODELS) == set(MODEL_INFO) - set(UNTRAINED)
     assert {choice.name for choice in model_choices()} == set(MODELS)
+
+
+def test_the_twin_of_a_movie_that_was_seen_is_never_recommended(api_site):
+    """MovieLens 100K lists 18 films twice: whoever rated one of them has rated the other."""
+    film, other, different = api_site[0], api_site[2], api_site[4]
+    history = History.from_stars({film.pk: 5.0})
+    assert other.pk in {found.movie_id for found in recommend(history, k=24).recommendations}
+    assert other.pk in {found.movie_id for found in rank_similar(film, history, k=24).recommendations}
+    for each in (film, other, different):
+        each.title, each.year = "Hugo Pool", 1997
+        each.save()
+    ExternalId.objects.create(movie=film, source="imdb", value="tt0119314")
+    ExternalId.objects.create(movie=different, source="imdb", value="tt0000002")
+    index_holder.cache_clear()
+    for model in ("neighbours", "popular", None):
+        found = {each.movie_id for each in recommend(history, k=24, model=model).recommendations}
+        assert other.pk not in found
+        assert different.pk in found, "another IMDb id makes another film"
+    assert other.pk not in {found.movie_id for found in rank_similar(film, history, k=24).recommendations}
+    (ranked,) = recommend_batch([history], RankingOptions(k=24))
+    assert other.pk not in {found.movie_id for found in ranked.recommendations}

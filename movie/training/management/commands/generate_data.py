@@ -92,20 +92,20 @@ class Command(BaseCommand):
     def _to_site(self, world: World, *, progress: bool) -> None:
         with (
             tempfile.TemporaryDirectory() as name,
-            cli.ending_cleanly(),
-            ProgressBar(enabled=progress) as watch,
+            cli.handle_interrupts(),
+            ProgressBar(enabled=progress) as bar,
             transaction.atomic(),  # all of it or nothing
         ):
             folder = Path(name)
             write_films(world, folder / "movies.csv")
             write_ratings(world, folder / "ratings.csv")
-            movies = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, watch=watch)
-            ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, watch=watch)
+            movies = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, progress=bar)
+            ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, progress=bar)
             if movies.interrupted or ratings.interrupted:
                 raise CommandError("Interrupted. Nothing was changed.", returncode=cli.INTERRUPTED)
         write_truth(world, truth_folder())
-        self.stdout.write(cli.summary(movies, "made-up films", dry_run=False))
-        self.stdout.write(cli.summary(ratings, "made-up ratings", dry_run=False))
+        self.stdout.write(cli.summary_line(movies, "made-up films", dry_run=False))
+        self.stdout.write(cli.summary_line(ratings, "made-up ratings", dry_run=False))
 
     def _say(self, world: World) -> None:
         for line in report(world):

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from evaluation.model_card import model_card
 from evaluation.trainer import FROM_SITE, refuse_other_ids
+from movie.training.site_store import SiteModelStore
 from predictors.errors import ArtifactError, PredictorError
 from predictors.plugins import MODELS, predictor_class
-from predictors.serving.registry import ModelStore
 
 KEPT = 5  # versions of each model that prune leaves by default
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.store = ModelStore(settings.MODEL_DIR)
+        self.store = SiteModelStore(settings.MODEL_DIR)
         action = (options.get("action") or "list").replace("-", "_")
         name = options.get("name")
         if name is not None and name not in MODELS:

@@ -15,6 +15,7 @@ from movie.training.datasets import DataUnusable, graph_option, load_training_da
 from movie.training.models import TrainingRun
 from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.site_store import SiteModelStore
 from movie.training.temporal_split import MIN_VISITORS
 from predictors.config import parse_pairs
 from predictors.devices import resolved
@@ -68,7 +69,7 @@ class Command(BaseCommand):
         add("--quiet", action="store_true", help="only say what went wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        store = ModelStore(settings.MODEL_DIR)
+        store = SiteModelStore(settings.MODEL_DIR)
         names = _check_models(list(dict.fromkeys(options["names"])) or store.names(), options)
         try:
             with exclusive_lock(store.root), StopTraining() as stop:

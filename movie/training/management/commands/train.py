@@ -18,13 +18,13 @@ from movie.training.data_options import add_data_options, check_data_options, id
 from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.site_store import SiteModelStore
 from movie.training.training_feed import feed_file
 from predictors.config import parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError
 from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
-from predictors.serving.registry import ModelStore
 from predictors.tuning import read_config
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Command(BaseCommand):
             trained = train(
                 run.model,
                 data,
-                ModelStore(settings.MODEL_DIR),
+                SiteModelStore(settings.MODEL_DIR),
                 id_space=id_space(options),
                 source="" if options["from_site"] else str(options["data"]),
                 options={"device": resolved(settings.DEVICE), **graph, **chosen},
