@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def take_turns(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median over rounds of the CPU milliseconds of one call of each side."""
+    """Return the median over rounds of the CPU milliseconds of one call of each side."""
     rounds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(max(3, repeats // ROUND) + 1):
         for name, call in sides.items():

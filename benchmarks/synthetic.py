@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measured(seed: int, share: float) -> dict:
-    """One world: the errors of everything on its held-out rows."""
+    """Generate one data set and return the error of every model on its held-out rows."""
     world = make_world(WorldOptions(seed=seed))
     rng = np.random.default_rng(seed + 1_000)
     held_out = rng.random(len(world.stars)) < share
@@ -95,7 +95,7 @@ def measured(seed: int, share: float) -> dict:
 
 
 def best_on_validation(train: Interactions, rng: np.random.Generator) -> dict:
-    """The candidate that predicts a random tenth of the training ratings best from the others."""
+    """Return the candidate that predicts a random tenth of the training ratings best from the others."""
     aside = rng.random(len(train)) < VALIDATION_SHARE
     rest, asked = train.select(~aside), train.select(aside)
 

@@ -58,7 +58,7 @@ def build_queries(cases: Cases, first: int, last: int, stated: str = MET) -> lis
 
 
 def star_query(items: np.ndarray, stars: np.ndarray, seen: np.ndarray) -> Query:
-    """Return what the site would tell a model of a history of ratings, as `History` derives it.
+    """Build the query of a history of ratings as the site would, by the rules of `History`.
 
     items (T,) int64, oldest first; stars (T,) float32, nan without a rating; seen (S,) int64
     """

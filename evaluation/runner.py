@@ -39,7 +39,7 @@ class BenchmarkError(PredictorError):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is to be measured. `options` are by model; `budget` is CPU-seconds of one fit.
+    """Describes a benchmark. `options` are by model; `budget` is CPU-seconds of one fit.
 
     A model may be named with a variant in brackets, `lightgcn[negatives=hard]`, see `varied`. With `curve`
     the models are measured by CURVE_METRICS while they train. `labels` and `groups` are files of item
@@ -95,7 +95,7 @@ class Benchmark:
         return split, "; ".join(words) or "none"
 
     def check(self) -> None:
-        """Raise PredictorError on what cannot be measured, before hours are spent."""
+        """Raise PredictorError on what cannot be measured, before anything is fitted."""
         kinds = {name: predictor_class(name) for name in map(kind_of, self.models)}
         if self.stated not in STATED:
             raise BenchmarkError(f"a history is stated as one of {', '.join(STATED)}, not {self.stated!r}")
@@ -120,7 +120,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Step:
-    """Where a running benchmark stands."""
+    """Reports the progress of a running benchmark."""
 
     model: str
     seed: int
@@ -201,15 +201,15 @@ class Task:
 
 
 def fit_and_evaluate(task: Task, report: Progress) -> RunResult:
-    """Fit one model on a split, evaluate it, and return what was reached and spent by this process."""
+    """Fit one model on a split, evaluate it, and return the outcomes and the cost of this process."""
     benchmark, split = task.benchmark, task.split
     kind = predictor_class(kind_of(task.model))
     options = options_for(benchmark, task.model, task.seed)
     hooks = (_Observer(split),) if benchmark.curve else ()
     config, run, graph = split_options(kind, options, Run(progress=report, hooks=hooks))
-    taught = training_split(split, kind, benchmark.stated)
+    visible = training_split(split, kind, benchmark.stated)
     cpu, wall = cpu_seconds(), time.monotonic()
-    predictor = kind.fit(TrainingData(taught.train, taught.validation, graph), config, run)
+    predictor = kind.fit(TrainingData(visible.train, visible.validation, graph), config, run)
     fit_cpu, fit_wall = cpu_seconds() - cpu, time.monotonic() - wall
     fit_peak = peak_rss_mb()
     cpu = cpu_seconds()

@@ -198,7 +198,7 @@ def _suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
         low, high = parameter.low or 0, parameter.high or 0
         if parameter.choices:
             values[name] = trial.suggest_categorical(name, list(parameter.choices))
-        elif parameter.is_whole:
+        elif parameter.is_integer:
             values[name] = trial.suggest_int(name, int(low), int(high), log=parameter.log)
         else:
             values[name] = trial.suggest_float(name, low, high, log=parameter.log)
@@ -275,7 +275,7 @@ def _result(search: Search, study: optuna.Study, folder: Path) -> Tuned:
 
 
 def _write(search: Search, study: optuna.Study, folder: Path) -> None:
-    """Write the trials so far and the best options, each file whole at every moment."""
+    """Write the trials so far and the best options, each file atomically."""
     trials = _finished(study)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best = max(complete, key=lambda trial: trial.value) if complete else None

@@ -1,4 +1,4 @@
-"""What the models share whose scores are sums over the films of a history."""
+"""Shared code of models whose scores are sums over the items of a history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from predictors.id_map import IdMap
 
 
 def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.0) -> sparse.csr_matrix:
-    """(B, n_items) float32: the weight of each liked film, minus `dislike_weight` for each disliked one."""
+    """Build (B, n_items) float32: weights of liked items, -`dislike_weight` for disliked ones."""
     columns = [np.concatenate([query.liked, query.disliked]) for query in queries]
     values = [
         np.concatenate([query.weights, np.full(len(query.disliked), -dislike_weight)]) for query in queries

@@ -17,4 +17,4 @@ Progress = Callable[[ProgressEvent], None]
 
 
 def silent(event: ProgressEvent) -> None:
-    """Watch nothing."""
+    """Ignore all progress."""

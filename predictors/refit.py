@@ -14,7 +14,7 @@ from predictors.run import Hook
 
 
 class Schedule(Hook):
-    """Watches a training to learn how much of its schedule there was."""
+    """Records how much of its schedule a training completed."""
 
     def __init__(self) -> None:
         self.total_steps = 0

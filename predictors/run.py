@@ -142,7 +142,7 @@ class Run(Config):
 
 
 class _Part(Hook):
-    """Passes on everything but progress, which reaches the hooks scaled to the whole."""
+    """Passes on everything but progress, which reaches the hooks scaled to all of the work."""
 
     def __init__(self, hooks: tuple[Hook, ...]) -> None:
         self.hooks = hooks

@@ -64,19 +64,23 @@ class ModelContract:
     quick: ClassVar[dict[str, Any]] = {}  # options that make a fit on the small data set a matter of seconds
 
     @pytest.fixture(scope="class")
-    def kind(self) -> type[Predictor]:
-        return self.model
+    @classmethod
+    def kind(cls) -> type[Predictor]:
+        return cls.model
 
     @pytest.fixture(scope="class")
-    def options(self) -> dict[str, Any]:
-        return self.quick
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        return cls.quick
 
     @pytest.fixture(scope="class")
-    def fitted(self, kind: type[Predictor], options: dict[str, Any]) -> Predictor:
+    @classmethod
+    def fitted(cls, kind: type[Predictor], options: dict[str, Any]) -> Predictor:
         return fit_model(kind, interactions(), options=options)
 
     @pytest.fixture(scope="class")
-    def artifact(self, fitted: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def artifact(cls, fitted: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
         directory = tmp_path_factory.mktemp("artifacts") / "v1"
         fitted.save(directory, version="v1", metrics=[{"protocol": "leave-one-out", "NDCG@10": 0.5}])
         return directory
@@ -283,7 +287,7 @@ sys.stdout.write(repr([each.movie_id for each in found]))
             fit_model(kind, interactions(), options={"no_such_option": "1"})
 
     def test_queries_in_index_space_are_answered(self, fitted: Predictor) -> None:
-        """What benchmarks ask: indices without ids."""
+        """Benchmarks ask by indices without ids."""
         indices, _ = fitted.retrieve([Query.from_indices([3, 4, 5])], 5)
         assert ids_of(fitted.recommend(rated(*FILM_IDS[3:6]), 5)) == [FILM_IDS[index] for index in indices[0]]
 

@@ -46,7 +46,7 @@ def popularity(items: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def inverse_popularity(items: np.ndarray, n_items: int, beta: float = BETA) -> np.ndarray:
-    """Return (n_items,) float64 weights 1 / count ** beta; unseen items count as met once."""
+    """Return (n_items,) float64 weights 1 / count ** beta; items without rows count as one."""
     return np.maximum(np.bincount(items, minlength=n_items), 1) ** -float(beta)
 
 

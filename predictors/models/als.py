@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 
-SMALL = 1_000_000  # users * items below which the ridge would outweigh all there is to learn
+SMALL = 1_000_000  # users * items below which the ridge would outweigh the data
 
 
 @dataclass(frozen=True)
 class AlsConfig(Config):
-    """The factorisation, its regularisation, and the confidence of each cell."""
+    """Configures the factorisation, its regularisation, and the confidence of each cell."""
 
     factors: int = 128  #: length of an item's vector
     epochs: int = 10  #: rounds over all users and all items
@@ -50,7 +50,7 @@ class AlsConfig(Config):
 
 
 class AlsPredictor(Predictor):
-    """Scores are x'y_i: x the visitor's vector, found by one linear solve from their history.
+    """Scores items by x'y_i, where x is the user vector that one linear solve finds from a history.
 
         x = (alpha_0 Y'Y + sum over liked j of w_j y_j y_j' + ridge_x I) ** -1  sum over liked j of w_j y_j
 
@@ -97,7 +97,7 @@ class AlsPredictor(Predictor):
         return self._vectors(queries) @ self.factors.items.T
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added.
+        """Name the liked item that added most to each score; its weight is its share of the sum.
 
         A score is a sum over the liked films: w_j y_i' A**-1 y_j, A the matrix of the solve (Hu, Koren
         and Volinsky 2008, eq. 7).
@@ -123,12 +123,12 @@ class AlsPredictor(Predictor):
         return cls(items, float(ridge[0]), saved.ids, saved.config)
 
     def _vectors(self, queries: Sequence[Query]) -> np.ndarray:
-        """(B, d) float32 vectors of visitors with these histories."""
+        """Solve for (B, d) float32 user vectors of these histories."""
         return self.factors.fold_in(as_matrix(queries, self.n_items, self.dislike_weight), self._gram)
 
 
 def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """(n_users, n_items): the confidence of each interaction, in (0, 1]."""
+    """Return (n_users, n_items) float32 the confidence of each interaction, in (0, 1]."""
     strength = np.where(np.isnan(train.values), IMPLICIT_STRENGTH, train.values / HIGHEST_RATING)
     if np.isnan(train.values).all():
         strength = np.ones(len(train))

@@ -23,7 +23,7 @@ BLOCK = 512  # items whose similarities are dense at one time
 
 @dataclass(frozen=True)
 class NeighboursConfig(Config):
-    """The similarity, how many neighbours are kept, and the popularity prior."""
+    """Configures the similarity, the number of neighbours, and the popularity prior."""
 
     neighbours: int = 1000  #: most similar items kept of each item
     shrinkage: float = 20.0  #: added to the denominator: similarity with little support counts less
@@ -40,7 +40,7 @@ class NeighboursConfig(Config):
 
 
 class NeighboursPredictor(Predictor):
-    """Item-item collaborative filtering with shrinkage.
+    """Ranks by item-item collaborative filtering with shrinkage.
 
         s_ij = n_ij / (n_i ** (1 - e) * n_j ** e + shrinkage)
         score_j = popularity_weight * sqrt(n_j / max n) + sum over liked i of w_i * s_ij
@@ -102,7 +102,7 @@ class NeighboursPredictor(Predictor):
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added."""
+        """Name the liked item that added most to each score; its weight is its share of the sum."""
         columns = np.asarray(indices, dtype=np.int64)
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
@@ -110,7 +110,7 @@ class NeighboursPredictor(Predictor):
         return top_influences(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """The nearest films, nearest first; ties by index.
+        """Return the k nearest items, nearest first; ties by index.
 
         Raises CannotAnswer on a film that the model does not know, ValueError when k is negative.
         """
@@ -143,13 +143,13 @@ class NeighboursPredictor(Predictor):
         return cls(similarities, saved.tensor("prior", (len(saved.ids),)), saved.ids, saved.config)
 
     def _neighbours_of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Item indices (ascending) and similarities of the neighbours kept of one film."""
+        """Return the neighbours of one item: ascending indices (K,) int32 and similarities (K,) float32."""
         row = slice(self.similarities.indptr[index], self.similarities.indptr[index + 1])
         return self.similarities.indices[row], self.similarities.data[row]
 
 
 def _keep_largest(rows: np.ndarray, k: int) -> sparse.csr_matrix:
-    """The k largest positive values of each row; among equals the lower index is kept."""
+    """Keep the k largest positive values of each row; among equals the lower index."""
     n_items = rows.shape[1]
     if k < n_items:
         threshold = np.partition(rows, n_items - k, axis=1)[:, n_items - k, None]

@@ -89,7 +89,7 @@ class Batches:
         self.users = np.flatnonzero((counts > 0) & fitted.negatives.positives.have_negatives)
         self.counts = counts
         if not len(self.users):
-            raise ValueError("no user has both a positive and a negative to learn from")
+            raise ValueError("no user has both a positive and a negative")
         n_pairs = int(counts[self.users].sum())
         self.steps_per_epoch = math.ceil(n_pairs / config.batch_size)
         self.pair_users = np.repeat(self.users, counts[self.users])
@@ -98,7 +98,7 @@ class Batches:
     def __call__(self, epoch: int) -> Iterator[Step]:
         self.fitted.refresh_negatives(epoch)
         rng = np.random.default_rng([self.config.seed, epoch])
-        yield from self._pairs(rng) if self.config.loss == "bpr" else self._whole_users(rng)
+        yield from self._pairs(rng) if self.config.loss == "bpr" else self._all_pairs_of_users(rng)
 
     def _pairs(self, rng: np.random.Generator) -> Iterator[Step]:
         order = rng.permutation(len(self.pair_users))
@@ -112,7 +112,7 @@ class Batches:
                 _tensor(negatives[chosen]),
             )
 
-    def _whole_users(self, rng: np.random.Generator) -> Iterator[Step]:
+    def _all_pairs_of_users(self, rng: np.random.Generator) -> Iterator[Step]:
         order = rng.permutation(self.users)
         pairs_before = np.cumsum(self.counts[order]) - self.counts[order]
         # Equal shares of the pairs, each user in the batch where their first pair falls.

@@ -29,7 +29,7 @@ DISMISSED = 1.0  # stars that a dismissed film counts as; one liked without star
 
 @dataclass(frozen=True)
 class MfConfig(Config):
-    """The factorisation, its regularisation, and the popularity term of the ranking."""
+    """Configures the factorisation, its regularisation, and the popularity term of the ranking."""
 
     factors: int = 8  #: length of an item's vector
     epochs: int = 20  #: rounds over all users and all items
@@ -52,7 +52,7 @@ class MfConfig(Config):
 
 
 class MfPredictor(Predictor):
-    """Predicted stars are mean + b_u + b_i + x_u'y_i (Koren, Bell and Volinsky 2009, eq. 4).
+    """Predicts stars as mean + b_u + b_i + x_u'y_i (Koren, Bell and Volinsky 2009, eq. 4).
 
     b_u and x_u belong to the visitor and are found by one ridge regression on their ratings, the same
     that found those of the training data. Ranking by predicted stars alone would fill a list with films
@@ -134,7 +134,7 @@ class MfPredictor(Predictor):
         return self.factors.stars(visitors, slice(None)) + self._popularity
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
-        """The stars this visitor would give each film, within 0.5 to 5; films not known are left out.
+        """Predict the stars for each film, within 0.5 to 5; films that the model does not know are left out.
 
         A visitor without ratings gets what people give on average. Costs one linear solve.
         """
@@ -161,7 +161,7 @@ class MfPredictor(Predictor):
             raise ArtifactError(f"{saved.directory}: {error} is missing") from error
 
     def _stated_stars(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Films of a history, the stars of each above what people give it, and how much they count."""
+        """Return the items of a history, their stars above the item's average, and the weight of each."""
         liked = ~np.isin(query.liked, query.rated)
         dismissed = query.disliked[~np.isin(query.disliked, query.rated)]
         films = np.concatenate([query.rated, query.liked[liked], dismissed])
@@ -172,11 +172,11 @@ class MfPredictor(Predictor):
         return films, self._above(stars, films), weights
 
     def _above(self, stars: np.ndarray, films: np.ndarray) -> np.ndarray:
-        """Stars less what people give these films."""
+        """Subtract the mean and the item biases from stars."""
         return stars - self.factors.mean - self.factors.item_biases[films]
 
     def _fold_in(self, stated: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-        """(B, 1 + d) float32 bias and vector of each visitor."""
+        """Solve for (B, 1 + d) float32 bias and vector of each user."""
         films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
         indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in stated], dtype=np.int64)])
         matrix = sparse.csr_matrix(
@@ -196,7 +196,7 @@ def _tensors(factors: RatingFactors | GroupFactors, counts: np.ndarray) -> dict[
 
 
 def _latest_stars(rated: Interactions) -> sparse.csr_matrix:
-    """(n_users, n_items) stars; of several ratings of one film by one user the latest counts."""
+    """Build (n_users, n_items) stars; of several ratings of one item by one user the latest counts."""
     pairs = rated.users.astype(np.int64) * rated.n_items + rated.items
     _, from_the_end = np.unique(pairs[::-1], return_index=True)
     latest = len(pairs) - 1 - from_the_end

@@ -301,7 +301,7 @@ def test_unusable_options_are_refused_by_name(options, message):
 
 def test_data_without_a_sequence_is_refused():
     alone = Interactions.from_columns([0, 1], [0, 1], user_ids=np.arange(2), item_ids=np.arange(3))
-    with pytest.raises(TrainingError, match="nothing to learn"):
+    with pytest.raises(TrainingError, match="two or more items"):
         SasrecPredictor.fit(alone)
 
 
