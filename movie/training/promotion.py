@@ -9,7 +9,8 @@
 Either way one moment in time parts what models learn from and what they are asked about, and a visitor's
 history is everything they did before the interaction in question, as it would be on the site. Models are
 compared visitor by visitor: by NDCG@10 over the whole catalogue with seen films masked, a star predictor by
-the RMSE of its stars.
+the RMSE of its stars. For the NDCG histories are stated as in the validator of early stopping
+(`predictors.validation`): every liked film alike.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from evaluation.protocols import MET, STARS
 from evaluation.trainer import FROM_SITE, Trained, refit_version, train
 from predictors.base import Predictor, Query
 from predictors.capabilities import PredictsStars
@@ -36,6 +38,7 @@ from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.serving import artifact
 from predictors.serving.registry import ModelStore
+from ranking_metrics.intervals import paired_interval
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -44,7 +47,7 @@ AFTER_TRAINING, SAME_ROWS = "after-training", "same-rows"
 LEAST_VISITORS, MOST_VISITORS = 100, 2000
 ASKED_SHARE = 10  # of the visitors that could be asked one in so many is; the rest teaches the candidate
 TOLERANCE = 0.02  # of the active version's figure
-RESAMPLES = 1000
+TINY = 1e-12
 STAGING = ".retraining"  # in the folder of models; no kind is called so
 
 NDCG, RMSE = "NDCG@10", "RMSE"
@@ -62,7 +65,8 @@ class RetrainingBusy(Exception):
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What both versions reached on the same visitors. `difference` is the candidate's figure less the
-    active version's, `low` to `high` its 95 % bootstrap interval over visitors."""
+    active version's, `low` to `high` its paired 95 % bootstrap interval over visitors. `stated` is how
+    histories are stated, as `evaluation.protocols` names it: ranked by `met`, as in the validator."""
 
     protocol: str
     description: str
@@ -73,6 +77,7 @@ class Comparison:
     difference: float
     low: float
     high: float
+    stated: str = MET
 
     @property
     def gain(self) -> float:
@@ -413,18 +418,15 @@ def _comparison(
     later: Later,
     protocol: str,
 ) -> Comparison:
-    """Both figures, and how far apart they might be had other visitors like these been asked.
+    """Return both figures, and their difference with the paired interval of `evaluation.compare`.
 
     values  of the candidate and of the active version, (C,) float64 by visitor
     """
     candidate, active = values
-    rng = np.random.default_rng(0)
-    apart = []
-    for _resample in range(RESAMPLES):
-        drawn = rng.integers(0, len(candidate), len(candidate))
-        apart.append(float(figure(candidate[drawn])) - float(figure(active[drawn])))
-    low, high = np.quantile(apart, [0.025, 0.975])
     reached, before = float(figure(candidate)), float(figure(active))
+    interval = paired_interval(candidate, active)
+    # A difference of roots is the difference of the squares over the sum of the roots.
+    scale = max(reached + before, TINY) if metric == RMSE else 1.0
     return Comparison(
         protocol=protocol,
         description=_described(later),
@@ -433,8 +435,9 @@ def _comparison(
         candidate=round(reached, 5),
         active=round(before, 5),
         difference=round(reached - before, 5),
-        low=round(float(low), 5),
-        high=round(float(high), 5),
+        low=round(interval.low / scale, 5),
+        high=round(interval.high / scale, 5),
+        stated=STARS if metric == RMSE else MET,
     )
 
 

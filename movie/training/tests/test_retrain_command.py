@@ -254,6 +254,23 @@ def test_one_that_fails_is_named_and_the_others_are_retrained(site, store) -> No
     assert store.current("popular") != first
 
 
+@pytest.mark.parametrize("error", [ValueError("a bad day"), MemoryError(), ZeroDivisionError()])
+def test_whatever_one_model_raises_the_others_are_retrained(site, store, monkeypatch, error) -> None:
+    run("train", "neighbours", "popular", "--from-site", "--activate")
+    kept, replaced = store.current("neighbours"), store.current("popular")
+    visits(site, range(6, 12))
+
+    def fail(cls, *args, **options):
+        raise error
+
+    monkeypatch.setattr(NeighboursPredictor, "_fit", classmethod(fail))
+    with pytest.raises(CommandError, match=f"neighbours: {type(error).__name__}") as end:
+        run("retrain", *ENOUGH)
+    assert end.value.returncode == 1
+    assert store.current("neighbours") == kept
+    assert store.current("popular") != replaced
+
+
 def test_the_star_predictor_is_judged_by_its_stars(site, store) -> None:
     run("train", "mf", "--from-site", "--activate", "--options", "factors=2")
     first = store.current("mf")

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
-from movie.tests.test_train_command import run
+from movie.training.tests.test_train_command import run
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db

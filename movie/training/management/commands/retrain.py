@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ from predictors.tuning import read_config
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+
+logger = logging.getLogger(__name__)
 
 ACTIVATED, FAILED, KEPT, BUSY, INTERRUPTED = 0, 1, 3, 75, 130  # 2 is a wrong call, 75 EX_TEMPFAIL
 STATUS = f"""exit status: {ACTIVATED} a new version serves, {KEPT} all stayed as they were, {FAILED} something
@@ -105,6 +108,12 @@ class Command(BaseCommand):
                     continue
                 except OSError as error:
                     failed.append(f"{name}: {error.filename or store.root}: {error.strerror or error}")
+                    continue
+                except Interrupted:
+                    raise
+                except Exception as error:  # the others are retrained whatever a model of a package raises
+                    logger.exception("the retraining of %s failed", name)
+                    failed.append(f"{name}: {type(error).__name__}: {error}")
                     continue
                 outcomes.append(outcome)
                 if not options["quiet"]:
