@@ -26,9 +26,9 @@ from predictors.testing import fit_model
 PLAIN = {"groups": 0, "factors": 32, "epochs": 15}
 CANDIDATES = (
     {"groups": 1, "factors": 4, "epochs": 30},
-    {"groups": 4, "factors": 4, "epochs": 30, "film_groups": 8},
-    {"groups": 8, "factors": 4, "epochs": 30, "film_groups": 8},
-    {"groups": 8, "factors": 6, "epochs": 30, "film_groups": 8},
+    {"groups": 4, "factors": 4, "epochs": 30, "item_groups": 8},
+    {"groups": 8, "factors": 4, "epochs": 30, "item_groups": 8},
+    {"groups": 8, "factors": 6, "epochs": 30, "item_groups": 8},
 )
 VALIDATION_SHARE = 0.1
 

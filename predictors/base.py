@@ -299,10 +299,8 @@ class Predictor(ABC):
         return predictor
 
 
-def _known_values(by_film: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
+def _known_values(by_id: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
     """Return (T,) float32 values in order, without those of unknown items."""
     without = frozenset(unknown)
-    values = (
-        [value for film, value in by_film.items() if film not in without] if without else by_film.values()
-    )
-    return np.fromiter(values, dtype=np.float32, count=len(by_film) - len(without))
+    values = [value for each, value in by_id.items() if each not in without] if without else by_id.values()
+    return np.fromiter(values, dtype=np.float32, count=len(by_id) - len(without))

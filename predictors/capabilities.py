@@ -32,7 +32,7 @@ class FindsSimilar(Protocol):
 
 @runtime_checkable
 class PredictsStars(Protocol):
-    """Predicts the rating that a visitor would give."""
+    """Predicts the rating that a user would give."""
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
         """Return stars within 0.5 to 5 by item; unknown items are left out."""

@@ -30,11 +30,11 @@ def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.
 def top_influences(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tuple[Reason, ...]]:
     """Return for each ranked item the liked one that added most to its score.
 
-    added  (T, K) what each liked film added to each ranked one
-    liked  (T,) int64 indices of the liked films
+    added  (T, K) what each liked item added to each ranked one
+    liked  (T,) int64 indices of the liked items
 
     Returns K tuples: one Reason whose weight is the share of all that was added, or none where no
-    liked film added anything.
+    liked item added anything.
     """
     if added.size == 0:
         return [()] * added.shape[1]

@@ -148,7 +148,7 @@ class ModelContract:
         assert len(others) == N_FILMS - len(HISTORIES[2].seen) - len(best)
 
     def test_padding_is_never_recommended(self, fitted: Predictor) -> None:
-        """Histories of different length in one batch: the short ones are not filled up with a film."""
+        """Histories of different length in one batch: the short ones are not filled up with an item."""
         queries = [fitted.encode(history) for history in HISTORIES]
         indices, scores = fitted.retrieve(queries, N_FILMS)
         for row, values, query in zip(indices, scores, queries, strict=True):

@@ -19,7 +19,7 @@ WITHOUT_GROUPS = {"groups": 0, "factors": 32, "epochs": 15}  # the variant that 
 
 
 def test_the_defaults_are_the_variant_that_was_chosen() -> None:
-    assert MfConfig() == MfConfig(factors=8, epochs=20, groups=1, film_groups=1)
+    assert MfConfig() == MfConfig(factors=8, epochs=20, groups=1, item_groups=1)
 
 
 @pytest.mark.data

@@ -55,7 +55,7 @@ class AlsPredictor(Predictor):
         x = (alpha_0 Y'Y + sum over liked j of w_j y_j y_j' + ridge_x I) ** -1  sum over liked j of w_j y_j
 
     (Hu, Koren and Volinsky, ICDM 2008, eq. 4, with the weights of Rendle et al., RecSys 2022.) w_j is
-    the weight of a liked film; a disliked one is in the first sum only, with `dislike_weight`: known,
+    the weight of a liked item; a disliked one is in the first sum only, with `dislike_weight`: known,
     and not liked. The same solve found every user of the training data.
 
     items   (n_items, d) float32, Y
@@ -99,7 +99,7 @@ class AlsPredictor(Predictor):
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """Name the liked item that added most to each score; its weight is its share of the sum.
 
-        A score is a sum over the liked films: w_j y_i' A**-1 y_j, A the matrix of the solve (Hu, Koren
+        A score is a sum over the liked items: w_j y_i' A**-1 y_j, A the matrix of the solve (Hu, Koren
         and Volinsky 2008, eq. 7).
         """
         known = np.concatenate([query.liked, query.disliked])

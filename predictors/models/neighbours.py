@@ -1,4 +1,4 @@
-"""Item neighbours: films that the same people watched as the films of a history."""
+"""Item neighbours: items that the same people watched as the items of a history."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class NeighboursPredictor(Predictor):
         score_j = popularity_weight * sqrt(n_j / max n) + sum over liked i of w_i * s_ij
                   - dislike_weight * sum over disliked i of s_ij
 
-    n_i users have item i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
+    n_i users have item i, n_ij both; w is the weight of a liked item. With e = 0.5 s is the
     cosine of Sarwar et al. (WWW 2001, 3.1.1) with the support shrinkage of Bell and Koren (ICDM
     2007, section 3); other e give the asymmetric cosine of Aiolli (RecSys 2013, section 3). The
-    popularity term is a prior: with one film in a history it keeps obscure neighbours back, with
-    ten it is outweighed. Of each film i the `neighbours` largest s_ij are kept, as CSR: row i
+    popularity term is a prior: with one item in a history it keeps obscure neighbours back, with
+    ten it is outweighed. Of each item i the `neighbours` largest s_ij are kept, as CSR: row i
     holds j by ascending index.
     """
 
@@ -112,7 +112,7 @@ class NeighboursPredictor(Predictor):
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """Return the k nearest items, nearest first; ties by index.
 
-        Raises CannotAnswer on a film that the model does not know, ValueError when k is negative.
+        Raises CannotAnswer on an item that the model does not know, ValueError when k is negative.
         """
         if k < 0:
             raise ValueError(f"k must not be negative, not {k}")

@@ -1,4 +1,4 @@
-"""Popularity: what everyone watches and rates highly. The answer for a visitor without a history."""
+"""Popularity: what everyone watches and rates highly. The answer for a user without a history."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PopularPredictor(Predictor):
 
     m is the mean of all ratings, age counts from the newest interaction of the data. m_i is the
     posterior mean of a normal with a conjugate prior (Gelman et al., Bayesian Data Analysis, 2.12),
-    which keeps a film with one five-star rating behind one with hundreds of good ones.
+    which keeps an item with one five-star rating behind one with hundreds of good ones.
     """
 
     name = "popular"

@@ -1,4 +1,4 @@
-"""SASRec: causal self-attention over a sequence of films, trained to predict the next one at every position.
+"""SASRec: causal self-attention over a sequence of items, trained to predict the next one at every position.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018). The blocks are pre-norm as in the
 paper (section III-B). Three things differ, which later work found to matter more than the architecture:

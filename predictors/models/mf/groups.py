@@ -1,11 +1,11 @@
 """Matrix factorisation of ratings with learned priors: variational Bayes, mixtures of taste groups.
 
     stars = mean + a_u + b_i + x_u'y_i + e,      e ~ Normal(0, noise)
-    theta_u = [a_u, x_u] ~ sum over groups g of pi_g Normal(c_g, C)      people
-    phi_i   = [b_i, y_i] ~ the same with groups and a covariance of its own      films
+    theta_u = [a_u, x_u] ~ sum over groups g of pi_g Normal(c_g, C)      users
+    phi_i   = [b_i, y_i] ~ the same with groups and a covariance of its own      items
 
 The posterior is taken as independent between rows (Lim and Teh, KDD Cup 2007; here with mixtures as priors),
-and people and films are updated in turn. With the other side's means and covariances at hand, a row's
+and users and items are updated in turn. With the other side's means and covariances at hand, a row's
 posterior is exact: one linear solve for all groups together, as they share C. Everything that
 plain matrix factorisation leaves to be tuned (how strongly to shrink, biases or vectors, and towards
 what) is learned from the training ratings. With one group this is a normal prior with a learned mean and
@@ -99,7 +99,7 @@ class GroupFactors:
     item_biases       (n_items,) float32, stars above the mean
     items             (n_items, d) float32
     item_covariances  (n_items, 1 + d, 1 + d) float32 posterior covariance of an item's bias and vector
-    prior             of people
+    prior             of users
     noise             variance of e, stars squared
     """
 
@@ -181,20 +181,21 @@ def fit_groups(
     items = np.column_stack([start.item_biases, start.items]).astype(np.float64)
     above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
     users = start.fold_in(above.astype(np.float32), np.ones(above.nnz, np.float32)).astype(np.float64)
-    people, films = GroupPrior.around(users, groups, seed), GroupPrior.around(items, item_groups, seed)
+    user_prior = GroupPrior.around(users, groups, seed)
+    item_prior = GroupPrior.around(items, item_groups, seed)
     noise = _error(above, users, items)
     covariances = np.zeros((*items.shape, items.shape[1]))
     ones = np.ones(by_user.nnz)
     for epoch in range(1, epochs + 1):
         above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
         precision, evidence = _evidence(above, ones, items, covariances)
-        of_users = people.posterior(precision / noise, evidence / noise)
-        people = of_users.prior()
+        of_users = user_prior.posterior(precision / noise, evidence / noise)
+        user_prior = of_users.prior()
 
         above = _with_data(by_item, by_item.data - of_users.means[by_item.indices, 0])
         precision, evidence = _evidence(above, ones, of_users.means, of_users.covariances)
-        of_items = films.posterior(precision / noise, evidence / noise)
-        films = of_items.prior()
+        of_items = item_prior.posterior(precision / noise, evidence / noise)
+        item_prior = of_items.prior()
 
         items, covariances = of_items.means, of_items.covariances
         unsure = of_users.covariances[by_item.indices, 0, 0]
@@ -207,7 +208,7 @@ def fit_groups(
         items[:, 0].astype(np.float32),
         items[:, 1:].astype(np.float32),
         covariances.astype(np.float32),
-        people,
+        user_prior,
         noise,
     )
 

@@ -1,4 +1,4 @@
-"""MF: ratings with biases. Predicts the stars a visitor would give; ranks by them and by popularity."""
+"""MF: ratings with biases. Predicts the stars a user would give; ranks by them and by popularity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 LOWEST_STARS = 0.5
-DISMISSED = 1.0  # stars that a dismissed film counts as; one liked without stars counts as HIGHEST_RATING
+DISMISSED = 1.0  # stars that a dismissed item counts as; one liked without stars counts as HIGHEST_RATING
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MfConfig(Config):
     #: 1: how strongly vectors shrink, and towards what, is learned (variational Bayes); with several
     #: groups users shrink towards the mean of theirs. 0: they shrink towards zero by the two ridges
     groups: int = 1
-    film_groups: int = 1  #: the same for items, where groups is not 0
+    item_groups: int = 1  #: the same for items, where groups is not 0
 
     def check(self) -> None:
         self.require(self.factors >= 1, "factors must be 1 or more")
@@ -48,20 +48,20 @@ class MfConfig(Config):
         self.require(self.bias_ridge > 0, "bias_ridge must be above 0")
         self.require(self.popularity_weight >= 0, "popularity_weight must be 0 or more")
         self.require(self.groups >= 0, "groups must be 0 or more")
-        self.require(self.film_groups >= 1, "film_groups must be 1 or more")
+        self.require(self.item_groups >= 1, "item_groups must be 1 or more")
 
 
 class MfPredictor(Predictor):
     """Predicts stars as mean + b_u + b_i + x_u'y_i (Koren, Bell and Volinsky 2009, eq. 4).
 
-    b_u and x_u belong to the visitor and are found by one ridge regression on their ratings, the same
-    that found those of the training data. Ranking by predicted stars alone would fill a list with films
+    b_u and x_u belong to the user and are found by one ridge regression on their ratings, the same
+    that found those of the training data. Ranking by predicted stars alone would fill a list with items
     that a handful of people adored, so the ranking adds the popularity:
 
         score_i = predicted stars + popularity_weight * log(1 + ratings of i)
 
-    with the predicted stars unclipped. There a film liked without stars is a rating of 5 that counts as
-    much as the weight of the like says (half for a click), a dismissed film one of 1. `predict_stars`
+    with the predicted stars unclipped. There an item liked without stars is a rating of 5 that counts as
+    much as the weight of the like says (half for a click), a dismissed item one of 1. `predict_stars`
     looks at real ratings alone.
 
     items   (n_items, d) float32; biases (n_items,) float32, stars above the mean
@@ -111,7 +111,7 @@ class MfPredictor(Predictor):
                     n_dims=config.factors,
                     epochs=config.epochs,
                     groups=config.groups,
-                    item_groups=config.film_groups,
+                    item_groups=config.item_groups,
                     seed=run.seed,
                     after_epoch=after_epoch,
                 )
@@ -134,14 +134,14 @@ class MfPredictor(Predictor):
         return self.factors.stars(visitors, slice(None)) + self._popularity
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
-        """Predict the stars for each film, within 0.5 to 5; films that the model does not know are left out.
+        """Predict the stars for each item, within 0.5 to 5; items that the model does not know are left out.
 
-        A visitor without ratings gets what people give on average. Costs one linear solve.
+        A user without ratings gets what people give on average. Costs one linear solve.
         """
         query = self.encode(history)
         above = self._above(query.stars, query.rated)
         visitor = self._fold_in([(query.rated, above, np.ones(len(above)))])
-        wanted = [film for film in dict.fromkeys(movie_ids) if self.ids.index_of(film) is not None]
+        wanted = [item for item in dict.fromkeys(movie_ids) if self.ids.index_of(item) is not None]
         indices, _ = self.ids.indices_of(wanted)
         stars = self.factors.stars(visitor, indices)[0].clip(LOWEST_STARS, HIGHEST_RATING)
         return dict(zip(wanted, stars.tolist(), strict=True))
@@ -164,23 +164,23 @@ class MfPredictor(Predictor):
         """Return the items of a history, their stars above the item's average, and the weight of each."""
         liked = ~np.isin(query.liked, query.rated)
         dismissed = query.disliked[~np.isin(query.disliked, query.rated)]
-        films = np.concatenate([query.rated, query.liked[liked], dismissed])
+        items = np.concatenate([query.rated, query.liked[liked], dismissed])
         stars = np.concatenate(
             [query.stars, np.full(liked.sum(), HIGHEST_RATING), np.full(len(dismissed), DISMISSED)]
         )
         weights = np.concatenate([np.ones(len(query.rated)), query.weights[liked], np.ones(len(dismissed))])
-        return films, self._above(stars, films), weights
+        return items, self._above(stars, items), weights
 
-    def _above(self, stars: np.ndarray, films: np.ndarray) -> np.ndarray:
+    def _above(self, stars: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Subtract the mean and the item biases from stars."""
-        return stars - self.factors.mean - self.factors.item_biases[films]
+        return stars - self.factors.mean - self.factors.item_biases[items]
 
     def _fold_in(self, stated: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
         """Solve for (B, 1 + d) float32 bias and vector of each user."""
-        films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
+        items, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
         indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in stated], dtype=np.int64)])
         matrix = sparse.csr_matrix(
-            (above.astype(np.float32), films.astype(np.int64), indptr), shape=(len(stated), self.n_items)
+            (above.astype(np.float32), items.astype(np.int64), indptr), shape=(len(stated), self.n_items)
         )
         return self.factors.fold_in(matrix, weights.astype(np.float32))
 

@@ -67,13 +67,15 @@ def test_by_cosine_films_are_served_at_length_one(tmp_path):
     fitted = fit_model(predictor_class("lightgcn"), interactions(), options=options)
     fitted.save(tmp_path / "artifact")
     loaded = type(fitted).load(tmp_path / "artifact")
-    np.testing.assert_allclose(np.linalg.norm(loaded.node.films, axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(loaded.node.item_vectors, axis=1), 1.0, atol=1e-6)
     found = loaded.recommend(rated(*FILM_IDS[5:10]), 5)
     assert {film.movie_id for film in found} & set(FILM_IDS[3:12])
     half = fit_model(predictor_class("lightgcn"), interactions(), options=options | {"length_power": 0.5})
     dot = fit_model(predictor_class("lightgcn"), interactions(), options=options | {"length_power": 1.0})
     np.testing.assert_allclose(
-        np.linalg.norm(half.node.films, axis=1) ** 2, np.linalg.norm(dot.node.films, axis=1), rtol=1e-5
+        np.linalg.norm(half.node.item_vectors, axis=1) ** 2,
+        np.linalg.norm(dot.node.item_vectors, axis=1),
+        rtol=1e-5,
     )
     with pytest.raises(TrainingError, match="cosine"):
         fit_model(predictor_class("lightgcn"), interactions(), options=options | {"loss": "bpr"})
