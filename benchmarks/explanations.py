@@ -1,4 +1,4 @@
-"""What explanations cost and are worth: KPRN's speed, what it can explain, and what ranking by it loses.
+"""Benchmark explanations: the speed of KPRN, the share of films it explains, and the loss of reranking by it.
 
     python -m benchmarks.explanations --data PATH [--graph FOLDER] [--protocols guest leave-one-out]
         [--bases for_you ease] [--explained for_you ease sasrec] [--ablations relations types pooling walk]
@@ -37,13 +37,15 @@ import numpy as np
 from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets
 from datasets.knowledge_graph.search import candidates, find_paths
 from datasets.readers.dataset import read_dataset
-from datasets.splits.protocols import Cases, Split, latest_of_each_pair, split_interactions
-from predictors.base import Predictor, Query
+from datasets.splits.cases import Cases, Split
+from datasets.splits.protocols import latest_of_each_pair, split_interactions
+from predictors.base import Predictor
 from predictors.config import parse_pairs
 from predictors.history import History, Interaction
 from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import WEIGHTS, blended, candidates_of
 from predictors.plugins import predictor_class
+from predictors.query import Query
 from predictors.testing import fit_model
 from ranking_metrics.ranking import hits_of, per_user
 

@@ -38,12 +38,13 @@ from rich.console import Console
 
 from datasets.interactions import Interactions
 from datasets.readers.dataset import read_dataset
-from datasets.splits.protocols import Cases, Split, split_interactions
-from predictors.base import Query
+from datasets.splits.cases import Cases, Split
+from datasets.splits.protocols import split_interactions
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.progress import ProgressEvent
+from predictors.query import Query
 from ranking_metrics.ranking import hits_of, per_user
 
 BIG = {"n_users": 10_538, "n_items": 25_139, "n_edges": 1_500_000}

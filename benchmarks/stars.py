@@ -1,4 +1,4 @@
-"""How far predicted stars are from those given: root mean squared error on held-out ratings.
+"""Measure the root mean squared error of predicted stars on held-out ratings.
 
     python -m benchmarks.stars --data FILE [--seed 1] [--held-out 0.2] [--json FILE]
 

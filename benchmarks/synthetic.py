@@ -1,4 +1,4 @@
-"""How near `mf` comes to the best possible prediction, on made-up ratings whose floor is known.
+"""Measure the distance of `mf` from the best possible prediction on synthetic ratings with a known floor.
 
     python -m benchmarks.synthetic [--seeds 1,2,3] [--held-out 0.2] [--json FILE]
 

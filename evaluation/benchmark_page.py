@@ -40,7 +40,7 @@ _KEPT = (
 
 
 class PageError(ValueError):
-    """A template names a table that does not exist, or a results file is incomplete; the message names it."""
+    """Raised for a template that names no table and for an incomplete results file; the message names it."""
 
 
 def read_table(folder: Path, name: str) -> dict[str, Any]:

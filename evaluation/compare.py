@@ -19,7 +19,7 @@ class CompareError(PredictorError):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The difference of two models in one metric under one condition."""
+    """Holds the difference of two models in one metric under one condition."""
 
     candidate: str
     baseline: str

@@ -21,16 +21,17 @@ from evaluation.protocols import (
     build_queries,
     list_length,
 )
-from predictors.base import Predictor, top_k
+from predictors.base import Predictor
 from predictors.capabilities import ScoresTrainingUsers
 from predictors.progress import Progress, ProgressEvent, silent
+from predictors.ranking import top_k
 from ranking_metrics import beyond_accuracy, ranking
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from datasets.interactions import Interactions
-    from datasets.splits.protocols import Cases, Split
+    from datasets.splits.cases import Cases, Split
 
 BATCH = 256
 FULL_MASKED = "full catalogue, seen items masked"
@@ -206,7 +207,7 @@ def _conditions(
 
 
 class _Condition:
-    """One way of ranking the same scores, collected batch by batch. `facts` add metrics beyond accuracy."""
+    """Collects the metrics of one way of ranking, batch by batch. `facts` add metrics beyond accuracy."""
 
     def __init__(
         self,

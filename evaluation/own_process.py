@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 
 
 class ProcessFailed(PredictorError):
-    """The work failed; the message says why."""
+    """Raised when the work failed; the message names the cause."""
 
 
 def run_in_own_process(work: Callable[..., Any], *arguments: Any, progress: Progress = silent) -> Any:

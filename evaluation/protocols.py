@@ -1,4 +1,4 @@
-"""What each protocol measures, and how a history is stated to a model.
+"""The metrics of each protocol, and the statement of a history to a model.
 
 met    every item of the history counts alike, as in papers
 stars  ratings count by their stars and low ones are dislikes, as on the site; models that do not learn
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, LIKED_FROM
+from predictors.query import Query
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
-    from datasets.splits.protocols import Cases, Split
+    from datasets.splits.cases import Cases, Split
 
 STATED = MET, STARS = ("met", "stars")
 

@@ -20,7 +20,7 @@ from ranking_metrics.intervals import bootstrap_interval, group_means
 
 if TYPE_CHECKING:
     from datasets.readers.dataset import Dataset
-    from datasets.splits.protocols import Split
+    from datasets.splits.cases import Split
     from evaluation.conditions import Outcome
     from evaluation.runner import Benchmark
 
@@ -29,7 +29,7 @@ THIRDS = ("short", "middle", "long")  # groups of users by the length of their h
 
 
 class ReportError(PredictorError):
-    """A report cannot be read; the message says why."""
+    """Raised for a report that cannot be read; the message names the cause."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _third_name(lengths: np.ndarray, number: int) -> str:
 
 
 class UserValues:
-    """The values of every user, by row, condition and seed; one compressed file beside a report."""
+    """Holds the values of every user by row, condition and seed, in one compressed file beside a report."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         self.arrays = dict(arrays or {})

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from datasets.readers.dataset import Dataset, read_dataset
-from datasets.splits.protocols import Split, at_least, latest_of_each_pair, limited, split_interactions
+from datasets.splits.cases import Split, limited
+from datasets.splits.protocols import at_least, latest_of_each_pair, split_interactions
 from evaluation.conditions import evaluate
 from evaluation.labels import label_matrix, read_labels, user_groups
 from evaluation.own_process import ProcessFailed, cpu_seconds, peak_rss_mb, run_in_own_process
@@ -34,7 +35,7 @@ CURVE_USERS = 2000
 
 
 class BenchmarkError(PredictorError):
-    """A model could not be measured; the message says why."""
+    """Raised for a question that cannot be measured; the message names the cause."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _labels_and_groups(benchmark: Benchmark, dataset: Dataset) -> tuple[np.ndarr
 
 @dataclass(frozen=True)
 class Task:
-    """One fit and its evaluation. `labels` (n_items, L) of the items, or None."""
+    """Describes one fit and its evaluation. `labels` (n_items, L) of the items, or None."""
 
     benchmark: Benchmark
     model: str

@@ -52,7 +52,7 @@ class TooFewPeople(Exception):
 
 @dataclass(frozen=True)
 class FilmLift:
-    """A film that a group likes more than others do: `likes` of its members out of `raters`."""
+    """Holds a film that a group likes more than others: `likes` of `raters` among its members."""
 
     item: int
     lift: float

@@ -34,7 +34,7 @@ FIT_SHARE, MEASURED, REFIT_SHARE = 0.55, 0.58, 0.98  # of the progress bar
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The result of a training."""
+    """Holds the result of a training."""
 
     name: str
     version: str

@@ -42,7 +42,7 @@ from predictors.validation import METRIC
 if TYPE_CHECKING:
     import optuna
 
-    from datasets.splits.protocols import Split
+    from datasets.splits.cases import Split
 
 JOURNAL, TRIALS, CONFIG = "trials.log", "trials.json", "config.json"
 CPU_SECONDS, MESSAGE = "cpu_seconds", "message"  # what is kept of a trial beside its value
@@ -56,7 +56,7 @@ class TuningBusy(PredictorError):
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for, and on what.
+    """Describes a search: the model, the space, the data and the budget.
 
     split    the validation part of a protocol
     options  by name, that every trial has; those of `space` are where the search starts
@@ -100,7 +100,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Tuned:
-    """How a search ended. `start` is the figure of the options that it started from, None if they failed."""
+    """Holds the result of a search; `start` is the figure of its first options, None if they failed."""
 
     metric: str
     value: float

@@ -26,8 +26,6 @@ from predictors.run import Run
 from predictors.serving import artifact
 from predictors.training_data import TrainingData, as_training_data
 
-__all__ = ["Predictor", "Query", "Saved", "top_k"]
-
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 

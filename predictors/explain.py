@@ -14,7 +14,8 @@ import numpy as np
 from predictors.history import History, MovieId
 
 if TYPE_CHECKING:
-    from predictors.base import Predictor, Query
+    from predictors.base import Predictor
+    from predictors.query import Query
 
 # Relation of a path's first step: the visitor's interaction with the film that the path begins at.
 RATED, WATCHLIST, CLICKED, LIKED = "rated", "watchlist", "clicked", "liked"
@@ -25,7 +26,7 @@ SOMEONE = "user:*"
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """One edge of a path and the entity it leads to.
+    """Holds one edge of a path and the entity that it leads to.
 
     relation  name of the knowledge graph's relation, with "^-1" when it is walked backwards
               (person -> film); in the first step one of RATED, WATCHLIST, CLICKED, LIKED
@@ -38,7 +39,7 @@ class PathStep:
 
 @dataclass(frozen=True, slots=True)
 class PathReason:
-    """A path, from the film of the history to the recommended one, and its share of the score.
+    """Holds a path from a film of the history to the recommended one, and its share of the score.
 
     steps  history film first, recommended film last
     share  in (0, 1]

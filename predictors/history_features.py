@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Query
 from predictors.history import Reason
 from predictors.id_map import IdMap
+from predictors.query import Query
 
 
 def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.0) -> sparse.csr_matrix:

@@ -1,4 +1,4 @@
-"""How long work reports where it stands, without knowing who watches."""
+"""Progress events: long work reports its state without knowing the observers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

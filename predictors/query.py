@@ -15,7 +15,7 @@ _NO_STARS = np.empty(0, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A history in index space: what a model sees.
+    """Holds a history in index space, the input of a model.
 
     liked     (T,) int64 item indices, oldest first, unique
     weights   (T,) float32 in (0, 1], how much each liked item counts

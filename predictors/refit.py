@@ -1,4 +1,4 @@
-"""How long to train when a chosen recipe is fitted anew on all rows: as long as the validation chose.
+"""The length of a refit on all rows: the one that the validation chose.
 
 Iterative models name their length in their configuration: `epochs`, or `steps` where it is set.
 """

@@ -1,4 +1,4 @@
-"""How to train: one object for every model. What to train is a `Config`, on what is `TrainingData`."""
+"""The settings of a training run, for every model; the model is a `Config`, the rows are `TrainingData`."""
 
 from __future__ import annotations
 

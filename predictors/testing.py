@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 import pytest
 
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.capabilities import FindsSimilar
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History
 from predictors.plugins import MODELS, predictor_class
+from predictors.query import Query
 from predictors.run import Run, split_options
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 from predictors.training_data import TrainingData
@@ -58,7 +59,7 @@ def ids_of(recommendations: list) -> list:
 
 
 class ModelContract:
-    """What every model must do, whatever it computes. Subclass it and name the model."""
+    """Tests the contract of every model. Subclass it and name the model."""
 
     model: ClassVar[type[Predictor]]
     quick: ClassVar[dict[str, Any]] = {}  # options that make a fit on the small data set a matter of seconds

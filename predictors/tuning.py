@@ -1,4 +1,4 @@
-"""What can be tuned: search spaces by model, and the configuration files that a search writes.
+"""Search spaces by model, and the configuration files that a search writes.
 
 A space maps options to the values they may take. In a file (JSON or TOML), as in SPACES, an option has
 either `choices`, or `low` and `high` (whole numbers search whole numbers), with `log = true` where its
@@ -27,7 +27,7 @@ _KEYS = {"low", "high", "log", "choices"}
 
 @dataclass(frozen=True)
 class Parameter:
-    """The values that one option may take: between `low` and `high`, or one of `choices`."""
+    """Describes the values of one option: between `low` and `high`, or one of `choices`."""
 
     low: float | None = None
     high: float | None = None

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from predictors.base import Query, top_k
+from predictors.query import Query
+from predictors.ranking import top_k
 from ranking_metrics.ranking import cutoff, hits_of, per_user
 
 if TYPE_CHECKING:

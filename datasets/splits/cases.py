@@ -1,4 +1,4 @@
-"""What a split consists of: cases as arrays, and how they are built from masks over the rows."""
+"""Splits: cases as arrays, built from masks over the rows."""
 
 from __future__ import annotations
 

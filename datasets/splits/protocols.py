@@ -25,7 +25,7 @@ from dataclasses import replace
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.splits.cases import Cases, Ragged, Split, SplitError, limited
+from datasets.splits.cases import Split, SplitError, limited
 from datasets.splits.cold_item import cold_item_split
 from datasets.splits.given import given_split
 from datasets.splits.guest import GIVEN, guest_split
@@ -33,22 +33,6 @@ from datasets.splits.leave_one_out import leave_one_out
 from datasets.splits.random_split import random_split
 from datasets.splits.session import GIVEN_IN_SESSION, session_split
 from datasets.splits.temporal import temporal_split
-
-__all__ = [
-    "GIVEN",
-    "GIVEN_IN_SESSION",
-    "ORDERS",
-    "PARTS",
-    "PROTOCOLS",
-    "Cases",
-    "Ragged",
-    "Split",
-    "SplitError",
-    "at_least",
-    "latest_of_each_pair",
-    "limited",
-    "split_interactions",
-]
 
 PROTOCOLS = (
     "leave-one-out", "given-split", "random-split", "guest", "session", "temporal", "cold-item",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.splits.protocols import SplitError, at_least, latest_of_each_pair, split_interactions
+from datasets.splits.cases import SplitError
+from datasets.splits.protocols import at_least, latest_of_each_pair, split_interactions
 
 
 def random_interactions(seed: int = 0, n_users: int = 60, n_items: int = 80) -> Interactions:

@@ -16,11 +16,12 @@ from evaluation.conditions import evaluate
 from evaluation.protocols import star_query, training_split
 from evaluation.report import ReportError
 from evaluation.runner import Benchmark, run_benchmark
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.errors import PredictorError
 from predictors.id_map import IdMap
 from predictors.models.mf.model import MfConfig, MfPredictor
 from predictors.models.popular import PopularPredictor
+from predictors.query import Query
 from predictors.testing import fit_model
 from ranking_metrics.ranking import per_user
 

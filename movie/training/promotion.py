@@ -30,12 +30,13 @@ import numpy as np
 
 from evaluation.protocols import MET, STARS
 from evaluation.trainer import FROM_SITE, Trained, refit_version, train
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.capabilities import PredictsStars
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History, Interaction
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
+from predictors.query import Query
 from predictors.serving import artifact
 from predictors.serving.registry import ModelStore
 from ranking_metrics.intervals import paired_interval
@@ -280,7 +281,7 @@ def compared_by_rank(
     candidate: Predictor, active: Predictor, later: Later, protocol: str, progress: Progress = silent
 ) -> Comparison:
     """NDCG@10 of the film that each visitor turned to next."""
-    from datasets.splits.protocols import Cases, Ragged, Split
+    from datasets.splits.cases import Cases, Ragged, Split
     from evaluation.conditions import evaluate
 
     histories = [later.rows.items[later.before(target)] for target in later.targets]

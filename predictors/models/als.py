@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, Reason
 from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
+from predictors.query import Query
 from predictors.run import Run
 from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData

@@ -9,12 +9,13 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.history_features import top_influences
 from predictors.id_map import IdMap
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 

@@ -113,10 +113,6 @@ class ModelStore:
         self.activate(name, previous)
         return previous
 
-    def deactivate(self, name: str) -> None:
-        """Stop serving a kind; its versions stay on disk."""
-        (self.root / name / "current").unlink(missing_ok=True)
-
     def verify(self, name: str, version: str) -> dict[str, Any]:
         return artifact.verify(self.path(name, version))
 
@@ -167,7 +163,7 @@ class _Slot:
 
 
 class Registry:
-    """The live predictors of one process. Safe to use from many threads.
+    """Holds the live predictors of one process. Safe to use from many threads.
 
     The pointer of a kind is looked at no more than once every `check_seconds`. The first request for
     a kind loads it and waits; later versions are loaded beside the old one and swapped in when ready.

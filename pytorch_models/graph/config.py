@@ -1,4 +1,4 @@
-"""How LightGCN and NGCF are fitted."""
+"""Settings of the training of LightGCN and NGCF."""
 
 from __future__ import annotations
 

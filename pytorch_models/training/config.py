@@ -1,4 +1,4 @@
-"""How a network is trained, and where a run stands. No torch here."""
+"""Settings and state of a training run. No torch here."""
 
 from __future__ import annotations
 

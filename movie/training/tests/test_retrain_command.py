@@ -23,11 +23,11 @@ from movie.recommendations.ranking import recommend
 from movie.training.datasets import to_train_on
 from movie.training.models import TrainingRun
 from movie.training.promotion import AskedInOtherIds, alone, later_rows, recipe_of
-from predictors.base import Query
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularConfig, PopularPredictor
+from predictors.query import Query
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models.graph.fine_tuning import MAX_OPERATIONS, FineTuning, fine_tuned
 from predictors.models.graph.new_node import EPSILON, FORMS, MAX_LAYERS, ItemRows, NewNode
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import METRIC, Validator

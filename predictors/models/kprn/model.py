@@ -18,7 +18,7 @@ import numpy as np
 from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph, path_graph_statistics
 from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets
 from datasets.knowledge_graph.search import candidates, find_paths
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.explain import Explanation
@@ -26,6 +26,7 @@ from predictors.history import History, MovieId, Reason
 from predictors.id_map import IdMap
 from predictors.models.kprn.explanations import Entities, PathNames, path_reasons, path_shares
 from predictors.models.kprn.scorer import NAMES, KprnScorer
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import METRIC, Validator

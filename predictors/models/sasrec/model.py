@@ -12,12 +12,13 @@ from typing import Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
 from predictors.id_map import IdMap
 from predictors.models.sasrec.encoder import ENCODER, onnx_encoder
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last

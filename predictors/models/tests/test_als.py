@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.als import AlsPredictor
 from predictors.models.mf.model import MfPredictor
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told

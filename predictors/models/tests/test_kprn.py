@@ -9,7 +9,6 @@ import pytest
 
 from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph
 from datasets.knowledge_graph.storage import save_graph
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.explain import SOMEONE, Explanation
 from predictors.history import History, MovieId
@@ -17,6 +16,7 @@ from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import blended, candidates_of
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.tests.small_graph import small_graph
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 

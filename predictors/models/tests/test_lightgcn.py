@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, RUN, interactions, rated, told

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.history import History
 from predictors.models.mf.model import MfPredictor
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, from_rows, rated, told
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from datasets.interactions import Interactions
-from predictors.base import Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from pytorch_models.sasrec.encoder import torch_encoder

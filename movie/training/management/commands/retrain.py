@@ -17,7 +17,7 @@ from movie.training.datasets import DataUnusable, site_graph, to_train_on
 from movie.training.models import TrainingRun
 from movie.training.promotion import Outcome, RetrainingBusy
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
-from predictors.config import parse_pairs
+from predictors.config import options_of, parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
 from predictors.plugins import MODELS, predictor_class
@@ -48,8 +48,8 @@ class Command(BaseCommand):
             "--options",
             nargs="+",
             default=[],
-            metavar="NAME=VALUE",
-            help="other options than the active ones",
+            metavar="[MODEL.]NAME=VALUE",
+            help="other options than the active ones; without MODEL. for all that are named",
         )
         add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
@@ -72,7 +72,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         store = ModelStore(settings.MODEL_DIR)
-        names = _checked(list(dict.fromkeys(options["names"])) or store.names(), options)
+        options["names"] = list(dict.fromkeys(options["names"])) or store.names()
+        names = _checked(options["names"], options)
         try:
             with promotion.alone(store.root), StopTraining() as stop:
                 outcomes, failed = self._retrain_all(names, store, stop, options)
@@ -193,7 +194,7 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
 def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are to differ from the active ones: those of the file, changed by --options."""
     from_file = read_config(options["config"], name) if options["config"] else {}
-    return {**from_file, **parse_pairs(options["options"])}
+    return {**from_file, **options_of(name, parse_pairs(options["options"]), options["names"])}
 
 
 def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
