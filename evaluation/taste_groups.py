@@ -167,9 +167,12 @@ def found_groups(known: Interactions, ratings: Interactions, n_groups: int, seed
     return group_of
 
 
-def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], most: int) -> list[list[str]]:
-    """Return for each group the labels, such as genres, whose films it rates highest above average, best
-    first and no more than `most`; `labels_of` is by item index. A label rated as by everybody is left out."""
+def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], limit: int) -> list[list[str]]:
+    """Return for each group the labels, such as genres, whose films it rates highest above average.
+
+    The best come first, no more than `limit`; `labels_of` is by item index. A label that a group rates as
+    everybody does is left out.
+    """
     rated, left = _above_average(analysis.measured)
     users, items = analysis.measured.users[rated], analysis.measured.items[rated]
     names = sorted({label for labels in labels_of.values() for label in labels})
@@ -186,7 +189,7 @@ def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], most: 
         )
         above = sums / (counts + LABEL_RIDGE)
         best = [label for label in np.argsort(-above, kind="stable") if above[label] >= LEAST_ABOVE]
-        found.append([names[label] for label in best[:most]])
+        found.append([names[label] for label in best[:limit]])
     return found
 
 
@@ -201,8 +204,8 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 
     both, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
     chance = rows * columns / pairs(np.array([table.sum()]))
-    most = (rows + columns) / 2
-    return 1.0 if most == chance else (both - chance) / (most - chance)
+    largest = (rows + columns) / 2
+    return 1.0 if largest == chance else (both - chance) / (largest - chance)
 
 
 def _half_of_each(ratings: Interactions, rng: np.random.Generator) -> np.ndarray:

@@ -114,7 +114,7 @@ class Tuned:
 
 
 def tune(search: Search, root: Path, *, progress: Progress = silent) -> Tuned:
-    """Run trials until there are enough or the budget is spent, and return the best options.
+    """Run trials until there are enough or the budget is used up, and return the best options.
 
     What `progress` raises ends the search; what was found until then is kept, and the same search goes on
     from there. Raises TrainingError when no trial could be completed, TuningBusy when another process is
@@ -128,15 +128,15 @@ def tune(search: Search, root: Path, *, progress: Progress = silent) -> Tuned:
         study = _open_study(search, folder)
         while True:
             finished = _finished(study)
-            spent = sum(trial.user_attrs[CPU_SECONDS] for trial in finished)
-            if len(finished) >= search.n_trials or (search.budget and spent >= search.budget):
+            used = sum(trial.user_attrs[CPU_SECONDS] for trial in finished)
+            if len(finished) >= search.n_trials or (search.budget and used >= search.budget):
                 break
             trial = study.ask()
             started, known = time.process_time(), None
             state, value, message = optuna.trial.TrialState.FAIL, None, ""
             try:
                 known = _same_options(_suggest(trial, search.space), finished)
-                value = known.value if known else _measure(search, trial, len(finished), spent, progress)
+                value = known.value if known else _measure(search, trial, len(finished), used, progress)
                 state = optuna.trial.TrialState.COMPLETE
             except optuna.TrialPruned:
                 state = optuna.trial.TrialState.PRUNED
@@ -154,7 +154,7 @@ def tune(search: Search, root: Path, *, progress: Progress = silent) -> Tuned:
         return _result(search, study, folder)
 
 
-def _measure(search: Search, trial: optuna.Trial, number: int, spent: float, progress: Progress) -> float:
+def _measure(search: Search, trial: optuna.Trial, number: int, used: float, progress: Progress) -> float:
     """Return the figure of one trial on the validation part."""
     options = {**search.options, **trial.params}
     kind = predictor_class(search.model)
@@ -167,7 +167,7 @@ def _measure(search: Search, trial: optuna.Trial, number: int, spent: float, pro
         seed=search.seed,
         progress=report,
         hooks=(_Pruning(trial),),
-        cpu_budget_seconds=max(search.budget - spent, 0.0),
+        cpu_budget_seconds=max(search.budget - used, 0.0),
     )
     config, run, graph = split_options(kind, options, run)
     taught = training_split(search.split, kind, search.stated)

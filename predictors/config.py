@@ -114,14 +114,12 @@ def options_of(model: str, given: Mapping[str, Any], models: Collection[str]) ->
     """Return the options of one of several models, as a command line gives them.
 
     `model.name` addresses one of `models` alone (`for_you.ease.ridge` its nested configuration), any other
-    name all of them. Raises ConfigError on a model's name without an option.
+    name all of them.
     """
     values = nested(given)
-    for name in models:
-        if name in values and not isinstance(values[name], Mapping):
-            raise ConfigError(f"option {name!r}: write {name}.option=value")
-    own = values.get(model, {}) if model in models else {}
-    return {**{name: value for name, value in values.items() if name not in models}, **own}
+    addressed = {name for name in models if isinstance(values.get(name), Mapping)}
+    shared = {name: value for name, value in values.items() if name not in addressed}
+    return {**shared, **(values[model] if model in addressed else {})}
 
 
 @cache

@@ -68,10 +68,10 @@ class Explanation:
 class Explainer(Protocol):
     """Explains any list by the paths that lead to its items."""
 
-    def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
+    def explain(self, history: History, movie_ids: Sequence[MovieId], limit: int = 3) -> list[Explanation]:
         """Explain each film, in the order given; an explanation has no reasons where no path was found.
 
-        Up to `most` reasons over other users, and up to `most` others.
+        Up to `limit` reasons over other users, and up to `limit` others.
         """
         ...
 

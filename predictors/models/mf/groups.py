@@ -239,8 +239,8 @@ def _evidence(
 def _error(above: sparse.csr_matrix, users: np.ndarray, items: np.ndarray) -> float:
     """Return the mean squared error of users' biases and vectors on ratings above the items' biases."""
     rows = np.repeat(np.arange(above.shape[0]), np.diff(above.indptr))
-    said = users[rows, 0] + np.einsum("nd,nd->n", users[rows, 1:], items[above.indices, 1:])
-    return float(np.mean((above.data - said) ** 2))
+    predicted = users[rows, 0] + np.einsum("nd,nd->n", users[rows, 1:], items[above.indices, 1:])
+    return float(np.mean((above.data - predicted) ** 2))
 
 
 def _with_data(matrix: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
