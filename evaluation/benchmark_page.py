@@ -291,7 +291,7 @@ def render_chart(table: Table) -> str:
         (row for row in table["rows"] if row["model"] in _CHART_MODELS),
         key=lambda row: -row["metrics"]["HR@10"],
     )
-    n_items = rows[0]["n_items"]
+    n_users, n_items = rows[0]["n_users"], rows[0]["n_items"]
     bars = [(row["model"], _CHART_MODELS[row["model"]], 100 * row["metrics"]["HR@10"]) for row in rows]
     bars.append(("chance", f"ten films drawn from {n_items:,}", 100 * 10 / n_items))
     longest = max(value for *_, value in bars)
@@ -304,7 +304,7 @@ def render_chart(table: Table) -> str:
         f'<text x="16" y="30" font-size="17" font-weight="bold" fill="{_INK}">'
         "Is the film that somebody watched next among ten recommended ones?</text>",
         f'<text x="16" y="52" font-size="13" fill="{_QUIET}">'
-        f"For so many of 100 it is. MovieLens 1M: {rows[0]['n_users']:,} people, {n_items:,} films</text>",
+        f"People of 100 for whom it is. MovieLens 1M: {n_users:,} people, {n_items:,} films</text>",
     ]
     for number, (name, summary, value) in enumerate(bars):
         y = 72 + 44 * number

@@ -63,7 +63,7 @@ def run_in_own_process(work: Callable[..., Any], *arguments: Any, progress: Prog
 def _undisturbed_start() -> Iterator[None]:
     """Hold SIGTERM for the milliseconds in which a child is made, so that none is left behind.
 
-    The child inherits that Ctrl-C, which reaches the whole group, is for the parent alone. Only the
+    The child inherits that Ctrl-C, which reaches the process group, is for the parent alone. Only the
     main thread may and need do this.
     """
     if threading.current_thread() is not threading.main_thread():

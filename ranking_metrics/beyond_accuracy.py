@@ -128,7 +128,7 @@ def calibration(ranked: np.ndarray, histories: Sequence[np.ndarray], labels: np.
 def gini(counts: np.ndarray) -> float:
     """Return the Gini index of how often items are recommended: 0 if all alike, towards 1 if a few only.
 
-    counts  (n_items,) over the whole catalogue
+    counts  (n_items,) over the full catalogue
     """
     ordered = np.sort(np.asarray(counts, np.float64))
     total, n = ordered.sum(), len(ordered)

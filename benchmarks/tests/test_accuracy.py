@@ -101,3 +101,29 @@ def test_a_figure_of_a_template_without_a_file_is_refused(tmp_path) -> None:
     (tmp_path / "unused.json").write_text('{"columns": [], "rows": []}')
     with pytest.raises(PageError, match="unused"):
         render_page("# Nothing\n", tmp_path, "chart.svg")
+
+
+def test_a_table_is_measured_anew_by_the_commands_of_its_rows(tmp_path, monkeypatch) -> None:
+    for name, value in {"SECRET_KEY": "test", "DEBUG": "true", "DATA_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    lines = [f"{user},{(user + step) % 9},5,{1000 + step}" for user in range(30) for step in range(5)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["user,item,rating,timestamp", *lines]) + "\n")
+    command = (
+        "manage.py benchmark leave-one-out --data ratings.csv --models popular,neighbours --against popular"
+    )
+    kept = {"command": command, "seeds": [1], "metrics": {}}
+    table = {
+        "columns": [["NDCG@10", "NDCG@10"]],
+        "rows": [{**kept, "model": "neighbours", "label": "item neighbours"}, {**kept, "model": "popular"}],
+    }
+    measured = accuracy.measure_anew(table, tmp_path)
+    assert [row["model"] for row in measured["rows"]] == ["neighbours", "popular"]
+    assert measured["rows"][0]["metrics"]["NDCG@10"] > measured["rows"][1]["metrics"]["NDCG@10"]
+    assert measured["rows"][0]["data"] == "ratings.csv" and len(measured["rows"][0]["data_sha256"]) == 64
+    text = render_table(measured)
+    assert "| item neighbours |" in text and "Less `popular`" in text
+
+
+def test_a_table_of_texts_is_not_measured_by_the_benchmark_command() -> None:
+    with pytest.raises(PageError, match="make test-faults"):
+        accuracy.measure_anew(read_table(accuracy.RESULTS, "events-faults"), accuracy.ROOT)

@@ -1,4 +1,4 @@
-"""Items held out whole: the model knows them by their content at most."""
+"""Items held out entirely: the model knows them by their content at most."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cold_item_split(interactions: Interactions, rng: np.random.Generator, part: 
         interactions.select(rows == 0),
         interactions.select(rows == 2),
         (select_cases(cases, cases.history.lengths > 0),),
-        f"{n_held_out} items held out whole to be found, as many others for validation",
+        f"{n_held_out} items held out entirely to be found, as many others for validation",
         "training rows",
         candidates=group == asked,
     )

@@ -9,12 +9,12 @@ histories and targets as arrays for the evaluation alone.
                     tune, a fifth of each user's training rows is drawn for validation
     random-split    per user at random 8:1:1, the counts as in RecBole's RatioSplit; histories are the
                     training rows, validation rows are masked too
-    guest           whole users held out; they are given n of their rows (at random or the first n in
+    guest           entire users held out; they are given n of their rows (at random or the first n in
                     time) and asked for the rest. Validation users are users without training rows
-    session         whole users held out; they are given the last n rows before their last one, which is to
+    session         entire users held out; they are given the last n rows before their last one, which is to
                     be found
     temporal        80 / 10 / 10 by one global cut in time; histories are everything before the cut
-    cold-item       a tenth of the items held out whole, which alone are ranked; another tenth to tune
+    cold-item       a tenth of the items held out entirely, which alone are ranked; another tenth to tune
 """
 
 from __future__ import annotations

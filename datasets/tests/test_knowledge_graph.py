@@ -48,11 +48,11 @@ def stated(graph):
     return {
         (
             graph.keys[entity],
-            graph.relation_label(int(graph.relations[place])),
-            graph.keys[graph.tails[place]],
+            graph.relation_label(int(graph.relations[row])),
+            graph.keys[graph.tails[row]],
         )
         for entity in range(graph.n_entities)
-        for place in range(graph.indptr[entity], graph.indptr[entity + 1])
+        for row in range(graph.indptr[entity], graph.indptr[entity + 1])
     }
 
 
@@ -87,8 +87,8 @@ def test_forward_and_inverse_codes_lie_r_apart(graph):
     forward = {(int(h), int(r), int(t)) for h, r, t in zip(heads, relations, tails, strict=True)}
     assert max(relations) < graph.n_relations
     for head, relation, tail in forward:
-        place = slice(graph.indptr[tail], graph.indptr[tail + 1])
-        back = set(zip(graph.relations[place].tolist(), graph.tails[place].tolist(), strict=True))
+        row = slice(graph.indptr[tail], graph.indptr[tail + 1])
+        back = set(zip(graph.relations[row].tolist(), graph.tails[row].tolist(), strict=True))
         assert (relation + graph.n_relations, head) in back
 
 
@@ -104,8 +104,8 @@ def test_any_triples_come_back_sorted_and_once(drawn):
     assert graph.n_edges == len(set(triples))
     assert graph.degrees.sum() == len(graph.tails)
     for entity in range(graph.n_entities):
-        place = slice(graph.indptr[entity], graph.indptr[entity + 1])
-        edges = list(zip(graph.relations[place].tolist(), graph.tails[place].tolist(), strict=True))
+        row = slice(graph.indptr[entity], graph.indptr[entity + 1])
+        edges = list(zip(graph.relations[row].tolist(), graph.tails[row].tolist(), strict=True))
         assert edges == sorted(set(edges))
 
 

@@ -61,7 +61,7 @@ def write(
     meta: Mapping[str, Any],
     extra: Callable[[Path], None] = lambda directory: None,
 ) -> None:
-    """Write an artifact so that it appears whole or not at all. Raises ArtifactError when it cannot."""
+    """Write an artifact so that it appears completely or not at all. Raises ArtifactError when it cannot."""
     if directory.exists():
         raise ArtifactError(f"{directory} exists already; an artefact is never overwritten")
     building = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"

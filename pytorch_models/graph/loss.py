@@ -3,8 +3,8 @@
     bpr      -log sigmoid(s_ui - s_uj), one drawn j per pair      (Rendle et al., UAI 2009)
     softmax  log(1 + sum over j of exp((s_uj - s_ui) / t))        (sampled softmax)
 
-In the softmax all pairs of a user share one sum: batches hold whole users, so that a step over 4,096
-pairs scores some fifty users instead of 4,096 rows. The j are the whole catalogue without the user's
+In the softmax all pairs of a user share one sum: batches hold entire users, so that a step over 4,096
+pairs scores some fifty users instead of 4,096 rows. The j are the full catalogue without the user's
 positives, or `n_negatives` drawn items, shared by the batch, where the catalogue is larger.
 """
 
@@ -33,7 +33,7 @@ def graph_loss(fitted: FittedGraph, step: Step, config: GraphFitConfig) -> torch
         nodes = [users, n_users + items]
         if step.negatives is not None:
             nodes.append(n_users + step.negatives.to(device))
-        # One gather: each costs a gradient of the size of the whole table.
+        # One gather: each costs a gradient of the size of the full table.
         chosen = final.index_select(0, torch.cat(nodes)).split([len(some) for some in nodes])
         if config.loss == "bpr":
             people, positives, negatives = chosen

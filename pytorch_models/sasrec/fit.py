@@ -38,7 +38,7 @@ class SasrecFitConfig:
 
     epochs        passes over the histories; 0 = by size (see TOKENS_IN_A_RUN)
     batch         items of histories per step; 0 = by size
-    loss          softmax over the whole catalogue, or sampled over `negatives` items per step
+    loss          softmax over the full catalogue, or sampled over `negatives` items per step
     ema_decay     of the running average of the weights that is kept; 0 = none
     patience      validations without a better one before stopping; 0 = never
     threads       of torch; 0 = as many as it takes by itself

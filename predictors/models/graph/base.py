@@ -43,7 +43,7 @@ class GraphConfig(Config):
     #: cosine: items are served at their length to this power. 0 leaves the length out, 1 is the dot product
     length_power: float = 0.0
     negatives: str = "uniform"  #: sampler of negatives: uniform, popularity or hard
-    n_negatives: int = 0  #: drawn per batch in the softmax; 0 = the whole catalogue
+    n_negatives: int = 0  #: drawn per batch in the softmax; 0 = the full catalogue
     hard_share: float = 0.5  #: share of hard negatives among the sampled
     refresh_every: int = 5  #: epochs between two searches for hard negatives
     evaluate_every: int = 5  #: epochs between two validations

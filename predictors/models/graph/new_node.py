@@ -1,6 +1,6 @@
 """The new node: a history as one more user of a trained graph, without torch and without writing its tables.
 
-Adding a user u with items S and edge weights w changes A_hat in few places. With d the degrees of the
+Adding a user u with items S and edge weights w changes A_hat in few entries. With d the degrees of the
 items before, W the sum of w, and B the rows of A_hat that belong to S:
 
     c_i = w_i / sqrt((d_i + w_i) W)     the new edges, i in S

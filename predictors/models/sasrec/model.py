@@ -42,7 +42,7 @@ class SasrecConfig(Config):
     batch: int = 0  #: positions of histories per step; 0 = by size
     learning_rate: float = 2e-3  #: the highest, after the warm-up
     weight_decay: float = 0.0  #: of AdamW
-    loss: str = "softmax"  #: softmax = over the whole catalogue; sampled = over `negatives` items per step
+    loss: str = "softmax"  #: softmax = over the full catalogue; sampled = over `negatives` items per step
     negatives: int = 512  #: items of the sampled loss
     ema_decay: float = 0.0  #: of a running average of the weights, which is kept; 0 = none
     patience: int = 8  #: validations (30 per run) without a better one before stopping; 0 = never

@@ -36,7 +36,7 @@ def fitted(folder: Path) -> KprnPredictor:
 
 
 HISTORIES = [
-    rated(*(FILM_IDS[place] for place in np.random.default_rng(seed).permutation(N_FILMS)[:length]))
+    rated(*(FILM_IDS[index] for index in np.random.default_rng(seed).permutation(N_FILMS)[:length]))
     for seed, length in enumerate((1, 2, 3, 5, 8, 20))
 ]
 
@@ -65,7 +65,7 @@ def explained(fitted: KprnPredictor, limit: int = 3) -> list[tuple[History, Expl
 def test_every_step_of_a_reason_is_an_edge(fitted: KprnPredictor) -> None:
     edges = edges_of(small_graph())
     rows = interactions()
-    met = {film: set(rows.users[rows.items == place].tolist()) for place, film in enumerate(FILM_IDS)}
+    met = {film: set(rows.users[rows.items == index].tolist()) for index, film in enumerate(FILM_IDS)}
     checked = {"people": 0, "entities": 0}
     for history, explanation in explained(fitted):
         for reason in explanation.reasons:

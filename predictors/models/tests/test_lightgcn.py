@@ -36,8 +36,8 @@ def test_films_near_those_of_the_history_come_first(fitted):
     """In the small world people walk along RUN films by index."""
     for first in (5, 20, 33):
         found = fitted.recommend(rated(*FILM_IDS[first : first + 5]), 5)
-        places = np.array([FILM_IDS.index(film.movie_id) for film in found])
-        distance = np.abs((places - (first + 2) + N_FILMS // 2) % N_FILMS - N_FILMS // 2)
+        indices = np.array([FILM_IDS.index(film.movie_id) for film in found])
+        distance = np.abs((indices - (first + 2) + N_FILMS // 2) % N_FILMS - N_FILMS // 2)
         assert (distance <= RUN).all()
 
 

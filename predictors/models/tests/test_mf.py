@@ -66,7 +66,7 @@ def test_the_list_follows_low_ratings_too(mf):
     """Disliking odd films says as much as liking even ones."""
     history = told(("rating", FILM_IDS[8], 3.0), *(("rating", film, 1.0) for film in FILM_IDS[3:12:2]))
     recommended = [FILM_IDS.index(found.movie_id) for found in mf.recommend(history, 6)]
-    assert all(place % 2 == 0 for place in recommended)
+    assert all(index % 2 == 0 for index in recommended)
 
 
 def test_a_like_without_stars_still_counts(mf):

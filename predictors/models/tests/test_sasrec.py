@@ -31,7 +31,7 @@ def one_thread():
 
 
 def cyclic(n_users: int = 200, length: int = 12) -> Interactions:
-    """Every user goes round the catalogue in the same order, from a place of their own."""
+    """Every user goes round the catalogue in the same order, from a start of their own."""
     starts = np.random.default_rng(0).integers(0, N_ITEMS, n_users)
     items = (starts[:, None] + np.arange(length)) % N_ITEMS
     return Interactions.from_columns(
