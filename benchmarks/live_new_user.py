@@ -11,7 +11,7 @@ Both answer the same held-out users after n = 1, 2, 5, 10, 20, 50 of their films
 The rebuild is written to do that approach justice: the graph is built from arrays, with the propagation
 kernel and the node-level NGCF of this project instead of loops and messages per edge, and a fresh NGCF of
 the same size takes --rebuild-epochs full-batch epochs of BPR with Adam. The trained models serve from a
-loaded artefact, without torch.
+loaded artifact, without torch.
 
 Times are CPU-milliseconds of the process (user + system), one thread, median over the guests; memory is the
 peak resident size of a process that did nothing else. Errors are against the whole graph rebuilt with the

@@ -63,7 +63,7 @@ def write(
 ) -> None:
     """Write an artifact so that it appears completely or not at all. Raises ArtifactError when it cannot."""
     if directory.exists():
-        raise ArtifactError(f"{directory} exists already; an artefact is never overwritten")
+        raise ArtifactError(f"{directory} exists already; an artifact is never overwritten")
     building = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
     try:
         building.mkdir(parents=True)
