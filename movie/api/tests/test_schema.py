@@ -1,4 +1,4 @@
-"""Every operation of the API, asked what its description allows and what it does not: never a 500."""
+"""Tests of every operation with generated valid and invalid requests: never a 500."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def key(api_site) -> str:
 
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_no_request_breaks_it(label, key):
-    """With a key that may do everything, and every fourth time without one."""
+    """Send generated requests with a key that has all scopes, every fourth one without a key."""
     for mode, cases in CASES.items():
         if mode is GenerationMode.NEGATIVE and label in NOTHING_TO_GET_WRONG:
             continue
