@@ -227,7 +227,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         "suggest while typing": lambda: suggestions("mat"),
         "film page, facts": lambda: facts_of(film),
         "film page, ratings": lambda: histogram_of(film),
-        "film page, similar without a model": lambda: rank_similar(film, History.EMPTY),
+        "film page, similar without a model": lambda: rank_similar(film.pk, History.EMPTY),
         "person page": page(f"/people/{person}/"),
         "relay claims its rows": claim,
         "trending": trending,

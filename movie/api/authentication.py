@@ -22,8 +22,7 @@ from ninja.throttling import BaseThrottle
 
 from movie.api.models import SCOPES, ApiKey
 from movie.api.problems import Problem
-from movie.visitors.client_address import client_address
-from movie.visitors.throttling import WINDOW, add_cost, seconds_until
+from movie.visitors.throttling import WINDOW, add_cost, client_address, seconds_until
 
 
 @dataclass(frozen=True, slots=True)

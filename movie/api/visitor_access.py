@@ -16,7 +16,7 @@ import unicodedata
 from movie.api.authentication import Caller, require_scope
 from movie.api.models import READ, READ_VISITORS
 from movie.api.problems import Problem, field_problem
-from movie.visitors.namespaces import ACTING, LONGEST_VISITOR, OF_CLIENTS, OF_SITE
+from movie.visitors.visitor import ACTING, LONGEST_VISITOR, OF_CLIENTS, OF_SITE
 
 MAX_OWN_ID_LENGTH = 80  # with `api:<client>:` before it, it fits the column
 OWN_ID = re.compile(rf"(?!\.+$)[\w.@~+=|-]{{1,{MAX_OWN_ID_LENGTH}}}")  # an address cannot hold `..`
@@ -29,7 +29,7 @@ def namespace_of(client: str) -> str:
 
 
 def is_dataset_user(visitor_id: str) -> bool:
-    """Whether this id names a user of a data set: public, and with ratings only."""
+    """Return whether this id names a user of a data set: public, and with ratings only."""
     namespace, colon, _ = visitor_id.partition(":")
     return bool(colon) and namespace not in ACTING
 

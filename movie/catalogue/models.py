@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 
@@ -182,6 +183,11 @@ class Movie(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("pages:movie", args=[self.pk])
+
+    @property
+    def poster_version(self) -> str:
+        """Return the version of the drawn poster: it changes with the movie and with `DRAWING`."""
+        return f"{DRAWING}{int(self.updated.timestamp() * 1e6):x}"
 
     @property
     def slug(self) -> str:

@@ -20,7 +20,7 @@ from movie.events.resources import RatingResource
 
 @admin.register(Rating)
 class RatingAdmin(ImportExportModelAdmin):
-    """Whatever is edited or deleted here, the visitors' histories and the films' figures follow."""
+    """Edits ratings; visitors' histories and movies' aggregates follow each change."""
 
     resource_classes = [RatingResource]
     formats = [CSV, TSV]

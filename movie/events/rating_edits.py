@@ -17,7 +17,7 @@ from movie.events.history import IMPORTED
 from movie.events.models import Event
 from movie.events.rating_import import refresh_aggregates
 from movie.events.recording import record, record_all
-from movie.visitors.namespaces import can_act
+from movie.visitors.visitor import can_act
 from predictors.history import Interaction
 
 ADMIN = "admin"  # the surface of these events

@@ -15,7 +15,7 @@ from movie.catalogue.importing import formats
 from movie.catalogue.importing.reports import Outcome, RejectReport, Watch, unwatched
 from movie.catalogue.importing.rows import CatalogueError, RatingRow, Reason, Rejected, Scale, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
-from movie.visitors.namespaces import ACTING
+from movie.visitors.visitor import ACTING
 
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
 FILMS_AT_ONCE = 5_000

@@ -19,7 +19,7 @@ from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.catalogue.titles import clean
 from movie.events.rating_edits import import_rating
 from movie.events.rating_import import refresh_aggregates
-from movie.visitors.namespaces import can_act
+from movie.visitors.visitor import can_act
 
 
 class Film(widgets.Widget):

@@ -36,7 +36,7 @@ MOVIELENS_TERMS = (
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What was loaded; `already` when everything was there before."""
+    """Report of a load; `already` when everything was there before."""
 
     already: bool
     movies: Outcome | None = None
@@ -45,7 +45,9 @@ class Demo:
 
 
 def data_folder() -> Path:
-    """RecBole's example data, in the installed wheel. Raises CatalogueError when it is not installed."""
+    """Return the folder of RecBole's example data in the installed wheel. Raises CatalogueError when it is
+    not installed.
+    """
     spec = find_spec("recbole")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "dataset_example" / "ml-100k"
@@ -55,7 +57,9 @@ def data_folder() -> Path:
 
 
 def is_loaded() -> bool:
-    """Whether the films and ratings are there and counted. A few that an admin removed stay removed."""
+    """Return whether the movies and ratings are there and counted. A few that an admin removed stay
+    removed.
+    """
     films = Movie.objects.filter(external_ids__source=MOVIELENS_100K)
     return (films.aggregate(total=Sum("rating_count"))["total"] or 0) >= NEARLY_ALL * RATINGS
 

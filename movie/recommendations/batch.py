@@ -13,7 +13,7 @@ from movie.recommendations.micro_batching import score
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList
 from movie.recommendations.ranking import Ranking, RankingOptions, candidate_models, encode, rank_all
-from movie.telemetry.counters import count_ranking
+from movie.telemetry.counters import instruments
 from movie.training.model_info import MOST_RATED
 from movie.training.registry import registry
 from predictors.base import Predictor
@@ -63,7 +63,7 @@ def _rank_in_blocks(
         ((position, query),) = queries.items()
         started = time.perf_counter()
         rankings[position] = ranker.rank(score(predictor, query), histories[position], query)
-        count_ranking(predictor.name, time.perf_counter() - started)
+        instruments().ranking_seconds.labels(predictor.name).observe(time.perf_counter() - started)
     else:
         answerable = list(queries.items())
         for start in range(0, len(answerable), BLOCK):

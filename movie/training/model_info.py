@@ -1,4 +1,4 @@
-"""The names of models on pages, what each does, and why one could not answer."""
+"""Labels and descriptions of models, and reasons why one could not answer."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def sasrec_similar_items(
     item_id: Annotated[int, Path(ge=1, le=MAX_ID)],
     top_k: Annotated[int, Query(ge=1, le=MAX_K)] = 10,
 ) -> HttpResponse:
-    ranked = rank_similar(visible_movie(item_id), k=top_k)
+    ranked = rank_similar(visible_movie(item_id).pk, k=top_k)
     load_movies(ranked)
     similar = [
         {"rank": entry.rank, "item_id": entry.movie.pk, "score": round_score(entry.score)}

@@ -116,7 +116,7 @@ def similar(
     k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
 ) -> HttpResponse:
     """Lists films that the same people liked, or films of the same genres if no model knows the film."""
-    ranked = rank_similar(visible_movie(movie_id), k=k)
+    ranked = rank_similar(visible_movie(movie_id).pk, k=k)
     load_movies(ranked)
     count_shown([ranked])
     return json_response(

@@ -6,7 +6,9 @@ from collections import Counter
 
 import pytest
 import schemathesis
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -39,6 +41,17 @@ OPERATIONS = {found.ok().label: found.ok() for found in schema.get_all_operation
 NOTHING_TO_GET_WRONG = ("GET /api/v1/models", "GET /api/v1/experiments")  # they take no input
 asked: Counter[str] = Counter()
 answered: Counter[int] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def one_connection():
+    """Keep the connection of the test's transaction between requests, as Django's own test client does."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
 
 
 @pytest.fixture

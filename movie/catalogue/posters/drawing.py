@@ -8,7 +8,6 @@ Everything follows from hashes, so a film has the same poster on every machine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
@@ -25,8 +24,6 @@ from movie.catalogue.posters.lettering import (
 )
 from movie.catalogue.posters.motifs import MOTIFS, Brush
 from movie.catalogue.posters.sheet import FOOT_LINE, FOOT_RULE, FOOT_SIZE, HEIGHT, MARGIN, MEASURE, WIDTH
-
-DRAWING = "1"  # raise it when posters are drawn differently: addresses and ETags carry it
 
 SERIF = "ui-serif,Georgia,'Noto Serif KR','Noto Serif CJK KR','Noto Serif SC','Noto Serif CJK SC',serif"
 SANS = "system-ui,'Segoe UI','Noto Sans KR','Noto Sans CJK KR','Noto Sans SC','Noto Sans CJK SC',sans-serif"
@@ -179,8 +176,3 @@ def _foot(director: str, year: int | None, inks: Inks) -> str:
     if year:
         foot += f'<text x="{WIDTH - MARGIN}" y="{FOOT_LINE}" text-anchor="end">{year}</text>'
     return f'<g fill="{inks.text}" font-family="{SANS}" font-size="{FOOT_SIZE}">{foot}</g>'
-
-
-def poster_version(changed: datetime) -> str:
-    """What a drawn poster's address carries: it differs once the film's facts or our drawing change."""
-    return f"{DRAWING}{int(changed.timestamp() * 1e6):x}"

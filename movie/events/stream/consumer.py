@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from django.db import DatabaseError, DataError, IntegrityError, connection
+from django.db import DataError, IntegrityError
 
-from movie.core.database import is_away
-from movie.core.shutdown import Stopping
+from movie.core.backoff import Backoff
+from movie.core.database import retry_while_away
+from movie.core.shutdown import GracefulShutdown
 from movie.events.models import DeadLetter
 from movie.events.stream import EventStream, EventStreamUnavailable
 from movie.events.stream.base import RawMessage
@@ -23,13 +23,12 @@ log = logging.getLogger(__name__)
 
 # Errors that one message can be to blame for. Everything else ends the process: nothing counts as read then.
 UNPROCESSABLE = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
 LONGEST_REASON = 255
 MAINTENANCE_EVERY = 15.0  # seconds
 
 
 class Consumer:
-    """One member of a group."""
+    """One member of a consumer group."""
 
     def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
         self.handler, self.stream, self.member = handler, stream, member
@@ -38,24 +37,24 @@ class Consumer:
         count_dead_letter(handler.group, 0)
         self._maintained_at = time.monotonic()
 
-    def run(self, stopping: Stopping) -> None:
+    def run(self, shutdown: GracefulShutdown) -> None:
         """Process batches until asked to stop; wait for a stream or a database that is away."""
-        pause = FIRST_PAUSE
-        while not stopping.asked():
+        backoff = Backoff()
+        while not shutdown.requested():
             try:
-                for batch in self.stream.consume(self.handler.group, stopping.asked, self.member):
-                    pause = FIRST_PAUSE
-                    if batch and not _retry_while_down(partial(self.process, batch), stopping):
+                for batch in self.stream.consume(self.handler.group, shutdown.requested, self.member):
+                    backoff.reset()
+                    if batch and retry_while_away(partial(self.process, batch), shutdown) is None:
                         break  # asked to stop before the batch had its effect: it comes again
                     if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
                         self._maintained_at = time.monotonic()
-                        _retry_while_down(self.handler.maintenance, stopping)
+                        retry_while_away(self.handler.maintenance, shutdown)
             except EventStreamUnavailable as error:
                 log.warning("The stream is away: %s", error)
-                pause = _wait(pause, stopping)
+                shutdown.wait(backoff.next_pause())
 
-    def process(self, batch: Sequence[RawMessage]) -> None:
-        """Process a batch. Raises DatabaseError; then it had no effect."""
+    def process(self, batch: Sequence[RawMessage]) -> int:
+        """Process a batch; return the number of messages. Raises DatabaseError; then it had no effect."""
         messages: list[tuple[RawMessage, Message]] = []
         for raw in batch:
             try:
@@ -73,6 +72,7 @@ class Consumer:
                 self._process_one(raw, message)
         self.handled += len(messages)
         count_consumed(self.handler.group, len(messages))
+        return len(messages)
 
     def _process_one(self, raw: RawMessage, message: Message) -> None:
         try:
@@ -88,27 +88,3 @@ class Consumer:
         DeadLetter.objects.update_or_create(
             group=self.handler.group, position=raw.position, defaults={"raw": text, "reason": reason}
         )
-
-
-def _retry_while_down(work: Callable[[], None], stopping: Stopping) -> bool:
-    """Do the work, as often as it takes while the database is away; False when asked to stop before."""
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            work()
-        except DatabaseError as error:
-            if not is_away(error):
-                raise
-            log.warning("The database is away: %s", error)
-            connection.close()
-            pause = _wait(pause, stopping)
-            if stopping.asked():
-                return False
-        else:
-            return True
-
-
-def _wait(pause: float, stopping: Stopping) -> float:
-    """Wait about so many seconds, with jitter; return the next, longer pause."""
-    stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-    return min(LONGEST_PAUSE, 2 * pause)

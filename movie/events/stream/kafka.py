@@ -23,12 +23,12 @@ SESSION_MS = 10_000  # without a sign of life for so long, the others of the gro
 
 
 class KafkaEventStream(EventStream):
-    """For relays and consumers, one of each in a process; web processes only look at `uses_outbox`."""
+    """Publishes for a relay or consumes for one consumer; web processes only read `uses_outbox`."""
 
     uses_outbox = True
 
     def __init__(self, *, topic: str, **connection: Any) -> None:
-        """`connection` goes to the client as it is: bootstrap_servers, security_protocol ..."""
+        """Pass `connection` to the client unchanged: bootstrap_servers, security_protocol and so on."""
         self.topic = topic
         self._connection = connection
         self._producer: KafkaProducer | None = None
@@ -37,7 +37,7 @@ class KafkaEventStream(EventStream):
         from kafka.errors import KafkaError
 
         try:
-            producer = self._ready_producer()
+            producer = self._get_producer()
             sent = [
                 producer.send(self.topic, key=message.visitor.encode(), value=encode(message))
                 for message in messages
@@ -127,7 +127,7 @@ class KafkaEventStream(EventStream):
             self._producer.close(timeout=0)
             self._producer = None
 
-    def _ready_producer(self) -> KafkaProducer:
+    def _get_producer(self) -> KafkaProducer:
         from kafka import KafkaProducer
 
         if self._producer is None:

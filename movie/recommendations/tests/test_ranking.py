@@ -95,7 +95,7 @@ def test_a_film_that_was_hidden_leaves_every_list_at_once(films):
     Movie.objects.filter(pk=films[1].pk).update(is_visible=False)
     for name in ("popular", "neighbours"):
         assert films[1] not in shown(recommend(history, k=12, model=name))
-    assert films[1] not in shown(rank_similar(films[0]))
+    assert films[1] not in shown(rank_similar(films[0].pk))
 
 
 def delete(films: list[Movie]) -> None:
@@ -127,9 +127,9 @@ def test_films_that_are_gone_shorten_no_list(films, remove, age, name, monkeypat
 def test_films_that_are_gone_shorten_no_row_of_similar_films(films, remove):
     films += [make_film(f"Film {number}") for number in range(12, 60)]
     trained(films, "neighbours", liked_by_each=30)
-    similar = shown(rank_similar(films[0], k=8))
+    similar = shown(rank_similar(films[0].pk, k=8))
     remove(list(similar[:6]))
-    rest = shown(rank_similar(films[0], k=8))
+    rest = shown(rank_similar(films[0].pk, k=8))
     assert len(rest) == 8
     assert rest[:2] == similar[6:]
 

@@ -1,4 +1,4 @@
-"""manage.py create_event_topic: the topic on Kafka."""
+"""manage.py create_event_topic: create the topic of interactions in Kafka."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from movie.events.stream import EventStreamUnavailable, get_event_stream
+from movie.events.stream import EventStreamUnavailable
 from movie.events.stream.kafka import KafkaEventStream
 
 PARTITIONS = 12  # as many consumers of a group can share the work
@@ -22,14 +22,14 @@ class Command(BaseCommand):
         parser.add_argument("--retention-hours", type=int, default=RETENTION_HOURS)
 
     def handle(self, **options: Any) -> None:
-        stream = get_event_stream()
-        if not isinstance(stream, KafkaEventStream):
+        stream_options: Any = settings.EVENT_STREAM["OPTIONS"]
+        if "topic" not in stream_options:
             raise CommandError("There is no broker: set KAFKA_BOOTSTRAP_SERVERS first.")
         numbers = {name: options[name] for name in ("partitions", "replication", "retention_hours")}
         if wrong := [name for name, value in numbers.items() if value < 1]:
             raise CommandError("--{option}: expected 1 or more".format(option=wrong[0].replace("_", "-")))
         try:
-            made = stream.create_topic(**numbers)
+            made = KafkaEventStream(**stream_options).create_topic(**numbers)
         except EventStreamUnavailable as error:
             raise CommandError(str(error)) from error
         sentence = "The topic %(name)s is made." if made else "The topic %(name)s was there."

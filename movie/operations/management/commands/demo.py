@@ -79,7 +79,7 @@ class Command(BaseCommand):
             )
 
     def _bring_in_papers(self) -> None:
-        """A review that cannot be shown is said and left out; the site opens all the same."""
+        """Import the paper reviews; report one that cannot be shown, and leave it out."""
         try:
             call_command("sync_papers", verbosity=0)
         except CommandError as error:

@@ -126,7 +126,7 @@ class Command(BaseCommand):
         path: Path | None,
         rows: list[dict[str, Any]],
     ) -> None:
-        """Fill `rows`; a signal ends the running child and keeps what is there."""
+        """Fill `rows`; a signal ends the running child and keeps the finished rows."""
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with ProgressBar() as bar:
@@ -149,7 +149,7 @@ class Command(BaseCommand):
         values: report.UserValues,
         options: dict[str, Any],
     ) -> list[Table]:
-        """The tables of paired differences, which the report gets too."""
+        """Return the tables of paired differences, which the report gets too."""
         baseline = next((row for row in rows if row["model"] == options["against"]), None)
         if baseline is None:  # it failed, which is said at the end
             return []
@@ -181,7 +181,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
-    """The benchmark that the command line asks for. Raises CommandError on a value of the wrong form."""
+    """Return the benchmark that the command line describes. Raises CommandError on a value of the wrong
+    form.
+    """
     models = tuple(dict.fromkeys(name.strip() for name in options["models"].split(",") if name.strip()))
     try:
         seeds = tuple(dict.fromkeys(int(seed) for seed in options["seeds"].split(",")))

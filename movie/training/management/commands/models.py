@@ -95,7 +95,9 @@ class Command(BaseCommand):
         self.stdout.ending = ending
 
     def _row(self, name: str, version: str) -> dict[str, Any]:
-        """One version for the list. The files of the active one are verified: it is what serves."""
+        """Return one version as a row of the list. The files of the active one are verified: it is what
+        serves.
+        """
         state = []
         if version == self.store.current(name):
             state.append("active")
@@ -176,7 +178,7 @@ class Command(BaseCommand):
             self.stdout.write("There is nothing to delete.")
 
     def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
-        """All versions of a model or of all models, newest first."""
+        """Return all versions of a model or of all models, newest first."""
         for each in [name] if name else MODELS:
             for version in self.store.versions(each):
                 yield each, version
@@ -209,6 +211,6 @@ def _trained_on(data: dict[str, Any]) -> str:
 
 
 def _figures(row: dict[str, Any]) -> str:
-    """One row of figures with its protocol: `leave-one-out validation NDCG@10 0.1234 HR@10 0.2345`."""
+    """Return one row of figures with its protocol: `leave-one-out validation NDCG@10 0.1234 HR@10 0.2345`."""
     figures = " ".join(f"{name} {value:.4f}" for name, value in row.items() if "@" in name)
     return f"{row.get('protocol', '')} {row.get('part', '')} {figures}" if figures else ""

@@ -1,4 +1,4 @@
-"""manage.py retrain: train anew on what visitors did since, and serve the result unless it is worse."""
+"""manage.py retrain: train on recent interactions, and activate the result unless it is worse."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.core.progress import ProgressBar
-from movie.training import promotion
-from movie.training.datasets import DataUnusable, site_graph, to_train_on
+from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
-from movie.training.promotion import Outcome, RetrainingBusy
+from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.temporal_split import MIN_VISITORS
 from predictors.config import options_of, parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
@@ -55,14 +55,14 @@ class Command(BaseCommand):
         add(
             "--tolerance",
             type=float,
-            default=promotion.TOLERANCE,
+            default=TOLERANCE,
             metavar="SHARE",
             help="of the active version's figure by which a new one may be worse (default: %(default)s)",
         )
         add(
             "--min-visitors",
             type=int,
-            default=promotion.LEAST_VISITORS,
+            default=MIN_VISITORS,
             metavar="N",
             help="to compare by; with fewer nothing is changed (default: %(default)s)",
         )
@@ -73,9 +73,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         store = ModelStore(settings.MODEL_DIR)
         options["names"] = list(dict.fromkeys(options["names"])) or store.names()
-        names = _checked(options["names"], options)
+        names = _check_models(options["names"], options)
         try:
-            with promotion.alone(store.root), StopTraining() as stop:
+            with exclusive_lock(store.root), StopTraining() as stop:
                 outcomes, failed = self._retrain_all(names, store, stop, options)
         except RetrainingBusy as error:
             raise CommandError(str(error), returncode=BUSY) from error
@@ -90,10 +90,10 @@ class Command(BaseCommand):
 
     def _retrain_all(
         self, names: list[str], store: ModelStore, stop: StopTraining, options: Mapping[str, Any]
-    ) -> tuple[list[Outcome], list[str]]:
+    ) -> tuple[list[RetrainResult], list[str]]:
         waiting = {} if options["dry_run"] else queue(names)
         data: dict[bool, Interactions] = {}
-        outcomes: list[Outcome] = []
+        outcomes: list[RetrainResult] = []
         failed: list[str] = []
         try:
             for name in names:
@@ -102,7 +102,7 @@ class Command(BaseCommand):
                 try:
                     dislikes = predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = to_train_on(options["data"], dislikes=dislikes)
+                        data[dislikes] = load_training_data(options["data"], dislikes=dislikes)
                     outcome = self._retrain(run, data[dislikes], store, stop, options)
                 except (PredictorError, DataUnusable) as error:
                     failed.append(f"{name}: {error}")
@@ -118,7 +118,7 @@ class Command(BaseCommand):
                     continue
                 outcomes.append(outcome)
                 if not options["quiet"]:
-                    self.stdout.write(_said(outcome, dry_run=options["dry_run"]))
+                    self.stdout.write(_describe(outcome, dry_run=options["dry_run"]))
         finally:
             for run in waiting.values():  # not begun
                 run.delete()
@@ -131,42 +131,42 @@ class Command(BaseCommand):
         store: ModelStore,
         stop: StopTraining,
         options: Mapping[str, Any],
-    ) -> Outcome:
+    ) -> RetrainResult:
         with ProgressBar(enabled=not options["quiet"]) as bar:
 
-            def retrained(write: Any) -> Outcome:
+            def retrain_model(write: Any) -> RetrainResult:
                 def watch(event: ProgressEvent) -> None:
                     bar.show(event, run.model)
                     write(event)
                     stop.check()
 
-                return promotion.retrain(
+                return retrain(
                     run.model,
                     data,
                     store,
                     options=_options(run.model, options),
-                    of_the_run={"device": resolved(settings.DEVICE), **site_graph(run.model)},
+                    run_options={"device": resolved(settings.DEVICE), **graph_option(run.model)},
                     source="" if options["data"] is None else str(options["data"]),
                     seed=options["seed"],
                     tolerance=options["tolerance"],
-                    least_visitors=options["min_visitors"],
+                    min_visitors=options["min_visitors"],
                     dry_run=options["dry_run"],
                     progress=watch,
                 )
 
             if options["dry_run"]:
-                return retrained(lambda event: None)
+                return retrain_model(lambda event: None)
             with recorded(run) as write:
-                outcome = retrained(write)
+                outcome = retrain_model(write)
                 run.version = outcome.version
                 run.metrics = {**run.metrics, **_figures(outcome)}
-            run.message = _said(outcome)[:LONGEST_MESSAGE]
+            run.message = _describe(outcome)[:LONGEST_MESSAGE]
             run.save(update_fields=["message", "updated_at"])
         return outcome
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
-    """The models, after everything was refused that can be refused before any work."""
+def _check_models(names: list[str], options: Mapping[str, Any]) -> list[str]:
+    """Return the models after refusing everything that can be refused before any work."""
     if unknown := [name for name in names if name not in MODELS]:
         raise CommandError(
             "There is no model {name}; known: {known}".format(
@@ -192,12 +192,12 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
 
 
 def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are to differ from the active ones: those of the file, changed by --options."""
+    """Return the options that differ from the active ones: those of the file, changed by --options."""
     from_file = read_config(options["config"], name) if options["config"] else {}
     return {**from_file, **options_of(name, parse_pairs(options["options"]), options["names"])}
 
 
-def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
+def _describe(outcome: RetrainResult, *, dry_run: bool = False) -> str:
     names = {"model": outcome.model, "version": outcome.version, "reason": outcome.reason}
     if dry_run:
         would = "%(model)s, dry run: would be activated. %(reason)s"
@@ -210,8 +210,8 @@ def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
     return "{model} stays as it is. {reason}".format(**names)
 
 
-def _figures(outcome: Outcome) -> dict[str, float]:
-    """For the record of the run, beside what the training measured."""
+def _figures(outcome: RetrainResult) -> dict[str, float]:
+    """Return the figures of both versions for the record of the run."""
     compared = outcome.comparison
     if compared is None:
         return {}

@@ -14,8 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.hooks import open_hooks
 from evaluation.trainer import Trained, refuse_other_ids, train
 from movie.core.progress import ProgressBar
-from movie.training.data_options import add_data_options, check_data_options, id_space, interactions_of
-from movie.training.datasets import site_graph
+from movie.training.data_options import add_data_options, check_data_options, id_space, load_interactions
+from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
 from movie.training.training_feed import feed_file
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         names = list(dict.fromkeys(options["names"]))
         if options["data"] is not None:
             options["data"] = feed_file(options["data"])
-        chosen = _checked(names, options)
+        chosen = _check_models(names, options)
         waiting = queue(names)
         refused = []
         try:
@@ -76,7 +76,7 @@ class Command(BaseCommand):
                 for name in names:
                     dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = interactions_of(options, dislikes=dislikes)
+                        data[dislikes] = load_interactions(options, dislikes=dislikes)
                     run = waiting.pop(name)
                     try:
                         self._train(run, data[dislikes], chosen[name], stop, options)
@@ -84,7 +84,7 @@ class Command(BaseCommand):
                         refused.append(f"{name}: {error}")
                     except Interrupted:
                         raise CommandError(
-                            _how_to_go_on([name, *waiting], options), returncode=INTERRUPTED
+                            _resume_command([name, *waiting], options), returncode=INTERRUPTED
                         ) from None
                     except Exception as error:
                         logger.exception("the training of %s failed", name)
@@ -110,7 +110,7 @@ class Command(BaseCommand):
                 write(event)
                 stop.check()
 
-            graph = site_graph(run.model) if options["from_site"] else {}
+            graph = graph_option(run.model) if options["from_site"] else {}
             trained = train(
                 run.model,
                 data,
@@ -132,8 +132,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{run.model} is fitted without {name}: {reason}")
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The training options by model, after everything was refused that can be refused before any work."""
+def _check_models(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the training options by model after refusing everything that can be refused before any work."""
     unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise CommandError(
@@ -168,7 +168,7 @@ def _result(trained: Trained) -> str:
     )
 
 
-def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
+def _resume_command(names: Iterable[str], options: Mapping[str, Any]) -> str:
     parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
     parts += ["--activate"] if options["activate"] else []
     return "Interrupted. To go on: manage.py train {arguments} --resume".format(arguments=" ".join(parts))

@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from evaluation.protocols import MET, STARS, STATED
 from movie.core.progress import ProgressBar
-from movie.training.data_options import add_data_options, check_data_options, interactions_of
-from movie.training.datasets import site_graph
+from movie.training.data_options import add_data_options, check_data_options, load_interactions
+from movie.training.datasets import graph_option
 from movie.training.runs import Interrupted, StopTraining
 from predictors.config import parse_pairs
 from predictors.devices import resolved
@@ -109,7 +109,7 @@ class Command(BaseCommand):
 
         kind = predictor_class(options["model"])
         from_file = read_config(options["config"], kind.name) if options["config"] else {}
-        graph = site_graph(kind.name) if options["from_site"] else {}
+        graph = graph_option(kind.name) if options["from_site"] else {}
         given = {"device": resolved(settings.DEVICE), **graph, **from_file, **parse_pairs(options["options"])}
         return Search(
             kind.name,
@@ -128,7 +128,7 @@ class Command(BaseCommand):
         from datasets.splits.protocols import latest_of_each_pair, split_interactions
 
         dislikes = options["from_site"] and predictor_class(options["model"]).learns_from_dislikes
-        rows = latest_of_each_pair(interactions_of(options, dislikes=dislikes))
+        rows = latest_of_each_pair(load_interactions(options, dislikes=dislikes))
         try:
             return split_interactions(
                 options["protocol"],

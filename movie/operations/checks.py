@@ -1,4 +1,4 @@
-"""What must be right before anything starts."""
+"""System checks of the configuration."""
 
 import os
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ def environment_is_readable(app_configs: Sequence[Any] | None, **kwargs: Any) ->
     """webapp.E001: an environment variable has a value that cannot be used."""
     return [
         Error(
-            f"The environment variable {problem.variable} {problem.message}.",
-            hint=problem.hint,
+            f"The environment variable {error.variable} {error.message}.",
+            hint=error.hint,
             id="webapp.E001",
         )
-        for problem in settings.CONFIGURATION_PROBLEMS
+        for error in settings.SETTING_ERRORS
     ]
 
 

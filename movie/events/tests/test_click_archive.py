@@ -10,7 +10,7 @@ from django.test import override_settings
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
 from movie.events.archive import ClickArchive, get_archive
-from movie.events.history import get_decisions, get_history, whole_histories
+from movie.events.history import get_decisions, get_history, iter_histories
 from movie.events.models import Event
 from movie.events.recording import forget, merge_guest, record_all
 from movie.events.tests.delivery import deliver_everything
@@ -211,9 +211,9 @@ def test_an_export_is_everything_and_whole_histories_are_everybodys(log, films):
     log.append(event(films[0], "rating", visitor="user:1", value=3.0))
     assert log.history("guest:a", limit=None) == events
     assert log.history("guest:a", limit=4) == events[-4:]
-    assert {visitor: len(history) for visitor, history in whole_histories()} == {"guest:a": 30, "user:1": 1}
+    assert {visitor: len(history) for visitor, history in iter_histories()} == {"guest:a": 30, "user:1": 1}
     log.merge("guest:a", "user:2")
-    assert {visitor: len(history) for visitor, history in whole_histories() if history} == {
+    assert {visitor: len(history) for visitor, history in iter_histories() if history} == {
         "user:1": 1,
         "user:2": 30,
     }

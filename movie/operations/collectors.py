@@ -139,7 +139,7 @@ def _model_metrics() -> Iterator[Metric]:
         if not active:
             continue
         version.add_metric([name, active], 1)
-        trained = _trained(store, name, active)
+        trained = _read_training_time(store, name, active)
         if trained is not None:
             age.add_metric([name], max(0.0, (datetime.now(UTC) - trained).total_seconds()))
     yield from (version, age)
@@ -170,7 +170,7 @@ _sample_ratios = TTLValue(_read_sample_ratios, EXPERIMENT_SECONDS)
 
 
 @lru_cache(maxsize=64)
-def _trained(store: ModelStore, name: str, version: str) -> datetime | None:
+def _read_training_time(store: ModelStore, name: str, version: str) -> datetime | None:
     try:
         return datetime.fromisoformat(str(store.meta(name, version).get("created"))).astimezone(UTC)
     except (ArtifactError, ValueError):
