@@ -1,4 +1,4 @@
-"""What some predictors can do beside ranking. Ask with `isinstance(predictor, FindsSimilar)`."""
+"""Protocols for what some predictors do beside ranking. Test with `isinstance(predictor, FindsSimilar)`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import numpy as np
 
-    from predictors.base import Query
     from predictors.history import History, MovieId, Reason, Recommendation
+    from predictors.query import Query
 
 
 @runtime_checkable
@@ -32,7 +32,7 @@ class FindsSimilar(Protocol):
 
 @runtime_checkable
 class PredictsStars(Protocol):
-    """Predicts the rating that a visitor would give."""
+    """Predicts the rating that a user would give."""
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
         """Return stars within 0.5 to 5 by item; unknown items are left out."""

@@ -1,4 +1,4 @@
-"""What can be tuned: search spaces by model, and the configuration files that a search writes.
+"""Search spaces by model, and the configuration files that a search writes.
 
 A space maps options to the values they may take. In a file (JSON or TOML), as in SPACES, an option has
 either `choices`, or `low` and `high` (whole numbers search whole numbers), with `log = true` where its
@@ -27,7 +27,7 @@ _KEYS = {"low", "high", "log", "choices"}
 
 @dataclass(frozen=True)
 class Parameter:
-    """The values that one option may take: between `low` and `high`, or one of `choices`."""
+    """Describes the values of one option: between `low` and `high`, or one of `choices`."""
 
     low: float | None = None
     high: float | None = None
@@ -59,8 +59,8 @@ class Parameter:
             raise ConfigError(f"space {name}: log needs a low above 0")
 
     @property
-    def is_whole(self) -> bool:
-        """True if whole numbers are searched."""
+    def is_integer(self) -> bool:
+        """True if integers are searched."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -170,7 +170,7 @@ def read_config(path: Path, model: str) -> dict[str, Any]:
 
 
 def write_config(path: Path, model: str, options: Mapping[str, Any]) -> None:
-    """Write options as `read_config` reads them; the file is whole at every moment."""
+    """Write options as `read_config` reads them, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writing = path.with_name(f".{path.name}.{os.getpid()}")
     writing.write_text(json.dumps({model: dict(options)}, indent=1) + "\n", encoding="utf-8")

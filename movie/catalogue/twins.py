@@ -19,7 +19,7 @@ def find_twins() -> list[list[int]]:
     wanted = set(shared.values_list("search_key", "movie__year"))
     if not wanted:
         return []
-    members: dict[tuple[str, int], set[int]] = {}
+    members: dict[tuple[str, int | None], set[int]] = {}
     keys = sorted({key for key, _year in wanted})
     for start in range(0, len(keys), KEYS_AT_ONCE):
         found = titles.filter(search_key__in=keys[start : start + KEYS_AT_ONCE])

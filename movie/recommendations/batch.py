@@ -16,9 +16,11 @@ from movie.recommendations.ranking import Ranking, RankingOptions, candidate_mod
 from movie.telemetry.counters import instruments
 from movie.training.model_info import MOST_RATED
 from movie.training.registry import registry
-from predictors.base import Predictor, Query, top_k
+from predictors.base import Predictor
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, Recommendation
+from predictors.query import Query
+from predictors.ranking import top_k
 
 BLOCK = 64  # histories scored together; the scores of 60,000 movies for them take 15 MB
 

@@ -24,10 +24,11 @@ from movie.telemetry.counters import instruments
 from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, NOT_TRAINED
 from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
 NEIGHBOURS = "neighbours"  # gives reasons to models without any of their own

@@ -1,4 +1,4 @@
-"""Item neighbours: films that the same people watched as the films of a history."""
+"""Item neighbours: items that the same people watched as the items of a history."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.history_features import top_influences
 from predictors.id_map import IdMap
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -23,7 +24,7 @@ BLOCK = 512  # items whose similarities are dense at one time
 
 @dataclass(frozen=True)
 class NeighboursConfig(Config):
-    """The similarity, how many neighbours are kept, and the popularity prior."""
+    """Configures the similarity, the number of neighbours, and the popularity prior."""
 
     neighbours: int = 1000  #: most similar items kept of each item
     shrinkage: float = 20.0  #: added to the denominator: similarity with little support counts less
@@ -40,17 +41,17 @@ class NeighboursConfig(Config):
 
 
 class NeighboursPredictor(Predictor):
-    """Item-item collaborative filtering with shrinkage.
+    """Ranks by item-item collaborative filtering with shrinkage.
 
         s_ij = n_ij / (n_i ** (1 - e) * n_j ** e + shrinkage)
         score_j = popularity_weight * sqrt(n_j / max n) + sum over liked i of w_i * s_ij
                   - dislike_weight * sum over disliked i of s_ij
 
-    n_i users have item i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
+    n_i users have item i, n_ij both; w is the weight of a liked item. With e = 0.5 s is the
     cosine of Sarwar et al. (WWW 2001, 3.1.1) with the support shrinkage of Bell and Koren (ICDM
     2007, section 3); other e give the asymmetric cosine of Aiolli (RecSys 2013, section 3). The
-    popularity term is a prior: with one film in a history it keeps obscure neighbours back, with
-    ten it is outweighed. Of each film i the `neighbours` largest s_ij are kept, as CSR: row i
+    popularity term is a prior: with one item in a history it keeps obscure neighbours back, with
+    ten it is outweighed. Of each item i the `neighbours` largest s_ij are kept, as CSR: row i
     holds j by ascending index.
     """
 
@@ -102,7 +103,7 @@ class NeighboursPredictor(Predictor):
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added."""
+        """Name the liked item that added most to each score; its weight is its share of the sum."""
         columns = np.asarray(indices, dtype=np.int64)
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
@@ -110,9 +111,9 @@ class NeighboursPredictor(Predictor):
         return top_influences(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """The nearest films, nearest first; ties by index.
+        """Return the k nearest items, nearest first; ties by index.
 
-        Raises CannotAnswer on a film that the model does not know, ValueError when k is negative.
+        Raises CannotAnswer on an item that the model does not know, ValueError when k is negative.
         """
         if k < 0:
             raise ValueError(f"k must not be negative, not {k}")
@@ -143,13 +144,13 @@ class NeighboursPredictor(Predictor):
         return cls(similarities, saved.tensor("prior", (len(saved.ids),)), saved.ids, saved.config)
 
     def _neighbours_of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Item indices (ascending) and similarities of the neighbours kept of one film."""
+        """Return the neighbours of one item: ascending indices (K,) int32 and similarities (K,) float32."""
         row = slice(self.similarities.indptr[index], self.similarities.indptr[index + 1])
         return self.similarities.indices[row], self.similarities.data[row]
 
 
 def _keep_largest(rows: np.ndarray, k: int) -> sparse.csr_matrix:
-    """The k largest positive values of each row; among equals the lower index is kept."""
+    """Keep the k largest positive values of each row; among equals the lower index."""
     n_items = rows.shape[1]
     if k < n_items:
         threshold = np.partition(rows, n_items - k, axis=1)[:, n_items - k, None]

@@ -19,9 +19,11 @@ QUICK = {
 
 class TestEveryModel(ModelContract):
     @pytest.fixture(scope="class", params=BUILT_IN)
-    def kind(self, request: pytest.FixtureRequest) -> type[Predictor]:
+    @classmethod
+    def kind(cls, request: pytest.FixtureRequest) -> type[Predictor]:
         return predictor_class(request.param)
 
     @pytest.fixture(scope="class")
-    def options(self, kind: type[Predictor]) -> dict[str, Any]:
+    @classmethod
+    def options(cls, kind: type[Predictor]) -> dict[str, Any]:
         return QUICK.get(kind.name, {})

@@ -19,7 +19,11 @@ from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, 
 from movie.catalogue.titles import search_key
 
 BATCH = 1_000  # movies in one transaction
-RELATIONS = {"genres": Genre, "countries": Country, "languages": Language}
+RELATIONS: dict[str, type[Genre] | type[Country] | type[Language]] = {
+    "genres": Genre,
+    "countries": Country,
+    "languages": Language,
+}
 PLAIN_FIELDS = ("year", "runtime", "synopsis", "poster_path")
 
 

@@ -30,7 +30,7 @@ class Told:
     def __init__(self, *paths: tuple[PathStep, ...]) -> None:
         self.paths = paths
 
-    def explain(self, history, movie_ids, most=3):
+    def explain(self, history, movie_ids, limit=3):
         share = 1 / len(self.paths)
         reasons = tuple(PathReason(path, share) for path in self.paths)
         return [PathExplanation(movie_id, reasons, 0.0, len(reasons)) for movie_id in movie_ids]

@@ -25,11 +25,11 @@ from movie.training.datasets import load_training_data
 from movie.training.models import TrainingRun
 from movie.training.promotion import exclusive_lock, recipe_of
 from movie.training.temporal_split import split_by_time
-from predictors.base import Query
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularConfig, PopularPredictor
+from predictors.query import Query
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -254,6 +254,23 @@ def test_one_that_fails_is_named_and_the_others_are_retrained(site, store) -> No
         run("retrain", *ENOUGH, "--options", "half_life_days=7")
     assert end.value.returncode == 1
     assert store.current("popular") != first
+
+
+@pytest.mark.parametrize("error", [ValueError("a bad day"), MemoryError(), ZeroDivisionError()])
+def test_whatever_one_model_raises_the_others_are_retrained(site, store, monkeypatch, error) -> None:
+    run("train", "neighbours", "popular", "--from-site", "--activate")
+    kept, replaced = store.current("neighbours"), store.current("popular")
+    visits(site, range(6, 12))
+
+    def fail(cls, *args, **options):
+        raise error
+
+    monkeypatch.setattr(NeighboursPredictor, "_fit", classmethod(fail))
+    with pytest.raises(CommandError, match=f"neighbours: {type(error).__name__}") as end:
+        run("retrain", *ENOUGH)
+    assert end.value.returncode == 1
+    assert store.current("neighbours") == kept
+    assert store.current("popular") != replaced
 
 
 def test_the_star_predictor_is_judged_by_its_stars(site, store) -> None:

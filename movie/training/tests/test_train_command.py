@@ -294,6 +294,12 @@ def test_the_list_shows_versions_figures_and_what_serves(site, store, data) -> N
     assert data.name in other
 
 
+def test_options_may_be_for_one_of_several_models(site, store) -> None:
+    run("train", "ease", "neighbours", "--from-site", "--options", "ease.ridge=7", "neighbours.shrinkage=3")
+    config = {name: store.meta(name, store.versions(name)[0])["config"] for name in ("ease", "neighbours")}
+    assert (config["ease"]["ridge"], config["neighbours"]["shrinkage"]) == (7.0, 3.0)
+
+
 def test_a_damaged_version_is_found_and_listed(site, store) -> None:
     run("train", "popular", "--from-site", "--activate")
     version = store.current("popular")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.ease import EasePredictor
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 

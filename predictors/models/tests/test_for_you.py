@@ -11,7 +11,7 @@ import pytest
 from datasets.readers.dataset import read_dataset
 from evaluation.conditions import evaluate
 from evaluation.runner import Benchmark
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.id_map import IdMap
@@ -27,6 +27,7 @@ from predictors.models.for_you.weights import (
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.plugins import predictor_class
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 

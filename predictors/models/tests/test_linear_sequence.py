@@ -10,12 +10,12 @@ import pytest
 from datasets.readers.dataset import read_interactions
 from datasets.splits.protocols import split_interactions
 from evaluation.conditions import evaluate
-from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models import linear_sequence
 from predictors.models.linear_sequence import LinearSequencePredictor
 from predictors.models.neighbours import NeighboursPredictor
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, e
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
 from movie.training.site_store import SiteModelStore
 from movie.training.temporal_split import MIN_VISITORS
-from predictors.config import parse_pairs
+from predictors.config import options_of, parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
 from predictors.plugins import MODELS, predictor_class
@@ -27,6 +28,8 @@ from predictors.tuning import read_config
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+
+logger = logging.getLogger(__name__)
 
 ACTIVATED, FAILED, KEPT, BUSY, INTERRUPTED = 0, 1, 3, 75, 130  # 2 is a wrong call, 75 EX_TEMPFAIL
 STATUS = f"""exit status: {ACTIVATED} a new version serves, {KEPT} all stayed as they were, {FAILED} something
@@ -46,8 +49,8 @@ class Command(BaseCommand):
             "--options",
             nargs="+",
             default=[],
-            metavar="NAME=VALUE",
-            help="other options than the active ones",
+            metavar="[MODEL.]NAME=VALUE",
+            help="other options than the active ones; without MODEL. for all that are named",
         )
         add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
@@ -70,7 +73,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         store = SiteModelStore(settings.MODEL_DIR)
-        names = _check_models(list(dict.fromkeys(options["names"])) or store.names(), options)
+        options["names"] = list(dict.fromkeys(options["names"])) or store.names()
+        names = _check_models(options["names"], options)
         try:
             with exclusive_lock(store.root), StopTraining() as stop:
                 outcomes, failed = self._retrain_all(names, store, stop, options)
@@ -106,6 +110,12 @@ class Command(BaseCommand):
                     continue
                 except OSError as error:
                     failed.append(f"{name}: {error.filename or store.root}: {error.strerror or error}")
+                    continue
+                except Interrupted:
+                    raise
+                except Exception as error:  # the others are retrained whatever a model of a package raises
+                    logger.exception("the retraining of %s failed", name)
+                    failed.append(f"{name}: {type(error).__name__}: {error}")
                     continue
                 outcomes.append(outcome)
                 if not options["quiet"]:
@@ -185,7 +195,7 @@ def _check_models(names: list[str], options: Mapping[str, Any]) -> list[str]:
 def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that differ from the active ones: those of the file, changed by --options."""
     from_file = read_config(options["config"], name) if options["config"] else {}
-    return {**from_file, **parse_pairs(options["options"])}
+    return {**from_file, **options_of(name, parse_pairs(options["options"]), options["names"])}
 
 
 def _describe(outcome: RetrainResult, *, dry_run: bool = False) -> str:

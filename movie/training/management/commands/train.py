@@ -20,7 +20,7 @@ from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
 from movie.training.site_store import SiteModelStore
 from movie.training.training_feed import feed_file
-from predictors.config import parse_pairs
+from predictors.config import options_of, parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError
 from predictors.plugins import MODELS, predictor_class
@@ -43,7 +43,13 @@ class Command(BaseCommand):
         add("names", nargs="+", metavar="NAME", help=", ".join(MODELS))
         add_data_options(parser)
         add("--activate", action="store_true", help="serve the new versions at once")
-        add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="training options of the models")
+        add(
+            "--options",
+            nargs="+",
+            default=[],
+            metavar="[MODEL.]NAME=VALUE",
+            help="training options; without MODEL. they are for all that are named",
+        )
         add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
             "--hook",
@@ -141,11 +147,12 @@ def _check_models(names: list[str], options: Mapping[str, Any]) -> dict[str, dic
     try:
         if options["activate"]:
             refuse_other_ids(names[0], id_space(options))
-        given: dict[str, Any] = {**parse_pairs(options["options"])}
+        pairs = parse_pairs(options["options"])
+        given = {name: options_of(name, pairs, names) for name in names}
         open_hooks(options["hook"])  # what is not installed is said now
         if not options["config"]:
-            return dict.fromkeys(names, given)
-        return {name: {**read_config(options["config"], name), **given} for name in names}
+            return given
+        return {name: {**read_config(options["config"], name), **given[name]} for name in names}
     except PredictorError as error:
         raise CommandError(str(error)) from error
 

@@ -23,7 +23,7 @@ from predictors.progress import ProgressEvent
 from predictors.tuning import read_config, search_space
 
 if TYPE_CHECKING:
-    from datasets.splits.protocols import Split
+    from datasets.splits.cases import Split
     from evaluation.tuning import Search, Tuned
 
 INTERRUPTED = 130
@@ -124,7 +124,8 @@ class Command(BaseCommand):
         )
 
     def _split(self, options: dict[str, Any]) -> Split:
-        from datasets.splits.protocols import SplitError, latest_of_each_pair, split_interactions
+        from datasets.splits.cases import SplitError
+        from datasets.splits.protocols import latest_of_each_pair, split_interactions
 
         dislikes = options["from_site"] and predictor_class(options["model"]).learns_from_dislikes
         rows = latest_of_each_pair(load_interactions(options, dislikes=dislikes))
