@@ -23,6 +23,7 @@ GROUP = "reelgraph.models"
 BUILT_IN = {
     "popular": "predictors.models.popular:PopularPredictor",
     "neighbours": "predictors.models.neighbours:NeighboursPredictor",
+    "transitions": "predictors.models.transitions:TransitionsPredictor",
     "linear_sequence": "predictors.models.linear_sequence:LinearSequencePredictor",
     "sasrec": "predictors.models.sasrec.model:SasrecPredictor",
     "ease": "predictors.models.ease:EasePredictor",

@@ -110,6 +110,10 @@ class GraphFilterPredictor(Predictor):
         added = (linear + self.alpha * ideal) * query.weights[:, None]
         return strongest(added, query.liked, self.ids)
 
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """(b, n_items) float32: what each item adds to every score."""
+        return self._score([Query.from_indices([item]) for item in np.asarray(items).tolist()])
+
     def tensors(self) -> dict[str, np.ndarray]:
         return {
             "data": self.people.data,

@@ -122,6 +122,10 @@ class NeighboursPredictor(Predictor):
         why = (Reason("similar_to", movie_id, 1.0),)
         return [Recommendation(self.ids.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
 
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """(b, n_items) float32: what each item adds to every score."""
+        return self.similarities[items].toarray()
+
     def tensors(self) -> dict[str, np.ndarray]:
         return {
             "prior": self.prior,

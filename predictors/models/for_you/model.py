@@ -1,50 +1,51 @@
-"""For you: several models ranked as one, each counting as much as the length of the history warrants.
+"""For you: item-item models joined so that a list is personal from the first film and follows what is new.
 
-No model is the best at every length: with one film popularity is hard to beat, with ten it is graph
-filters and neighbours, later EASE and sequence models. `blend_weights` fits how much each counts.
+Every member says what each film adds to every other (`AddsUpItems`). Their weights, how fast older films
+fade and how much popularity counts depend on the length of the history, and are fitted on visitors the
+members never met (`balance`, `mix`). The mix stays linear: what a film of the history added is exact.
 
-The artefact is complete in itself. Beside the weights of the blend it holds the weights of every
-member as a file of its own, `<member>.safetensors`, equal to the bit to what the member's own artefact
-would hold: so one checksum list covers everything, a roll-back takes the members back too, and no
-version of another model can be missing or replaced under it. A process that serves a member on its
-own as well, trained on the same rows, holds such a file's arrays once (`predictors.serving.artifact`).
+The artefact holds the members as one basis (`basis`), without their own artefacts.
 """
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from predictors.base import Predictor, Query, Saved
-from predictors.capabilities import ExplainsScores, FindsSimilar
 from predictors.config import Config, nested
-from predictors.errors import ArtifactError, CannotAnswer, ConfigError, PredictorError, TrainingError
+from predictors.errors import ArtifactError, CannotAnswer, ConfigError, TrainingError
 from predictors.history import MovieId, Reason, Recommendation
+from predictors.history_features import strongest
 from predictors.id_map import IdMap
-from predictors.models.for_you.weights import (
-    KNOTS,
-    OPENINGS,
-    ORDERS,
-    Curves,
-    fit_curves,
-    openings,
-    standardise,
+from predictors.models.for_you.balance import DEPTH, Balance, Cases, cases_at, decayed
+from predictors.models.for_you.basis import ItemBasis
+from predictors.models.for_you.members import (
+    DEFAULT_MEMBERS,
+    PRIOR,
+    VARIANTS,
+    follows_order,
+    member_class,
+    member_config,
 )
-from predictors.plugins import MODELS, predictor_class
+from predictors.models.for_you.mix import AIMS, KNOTS, Mix, fit_mix, fit_similar
+from predictors.plugins import MODELS
 from predictors.run import Run
-from predictors.serving import artifact
 from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
-WITHOUT_HISTORY = "popular"
-FEWEST_GUESTS = 50  # people of the validation rows; with fewer, guests are held out of the training rows
+logger = logging.getLogger(__name__)
+
+FEWEST_VISITORS = 50  # people of the validation rows; with fewer, some are held out of the training rows
 HELD_OUT_SHARE = 10  # one person in so many
+FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
@@ -52,29 +53,35 @@ WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the m
 class ForYouConfig(Config):
     """The members with their own configurations (`ease.ridge=`), and the fit of their weights."""
 
-    #: models to blend; popular must be among them, for visitors without a history
-    members: tuple[str, ...] = ("popular", "neighbours", "ease", "graph_filter", "linear_sequence")
-    #: weight of guests shown their first items while the history is short, against items at random
-    time_share: float = 0.5
-    #: the same for long histories: 0 fits the preferences as a whole, towards 1 what is watched next
-    long_time_share: float = 0.0
-    guests: int = 1000  #: most users the weights are fitted on
+    #: models to join; popular must be among them, for visitors without a history
+    members: tuple[str, ...] = DEFAULT_MEMBERS
+    most_shared: float = 0.08  #: share of their ten films that two random visitors may have in common
+    recencies: tuple[float, ...] = (1.0, 0.8, 0.6)  #: how much a film counts against the one after it, to try
+    tries: int = 350  #: mixes to try at each length of a history
+    visitors: int = 800  #: most users the weights are fitted on
+    kept: int = 300  #: best targets kept of each film and member
+    dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
+    file_order: bool = False  #: rows without times are in the order in which they happened
     #: configurations of members by name; the others have their defaults
     member_configs: Mapping[str, Config] = field(default_factory=dict)
 
     def check(self) -> None:
+        self.require(0 < self.most_shared <= 1, "most_shared must be above 0, and 1 at most")
         self.require(
-            0 <= self.time_share <= 1 and 0 <= self.long_time_share <= 1,
-            "time_share and long_time_share must be between 0 and 1",
+            len(self.recencies) > 0 and all(0 < each <= 1 for each in self.recencies),
+            "recencies must be above 0, and 1 at most",
         )
-        self.require(self.guests >= 2, "guests must be 2 or more")
+        self.require(self.tries >= 1, "tries must be 1 or more")
+        self.require(self.visitors >= 2, "visitors must be 2 or more")
+        self.require(self.kept >= 1, "kept must be 1 or more")
+        self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
         object.__setattr__(self, "members", tuple(dict.fromkeys(self.members)))
         self.require(
-            WITHOUT_HISTORY in self.members and len(self.members) > 1,
-            f"members must name {WITHOUT_HISTORY} and another model, not {', '.join(self.members)}",
+            PRIOR in self.members and len(self.members) > 1,
+            f"members must name {PRIOR} and another model, not {', '.join(self.members)}",
         )
         for name in self.members:
-            self.require(not _refusal(name), f"members: {_refusal(name)}")
+            member_class(name)
         for name in self.member_configs:
             self.require(name in self.members, f"option {name}: it is not one of the members")
 
@@ -83,11 +90,11 @@ class ForYouConfig(Config):
         """Read a configuration; `ease.ridge` names the option ridge of the member ease."""
         values = nested(given or {})
         configs = {}
-        for name in [name for name in values if name in MODELS]:
+        for name in [name for name in values if name in VARIANTS or name in MODELS]:
             options = values.pop(name)
             if not isinstance(options, Mapping):
                 raise ConfigError(f"option {name}: write {name}.option=value")
-            configs[name] = predictor_class(name).config_class.read(options)
+            configs[name] = member_config(name, options)
         return super().read(values | ({"member_configs": configs} if configs else {}))
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,167 +102,295 @@ class ForYouConfig(Config):
         values = super().as_dict()
         return {**values, **values.pop("member_configs")}
 
+    def of_member(self, name: str) -> Config:
+        """Return the configuration of a member."""
+        config = self.member_configs.get(name) or member_config(name)
+        return replace(config, file_order=True) if self.file_order and follows_order(name) else config
+
 
 class ForYouPredictor(Predictor):
-    """score = sum over members of w_m(x) * (s_m - mean) / deviation, both over the unseen films.
+    """score = sum over liked films i of a_i * sum over members m of w_m(n) * s_m,i + w_popular(n) * popularity
 
-    Without a liked film it is popularity.
+        a_i = strength_i * recency(n) ** age_i, divided by the sum over the history
 
-    members  the fitted members, over the same ids
-    curves   how the weights follow from a history
+    n is the number of liked films, s_m,i what member m says film i adds, with deviation 1. A disliked film
+    counts -dislike_weight times what a liked one does in the mean. Without a liked film it is popularity.
+
+    basis    what each film adds to the others, by member
+    mix      weights and recency by length, at three points of the dial
+    popular  (n_items,) float32 scores of the popular model
+    similar_weights  (M,) weights of the members for films like one film
     """
 
     name = "for_you"
+    label = "For you"
+    summary = "What goes with your films, the latest counting most, personal from the first click."
     config_class = ForYouConfig
     min_history = 0
+    familiarity = 0.0  # -1 unexpected films, 0 as fitted, 1 well-known ones
 
     def __init__(
         self,
-        members: Sequence[Predictor],
-        curves: Curves,
+        basis: ItemBasis,
+        mix: Mix,
+        popular: np.ndarray,
+        similar_weights: np.ndarray,
         ids: IdMap,
         config: ForYouConfig | None = None,
     ) -> None:
         super().__init__(ids, config)
-        self.members, self.curves = tuple(members), curves
+        self.basis, self.mix, self.popular, self.similar_weights = basis, mix, popular, similar_weights
+        self.prior = _standardised(popular)
+
+    def with_familiarity(self, familiarity: float) -> Self:
+        """Return this model at another point of the dial, from -1 (unexpected) to 1 (well-known).
+
+        It shares all arrays. Raises ValueError on a number outside.
+        """
+        if not -1 <= familiarity <= 1:
+            raise ValueError(f"familiarity must be between -1 and 1, not {familiarity}")
+        other = copy.copy(self)
+        other.familiarity = float(familiarity)
+        return other
 
     @classmethod
     def _fit(cls, data: TrainingData, config: ForYouConfig, run: Run) -> Self:
-        """Fit the members, then their weights on guests.
+        """Fit the members, then their weights on visitors.
 
-        The guests are the users of `validation` who have no rows in `train`. Where they are too few, a
+        The visitors are the users of `validation` who have no rows in `train`. Where they are too few, a
         tenth of the users is held out: the weights are fitted with members that never saw them, and the
-        members are then fitted anew on all rows. Raises TrainingError on data that a member cannot use.
+        members are then fitted anew on all rows. Members that cannot be fitted are left out and named in
+        `meta`. Raises TrainingError where none is left, or too few users for the fit.
         """
-        rest, guests = _apart(data, config, run.seed)
+        rest, visitors = _apart(data, config, run.seed)
         rounds = 2 if len(rest.train) < len(data.train) else 1
-        share = (1 - WEIGHED) / rounds / len(config.members)
-        quiet = replace(run, cpu_budget_seconds=0.0, stop_at=0, resume=False, checkpoint_dir=None)
-
-        def fitted(rows: TrainingData, start: float) -> list[Predictor]:
-            return [
-                predictor_class(name).fit(
-                    rows,
-                    config.member_configs.get(name),
-                    quiet.part(start + row * share, start + (row + 1) * share, name),
-                )
-                for row, name in enumerate(config.members)
-            ]
-
-        members = fitted(rest, 0.0)
-        weighing = len(members) * share
-        curves, figures = fit_curves(
-            members,
-            guests,
-            openings(rest.train),
-            time_shares=(config.time_share, config.long_time_share),
-            seed=run.seed,
-            progress=lambda done: run.report(weighing + WEIGHED * done, "weights"),
+        share = (1 - WEIGHED) / rounds
+        basis, popular, names, left_out = _basis(rest, config, run.part(0.0, share))
+        in_order = data.train.has_time or config.file_order
+        mix, similar, figures = _weights(
+            basis, popular, names, rest.train, visitors, config, run.part(share, share + WEIGHED), in_order
         )
         if rounds == 2:
-            members = fitted(TrainingData(data.train), weighing + WEIGHED)
-            curves = replace(curves, opening=openings(data.train))
-        run.report(1.0)
-        predictor = cls(members, curves, data.items, config)
-        predictor.meta = {"knots": list(KNOTS), "curve": figures}
+            basis, popular, again, more = _basis(
+                TrainingData(data.train), _of_members(config, names), run.part(share + WEIGHED, 1.0)
+            )
+            left_out |= more
+            still = np.array([names.index(name) for name in again])
+            mix = Mix(mix.weights[:, :, np.append(still, len(names))], mix.recency)
+            similar, names = similar[still], again
+        basis, mix, similar, used = _without_idle(basis, mix, similar)
+        run.report(1.0, f"left out: {', '.join(left_out)}" if left_out else "")
+        predictor = cls(basis, mix, popular, similar, data.items, config)
+        predictor.meta = {
+            "knots": list(KNOTS),
+            "members": {names[place]: member_class(names[place]).name for place in used},
+            "left_out": left_out,
+            "weights": _readable(mix, [names[place] for place in used]),
+            "figures": {"members": [*names, PRIOR], "lengths": figures},
+        }
         return predictor
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        weights = self._weights_of(queries)
-        scores = np.zeros((len(queries), self.n_items), dtype=np.float32)
-        for member, column in zip(self.members, weights.T, strict=True):
-            counting = np.flatnonzero(column)
-            if len(counting) == 0:
+        scores = np.empty((len(queries), self.n_items), dtype=np.float32)
+        for row, query in zip(scores, queries, strict=True):
+            if len(query.liked) == 0:
+                row[:] = self.popular
                 continue
-            asked = [queries[row] for row in counting.tolist()]
-            of_member = standardise(member.score(asked), asked)
-            of_member *= column[counting, None].astype(np.float32)
-            scores[counting] += of_member
+            films, amounts, weights = self._amounts(query)
+            row[:] = self.basis.mixed(films, amounts, weights[:-1])
+            row += np.float32(weights[-1]) * self.prior
         return scores
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """What the member says that counts most for this history and names a film of it, else "popular".
+    def influences(self, query: Query, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each film of a history added to the scores of some: indices (T,) and (T, K) float32.
 
-        A reason's weight is its share within that member times the member's own weight.
+        Together with popularity's part the sums are the scores. Disliked films come last.
         """
-        weights = self._weights_of([query])[0]
-        found: list[tuple[Reason, ...]] = [()] * len(indices)
-        for place in np.argsort(-weights, kind="stable"):
-            missing = [row for row, reasons in enumerate(found) if not reasons]
-            if not missing or weights[place] == 0:
-                break
-            member = self.members[place]
-            if not isinstance(member, ExplainsScores):
-                continue
-            named = member.reasons(query, [indices[row] for row in missing])
-            for row, reasons in zip(missing, named, strict=True):
-                found[row] = tuple(
-                    replace(reason, weight=reason.weight * float(weights[place]))
-                    for reason in reasons
-                    if reason.movie_id is not None
-                )
-        return [reasons or (Reason("popular"),) for reasons in found]
+        targets = np.asarray(indices, dtype=np.int64)
+        if len(query.liked) == 0:
+            return np.empty(0, np.int64), np.zeros((0, len(targets)), np.float32)
+        films, amounts, weights = self._amounts(query)
+        return films, self.basis.influences(films, amounts, weights[:-1], targets)
+
+    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
+        """The liked film that added most to each score, with its share of all that was added."""
+        films, added = self.influences(query, indices)
+        liked = len(films) - len(query.disliked) if len(films) else 0
+        named = strongest(added[:liked], films[:liked], self.ids)
+        return [reasons or (Reason("popular"),) for reasons in named]
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """Rank by the first member that finds similar items. Raises CannotAnswer when none does."""
-        for member in self.members:
-            if isinstance(member, FindsSimilar):
-                return member.similar(movie_id, k)
-        raise CannotAnswer("not_supported", f"no member of {self.name} ranks similar items")
+        """Films that the same people met, popularity divided out, nearest first; ties by index.
+
+        Raises CannotAnswer on a film that the model does not know, ValueError when k is negative.
+        """
+        if k < 0:
+            raise ValueError(f"k must not be negative, not {k}")
+        index = self.ids.index_of(movie_id)
+        if index is None:
+            raise CannotAnswer("unknown_film", f"{self.name} does not know the film {movie_id!r}")
+        films, values = self.basis.row(index, self.similar_weights)
+        nearest = np.argsort(-values, kind="stable")[:k]
+        why = (Reason("similar_to", movie_id, 1.0),)
+        return [
+            Recommendation(self.ids.ids[films[rank]], float(values[rank]), why)
+            for rank in nearest
+            if values[rank] > 0
+        ]
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
-            "weights": self.curves.weights,
-            "gate": self.curves.gate,
-            "opening": self.curves.opening,
+            "indptr": self.basis.indptr,
+            "indices": self.basis.indices,
+            "values": self.basis.values,
+            "scales": self.basis.scales,
+            "weights": self.mix.weights,
+            "recency": self.mix.recency,
+            "similar": self.similar_weights,
+            "popular": self.popular,
         }
-
-    def write_extra_files(self, directory: Path) -> None:
-        for member in self.members:
-            artifact.write_tensors(directory / _file_of(member.name), member.tensors())
-
-    def save(self, directory: Path, **facts: Any) -> None:
-        self.meta["members"] = {member.name: member.meta for member in self.members}
-        super().save(directory, **facts)
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
-        described = saved.meta.get("members", {})
-        if saved.meta.get("knots") != list(KNOTS) or WITHOUT_HISTORY not in described:
-            raise ArtifactError(f"{saved.directory}: not a blend of members at lengths {KNOTS}")
-        curves = Curves(
-            saved.tensor("weights", (len(ORDERS), len(KNOTS), len(described))),
-            saved.tensor("gate", (len(KNOTS), 1 + len(OPENINGS))),
-            saved.tensor("opening", (len(saved.ids), len(OPENINGS))),
+        n_items, described = len(saved.ids), saved.meta.get("members", {})
+        if saved.meta.get("knots") != list(KNOTS) or not described:
+            raise ArtifactError(f"{saved.directory}: no mix of members at lengths {KNOTS}")
+        basis = ItemBasis(
+            saved.tensor("indptr", (n_items + 1,)),
+            saved.tensor("indices", (None,)),
+            saved.tensor("values", (None, len(described))),
+            saved.tensor("scales", (n_items, len(described))),
         )
-        return cls([_loaded(name, saved) for name in described], curves, saved.ids, saved.config)
+        indptr, indices = basis.indptr, basis.indices
+        if (
+            indptr[0] != 0
+            or (np.diff(indptr) < 0).any()
+            or not indptr[-1] == len(indices) == len(basis.values)
+            or (len(indices) and not 0 <= int(indices.max()) < n_items)
+        ):
+            raise ArtifactError(f"{saved.directory}: not rows of weights between {n_items} items")
+        mix = Mix(
+            saved.tensor("weights", (len(AIMS), len(KNOTS), len(described) + 1)),
+            saved.tensor("recency", (len(AIMS), len(KNOTS))),
+        )
+        return cls(
+            basis,
+            mix,
+            saved.tensor("popular", (n_items,)),
+            saved.tensor("similar", (len(described),)),
+            saved.ids,
+            saved.config,
+        )
 
-    def _weights_of(self, queries: Sequence[Query]) -> np.ndarray:
-        """(B, M) float64 with sum 1 in each row."""
-        weights = np.zeros((len(queries), len(self.members)))
-        told = np.array([len(query.liked) > 0 for query in queries], dtype=bool)
-        names = [member.name for member in self.members]
-        weights[~told, names.index(WITHOUT_HISTORY)] = 1.0
-        if told.any():
-            weights[told] = self.curves.weights_of([queries[row] for row in np.flatnonzero(told).tolist()])
-        return weights
+    def _amounts(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Liked films, then disliked ones, (T,) int64; how much each counts, (T,); weights (M + 1,)."""
+        n = len(query.liked)
+        weights, recency = self.mix.at(n, self.familiarity)
+        amounts = decayed(query.weights, recency)
+        films = query.liked
+        if len(query.disliked):
+            plain = decayed(np.ones(n), recency)
+            # What a film of full strength counts in the mean of the history, in the same unit.
+            strength = float((plain * query.weights).sum())
+            each = -self.config.dislike_weight / (n * max(strength, 1e-6))
+            films = np.concatenate([films, query.disliked])
+            amounts = np.concatenate([amounts, np.full(len(query.disliked), each, np.float32)])
+        return films, amounts, weights
 
 
-def _refusal(name: str) -> str:
-    """Return why a model cannot be a member, or an empty string."""
+def _basis(
+    data: TrainingData, config: ForYouConfig, run: Run
+) -> tuple[ItemBasis, np.ndarray, list[str], dict[str, str]]:
+    """Fit the members and join them. Returns popularity's scores, who took part, and who did not and why."""
+    quiet = replace(run, cpu_budget_seconds=0.0, stop_at=0, resume=False, checkpoint_dir=None)
+    fitted: dict[str, Predictor] = {}
+    left_out: dict[str, str] = {}
+    part = 0.8 / len(config.members)
+    for place, name in enumerate(config.members):
+        try:
+            fitted[name] = member_class(name).fit(
+                data, config.of_member(name), quiet.part(place * part, (place + 1) * part, name)
+            )
+        except TrainingError as error:
+            if name == PRIOR:
+                raise
+            left_out[name] = str(error)
+            logger.warning("for_you is fitted without its member %s: %s", name, error)
+    popular = fitted.pop(PRIOR).score([Query.from_indices([])])[0]
+    if not fitted:
+        raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+    basis = ItemBasis.build(
+        list(fitted.values()),
+        data.n_items,
+        kept=config.kept,
+        progress=lambda done: run.report(0.8 + 0.2 * done, "joining"),
+    )
+    return basis, popular, list(fitted), left_out
+
+
+def _of_members(config: ForYouConfig, names: Sequence[str]) -> ForYouConfig:
+    members = (PRIOR, *names)
+    configs = {name: own for name, own in config.member_configs.items() if name in members}
+    return replace(config, members=members, member_configs=configs)
+
+
+def _weights(
+    basis: ItemBasis,
+    popular: np.ndarray,
+    names: Sequence[str],
+    train: Interactions,
+    visitors: Interactions,
+    config: ForYouConfig,
+    run: Run,
+    in_order: bool,
+) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
+    """Fit the mix, and the weights of similar films."""
+    prior = _standardised(popular)
+    counts = np.bincount(train.items, minlength=train.n_items)
+    recencies = tuple(sorted(set(config.recencies), reverse=True)) if in_order else (1.0,)
+    order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
+
+    def balance_at(n: int) -> Balance | None:
+        shown = cases_at(visitors, n, np.random.default_rng([run.seed, n]), in_order=in_order)
+        if min(len(pairs) for pairs in shown) < FEWEST_CASES and n > 1:
+            return None
+        if not all(shown):
+            return None
+        some = recencies if n > 1 else (1.0,)
+        following, later = (Cases.of(basis, prior, counts, pairs, some) for pairs in shown)
+        if n == 1:
+            one_film.append(following)
+        return Balance(following, later, order_free)
+
+    one_film: list[Cases] = []
     try:
-        kind = predictor_class(name)
-    except PredictorError as error:
-        return str(error)
-    if kind is ForYouPredictor or kind.learns_from_dislikes:
-        return f"{name} cannot be part of a blend"
-    if kind.write_extra_files is not Predictor.write_extra_files:
-        return f"{name} keeps files besides its weights, which a blend does not hold"
-    return ""
+        mix, figures = fit_mix(
+            balance_at,
+            len(names),
+            tries=config.tries,
+            most_shared=config.most_shared,
+            seed=run.seed,
+            progress=lambda done: run.report(done, "weights"),
+        )
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+    similar = fit_similar(
+        one_film[0], np.argsort(-popular)[:DEPTH], order_free, tries=config.tries, seed=run.seed
+    )
+    return mix, similar, figures
+
+
+def _without_idle(
+    basis: ItemBasis, mix: Mix, similar: np.ndarray
+) -> tuple[ItemBasis, Mix, np.ndarray, np.ndarray]:
+    """Drop members that count nowhere, so that nothing is stored of them."""
+    used = np.flatnonzero((mix.weights[:, :, :-1] != 0).any(axis=(0, 1)) | (similar != 0))
+    weights = mix.weights[:, :, np.append(used, basis.n_members)]
+    return basis.select(used), Mix(weights, mix.recency), similar[used], used
 
 
 def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[TrainingData, Interactions]:
-    """Return the data to fit the members on, and the rows of guests whom they then never saw."""
+    """Return the data to fit the members on, and the rows of visitors whom they then never saw."""
     from datasets.splits.protocols import latest_of_each_pair
 
     rng = np.random.default_rng(seed)
@@ -263,32 +398,39 @@ def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[Trainin
     if validation is not None and len(validation):
         new = validation.select(~np.isin(validation.users, train.users))
         users = np.unique(new.users)
-        if len(users) >= FEWEST_GUESTS:
-            some = rng.permutation(users)[: config.guests]
+        if len(users) >= FEWEST_VISITORS:
+            some = rng.permutation(users)[: config.visitors]
             return TrainingData(train), latest_of_each_pair(new.select(np.isin(new.users, some)))
     counts = np.diff(train.indptr)
     eligible = np.flatnonzero(counts > 1)
-    wanted = min(config.guests, len(eligible) // HELD_OUT_SHARE)
+    wanted = min(config.visitors, len(eligible) // HELD_OUT_SHARE)
     if wanted < 2:
         raise TrainingError(
-            f"{len(eligible)} users have two items or more; the weights of a blend need "
+            f"{len(eligible)} users have two items or more; the weights of {ForYouPredictor.name} need "
             f"{2 * HELD_OUT_SHARE} to be fitted on one tenth of them"
         )
     held_out = np.isin(train.users, rng.permutation(eligible)[:wanted])
     return TrainingData(train.select(~held_out)), latest_of_each_pair(train.select(held_out))
 
 
-def _file_of(member: str) -> str:
-    return f"{member}.safetensors"
+def _standardised(popular: np.ndarray) -> np.ndarray:
+    deviation = float(popular.std())
+    return ((popular - popular.mean()) / (deviation if deviation > 0 else 1.0)).astype(np.float32)
 
 
-def _loaded(name: str, saved: Saved) -> Predictor:
-    try:
-        kind = predictor_class(name)
-    except PredictorError as error:
-        raise ArtifactError(f"{saved.directory}: {error}") from error
-    filename, files = _file_of(name), saved.meta.get("files", {})
-    if saved.directory is None or filename not in files:
-        raise ArtifactError(f"{saved.directory} holds no {filename}")
-    tensors = artifact.read_tensors(saved.directory / filename, files[filename])
-    return kind.restore(tensors, saved.ids, saved.meta["members"][name], saved.directory)
+def _readable(mix: Mix, names: Sequence[str]) -> dict[str, Any]:
+    """The table as people read it: by aim and length, members that count."""
+    return {
+        aim: {
+            str(n): {
+                "recency": round(float(recency), 3),
+                **{
+                    name: round(float(weight), 4)
+                    for name, weight in zip([*names, PRIOR], row, strict=True)
+                    if weight
+                },
+            }
+            for n, row, recency in zip(KNOTS, of_weights, of_recency, strict=True)
+        }
+        for aim, of_weights, of_recency in zip(AIMS, mix.weights, mix.recency, strict=True)
+    }

@@ -1,0 +1,241 @@
+"""What a mix of members is judged by: what comes next, what comes some day, and how personal lists are.
+
+Visitors are people that no member was trained on. They are asked about twice at each length n of a history:
+
+    next   the last n films before another one, which is to be found: NDCG@10
+    later  the first n films of their time here, and everything after is to be found: NDCG@10
+
+`later` alone is answered best by popularity, which is no answer to "for you", and `next` alone forgets the
+rest of a taste. So both count, each against what is the measure of it: the best member that knows no order,
+and popularity. Beside them stands how many of ten films two random visitors have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from predictors.models.for_you.basis import ItemBasis
+from ranking_metrics.ranking import hits_of, per_user
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+
+METRIC, DEPTH = "NDCG@10", 10
+CANDIDATES = 25  # best films of each member among which a mix finds its ten
+STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
+NEGLIGIBLE = 1e-3  # of what the last film counts: older films of a history are left out
+ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
+MOST_DRAWS = 5
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def decayed(weights: np.ndarray, recency: float) -> np.ndarray:
+    """(T,) float32 of sum 1: how much each film of a history counts, oldest first; negligible ones 0."""
+    decay = np.float64(recency) ** np.arange(len(weights) - 1, -1, -1)
+    amounts = np.where(decay < NEGLIGIBLE, 0, decay * weights)
+    total = amounts.sum()
+    return (amounts / total if total > 0 else amounts).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Visitors who are shown the same number of films, with the films among which the ten are found.
+
+    items      (C, L) int32 candidates, -1 where padded
+    standing   {recency: (C, L, M + 1) float32}, what each member says; the last is the prior
+    targets    (C, L) bool
+    n_targets  (C,)
+    worth      (C,) float32 what finding the target counts in the stratified figure
+    """
+
+    items: np.ndarray
+    standing: dict[float, np.ndarray]
+    targets: np.ndarray
+    n_targets: np.ndarray
+    worth: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        basis: ItemBasis,
+        prior: np.ndarray,
+        counts: np.ndarray,
+        shown: Sequence[Pair],
+        recencies: Sequence[float],
+    ) -> Self:
+        """Score the histories by every member; shown holds given and wanted films of each case."""
+        rows, scores, wanted_rows = [], {recency: [] for recency in recencies}, []
+        for given, wanted in shown:
+            ones = np.ones(len(given), dtype=np.float32)
+            by_recency = {}
+            for recency in recencies:
+                amounts = decayed(ones, recency)
+                used = amounts > 0
+                by_recency[recency] = np.vstack([basis.by_member(given[used], amounts[used]), prior[None]])
+            best = (
+                [
+                    np.argpartition(-_masked(by_recency[recency], given), CANDIDATES, axis=1)[:, :CANDIDATES]
+                    for recency in {recencies[0], recencies[-1]}
+                ]
+                if basis.n_items > CANDIDATES
+                else [np.arange(basis.n_items)]
+            )
+            candidates = np.setdiff1d(np.concatenate([each.ravel() for each in best]), given)
+            rows.append(candidates)
+            wanted_rows.append(np.isin(candidates, wanted))
+            for recency in recencies:
+                scores[recency].append(by_recency[recency][:, candidates].T)
+        worth = [1 / max(counts[wanted].mean(), 1) ** STRATIFIED for _, wanted in shown]
+        return cls(
+            _padded(rows, -1, np.int32),
+            {recency: _padded(each, 0, np.float32) for recency, each in scores.items()},
+            _padded(wanted_rows, False, bool),
+            np.array([len(wanted) for _, wanted in shown], dtype=np.int64),
+            np.array(worth, dtype=np.float32) / max(np.mean(worth), 1e-12) if shown else np.empty(0),
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def padding(self) -> np.ndarray:
+        return np.where(self.items < 0, np.float32(-np.inf), np.float32(0))
+
+    def ranked(self, weights: np.ndarray, recency: float) -> np.ndarray:
+        """(C, 10) places of the best candidates by these weights (M + 1,)."""
+        standing = self.standing[recency]
+        scores = (standing.reshape(-1, standing.shape[2]) @ weights.astype(np.float32)).reshape(
+            self.items.shape
+        )
+        scores += self.padding
+        depth = min(DEPTH, scores.shape[1])
+        best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        return np.take_along_axis(best, order, axis=1)
+
+    def ndcg(self, ranked: np.ndarray) -> np.ndarray:
+        """(C,) NDCG@10."""
+        return per_user(hits_of(ranked, self.targets), self.n_targets, (METRIC,))[:, 0]
+
+    def shared(self, ranked: np.ndarray) -> float:
+        """The mean share of films that two of the lists have in common."""
+        films = np.take_along_axis(self.items, ranked, axis=1)
+        n_lists = len(films)
+        if n_lists < 2:
+            return 0.0
+        counts = np.bincount(films[films >= 0]).astype(np.float64)
+        return float((counts * (counts - 1)).sum() / (n_lists * (n_lists - 1)) / films.shape[1])
+
+    def share_of(self, ranked: np.ndarray, films: np.ndarray) -> float:
+        """The mean share of the lists that stands in one list of films."""
+        return float(np.isin(np.take_along_axis(self.items, ranked, axis=1), films).mean())
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a mix reaches at one length. `next`, `later` and `stratified` are shares of their measures."""
+
+    next: float
+    later: float
+    stratified: float
+    shared: float
+
+    @property
+    def balance(self) -> float:
+        return (self.next + self.later) / 2
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The two questions at one length, and the measures of their answers."""
+
+    next: Cases
+    later: Cases
+    order_free: tuple[int, ...]  # members that know no order
+
+    def of(self, weights: np.ndarray, recency: float) -> Figures:
+        """Judge weights (M + 1,) and a recency."""
+        ranked = self.next.ranked(weights, recency)
+        found = self.next.ndcg(ranked)
+        later = self.later.ndcg(self.later.ranked(weights, recency)).mean()
+        best_next, best_stratified, popular_later = self._measures
+        return Figures(
+            float(found.mean() / best_next),
+            float(later / popular_later),
+            float((found * self.next.worth).mean() / best_stratified),
+            self.next.shared(ranked),
+        )
+
+    @cached_property
+    def alone(self) -> list[tuple[float, float]]:
+        """NDCG@10 of what comes next and of what comes later, of each member alone and of the prior, with
+        every film of a history counting alike."""
+        recency = max(self.next.standing)
+        rows = np.eye(self.next.standing[recency].shape[2])
+        return [
+            (
+                float(self.next.ndcg(self.next.ranked(row, recency)).mean()),
+                float(self.later.ndcg(self.later.ranked(row, recency)).mean()),
+            )
+            for row in rows
+        ]
+
+    @cached_property
+    def _measures(self) -> tuple[float, float, float]:
+        recency = max(self.next.standing)
+        n_members = self.next.standing[recency].shape[2]
+        stratified = [
+            float((self.next.ndcg(self.next.ranked(row, recency)) * self.next.worth).mean())
+            for row in np.eye(n_members)[list(self.order_free)]
+        ]
+        best_next = max(self.alone[member][0] for member in self.order_free)
+        return max(best_next, 1e-6), max(*stratified, 1e-6), max(self.alone[-1][1], 1e-6)
+
+
+def cases_at(
+    visitors: Interactions, n: int, rng: np.random.Generator, *, in_order: bool
+) -> tuple[list[Pair], list[Pair]]:
+    """Given and wanted films of both questions for every visitor with enough films.
+
+    Where visitors are few each is also asked for films before the last. Without an order the films of a
+    visitor are shuffled first.
+    """
+    people = np.unique(visitors.users)
+    draws = int(np.clip(np.ceil(ENOUGH_CASES / max(len(people), 1)), 1, MOST_DRAWS))
+    following, later = [], []
+    for items in _histories(visitors, people, rng, in_order=in_order):
+        if len(items) <= n:
+            continue
+        ends = [len(items) - 1, *(rng.permutation(np.arange(n, len(items) - 1))[: draws - 1]).tolist()]
+        following += [(items[end - n : end], items[end : end + 1]) for end in ends]
+        later.append((items[:n], items[n:]))
+    return following, later
+
+
+def _histories(
+    visitors: Interactions, people: np.ndarray, rng: np.random.Generator, *, in_order: bool
+) -> Iterator[np.ndarray]:
+    for person in people:
+        items = visitors.items_of(person).astype(np.int64)
+        yield items if in_order else rng.permutation(items)
+
+
+def _masked(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
+    masked = scores.copy()
+    masked[:, given] = -np.inf
+    return masked
+
+
+def _padded(rows: Sequence[np.ndarray], filler: float, dtype: type) -> np.ndarray:
+    """Rows of any length as one array, (C, L, ...)."""
+    longest = max((len(row) for row in rows), default=0)
+    padded = np.full((len(rows), longest, *rows[0].shape[1:]) if rows else (0, 0), filler, dtype=dtype)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded
