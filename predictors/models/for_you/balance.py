@@ -1,13 +1,14 @@
 """What a mix of members is judged by: what comes next, what comes some day, and how personal lists are.
 
-Visitors are people that no member was trained on. They are asked about twice at each length n of a history:
+Visitors are people that no member was trained on. Each is asked about at each length n of a history:
 
     next   the last n films before another one, which is to be found: NDCG@10
     later  the first n films of their time here, and everything after is to be found: NDCG@10
+    taste  n films at random, and all others are to be found: NDCG@10
 
-`later` alone is answered best by popularity, which is no answer to "for you", and `next` alone forgets the
-rest of a taste. So both count, each against what is the measure of it: the best member that knows no order,
-and popularity. Beside them stands how many of ten films two random visitors have in common.
+`later` and `taste` alone are answered well by popularity, which is no answer to "for you", and `next` alone
+forgets the rest of a taste. So all count, each against what is the measure of it: the best member that knows
+no order, and popularity. Beside them stands how many of ten films two random visitors have in common.
 """
 
 from __future__ import annotations
@@ -48,14 +49,15 @@ class Cases:
     """Visitors who are shown the same number of films, with the films among which the ten are found.
 
     items      (C, L) int32 candidates, -1 where padded
-    standing   {recency: (C, L, M + 1) float32}, what each member says; the last is the prior
+    standing   (C, L, W) float32, what each member says by each recency, member by member within a recency;
+               the last of the W = recencies * members + 1 is the prior
     targets    (C, L) bool
     n_targets  (C,)
     worth      (C,) float32 what finding the target counts in the stratified figure
     """
 
     items: np.ndarray
-    standing: dict[float, np.ndarray]
+    standing: np.ndarray
     targets: np.ndarray
     n_targets: np.ndarray
     worth: np.ndarray
@@ -70,32 +72,26 @@ class Cases:
         recencies: Sequence[float],
     ) -> Self:
         """Score the histories by every member; shown holds given and wanted films of each case."""
-        rows, scores, wanted_rows = [], {recency: [] for recency in recencies}, []
+        rows, standing, targets = [], [], []
+        n_members = basis.n_members
+        ends = np.r_[:n_members, (len(recencies) - 1) * n_members : len(recencies) * n_members + 1]
         for given, wanted in shown:
-            ones = np.ones(len(given), dtype=np.float32)
-            by_recency = {}
-            for recency in recencies:
-                amounts = decayed(ones, recency)
-                used = amounts > 0
-                by_recency[recency] = np.vstack([basis.by_member(given[used], amounts[used]), prior[None]])
-            best = (
-                [
-                    np.argpartition(-_masked(by_recency[recency], given), CANDIDATES, axis=1)[:, :CANDIDATES]
-                    for recency in {recencies[0], recencies[-1]}
-                ]
-                if basis.n_items > CANDIDATES
-                else [np.arange(basis.n_items)]
-            )
-            candidates = np.setdiff1d(np.concatenate([each.ravel() for each in best]), given)
+            scores = np.vstack([*_by_recency(basis, given, recencies), prior[None]])
+            if basis.n_items > CANDIDATES:
+                extremes = scores[ends]
+                extremes[:, given] = -np.inf
+                best = np.argpartition(-extremes, CANDIDATES, axis=1)[:, :CANDIDATES]
+            else:
+                best = np.arange(basis.n_items)
+            candidates = np.setdiff1d(best, given)
             rows.append(candidates)
-            wanted_rows.append(np.isin(candidates, wanted))
-            for recency in recencies:
-                scores[recency].append(by_recency[recency][:, candidates].T)
+            standing.append(scores[:, candidates].T)
+            targets.append(np.isin(candidates, wanted))
         worth = [1 / max(counts[wanted].mean(), 1) ** STRATIFIED for _, wanted in shown]
         return cls(
             _padded(rows, -1, np.int32),
-            {recency: _padded(each, 0, np.float32) for recency, each in scores.items()},
-            _padded(wanted_rows, False, bool),
+            _padded(standing, 0, np.float32),
+            _padded(targets, False, bool),
             np.array([len(wanted) for _, wanted in shown], dtype=np.int64),
             np.array(worth, dtype=np.float32) / max(np.mean(worth), 1e-12) if shown else np.empty(0),
         )
@@ -107,13 +103,16 @@ class Cases:
     def padding(self) -> np.ndarray:
         return np.where(self.items < 0, np.float32(-np.inf), np.float32(0))
 
-    def ranked(self, weights: np.ndarray, recency: float) -> np.ndarray:
-        """(C, 10) places of the best candidates by these weights (M + 1,)."""
-        standing = self.standing[recency]
-        scores = (standing.reshape(-1, standing.shape[2]) @ weights.astype(np.float32)).reshape(
-            self.items.shape
-        )
-        scores += self.padding
+    @cached_property
+    def deviations(self) -> np.ndarray:
+        """(W,) of each member's scores over the candidates; infinite where it tells none from another."""
+        deviations = self.standing[self.items >= 0].std(axis=0, dtype=np.float64)
+        return np.where(deviations > 0, deviations, np.inf)
+
+    def ranked(self, weights: np.ndarray) -> np.ndarray:
+        """(C, 10) places of the best candidates by these weights (W,)."""
+        flat = self.standing.reshape(-1, self.standing.shape[2])
+        scores = (flat @ weights.astype(np.float32)).reshape(self.items.shape) + self.padding
         depth = min(DEPTH, scores.shape[1])
         best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
@@ -139,10 +138,11 @@ class Cases:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a mix reaches at one length. `next`, `later` and `stratified` are shares of their measures."""
+    """What a mix reaches at one length; all but `shared` are shares of their measures."""
 
     next: float
     later: float
+    taste: float
     stratified: float
     shared: float
 
@@ -153,69 +153,76 @@ class Figures:
 
 @dataclass(frozen=True)
 class Balance:
-    """The two questions at one length, and the measures of their answers."""
+    """The questions at one length, and the measures of their answers."""
 
     next: Cases
     later: Cases
+    taste: Cases
     order_free: tuple[int, ...]  # members that know no order
 
-    def of(self, weights: np.ndarray, recency: float) -> Figures:
-        """Judge weights (M + 1,) and a recency."""
-        ranked = self.next.ranked(weights, recency)
+    def of(self, weights: np.ndarray) -> Figures:
+        """Judge weights (W,)."""
+        best_next, best_stratified, popular_later, popular_taste = self._measures
+        ranked = self.next.ranked(weights)
         found = self.next.ndcg(ranked)
-        later = self.later.ndcg(self.later.ranked(weights, recency)).mean()
-        best_next, best_stratified, popular_later = self._measures
         return Figures(
             float(found.mean() / best_next),
-            float(later / popular_later),
+            _mean_ndcg(self.later, weights) / popular_later,
+            _mean_ndcg(self.taste, weights) / popular_taste,
             float((found * self.next.worth).mean() / best_stratified),
             self.next.shared(ranked),
         )
 
-    @cached_property
-    def alone(self) -> list[tuple[float, float]]:
-        """NDCG@10 of what comes next and of what comes later, of each member alone and of the prior, with
-        every film of a history counting alike."""
-        recency = max(self.next.standing)
-        rows = np.eye(self.next.standing[recency].shape[2])
-        return [
-            (
-                float(self.next.ndcg(self.next.ranked(row, recency)).mean()),
-                float(self.later.ndcg(self.later.ranked(row, recency)).mean()),
-            )
-            for row in rows
-        ]
+    def alone(self, n_members: int) -> list[tuple[float, float]]:
+        """NDCG@10 of what comes next and later, of each member by the first recency, and of the prior."""
+        rows = np.eye(self.next.standing.shape[2])[[*range(n_members), -1]]
+        return [(_mean_ndcg(self.next, row), _mean_ndcg(self.later, row)) for row in rows]
 
     @cached_property
-    def _measures(self) -> tuple[float, float, float]:
-        recency = max(self.next.standing)
-        n_members = self.next.standing[recency].shape[2]
-        stratified = [
-            float((self.next.ndcg(self.next.ranked(row, recency)) * self.next.worth).mean())
-            for row in np.eye(n_members)[list(self.order_free)]
-        ]
-        best_next = max(self.alone[member][0] for member in self.order_free)
-        return max(best_next, 1e-6), max(*stratified, 1e-6), max(self.alone[-1][1], 1e-6)
+    def _measures(self) -> tuple[float, float, float, float]:
+        rows = np.eye(self.next.standing.shape[2])
+        found = [self.next.ndcg(self.next.ranked(rows[member])) for member in self.order_free]
+        measures = (
+            max(float(each.mean()) for each in found),
+            max(float((each * self.next.worth).mean()) for each in found),
+            _mean_ndcg(self.later, rows[-1]),
+            _mean_ndcg(self.taste, rows[-1]),
+        )
+        return tuple(max(each, 1e-6) for each in measures)
+
+
+def _mean_ndcg(cases: Cases, weights: np.ndarray) -> float:
+    return float(cases.ndcg(cases.ranked(weights)).mean())
+
+
+def _by_recency(basis: ItemBasis, given: np.ndarray, recencies: Sequence[float]) -> Iterator[np.ndarray]:
+    """(M, n_items) for each recency."""
+    ones = np.ones(len(given), dtype=np.float32)
+    for recency in recencies:
+        amounts = decayed(ones, recency)
+        yield basis.by_member(given[amounts > 0], amounts[amounts > 0])
 
 
 def cases_at(
     visitors: Interactions, n: int, rng: np.random.Generator, *, in_order: bool
-) -> tuple[list[Pair], list[Pair]]:
-    """Given and wanted films of both questions for every visitor with enough films.
+) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Given and wanted films of the three questions for every visitor with enough films.
 
     Where visitors are few each is also asked for films before the last. Without an order the films of a
     visitor are shuffled first.
     """
     people = np.unique(visitors.users)
     draws = int(np.clip(np.ceil(ENOUGH_CASES / max(len(people), 1)), 1, MOST_DRAWS))
-    following, later = [], []
+    following, later, taste = [], [], []
     for items in _histories(visitors, people, rng, in_order=in_order):
         if len(items) <= n:
             continue
         ends = [len(items) - 1, *(rng.permutation(np.arange(n, len(items) - 1))[: draws - 1]).tolist()]
         following += [(items[end - n : end], items[end : end + 1]) for end in ends]
         later.append((items[:n], items[n:]))
-    return following, later
+        shown = np.sort(rng.permutation(len(items))[:n])
+        taste.append((items[shown], np.delete(items, shown)))
+    return following, later, taste
 
 
 def _histories(
@@ -224,12 +231,6 @@ def _histories(
     for person in people:
         items = visitors.items_of(person).astype(np.int64)
         yield items if in_order else rng.permutation(items)
-
-
-def _masked(scores: np.ndarray, given: np.ndarray) -> np.ndarray:
-    masked = scores.copy()
-    masked[:, given] = -np.inf
-    return masked
 
 
 def _padded(rows: Sequence[np.ndarray], filler: float, dtype: type) -> np.ndarray:

@@ -82,20 +82,17 @@ class ItemBasis:
     def n_members(self) -> int:
         return self.scales.shape[1]
 
-    def mixed(self, films: np.ndarray, amounts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """(n_items,) float32: what films add in these amounts (T,), with members weighed (M,) or (T, M)."""
+    def mixed(self, films: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(n_items,) float32: what films (T,) add, with members weighed (T, M)."""
+        counting = np.flatnonzero(weights.any(axis=1))
+        films = films[counting]
         if len(films) == 0:
             return np.zeros(self.n_items, dtype=np.float32)
-        coefficients = self.scales[films] * weights * amounts[:, None]
+        coefficients = (self.scales[films] * weights[counting]).astype(np.float32)
         parts = [self._row(film) for film in films.tolist()]
-        added = np.concatenate(
-            [
-                self.values[part] @ row
-                for part, row in zip(parts, coefficients.astype(np.float32), strict=True)
-            ]
-        )
+        added = [self.values[part] @ row for part, row in zip(parts, coefficients, strict=True)]
         columns = np.concatenate([self.indices[part] for part in parts])
-        return np.bincount(columns, weights=added, minlength=self.n_items).astype(np.float32)
+        return np.bincount(columns, np.concatenate(added), self.n_items).astype(np.float32)
 
     def by_member(self, films: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         """(M, n_items) float32: what films add in these amounts, each member for itself."""
@@ -114,9 +111,7 @@ class ItemBasis:
             result[member] = np.bincount(columns, weights=coefficients[:, member], minlength=self.n_items)
         return result
 
-    def influences(
-        self, films: np.ndarray, amounts: np.ndarray, weights: np.ndarray, targets: np.ndarray
-    ) -> np.ndarray:
+    def influences(self, films: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """(T, K) float32: what each film adds to the score of each target."""
         added = np.zeros((len(films), len(targets)), dtype=np.float32)
         for row, film in enumerate(films.tolist()):
@@ -124,8 +119,8 @@ class ItemBasis:
             columns = self.indices[part]
             places = np.searchsorted(columns, targets).clip(max=max(len(columns) - 1, 0))
             hit = np.flatnonzero(columns[places] == targets) if len(columns) else np.empty(0, np.int64)
-            values = self.values[part][places[hit]] @ (self.scales[film] * weights).astype(np.float32)
-            added[row, hit] = amounts[row] * values
+            coefficients = (self.scales[film] * weights[row]).astype(np.float32)
+            added[row, hit] = self.values[part][places[hit]] @ coefficients
         return added
 
     def row(self, film: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

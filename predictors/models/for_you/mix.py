@@ -7,7 +7,7 @@ The mean of its best tries is taken: single tries owe their place partly to thes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,57 +20,63 @@ AVERAGED = 5  # best tries whose mean is taken
 MEMBER_DRAWN = 0.6  # chance of a member to take part in a random try
 PRIOR_AT_MOST = 0.7  # of another member's weight, what popularity is drawn with
 STEP = 0.4  # of the logarithm of the weights, when a good try is varied
+REFRESHED = 10  # tries after which the best so far are looked up anew
+EDGE = 0.02  # of the value that the mean may lose
 PENALTY = 5.0  # what a share of common films above the bound costs, per share
 TOO_POPULAR = 0.04  # share of similar films in the list of popular ones from which it costs
 
 
 @dataclass(frozen=True)
 class Mix:
-    """weights (A, K, M + 1) float64 of the members and the prior, recency (A, K), by AIMS and KNOTS."""
+    """weights (A, K, W) float64 by AIMS and KNOTS; W = recencies * members + 1, the last for the prior."""
 
     weights: np.ndarray
-    recency: np.ndarray
 
-    def at(self, n: int, familiarity: float) -> tuple[np.ndarray, float]:
-        """Weights (M + 1,) and recency after n films; linear in log(1 + n), and along the dial."""
+    def select(self, members: np.ndarray, n_members: int) -> Mix:
+        """Return the mix of some members only."""
+        aims, knots, _ = self.weights.shape
+        table = self.weights[:, :, :-1].reshape(aims, knots, -1, n_members)[..., members]
+        return Mix(np.concatenate([table.reshape(aims, knots, -1), self.weights[:, :, -1:]], axis=2))
+
+    def at(self, n: int, familiarity: float) -> np.ndarray:
+        """(W,) after n films: linear in log(1 + n), and along the dial."""
         lengths = np.log1p(KNOTS)
-        length = np.log1p(n)
-        upper = int(np.clip(np.searchsorted(lengths, length), 1, len(KNOTS) - 1))
-        share = float(np.clip((length - lengths[upper - 1]) / (lengths[upper] - lengths[upper - 1]), 0, 1))
-        side = abs(familiarity)
-        end = 2 if familiarity > 0 else 0
-        weights, recency = (
-            (1 - side) * of[1] + side * of[end] if side else of[1] for of in (self.weights, self.recency)
-        )
-        return (
-            (1 - share) * weights[upper - 1] + share * weights[upper],
-            float((1 - share) * recency[upper - 1] + share * recency[upper]),
-        )
+        upper = int(np.clip(np.searchsorted(lengths, np.log1p(n)), 1, len(KNOTS) - 1))
+        between = (np.log1p(n) - lengths[upper - 1]) / (lengths[upper] - lengths[upper - 1])
+        share = float(np.clip(between, 0, 1))
+        weights = self.weights[1]
+        if familiarity:
+            end = self.weights[2 if familiarity > 0 else 0]
+            weights = weights + abs(familiarity) * (end - weights)
+        return (1 - share) * weights[upper - 1] + share * weights[upper]
 
 
 @dataclass(frozen=True)
 class _Try:
-    weights: np.ndarray  # (M + 1,), of sum 1, each member's scores having deviation 1
-    recency: float
+    weights: np.ndarray  # (W,) of sum 1, each member's scores having deviation 1
     figures: Figures
 
 
-def value_of(aim: str, figures: Figures, most_shared: float) -> float:
+def value_of(aim: str, figures: Figures, most_shared: float, taste: float) -> float:
     """What is maximised. The ends of the dial: what everybody comes to watch, and what few others do."""
     if aim == "familiar":
-        return 0.2 * figures.next + 0.8 * figures.later - PENALTY * max(0, figures.shared - 4 * most_shared)
+        many = figures.later + taste * figures.taste
+        return 0.2 * figures.next + 0.8 * many - PENALTY * max(0, figures.shared - 4 * most_shared)
     if aim == "unexpected":
         aimed = 0.2 * figures.balance + 0.8 * figures.stratified
         return aimed - PENALTY * max(0, figures.shared - most_shared / 3)
-    return figures.balance - PENALTY * max(0, figures.shared - most_shared)
+    aimed = figures.balance + taste * figures.taste
+    return aimed - PENALTY * max(0, figures.shared - most_shared)
 
 
 def fit_mix(
     balance_at: Callable[[int], Balance | None],
     n_members: int,
+    n_recencies: int,
     *,
     tries: int,
     most_shared: float,
+    taste: float,
     seed: int,
     progress: Callable[[float], None] = lambda done: None,
 ) -> tuple[Mix, list[dict[str, Any]]]:
@@ -79,33 +85,32 @@ def fit_mix(
     The other knots take what the nearest shorter one has, else the nearest longer. Raises ValueError when
     there is none at all.
     """
-    weights = np.full((len(AIMS), len(KNOTS), n_members + 1), np.nan)
-    recency = np.ones((len(AIMS), len(KNOTS)))
+    weights = np.full((len(AIMS), len(KNOTS), n_recencies * n_members + 1), np.nan)
     rows: list[dict[str, Any]] = []
-    before: list[tuple[np.ndarray, float]] = []
+    before: list[np.ndarray] = []
     for knot, n in enumerate(KNOTS):
         balance = balance_at(n)
         if balance is not None:
-            chosen = _search(balance, tries, most_shared, np.random.default_rng([seed, n]), before)
-            before = [(each.weights, each.recency) for each in chosen]
+            rng = np.random.default_rng([seed, n])
+            search = _Search(balance, n_members, n_recencies, most_shared, taste, rng)
+            chosen = search.run(tries, before)
+            before = [each.weights for each in chosen]
             for aim, best in enumerate(chosen):
-                weights[aim, knot] = best.weights / _units(balance, best.recency)
-                weights[aim, knot] /= np.abs(weights[aim, knot]).sum()
-                recency[aim, knot] = best.recency
-            rows.append(_described(n, balance, chosen))
+                scaled = best.weights / balance.next.deviations
+                weights[aim, knot] = scaled / scaled.sum()
+            rows.append(_described(n, balance, n_members, chosen))
         progress((knot + 1) / len(KNOTS))
     fitted = np.flatnonzero(~np.isnan(weights[0, :, 0]))
     if len(fitted) == 0:
         raise ValueError("no visitor has two films")
     for knot in range(len(KNOTS)):
         shorter = fitted[fitted <= knot]
-        source = shorter[-1] if len(shorter) else fitted[0]
-        weights[:, knot], recency[:, knot] = weights[:, source], recency[:, source]
-    return Mix(weights, recency), rows
+        weights[:, knot] = weights[:, shorter[-1] if len(shorter) else fitted[0]]
+    return Mix(weights), rows
 
 
 def fit_similar(
-    cases: Cases, popular: np.ndarray, members: Sequence[int], *, tries: int, seed: int
+    cases: Cases, popular: np.ndarray, members: Sequence[int], n_members: int, *, tries: int, seed: int
 ) -> np.ndarray:
     """(M,) weights of the members for films like one film, without the popular ones.
 
@@ -113,102 +118,113 @@ def fit_similar(
     popular  (10,) the most popular films
     members  those that may take part
     """
-    (recency, standing), *_ = cases.standing.items()
-    n_members = standing.shape[2] - 1
-    units = _deviations(cases, recency)
-    allowed = np.zeros(n_members + 1)
-    allowed[list(members)] = 1.0
     rng = np.random.default_rng([seed, 0])
+    allowed = np.isin(np.arange(n_members + 1), members)
 
     def judged(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        ranked = cases.ranked(weights / units, recency)
+        scaled = np.zeros(cases.standing.shape[2])
+        scaled[:n_members] = weights[:n_members] / cases.deviations[:n_members]
+        ranked = cases.ranked(scaled)
         too_popular = max(0.0, cases.share_of(ranked, popular) - TOO_POPULAR)
-        return float(cases.ndcg(ranked).mean()) - PENALTY * too_popular, weights
+        return float(cases.ndcg(ranked).mean()) - PENALTY * too_popular, scaled[:n_members]
 
-    tried = [judged(weights) for weights in _drawn(rng, n_members, tries, allowed)]
-    tried.sort(key=lambda each: -each[0])
-    mean = np.mean([weights for _, weights in tried[:AVERAGED]], axis=0)
-    best = max([judged(mean), tried[0]], key=lambda each: each[0])[1] / units
-    return best[:-1] / best[:-1].sum()
+    drawn = [weights * allowed for weights in _drawn(rng, n_members, tries)]
+    drawn = [weights / weights.sum() for weights in drawn if weights.sum() > 0]
+    drawn += list(np.eye(n_members + 1)[list(members)])
+    order = np.argsort([-judged(weights)[0] for weights in drawn], kind="stable")
+    mean = np.mean([drawn[place] for place in order[:AVERAGED]], axis=0)
+    best = max((judged(mean), judged(drawn[order[0]])), key=lambda each: each[0])[1]
+    return best / best.sum()
 
 
-def _search(
-    balance: Balance,
-    tries: int,
-    most_shared: float,
-    rng: np.random.Generator,
-    before: Sequence[tuple[np.ndarray, float]],
-) -> list[_Try]:
-    """The best mix for each aim: two fifths of the tries at random, the others near the best so far."""
-    recencies = sorted(balance.next.standing)
-    n_members = balance.next.standing[recencies[0]].shape[2] - 1
-    units = {recency: _units(balance, recency) for recency in recencies}
-    tried: list[_Try] = []
+class _Search:
+    """Tries of one length: some at random, the others near the best so far."""
 
-    def attempt(weights: np.ndarray, recency: float) -> None:
-        tried.append(_Try(weights, recency, balance.of(weights / units[recency], recency)))
+    def __init__(
+        self,
+        balance: Balance,
+        n_members: int,
+        n_recencies: int,
+        most_shared: float,
+        taste: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.balance, self.rng = balance, rng
+        self.n_members, self.n_recencies = n_members, n_recencies
+        self.most_shared, self.taste = most_shared, taste
+        self.tried: list[_Try] = []
 
-    for weights, recency in before:
-        attempt(weights, recency if recency in units else recencies[-1])
-    for row in np.eye(n_members + 1)[:-1]:
-        attempt(row, float(rng.choice(recencies)))
-    for weights in _drawn(rng, n_members, 2 * tries // 5, np.ones(n_members + 1)):
-        attempt(weights, float(rng.choice(recencies)))
-    chosen = []
-    for aim, share in zip(("default", "unexpected", "familiar"), (3, 2, 2), strict=True):
+    def run(self, tries: int, before: Sequence[np.ndarray]) -> list[_Try]:
+        """Return the best for each of AIMS. Half of the tries are at random."""
+        for weights in before:
+            self._attempt(weights)
+        corners = np.eye(self.n_members + 1)[:-1]
+        for weights in (*corners, *_drawn(self.rng, self.n_members, tries // 2)):
+            self._attempt(self._faded(weights))
+        # The default first: what is found on the way is a start for the ends of the dial.
+        chosen = {
+            aim: self._refined(aim, tries // share)
+            for aim, share in (("default", 4), ("unexpected", 8), ("familiar", 8))
+        }
+        return [chosen[aim] for aim in AIMS]
 
-        def value(each: _Try, aim: str = aim) -> float:
-            return value_of(aim, each.figures, most_shared)
-
-        for number in range(share * tries * 3 // 35):
-            if number % 10 == 0:
-                best = sorted(tried, key=value, reverse=True)[:AVERAGED]
-            start = best[number % len(best)]
-            near = start.weights * np.exp(STEP * rng.standard_normal(n_members + 1))
-            near += (rng.random(n_members + 1) < 1 / (n_members + 1)) * rng.exponential(0.2, n_members + 1)
-            attempt(near / near.sum(), start.recency if rng.random() < 0.8 else float(rng.choice(recencies)))
-        best = sorted(tried, key=value, reverse=True)
-        alike = [each for each in best if each.recency == best[0].recency][:AVERAGED]
-        attempt(np.mean([each.weights for each in alike], axis=0), best[0].recency)
+    def _refined(self, aim: str, tries: int) -> _Try:
+        best = self._best(aim)
+        for number in range(tries):
+            if number % REFRESHED == 0:
+                best = self._best(aim)
+            self._attempt(self._varied(best[number % len(best)].weights))
+        best = self._best(aim)
+        self._attempt(np.mean([each.weights for each in best], axis=0))
         # The mean of good tries generalises better than the luckiest one, unless it falls off the edge.
-        chosen.append(tried[-1] if value(tried[-1]) > value(best[0]) - 0.02 else best[0])
-    default, unexpected, familiar = chosen
-    return [unexpected, default, familiar]
+        mean = self.tried[-1]
+        return mean if self._value(aim, mean) > self._value(aim, best[0]) - EDGE else best[0]
+
+    def _attempt(self, weights: np.ndarray) -> None:
+        self.tried.append(_Try(weights, self.balance.of(weights / self.balance.next.deviations)))
+
+    def _value(self, aim: str, each: _Try) -> float:
+        return value_of(aim, each.figures, self.most_shared, self.taste)
+
+    def _best(self, aim: str) -> list[_Try]:
+        return sorted(self.tried, key=lambda each: -self._value(aim, each))[:AVERAGED]
+
+    def _faded(self, weights: np.ndarray) -> np.ndarray:
+        """(W,) of (M + 1,): all members by one recency, or each by one of its own."""
+        each = np.full(self.n_members, self.rng.integers(self.n_recencies))
+        if self.rng.random() < 1 / 2:
+            each = self.rng.integers(self.n_recencies, size=self.n_members)
+        table = np.zeros((self.n_recencies, self.n_members))
+        table[each, np.arange(self.n_members)] = weights[:-1]
+        return np.append(table.ravel(), weights[-1])
+
+    def _varied(self, weights: np.ndarray) -> np.ndarray:
+        near = weights * np.exp(STEP * self.rng.standard_normal(len(weights)))
+        near[self.rng.integers(len(near))] += 0.1 * self.rng.exponential()
+        if self.rng.random() < 1 / 3:  # a member by another recency
+            table = near[:-1].reshape(self.n_recencies, self.n_members)
+            member = self.rng.integers(self.n_members)
+            table[:, member] = np.roll(table[:, member], 1)
+        return near / near.sum()
 
 
-def _drawn(rng: np.random.Generator, n_members: int, n: int, allowed: np.ndarray) -> Iterable[np.ndarray]:
+def _drawn(rng: np.random.Generator, n_members: int, n: int) -> Iterable[np.ndarray]:
     """Random weights (M + 1,) of sum 1, some of them 0."""
     for _ in range(n):
-        weights = rng.exponential(size=n_members + 1) * (rng.random(n_members + 1) < MEMBER_DRAWN) * allowed
+        weights = rng.exponential(size=n_members + 1) * (rng.random(n_members + 1) < MEMBER_DRAWN)
         weights[-1] *= PRIOR_AT_MOST * rng.random()
         if weights[:-1].sum() > 0:
             yield weights / weights.sum()
 
 
-def _units(balance: Balance, recency: float) -> np.ndarray:
-    return _deviations(balance.next, recency)
-
-
-def _deviations(cases: Cases, recency: float) -> np.ndarray:
-    """(M + 1,) the deviation of each member's scores over the candidates."""
-    deviations = cases.standing[recency][cases.items >= 0].std(axis=0, dtype=np.float64)
-    return np.where(deviations > 0, deviations, np.inf)
-
-
-def _described(n: int, balance: Balance, chosen: Sequence[_Try]) -> dict[str, Any]:
+def _described(n: int, balance: Balance, n_members: int, chosen: Sequence[_Try]) -> dict[str, Any]:
     return {
         "n": n,
         "visitors": len(balance.later),
-        "alone": [[round(value, 4) for value in each] for each in balance.alone],
+        "alone": [[round(value, 4) for value in each] for each in balance.alone(n_members)],
         **{
-            aim: {
-                "recency": each.recency,
-                "balance": round(each.figures.balance, 4),
-                "next": round(each.figures.next, 4),
-                "later": round(each.figures.later, 4),
-                "stratified": round(each.figures.stratified, 4),
-                "shared": round(each.figures.shared, 4),
-            }
+            aim: {"balance": round(each.figures.balance, 4)}
+            | {name: round(value, 4) for name, value in asdict(each.figures).items()}
             for aim, each in zip(AIMS, chosen, strict=True)
         },
     }

@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 FEWEST_VISITORS = 50  # people of the validation rows; with fewer, some are held out of the training rows
 HELD_OUT_SHARE = 10  # one person in so many
 FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
+TINY = 1e-6
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
@@ -57,7 +58,8 @@ class ForYouConfig(Config):
     members: tuple[str, ...] = DEFAULT_MEMBERS
     most_shared: float = 0.08  #: share of their ten films that two random visitors may have in common
     recencies: tuple[float, ...] = (1.0, 0.8, 0.6)  #: how much a film counts against the one after it, to try
-    tries: int = 350  #: mixes to try at each length of a history
+    taste: float = 0.5  #: what the rest of a taste in no order counts beside the balance
+    tries: int = 400  #: mixes to try at each length of a history
     visitors: int = 800  #: most users the weights are fitted on
     kept: int = 300  #: best targets kept of each film and member
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
@@ -71,7 +73,9 @@ class ForYouConfig(Config):
             len(self.recencies) > 0 and all(0 < each <= 1 for each in self.recencies),
             "recencies must be above 0, and 1 at most",
         )
-        self.require(self.tries >= 1, "tries must be 1 or more")
+        object.__setattr__(self, "recencies", tuple(sorted(set(self.recencies), reverse=True)))
+        self.require(self.taste >= 0, "taste must be 0 or more")
+        self.require(self.tries >= 8, "tries must be 8 or more")
         self.require(self.visitors >= 2, "visitors must be 2 or more")
         self.require(self.kept >= 1, "kept must be 1 or more")
         self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
@@ -109,15 +113,15 @@ class ForYouConfig(Config):
 
 
 class ForYouPredictor(Predictor):
-    """score = sum over liked films i of a_i * sum over members m of w_m(n) * s_m,i + w_popular(n) * popularity
+    """score = sum over liked films i, members m, recencies r of w_mr(n) * a_ir * s_mi + w(n) * popularity
 
-        a_i = strength_i * recency(n) ** age_i, divided by the sum over the history
+        a_ir = strength_i * r ** age_i, divided by the sum over the history
 
-    n is the number of liked films, s_m,i what member m says film i adds, with deviation 1. A disliked film
+    n is the number of liked films, s_mi what member m says film i adds, with deviation 1. A disliked film
     counts -dislike_weight times what a liked one does in the mean. Without a liked film it is popularity.
 
     basis    what each film adds to the others, by member
-    mix      weights and recency by length, at three points of the dial
+    mix      weights by length, at three points of the dial
     popular  (n_items,) float32 scores of the popular model
     similar_weights  (M,) weights of the members for films like one film
     """
@@ -167,8 +171,12 @@ class ForYouPredictor(Predictor):
         share = (1 - WEIGHED) / rounds
         basis, popular, names, left_out = _basis(rest, config, run.part(0.0, share))
         in_order = data.train.has_time or config.file_order
+        if not in_order:
+            config = replace(config, recencies=(1.0,))  # no film is the latest one
+        counts = np.bincount(rest.train.items, minlength=data.n_items)
+        asked = _Visitors(visitors, counts, in_order)
         mix, similar, figures = _weights(
-            basis, popular, names, rest.train, visitors, config, run.part(share, share + WEIGHED), in_order
+            basis, _standardised(popular), names, asked, config, run.part(share, share + WEIGHED)
         )
         if rounds == 2:
             basis, popular, again, more = _basis(
@@ -176,29 +184,30 @@ class ForYouPredictor(Predictor):
             )
             left_out |= more
             still = np.array([names.index(name) for name in again])
-            mix = Mix(mix.weights[:, :, np.append(still, len(names))], mix.recency)
-            similar, names = similar[still], again
-        basis, mix, similar, used = _without_idle(basis, mix, similar)
+            mix, similar, names = mix.select(still, len(names)), similar[still], again
+        members = mix.weights[:, :, :-1].reshape(-1, len(names))
+        used = np.flatnonzero((members != 0).any(axis=0) | (similar != 0))  # nothing is stored of the others
+        basis, mix, similar = basis.select(used), mix.select(used, len(names)), similar[used]
         run.report(1.0, f"left out: {', '.join(left_out)}" if left_out else "")
         predictor = cls(basis, mix, popular, similar, data.items, config)
         predictor.meta = {
             "knots": list(KNOTS),
             "members": {names[place]: member_class(names[place]).name for place in used},
             "left_out": left_out,
-            "weights": _readable(mix, [names[place] for place in used]),
+            "weights": _readable(mix, config.recencies, [names[place] for place in used]),
             "figures": {"members": [*names, PRIOR], "lengths": figures},
         }
         return predictor
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         scores = np.empty((len(queries), self.n_items), dtype=np.float32)
-        for row, query in zip(scores, queries, strict=True):
+        for row, query in enumerate(queries):
             if len(query.liked) == 0:
-                row[:] = self.popular
+                scores[row] = self.popular
                 continue
-            films, amounts, weights = self._amounts(query)
-            row[:] = self.basis.mixed(films, amounts, weights[:-1])
-            row += np.float32(weights[-1]) * self.prior
+            films, weights, of_prior = self._weights_of(query)
+            np.multiply(self.prior, np.float32(of_prior), out=scores[row])
+            scores[row] += self.basis.mixed(films, weights)
         return scores
 
     def influences(self, query: Query, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +218,8 @@ class ForYouPredictor(Predictor):
         targets = np.asarray(indices, dtype=np.int64)
         if len(query.liked) == 0:
             return np.empty(0, np.int64), np.zeros((0, len(targets)), np.float32)
-        films, amounts, weights = self._amounts(query)
-        return films, self.basis.influences(films, amounts, weights[:-1], targets)
+        films, weights, _ = self._weights_of(query)
+        return films, self.basis.influences(films, weights, targets)
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The liked film that added most to each score, with its share of all that was added."""
@@ -245,7 +254,6 @@ class ForYouPredictor(Predictor):
             "values": self.basis.values,
             "scales": self.basis.scales,
             "weights": self.mix.weights,
-            "recency": self.mix.recency,
             "similar": self.similar_weights,
             "popular": self.popular,
         }
@@ -270,8 +278,7 @@ class ForYouPredictor(Predictor):
         ):
             raise ArtifactError(f"{saved.directory}: not rows of weights between {n_items} items")
         mix = Mix(
-            saved.tensor("weights", (len(AIMS), len(KNOTS), len(described) + 1)),
-            saved.tensor("recency", (len(AIMS), len(KNOTS))),
+            saved.tensor("weights", (len(AIMS), len(KNOTS), len(saved.config.recencies) * len(described) + 1))
         )
         return cls(
             basis,
@@ -282,20 +289,22 @@ class ForYouPredictor(Predictor):
             saved.config,
         )
 
-    def _amounts(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Liked films, then disliked ones, (T,) int64; how much each counts, (T,); weights (M + 1,)."""
-        n = len(query.liked)
-        weights, recency = self.mix.at(n, self.familiarity)
-        amounts = decayed(query.weights, recency)
-        films = query.liked
+    def _weights_of(self, query: Query) -> tuple[np.ndarray, np.ndarray, float]:
+        """Liked films, then disliked ones, (T,); what each member counts for each, (T, M); the prior's."""
+        n, n_members = len(query.liked), self.basis.n_members
+        weights = self.mix.at(n, self.familiarity)
+        table = weights[:-1].reshape(-1, n_members)  # by recency
+        counts = [place for place in range(len(table)) if table[place].any()]
+        amounts = np.stack([decayed(query.weights, self.config.recencies[place]) for place in counts], axis=1)
+        films, by_member = query.liked, amounts @ table[counts]
         if len(query.disliked):
-            plain = decayed(np.ones(n), recency)
-            # What a film of full strength counts in the mean of the history, in the same unit.
-            strength = float((plain * query.weights).sum())
-            each = -self.config.dislike_weight / (n * max(strength, 1e-6))
+            # What a film of full strength counts in the mean of the history: decays of sum 1 count it so.
+            plain = np.stack([decayed(np.ones(n), self.config.recencies[place]) for place in counts], axis=1)
+            strength = np.maximum((plain * query.weights[:, None]).sum(axis=0), TINY)
+            of_dislike = -self.config.dislike_weight / n * (table[counts] / strength[:, None]).sum(axis=0)
             films = np.concatenate([films, query.disliked])
-            amounts = np.concatenate([amounts, np.full(len(query.disliked), each, np.float32)])
-        return films, amounts, weights
+            by_member = np.concatenate([by_member, np.tile(of_dislike, (len(query.disliked), 1))])
+        return films, by_member, float(weights[-1])
 
 
 def _basis(
@@ -328,6 +337,15 @@ def _basis(
     return basis, popular, list(fitted), left_out
 
 
+@dataclass(frozen=True)
+class _Visitors:
+    """Rows of people whom the members never met, how many met each film, and whether rows have an order."""
+
+    rows: Interactions
+    counts: np.ndarray
+    in_order: bool
+
+
 def _of_members(config: ForYouConfig, names: Sequence[str]) -> ForYouConfig:
     members = (PRIOR, *names)
     configs = {name: own for name, own in config.member_configs.items() if name in members}
@@ -335,58 +353,37 @@ def _of_members(config: ForYouConfig, names: Sequence[str]) -> ForYouConfig:
 
 
 def _weights(
-    basis: ItemBasis,
-    popular: np.ndarray,
-    names: Sequence[str],
-    train: Interactions,
-    visitors: Interactions,
-    config: ForYouConfig,
-    run: Run,
-    in_order: bool,
+    basis: ItemBasis, prior: np.ndarray, names: Sequence[str], data: _Visitors, config: ForYouConfig, run: Run
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
     """Fit the mix, and the weights of similar films."""
-    prior = _standardised(popular)
-    counts = np.bincount(train.items, minlength=train.n_items)
-    recencies = tuple(sorted(set(config.recencies), reverse=True)) if in_order else (1.0,)
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
+    one_film: list[Cases] = []
 
     def balance_at(n: int) -> Balance | None:
-        shown = cases_at(visitors, n, np.random.default_rng([run.seed, n]), in_order=in_order)
-        if min(len(pairs) for pairs in shown) < FEWEST_CASES and n > 1:
+        shown = cases_at(data.rows, n, np.random.default_rng([run.seed, n]), in_order=data.in_order)
+        if min(len(pairs) for pairs in shown) < (FEWEST_CASES if n > KNOTS[0] else 1):
             return None
-        if not all(shown):
-            return None
-        some = recencies if n > 1 else (1.0,)
-        following, later = (Cases.of(basis, prior, counts, pairs, some) for pairs in shown)
-        if n == 1:
-            one_film.append(following)
-        return Balance(following, later, order_free)
+        cases = [Cases.of(basis, prior, data.counts, pairs, config.recencies) for pairs in shown]
+        if n == KNOTS[0]:
+            one_film.append(cases[0])
+        return Balance(*cases, order_free)
 
-    one_film: list[Cases] = []
     try:
         mix, figures = fit_mix(
             balance_at,
             len(names),
+            len(config.recencies),
             tries=config.tries,
             most_shared=config.most_shared,
+            taste=config.taste,
             seed=run.seed,
             progress=lambda done: run.report(done, "weights"),
         )
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    similar = fit_similar(
-        one_film[0], np.argsort(-popular)[:DEPTH], order_free, tries=config.tries, seed=run.seed
-    )
+    popular = np.argsort(-prior, kind="stable")[:DEPTH]
+    similar = fit_similar(one_film[0], popular, order_free, len(names), tries=config.tries, seed=run.seed)
     return mix, similar, figures
-
-
-def _without_idle(
-    basis: ItemBasis, mix: Mix, similar: np.ndarray
-) -> tuple[ItemBasis, Mix, np.ndarray, np.ndarray]:
-    """Drop members that count nowhere, so that nothing is stored of them."""
-    used = np.flatnonzero((mix.weights[:, :, :-1] != 0).any(axis=(0, 1)) | (similar != 0))
-    weights = mix.weights[:, :, np.append(used, basis.n_members)]
-    return basis.select(used), Mix(weights, mix.recency), similar[used], used
 
 
 def _apart(data: TrainingData, config: ForYouConfig, seed: int) -> tuple[TrainingData, Interactions]:
@@ -418,19 +415,17 @@ def _standardised(popular: np.ndarray) -> np.ndarray:
     return ((popular - popular.mean()) / (deviation if deviation > 0 else 1.0)).astype(np.float32)
 
 
-def _readable(mix: Mix, names: Sequence[str]) -> dict[str, Any]:
-    """The table as people read it: by aim and length, members that count."""
+def _readable(mix: Mix, recencies: Sequence[float], names: Sequence[str]) -> dict[str, Any]:
+    """The table as people read it: by aim and length, what counts."""
+    columns = [f"{name} {recency}" for recency in recencies for name in names]
     return {
         aim: {
             str(n): {
-                "recency": round(float(recency), 3),
-                **{
-                    name: round(float(weight), 4)
-                    for name, weight in zip([*names, PRIOR], row, strict=True)
-                    if weight
-                },
+                name: round(float(weight), 4)
+                for name, weight in zip([*columns, PRIOR], row, strict=True)
+                if weight
             }
-            for n, row, recency in zip(KNOTS, of_weights, of_recency, strict=True)
+            for n, row in zip(KNOTS, of_weights, strict=True)
         }
-        for aim, of_weights, of_recency in zip(AIMS, mix.weights, mix.recency, strict=True)
+        for aim, of_weights in zip(AIMS, mix.weights, strict=True)
     }
