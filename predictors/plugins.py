@@ -33,6 +33,7 @@ BUILT_IN = {
     "ngcf": "predictors.models.graph.ngcf:NgcfPredictor",
     "kprn": "predictors.models.kprn.model:KprnPredictor",
     "graph_filter": "predictors.models.graph_filter:GraphFilterPredictor",
+    "next_item": "predictors.models.next_item:NextItemPredictor",
     "for_you": "predictors.models.for_you.model:ForYouPredictor",
 }
 

@@ -80,6 +80,7 @@ class GraphFilterPredictor(Predictor):
         vectors: np.ndarray,
         spectrum: np.ndarray,
         roots: np.ndarray,
+        *,
         ids: IdMap,
         config: GraphFilterConfig | None = None,
     ) -> None:
@@ -102,7 +103,7 @@ class GraphFilterPredictor(Predictor):
         vectors, spectrum = _right_singular_vectors(matrix, factors, config.iterations, run)
         matrix.data /= np.sqrt(spectrum[0])
         run.report(1.0)
-        return cls(matrix, vectors, spectrum / spectrum[0], roots, data.items, config)
+        return cls(matrix, vectors, spectrum / spectrum[0], roots, ids=data.items, config=config)
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         histories = as_matrix(queries, self.n_items, self.dislike_weight)
@@ -161,7 +162,7 @@ class GraphFilterPredictor(Predictor):
             raise ArtifactError(f"{saved.directory}: not a graph of users and items: {error}") from error
         vectors, roots = saved.tensor("vectors", (n_items, None)), saved.tensor("roots", (n_items,))
         spectrum = saved.tensor("spectrum", (vectors.shape[1],))
-        return cls(people, vectors, spectrum, roots, saved.ids, saved.config)
+        return cls(people, vectors, spectrum, roots, ids=saved.ids, config=saved.config)
 
     def _damped(self, histories: sparse.csr_matrix, exponent: float) -> sparse.csr_matrix:
         """x D_I ** -exponent; films that nobody met count 0, as their vectors are 0."""

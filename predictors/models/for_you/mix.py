@@ -92,7 +92,7 @@ def fit_mix(
         balance = balance_at(n)
         if balance is not None:
             rng = np.random.default_rng([seed, n])
-            search = _Search(balance, n_members, n_recencies, most_shared, taste, rng)
+            search = _Search(balance, n_members, n_recencies, most_shared=most_shared, taste=taste, rng=rng)
             chosen = search.run(tries, before)
             before = [each.weights for each in chosen]
             for aim, best in enumerate(chosen):
@@ -145,6 +145,7 @@ class _Search:
         balance: Balance,
         n_members: int,
         n_recencies: int,
+        *,
         most_shared: float,
         taste: float,
         rng: np.random.Generator,

@@ -139,6 +139,7 @@ class ForYouPredictor(Predictor):
         mix: Mix,
         popular: np.ndarray,
         similar_weights: np.ndarray,
+        *,
         ids: IdMap,
         config: ForYouConfig | None = None,
     ) -> None:
@@ -176,7 +177,7 @@ class ForYouPredictor(Predictor):
         counts = np.bincount(rest.train.items, minlength=data.n_items)
         asked = _Visitors(visitors, counts, in_order)
         mix, similar, figures = _weights(
-            basis, _standardised(popular), names, asked, config, run.part(share, share + WEIGHED)
+            basis, _standardised(popular), names, asked, config=config, run=run.part(share, share + WEIGHED)
         )
         if rounds == 2:
             basis, popular, again, more = _basis(
@@ -189,7 +190,7 @@ class ForYouPredictor(Predictor):
         used = np.flatnonzero((members != 0).any(axis=0) | (similar != 0))  # nothing is stored of the others
         basis, mix, similar = basis.select(used), mix.select(used, len(names)), similar[used]
         run.report(1.0, f"left out: {', '.join(left_out)}" if left_out else "")
-        predictor = cls(basis, mix, popular, similar, data.items, config)
+        predictor = cls(basis, mix, popular, similar, ids=data.items, config=config)
         predictor.meta = {
             "knots": list(KNOTS),
             "members": {names[place]: member_class(names[place]).name for place in used},
@@ -285,8 +286,8 @@ class ForYouPredictor(Predictor):
             mix,
             saved.tensor("popular", (n_items,)),
             saved.tensor("similar", (len(described),)),
-            saved.ids,
-            saved.config,
+            ids=saved.ids,
+            config=saved.config,
         )
 
     def _weights_of(self, query: Query) -> tuple[np.ndarray, np.ndarray, float]:
@@ -353,7 +354,13 @@ def _of_members(config: ForYouConfig, names: Sequence[str]) -> ForYouConfig:
 
 
 def _weights(
-    basis: ItemBasis, prior: np.ndarray, names: Sequence[str], data: _Visitors, config: ForYouConfig, run: Run
+    basis: ItemBasis,
+    prior: np.ndarray,
+    names: Sequence[str],
+    data: _Visitors,
+    *,
+    config: ForYouConfig,
+    run: Run,
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
     """Fit the mix, and the weights of similar films."""
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
