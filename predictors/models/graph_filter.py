@@ -23,7 +23,7 @@ from predictors.run import Run
 from predictors.training_data import TrainingData
 
 FEW = 0.1  # share of all people up to which products that skip the others are faster
-ITEMS_PER_FACTOR = 90
+ITEMS_PER_FACTOR = 64
 FEWEST_FACTORS, MOST_FACTORS = 48, 448
 OVERSAMPLING = 16  # further random directions, so that the wanted ones come out exactly
 
@@ -173,7 +173,7 @@ class GraphFilterPredictor(Predictor):
 
 
 def _factors_by_size(n_users: int, n_items: int) -> int:
-    """About a hundredth of the smaller side, between FEWEST_FACTORS and MOST_FACTORS."""
+    """One for so many of the smaller side, between FEWEST_FACTORS and MOST_FACTORS."""
     return int(np.clip(min(n_users, n_items) // ITEMS_PER_FACTOR, FEWEST_FACTORS, MOST_FACTORS))
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 METRIC, DEPTH = "NDCG@10", 10
-CANDIDATES = 25  # best films of each member among which a mix finds its ten
+CANDIDATES = 20  # best films of each member among which a mix finds its ten
 STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
 NEGLIGIBLE = 1e-3  # of what the last film counts: older films of a history are left out
 ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
@@ -49,7 +49,7 @@ class Cases:
     """Visitors who are shown the same number of films, with the films among which the ten are found.
 
     items      (C, L) int32 candidates, -1 where padded
-    standing   (C, L, W) float32, what each member says by each recency, member by member within a recency;
+    standing   (W, C, L) float32, what each member says by each recency, member by member within a recency;
                the last of the W = recencies * members + 1 is the prior
     targets    (C, L) bool
     n_targets  (C,)
@@ -85,12 +85,12 @@ class Cases:
                 best = np.arange(basis.n_items)
             candidates = np.setdiff1d(best, given)
             rows.append(candidates)
-            standing.append(scores[:, candidates].T)
+            standing.append(scores[:, candidates].T)  # padded along the candidates
             targets.append(np.isin(candidates, wanted))
         worth = [1 / max(counts[wanted].mean(), 1) ** STRATIFIED for _, wanted in shown]
         return cls(
             _padded(rows, -1, np.int32),
-            _padded(standing, 0, np.float32),
+            np.ascontiguousarray(np.moveaxis(_padded(standing, 0, np.float32), 2, 0)),
             _padded(targets, False, bool),
             np.array([len(wanted) for _, wanted in shown], dtype=np.int64),
             np.array(worth, dtype=np.float32) / max(np.mean(worth), 1e-12) if shown else np.empty(0),
@@ -106,13 +106,14 @@ class Cases:
     @cached_property
     def deviations(self) -> np.ndarray:
         """(W,) of each member's scores over the candidates; infinite where it tells none from another."""
-        deviations = self.standing[self.items >= 0].std(axis=0, dtype=np.float64)
+        deviations = self.standing[:, self.items >= 0].std(axis=1, dtype=np.float64)
         return np.where(deviations > 0, deviations, np.inf)
 
     def ranked(self, weights: np.ndarray) -> np.ndarray:
         """(C, 10) places of the best candidates by these weights (W,)."""
-        flat = self.standing.reshape(-1, self.standing.shape[2])
-        scores = (flat @ weights.astype(np.float32)).reshape(self.items.shape) + self.padding
+        scores = self.padding.copy()
+        for row in np.flatnonzero(weights):
+            scores += np.float32(weights[row]) * self.standing[row]
         depth = min(DEPTH, scores.shape[1])
         best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
@@ -175,12 +176,12 @@ class Balance:
 
     def alone(self, n_members: int) -> list[tuple[float, float]]:
         """NDCG@10 of what comes next and later, of each member by the first recency, and of the prior."""
-        rows = np.eye(self.next.standing.shape[2])[[*range(n_members), -1]]
+        rows = np.eye(len(self.next.standing))[[*range(n_members), -1]]
         return [(_mean_ndcg(self.next, row), _mean_ndcg(self.later, row)) for row in rows]
 
     @cached_property
     def _measures(self) -> tuple[float, float, float, float]:
-        rows = np.eye(self.next.standing.shape[2])
+        rows = np.eye(len(self.next.standing))
         found = [self.next.ndcg(self.next.ranked(rows[member])) for member in self.order_free]
         measures = (
             max(float(each.mean()) for each in found),

@@ -110,11 +110,19 @@ def fit_mix(
 
 
 def fit_similar(
-    cases: Cases, popular: np.ndarray, members: Sequence[int], n_members: int, *, tries: int, seed: int
+    cases: Cases,
+    known: Cases,
+    popular: np.ndarray,
+    members: Sequence[int],
+    *,
+    n_members: int,
+    tries: int,
+    seed: int,
 ) -> np.ndarray:
     """(M,) weights of the members for films like one film, without the popular ones.
 
     cases    visitors with one film, of whom the next is to be found
+    known    well-known films, whose lists are to leave popular ones out
     popular  (10,) the most popular films
     members  those that may take part
     """
@@ -122,11 +130,10 @@ def fit_similar(
     allowed = np.isin(np.arange(n_members + 1), members)
 
     def judged(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        scaled = np.zeros(cases.standing.shape[2])
-        scaled[:n_members] = weights[:n_members] / cases.deviations[:n_members]
-        ranked = cases.ranked(scaled)
-        too_popular = max(0.0, cases.share_of(ranked, popular) - TOO_POPULAR)
-        return float(cases.ndcg(ranked).mean()) - PENALTY * too_popular, scaled[:n_members]
+        scaled = weights[:n_members] / cases.deviations[:n_members]
+        too_popular = max(0.0, known.share_of(known.ranked(scaled), popular) - TOO_POPULAR)
+        found = float(cases.ndcg(cases.ranked(scaled)).mean())
+        return found - PENALTY * too_popular, scaled
 
     drawn = [weights * allowed for weights in _drawn(rng, n_members, tries)]
     drawn = [weights / weights.sum() for weights in drawn if weights.sum() > 0]

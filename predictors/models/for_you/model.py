@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 FEWEST_VISITORS = 50  # people of the validation rows; with fewer, some are held out of the training rows
 HELD_OUT_SHARE = 10  # one person in so many
+WELL_KNOWN = 300  # most met films, whose similar films are to leave popular ones out
 FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
 TINY = 1e-6
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
@@ -56,11 +57,11 @@ class ForYouConfig(Config):
 
     #: models to join; popular must be among them, for visitors without a history
     members: tuple[str, ...] = DEFAULT_MEMBERS
-    most_shared: float = 0.08  #: share of their ten films that two random visitors may have in common
+    most_shared: float = 0.06  #: share of their ten films that two random visitors may have in common
     recencies: tuple[float, ...] = (1.0, 0.8, 0.6)  #: how much a film counts against the one after it, to try
     taste: float = 0.5  #: what the rest of a taste in no order counts beside the balance
-    tries: int = 400  #: mixes to try at each length of a history
-    visitors: int = 800  #: most users the weights are fitted on
+    tries: int = 300  #: mixes to try at each length of a history
+    visitors: int = 600  #: most users the weights are fitted on
     kept: int = 300  #: best targets kept of each film and member
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
     file_order: bool = False  #: rows without times are in the order in which they happened
@@ -389,7 +390,16 @@ def _weights(
     except ValueError as error:
         raise TrainingError(str(error)) from error
     popular = np.argsort(-prior, kind="stable")[:DEPTH]
-    similar = fit_similar(one_film[0], popular, order_free, len(names), tries=config.tries, seed=run.seed)
+    known = [(np.array([film]), np.array([film])) for film in np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]]
+    similar = fit_similar(
+        one_film[0],
+        Cases.of(basis, prior, data.counts, known, (1.0,)),
+        popular,
+        order_free,
+        n_members=len(names),
+        tries=config.tries,
+        seed=run.seed,
+    )
     return mix, similar, figures
 
 

@@ -118,6 +118,6 @@ def test_exponents_and_sharpening_are_those_of_the_formula():
 def test_factors_follow_the_size_of_the_data():
     small = GraphFilterPredictor.fit(interactions())
     assert small.vectors.shape[1] == N_FILMS  # as many as there are
-    assert _factors_by_size(6040, 3706) == 48
-    assert _factors_by_size(29_858, 40_981) == 331
+    assert _factors_by_size(6040, 3706) == 57
+    assert _factors_by_size(29_858, 40_981) == 448
     assert _factors_by_size(10**6, 10**6) == 448
