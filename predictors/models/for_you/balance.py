@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 METRIC, DEPTH = "NDCG@10", 10
 CANDIDATES = 20  # best films of each member among which a mix finds its ten
 STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
-NEGLIGIBLE = 1e-3  # of what the last film counts: older films of a history are left out
+NEGLIGIBLE = 1e-2  # of what the last film counts: older films of a history are left out
 ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
 MOST_DRAWS = 5
 

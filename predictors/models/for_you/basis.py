@@ -84,15 +84,10 @@ class ItemBasis:
 
     def mixed(self, films: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(n_items,) float32: what films (T,) add, with members weighed (T, M)."""
-        counting = np.flatnonzero(weights.any(axis=1))
-        films = films[counting]
         if len(films) == 0:
             return np.zeros(self.n_items, dtype=np.float32)
-        coefficients = (self.scales[films] * weights[counting]).astype(np.float32)
-        parts = [self._row(film) for film in films.tolist()]
-        added = [self.values[part] @ row for part, row in zip(parts, coefficients, strict=True)]
-        columns = np.concatenate([self.indices[part] for part in parts])
-        return np.bincount(columns, np.concatenate(added), self.n_items).astype(np.float32)
+        columns, added, _ = self._added(films, weights)
+        return np.bincount(columns, added, self.n_items).astype(np.float32)
 
     def by_member(self, films: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         """(M, n_items) float32: what films add in these amounts, each member for itself."""
@@ -113,15 +108,17 @@ class ItemBasis:
 
     def influences(self, films: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """(T, K) float32: what each film adds to the score of each target."""
-        added = np.zeros((len(films), len(targets)), dtype=np.float32)
-        for row, film in enumerate(films.tolist()):
-            part = self._row(film)
-            columns = self.indices[part]
-            places = np.searchsorted(columns, targets).clip(max=max(len(columns) - 1, 0))
-            hit = np.flatnonzero(columns[places] == targets) if len(columns) else np.empty(0, np.int64)
-            coefficients = (self.scales[film] * weights[row]).astype(np.float32)
-            added[row, hit] = self.values[part][places[hit]] @ coefficients
-        return added
+        result = np.zeros((len(films), len(targets)), dtype=np.float32)
+        if len(films) == 0 or len(targets) == 0:
+            return result
+        columns, added, lengths = self._added(films, weights)
+        wanted = np.full(self.n_items, -1, dtype=np.int32)
+        wanted[targets] = np.arange(len(targets))
+        rank = wanted[columns]
+        hit = np.flatnonzero(rank >= 0)
+        row = np.searchsorted(np.cumsum(lengths), hit, side="right")
+        result[row, rank[hit]] = added[hit]
+        return result
 
     def row(self, film: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The targets of one film, (P,) int64 ascending, and their weights in a mix, (P,) float32."""
@@ -132,6 +129,16 @@ class ItemBasis:
     def select(self, members: np.ndarray) -> ItemBasis:
         """Return the basis of some members only, at the places it has."""
         return ItemBasis(self.indptr, self.indices, self.values[:, members].copy(), self.scales[:, members])
+
+    def _added(self, films: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Row after row: columns, what is added there (float32), and the lengths of the rows."""
+        coefficients = (self.scales[films] * weights).astype(np.float32)
+        starts, stops = self.indptr[films].tolist(), self.indptr[films + 1].tolist()
+        indices, values = self.indices, self.values
+        parts = list(zip(starts, stops, strict=True))
+        added = [values[start:stop] @ row for (start, stop), row in zip(parts, coefficients, strict=True)]
+        columns = np.concatenate([indices[start:stop] for start, stop in parts])
+        return columns, np.concatenate(added), [stop - start for start, stop in parts]
 
     def _row(self, film: int) -> slice:
         return slice(int(self.indptr[film]), int(self.indptr[film + 1]))

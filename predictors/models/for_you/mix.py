@@ -20,9 +20,10 @@ AVERAGED = 5  # best tries whose mean is taken
 MEMBER_DRAWN = 0.6  # chance of a member to take part in a random try
 PRIOR_AT_MOST = 0.7  # of another member's weight, what popularity is drawn with
 STEP = 0.4  # of the logarithm of the weights, when a good try is varied
+SHORT = 10  # films of a history up to which the rest of a taste counts in full
 REFRESHED = 10  # tries after which the best so far are looked up anew
 EDGE = 0.02  # of the value that the mean may lose
-PENALTY = 5.0  # what a share of common films above the bound costs, per share
+PENALTY = 20.0  # what a share of common films above the bound costs, per share
 TOO_POPULAR = 0.04  # share of similar films in the list of popular ones from which it costs
 
 
@@ -92,7 +93,10 @@ def fit_mix(
         balance = balance_at(n)
         if balance is not None:
             rng = np.random.default_rng([seed, n])
-            search = _Search(balance, n_members, n_recencies, most_shared=most_shared, taste=taste, rng=rng)
+            of_taste = taste * min(1, SHORT / n)  # of a long history little is left that it does not hold
+            search = _Search(
+                balance, n_members, n_recencies, most_shared=most_shared, taste=of_taste, rng=rng
+            )
             chosen = search.run(tries, before)
             before = [each.weights for each in chosen]
             for aim, best in enumerate(chosen):

@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 FEWEST_VISITORS = 50  # people of the validation rows; with fewer, some are held out of the training rows
 HELD_OUT_SHARE = 10  # one person in so many
 WELL_KNOWN = 300  # most met films, whose similar films are to leave popular ones out
+KEPT, KEPT_IN_ALL = (60, 300), 3_600_000  # targets of each member: of a film, of the catalogue
 FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
 TINY = 1e-6
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
@@ -57,13 +58,15 @@ class ForYouConfig(Config):
 
     #: models to join; popular must be among them, for visitors without a history
     members: tuple[str, ...] = DEFAULT_MEMBERS
-    most_shared: float = 0.06  #: share of their ten films that two random visitors may have in common
+    most_shared: float = 0.08  #: share of their ten films that two random visitors may have in common
     recencies: tuple[float, ...] = (1.0, 0.8, 0.6)  #: how much a film counts against the one after it, to try
-    taste: float = 0.5  #: what the rest of a taste in no order counts beside the balance
-    tries: int = 300  #: mixes to try at each length of a history
+    #: what the rest of a taste in no order counts beside the balance, after ten films or fewer
+    taste: float = 2.0
+    tries: int = 1000  #: mixes to try at each length of a history
     visitors: int = 600  #: most users the weights are fitted on
-    kept: int = 300  #: best targets kept of each film and member
+    kept: int = 0  #: best targets kept of each film and member; 0 = by size, from 300 down to 60
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
+    max_history: int = 100  #: latest liked items that are read
     file_order: bool = False  #: rows without times are in the order in which they happened
     #: configurations of members by name; the others have their defaults
     member_configs: Mapping[str, Config] = field(default_factory=dict)
@@ -78,7 +81,8 @@ class ForYouConfig(Config):
         self.require(self.taste >= 0, "taste must be 0 or more")
         self.require(self.tries >= 8, "tries must be 8 or more")
         self.require(self.visitors >= 2, "visitors must be 2 or more")
-        self.require(self.kept >= 1, "kept must be 1 or more")
+        self.require(self.kept >= 0, "kept must be 0 or more")
+        self.require(self.max_history >= 1, "max_history must be 1 or more")
         self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
         object.__setattr__(self, "members", tuple(dict.fromkeys(self.members)))
         self.require(
@@ -226,7 +230,7 @@ class ForYouPredictor(Predictor):
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The liked film that added most to each score, with its share of all that was added."""
         films, added = self.influences(query, indices)
-        liked = len(films) - len(query.disliked) if len(films) else 0
+        liked = max(len(films) - len(query.disliked), 0)
         named = strongest(added[:liked], films[:liked], self.ids)
         return [reasons or (Reason("popular"),) for reasons in named]
 
@@ -297,12 +301,14 @@ class ForYouPredictor(Predictor):
         weights = self.mix.at(n, self.familiarity)
         table = weights[:-1].reshape(-1, n_members)  # by recency
         counts = [place for place in range(len(table)) if table[place].any()]
-        amounts = np.stack([decayed(query.weights, self.config.recencies[place]) for place in counts], axis=1)
-        films, by_member = query.liked, amounts @ table[counts]
+        films, strengths = (each[-self.config.max_history :] for each in (query.liked, query.weights))
+        amounts = np.stack([decayed(strengths, self.config.recencies[place]) for place in counts], axis=1)
+        by_member = amounts @ table[counts]
         if len(query.disliked):
             # What a film of full strength counts in the mean of the history: decays of sum 1 count it so.
-            plain = np.stack([decayed(np.ones(n), self.config.recencies[place]) for place in counts], axis=1)
-            strength = np.maximum((plain * query.weights[:, None]).sum(axis=0), TINY)
+            ones = np.ones(len(films))
+            plain = np.stack([decayed(ones, self.config.recencies[place]) for place in counts], axis=1)
+            strength = np.maximum((plain * strengths[:, None]).sum(axis=0), TINY)
             of_dislike = -self.config.dislike_weight / n * (table[counts] / strength[:, None]).sum(axis=0)
             films = np.concatenate([films, query.disliked])
             by_member = np.concatenate([by_member, np.tile(of_dislike, (len(query.disliked), 1))])
@@ -333,7 +339,7 @@ def _basis(
     basis = ItemBasis.build(
         list(fitted.values()),
         data.n_items,
-        kept=config.kept,
+        kept=config.kept or int(np.clip(KEPT_IN_ALL // data.n_items, *KEPT)),
         progress=lambda done: run.report(0.8 + 0.2 * done, "joining"),
     )
     return basis, popular, list(fitted), left_out
@@ -390,7 +396,9 @@ def _weights(
     except ValueError as error:
         raise TrainingError(str(error)) from error
     popular = np.argsort(-prior, kind="stable")[:DEPTH]
-    known = [(np.array([film]), np.array([film])) for film in np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]]
+    known = [
+        (np.array([film]), np.array([film])) for film in np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
+    ]
     similar = fit_similar(
         one_film[0],
         Cases.of(basis, prior, data.counts, known, (1.0,)),

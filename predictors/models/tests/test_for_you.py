@@ -393,7 +393,7 @@ def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
     assert row["visitors"] == 12
     for aim in AIMS:
         assert set(row[aim]) == {"balance", "next", "later", "taste", "stratified", "shared"}
-    assert meta["config"]["most_shared"] == 0.06
+    assert meta["config"]["most_shared"] == 0.08
     assert set(meta["weights"]["default"]) == {str(n) for n in KNOTS}
 
 
@@ -421,7 +421,7 @@ def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
         ({"tries": 1}, "tries"),
         ({"taste": -1}, "taste"),
         ({"visitors": 1}, "visitors"),
-        ({"kept": 0}, "kept"),
+        ({"kept": -1}, "kept"),
         ({"dislike_weight": -1}, "dislike_weight"),
     ],
 )
