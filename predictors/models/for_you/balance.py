@@ -160,6 +160,7 @@ class Balance:
     later: Cases
     taste: Cases
     order_free: tuple[int, ...]  # members that know no order
+    known: Cases | None = None  # well-known films, each alone: their lists are to differ as well
 
     def of(self, weights: np.ndarray) -> Figures:
         """Judge weights (W,)."""
@@ -171,7 +172,9 @@ class Balance:
             _mean_ndcg(self.later, weights) / popular_later,
             _mean_ndcg(self.taste, weights) / popular_taste,
             float((found * self.next.worth).mean() / best_stratified),
-            self.next.shared(ranked),
+            self.next.shared(ranked)
+            if self.known is None
+            else max(self.next.shared(ranked), self.known.shared(self.known.ranked(weights))),
         )
 
     def alone(self, n_members: int) -> list[tuple[float, float]]:

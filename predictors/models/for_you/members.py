@@ -26,6 +26,8 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     # Without shrinkage: how many met both, over the popularity of the other film to a power.
     "counts_30": ("neighbours", {"exponent": 0.3, "shrinkage": 0.0, "popularity_weight": 0.0}),
     "counts_60": ("neighbours", {"exponent": 0.6, "shrinkage": 0.0, "popularity_weight": 0.0}),
+    # Shrinkage keeps films out that few people met, where hardly any popularity is left.
+    "counts_90": ("neighbours", {"exponent": 0.9, "shrinkage": 20.0, "popularity_weight": 0.0}),
     "transitions": ("transitions", {"popularity_exponent": 0.0}),
     "transitions_30": ("transitions", {"popularity_exponent": 0.3}),
     "graph_filter": ("graph_filter", {"factors": 128}),

@@ -371,6 +371,9 @@ def _weights(
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
     """Fit the mix, and the weights of similar films."""
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
+    films = np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
+    alone = [(np.array([film]), np.array([film])) for film in films]
+    known = Cases.of(basis, prior, data.counts, alone, config.recencies)
     one_film: list[Cases] = []
 
     def balance_at(n: int) -> Balance | None:
@@ -380,7 +383,7 @@ def _weights(
         cases = [Cases.of(basis, prior, data.counts, pairs, config.recencies) for pairs in shown]
         if n == KNOTS[0]:
             one_film.append(cases[0])
-        return Balance(*cases, order_free)
+        return Balance(*cases, order_free, known if n == KNOTS[0] else None)
 
     try:
         mix, figures = fit_mix(
@@ -396,12 +399,9 @@ def _weights(
     except ValueError as error:
         raise TrainingError(str(error)) from error
     popular = np.argsort(-prior, kind="stable")[:DEPTH]
-    known = [
-        (np.array([film]), np.array([film])) for film in np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
-    ]
     similar = fit_similar(
         one_film[0],
-        Cases.of(basis, prior, data.counts, known, (1.0,)),
+        known,
         popular,
         order_free,
         n_members=len(names),
