@@ -86,7 +86,8 @@ class NextItemPredictor(Predictor):
         network = SasrecPredictor.fit(
             held, config.sasrec, replace(run.part(LINEAR_SHARE, 1.0, "sasrec"), hooks=run.hooks)
         )
-        weight, figures = config.weight, []
+        weight = config.weight
+        figures: list[dict[str, float]] = []
         if weight < 0:
             weight, figures = _fit_weight(network, linear, held, run.seed)
         if held is not data:
@@ -188,7 +189,7 @@ def _cases(data: TrainingData, seed: int) -> list[Case]:
     if data.validation is None:
         return []
     rng = np.random.default_rng([seed, MOST_CASES])
-    cases = []
+    cases: list[Case] = []
     for user in rng.permutation(np.unique(data.validation.users)):
         known, asked = data.train.items_of(user), data.validation.items_of(user)
         if not len(known):

@@ -30,6 +30,7 @@ METRIC, DEPTH = "NDCG@10", 10
 CANDIDATES = 20  # best films of each member among which a mix finds its ten
 STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
 NEGLIGIBLE = 1e-2  # of what the last film counts: older films of a history are left out
+TINY = 1e-6
 ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
 MOST_DRAWS = 5
 
@@ -186,13 +187,12 @@ class Balance:
     def _measures(self) -> tuple[float, float, float, float]:
         rows = np.eye(len(self.next.standing))
         found = [self.next.ndcg(self.next.ranked(rows[member])) for member in self.order_free]
-        measures = (
-            max(float(each.mean()) for each in found),
-            max(float((each * self.next.worth).mean()) for each in found),
-            _mean_ndcg(self.later, rows[-1]),
-            _mean_ndcg(self.taste, rows[-1]),
+        return (
+            max(*(float(each.mean()) for each in found), TINY),
+            max(*(float((each * self.next.worth).mean()) for each in found), TINY),
+            max(_mean_ndcg(self.later, rows[-1]), TINY),
+            max(_mean_ndcg(self.taste, rows[-1]), TINY),
         )
-        return tuple(max(each, 1e-6) for each in measures)
 
 
 def _mean_ndcg(cases: Cases, weights: np.ndarray) -> float:

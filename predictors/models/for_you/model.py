@@ -13,7 +13,7 @@ import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -34,12 +34,14 @@ from predictors.models.for_you.members import (
     member_config,
 )
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix, fit_mix, fit_similar
+from predictors.models.transitions import TransitionsConfig
 from predictors.plugins import MODELS
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+    from predictors.capabilities import AddsUpItems
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +116,9 @@ class ForYouConfig(Config):
     def of_member(self, name: str) -> Config:
         """Return the configuration of a member."""
         config = self.member_configs.get(name) or member_config(name)
-        return replace(config, file_order=True) if self.file_order and follows_order(name) else config
+        if self.file_order and isinstance(config, TransitionsConfig):
+            return replace(config, file_order=True)
+        return config
 
 
 class ForYouPredictor(Predictor):
@@ -337,7 +341,7 @@ def _basis(
     if not fitted:
         raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
     basis = ItemBasis.build(
-        list(fitted.values()),
+        cast("list[AddsUpItems]", list(fitted.values())),
         data.n_items,
         kept=config.kept or int(np.clip(KEPT_IN_ALL // data.n_items, *KEPT)),
         progress=lambda done: run.report(0.8 + 0.2 * done, "joining"),
@@ -380,10 +384,12 @@ def _weights(
         shown = cases_at(data.rows, n, np.random.default_rng([run.seed, n]), in_order=data.in_order)
         if min(len(pairs) for pairs in shown) < (FEWEST_CASES if n > KNOTS[0] else 1):
             return None
-        cases = [Cases.of(basis, prior, data.counts, pairs, config.recencies) for pairs in shown]
+        following, later, taste = (
+            Cases.of(basis, prior, data.counts, pairs, config.recencies) for pairs in shown
+        )
         if n == KNOTS[0]:
-            one_film.append(cases[0])
-        return Balance(*cases, order_free, known if n == KNOTS[0] else None)
+            one_film.append(following)
+        return Balance(following, later, taste, order_free, known if n == KNOTS[0] else None)
 
     try:
         mix, figures = fit_mix(
