@@ -31,6 +31,9 @@ CANDIDATES = 20  # best films of each member among which a mix finds its ten
 STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
 NEGLIGIBLE = 1e-2  # of what the last film counts: older films of a history are left out
 TINY = 1e-6
+KNOWN_ALLOWANCE = (
+    1.5  # well-known films go together more than visitors' latest ones: lists may share so much more
+)
 ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
 MOST_DRAWS = 5
 
@@ -173,10 +176,14 @@ class Balance:
             _mean_ndcg(self.later, weights) / popular_later,
             _mean_ndcg(self.taste, weights) / popular_taste,
             float((found * self.next.worth).mean() / best_stratified),
-            self.next.shared(ranked)
-            if self.known is None
-            else max(self.next.shared(ranked), self.known.shared(self.known.ranked(weights))),
+            self._shared(ranked, weights),
         )
+
+    def _shared(self, ranked: np.ndarray, weights: np.ndarray) -> float:
+        shared = self.next.shared(ranked)
+        if self.known is None:
+            return shared
+        return max(shared, self.known.shared(self.known.ranked(weights)) / KNOWN_ALLOWANCE)
 
     def alone(self, n_members: int) -> list[tuple[float, float]]:
         """NDCG@10 of what comes next and later, of each member by the first recency, and of the prior."""

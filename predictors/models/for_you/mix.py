@@ -20,7 +20,8 @@ AVERAGED = 5  # best tries whose mean is taken
 MEMBER_DRAWN = 0.6  # chance of a member to take part in a random try
 PRIOR_AT_MOST = 0.7  # of another member's weight, what popularity is drawn with
 STEP = 0.4  # of the logarithm of the weights, when a good try is varied
-SHORT = 10  # films of a history up to which the rest of a taste counts in full
+SHORT = 10  # films of a history up to which falling short of the taste costs in full
+TASTE, TASTE_PER_DOUBLING = 1.05, 0.09  # what is wanted against popularity
 REFRESHED = 10  # tries after which the best so far are looked up anew
 EDGE = 0.02  # of the value that the mean may lose
 PENALTY = 20.0  # what a share of common films above the bound costs, per share
@@ -58,16 +59,38 @@ class _Try:
     figures: Figures
 
 
-def value_of(aim: str, figures: Figures, most_shared: float, taste: float) -> float:
+def value_of(aim: str, figures: Figures, wish: Wish) -> float:
     """What is maximised. The ends of the dial: what everybody comes to watch, and what few others do."""
     if aim == "familiar":
-        many = figures.later + taste * figures.taste
-        return 0.2 * figures.next + 0.8 * many - PENALTY * max(0, figures.shared - 4 * most_shared)
+        many = (figures.later + figures.taste) / 2
+        return 0.2 * figures.next + 0.8 * many - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
     if aim == "unexpected":
         aimed = 0.2 * figures.balance + 0.8 * figures.stratified
-        return aimed - PENALTY * max(0, figures.shared - most_shared / 3)
-    aimed = figures.balance + taste * figures.taste
-    return aimed - PENALTY * max(0, figures.shared - most_shared)
+        return aimed - PENALTY * max(0, figures.shared - wish.most_shared / 3)
+    short = wish.weight * max(0, wish.taste - figures.taste)
+    return figures.balance - short - PENALTY * max(0, figures.shared - wish.most_shared)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a mix is to reach beside its balance.
+
+    most_shared  share of their ten films that two visitors may have in common
+    taste        what the rest of a taste is to reach against popularity, and `weight`, what falling short
+                 of it costs
+    """
+
+    most_shared: float
+    taste: float
+    weight: float
+
+    @classmethod
+    def at(cls, n: int, most_shared: float, weight: float) -> Wish:
+        """After n films: popularity's, and a tenth or so more with every doubling of the history.
+
+        Of a long history little is left that it does not hold, so that falling short costs less.
+        """
+        return cls(most_shared, TASTE + TASTE_PER_DOUBLING * float(np.log2(n)), weight * min(1, SHORT / n))
 
 
 def fit_mix(
@@ -93,10 +116,8 @@ def fit_mix(
         balance = balance_at(n)
         if balance is not None:
             rng = np.random.default_rng([seed, n])
-            of_taste = taste * min(1, SHORT / n)  # of a long history little is left that it does not hold
-            search = _Search(
-                balance, n_members, n_recencies, most_shared=most_shared, taste=of_taste, rng=rng
-            )
+            wish = Wish.at(n, most_shared, taste)
+            search = _Search(balance, n_members, n_recencies, wish=wish, rng=rng)
             chosen = search.run(tries, before)
             before = [each.weights for each in chosen]
             for aim, best in enumerate(chosen):
@@ -157,13 +178,12 @@ class _Search:
         n_members: int,
         n_recencies: int,
         *,
-        most_shared: float,
-        taste: float,
+        wish: Wish,
         rng: np.random.Generator,
     ) -> None:
         self.balance, self.rng = balance, rng
         self.n_members, self.n_recencies = n_members, n_recencies
-        self.most_shared, self.taste = most_shared, taste
+        self.wish = wish
         self.tried: list[_Try] = []
 
     def run(self, tries: int, before: Sequence[np.ndarray]) -> list[_Try]:
@@ -196,7 +216,7 @@ class _Search:
         self.tried.append(_Try(weights, self.balance.of(weights / self.balance.next.deviations)))
 
     def _value(self, aim: str, each: _Try) -> float:
-        return value_of(aim, each.figures, self.most_shared, self.taste)
+        return value_of(aim, each.figures, self.wish)
 
     def _best(self, aim: str) -> list[_Try]:
         return sorted(self.tried, key=lambda each: -self._value(aim, each))[:AVERAGED]

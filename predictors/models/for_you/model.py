@@ -60,10 +60,10 @@ class ForYouConfig(Config):
 
     #: models to join; popular must be among them, for visitors without a history
     members: tuple[str, ...] = DEFAULT_MEMBERS
-    most_shared: float = 0.08  #: share of their ten films that two random visitors may have in common
+    most_shared: float = 0.09  #: share of their ten films that two random visitors may have in common
     recencies: tuple[float, ...] = (1.0, 0.8, 0.6)  #: how much a film counts against the one after it, to try
-    #: what the rest of a taste in no order counts beside the balance, after ten films or fewer
-    taste: float = 2.0
+    #: what it costs when the rest of a taste, in no order, is found less well than wanted (`Wish`)
+    taste: float = 4.0
     tries: int = 1000  #: mixes to try at each length of a history
     visitors: int = 600  #: most users the weights are fitted on
     kept: int = 0  #: best targets kept of each film and member; 0 = by size, from 300 down to 60

@@ -12,10 +12,10 @@ from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.models.for_you import model
-from predictors.models.for_you.balance import Balance, Cases, cases_at, decayed
+from predictors.models.for_you.balance import Balance, Cases, Figures, cases_at, decayed
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.members import DEFAULT_MEMBERS, member_config
-from predictors.models.for_you.mix import AIMS, KNOTS, Mix, fit_mix, fit_similar
+from predictors.models.for_you.mix import AIMS, KNOTS, Mix, Wish, fit_mix, fit_similar, value_of
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.plugins import predictor_class
@@ -147,7 +147,7 @@ def knowing(n_cases=60, n_members=4, who=2, seed=0):
 
 def test_weights_go_to_the_member_that_finds_the_films():
     some = knowing()
-    options = {"tries": 120, "most_shared": 1.0, "taste": 0.5, "seed": 1}
+    options = {"tries": 120, "most_shared": 1.0, "taste": 1.0, "seed": 1}
     mix, rows = fit_mix(lambda n: Balance(some, some, some, (0, 1, 2, 3)), 4, 1, **options)
     default = mix.weights[AIMS.index("default")]
     assert (default.argmax(axis=1) == 2).all()
@@ -173,6 +173,18 @@ def test_common_films_cost_more_than_they_bring():
         )
         chosen[bound] = rows[0]["default"]["shared"]
     assert chosen[0.3] < 0.4 < chosen[1.0]
+
+
+def test_the_rest_of_a_taste_counts_only_where_it_falls_short():
+    wish = Wish.at(8, most_shared=0.1, weight=2.0)
+    wanted = [Wish.at(n, 0.1, 2.0).taste for n in (1, 2, 4, 8)]
+    np.testing.assert_allclose(np.diff(wanted), np.diff(wanted)[0])
+    enough = Figures(next=1.0, later=0.8, taste=wish.taste, stratified=1.0, shared=0.05)
+    more, less = replace(enough, taste=wish.taste + 1), replace(enough, taste=wish.taste - 0.1)
+    assert value_of("default", enough, wish) == value_of("default", more, wish) == pytest.approx(0.9)
+    assert value_of("default", less, wish) == pytest.approx(0.7)
+    assert value_of("default", replace(enough, shared=0.2), wish) < 0
+    assert Wish.at(20, 0.1, 2.0).weight == 1.0
 
 
 def test_lengths_without_visitors_take_the_weights_of_the_next_shorter_one():
@@ -393,7 +405,7 @@ def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
     assert row["visitors"] == 12
     for aim in AIMS:
         assert set(row[aim]) == {"balance", "next", "later", "taste", "stratified", "shared"}
-    assert meta["config"]["most_shared"] == 0.08
+    assert meta["config"]["most_shared"] == 0.09
     assert set(meta["weights"]["default"]) == {str(n) for n in KNOTS}
 
 
