@@ -102,7 +102,7 @@ def test_options_of_the_run_are_taken_from_among_those_of_the_model() -> None:
 def test_a_blend_configures_its_members() -> None:
     config = ForYouConfig.read(options_of("for_you", {"for_you.ease.ridge": "20", "members": "popular,ease"}))
     assert config.members == ("popular", "ease")
-    assert config.member_configs == {"ease": EaseConfig(ridge=20)}
+    assert config.member_configs == {"ease": EaseConfig(ridge=20, popularity_exponent=0.1)}
     assert ForYouConfig.read(config.as_dict()) == config
     assert config.as_dict()["ease"]["ridge"] == 20
     with pytest.raises(ConfigError, match="als"):
