@@ -143,13 +143,14 @@ class Cases:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a mix reaches at one length; all but `shared` are shares of their measures."""
+    """What a mix reaches at one length: shares of their measures, and how alike and how popular lists are."""
 
     next: float
     later: float
     taste: float
     stratified: float
     shared: float
+    popularity: float  # the mean of the prior over the films of the lists
 
     @property
     def balance(self) -> float:
@@ -177,6 +178,7 @@ class Balance:
             _mean_ndcg(self.taste, weights) / popular_taste,
             float((found * self.next.worth).mean() / best_stratified),
             self._shared(ranked, weights),
+            float(np.take_along_axis(self.next.standing[-1], ranked, axis=1).mean()),
         )
 
     def _shared(self, ranked: np.ndarray, weights: np.ndarray) -> float:

@@ -86,15 +86,18 @@ class ItemBasis:
         """(n_items,) float32: what films (T,) add, with members weighed (T, M)."""
         if len(films) == 0:
             return np.zeros(self.n_items, dtype=np.float32)
-        columns, added, _ = self._added(films, weights)
-        return np.bincount(columns, added, self.n_items).astype(np.float32)
+        coefficients = (self.scales[films] * weights).astype(np.float32)
+        parts = self._parts(films)
+        added = [self.values[part] @ row for part, row in zip(parts, coefficients, strict=True)]
+        columns = np.concatenate([self.indices[part] for part in parts])
+        return np.bincount(columns, np.concatenate(added), self.n_items).astype(np.float32)
 
     def by_member(self, films: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         """(M, n_items) float32: what films add in these amounts, each member for itself."""
         result = np.zeros((self.n_members, self.n_items), dtype=np.float32)
         if len(films) == 0:
             return result
-        parts = [self._row(film) for film in films.tolist()]
+        parts = self._parts(films)
         columns = np.concatenate([self.indices[part] for part in parts])
         coefficients = np.repeat(
             self.scales[films] * amounts[:, None].astype(np.float32),
@@ -111,13 +114,16 @@ class ItemBasis:
         result = np.zeros((len(films), len(targets)), dtype=np.float32)
         if len(films) == 0 or len(targets) == 0:
             return result
-        columns, added, lengths = self._added(films, weights)
+        parts = self._parts(films)
         wanted = np.full(self.n_items, -1, dtype=np.int32)
         wanted[targets] = np.arange(len(targets))
-        rank = wanted[columns]
+        rank = wanted.take(np.concatenate([self.indices[part] for part in parts]))
         hit = np.flatnonzero(rank >= 0)
-        row = np.searchsorted(np.cumsum(lengths), hit, side="right")
-        result[row, rank[hit]] = added[hit]
+        ends = np.cumsum([part.stop - part.start for part in parts])
+        row = np.searchsorted(ends, hit, side="right")
+        position = hit + np.array([part.stop for part in parts])[row] - ends[row]
+        coefficients = (self.scales[films] * weights).astype(np.float32)
+        result[row, rank[hit]] = (self.values[position] * coefficients[row]).sum(axis=1)
         return result
 
     def row(self, film: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -130,15 +136,8 @@ class ItemBasis:
         """Return the basis of some members only, at the places it has."""
         return ItemBasis(self.indptr, self.indices, self.values[:, members].copy(), self.scales[:, members])
 
-    def _added(self, films: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        """Row after row: columns, what is added there (float32), and the lengths of the rows."""
-        coefficients = (self.scales[films] * weights).astype(np.float32)
-        starts, stops = self.indptr[films].tolist(), self.indptr[films + 1].tolist()
-        indices, values = self.indices, self.values
-        parts = list(zip(starts, stops, strict=True))
-        added = [values[start:stop] @ row for (start, stop), row in zip(parts, coefficients, strict=True)]
-        columns = np.concatenate([indices[start:stop] for start, stop in parts])
-        return columns, np.concatenate(added), [stop - start for start, stop in parts]
+    def _parts(self, films: np.ndarray) -> list[slice]:
+        return list(map(slice, self.indptr[films].tolist(), self.indptr[films + 1].tolist()))
 
     def _row(self, film: int) -> slice:
         return slice(int(self.indptr[film]), int(self.indptr[film + 1]))

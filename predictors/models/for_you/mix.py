@@ -23,6 +23,7 @@ STEP = 0.4  # of the logarithm of the weights, when a good try is varied
 SHORT = 10  # films of a history up to which falling short of the taste costs in full
 TASTE, TASTE_PER_DOUBLING = 1.05, 0.09  # what is wanted against popularity
 REFRESHED = 10  # tries after which the best so far are looked up anew
+POPULARITY = 0.3  # of balance, that a deviation of popularity is worth at the well-known end of the dial
 EDGE = 0.02  # of the value that the mean may lose
 PENALTY = 20.0  # what a share of common films above the bound costs, per share
 TOO_POPULAR = 0.04  # share of similar films in the list of popular ones from which it costs
@@ -60,10 +61,10 @@ class _Try:
 
 
 def value_of(aim: str, figures: Figures, wish: Wish) -> float:
-    """What is maximised. The ends of the dial: what everybody comes to watch, and what few others do."""
+    """What is maximised. The ends of the dial: films that many know, and what few others come to watch."""
     if aim == "familiar":
-        many = (figures.later + figures.taste) / 2
-        return 0.2 * figures.next + 0.8 * many - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
+        aimed = figures.balance + POPULARITY * figures.popularity
+        return aimed - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
     if aim == "unexpected":
         aimed = 0.2 * figures.balance + 0.8 * figures.stratified
         return aimed - PENALTY * max(0, figures.shared - wish.most_shared / 3)

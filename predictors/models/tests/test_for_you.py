@@ -179,7 +179,7 @@ def test_the_rest_of_a_taste_counts_only_where_it_falls_short():
     wish = Wish.at(8, most_shared=0.1, weight=2.0)
     wanted = [Wish.at(n, 0.1, 2.0).taste for n in (1, 2, 4, 8)]
     np.testing.assert_allclose(np.diff(wanted), np.diff(wanted)[0])
-    enough = Figures(next=1.0, later=0.8, taste=wish.taste, stratified=1.0, shared=0.05)
+    enough = Figures(next=1.0, later=0.8, taste=wish.taste, stratified=1.0, shared=0.05, popularity=0.0)
     more, less = replace(enough, taste=wish.taste + 1), replace(enough, taste=wish.taste - 0.1)
     assert value_of("default", enough, wish) == value_of("default", more, wish) == pytest.approx(0.9)
     assert value_of("default", less, wish) == pytest.approx(0.7)
@@ -404,7 +404,7 @@ def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
     assert row["n"] == 1
     assert row["visitors"] == 12
     for aim in AIMS:
-        assert set(row[aim]) == {"balance", "next", "later", "taste", "stratified", "shared"}
+        assert set(row[aim]) == {"balance", "next", "later", "taste", "stratified", "shared", "popularity"}
     assert meta["config"]["most_shared"] == 0.09
     assert set(meta["weights"]["default"]) == {str(n) for n in KNOTS}
 
