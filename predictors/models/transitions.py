@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import strongest
+from predictors.history_features import largest_of_rows, strongest
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -78,7 +78,7 @@ class TransitionsPredictor(Predictor):
         counted.data /= np.repeat(counts, np.diff(counted.indptr))
         counted.data /= counts[counted.indices] ** config.popularity_exponent
         run.report(1.0)
-        return cls(_largest_of_rows(counted, config.kept), data.items, config)
+        return cls(largest_of_rows(counted, config.kept), data.items, config)
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         amounts = [self._amounts(query) for query in queries]
@@ -122,15 +122,3 @@ class TransitionsPredictor(Predictor):
         age = np.arange(len(query.liked) - 1, -1, -1)
         decay = np.float64(self.config.recency) ** age
         return np.where(decay < NEGLIGIBLE, 0, decay * query.weights).astype(np.float32)
-
-
-def _largest_of_rows(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
-    """The k largest values of each row; among equals the lower index is kept."""
-    matrix.sort_indices()
-    keep = np.ones(matrix.nnz, dtype=bool)
-    for row in np.flatnonzero(np.diff(matrix.indptr) > k).tolist():
-        part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        order = np.argsort(-matrix.data[part], kind="stable")
-        keep[part][order[k:]] = False
-    indptr = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
-    return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)
