@@ -26,7 +26,7 @@ REFRESHED = 10  # tries after which the best so far are looked up anew
 POPULARITY = 0.3  # of balance, that a deviation of popularity is worth at the well-known end of the dial
 EDGE = 0.02  # of the value that the mean may lose
 PENALTY = 20.0  # what a share of common films above the bound costs, per share
-TOO_POPULAR = 0.04  # share of similar films in the list of popular ones from which it costs
+TOO_POPULAR = 0.05  # share of similar films in the list of popular ones from which it costs
 
 
 @dataclass(frozen=True)
@@ -159,14 +159,20 @@ def fit_similar(
         scaled = weights[:n_members] / cases.deviations[:n_members]
         too_popular = max(0.0, known.share_of(known.ranked(scaled), popular) - TOO_POPULAR)
         found = float(cases.ndcg(cases.ranked(scaled)).mean())
-        return found - PENALTY * too_popular, scaled
+        return found - PENALTY * too_popular, weights
 
-    drawn = [weights * allowed for weights in _drawn(rng, n_members, tries)]
+    drawn = [weights * allowed for weights in _drawn(rng, n_members, tries // 2)]
     drawn = [weights / weights.sum() for weights in drawn if weights.sum() > 0]
-    drawn += list(np.eye(n_members + 1)[list(members)])
-    order = np.argsort([-judged(weights)[0] for weights in drawn], kind="stable")
-    mean = np.mean([drawn[place] for place in order[:AVERAGED]], axis=0)
-    best = max((judged(mean), judged(drawn[order[0]])), key=lambda each: each[0])[1]
+    tried = [judged(weights) for weights in (*drawn, *np.eye(n_members + 1)[list(members)])]
+    for number in range(tries // 2):
+        if number % REFRESHED == 0:
+            tried.sort(key=lambda each: -each[0])
+        near = tried[number % AVERAGED % len(tried)][1] * np.exp(STEP * rng.standard_normal(n_members + 1))
+        near[rng.choice(list(members))] += 0.1 * rng.exponential()
+        tried.append(judged(near / near.sum()))
+    tried.sort(key=lambda each: -each[0])
+    mean = judged(np.mean([weights for _, weights in tried[:AVERAGED]], axis=0))
+    best = max(mean, tried[0], key=lambda each: each[0])[1][:n_members] / cases.deviations[:n_members]
     return best / best.sum()
 
 
