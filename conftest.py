@@ -14,6 +14,8 @@ from services import SERVICES, Service, ServiceError
 from services.__main__ import ROOT
 from services.base import free_port
 
+pytest.register_assert_rewrite("predictors.testing")
+
 
 def _fixture(name: str) -> Callable[..., Iterator[Service]]:
     @pytest.fixture(scope="session", name=f"{name}_service")
@@ -42,8 +44,8 @@ redis_service = _fixture("redis")
 
 @pytest.fixture
 def event_table(dynamodb_service: Service) -> Iterator[dict[str, str]]:
-    """The options of an event log in DynamoDB, with a table of its own."""
-    from movie.event_log.dynamodb_table import DynamoDBTable
+    """The options of an archive in DynamoDB, with a table of its own."""
+    from movie.events.archive.dynamodb import DynamoDBArchive
 
     variables = dynamodb_service.variables()
     with pytest.MonkeyPatch.context() as patch:
@@ -54,8 +56,7 @@ def event_table(dynamodb_service: Service) -> Iterator[dict[str, str]]:
             "region": variables["DYNAMODB_REGION"],
             "endpoint_url": variables["DYNAMODB_ENDPOINT_URL"],
         }
-        name, region, address = options.values()
-        table = DynamoDBTable(name, region=region, endpoint_url=address)
-        table.create()
+        archive = DynamoDBArchive(**options)
+        archive.create()
         yield options
-        table._client.delete_table(TableName=table.name)
+        archive._client.delete_table(TableName=archive.name)

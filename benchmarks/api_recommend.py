@@ -95,8 +95,8 @@ def make_site(folder: Path, options: argparse.Namespace) -> None:
     django.setup()
     from django.core.management import call_command
 
-    from movie.models import Movie
-    from movie.recommendations import registry
+    from movie.catalogue.models import Movie
+    from movie.training.registry import registry
     from predictors.id_map import IdMap
     from predictors.models.sasrec.model import SasrecPredictor
     from predictors.models.sasrec.onnx_graph import encoder_graph
@@ -171,29 +171,28 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     """CPU-ms of what a request consists of, each measured alone."""
     from pydantic_core import from_json
 
-    from movie.api import together
-    from movie.api.film_table import film_table
-    from movie.api.json import json_response
-    from movie.api.lists import lists_for
+    from movie.api.answers import rank_histories, render_list
+    from movie.api.base import json_response
+    from movie.api.history_input import request_history
     from movie.api.schemas import RecommendRequest
-    from movie.api.told import SentHistory
-    from movie.recommendations import registry
+    from movie.recommendations import micro_batching
+    from movie.training.registry import registry
 
-    predictor, table = registry().get("sasrec"), film_table()
+    predictor = registry().get("sasrec")
     wanted = [RecommendRequest.model_validate(from_json(body)) for body in bodies]
-    tolds = [SentHistory(each.history) for each in wanted]
-    queries = [told.query(predictor) for told in tolds]
-    made = [lists_for([told], each)[0][0] for told, each in zip(tolds, wanted, strict=True)]
+    histories = [request_history(each.history) for each in wanted]
+    queries = [predictor.encode(history) for history in histories]
+    made = [rank_histories([history], each)[0] for history, each in zip(histories, wanted, strict=True)]
 
     def each(work: Callable[[int], object]) -> float:
         return cpu_ms(lambda: [work(place) for place in range(len(bodies))]) / len(bodies)
 
     parse = each(lambda place: RecommendRequest.model_validate(from_json(bodies[place])))
-    encode = each(lambda place: SentHistory(wanted[place].history).query(predictor))
-    encoder = each(lambda place: predictor.tastes([queries[place].liked]))
-    scores = each(lambda place: together.score(predictor, queries[place]))
-    whole_list = each(lambda place: lists_for([tolds[place]], wanted[place]))
-    write = each(lambda place: json_response(made[place].as_dict(table)))
+    encode = each(lambda place: predictor.encode(request_history(wanted[place].history)))
+    encoder = each(lambda place: predictor.encode_histories([queries[place].liked]))
+    scores = each(lambda place: micro_batching.score(predictor, queries[place]))
+    whole_list = each(lambda place: rank_histories([histories[place]], wanted[place]))
+    write = each(lambda place: json_response(render_list(made[place], wanted[place])))
     return {
         "body: JSON and validation": parse,
         "history to indices": encode,

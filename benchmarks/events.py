@@ -30,7 +30,7 @@ GUESTS = 8
 
 SETUP = """
 from django.core.management import call_command
-from movie.models import Movie
+from movie.catalogue.models import Movie
 call_command("migrate", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
 Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(200)])
@@ -54,9 +54,9 @@ def measured(name, work, number):
 RECORD = (
     TIMED
     + """
-from movie.event_ids import new_event_id
-from movie.interactions import record
-from movie.models import Movie
+from movie.core.ids import new_event_id
+from movie.events.recording import record
+from movie.catalogue.models import Movie
 from predictors.history import Interaction
 films = list(Movie.objects.values_list("pk", flat=True))
 chance = random.Random(1)
@@ -73,15 +73,15 @@ measured("LABEL", lambda: [one(n) for n in range(EVENTS)], EVENTS)
 RELAY = (
     TIMED
     + """
-from movie.event_stream.relay import Relay
-from movie.models import InteractionRecord
+from movie.events.stream.relay import Relay
+from movie.events.models import Event
 relay = Relay()
 relay.batch = 20
 relay.step()  # builds the clients
 relay.batch = 500
-number = InteractionRecord.objects.undelivered().count()
+number = Event.objects.undelivered().count()
 def work():
-    while InteractionRecord.objects.undelivered().exists():
+    while Event.objects.undelivered().exists():
         relay.step()
 measured("relay to DynamoDB and Kafka", work, number)
 """
@@ -89,18 +89,18 @@ measured("relay to DynamoDB and Kafka", work, number)
 CONSUME = (
     TIMED
     + """
-from movie.event_stream import get_event_stream
-from movie.event_stream.consumer import Consumer
-from movie.event_stream.handlers import handler_of
+from movie.events.stream import get_event_stream
+from movie.events.stream.consumer import Consumer
+from movie.events.stream.handlers import handler_of
 consumer = Consumer(handler_of("GROUP"), get_event_stream())
 batches = get_event_stream().consume("GROUP", lambda: False)
 while not (first := next(batches)):
     pass
-consumer.take(first)
+consumer.process(first)
 already = consumer.handled
 def work():
     while consumer.handled < EVENTS:
-        consumer.take(next(batches))
+        consumer.process(next(batches))
 measured("consume: GROUP", work, EVENTS - already)
 batches.close()
 """

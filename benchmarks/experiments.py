@@ -4,7 +4,7 @@
 
 Visitors come one after another, and again and again: each sees 1 + Poisson(4) lists, spread over the time
 that is left, and opens a film of a list with a chance of their own (Beta, mean 0.10, sd 0.065),
-which the treatment raises by --lift. The figures of `movie.experiment_statistics` are read after every list.
+which the treatment raises by --lift. The figures of `movie.experiments.statistics` are read after every list.
 The baseline is the usual test for two arms, a z-test with the same variance, read as often. Then a smaller
 run goes through the door of a site of its own: assignment, record(), the handler, the verdict of the results.
 """
@@ -23,14 +23,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
 import numpy as np
 
-from movie.experiment_statistics import (
+from movie.experiments.statistics import (
     ALPHA,
     LEAST_VISITORS,
     SRM_ALPHA,
     Moments,
-    balance,
     compare,
     ratio,
+    sample_ratio_test,
 )
 
 CLICKS_PER_LIST, CONCENTRATION, MORE_LISTS = 0.10, 20.0, 4.0
@@ -63,7 +63,7 @@ def report(lift: float, options: argparse.Namespace) -> None:
     found, naive, once, visitors, looks = [], 0, 0, [], 0
     for seed in range(options.simulations):
         control, treatment = arms(np.random.default_rng(seed), options.visitors, lift)
-        enough = control.enough & treatment.enough
+        enough = control.has_min_sample & treatment.has_min_sample
         shown = compare(control, treatment, TAU)
         decided = np.flatnonzero(enough & (shown.p <= ALPHA))
         found.append(decided.size > 0)
@@ -100,7 +100,7 @@ def report_balance(options: argparse.Namespace) -> None:
             kept = ~second | (rng.random(options.visitors) >= lost)
             second = second[kept]
             counts = [np.cumsum(~second), np.cumsum(second)]
-            found = balance(counts, [0.5, 0.5])
+            found = sample_ratio_test(counts, [0.5, 0.5])
             seen = np.arange(second.size) >= LEAST_VISITORS
             alarms = np.flatnonzero(seen & (found.sequential_p < SRM_ALPHA))
             sequential += alarms.size > 0
@@ -155,11 +155,11 @@ def through_the_door() -> None:
     from django.core.cache import cache
     from django.core.management import call_command
 
-    from movie.experiment_models import Experiment, ExperimentArm
-    from movie.experiment_results import results_of
-    from movie.experiments import assigned_to
-    from movie.interactions import record_all
-    from movie.models import Movie
+    from movie.catalogue.models import Movie
+    from movie.events.recording import record_all
+    from movie.experiments.assignment import assign_arm
+    from movie.experiments.models import Experiment, ExperimentArm
+    from movie.experiments.results import results_of
 
     call_command("migrate", verbosity=0)
     Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(20)])
@@ -177,7 +177,7 @@ def through_the_door() -> None:
         before, looks, found = time.process_time(), 0, None
         for number in range(SITE_VISITORS):
             visitor = f"guest:{experiment.name}-{number}"
-            assigned = assigned_to(visitor)
+            assigned = assign_arm(visitor)
             record_all(events_of(rng, visitor, assigned, lift, films))
             if number % 50 == 49:
                 looks += 1
@@ -196,7 +196,7 @@ def through_the_door() -> None:
 def events_of(rng: np.random.Generator, visitor: str, assigned, lift: float, films: list[int]) -> Iterator:
     from datetime import UTC, datetime
 
-    from movie.event_ids import new_event_id
+    from movie.core.ids import new_event_id
     from predictors.history import Interaction
 
     chance = 0.2 * (1 + lift * assigned.arm)

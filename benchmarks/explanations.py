@@ -34,8 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets, candidates, towards
-from datasets.readers.delimited import read_dataset
+from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets
+from datasets.knowledge_graph.search import candidates, find_paths
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Cases, Split, latest_of_each_pair, split_interactions
 from predictors.base import Predictor, Query
 from predictors.config import parse_pairs
@@ -252,8 +253,8 @@ def _coverage(name: str, model: Predictor, kprn: KprnPredictor, split: Split) ->
 
 
 def _paths_to(kprn: KprnPredictor, query: Query, films: np.ndarray) -> Paths:
-    histories = Histories.of([query.liked], kprn.caps.history)
-    return towards(kprn.graph, histories, Targets(films, np.zeros(len(films), dtype=np.int64)), kprn.caps)
+    histories = Histories.from_items([query.liked], kprn.caps.history)
+    return find_paths(kprn.graph, histories, Targets(films, np.zeros(len(films), dtype=np.int64)), kprn.caps)
 
 
 # -- speed ---------------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def _speed(kprn: KprnPredictor, split: Split, seed: int) -> Figures:
     for user in users:
         films = rng.permutation(split.train.items_of(user))[:VISITOR_FILMS].astype(np.int64)
         query = Query.from_indices(films)
-        histories = Histories.of([films], kprn.caps.history)
+        histories = Histories.from_items([films], kprn.caps.history)
         found, paths = _timed(times, "path search", partial(_searched, kprn, histories, query))
         some = rng.permutation(len(paths))[:SCORED_PATHS]
         few = Paths(*(getattr(paths, name)[np.sort(some)] for name in Paths.__dataclass_fields__))
@@ -292,7 +293,7 @@ def _searched(kprn: KprnPredictor, histories: Histories, query: Query) -> tuple[
     """What an open search finds, and all paths to it."""
     found = candidates(kprn.graph, histories, [query.seen], kprn.caps)[0]
     targets = Targets(found, np.zeros(len(found), dtype=np.int64))
-    return found, towards(kprn.graph, histories, targets, kprn.caps)
+    return found, find_paths(kprn.graph, histories, targets, kprn.caps)
 
 
 def _timed(times: dict[str, list[float]], label: str, call: Callable[[], Any]) -> Any:

@@ -46,8 +46,10 @@ def measure(options: argparse.Namespace) -> None:
     from django.test import Client
     from django.test.utils import CaptureQueriesContext, setup_test_environment
 
-    from movie.interactions import forget, history_of, new_event_id
-    from movie.models import InteractionRecord, Movie
+    from movie.catalogue.models import Movie
+    from movie.events.history import get_history
+    from movie.events.models import Event
+    from movie.events.recording import forget, new_event_id
 
     if not options.here:
         call_command("demo", quick_only=True, no_serve=True)
@@ -68,8 +70,8 @@ def measure(options: argparse.Namespace) -> None:
     films = list(Movie.objects.visible().most_rated().values_list("pk", flat=True)[: options.interactions])
     for number, film in enumerate(films):
         client.post(f"/movies/{film}/rate/", {"event_id": new_event_id(), "value": str(3 + number % 5 / 2)})
-    visitor = InteractionRecord.objects.order_by("-event_id").values_list("visitor", flat=True).first()
-    rated = len(history_of(visitor).ratings)
+    visitor = Event.objects.order_by("-event_id").values_list("visitor", flat=True).first()
+    rated = len(get_history(visitor).ratings)
     try:
         client.get("/")  # loads the models
         with CaptureQueriesContext(connection) as captured:

@@ -116,12 +116,13 @@ def measure(scenario: str, folder: Path | None) -> dict:
     from django.core.management import call_command
     from django.db import connection
 
-    from movie.catalogue import demo, formats
-    from movie.catalogue.movies import import_movies
-    from movie.catalogue.ratings import import_ratings
-    from movie.models import Rating
+    from movie.catalogue.importing import formats
+    from movie.catalogue.importing.movies import import_movies
+    from movie.catalogue.models import Rating
+    from movie.events.rating_import import import_ratings
+    from movie.operations import demo_data
 
-    folder = folder or demo.data_folder()
+    folder = folder or demo_data.data_folder()
     call_command("migrate", verbosity=0, skip_checks=True)
     import_movies(folder)
     Rating.objects.all().delete()
@@ -149,8 +150,8 @@ def measure(scenario: str, folder: Path | None) -> dict:
 
 
 def first_tenth(path: Path, folder: Path) -> Path:
-    from movie.catalogue import formats
-    from movie.catalogue.reading import TextFile, plain_name
+    from movie.catalogue.importing import formats
+    from movie.catalogue.importing.reading import TextFile, plain_name
 
     known = formats.format_of(path, "ratings")
     with TextFile(path, fallback=known.fallback) as file:
@@ -163,9 +164,9 @@ def first_tenth(path: Path, folder: Path) -> Path:
 
 def model_instances(path: Path, sample: int) -> list:
     """Ratings as a first attempt would make them: split the line, one model instance a row."""
-    from movie.catalogue import formats
-    from movie.catalogue.reading import TextFile
-    from movie.models import ExternalId, Rating
+    from movie.catalogue.importing import formats
+    from movie.catalogue.importing.reading import TextFile
+    from movie.catalogue.models import ExternalId, Rating
 
     known = formats.format_of(path, "ratings")
     source = formats.source_of(path, known)
@@ -191,7 +192,7 @@ def model_instances(path: Path, sample: int) -> list:
 
 
 def with_bulk_create(path: Path) -> int:
-    from movie.models import Movie, Rating
+    from movie.catalogue.models import Movie, Rating
 
     instances = model_instances(path, BULK_SAMPLE)
     Rating.objects.bulk_create(instances)
@@ -200,7 +201,7 @@ def with_bulk_create(path: Path) -> int:
 
 
 def with_save(path: Path) -> int:
-    from movie.models import Movie
+    from movie.catalogue.models import Movie
 
     instances = model_instances(path, SAVE_SAMPLE)
     for each in instances:

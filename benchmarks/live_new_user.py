@@ -37,11 +37,11 @@ import numpy as np
 from rich.console import Console
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Cases, Split, split_interactions
 from predictors.base import Query
 from predictors.models.graph.base import GraphPredictor
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.progress import ProgressEvent
 from ranking_metrics.ranking import hits_of, per_user
@@ -265,7 +265,7 @@ def _cpu_ms(call: Callable[[], Any]) -> tuple[float, Any]:
 def _fit(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from pytorch_models.graph.propagation import BipartiteGraph
+    from datasets.bipartite_graph import BipartiteGraph
 
     torch.set_num_threads(1)
     split = _split(graph, arguments)
@@ -299,7 +299,8 @@ def _error(predictor: GraphPredictor, model: Any, trained: Any, items: np.ndarra
     """Largest difference of the new node's vector to that of the rebuilt graph in float64."""
     import torch
 
-    from pytorch_models.graph.propagation import BipartiteGraph, propagation
+    from datasets.bipartite_graph import BipartiteGraph
+    from pytorch_models.graph.propagation import propagation
 
     node = predictor.node
     edges = node.edges(items, np.ones(len(items), np.float32))
@@ -362,7 +363,7 @@ def _serve_guests(name: str, folder: Path, guests: dict[str, list[np.ndarray]]) 
             query = Query.from_indices(items)
             for form, steps in (("exact", 0), ("local", 0), ("tuned", 10)):
                 predictor.form = "local" if form == "local" else "exact"
-                predictor.fine_tuning = FineTuning(steps, budget_ms=1000.0)
+                predictor.fine_tuning = FineTuning(steps, max_operations=10**12)
                 kept[form].append(_cpu_ms(lambda query=query: predictor.vector(query))[0])
                 times["list"], (ranked, _) = _cpu_ms(lambda query=query: predictor.retrieve([query], 10))
                 lists[form].append(ranked[0])
@@ -418,9 +419,10 @@ def rebuilt_list(train: Interactions, items: np.ndarray, arguments: argparse.Nam
     """(10,) int64: the request that builds the graph with the visitor in it and trains a fresh NGCF."""
     import torch
 
+    from datasets.bipartite_graph import BipartiteGraph
+    from datasets.negatives import Positives, UniformNegatives
     from pytorch_models.graph.ngcf import NGCF, NGCFConfig
-    from pytorch_models.graph.propagation import BipartiteGraph, propagation
-    from pytorch_models.training.negatives import Positives, UniformNegatives
+    from pytorch_models.graph.propagation import propagation
 
     visitor, n_items = train.n_users, train.n_items
     users = np.append(train.users, np.full(len(items), visitor, dtype=np.int32))

@@ -81,8 +81,8 @@ def _site(length: int) -> tuple[list[int], list[str]]:
     import django
 
     django.setup()
-    from movie.models import Movie
-    from movie.recommendations import registry
+    from movie.catalogue.models import Movie
+    from movie.training.registry import registry
 
     store = registry().store
     active = [name for name in store.names() if store.current(name)]

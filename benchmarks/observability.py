@@ -34,23 +34,25 @@ def main() -> None:
 
 def measure(times: int) -> None:
     import django
+    from django.conf import settings
 
+    from movie.telemetry.counters import count_in_files
+
+    count_in_files(settings.METRICS_DIR)
     django.setup()
     from django.core.management import call_command
     from django.http import HttpRequest, HttpResponse
     from django.test import RequestFactory
     from django.urls import resolve
 
-    from movie.event_ids import new_event_id
-    from movie.health import ProbeMiddleware, readiness
-    from movie.metrics import ListOfFilms, count_ranking, count_request
-    from movie.metrics.answer import site_metrics
-    from movie.metrics.films import film_tables
-    from movie.metrics.shared import share_between_workers
-    from movie.request_log import RequestLogMiddleware, handed_out
+    from movie.core.ids import new_event_id
+    from movie.operations.health import readiness
+    from movie.operations.metrics_view import site_metrics_text
+    from movie.operations.probes import ProbeMiddleware
+    from movie.telemetry.counters import ListOfFilms, count_ranking, count_request
+    from movie.telemetry.requests import RequestLogMiddleware, count_shown
 
     call_command("migrate", verbosity=0)
-    share_between_workers()
     handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(open(os.devnull, "w"))  # noqa: SIM115, PTH123 - until the process ends
@@ -72,13 +74,12 @@ def measure(times: int) -> None:
     def view(_: HttpRequest) -> HttpResponse:
         return response
 
-    film_tables().rank({film: film for film in range(1, 10_000)})
     films = [97 * n + 1 for n in range(FILMS)]
     models = ("for_you", "neighbours", "trending", "most_rated", "popular")[:LISTS]
     lists = [ListOfFilms(new_event_id(), model, films) for model in models]
 
     def view_with_lists(_: HttpRequest) -> HttpResponse:
-        handed_out(lists)
+        count_shown(lists)
         return response
 
     bare = cpu_us(lambda: view(request))
@@ -88,13 +89,13 @@ def measure(times: int) -> None:
         ("a request: id, metrics, log line", cpu_us(lambda: watched(request)) - bare),
         ("  of which its metrics", cpu_us(lambda: count_request("home", "GET", 200, 0.006))),
         (f"a page with {LISTS} lists of {FILMS} films", cpu_us(lambda: page(request)) - bare),
-        ("  of which the lists", cpu_us(lambda: handed_out(lists))),
+        ("  of which the lists", cpu_us(lambda: count_shown(lists))),
         ("a list that a model made", cpu_us(lambda: count_ranking("for_you", 0.003))),
         ("a static file", cpu_us(lambda: watched(static)) - bare)
         if (static := RequestFactory().get("/static/site.css"))
         else ("", 0.0),
         ("/health/ready, remembered", cpu_us(readiness)),
-        ("a scrape of /metrics", cpu_us(site_metrics, 50)),
+        ("a scrape of /metrics", cpu_us(site_metrics_text, 50)),
     ]
     for name, cost in rows:
         print(f"{name:<42}{cost:>10.1f} CPU-us")

@@ -36,8 +36,9 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
     import torch
 
-    from datasets.readers.delimited import read_dataset
-    from pytorch_models.graph.propagation import BipartiteGraph, propagation
+    from datasets.bipartite_graph import BipartiteGraph
+    from datasets.readers.dataset import read_dataset
+    from pytorch_models.graph.propagation import propagation
 
     dataset = read_dataset(arguments.data)
     rows = dataset.train if dataset.train is not None else dataset.interactions

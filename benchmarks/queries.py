@@ -57,7 +57,7 @@ def measure(options: argparse.Namespace) -> list[Statement]:
     from django.core.management import call_command
     from django.db import connection
 
-    from movie.models import Movie
+    from movie.catalogue.models import Movie
 
     call_command("migrate", verbosity=0, skip_checks=True)
     if not Movie.objects.exists():
@@ -79,9 +79,9 @@ def fill(folder: Path | None) -> None:
     """A data set with the people of its films, and guests who click, rate and save."""
     from django.core.management import call_command
 
-    from movie.catalogue import demo
+    from movie.operations import demo_data
 
-    folder = folder or demo.data_folder()
+    folder = folder or demo_data.data_folder()
     for command in ("import_movies", "import_ratings"):
         call_command(command, folder, no_progress=True)
     call_command("enrich_movies", no_progress=True)
@@ -95,9 +95,9 @@ def fill_with_guests() -> None:
 
     from django.utils import timezone
 
-    from movie.event_ids import new_event_id
-    from movie.models import InteractionRecord, Movie, Rating
-    from movie.stream_models import TO_STREAM, MovieActivity
+    from movie.catalogue.models import Movie, Rating
+    from movie.core.ids import new_event_id
+    from movie.events.models import TO_STREAM, DailyMovieActivity, Event
 
     chance = random.Random(1)
     films = list(Movie.objects.most_rated().values_list("pk", flat=True)[:2_000])
@@ -112,20 +112,20 @@ def fill_with_guests() -> None:
             value = chance.choice([2.0, 3.0, 4.0, 5.0]) if kind == "rating" else None
             at = first + timedelta(seconds=40 * step)
             interactions.append(
-                InteractionRecord(
-                    event_id=new_event_id(), visitor=visitor, kind=kind, movie_id=film, at=at, value=value
-                )
+                Event(event_id=new_event_id(), visitor=visitor, kind=kind, movie_id=film, at=at, value=value)
             )
             if value:
                 ratings.append(Rating(visitor=visitor, movie_id=film, value=value, rated_at=at))
     for row in interactions[-WAITING:]:
-        row.due = TO_STREAM
-    InteractionRecord.objects.bulk_create(interactions, batch_size=2_000)
+        row.pending_sinks = TO_STREAM
+    Event.objects.bulk_create(interactions, batch_size=2_000)
     Rating.objects.bulk_create(ratings, batch_size=2_000)
     Movie.objects.refresh_aggregates()
-    MovieActivity.objects.bulk_create(
+    DailyMovieActivity.objects.bulk_create(
         [
-            MovieActivity(movie_id=film, day=now.date() - timedelta(days=day), count=chance.randrange(1, 99))
+            DailyMovieActivity(
+                movie_id=film, day=now.date() - timedelta(days=day), count=chance.randrange(1, 99)
+            )
             for film in films
             for day in range(DAYS)
         ],
@@ -162,22 +162,22 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from django.db.models import Count
     from django.test import Client
 
-    from movie.browse import PAGE_SIZE, BrowseFilters, facets
-    from movie.event_stream.relay import Relay
-    from movie.facts import facts_of, histogram_of
-    from movie.interactions import history_of
-    from movie.models import Credit, InteractionRecord, Movie, Rating
-    from movie.recommendations import rank_for, rank_similar
-    from movie.search import search_movies, search_people, suggestions
-    from movie.stream_models import TO_STREAM, dues_of
-    from movie.trending import _counted as trending
-    from movie.visitors import GUEST_COOKIE, SALT
+    from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
+    from movie.catalogue.details import facts_of, histogram_of
+    from movie.catalogue.models import Credit, Movie, Rating
+    from movie.catalogue.search import search_movies, search_people, suggestions
+    from movie.events.history import get_history
+    from movie.events.models import TO_STREAM, Event, pending_values
+    from movie.events.stream.relay import Relay
+    from movie.events.trending import _counted as trending
+    from movie.recommendations.ranking import rank_similar, recommend
+    from movie.visitors.visitor import GUEST_COOKIE, SALT
     from predictors.history import History
 
     film = Movie.objects.most_rated()[0]
     person = Credit.objects.values("person").annotate(n=Count("pk")).order_by("-n", "person")[0]["person"]
     guest = (
-        InteractionRecord.objects.filter(visitor__startswith="guest:")
+        Event.objects.filter(visitor__startswith="guest:")
         .values_list("visitor", flat=True)
         .order_by("visitor")
         .first()
@@ -201,14 +201,14 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         return lambda: list(Paginator(films, PAGE_SIZE).page(number))
 
     def claim() -> None:
-        Relay(batch=500)._claim(dues_of(TO_STREAM), "benchmark")
+        Relay(batch=500)._claim(pending_values(TO_STREAM), "benchmark")
 
     client.get("/")  # what only the first page of a process asks for
     settings.WRITE_RATE_LIMIT = 100_000
     return {
         "home page, guest with 20 interactions": page("/"),
-        "history of a visitor": lambda: history_of(guest),
-        "history, the latest 10": lambda: history_of(guest, limit=10),
+        "history of a visitor": lambda: get_history(guest),
+        "history, the latest 10": lambda: get_history(guest, limit=10),
         "rating of a film by a visitor": lambda: list(
             Rating.objects.filter(visitor=guest, movie__in=[rated])
         ),
@@ -231,7 +231,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         "person page": page(f"/people/{person}/"),
         "relay claims its rows": claim,
         "trending": trending,
-        "most rated": lambda: (cache.clear(), rank_for("guest:nobody", k=24, history=History.EMPTY)),
+        "most rated": lambda: (cache.clear(), recommend(History.EMPTY, k=24)),
     }
 
 
@@ -296,9 +296,10 @@ def version() -> str:
 
 
 def sizes() -> str:
-    from movie.models import Credit, InteractionRecord, Movie, Person, Rating
+    from movie.catalogue.models import Credit, Movie, Person, Rating
+    from movie.events.models import Event
 
-    models = (Movie, Rating, InteractionRecord, Person, Credit)
+    models = (Movie, Rating, Event, Person, Credit)
     return ", ".join(f"{model.objects.count():,} {model._meta.verbose_name_plural}" for model in models)
 
 

@@ -71,7 +71,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         difference = float(np.abs(predictor.score([query]) - by_torch()).max())
         sides = {
             "scores": lambda: predictor.score([query]),
-            "encoder": lambda: predictor.tastes([history]),
+            "encoder": lambda: predictor.encode_histories([history]),
             "top20": lambda: predictor.retrieve([query], 20),
             "torch": by_torch,
         }

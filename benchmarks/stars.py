@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import latest_of_each_pair
 from predictors.history import History, Interaction
 from predictors.models.mf.model import LOWEST_STARS, MfPredictor
 from predictors.testing import fit_model
 
-BIASES_ALONE = {"factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
+BIASES_ALONE = {"groups": 0, "factors": 1, "ridge": 1e6}  # a ridge that leaves no vector
 
 
 def main() -> None:

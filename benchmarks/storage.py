@@ -26,9 +26,10 @@ import json, random
 from datetime import UTC, datetime, timedelta
 from django.core.management import call_command
 from django.db import connection
-from movie.event_ids import new_event_id
-from movie.models import InteractionRecord, Movie, Rating
-from movie.visitors import new_guest
+from movie.core.ids import new_event_id
+from movie.catalogue.models import Movie, Rating
+from movie.events.models import Event
+from movie.visitors.visitor import new_guest
 chance, now = random.Random(1), datetime.now(UTC)
 call_command("migrate", verbosity=0)
 Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(2000)])
@@ -54,9 +55,10 @@ def fill(model, rows):
 print(json.dumps({
     "a rating": fill(Rating, [
         Rating(visitor=v, movie_id=f, value=chance.choice([3.0, 4.5]), rated_at=now) for v, f in pairs]),
-    "an interaction (row of log or outbox)": fill(InteractionRecord, [
-        InteractionRecord(
-            event_id=new_event_id(), visitor=v, kind="click", movie_id=f, due=7, surface="recommend",
+    "an event (row of the log or the outbox)": fill(Event, [
+        Event(
+            event_id=new_event_id(), visitor=v, kind="click", movie_id=f, pending_sinks=7,
+            surface="recommend",
             at=now + timedelta(seconds=n), recommendation_id=new_event_id())
         for n, (v, f) in enumerate(pairs)]),
 }))
@@ -65,15 +67,16 @@ ELSEWHERE = """
 import json, random
 from datetime import UTC, datetime
 from django.core.cache import cache
-from movie.cached_lists import _as_plain
-from movie.event_ids import new_event_id
-from movie.event_log.dynamodb_table import Stored, _item
-from movie.event_stream.messages import Recorded, encode
-from movie.visitors import new_guest
+from movie.recommendations.list_cache import _as_plain
+from movie.core.ids import new_event_id
+from movie.events.archive.base import Archived
+from movie.events.archive.dynamodb import _item
+from movie.events.stream.messages import InteractionRecorded, encode
+from movie.visitors.visitor import new_guest
 from predictors.history import Interaction, Reason, Recommendation
 now = datetime.now(UTC)
 click = Interaction(new_event_id(), new_guest().key, "click", 1234, now, None, "recommend", new_event_id())
-item = _item(Stored(click, now))
+item = _item(Archived(click, now))
 reason = (Reason("liked", 1234, 0.123456789, ""),)
 ranking = [_as_plain(Recommendation(n + 1000, random.random(), reason)) for n in range(24)]
 key = "list:" + "0" * 32  # as long as a real one
@@ -81,7 +84,7 @@ cache.set(key, ranking, 600)
 client = cache._cache.get_client()
 print(json.dumps({
     "DynamoDB, an item": sum(len(name) + len(next(iter(value.values()))) for name, value in item.items()),
-    "Kafka, a message": len(encode(Recorded(click, now))),
+    "Kafka, a message": len(encode(InteractionRecorded(click, now))),
     "Redis, a cached list of 24 films": client.memory_usage(cache.make_key(key)),
 }))
 """

@@ -1,4 +1,4 @@
-"""Interactions as arrays: the one shape that every model trains on."""
+"""Interactions as arrays: the form in which every model gets its training data."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from scipy import sparse
 
 @dataclass(frozen=True)
 class Interactions:
-    """Who met which item when, in index space.
+    """Holds which user interacted with which item when, in index space.
 
     Rows are sorted by (user, at, order of arrival).
 
     users     (N,) int32, 0..n_users-1
     items     (N,) int32, 0..n_items-1
     values    (N,) float32, stars; nan where there was no rating
-    at        (N,) int64, seconds since 1970 (or the order of arrival where no time is known)
+    at        (N,) int64, seconds since 1970 where `has_time`; else the order of arrival
     user_ids  (n_users,) the ids behind the indices
     item_ids  (n_items,) the ids behind the indices, ints or strings
-    has_time  False where `at` is only the order of arrival
+    has_time  whether `at` are times
     """
 
     users: np.ndarray
@@ -47,11 +47,11 @@ class Interactions:
     ) -> Interactions:
         """Sort index columns by (user, at), keeping the order of arrival among equals.
 
-        has_time says whether `at` is in seconds; by default it is where it is given.
+        `has_time` says whether `at` are seconds since 1970; by default they are where they are given.
         """
+        has_time = at is not None if has_time is None else has_time
         users = np.asarray(users, dtype=np.int32)
         n = len(users)
-        has_time = at is not None if has_time is None else has_time
         at = np.arange(n, dtype=np.int64) if at is None else np.asarray(at, dtype=np.int64)
         values = np.full(n, np.nan, np.float32) if values is None else np.asarray(values, dtype=np.float32)
         order = np.lexsort((np.arange(n), at, users))
@@ -78,16 +78,16 @@ class Interactions:
 
     @cached_property
     def indptr(self) -> np.ndarray:
-        """(n_users + 1,) int64: rows of user u are indptr[u]:indptr[u + 1]."""
+        """(n_users + 1,) int64: the rows of user u are indptr[u]:indptr[u + 1]."""
         counts = np.bincount(self.users, minlength=self.n_users)
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     def items_of(self, user: int) -> np.ndarray:
-        """(T,) int32 items of one user, oldest first."""
+        """Return (T,) int32 the items of one user, oldest first."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
     def csr(self, dtype: type = np.float32) -> sparse.csr_matrix:
-        """(n_users, n_items) with 1 where they met; repeated meetings count once."""
+        """Return the (n_users, n_items) interaction matrix: 1 for each pair, however often it occurs."""
         matrix = sparse.csr_matrix(
             (np.ones(len(self), dtype=dtype), (self.users, self.items)), shape=(self.n_users, self.n_items)
         )
@@ -95,13 +95,13 @@ class Interactions:
         return matrix
 
     def select(self, mask: np.ndarray) -> Interactions:
-        """The rows of a boolean mask or index array, in the same id spaces."""
+        """Return the rows of a boolean mask or index array, in the same id spaces."""
         return replace(
             self, users=self.users[mask], items=self.items[mask], values=self.values[mask], at=self.at[mask]
         )
 
     def fingerprint(self) -> str:
-        """sha256 over the rows and the item ids: equal data has an equal fingerprint."""
+        """Return the sha256 over the rows and the item ids: equal data has an equal fingerprint."""
         digest = hashlib.sha256()
         for array in (self.users, self.items, self.values, self.at):
             digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,4 +1,4 @@
-"""Made-up ratings whose best possible prediction is known: people in taste groups, films in genres.
+"""Synthetic ratings whose best possible prediction is known: people in taste groups, films in genres.
 
 The model, with g the group of person u, c the genre of film i, and every letter drawn from the seed:
 
@@ -15,10 +15,10 @@ ratings by Koren and Sill, "OrdRec", RecSys 2011), which has a closed form:
     m_ui = E[r_ui]   = 0.5 + 0.5 * sum over r of P(r_ui >= r)
     E[r_ui ** 2]     = 0.25 + sum over r of (r ** 2 - (r - 0.5) ** 2) P(r_ui >= r)
 
-m_ui is the best prediction there is under squared error. The floor of a set of ratings is the mean of
-Var(r_ui) = E[r_ui ** 2] - m_ui ** 2 over its rows: what the model of whoever knows everything would reach.
+m_ui is the best prediction under squared error. The floor of a set of ratings is the mean of
+Var(r_ui) = E[r_ui ** 2] - m_ui ** 2 over its rows: the error of a model that knows every parameter.
 
-Whom a person rates depends on taste too, as in life, but never on the error e:
+The films that a person rates depend on taste too, as in life, but never on the error e:
 
     chance of being rated next  ~  exp(Normal(0, popularity ** 2) + selectivity * t * (h_g + p_u)'q_i)
 """
@@ -45,18 +45,20 @@ GENRES = (
     ("Thriller", "THRI"),
     ("War", "WARF"),
 )
-FIRST_USER, FIRST_ITEM, WIDEST_GAP = 10_001, 1_001, 9
+FIRST_USER, FIRST_ITEM, MAX_GAP = 10_001, 1_001, 9
 LOWEST, HIGHEST, STEP = 0.5, 5.0, 0.5
 FROM_ONE_STAR_UP = np.arange(LOWEST + STEP, HIGHEST + STEP, STEP)
 EARLIEST, A_YEAR = 1_577_836_800, 366 * 86_400  # the year 2020, seconds since 1970
-MOST_SECONDS_BETWEEN = 86_400
-FEWEST_OF_A_USER = 10  # unless there are too few ratings for that
+MAX_SECONDS_BETWEEN = 86_400
+MIN_PER_USER = 10  # unless there are too few ratings for that
 TRIES = 400  # random arrangements of which the most spread out one is taken
 
 
 @dataclass(frozen=True, slots=True)
 class WorldOptions:
-    """users, items, ratings  how many of each
+    """Configures a world.
+
+    users, items, ratings  how many of each
     groups       taste groups
     genres       the first so many of GENRES
     dimensions   D of taste
@@ -90,7 +92,7 @@ class WorldOptions:
     seed: int = 1
 
     def check(self) -> None:
-        """Raises ValueError naming what cannot be."""
+        """Raise ValueError on an impossible option, naming it."""
         if min(self.users, self.items, self.groups, self.dimensions) < 1 or self.seed < 0:
             raise ValueError("users, items, groups and dimensions must be 1 or more, seed 0 or more")
         if not 1 <= self.genres <= min(len(GENRES), self.items):
@@ -110,11 +112,11 @@ class WorldOptions:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that was drawn. Rows are sorted by (user, time); no pair of user and item is there twice.
+    """Holds all that was drawn. Rows are sorted by (user, time); no pair of user and item occurs twice.
 
     user_ids, item_ids  (n_users,), (n_items,) str: U10001..., DRAM1001..., with gaps
     group_of            (n_users,) int64
-    genre_of            (n_items,) int64, places in GENRES
+    genre_of            (n_items,) int64, indices into GENRES
     levels              (n_users, n_items) float64, z_ui
     users, items        (N,) int64 indices
     stars               (N,) float64, 0.5 to 5 in halves
@@ -133,19 +135,19 @@ class World:
     at: np.ndarray
 
     def expected(self, users: np.ndarray, items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """m_ui and Var(r_ui) of pairs of indices, each float64 in their shape, stars and stars squared."""
+        """Return m_ui and Var(r_ui) of pairs of indices, float64, in stars and stars squared."""
         return moments(self.levels[users, items], self.options.noise)
 
     def floor(self, rows: np.ndarray | slice = slice(None)) -> float:
-        """The least mean squared error that is to be expected on these rows, whatever one knows."""
+        """Return the least mean squared error to expect on these rows, whatever a model knows."""
         return float(self.expected(self.users[rows], self.items[rows])[1].mean())
 
     def genre_names(self) -> list[str]:
-        """Of each item."""
+        """Return the genre of each item."""
         return [GENRES[genre][0] for genre in self.genre_of]
 
     def rows(self) -> Iterator[tuple[str, str, float, int]]:
-        """user id, item id, stars, seconds since 1970"""
+        """Yield user id, item id, stars and seconds since 1970."""
         columns = (self.user_ids[self.users], self.item_ids[self.items], self.stars, self.at)
         yield from zip(*(column.tolist() for column in columns), strict=True)
 
@@ -155,15 +157,17 @@ def make_world(options: WorldOptions | None = None) -> World:
     chosen = options or WorldOptions()
     chosen.check()
     rng = np.random.default_rng(chosen.seed)
-    tastes = _spread_out(rng, chosen.groups, chosen.dimensions)
-    flavours = _spread_out(rng, chosen.genres, chosen.dimensions)
-    group_of = _shared_out(rng, chosen.users, chosen.groups)
+    group_vectors = _spread_vectors(rng, chosen.groups, chosen.dimensions)
+    genre_vectors = _spread_vectors(rng, chosen.genres, chosen.dimensions)
+    group_of = _random_groups(rng, chosen.users, chosen.groups)
     genre_of = rng.permutation(np.arange(chosen.items) % chosen.genres)
-    people = tastes[group_of] + chosen.personal * rng.standard_normal((chosen.users, chosen.dimensions))
-    films = flavours[genre_of] + chosen.own * rng.standard_normal((chosen.items, chosen.dimensions))
+    people = group_vectors[group_of] + chosen.personal * rng.standard_normal(
+        (chosen.users, chosen.dimensions)
+    )
+    films = genre_vectors[genre_of] + chosen.own * rng.standard_normal((chosen.items, chosen.dimensions))
     liking = chosen.taste * people @ films.T  # (n_users, n_items) stars
     levels = chosen.mean + chosen.spread * rng.standard_normal(chosen.items) + liking
-    users, items = _who_rates_what(rng, chosen, liking)
+    users, items = _rated_pairs(rng, chosen, liking)
     noise = rng.logistic(0, _logistic_scale(chosen.noise), len(users))
     return World(
         options=chosen,
@@ -180,7 +184,7 @@ def make_world(options: WorldOptions | None = None) -> World:
 
 
 def moments(levels: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the stars that are given at these levels, in closed form; see the module."""
+    """Return mean and variance of the stars at these levels, in closed form; see the module."""
     mean = np.full(levels.shape, LOWEST)
     square = np.full(levels.shape, LOWEST**2)
     for stars in FROM_ONE_STAR_UP:
@@ -191,7 +195,7 @@ def moments(levels: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trivial_errors(world: World, held_out: np.ndarray | None = None) -> dict[str, float]:
-    """Mean squared errors on the held-out rows, (N,) bool, of predictors that learn from the others.
+    """Return mean squared errors on the held-out rows, (N,) bool, of predictors trained on the others.
 
     By default a random fifth is held out. "truth" is m_ui on the same rows: the floor as these rows have
     it, by chance a little off `floor`.
@@ -208,28 +212,30 @@ def trivial_errors(world: World, held_out: np.ndarray | None = None) -> dict[str
         "user and film means": mean + by_item[asked_items] + by_user[asked_users],
         "truth": world.expected(asked_users, asked_items)[0],
     }
-    return {name: float(np.mean((world.stars[test] - said) ** 2)) for name, said in predictions.items()}
+    return {
+        name: float(np.mean((world.stars[test] - predicted) ** 2)) for name, predicted in predictions.items()
+    }
 
 
 def a_fifth(world: World) -> np.ndarray:
-    """(N,) bool, the same rows for equal options; of a tiny world one row at least on either side."""
+    """Return (N,) bool, the same rows for equal options; one row at least on either side."""
     held_out = np.random.default_rng(world.options.seed).random(len(world.stars)) < 0.2
     held_out[0], held_out[-1] = True, False
     return held_out
 
 
 def _shrunken_means(rows: np.ndarray, values: np.ndarray, n_rows: int, ridge: float = 5.0) -> np.ndarray:
-    """(n_rows,) sum of each row's values / (their number + ridge)"""
+    """Return (n_rows,) the sum of each row's values / (their number + ridge)"""
     return np.bincount(rows, values, n_rows) / (np.bincount(rows, minlength=n_rows) + ridge)
 
 
 def _logistic_scale(deviation: float) -> float:
-    """s of a logistic distribution, whose standard deviation is s * pi / sqrt(3)."""
+    """Return s of a logistic distribution, whose standard deviation is s * pi / sqrt(3)."""
     return deviation * np.sqrt(3) / np.pi
 
 
-def _spread_out(rng: np.random.Generator, number: int, dimensions: int) -> np.ndarray:
-    """(number, dimensions) unit vectors: of some random sets the one whose closest two are furthest apart."""
+def _spread_vectors(rng: np.random.Generator, number: int, dimensions: int) -> np.ndarray:
+    """Draw (number, dimensions) unit vectors: of TRIES sets the one whose closest two are furthest apart."""
     best, least = np.empty(0), np.inf
     for _ in range(TRIES):
         vectors = rng.standard_normal((number, dimensions))
@@ -240,42 +246,42 @@ def _spread_out(rng: np.random.Generator, number: int, dimensions: int) -> np.nd
     return best
 
 
-def _shared_out(rng: np.random.Generator, users: int, groups: int) -> np.ndarray:
-    """(users,) group of each: sizes that differ, no group empty, in random order."""
+def _random_groups(rng: np.random.Generator, users: int, groups: int) -> np.ndarray:
+    """Draw (users,) the group of each: sizes that differ, no group empty, in random order."""
     shares = rng.dirichlet(np.full(groups, 20.0))
     drawn = rng.choice(groups, users - groups, p=shares)
     return rng.permutation(np.concatenate([np.arange(groups), drawn]))
 
 
-def _who_rates_what(
+def _rated_pairs(
     rng: np.random.Generator, options: WorldOptions, liking: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) users ascending and (N,) items: weighted draws without replacement, by Gumbel's trick."""
+    """Draw (N,) users ascending and (N,) items: weighted draws without replacement, by Gumbel's trick."""
     weights = options.popularity * rng.standard_normal(options.items) + options.selectivity * liking
     order = np.argsort(-(weights + rng.gumbel(size=liking.shape)), axis=1, kind="stable")
     counts = _activity(rng, options)
     users = np.repeat(np.arange(options.users), counts)
     drawn = np.arange(options.items) < counts[:, None]
     items = order[drawn]
-    place = rng.random(len(items))  # in time nobody begins with what suits them best
-    return users, items[np.lexsort((place, users))]
+    order_in_time = rng.random(len(items))  # nobody begins with the films that suit them best
+    return users, items[np.lexsort((order_in_time, users))]
 
 
 def _activity(rng: np.random.Generator, options: WorldOptions) -> np.ndarray:
-    """(users,) ratings of each, in all exactly `ratings`."""
-    fewest = min(FEWEST_OF_A_USER, options.ratings // options.users, options.items)
+    """Draw (users,) the number of ratings of each, in all exactly `ratings`."""
+    n_least = min(MIN_PER_USER, options.ratings // options.users, options.items)
     shares = np.exp(options.activity * rng.standard_normal(options.users))
-    counts = np.floor(shares / shares.sum() * options.ratings).astype(np.int64).clip(fewest, options.items)
+    counts = np.floor(shares / shares.sum() * options.ratings).astype(np.int64).clip(n_least, options.items)
     while missing := options.ratings - int(counts.sum()):
         step = 1 if missing > 0 else -1
-        able = np.flatnonzero(counts < options.items if step > 0 else counts > fewest)
+        able = np.flatnonzero(counts < options.items if step > 0 else counts > n_least)
         counts[rng.permutation(able)[: abs(missing)]] += step
     return counts
 
 
 def _with_gaps(rng: np.random.Generator, first: int, number: int) -> np.ndarray:
-    """(number,) ascending, each 1 to WIDEST_GAP above the one before."""
-    return first + np.concatenate([[0], np.cumsum(rng.integers(1, WIDEST_GAP + 1, number - 1))])
+    """Draw (number,) ascending ids, each 1 to MAX_GAP above the one before."""
+    return first + np.concatenate([[0], np.cumsum(rng.integers(1, MAX_GAP + 1, number - 1))])
 
 
 def _item_ids(rng: np.random.Generator, genre_of: np.ndarray) -> np.ndarray:
@@ -288,9 +294,9 @@ def _item_ids(rng: np.random.Generator, genre_of: np.ndarray) -> np.ndarray:
 
 
 def _times(rng: np.random.Generator, users: np.ndarray, n_users: int) -> np.ndarray:
-    """(N,) seconds since 1970, ascending for each user, who begins some day of a year."""
+    """Draw (N,) seconds since 1970, ascending for each user, who begins some day of a year."""
     begins = EARLIEST + rng.integers(0, A_YEAR, n_users)
-    steps = rng.integers(1, MOST_SECONDS_BETWEEN, len(users))
+    steps = rng.integers(1, MAX_SECONDS_BETWEEN, len(users))
     since_start = np.cumsum(steps)
     first = np.searchsorted(users, np.arange(n_users))
     return begins[users] + since_start - since_start[first][users]

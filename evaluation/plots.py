@@ -1,4 +1,4 @@
-"""Benchmark rows as a picture: bars with intervals, lines over n for guests, or curves over CPU time.
+"""Benchmark rows as a picture: bars with intervals, lines over n given items, or curves over CPU time.
 
 Colours are Okabe and Ito's (2008), told apart by every common kind of colour vision; every mark is
 labelled where it stands, so that no legend and no colour is needed to read it. Axes start at zero.
@@ -25,8 +25,10 @@ _HEADLINES = {
     "given-split": ("NDCG@20", "Recall@20"),
     "random-split": ("NDCG@10", "Recall@10"),
     "temporal": ("NDCG@10", "HR@10"),
+    "cold-item": ("NDCG@20", "Recall@20"),
 }
-_GUEST_METRIC = re.compile(r"NDCG@10 \[n=(\d+)\]")
+_BY_LENGTH = ("guest", "session")  # protocols with a condition for each number of given items
+_GIVEN_METRIC = re.compile(r"NDCG@10 \[n=(\d+|all)\]")
 _LABEL_GAP = 0.045  # least distance of two direct labels, as a share of the axis
 
 
@@ -44,9 +46,9 @@ def draw(rows: Rows, path: Path) -> None:
 
     first = rows[0]
     with mpl.rc_context({"svg.fonttype": "none", "font.size": 10, "text.color": _INK}):
-        guest = first["protocol"] == "guest"
-        panels = _guest_panels(rows) if guest else list(_HEADLINES.get(first["protocol"], ("NDCG@10",)))
-        height = 4.6 if guest else 1.7 + 0.42 * len(rows)
+        by_length = first["protocol"] in _BY_LENGTH
+        panels = _length_panels(rows) if by_length else list(_HEADLINES.get(first["protocol"], ("NDCG@10",)))
+        height = 4.6 if by_length else 1.7 + 0.42 * len(rows)
         figure = Figure(figsize=(10.5, height), dpi=150, layout="constrained")
         widths = [2 if panel == "lines" else 1 for panel in panels]
         axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
@@ -54,7 +56,7 @@ def draw(rows: Rows, path: Path) -> None:
             if panel == "lines":
                 _lines(ax, rows)
             else:
-                _bars(ax, rows, panel, tall=guest)
+                _bars(ax, rows, panel, tall=by_length)
         figure.suptitle(_title(first), x=0.01, ha="left", fontsize=12, fontweight="bold")
         figure.supxlabel(_facts(first), x=0.01, ha="left", fontsize=8, color=_QUIET)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,10 +130,10 @@ def _curves(ax: Axes, rows: Rows, metric: str) -> None:
     ax.set_axisbelow(True)
 
 
-def _guest_panels(rows: Rows) -> list[str]:
+def _length_panels(rows: Rows) -> list[str]:
     """Lines where films were counted, bars where a share was given."""
     names = rows[0]["metrics"]
-    counted = ["lines"] if any(map(_GUEST_METRIC.fullmatch, names)) else []
+    counted = ["lines"] if any(map(_GIVEN_METRIC.fullmatch, names)) else []
     return counted + [name for name in names if re.fullmatch(r"NDCG@100 \[n=\d+%\]", name)][:1]
 
 
@@ -170,8 +172,8 @@ def _bars(ax: Axes, rows: Rows, metric: str, *, tall: bool = False) -> None:
         error_kw={"ecolor": _INK, "elinewidth": 1.2, "capsize": 3},
     )
     furthest = max([high for _, high in bounds] + values) or 1.0
-    for place, (value, (_, high)) in enumerate(zip(values, bounds, strict=True)):
-        ax.text(max(high, value) + 0.015 * furthest, place, f"{value:.4f}", va="center")
+    for position, (value, (_, high)) in enumerate(zip(values, bounds, strict=True)):
+        ax.text(max(high, value) + 0.015 * furthest, position, f"{value:.4f}", va="center")
     ax.set_xlim(0, furthest * 1.18)
     if tall:  # beside the lines: bars of the usual thickness, from the top
         ax.set_ylim(min(-0.6, len(ordered) - 7.5), len(ordered) - 0.4)
@@ -182,27 +184,33 @@ def _bars(ax: Axes, rows: Rows, metric: str, *, tall: bool = False) -> None:
 
 def _lines(ax: Axes, rows: Rows) -> None:
     """NDCG@10 over the number of given films, one line per model, named at its right end."""
-    numbers = sorted(int(found[1]) for found in map(_GUEST_METRIC.fullmatch, rows[0]["metrics"]) if found)
-    places = range(len(numbers))
+    found = filter(None, map(_GIVEN_METRIC.fullmatch, rows[0]["metrics"]))
+    numbers = sorted((match[1] for match in found), key=lambda n: (n == "all", n.zfill(9)))
+    positions = range(len(numbers))
     ends = []
     for index, row in enumerate(rows):
         names = [f"NDCG@10 [n={number}]" for number in numbers]
         values = [row["metrics"][name] for name in names]
         colour = _COLOURS[index % len(_COLOURS)]
         lower, upper = zip(*(row["intervals"][name] for name in names), strict=True)
-        ax.fill_between(places, lower, upper, color=colour, alpha=0.15, linewidth=0)
-        ax.plot(places, values, color=colour, marker=_MARKERS[index % len(_MARKERS)], linewidth=2)
+        ax.fill_between(positions, lower, upper, color=colour, alpha=0.15, linewidth=0)
+        ax.plot(positions, values, color=colour, marker=_MARKERS[index % len(_MARKERS)], linewidth=2)
         ends.append((values[-1], f"{row['model']} {values[-1]:.3f}", colour))
     top = max(max(row["intervals"][f"NDCG@10 [n={n}]"][1] for n in numbers) for row in rows) * 1.08 or 1.0
     at = -1.0
     for value, text, colour in sorted(ends):
         at = max(value, at + _LABEL_GAP * top)
         ax.annotate(
-            text, (places[-1], value), (places[-1] + 0.08, at), va="center", color=colour, fontweight="bold"
+            text,
+            (positions[-1], value),
+            (positions[-1] + 0.08, at),
+            va="center",
+            color=colour,
+            fontweight="bold",
         )
     ax.set_ylim(0, max(top, at * 1.05))
     ax.set_xlim(-0.15, len(numbers) - 1 + 0.35 * max(len(numbers) - 1, 1))
-    ax.set_xticks(list(places), [str(number) for number in numbers])
+    ax.set_xticks(list(positions), numbers)
     ax.set_xlabel("films given")
     ax.set_title("NDCG@10", loc="left", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)

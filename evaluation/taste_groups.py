@@ -116,9 +116,9 @@ def analyse(
     else:
         measured = ratings
         names = sorted(set(known.values()))
-        place = {name: index for index, name in enumerate(names)}
+        number = {name: index for index, name in enumerate(names)}
         group_of = np.array(
-            [place[known[user]] if user in known else -1 for user in map(str, ratings.user_ids)]
+            [number[known[user]] if user in known else -1 for user in map(str, ratings.user_ids)]
         )
         if not (group_of >= 0).any():
             raise TooFewPeople("none of the known groups' people has a rating")
@@ -185,8 +185,8 @@ def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], most: 
             for weights in (left[here], None)
         )
         above = sums / (counts + LABEL_RIDGE)
-        best = [place for place in np.argsort(-above, kind="stable") if above[place] >= LEAST_ABOVE]
-        found.append([names[place] for place in best[:most]])
+        best = [label for label in np.argsort(-above, kind="stable") if above[label] >= LEAST_ABOVE]
+        found.append([names[label] for label in best[:most]])
     return found
 
 
@@ -246,8 +246,8 @@ def _cosines(ratings: Interactions, groups: Sequence[np.ndarray], rng: np.random
     total = np.zeros((len(groups), len(groups)))
     for _ in range(SPLITS):
         half_of = np.full(ratings.n_users, -1)
-        for place, members in enumerate(groups):
-            half_of[rng.permutation(members)] = 2 * place + np.arange(len(members)) % 2
+        for group, members in enumerate(groups):
+            half_of[rng.permutation(members)] = 2 * group + np.arange(len(members)) % 2
         profiles = _unit(_profiles(half_of[users], items, left, 2 * len(groups), ratings.n_items))
         all_four = (profiles @ profiles.T).reshape(len(groups), 2, len(groups), 2)
         # A half never meets itself: one half of g with the other half of h, both ways.
@@ -258,9 +258,9 @@ def _cosines(ratings: Interactions, groups: Sequence[np.ndarray], rng: np.random
 def _profiles(rows: np.ndarray, items: np.ndarray, left: np.ndarray, n_rows: int, n_items: int) -> np.ndarray:
     """(n_rows, n_items) shrunken means; entries with row -1 belong to nobody."""
     here = rows >= 0
-    place = rows[here] * n_items + items[here]
-    sums = np.bincount(place, left[here], n_rows * n_items)
-    counts = np.bincount(place, minlength=n_rows * n_items)
+    cell = rows[here] * n_items + items[here]
+    sums = np.bincount(cell, left[here], n_rows * n_items)
+    counts = np.bincount(cell, minlength=n_rows * n_items)
     return (sums / (counts + PROFILE_RIDGE)).reshape(n_rows, n_items)
 
 
@@ -294,23 +294,23 @@ def draw(analysis: Analysis, labels: Sequence[str], path: Path, *, title: str) -
     from matplotlib.figure import Figure
 
     n = len(labels)
-    places = range(n)
+    positions = range(n)
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "taste groups", "font.size": 10}):
         figure = Figure(figsize=(4.5 + 0.8 * n, 2.2 + 0.6 * n), dpi=150, layout="constrained")
         heat, bars = figure.subplots(1, 2, width_ratios=[3, 1], sharey=True)
         heat.imshow(analysis.cosines, cmap="RdBu_r", vmin=-1, vmax=1)
-        for row in places:
-            for column in places:
+        for row in positions:
+            for column in positions:
                 value = analysis.cosines[row, column]
                 ink = "white" if abs(value) > 0.6 else "#222222"
                 heat.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink)
-        heat.set_xticks(places, labels, rotation=30, ha="right")
-        heat.set_yticks(places, labels)
+        heat.set_xticks(positions, labels, rotation=30, ha="right")
+        heat.set_yticks(positions, labels)
         heat.set_title("Cosine of group profiles", loc="left", fontsize=10)
         sizes = [len(group.users) for group in analysis.groups]
-        bars.barh(places, sizes, color="#0072B2")
-        for place, size in zip(places, sizes, strict=True):
-            bars.text(size, place, f" {size:,}", va="center")
+        bars.barh(positions, sizes, color="#0072B2")
+        for position, size in zip(positions, sizes, strict=True):
+            bars.text(size, position, f" {size:,}", va="center")
         bars.set_title("People", loc="left", fontsize=10)
         bars.set_xlim(0, 1.3 * max(sizes))
         bars.spines[["top", "right"]].set_visible(False)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
 
+from evaluation.hooks import tracked
 from predictors.errors import TrainingError
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
-from predictors.run import Run, split_options
+from predictors.run import Hook, Run, split_options
 from predictors.training_data import TrainingData
+from predictors.validation import Validator
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
@@ -22,24 +26,26 @@ if TYPE_CHECKING:
     from predictors.base import Predictor
     from predictors.serving.registry import ModelStore
 
-FROM_SITE, FROM_FILE = "site", "file"  # what the ids of an artefact mean
+FROM_SITE, FROM_FILE = "site", "file"  # whose ids an artifact has
 PROTOCOL = "leave-one-out"
 MAX_VALIDATION_USERS = 2000
 MIN_HISTORY_TO_HOLD_OUT = 3  # interactions of a user whose last one may be held out
-CHECKPOINTS = ".checkpoints"  # beside the versions of a kind; no version starts with a dot
+CHECKPOINTS = ".checkpoints"  # beside the versions of a model; no version starts with a dot
 
-FIT_SHARE, MEASURED = 0.95, 0.98  # of the progress bar
+REFIT = "refit"  # folder of the refit's checkpoints
+FIT_SHARE, MEASURED, REFIT_SHARE = 0.55, 0.58, 0.98  # of the progress bar
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training left behind."""
+    """The result of a training."""
 
     name: str
     version: str
     metrics: dict[str, float]
     cpu_seconds: float
     activated: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)  # members of a blend and why they are missing
 
 
 def train(
@@ -53,18 +59,24 @@ def train(
     seed: int = 1,
     activate: bool = False,
     resume: bool = False,
+    refit: bool = True,
     progress: Progress = silent,
+    hooks: tuple[Hook, ...] = (),
 ) -> Trained:
-    """Fit a kind on positives and publish it as a new version of the store.
+    """Fit a model and publish it as a new version of the store.
 
-    The last interaction of up to 2,000 users is held out: the kind may use these rows for early
-    stopping, and the artefact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
-    items masked). `id_space` is FROM_SITE or FROM_FILE; only the first can be activated.
+    The last interaction of up to 2,000 users is held out: the model may use these rows for early
+    stopping, and the artifact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
+    items masked). What is published is the same recipe fitted anew on all rows, the held-out ones
+    included, for as long as the validation chose; without `refit` what was measured. `id_space` is
+    FROM_SITE or FROM_FILE; only the first can be activated.
 
-    Raises TrainingError on unusable data or options, PredictorError on an unknown name. Whatever
-    `progress` raises ends the training; what the kind wrote to its checkpoint folder stays, and
-    `resume` goes on from there.
+    Raises TrainingError on unusable data or options or a disk that cannot be written, PredictorError on an
+    unknown name. What `progress` raises ends the training; what the model wrote to its checkpoint folder
+    stays, and `resume` goes on from there.
     """
+    from datasets.splits.protocols import latest_of_each_pair
+
     kind = predictor_class(name)
     if activate:
         refuse_other_ids(name, id_space)
@@ -72,29 +84,76 @@ def train(
     checkpoint_dir = store.root / name / CHECKPOINTS
     started = time.process_time()
 
-    def fit_progress(event: ProgressEvent) -> None:
-        progress(replace(event, done=FIT_SHARE * min(max(event.done, 0.0), 1.0)))
-
-    run = Run(seed=seed, progress=fit_progress, checkpoint_dir=checkpoint_dir, resume=resume)
-    config, run, graph = split_options(kind, options, run)
-    validation = split.validation if len(split.cases[0]) else None
-    predictor = kind.fit(TrainingData(split.train, validation, graph), config, run)
-    cpu_seconds = time.process_time() - started
-    progress(ProgressEvent(FIT_SHARE, "measuring"))
-    metrics = _measured(predictor, split)
-    progress(ProgressEvent(MEASURED, "saving", metrics))
-    version = store.publish(
-        predictor,
-        data=_described(interactions, id_space, source),
-        metrics=_metric_rows(split, metrics, seed, cpu_seconds),
-        activate=activate,
+    held_out = len(split.cases[0]) > 0
+    refit = refit and held_out
+    run = Run(
+        seed=seed,
+        progress=progress,
+        checkpoint_dir=checkpoint_dir,
+        resume=resume,
+        stage="select" if refit else "single",
     )
-    _clear(checkpoint_dir)
-    return Trained(name, version, metrics, cpu_seconds, activate)
+    config, run, graph = split_options(kind, options, run)
+    data = TrainingData(split.train, split.validation if held_out else None, graph)
+    facts = _described(interactions, id_space, source)
+    with _disk_errors(name, store), tracked(hooks, name, config.as_dict(), facts) as final:
+        choosing = replace(run.part(0.0, FIT_SHARE if refit else REFIT_SHARE), hooks=hooks)
+        predictor = kind.fit(data, config, choosing)
+        progress(ProgressEvent(FIT_SHARE if refit else REFIT_SHARE, "measuring"))
+        metrics = _measured(predictor, split)
+        if refit:
+            again = replace(run, checkpoint_dir=checkpoint_dir / REFIT)
+            everything = TrainingData(latest_of_each_pair(interactions), None, graph)
+            predictor = predictor.refit(everything, again.part(MEASURED, REFIT_SHARE, "all rows"))
+        cpu_seconds = time.process_time() - started
+        final |= {**metrics, "cpu_seconds": cpu_seconds}
+        progress(ProgressEvent(REFIT_SHARE, "saving", metrics))
+        version = store.publish(
+            predictor, data=facts, metrics=_metric_rows(split, metrics, seed, cpu_seconds), activate=activate
+        )
+        _clear(checkpoint_dir)
+    return Trained(name, version, metrics, cpu_seconds, activate, predictor.meta.get("left_out", {}))
+
+
+@contextmanager
+def _disk_errors(name: str, store: ModelStore) -> Iterator[None]:
+    """Turn what a full or read-only disk raises into a TrainingError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        where = getattr(error, "filename", None) or store.root
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{name} cannot be trained: {where}: {reason}") from error
+
+
+def refit_version(
+    name: str,
+    version: str,
+    interactions: Interactions,
+    store: ModelStore,
+    *,
+    graph: str = "",
+    source: str = "",
+    seed: int = 1,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> str:
+    """Fit the recipe of a version anew on all these rows and publish it; its figures are those of the first.
+
+    Raises TrainingError as `train` does.
+    """
+    from datasets.splits.protocols import latest_of_each_pair
+
+    meta = store.meta(name, version)
+    data = TrainingData(latest_of_each_pair(interactions), None, graph)
+    run = Run(seed=seed, device=device, progress=progress)
+    predictor = store.load(name, version).refit(data, run)
+    described = _described(interactions, meta["data"]["id_space"], source)
+    return store.publish(predictor, data=described, metrics=meta["metrics"])
 
 
 def refuse_other_ids(name: str, id_space: str) -> None:
-    """Raise TrainingError unless the ids of an artefact are those of the site's films."""
+    """Raise TrainingError unless the ids of an artifact are those of the site's films."""
     if id_space != FROM_SITE:
         raise TrainingError(
             f"{name} was trained on a file, whose ids are not those of the site's films, so it cannot serve "
@@ -103,7 +162,7 @@ def refuse_other_ids(name: str, id_space: str) -> None:
 
 
 def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
-    """The last row of up to 2,000 users as validation, the rest to train on.
+    """Return the last row of up to 2,000 users as validation, the rest to train on.
 
     Users with fewer than three rows are trained on only. Raises TrainingError when nothing is left.
     """
@@ -136,13 +195,11 @@ def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
 
 
 def _measured(predictor: Predictor, split: Split) -> dict[str, float]:
-    """NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
-    from evaluation.runner import evaluate
-
-    if not len(split.cases[0]):
+    """Return NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
+    validator = Validator.from_rows(split.train, split.validation, max_users=MAX_VALIDATION_USERS)
+    if validator is None:
         return {}
-    means = evaluate(predictor, split)[0].means()
-    return {name: round(means[name], 5) for name in ("NDCG@10", "HR@10")}
+    return {name: round(value, 5) for name, value in validator.measure(predictor).items()}
 
 
 def _metric_rows(
@@ -175,8 +232,8 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
 
 
 def _clear(checkpoint_dir: Path) -> None:
-    """A finished training is not resumed."""
+    """Delete the checkpoints of a finished training."""
     if checkpoint_dir.is_dir():
-        for path in checkpoint_dir.iterdir():
+        for path in checkpoint_dir.rglob("*"):
             if path.is_file():
                 path.unlink()

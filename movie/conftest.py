@@ -1,9 +1,27 @@
-"""Fixtures for the tests of every part of the app."""
+"""Fixtures for the tests of every app: empty caches, a small trained site, a database that threads share."""
+
+from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
+from django.core.cache import cache
 from django.db import connection, connections
+
+from movie.catalogue.models import Genre, Language, Movie, MovieTitle, Rating
+from movie.catalogue.tests.films import LONG_AGO
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    """Give each test empty caches and a catalogue of its own."""
+    from movie.recommendations.movie_index import index_holder
+
+    cache.clear()
+    index_holder.cache_clear()
 
 
 @pytest.fixture
@@ -25,3 +43,69 @@ def own_connections(transactional_db, tmp_path):
     connections["default"].close()
     connections.settings["default"]["NAME"] = name
     connections["default"] = memory
+
+
+FILMS, PEOPLE, RATED = 24, 40, 8
+TRAINED = ("popular", "neighbours", "mf")
+
+
+def ratings_of_people() -> list[tuple[int, int, float]]:
+    """(person, film, stars): the first half prefers odd films, the second even ones."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for person in range(PEOPLE):
+        odd = person < PEOPLE // 2
+        for film in (rng.permutation(FILMS)[:RATED] + 1).tolist():
+            rows.append((person, film, 4.5 if (film % 2 == 1) == odd else 2.0))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def api_models(tmp_path_factory) -> Path:
+    """Trained once; the films have the same ids in every test."""
+    from datasets.interactions import Interactions
+    from predictors.plugins import predictor_class
+    from predictors.serving.registry import ModelStore
+
+    store = ModelStore(tmp_path_factory.mktemp("models"))
+    people, films, stars = (np.array(column) for column in zip(*ratings_of_people(), strict=True))
+    item_ids = np.arange(1, FILMS + 1)
+    every = Interactions.from_columns(
+        people, films - 1, stars, np.arange(len(people)), user_ids=np.arange(PEOPLE), item_ids=item_ids
+    )
+    liked = every.select(every.values >= 3)
+    for name in TRAINED:
+        kind = predictor_class(name)
+        store.publish(kind.fit(every if kind.learns_from_dislikes else liked), activate=True)
+    return store.root
+
+
+@pytest.fixture
+def api_site(db, settings, api_models) -> list[Movie]:
+    """Odd films are westerns, even ones horror, every third a comedy too; the later half is Korean."""
+    settings.MODEL_DIR = api_models
+    settings.DEFAULT_MODELS = ("neighbours", "popular")
+    settings.API_ANONYMOUS_RATE_LIMIT = settings.API_RATE_LIMIT = 1_000_000
+    cache.clear()
+    films = Movie.objects.bulk_create(
+        Movie(pk=pk, title=f"Film {pk}", sort_title=f"film {pk}", year=1970 + pk)
+        for pk in range(1, FILMS + 1)
+    )
+    MovieTitle.objects.bulk_create(
+        MovieTitle(movie=film, title=film.title, search_key=film.title.casefold()) for film in films
+    )
+    genres = Genre.objects.named(["Western", "Horror", "Comedy"])
+    languages = Language.objects.named(["English", "Korean"])
+    for film in films:
+        film.genres.add(
+            genres["Western" if film.pk % 2 else "Horror"], *([genres["Comedy"]] * (film.pk % 3 == 0))
+        )
+        film.languages.add(languages["English" if film.pk <= FILMS // 2 else "Korean"])
+    Rating.objects.bulk_create(
+        Rating(
+            visitor=f"ml-100k:{person}", movie_id=film, value=stars, rated_at=LONG_AGO + timedelta(minutes=n)
+        )
+        for n, (person, film, stars) in enumerate(ratings_of_people())
+    )
+    Movie.objects.refresh_aggregates()
+    return films

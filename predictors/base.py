@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -19,56 +19,19 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
 from predictors.history import History, MovieId, Recommendation
 from predictors.id_map import IdMap
+from predictors.query import Query
+from predictors.ranking import top_k
+from predictors.refit import Schedule, refit_config
 from predictors.run import Run
 from predictors.serving import artifact
 from predictors.training_data import TrainingData, as_training_data
+
+__all__ = ["Predictor", "Query", "Saved", "top_k"]
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 _NO_ITEMS = np.empty(0, dtype=np.int64)
-_NO_STARS = np.empty(0, dtype=np.float32)
-GROUPS = 1024  # of scores, when the best few of many are looked for
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A history in index space: what a model sees.
-
-    liked     (T,) int64 item indices, oldest first, unique
-    weights   (T,) float32 in (0, 1], how much each liked film counts
-    disliked  (D,) int64
-    seen      (S,) int64, never to be recommended
-    unknown   ids of the history that the model does not know
-    rated     (R,) int64, films with stars, liked or not
-    stars     (R,) float32, those stars
-    """
-
-    liked: np.ndarray
-    weights: np.ndarray
-    disliked: np.ndarray
-    seen: np.ndarray
-    unknown: tuple[MovieId, ...] = ()
-    rated: np.ndarray = field(default_factory=lambda: _NO_ITEMS)
-    stars: np.ndarray = field(default_factory=lambda: _NO_STARS)
-
-    @classmethod
-    def from_indices(
-        cls,
-        liked: Sequence[int] | np.ndarray,
-        weights: Sequence[float] | np.ndarray | None = None,
-        disliked: Sequence[int] | np.ndarray = (),
-        seen: Sequence[int] | np.ndarray | None = None,
-    ) -> Query:
-        """Build a query from item indices. `seen` defaults to liked and disliked together."""
-        liked = np.asarray(liked, dtype=np.int64)
-        disliked = np.asarray(disliked, dtype=np.int64)
-        return cls(
-            liked=liked,
-            weights=np.ones(len(liked), np.float32) if weights is None else np.asarray(weights, np.float32),
-            disliked=disliked,
-            seen=np.union1d(liked, disliked) if seen is None else np.asarray(seen, dtype=np.int64),
-        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +86,10 @@ class Predictor(ABC):
 
     # -- what a model implements --------------------------------------------------------------
 
+    @classmethod  # noqa: B027 - most models take all data
+    def check_data(cls, data: TrainingData, config: Any) -> None:
+        """Raise TrainingError when the data cannot be used; cheap, called before `_fit`."""
+
     @classmethod
     @abstractmethod
     def _fit(cls, data: TrainingData, config: Any, run: Run) -> Self:
@@ -145,6 +112,10 @@ class Predictor(ABC):
         """(B, n) float32 for candidates (B, n) or (n,); override where few items cost less than all."""
         scores = self._score(queries)
         return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items, axis=1)
+
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the recipe anew; override where a part of the fit need not be repeated."""
+        return self._fit(data, refit_config(self.config, self.meta.get("chosen", {})), run)
 
     def write_extra_files(self, directory: Path) -> None:  # noqa: B027 - most models have none
         """Write files besides the weights, such as an ONNX graph."""
@@ -175,8 +146,31 @@ class Predictor(ABC):
                 f"{cls.name} is configured by {cls.config_class.__name__}, not {type(config).__name__}"
             )
         data.check()
-        predictor = cls._fit(data, config, run)
-        predictor.meta = {"config": predictor.config.as_dict(), "run": run.recorded(), **predictor.meta}
+        cls.check_data(data, config)
+        schedule = Schedule()
+        predictor = cls._fit(data, config, replace(run, hooks=(*run.hooks, schedule)))
+        facts: dict[str, Any] = {"config": predictor.config.as_dict(), "run": run.recorded()}
+        chosen = schedule.chosen(predictor.meta.get("training", {}), config)
+        predictor.meta = {**facts, **({"chosen": chosen} if chosen else {}), **predictor.meta}
+        return predictor
+
+    def refit(self, data: TrainingData | Interactions, run: Run | None = None) -> Self:
+        """Fit this predictor's recipe anew on all rows that may be served, validation rows included.
+
+        Iterative models train for the length that their validation chose; nothing is chosen again.
+        The artifact keeps this predictor's configuration. Raises TrainingError as `fit` does.
+        """
+        data = as_training_data(data)
+        data = replace(data, validation=data.train.select(np.zeros(len(data.train), dtype=bool)))
+        run = replace(Run() if run is None else run, stage="refit", cpu_budget_seconds=0.0)
+        data.check()
+        self.check_data(data, self.config)
+        predictor = self._refit(data, run)
+        predictor.config = self.config
+        kept: dict[str, Any] = {
+            name: self.meta[name] for name in ("config", "run", "chosen") if name in self.meta
+        }
+        predictor.meta = {**predictor.meta, **kept}
         return predictor
 
     @property
@@ -189,29 +183,19 @@ class Predictor(ABC):
 
     def encode(self, history: History) -> Query:
         """Catalogue ids to indices; ids the model does not know end up in `Query.unknown`."""
-        known: list[int] = []
-        weights: list[float] = []
-        unknown: list[MovieId] = []
-        for film, strength in history.strength.items():
-            index = self.ids.index_of(film)
-            if index is None:
-                unknown.append(film)
-            else:
-                known.append(index)
-                weights.append(strength)
-        disliked, unknown_disliked = self.ids.indices_of(sorted(history.disliked, key=str))
-        seen, unknown_seen = self.ids.indices_of(sorted(history.seen, key=str))
-        known_stars = {
-            film: value for film, value in history.ratings.items() if self.ids.index_of(film) is not None
-        }
+        liked, unknown = self.ids.indices_of(history.strength)
+        disliked, unknown_disliked = self.ids.indices_of(history.disliked)
+        seen, unknown_seen = self.ids.indices_of(history.seen)
+        rated, unknown_rated = self.ids.indices_of(history.ratings)
+        not_liked = sorted({*unknown_disliked, *unknown_seen}, key=str)
         return Query(
-            liked=np.asarray(known, dtype=np.int64),
-            weights=np.asarray(weights, dtype=np.float32),
-            disliked=disliked,
-            seen=seen,
-            unknown=tuple(dict.fromkeys((*unknown, *unknown_disliked, *unknown_seen))),
-            rated=self.ids.indices_of(known_stars)[0],
-            stars=np.fromiter(known_stars.values(), dtype=np.float32, count=len(known_stars)),
+            liked=liked,
+            weights=_known_values(history.strength, unknown),
+            disliked=np.sort(disliked),
+            seen=np.sort(seen),
+            unknown=tuple(dict.fromkeys((*unknown, *not_liked))),
+            rated=rated,
+            stars=_known_values(history.ratings, unknown_rated),
         )
 
     def score(self, queries: Sequence[Query], items: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
@@ -280,7 +264,7 @@ class Predictor(ABC):
         data: Mapping[str, Any] | None = None,
         metrics: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Write the artefact into a new directory. Raises ArtifactError when it exists already."""
+        """Write the artifact into a new directory. Raises ArtifactError when it exists already."""
         self.meta = {
             **self.meta,
             "name": self.name,
@@ -293,7 +277,7 @@ class Predictor(ABC):
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read and verify an artefact. Raises ArtifactError; runs no code from the artefact."""
+        """Read and verify an artifact. Raises ArtifactError; runs no code from the artifact."""
         loaded = artifact.read(directory, expected_name=cls.name)
         return cls.restore(loaded.tensors, loaded.ids, loaded.meta, directory)
 
@@ -315,43 +299,10 @@ class Predictor(ABC):
         return predictor
 
 
-def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row-wise best k of (B, n) scores, best first, ties by lower index; -inf is left out.
-
-    Returns (B, min(k, n)) int64 indices padded with -1 and the float32 scores padded with -inf.
-    """
-    n_rows, n_items = scores.shape
-    k = min(k, n_items)
-    if k == 0:
-        return np.empty((n_rows, 0), np.int64), np.empty((n_rows, 0), np.float32)
-    # Everything at or above the k-th score is a candidate: a plain partition would choose
-    # among equal scores at random.
-    threshold = _kth(_group_maxima(scores) if k <= GROUPS // 2 else scores, k)
-    indices = np.full((n_rows, k), -1, dtype=np.int64)
-    best = np.full((n_rows, k), -np.inf, dtype=np.float32)
-    for row in range(n_rows):
-        if threshold[row] == -np.inf:
-            candidates = np.flatnonzero(scores[row] > -np.inf)
-        else:
-            candidates = np.flatnonzero(scores[row] >= threshold[row])
-        order = candidates[np.argsort(-scores[row, candidates], kind="stable")[:k]]
-        indices[row, : len(order)] = order
-        best[row, : len(order)] = scores[row, order]
-    return indices, best
-
-
-def _group_maxima(scores: np.ndarray) -> np.ndarray:
-    """(B, GROUPS): the best of every GROUPS-th score; (B, n) as they are where there are few.
-
-    The k-th best of them is at most the k-th best score, mostly by little, and found in a third of the time.
-    """
-    n_rows, n_items = scores.shape
-    if n_items < 4 * GROUPS:
-        return scores
-    return scores[:, : n_items - n_items % GROUPS].reshape(n_rows, -1, GROUPS).max(axis=1)
-
-
-def _kth(scores: np.ndarray, k: int) -> np.ndarray:
-    """(B,) the k-th best of each row."""
-    place = scores.shape[1] - k
-    return np.partition(scores, place, axis=1)[:, place]
+def _known_values(by_film: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
+    """(T,) float32 values in order, without those of unknown films."""
+    without = frozenset(unknown)
+    values = (
+        [value for film, value in by_film.items() if film not in without] if without else by_film.values()
+    )
+    return np.fromiter(values, dtype=np.float32, count=len(by_film) - len(without))

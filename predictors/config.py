@@ -32,7 +32,8 @@ class Config:
     """
 
     def __post_init__(self) -> None:
-        for name, kind in _field_types(type(self)).items():
+        config: Any = type(self)
+        for name, kind in _field_types(config).items():
             object.__setattr__(self, name, _converted(name, getattr(self, name), kind))
         self.check()
 
@@ -119,7 +120,7 @@ def options_of(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _field_types(config: type[Config]) -> Mapping[str, Any]:
+def _field_types(config: Any) -> Mapping[str, Any]:
     hints = get_type_hints(config)
     return MappingProxyType({field.name: hints[field.name] for field in fields(config)})
 

@@ -18,7 +18,7 @@ class CannotAnswer(PredictorError):
 
 
 class ArtifactError(PredictorError):
-    """A trained artefact is missing, damaged or of an unknown format."""
+    """A trained artifact is missing, damaged or of an unknown format."""
 
 
 class TrainingError(PredictorError):

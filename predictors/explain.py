@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # What the visitor did with the film a path begins at; the relation of a path's first step.
 RATED, WATCHLIST, CLICKED, LIKED = "rated", "watchlist", "clicked", "liked"
 
-# Other users are never told apart in an explanation: whoever they are, they are this entity.
+# Other users are never distinguished in an explanation: whoever they are, they are this entity.
 SOMEONE = "user:*"
 
 
@@ -63,7 +63,10 @@ class Explanation:
     n_paths: int
 
 
+@runtime_checkable
 class Explainer(Protocol):
+    """Explains any list by the paths that lead to its items."""
+
     def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
         """One explanation for each film, in the order given; without reasons where none was found.
 
@@ -88,7 +91,7 @@ class Influence:
 def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list[Influence]:
     """The films of the history without which the score of `movie_id` would fall, the largest fall first.
 
-    Leave-one-out: the model scores the whole history, and the history without each of its TAKEN_OUT latest
+    Leave-one-out: the model scores the full history, and the history without each of its TAKEN_OUT latest
     liked films, all in one batch. A share is that film's part of the falls of all of them, so shares sum
     to 1; films whose absence would not lower the score have none. Works for every kind of model, because it
     only asks for scores. Empty for a film the model does not know, or when nothing the model knows was
@@ -101,30 +104,30 @@ def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list
     n_liked = len(query.liked)
     if item is None or n_liked == 0 or n_liked < predictor.min_history:
         return []
-    places = np.arange(max(0, n_liked - TAKEN_OUT), n_liked)
+    positions = np.arange(max(0, n_liked - TAKEN_OUT), n_liked)
     if n_liked == predictor.min_history:
-        falls = np.full(len(places), 1 / len(places))
+        falls = np.full(len(positions), 1 / len(positions))
     else:
-        scores = predictor.score([query, *(_without(query, place) for place in places.tolist())])
+        scores = predictor.score([query, *(_without(query, position) for position in positions.tolist())])
         falls = np.maximum(scores[0, item].astype(np.float64) - scores[1:, item], 0)
     total = float(falls.sum())
     if total <= 0:
         return []
-    strongest_first = np.argsort(-falls, kind="stable")
+    by_fall = np.argsort(-falls, kind="stable")
     return [
-        Influence(predictor.ids.ids[query.liked[places[row]]], float(falls[row]) / total)
-        for row in strongest_first
+        Influence(predictor.ids.ids[query.liked[positions[row]]], float(falls[row]) / total)
+        for row in by_fall
         if falls[row] > 0
     ]
 
 
-def _without(query: Query, place: int) -> Query:
-    """The query as if the liked film at `place` had never been touched."""
-    film = query.liked[place]
+def _without(query: Query, position: int) -> Query:
+    """The query as if the liked film at `position` were not in the history."""
+    film = query.liked[position]
     return replace(
         query,
-        liked=np.delete(query.liked, place),
-        weights=np.delete(query.weights, place),
+        liked=np.delete(query.liked, position),
+        weights=np.delete(query.weights, position),
         seen=query.seen[query.seen != film],
         rated=query.rated[query.rated != film],
         stars=query.stars[query.rated != film],

@@ -5,18 +5,20 @@ Nothing heavy is imported here, so that settings, views and commands can use the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cached_property
-from typing import ClassVar, NamedTuple
+from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
+from operator import attrgetter
+from typing import Any, ClassVar, NamedTuple
 
 MovieId = int | str
 
-KINDS = ("click", "rating", "dismiss", "watchlist", "undo", "impression")
+EVENT_KINDS = ("click", "rating", "dismiss", "watchlist", "undo", "impression")
 UNDOABLE = ("rating", "dismiss", "watchlist")
 LIKED_FROM = 3.0  # stars; below it a rating says "not for me"
 HIGHEST_RATING = 5.0
+UNTOLD_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # of the first movie of a history that came without times
 IMPLICIT_STRENGTH = 0.5  # a click or a place on the watchlist, against 1.0 for five stars
 
 
@@ -65,6 +67,22 @@ class _Standing(NamedTuple):
     clicked: bool = False
 
 
+class _Facts(NamedTuple):
+    """What follows from the standings of all films; see the properties of `History`."""
+
+    ratings: dict[MovieId, float]
+    dismissed: set[MovieId]
+    watchlist: set[MovieId]
+    clicked: set[MovieId]
+    disliked: set[MovieId]
+    strength: dict[MovieId, float]
+
+
+@cache
+def _standing_of(stars: float | None) -> _Standing:
+    return _Standing(rating=stars, clicked=stars is None)
+
+
 class History:
     """A visitor's interactions, oldest first, and what follows from them. Immutable.
 
@@ -75,8 +93,33 @@ class History:
     EMPTY: ClassVar[History]
 
     def __init__(self, interactions: Iterable[Interaction] = ()) -> None:
-        self.interactions: tuple[Interaction, ...] = tuple(
-            sorted(interactions, key=lambda interaction: (interaction.at, interaction.event_id))
+        self.__dict__["interactions"] = tuple(sorted(interactions, key=attrgetter("at", "event_id")))
+
+    @classmethod
+    def from_stars(cls, stars: Mapping[Any, float | None]) -> History:
+        """Build the history of a program that sends stars by movie, oldest first; None counts as a click.
+
+        Everything in it is `known`. The interactions, which rankings need not, are made when they are read:
+        for 200 movies that takes longer than ranking them.
+        """
+        history = cls.__new__(cls)
+        history.__dict__["_standings"] = {film: _standing_of(value) for film, value in stars.items()}
+        history.__dict__["known"] = stars.keys()
+        return history
+
+    @cached_property
+    def interactions(self) -> tuple[Interaction, ...]:
+        """One for each movie, in order; their times keep the order and say nothing else."""
+        return tuple(
+            Interaction(
+                event_id=f"sent {position:05}",
+                visitor="",
+                kind="rating" if state.rating is not None else "click",
+                movie_id=film,
+                at=UNTOLD_TIME + timedelta(minutes=position),
+                value=state.rating,
+            )
+            for position, (film, state) in enumerate(self._standings.items())
         )
 
     def __len__(self) -> int:
@@ -133,44 +176,63 @@ class History:
         return frozenset(gone)
 
     @cached_property
+    def _facts(self) -> _Facts:
+        """Everything that follows from the standings, in one pass."""
+        facts = _Facts({}, set(), set(), set(), set(), {})
+        for film, (rating, is_dismissed, on_watchlist, is_clicked) in self._standings.items():
+            if is_dismissed:
+                facts.dismissed.add(film)
+            if on_watchlist:
+                facts.watchlist.add(film)
+            if is_clicked:
+                facts.clicked.add(film)
+            if rating is not None:
+                facts.ratings[film] = rating
+                strength = rating / HIGHEST_RATING if rating >= LIKED_FROM else 0.0
+            else:
+                strength = IMPLICIT_STRENGTH if on_watchlist or is_clicked else 0.0
+            if is_dismissed or (rating is not None and not strength):
+                facts.disliked.add(film)
+            elif strength:
+                facts.strength[film] = strength
+        return facts
+
+    @property
     def ratings(self) -> dict[MovieId, float]:
         """Current stars by film."""
-        return {film: s.rating for film, s in self._standings.items() if s.rating is not None}
+        return self._facts.ratings
 
-    @cached_property
-    def dismissed(self) -> frozenset[MovieId]:
-        return frozenset(film for film, s in self._standings.items() if s.dismissed)
+    @property
+    def dismissed(self) -> Set[MovieId]:
+        return self._facts.dismissed
 
-    @cached_property
-    def watchlist(self) -> frozenset[MovieId]:
-        return frozenset(film for film, s in self._standings.items() if s.watchlist)
+    @property
+    def watchlist(self) -> Set[MovieId]:
+        return self._facts.watchlist
 
-    @cached_property
-    def clicked(self) -> frozenset[MovieId]:
-        return frozenset(film for film, s in self._standings.items() if s.clicked)
+    @property
+    def clicked(self) -> Set[MovieId]:
+        return self._facts.clicked
 
-    @cached_property
-    def disliked(self) -> frozenset[MovieId]:
+    @property
+    def disliked(self) -> Set[MovieId]:
         """Dismissed, or rated below `LIKED_FROM`."""
-        return self.dismissed | {film for film, value in self.ratings.items() if value < LIKED_FROM}
+        return self._facts.disliked
 
     @cached_property
-    def seen(self) -> frozenset[MovieId]:
+    def seen(self) -> Set[MovieId]:
         """Rated or dismissed: not to be recommended again. A click alone is interest, not a viewing."""
         return self.dismissed | self.ratings.keys()
 
     @cached_property
+    def known(self) -> Collection[MovieId]:
+        """The movies that a list for this history leaves out: what was seen."""
+        return self.seen
+
+    @property
     def strength(self) -> dict[MovieId, float]:
         """How much each liked film counts, in (0, 1], in time order."""
-        strength: dict[MovieId, float] = {}
-        for film, state in self._standings.items():
-            if film in self.disliked:
-                continue
-            if state.rating is not None:
-                strength[film] = state.rating / HIGHEST_RATING
-            elif state.watchlist or state.clicked:
-                strength[film] = IMPLICIT_STRENGTH
-        return strength
+        return self._facts.strength
 
     @cached_property
     def liked(self) -> tuple[MovieId, ...]:

@@ -27,8 +27,8 @@ def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.
     return sparse.csr_matrix(parts, shape=(len(queries), n_items))
 
 
-def strongest(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tuple[Reason, ...]]:
-    """For each ranked film the liked one that added most to its score.
+def top_influences(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tuple[Reason, ...]]:
+    """Return for each ranked item the liked one that added most to its score.
 
     added  (T, K) what each liked film added to each ranked one
     liked  (T,) int64 indices of the liked films

@@ -42,15 +42,13 @@ class IdMap:
 
     def indices_of(self, movie_ids: Iterable[MovieId]) -> tuple[np.ndarray, tuple[MovieId, ...]]:
         """Known ids as (T,) int64 indices in the given order, and the unknown ids."""
-        indices: list[int] = []
-        unknown: list[MovieId] = []
-        for movie_id in movie_ids:
-            index = self._index.get(movie_id)
-            if index is None:
-                unknown.append(movie_id)
-            else:
-                indices.append(index)
-        return np.asarray(indices, dtype=np.int64), tuple(unknown)
+        asked = list(movie_ids)
+        indices = list(map(self._index.get, asked))
+        unknown: tuple[MovieId, ...] = ()
+        if None in indices:
+            unknown = tuple(movie_id for movie_id in asked if movie_id not in self._index)
+        known = [index for index in indices if index is not None] if unknown else indices
+        return np.array(known, dtype=np.int64), unknown
 
     def ids_of(self, indices: Sequence[int] | np.ndarray) -> list[MovieId]:
         """The ids at these indices. Raises IndexError on an index outside 0..n-1."""

@@ -16,6 +16,7 @@ from predictors.progress import Progress, ProgressEvent, silent
 if TYPE_CHECKING:
     from predictors.base import Predictor
 
+STAGES = ("single", "select", "refit")
 RUN_OPTIONS = ("seed", "device", "cpu_budget_seconds")  # offered to every model beside its own options
 
 
@@ -24,6 +25,11 @@ class Hook:
 
     No hook needs to know the model: figures come by name, predictors rank as they always do.
     """
+
+    observes: bool = False  #: whether `observe` measures anything
+
+    def __init_subclass__(cls) -> None:
+        cls.observes = cls.observe is not Hook.observe
 
     def on_step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Called from time to time while an iterative model trains, with its latest figures."""
@@ -46,7 +52,7 @@ class Run(Config):
     seed: int = 1  #: of everything that is drawn at random
     device: str = "auto"  #: auto, cpu or cuda; models without a GPU path stay on the CPU
     cpu_budget_seconds: float = 0.0  #: start no step or epoch that would end after it; 0 = no limit
-    stop_at: int = 0  #: steps (or epochs) after which to stop on an unchanged schedule; 0 = all
+    stage: str = "single"  #: single fit; select: a refit follows; refit: on all rows, nothing is chosen
     resume: bool = False  #: continue from the checkpoint folder
     checkpoint_dir: Path | None = None  #: where to keep checkpoints; None = nowhere
     progress: Progress = silent  #: called with every progress event
@@ -55,7 +61,7 @@ class Run(Config):
     def check(self) -> None:
         self.require(self.seed >= 0, "seed must be 0 or more")
         self.require(self.cpu_budget_seconds >= 0, "cpu_budget_seconds must be 0 or more")
-        self.require(self.stop_at >= 0, "stop_at must be 0 or more")
+        self.require(self.stage in STAGES, f"stage must be one of {', '.join(STAGES)}")
         self.require(self.device in DEVICES, f"option device: {self.device!r} is not {', '.join(DEVICES)}")
         self.require(
             not self.resume or self.checkpoint_dir is not None,
@@ -79,7 +85,7 @@ class Run(Config):
     @property
     def has_observers(self) -> bool:
         """Return whether a hook measures the predictor while it trains."""
-        return any(type(hook).observe is not Hook.observe for hook in self.hooks)
+        return any(hook.observes for hook in self.hooks)
 
     def observe(self, predictor: Predictor) -> dict[str, float]:
         """Return the figures of all hooks for a predictor in training."""
@@ -101,33 +107,57 @@ class Run(Config):
     def report_epoch(self, epoch: int, total: int, metrics: Mapping[str, float] | None = None) -> None:
         """Report a finished pass over the data."""
         self.report(epoch / total, f"epoch {epoch} of {total}", metrics)
+        self.end_epoch(epoch, total, metrics or {})
+
+    def end_epoch(self, epoch: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Tell the hooks that an epoch ended, where its progress was reported by step."""
         for hook in self.hooks:
-            hook.on_epoch(epoch, total, metrics or {})
+            hook.on_epoch(epoch, total, metrics)
 
     def epoch_callback(self, total: int) -> Callable[[int], bool]:
         """Return what a loop over epochs calls after each: it reports, and says whether to go on.
 
-        The loop ends at `stop_at`, or when the next epoch would end after `cpu_budget_seconds`.
+        The loop ends when the next epoch would end after `cpu_budget_seconds`.
         """
         started = time.process_time()
 
         def after_epoch(epoch: int, *_: object) -> bool:
             self.report_epoch(epoch, total)
-            if self.stop_at and epoch >= self.stop_at:
-                return False
             next_end = (time.process_time() - started) * (epoch + 1) / epoch
             return not self.cpu_budget_seconds or next_end <= self.cpu_budget_seconds
 
         return after_epoch
 
-    def part(self, start: float, end: float, name: str = "") -> Self:
-        """Return a run whose progress fills the part of this one from `start` to `end`."""
+    def part(self, start: float, end: float, name: str = "", *, watched: bool = True) -> Self:
+        """Return a run whose progress fills the part of this one from `start` to `end`.
+
+        Where it is not `watched`, hooks see its progress only: the members of a blend, for one.
+        """
 
         def progress(event: ProgressEvent) -> None:
             message = ": ".join(text for text in (name, event.message) if text)
             self.report(start + (end - start) * min(max(event.done, 0.0), 1.0), message, event.metrics)
 
-        return replace(self, progress=progress, hooks=())
+        return replace(self, progress=progress, hooks=(_Part(self.hooks),) if watched else ())
+
+
+class _Part(Hook):
+    """Passes on everything but progress, which reaches the hooks scaled to the whole."""
+
+    def __init__(self, hooks: tuple[Hook, ...]) -> None:
+        self.hooks = hooks
+        self.observes = any(hook.observes for hook in hooks)
+
+    def on_step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        for hook in self.hooks:
+            hook.on_step(step, total, metrics)
+
+    def on_epoch(self, epoch: int, total: int, metrics: Mapping[str, float]) -> None:
+        for hook in self.hooks:
+            hook.on_epoch(epoch, total, metrics)
+
+    def observe(self, predictor: Predictor) -> Mapping[str, float]:
+        return {name: value for hook in self.hooks for name, value in hook.observe(predictor).items()}
 
 
 def split_options(

@@ -41,7 +41,7 @@ PEOPLE = 160
 PREPARE = """
 from django.conf import settings
 from django.core.management import call_command
-from movie.models import Credit, Movie, MovieTitle, Person
+from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 call_command("migrate", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
 call_command("import_movies", "films.csv", source="made-up", no_progress=True, verbosity=0)

@@ -130,15 +130,13 @@ def test_every_command_is_one_that_there_is(where, command):
 
 
 def test_every_process_is_started_and_every_group_has_a_consumer():
-    from movie.event_stream.handlers import GROUPS
-
     for kind in ("compose", "kubernetes", "reelgraph-"):
         lines = [command for where, command in commands() if where.startswith(kind)]
         assert any(line[0] == "granian" for line in lines)
         assert any("relay_events" in line for line in lines)
         if kind != "reelgraph-":  # a unit is a template: the group is its instance
             groups = {line[line.index("--group") + 1] for line in lines if "consume_events" in line}
-            assert groups == set(GROUPS)
+            assert groups == set(settings.EVENT_HANDLERS)
 
 
 def test_every_variable_is_one_that_is_read_and_described():

@@ -277,7 +277,7 @@ def test_filters_change_the_films_and_the_address_without_leaving_the_page(visit
         page.keyboard.press("ArrowLeft")
         page.wait_for_url("**/browse/?out=Horror&decade=1960")
         expect(page.locator("#browse-count")).to_contain_text("9 films")
-        assert watch.sent(r"^GET /static/js/reelgraph") == 1  # one page all the time
+        assert watch.sent(r"^GET /static/pages/reelgraph[.\w]*js") == 1  # one page all the time
         page.go_back()
         page.wait_for_url("**/browse/?decade=1960")
         expect(page.locator("#browse-count")).to_contain_text("12 films")
@@ -335,11 +335,11 @@ def test_a_reader_opens_a_review_sees_the_maths_and_tries_the_model(visit):
         expect(panel).to_contain_text("From your history, with 1 film you liked")
         expect(panel).to_contain_text("Answered by EASE, version")
         assert sum(title.startswith("Western") for title in listed(page)) >= 5
-        pages = watch.sent(r"^GET /static/js/reelgraph")
+        pages = watch.sent(r"^GET /static/pages/reelgraph[.\w]*js")
         panel.get_by_role("link", name="Example: Horror").click()
         expect(panel).to_contain_text("five stars for each of the most rated films here")
         assert sum(title.startswith("Horror") for title in listed(page)) >= 5
-        assert watch.sent(r"^GET /static/js/reelgraph") == pages
+        assert watch.sent(r"^GET /static/pages/reelgraph[.\w]*js") == pages
 
         # A rating given in the panel is the reader's own, and the next list follows it.
         rate(page, listed(page)[0], "five stars")
@@ -393,7 +393,7 @@ PAGES = (
     "/papers/",
     "/papers/ease/",
     "/papers/kprn/",
-    "/papers/code/predictors.ease.EasePredictor.fit/",
+    "/papers/code/predictors.models.ease.EasePredictor.reasons/",
     "/accounts/login/",
     "/accounts/signup/",
     "/accounts/password/reset/",
@@ -424,3 +424,18 @@ def test_a_page_that_is_not_there_says_so_in_the_sites_own_words(visit):
         ours = [complaint for complaint in watch.complaints if "404" not in complaint]
         assert ours == []
         watch.complaints.clear()
+
+
+def test_the_reference_of_the_api_lists_every_address_and_tries_one_out(visit):
+    """Under the policy of the site, with nothing from elsewhere."""
+    with visit() as (page, watch):
+        page.goto("/api/docs/")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Reelgraph")
+        addresses = page.request.get("/api/v1/openapi.json").json()["paths"]
+        expect(page.locator(".opblock")).to_have_count(sum(map(len, addresses.values())))
+        models = page.locator(".opblock").filter(has_text="Models and their versions")
+        models.locator(".opblock-summary-control").click()
+        models.get_by_role("button", name="Try it out").click()
+        models.get_by_role("button", name="Execute").click()
+        expect(models.locator(".live-responses-table .response-col_status").last).to_contain_text("200")
+        assert watch.sent(r"^GET /api/v1/models$") == 1

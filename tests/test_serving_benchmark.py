@@ -26,11 +26,11 @@ def weights() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def ours(client, db, settings, tmp_path, weights):
+def ours(client, db, settings, tmp_path, weights, monkeypatch):  # noqa: PLR0917
     """Recommendations by this site's API."""
-    from movie.api.film_table import forget_film_table
-    from movie.models import Movie
-    from movie.recommendations import registry
+    from movie.catalogue.models import Movie
+    from movie.recommendations.movie_index import index_holder
+    from movie.training.registry import registry
     from predictors.id_map import IdMap
     from predictors.models.sasrec.model import SasrecPredictor
     from predictors.models.sasrec.onnx_graph import encoder_graph
@@ -39,12 +39,12 @@ def ours(client, db, settings, tmp_path, weights):
     settings.DEFAULT_MODELS = ("sasrec",)
     settings.API_ANONYMOUS_RATE_LIMIT = 1_000_000
     cache.clear()
-    forget_film_table()
+    index_holder.cache_clear()
     Movie.objects.bulk_create(Movie(pk=pk, title=f"Film {pk}") for pk in range(1, FILMS + 1))
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=2), IdMap(range(1, FILMS + 1)))
     registry().store.publish(predictor, activate=True)
     yield lambda body: client.post("/api/v1/recommend", body, content_type="application/json").json()
-    forget_film_table()
+    index_holder.cache_clear()
 
 
 @pytest.fixture

@@ -52,17 +52,23 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "import_export",
-    "movie",
-    "movie.paper_reviews",
+    "ninja",  # for the static files of its documentation page
+    "movie.catalogue",
+    "movie.events",
+    "movie.training",
+    "movie.experiments",
+    "movie.operations",
+    "movie.papers",
+    "movie.api",
+    "movie.pages",
     "webapp",
 ]
 
 MIDDLEWARE = [
-    "movie.health.ProbeMiddleware",  # answers probes itself: no session, no redirect, any Host header
-    "movie.request_log.RequestLogMiddleware",
+    "movie.operations.probes.ProbeMiddleware",  # answers probes itself: no session, no redirect, any host
+    "movie.telemetry.requests.RequestLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "movie.api.middleware.ApiMiddleware",  # what follows is for pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -74,7 +80,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "movie.middleware.VisitorMiddleware",
+    "movie.visitors.middleware.VisitorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -91,7 +97,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "movie.context_processors.site",
+                "movie.pages.context_processors.site",
             ],
             "loaders": [
                 (
@@ -105,10 +111,10 @@ TEMPLATES = [
             "builtins": [
                 "django.templatetags.i18n",
                 "django.templatetags.static",
-                "movie.templatetags.reelgraph",
+                "movie.pages.templatetags.reelgraph",
             ],
         },
-    }
+    },
 ]
 
 # -- database, cache --------------------------------------------------------------------------
@@ -143,24 +149,24 @@ REDIS_URL = environment.parsed(
 )
 CACHES = {
     "default": {
-        "BACKEND": "movie.redis_cache.ForgivingRedisCache",
+        "BACKEND": "movie.core.caching.ForgivingRedisCache",
         "LOCATION": REDIS_URL,
     }
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
+    else {"BACKEND": "movie.core.caching.JSONLocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
 }
 
 # -- event log, stream -------------------------------------------------------------------------
 
-EVENT_LOG = {"BACKEND": "movie.event_log.embedded.EmbeddedEventLog", "OPTIONS": {}}
+CLICK_ARCHIVE = {"BACKEND": "movie.events.archive.none.NoArchive", "OPTIONS": {}}
 DYNAMODB_TABLE = environment.text("DYNAMODB_TABLE")
 _DYNAMODB = {
     "region": environment.text("DYNAMODB_REGION"),
     "endpoint_url": environment.text("DYNAMODB_ENDPOINT_URL"),
 }
 if DYNAMODB_TABLE:
-    EVENT_LOG = {
-        "BACKEND": "movie.event_log.dynamodb.DynamoDBEventLog",
+    CLICK_ARCHIVE = {
+        "BACKEND": "movie.events.archive.dynamodb.DynamoDBArchive",
         "OPTIONS": {"table": DYNAMODB_TABLE, **_DYNAMODB},
     }
     if not _DYNAMODB["region"]:
@@ -170,9 +176,15 @@ if DYNAMODB_TABLE:
 elif any(_DYNAMODB.values()):
     environment.refuse("DYNAMODB_TABLE", "is not set", "Name the table, or unset the other DYNAMODB_ ones.")
 
-EVENT_STREAM = {"BACKEND": "movie.event_stream.local.LocalEventStream", "OPTIONS": {}}
+# The consumer groups: name -> dotted path. Each lives with what it writes.
+EVENT_HANDLERS = {
+    "popularity": "movie.events.stream.handlers.Popularity",
+    "training-feed": "movie.training.training_feed.TrainingFeed",
+    "experiments": "movie.experiments.totals.Experiments",
+}
+EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.LocalEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
-KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
+KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.events.recording")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _KAFKA = {
     "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),
@@ -183,7 +195,7 @@ _KAFKA = {
 }
 if KAFKA_BOOTSTRAP_SERVERS:
     EVENT_STREAM = {
-        "BACKEND": "movie.event_stream.kafka.KafkaEventStream",
+        "BACKEND": "movie.events.stream.kafka.KafkaEventStream",
         "OPTIONS": {
             "topic": KAFKA_TOPIC,
             "bootstrap_servers": tuple(KAFKA_BOOTSTRAP_SERVERS),
@@ -211,6 +223,7 @@ FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))
 # -- recommendations --------------------------------------------------------------------------
 
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
+TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
 DEFAULT_MODELS = environment.words(
@@ -234,7 +247,7 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
 
 # Reviews of papers as files, with their figures: see docs/paper-reviews.md.
-PAPERS_DIR = Path(environment.text("PAPERS_DIR", str(BASE_DIR / "movie" / "paper_reviews" / "content")))
+PAPERS_DIR = Path(environment.text("PAPERS_DIR", str(BASE_DIR / "movie" / "papers" / "content")))
 
 POSTER_BASE_URL = environment.text("POSTER_BASE_URL")
 if POSTER_BASE_URL and urlsplit(POSTER_BASE_URL).scheme != "https":
@@ -258,8 +271,9 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "home"
+LOGIN_REDIRECT_URL = "pages:home"
+LOGOUT_REDIRECT_URL = "pages:home"
+ACCOUNT_ADAPTER = "movie.visitors.client_address.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
@@ -271,16 +285,16 @@ ACCOUNT_RATE_LIMITS = {
     "reset_password": "20/m/ip,5/m/key",
 }
 
-# Guessing passwords, counted in the database for all processes: see movie/sign_in_limits.py.
-AXES_HANDLER = "movie.sign_in_limits.SignInLimits"
+# Guessing passwords, counted in the database for all processes: see movie/visitors/sign_in_limits.py.
+AXES_HANDLER = "movie.visitors.sign_in_limits.SignInLimits"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = 10  # failures of one address with one account, ...
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # ... after which both have to wait
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "movie.sign_in_limits.address_of"
-AXES_USERNAME_CALLABLE = "movie.sign_in_limits.account_of"
-AXES_LOCKOUT_CALLABLE = "movie.sign_in_limits.locked_out"
+AXES_CLIENT_IP_CALLABLE = "movie.visitors.client_address.client_address"
+AXES_USERNAME_CALLABLE = "movie.visitors.sign_in_limits.account_of"
+AXES_LOCKOUT_CALLABLE = "movie.visitors.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business
 AXES_SENSITIVE_PARAMETERS = ["username", "login", "ip_address", "csrfmiddlewaretoken"]
 
@@ -367,7 +381,7 @@ LOG_FORMAT = environment.text(
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "movie.log_lines.formatter", "style": LOG_FORMAT}},
+    "formatters": {"line": {"()": "movie.telemetry.logging.formatter", "style": LOG_FORMAT}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
@@ -388,6 +402,7 @@ LOGGING = {
 HEALTH_OUTBOX_SECONDS = environment.number("HEALTH_OUTBOX_SECONDS", 300, least=1)
 HEALTH_OUTBOX_ROWS = environment.number("HEALTH_OUTBOX_ROWS", 100_000, least=1)
 METRICS_DIR = Path(environment.text("METRICS_DIR", str(DATA_DIR / "metrics")))
+METRICS_SERVER = "movie.operations.metrics_server.metrics_server"  # of commands, with --metrics-port
 METRICS_TOKEN = environment.text("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = environment.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1"))
 

@@ -2,15 +2,16 @@
 
 import os
 
+from django.conf import settings
 from django.core.checks import Error, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-from movie.metrics.shared import share_between_workers
+from movie.telemetry.counters import count_in_files
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+count_in_files(settings.METRICS_DIR)  # before anything imports prometheus_client
 application = get_wsgi_application()
 _errors = [message for message in run_checks() if isinstance(message, Error)]
 if _errors:
     raise ImproperlyConfigured("\n".join(str(error) for error in _errors))
-share_between_workers()

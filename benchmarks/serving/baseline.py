@@ -55,7 +55,7 @@ class Recommender:
     ) -> None:
         n_items, dim = weights["item.weight"].shape
         blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-        self.length = len(weights["place.weight"])
+        self.length = len(weights["position.weight"])
         self.model = Sasrec(SasrecConfig(n_items, dim, blocks, heads, self.length))
         self.model.load_state_dict(weights)
         self.model.eval()
@@ -106,7 +106,7 @@ def app_of_site() -> FastAPI:
     artefact = models / (models / "current").read_text(encoding="utf-8").strip()
     ids = json.loads((artefact / "ids.json").read_text(encoding="utf-8"))
     with closing(sqlite3.connect(site / "reelgraph.sqlite3")) as database:
-        titles = dict(database.execute("SELECT id, title FROM movie_movie"))
+        titles = dict(database.execute("SELECT id, title FROM catalogue_movie"))
     return make_app(Recommender(load_file(artefact / "weights.safetensors"), ids, titles))
 
 

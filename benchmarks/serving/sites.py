@@ -99,9 +99,9 @@ def make_guests(folder: Path) -> None:
     from django.http import HttpResponse
     from django.utils import timezone
 
-    from movie.interactions import new_event_id, record_all
-    from movie.models import Movie
-    from movie.visitors import GUEST_COOKIE, SALT
+    from movie.catalogue.models import Movie
+    from movie.events.recording import new_event_id, record_all
+    from movie.visitors.visitor import GUEST_COOKIE, SALT
     from predictors.history import Interaction
 
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""The knowledge graph: typed entities and labelled edges, kept with their inverses in CSR arrays.
+"""The knowledge graph: typed entities and labelled edges with their inverses in CSR arrays.
 
     movie:12 --directed_by--> person:5          and so          person:5 --directed_by^-1--> movie:12
 
@@ -9,41 +9,30 @@ the graph with NumPy alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as tensors_of
-from safetensors.numpy import save as bytes_of
+
+from datasets.knowledge_graph.grouped import latest_per_user
 
 INVERSE = "^-1"  # suffix of an inverse relation's name in paths shown to callers
 MOVIE, USER = "movie", "user"
 RATED_BY = "rated_by"
 
-FORMAT = 1
-META = "graph.json"
-_READS = 5  # tries to read a graph that is replaced at the same time
-MOST_TYPES, MOST_RELATIONS = 256, 128  # codes are uint8, and each relation has its inverse
+MAX_TYPES, MAX_RELATIONS = 256, 128  # codes are uint8, and each relation has its inverse
 
 Triples = tuple[np.ndarray, np.ndarray, np.ndarray]  # heads, relation codes, tails, (N,) int64 each
 
 
 class KnowledgeGraphError(ValueError):
-    """Entities or edges that make no graph, or a saved graph that cannot be read."""
+    """Reports entities or edges that make no graph, or a saved graph that cannot be read."""
 
 
 @dataclass(frozen=True, eq=False)
 class KnowledgeGraph:
-    """Typed entities and labelled edges in CSR form; every triple is stored with its inverse.
+    """Holds typed entities and labelled edges in CSR form; every triple is stored with its inverse.
 
     E entities, M edges (each triple twice), R relations.
 
@@ -77,7 +66,7 @@ class KnowledgeGraph:
         type_names: Sequence[str] | None = None,
         relation_names: Sequence[str] | None = None,
     ) -> KnowledgeGraph:
-        """Build from (key, name) and (head key, relation name, tail key), films as heads.
+        """Build a graph from (key, name) and (head key, relation name, tail key), films as heads.
 
         The type of an entity is what stands before the colon of its key. Within a type the given
         order is kept; a triple that occurs more than once is one edge; an empty name becomes the id.
@@ -92,7 +81,7 @@ class KnowledgeGraph:
             raise KnowledgeGraphError(f"the entity {_first_repeated(given)!r} occurs more than once")
         type_of = [_type_of(key) for key in given]
         kinds = tuple(type_names) if type_names is not None else tuple(dict.fromkeys([MOVIE, *type_of]))
-        codes = _codes("type", kinds, MOST_TYPES)
+        codes = _codes("type", kinds, MAX_TYPES)
         if kinds[:1] != (MOVIE,):
             raise KnowledgeGraphError(f"the first type must be {MOVIE!r}, not {kinds[:1]}")
         for key, kind in zip(given, type_of, strict=True):
@@ -100,8 +89,8 @@ class KnowledgeGraph:
                 raise KnowledgeGraphError(f"the entity {key!r} has none of the types {', '.join(kinds)}")
         types = np.fromiter((codes[kind] for kind in type_of), dtype=np.uint8, count=len(given))
         order = np.argsort(types, kind="stable")
-        keys = tuple(given[place] for place in order)
-        names = tuple(listed[place][1] or _id_of(given[place]) for place in order)
+        keys = tuple(given[position] for position in order)
+        names = tuple(listed[position][1] or _id_of(given[position]) for position in order)
 
         rows = list(triples)
         relations = (
@@ -109,11 +98,15 @@ class KnowledgeGraph:
             if relation_names is not None
             else tuple(dict.fromkeys(name for _, name, _ in rows))
         )
-        places = {key: place for place, key in enumerate(keys)}
-        numbers = _codes("relation", relations, MOST_RELATIONS)
-        heads = np.fromiter((places.get(head, -1) for head, _, _ in rows), dtype=np.int64, count=len(rows))
+        position_of = {key: position for position, key in enumerate(keys)}
+        numbers = _codes("relation", relations, MAX_RELATIONS)
+        heads = np.fromiter(
+            (position_of.get(head, -1) for head, _, _ in rows), dtype=np.int64, count=len(rows)
+        )
         labels = np.fromiter((numbers.get(name, -1) for _, name, _ in rows), dtype=np.int64, count=len(rows))
-        tails = np.fromiter((places.get(tail, -1) for _, _, tail in rows), dtype=np.int64, count=len(rows))
+        tails = np.fromiter(
+            (position_of.get(tail, -1) for _, _, tail in rows), dtype=np.int64, count=len(rows)
+        )
         _refuse("entity", [row[0] for row in rows], heads)
         _refuse("relation", [row[1] for row in rows], labels)
         _refuse("entity", [row[2] for row in rows], tails)
@@ -137,7 +130,7 @@ class KnowledgeGraph:
         type_names: tuple[str, ...],
         relation_names: tuple[str, ...],
     ) -> KnowledgeGraph:
-        """From forward triples in index space, in any order and with repetitions."""
+        """Build a graph from forward triples in index space, in any order and with repetitions."""
         heads, relations, tails = triples
         if (loops := np.flatnonzero(heads == tails)).size:
             raise KnowledgeGraphError(f"an edge leads from {keys[int(heads[loops[0]])]!r} to itself")
@@ -154,11 +147,11 @@ class KnowledgeGraph:
             keys,
             names,
             type_names,
-            _frozen(types.astype(np.uint8)),
+            read_only(types.astype(np.uint8)),
             relation_names,
-            _frozen(indptr.astype(np.int64)),
-            _frozen(sorted_tails.astype(np.int32)),
-            _frozen(sorted_codes.astype(np.uint8)),
+            read_only(indptr.astype(np.int64)),
+            read_only(sorted_tails.astype(np.int32)),
+            read_only(sorted_codes.astype(np.uint8)),
         )
 
     # -- asking -------------------------------------------------------------------------------
@@ -187,33 +180,33 @@ class KnowledgeGraph:
         return np.diff(self.indptr)
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {key: place for place, key in enumerate(self.keys)}
+    def _position_of_key(self) -> dict[str, int]:
+        return {key: position for position, key in enumerate(self.keys)}
 
     def index_of(self, key: str) -> int | None:
-        """The entity behind a key, or None when it is unknown."""
-        return self._places.get(key)
+        """Return the entity of a key, or None when it is unknown."""
+        return self._position_of_key.get(key)
 
     def indices_of(self, keys: Iterable[str]) -> np.ndarray:
-        """(T,) int64 entities behind these keys, -1 where one is unknown."""
-        return np.fromiter((self._places.get(key, -1) for key in keys), dtype=np.int64)
+        """Return (T,) int64 the entities of these keys, -1 where one is unknown."""
+        return np.fromiter((self._position_of_key.get(key, -1) for key in keys), dtype=np.int64)
 
     def entities_of(self, type_name: str) -> range:
-        """The entities of one type, which lie side by side; empty for a type that is not there."""
+        """Return the entities of one type, which lie side by side; empty for an unknown type."""
         if type_name not in self.type_names:
             return range(0)
         code = self.type_names.index(type_name)
         return range(*(int(edge) for edge in np.searchsorted(self.types, [code, code + 1])))
 
     def relation_label(self, code: int) -> str:
-        """The name of a relation code, with INVERSE where it leads back; twice back is forward."""
+        """Return the name of a relation code, with INVERSE where it leads back; twice back is forward."""
         if code < self.n_relations:
             return self.relation_names[code]
         name = self.relation_names[code - self.n_relations]
         return name.removesuffix(INVERSE) if name.endswith(INVERSE) else name + INVERSE
 
     def triples(self) -> Triples:
-        """Heads, relation codes and tails (n_edges,) int64 of every triple, without the inverses."""
+        """Return heads, relation codes and tails, (n_edges,) int64 each, without inverses."""
         heads = np.repeat(np.arange(self.n_entities, dtype=np.int64), self.degrees)
         forward = self.relations < self.n_relations
         return heads[forward], self.relations[forward].astype(np.int64), self.tails[forward].astype(np.int64)
@@ -221,12 +214,12 @@ class KnowledgeGraph:
     # -- deriving another ---------------------------------------------------------------------
 
     def with_movies(self, keys: Iterable[str]) -> KnowledgeGraph:
-        """With these films too, without edges, after the films that are there; known ones are skipped.
+        """Return the graph with these films added, without edges, after its own; known ones are skipped.
 
         Other entities move up by the number of films added. Raises KnowledgeGraphError on a key that
         is not a film's.
         """
-        added = tuple(key for key in dict.fromkeys(keys) if key not in self._places)
+        added = tuple(key for key in dict.fromkeys(keys) if key not in self._position_of_key)
         if wrong := next((key for key in added if _type_of(key) != MOVIE), None):
             raise KnowledgeGraphError(f"{wrong!r} is no film")
         n, more = self.n_movies, len(added)
@@ -246,14 +239,14 @@ class KnowledgeGraph:
         movie_entities: np.ndarray,
         *,
         n_users: int | None = None,
-        most_per_user: int | None = None,
+        max_per_user: int | None = None,
     ) -> KnowledgeGraph:
-        """With entities `user:0` .. `user:<n_users-1>` at the end and an edge `rated_by` per meeting.
+        """Return the graph with users `user:0` .. `user:<n_users-1>` at the end and their edges `rated_by`.
 
         users           (N,) 0..n_users-1; the rows of one user from oldest to newest
         movie_entities  (N,) films of this graph; a row with -1 (a film it does not know) is left out
         n_users         by default one more than the largest of `users`
-        most_per_user   keep only the newest films of each user, this many at most
+        max_per_user   keep only the newest films of each user, this many at most
 
         Other entities keep their indices. The code of an inverse relation grows by one, because
         `rated_by` is a new relation. Raises KnowledgeGraphError on a graph that has users, a film
@@ -270,15 +263,17 @@ class KnowledgeGraph:
         if len(films) and (films.min() < -1 or films.max() >= self.n_movies):
             raise KnowledgeGraphError(f"a film is outside 0..{self.n_movies - 1}")
         users, films = users[films >= 0], films[films >= 0]
-        if most_per_user is not None:
-            kept = _newest(users, films, most_per_user, self.n_movies)
+        if max_per_user is not None:
+            if max_per_user < 1:
+                raise KnowledgeGraphError(f"max_per_user must be 1 or more, not {max_per_user}")
+            kept = latest_per_user(users, films, max_per_user, self.n_movies)
             users, films = users[kept], films[kept]
         type_names = self.type_names if USER in self.type_names else (*self.type_names, USER)
         if type_names[-1] != USER:
             raise KnowledgeGraphError(f"the type {USER!r} must be the last one")
-        _codes("type", type_names, MOST_TYPES)
+        _codes("type", type_names, MAX_TYPES)
         relation_names = (*self.relation_names, RATED_BY)
-        _codes("relation", relation_names, MOST_RELATIONS)
+        _codes("relation", relation_names, MAX_RELATIONS)
         heads, relations, tails = self.triples()
         return self._assemble(
             self.keys + tuple(f"{USER}:{user}" for user in range(n_users)),
@@ -294,9 +289,9 @@ class KnowledgeGraph:
         )
 
     def without_hubs(self, limit: int) -> KnowledgeGraph:
-        """Without the edges of every entity, films aside, that has more than `limit` of them.
+        """Return the graph without the edges of every entity, films aside, that has more than `limit`.
 
-        A person or a place that half the catalogue shares says little about a film and costs a path
+        A person or a position that half the catalogue shares says little about a film and costs a path
         search most of its time. The entity itself stays, with no edges, so that indices stay valid.
         A film is never a hub: a film that many people rated keeps its edges. Raises
         KnowledgeGraphError on a limit below 1.
@@ -315,213 +310,6 @@ class KnowledgeGraph:
             relation_names=self.relation_names,
         )
 
-    # -- describing ---------------------------------------------------------------------------
-
-    def statistics(self) -> dict[str, Any]:
-        """Counts as JSON: entities by type, triples by relation, and the largest entity of each type.
-
-        `linked` counts the entities of a type with at least one edge; `degree` is edges per linked
-        entity; `hub` is the one with most edges.
-        """
-        by_type: dict[str, Any] = {}
-        for name in self.type_names:
-            entities = self.entities_of(name)
-            degrees = self.degrees[entities.start : entities.stop]
-            linked = int(np.count_nonzero(degrees))
-            largest = entities.start + int(degrees.argmax()) if linked else None
-            by_type[name] = {
-                "entities": len(entities),
-                "linked": linked,
-                "degree": float(degrees.sum() / linked) if linked else 0.0,
-                "hub": None
-                if largest is None
-                else {
-                    "key": self.keys[largest],
-                    "name": self.names[largest],
-                    "edges": int(self.degrees[largest]),
-                },
-            }
-        counts = np.bincount(self.relations, minlength=2 * self.n_relations)
-        return {
-            "entities": self.n_entities,
-            "edges": self.n_edges,
-            "types": by_type,
-            "relations": {name: int(counts[code]) for code, name in enumerate(self.relation_names)},
-        }
-
-    def coverage(self, weights: np.ndarray | None = None) -> dict[str, dict[str, float]]:
-        """What share of the films has an edge of each relation, and of any.
-
-        weights  (n_movies,) how much each film counts in `weighted`, such as its ratings; all alike if None
-
-        Returns by relation, and under "" for all of them: `films`, the share with an edge; `weighted`, the
-        same by weight; `onward`, the share by weight from which the edge leads on to another film, so that a
-        path can pass. Films that users join do not count as led on to by a user.
-        """
-        n = self.n_movies
-        weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
-        if weight.shape != (n,):
-            raise KnowledgeGraphError(f"{n} films but weights of shape {weight.shape}")
-        heads, relations, tails = self.triples()
-        from_film = (heads < n) & (relations != self._rated_by)
-        heads, relations, tails = heads[from_film], relations[from_film], tails[from_film]
-        pairs = np.unique(heads * max(self.n_entities, 1) + tails)  # a person of two roles is met once
-        shared = np.bincount(pairs % max(self.n_entities, 1), minlength=self.n_entities) > 1
-        shared[:n] = True  # a film that is an end itself
-
-        def share(chosen: np.ndarray) -> dict[str, float]:
-            has, onward = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-            has[heads[chosen]] = True
-            onward[heads[chosen & shared[tails]]] = True
-            total = weight.sum() or 1.0
-            return {
-                "films": float(has.mean()) if n else 0.0,
-                "weighted": float(weight[has].sum() / total),
-                "onward": float(weight[onward].sum() / total),
-            }
-
-        by_relation = {
-            name: share(relations == code)
-            for code, name in enumerate(self.relation_names)
-            if code != self._rated_by
-        }
-        return by_relation | {"": share(np.ones(len(heads), dtype=bool))}
-
-    @property
-    def _rated_by(self) -> int:
-        """The code of `rated_by`, or -1."""
-        return self.relation_names.index(RATED_BY) if RATED_BY in self.relation_names else -1
-
-    # -- keeping ------------------------------------------------------------------------------
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The tensors of `from_parts`: types, indptr, tails, relations."""
-        return {
-            "types": self.types,
-            "indptr": self.indptr,
-            "tails": self.tails,
-            "relations": self.relations,
-        }
-
-    def words(self) -> dict[str, list[str]]:
-        """The JSON of `from_parts`: keys, names, type_names, relation_names."""
-        return {
-            "keys": list(self.keys),
-            "names": list(self.names),
-            "type_names": list(self.type_names),
-            "relation_names": list(self.relation_names),
-        }
-
-    @classmethod
-    def from_parts(
-        cls, arrays: Mapping[str, np.ndarray], words: Mapping[str, Sequence[str]]
-    ) -> KnowledgeGraph:
-        """The inverse of `arrays` and `words`, for whoever keeps a graph inside a file of their own.
-
-        Raises KnowledgeGraphError when the parts do not fit together.
-        """
-        try:
-            graph = cls(
-                tuple(words["keys"]),
-                tuple(words["names"]),
-                tuple(words["type_names"]),
-                arrays["types"],
-                tuple(words["relation_names"]),
-                arrays["indptr"],
-                arrays["tails"],
-                arrays["relations"],
-            )
-        except (KeyError, TypeError) as error:
-            raise KnowledgeGraphError(f"a part of the graph is missing: {error}") from error
-        graph._check()
-        return graph
-
-    def _check(self) -> None:
-        n = self.n_entities
-        sound = (
-            len(self.names) == len(self.types) == n
-            and len(set(self.keys)) == n
-            and self.type_names[:1] == (MOVIE,)
-            and self.indptr.shape == (n + 1,)
-            and self.indptr[0] == 0
-            and self.indptr[-1] == len(self.tails) == len(self.relations)
-            and bool((np.diff(self.indptr) >= 0).all())
-            and bool((np.diff(self.types.astype(np.int16)) >= 0).all())
-            and (n == 0 or int(self.types.max()) < len(self.type_names))
-            and (len(self.tails) == 0 or (int(self.tails.min()) >= 0 and int(self.tails.max()) < n))
-            and (len(self.tails) == 0 or int(self.relations.max()) < 2 * self.n_relations)
-        )
-        if not sound:
-            raise KnowledgeGraphError("the parts of the graph do not fit together")
-
-    def save(self, directory: Path, *, about: Mapping[str, Any] | None = None) -> None:
-        """Write the graph into a folder, in place of the graph that lies there, if any.
-
-            graph.json                  facts (`about`, statistics), names and sha256 of the other two
-            arrays-<hash>.safetensors   the arrays
-            words-<hash>.json           keys and names
-
-        `graph.json` is switched last and atomically: a reader finds the old graph or the new one.
-        Raises KnowledgeGraphError when the folder holds other things.
-        """
-        _refuse_foreign(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        arrays = bytes_of({name: np.ascontiguousarray(array) for name, array in self.arrays().items()})
-        words = json.dumps(self.words(), ensure_ascii=False).encode()
-        files = {}
-        for stem, suffix, content in (("arrays", "safetensors", arrays), ("words", "json", words)):
-            digest = hashlib.sha256(content).hexdigest()
-            files[f"{stem}-{digest[:12]}.{suffix}"] = digest
-            _write(directory / f"{stem}-{digest[:12]}.{suffix}", content)
-        meta = {
-            "format": FORMAT,
-            "created": datetime.now(UTC).isoformat(),
-            **(about or {}),
-            "statistics": self.statistics(),
-            "files": files,
-        }
-        _write(directory / META, json.dumps(meta, indent=1, ensure_ascii=False).encode())
-        for path in _own_files(directory):
-            if path.name not in files:
-                path.unlink()
-
-    @classmethod
-    def load(cls, directory: Path) -> KnowledgeGraph:
-        """Verify and read a saved graph. Raises KnowledgeGraphError; runs no code from the files."""
-        for _ in range(_READS):
-            files = read_about(directory)["files"]
-            contents = _contents(directory, files)
-            if contents is not None:
-                break
-        else:
-            raise KnowledgeGraphError(f"{directory} lacks a file that {META} names: {', '.join(files)}")
-        try:
-            arrays = tensors_of(contents["arrays"])
-            words = json.loads(contents["words"])
-        except (KeyError, ValueError, SafetensorError) as error:
-            raise KnowledgeGraphError(f"{directory} cannot be read: {error}") from error
-        return cls.from_parts({name: _frozen(array) for name, array in arrays.items()}, words)
-
-
-def read_about(directory: Path) -> dict[str, Any]:
-    """The facts of a saved graph: format, created, source, ids, statistics, files.
-
-    Raises KnowledgeGraphError when the folder holds no graph of this format.
-    """
-    try:
-        meta = json.loads((directory / META).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise KnowledgeGraphError(f"{directory} holds no {META}: not a knowledge graph") from error
-    except (OSError, ValueError) as error:
-        raise KnowledgeGraphError(f"{directory / META} cannot be read: {error}") from error
-    found = meta.get("format") if isinstance(meta, dict) else None
-    if found != FORMAT or not isinstance(meta.get("files"), dict):
-        raise KnowledgeGraphError(f"{directory / META} has format {found!r}, expected {FORMAT}")
-    return meta
-
-
-# -- small parts ---------------------------------------------------------------------------------
-
 
 def _type_of(key: str) -> str:
     kind, colon, rest = key.partition(":")
@@ -534,17 +322,17 @@ def _id_of(key: str) -> str:
     return key.partition(":")[2]
 
 
-def _codes(what: str, names: Sequence[str], most: int) -> dict[str, int]:
+def _codes(what: str, names: Sequence[str], limit: int) -> dict[str, int]:
     if len(set(names)) != len(names):
         raise KnowledgeGraphError(f"the {what} {_first_repeated(names)!r} occurs more than once")
-    if len(names) > most:
-        raise KnowledgeGraphError(f"{len(names)} {what}s are too many; at most {most} have a code")
+    if len(names) > limit:
+        raise KnowledgeGraphError(f"{len(names)} {what}s are too many; at most {limit} have a code")
     return {name: code for code, name in enumerate(names)}
 
 
 def _first_repeated(words: Iterable[str]) -> str:
-    met: set[str] = set()
-    return next(word for word in words if word in met or met.add(word))  # type: ignore[func-returns-value]
+    known: set[str] = set()
+    return next(word for word in words if word in known or known.add(word))  # type: ignore[func-returns-value]
 
 
 def _refuse(what: str, given: list[str], found: np.ndarray) -> None:
@@ -555,64 +343,7 @@ def _refuse(what: str, given: list[str], found: np.ndarray) -> None:
         )
 
 
-def _newest(users: np.ndarray, films: np.ndarray, most: int, n_movies: int) -> np.ndarray:
-    """Rows to keep: the last `most` different films of each user; rows of a user come oldest first."""
-    if most < 1:
-        raise KnowledgeGraphError(f"most_per_user must be 1 or more, not {most}")
-    # The last row of each pair stands for it, so that a film met again counts as new.
-    _, from_end = np.unique((users * max(n_movies, 1) + films)[::-1], return_index=True)
-    rows = np.sort(len(users) - 1 - from_end)
-    rows = rows[np.argsort(users[rows], kind="stable")]
-    counts = np.bincount(users[rows])
-    rank_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(rows))  # the newest has 1
-    return rows[rank_from_end <= most]
-
-
-def _frozen(array: np.ndarray) -> np.ndarray:
-    """Unwritable: a graph is shared between threads."""
+def read_only(array: np.ndarray) -> np.ndarray:
+    """Make an array read-only, since a graph is shared between threads, and return it."""
     array.flags.writeable = False
     return array
-
-
-def _write(path: Path, content: bytes) -> None:
-    building = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        building.write_bytes(content)
-        os.replace(building, path)  # noqa: PTH105 - os.replace is the atomic one on every system
-    except BaseException:
-        building.unlink(missing_ok=True)
-        raise
-
-
-def _contents(directory: Path, files: Mapping[str, str]) -> dict[str, bytes] | None:
-    """The verified files by stem; None when one is not there, as while a new graph takes their place."""
-    contents = {}
-    for name, expected in files.items():
-        if Path(name).name != name:
-            raise KnowledgeGraphError(f"{directory / META} names a file outside the folder: {name!r}")
-        try:
-            content = (directory / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise KnowledgeGraphError(f"{directory / name} cannot be read: {error.strerror}") from error
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise KnowledgeGraphError(f"{directory / name} is damaged: its sha256 is not the recorded one")
-        contents[name.partition("-")[0]] = content
-    return contents
-
-
-def _own_files(directory: Path) -> list[Path]:
-    return [*directory.glob("arrays-*.safetensors"), *directory.glob("words-*.json")]
-
-
-def _refuse_foreign(directory: Path) -> None:
-    """A graph is only written into a new or empty folder or over another graph."""
-    if directory.exists() and not directory.is_dir():
-        raise KnowledgeGraphError(f"{directory} is no folder")
-    if not directory.is_dir() or (directory / META).is_file():
-        return
-    # What a first writing that was interrupted left behind is ours as well.
-    own = {*_own_files(directory), *directory.glob(".*")}
-    if any(path not in own for path in directory.iterdir()):
-        raise KnowledgeGraphError(f"{directory} holds other things; name a folder of its own for the graph")

@@ -1,4 +1,4 @@
-"""The films of a data set and what connects them, laid out for a path search.
+"""The path graph: the films of a data set and the entities between them, laid out for a path search.
 
 Between two films stands an entity: a person, a genre, a country, a decade, or other users. Users are one
 entity, their identity is dropped: all paths film - user - film between two films would score the same, so
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from datasets.knowledge_graph.grouped import top_k_per_group, within_groups
+
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
     from datasets.knowledge_graph.graph import KnowledgeGraph
@@ -33,13 +35,13 @@ BLOCK = 512  # films whose common people are counted at one time
 
 @dataclass(frozen=True)
 class PathGraph:
-    """What a search reads; only read, so threads share it.
+    """Holds the arrays of a path search; they are only read, so threads share them.
 
     Entities are the items 0..n_items-1, then those of the knowledge graph that two items share, and last
     the one user. A relation r < R leads from a film, r + R to a film; R = len(relation_names).
 
     types       (E,) uint8 into type_names
-    met         (n_items,) int32, people who met the film
+    n_users     (n_items,) int32, people who interacted with the film
     n_films     (E,) int32, films of an entity; 0 for films and the user
     hop_indptr  (n_items + 1,) int64; from film i lead the hops hop_indptr[i]:hop_indptr[i + 1]
     hop_film    (M,) int32, where the hop ends
@@ -54,7 +56,7 @@ class PathGraph:
     type_names: tuple[str, ...]
     relation_names: tuple[str, ...]
     types: np.ndarray
-    met: np.ndarray
+    n_users: np.ndarray
     n_films: np.ndarray
     hop_indptr: np.ndarray
     hop_film: np.ndarray
@@ -70,7 +72,7 @@ class PathGraph:
 
     @property
     def n_items(self) -> int:
-        return len(self.met)
+        return len(self.n_users)
 
     @property
     def n_entities(self) -> int:
@@ -78,7 +80,7 @@ class PathGraph:
 
     @property
     def user(self) -> int:
-        """The entity that stands for every user."""
+        """The entity that stands for all users."""
         return len(self.types) - 1
 
     @property
@@ -91,7 +93,7 @@ class PathGraph:
 
     @property
     def rated(self) -> int:
-        """user -> film"""
+        """The relation from a user to a film."""
         return self.rated_by + self.n_relations
 
     @property
@@ -100,14 +102,14 @@ class PathGraph:
         return 2 * self.n_relations
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """The arrays by name."""
+        """Return the arrays by name."""
         return {name: getattr(self, name) for name in _ARRAYS}
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, np.ndarray], type_names: Sequence[str], relation_names: Sequence[str]
     ) -> PathGraph:
-        """The inverse of `tensors`. Raises ValueError when the arrays do not belong together."""
+        """Build a path graph from its arrays. Raises ValueError when the arrays do not belong together."""
         missing = [name for name in _ARRAYS if name not in tensors]
         if missing or RATED_BY not in relation_names:
             raise ValueError(f"missing: {', '.join(missing) or RATED_BY}")
@@ -143,10 +145,10 @@ class PathGraph:
 _ARRAYS = tuple(each.name for each in fields(PathGraph) if each.name not in ("type_names", "relation_names"))
 
 
-def build(
+def build_path_graph(
     train: Interactions, graph: KnowledgeGraph | None = None, *, neighbours: int = 300, hub_limit: int = 50
 ) -> tuple[PathGraph, list[int]]:
-    """The path graph over the items of `train`, and the knowledge graph's index of each entity after them.
+    """Build the path graph over the items of `train`, with the knowledge graph's index of each later entity.
 
     An item is the film "movie:<item id>" of the graph. Of the knowledge graph everything counts but its own
     users and edges between films: people come from the rows of `train`.
@@ -165,10 +167,10 @@ def build(
         pairs = np.unique(np.stack([via, links[0]]), axis=1)
         counts = np.bincount(pairs[0], minlength=len(entities))
         shared = counts > 1
-        place = np.cumsum(shared) - 1
+        position = np.cumsum(shared) - 1
         kept = shared[via]
         links = links[:, kept]
-        via, entities, counts = place[via[kept]], entities[shared], counts[shared]
+        via, entities, counts = position[via[kept]], entities[shared], counts[shared]
     via = via + n_items
     type_names = [FILM, USER] if graph is None else [*graph.type_names]
     type_names += [name for name in (FILM, USER) if name not in type_names]
@@ -179,7 +181,7 @@ def build(
         types[n_items:-1] = graph.types[entities]
     types[-1] = type_names.index(USER)
     n_films = np.concatenate([np.zeros(n_items), counts, [0]]).astype(np.int32)
-    met = np.bincount(train.items, minlength=n_items).astype(np.int32)
+    n_users = np.bincount(train.items, minlength=n_items).astype(np.int32)
     is_hub = n_films[via] > hub_limit if len(via) else np.zeros(0, dtype=bool)
     rated_by, n_relations = relation_names.index(RATED_BY), len(relation_names)
     hops = np.concatenate(
@@ -193,7 +195,7 @@ def build(
     source, film, between, first, second, people = hops
     weight = np.where(
         people > 0,
-        people / (np.sqrt(met[source].astype(np.float64) * met[film]) + SHRINKAGE),
+        people / (np.sqrt(n_users[source].astype(np.float64) * n_users[film]) + SHRINKAGE),
         LINK_WEIGHT / np.maximum(n_films[between] - 1, 1),
     ).astype(np.float32)
     indptr = _indptr(source, n_items)
@@ -203,7 +205,7 @@ def build(
         tuple(type_names),
         tuple(relation_names),
         types=types,
-        met=met,
+        n_users=n_users,
         n_films=n_films,
         hop_indptr=indptr,
         hop_film=film.astype(np.int32),
@@ -221,7 +223,7 @@ def build(
 
 
 def _links(train: Interactions, graph: KnowledgeGraph | None) -> np.ndarray:
-    """(3, L) int64: item, entity of the knowledge graph, relation; each once."""
+    """Return (3, L) int64: item, entity of the knowledge graph, relation; each once."""
     if graph is None:
         return np.empty((3, 0), dtype=np.int64)
     item_of = np.full(len(graph.keys), -1, dtype=np.int64)
@@ -241,15 +243,15 @@ def _links(train: Interactions, graph: KnowledgeGraph | None) -> np.ndarray:
 def _over_people(
     train: Interactions, neighbours: int, user: int, rated_by: int, n_relations: int
 ) -> np.ndarray:
-    """(6, M) int64: film, film, user, relations, and how many people met both; no film leads to itself."""
-    met = train.csr().tocsc()
-    by_item = met.T.tocsr()
-    counts = np.diff(met.indptr).astype(np.float32)
+    """Return (6, M) int64: film, film, user, relations, and the number of people; no film leads to itself."""
+    n_users = train.csr().tocsc()
+    by_item = n_users.T.tocsr()
+    counts = np.diff(n_users.indptr).astype(np.float32)
     n_items = train.n_items
     rows = []
     for start in range(0, n_items, BLOCK):
         stop = min(start + BLOCK, n_items)
-        together = (by_item[start:stop] @ met).toarray()
+        together = (by_item[start:stop] @ n_users).toarray()
         together[np.arange(stop - start), np.arange(start, stop)] = 0
         alike = together / (np.sqrt(counts[start:stop, None] * counts[None]) + SHRINKAGE)
         if neighbours < n_items:
@@ -263,7 +265,7 @@ def _over_people(
 
 
 def _over_entities(film: np.ndarray, via: np.ndarray, relation: np.ndarray, n_relations: int) -> np.ndarray:
-    """(6, M) int64: every pair of links to the same entity; no film leads to itself."""
+    """Return (6, M) int64: every pair of links to the same entity; no film leads to itself."""
     order = np.lexsort((film, via))
     film, via, relation = film[order], via[order], relation[order]
     starts = np.searchsorted(via, via)
@@ -288,13 +290,13 @@ def _strongest(source: np.ndarray, over_people: np.ndarray, weight: np.ndarray, 
     table = np.full((n_items, 2 * STRONGEST), -1, dtype=np.int32)
     for column, kind in enumerate((over_people, ~over_people)):
         edges = np.flatnonzero(kind)
-        kept, rank = heaviest(source[edges], weight[edges], STRONGEST)
+        kept, rank = top_k_per_group(source[edges], weight[edges], STRONGEST)
         table[source[edges[kept]], column * STRONGEST + rank] = edges[kept]
     return table
 
 
-def describe(graph: PathGraph) -> dict[str, Any]:
-    """Its size in numbers."""
+def path_graph_statistics(graph: PathGraph) -> dict[str, Any]:
+    """Count the parts of a path graph, as JSON."""
     over_people = graph.hop_people > 0
     return {
         "entities": graph.n_entities,
@@ -303,35 +305,6 @@ def describe(graph: PathGraph) -> dict[str, Any]:
         "hubs": len(np.unique(graph.hub_of)),
         "links_to_hubs": len(graph.hub_of),
     }
-
-
-# -- arrays --------------------------------------------------------------------------------------
-
-
-def rows_of(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All entries of these CSR rows, and for each the place of its row in `rows`."""
-    starts = indptr[rows]
-    sizes = indptr[rows + 1] - starts
-    owner = np.repeat(np.arange(len(rows)), sizes)
-    return np.repeat(starts, sizes) + within_groups(sizes), owner
-
-
-def within_groups(sizes: np.ndarray) -> np.ndarray:
-    """0, 1, .. size - 1 for each group in turn."""
-    ends = np.cumsum(sizes)
-    return np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - sizes, sizes)
-
-
-def heaviest(group: np.ndarray, weight: np.ndarray, most: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the `most` heaviest of each group, by group and weight, and their rank; ties by index."""
-    order = np.lexsort((-weight, group))
-    ordered = group[order]
-    new = np.ones(len(order), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(new)
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-    kept = rank < (most[order] if isinstance(most, np.ndarray) else most)
-    return order[kept], rank[kept]
 
 
 def _indptr(rows: np.ndarray, n_rows: int) -> np.ndarray:
@@ -343,5 +316,5 @@ def _within(array: np.ndarray, n: int, least: int = 0) -> bool:
 
 
 def _covers(indptr: np.ndarray, n_rows: int, n_values: int) -> bool:
-    whole = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] == n_values
-    return bool(whole and not (np.diff(indptr) < 0).any())
+    fits = len(indptr) == n_rows + 1 and indptr[0] == 0 and indptr[-1] == n_values
+    return bool(fits and not (np.diff(indptr) < 0).any())

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.knowledge_graph.graph import INVERSE, META, KnowledgeGraph, KnowledgeGraphError, read_about
+from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph, KnowledgeGraphError
+from datasets.knowledge_graph.statistics import graph_statistics, relation_coverage
+from datasets.knowledge_graph.storage import (
+    META,
+    graph_arrays,
+    graph_from_parts,
+    graph_words,
+    load_graph,
+    read_about,
+    save_graph,
+)
 
 HEAT, COLLATERAL, CASINO = "movie:1", "movie:2", "movie:9"
 ENTITIES = [
@@ -129,7 +139,7 @@ def test_what_makes_no_graph_is_refused(entities, triples, options, message):
 def test_a_graph_without_anything_is_a_graph():
     graph = KnowledgeGraph.from_triples({}, [])
     assert (graph.n_entities, graph.n_edges, graph.type_names) == (0, 0, ("movie",))
-    assert graph.coverage() == {"": {"films": 0.0, "weighted": 0.0, "onward": 0.0}}
+    assert relation_coverage(graph) == {"": {"films": 0.0, "weighted": 0.0, "onward": 0.0}}
 
 
 # -- deriving another ----------------------------------------------------------------------------
@@ -148,7 +158,7 @@ def test_users_join_at_the_end(graph):
 def test_a_user_keeps_the_newest_films(graph):
     users = np.array([0, 0, 0, 0, 1, 1])
     films = np.array([0, 1, 2, 0, 1, 2])  # user 0 met Heat again after everything else
-    joined = graph.with_users(users, films, most_per_user=2)
+    joined = graph.with_users(users, films, max_per_user=2)
     rated = {(head, tail) for head, name, tail in stated(joined) if name == "rated_by"}
     assert rated == {(CASINO, "user:0"), (HEAT, "user:0"), (COLLATERAL, "user:1"), (CASINO, "user:1")}
 
@@ -165,7 +175,7 @@ def test_the_newest_films_are_those_met_last(rows, most):
         np.array([user for user, _ in rows]),
         np.array([film for _, film in rows]),
         n_users=5,
-        most_per_user=most,
+        max_per_user=most,
     )
     expected = set()
     for user in range(5):
@@ -181,7 +191,7 @@ def test_the_newest_films_are_those_met_last(rows, most):
         ([0], [-2], {}, "a film is outside"),
         ([2], [0], {"n_users": 2}, "a user is outside 0..1"),
         ([0, 1], [0], {}, "2 users but 1 films"),
-        ([0], [0], {"most_per_user": 0}, "most_per_user must be 1 or more"),
+        ([0], [0], {"max_per_user": 0}, "max_per_user must be 1 or more"),
     ],
 )
 def test_users_that_fit_nowhere_are_refused(graph, users, films, options, message):
@@ -217,7 +227,7 @@ def test_a_hub_loses_its_edges_and_keeps_its_place(graph):
 
 
 def test_statistics_count_each_triple_once(graph):
-    facts = json.loads(json.dumps(graph.statistics()))
+    facts = json.loads(json.dumps(graph_statistics(graph)))
     assert (facts["entities"], facts["edges"]) == (6, 6)
     assert facts["relations"] == {"starring": 2, "directed_by": 2, "written_by": 1, "in_genre": 1}
     assert facts["types"]["person"] == {
@@ -227,7 +237,7 @@ def test_statistics_count_each_triple_once(graph):
 
 
 def test_coverage_is_a_share_of_films_and_of_their_weight(graph):
-    coverage = graph.coverage(np.array([6, 3, 1]))
+    coverage = relation_coverage(graph, np.array([6, 3, 1]))
     assert coverage["directed_by"] == pytest.approx({"films": 2 / 3, "weighted": 0.9, "onward": 0.9})
     assert coverage["written_by"] == pytest.approx({"films": 1 / 3, "weighted": 0.6, "onward": 0.6})
     assert coverage["in_genre"] == pytest.approx({"films": 1 / 3, "weighted": 0.1, "onward": 0.0})
@@ -238,13 +248,13 @@ def test_two_roles_in_one_film_lead_nowhere():
     graph = KnowledgeGraph.from_triples(
         ENTITIES, [(HEAT, "directed_by", "person:5"), (HEAT, "written_by", "person:5")]
     )
-    assert graph.coverage()[""]["onward"] == 0.0
-    assert graph.coverage()[""]["films"] == pytest.approx(1 / 3)
+    assert relation_coverage(graph)[""]["onward"] == 0.0
+    assert relation_coverage(graph)[""]["films"] == pytest.approx(1 / 3)
 
 
 def test_users_are_no_facts_about_a_film(graph):
     joined = graph.with_users(np.array([0, 0]), np.array([0, 1]))
-    assert joined.coverage() == graph.coverage()
+    assert relation_coverage(joined) == relation_coverage(graph)
 
 
 # -- keeping -------------------------------------------------------------------------------------
@@ -252,95 +262,95 @@ def test_users_are_no_facts_about_a_film(graph):
 
 def test_what_is_saved_comes_back(graph, tmp_path):
     joined = graph.with_users(np.array([0, 1]), np.array([0, 1]))
-    joined.save(tmp_path / "graph", about={"source": "catalogue"})
-    loaded = KnowledgeGraph.load(tmp_path / "graph")
+    save_graph(joined, tmp_path / "graph", about={"source": "catalogue"})
+    loaded = load_graph(tmp_path / "graph")
     assert (loaded.keys, loaded.names) == (joined.keys, joined.names)
     assert (loaded.type_names, loaded.relation_names) == (joined.type_names, joined.relation_names)
-    for name, array in joined.arrays().items():
-        np.testing.assert_array_equal(loaded.arrays()[name], array, strict=True)
+    for name, array in graph_arrays(joined).items():
+        np.testing.assert_array_equal(graph_arrays(loaded)[name], array, strict=True)
     about = read_about(tmp_path / "graph")
     assert about["source"] == "catalogue"
-    assert about["statistics"] == joined.statistics()
+    assert about["statistics"] == graph_statistics(joined)
 
 
 def test_arrays_cannot_be_written_to(graph, tmp_path):
-    graph.save(tmp_path)
-    for one in (graph, KnowledgeGraph.load(tmp_path)):
+    save_graph(graph, tmp_path)
+    for one in (graph, load_graph(tmp_path)):
         with pytest.raises(ValueError, match="read-only"):
             one.tails[0] = 0
 
 
 def test_saving_again_replaces_the_old_graph(graph, tmp_path):
-    graph.save(tmp_path)
-    graph.with_movies(["movie:77"]).save(tmp_path)
-    assert KnowledgeGraph.load(tmp_path).n_movies == 4
+    save_graph(graph, tmp_path)
+    save_graph(graph.with_movies(["movie:77"]), tmp_path)
+    assert load_graph(tmp_path).n_movies == 4
     assert len(list(tmp_path.iterdir())) == 3
-    graph.save(tmp_path)
-    graph.save(tmp_path)
-    assert KnowledgeGraph.load(tmp_path).n_movies == 3
+    save_graph(graph, tmp_path)
+    save_graph(graph, tmp_path)
+    assert load_graph(tmp_path).n_movies == 3
 
 
 def test_a_reader_meets_the_old_graph_or_the_new_one(graph, tmp_path):
     bigger = graph.with_movies([f"movie:{n}" for n in range(100, 150)])
-    graph.save(tmp_path)
+    save_graph(graph, tmp_path)
     done = threading.Event()
 
     def write():
         for turn in range(30):
-            (bigger, graph)[turn % 2].save(tmp_path)
+            save_graph((bigger, graph)[turn % 2], tmp_path)
         done.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     met = set()
     while not done.is_set():
-        met.add(KnowledgeGraph.load(tmp_path).n_movies)
+        met.add(load_graph(tmp_path).n_movies)
     writer.join()
     assert met <= {3, 53}
     assert met
 
 
 def test_a_writing_that_broke_off_is_written_over(graph, tmp_path):
-    graph.save(tmp_path)
+    save_graph(graph, tmp_path)
     (tmp_path / META).unlink()
-    graph.save(tmp_path)
-    assert KnowledgeGraph.load(tmp_path).keys == graph.keys
+    save_graph(graph, tmp_path)
+    assert load_graph(tmp_path).keys == graph.keys
 
 
 @pytest.mark.parametrize("pattern", ["arrays-*", "words-*"])
 def test_a_damaged_file_is_refused_by_name(graph, tmp_path, pattern):
-    graph.save(tmp_path)
+    save_graph(graph, tmp_path)
     (path,) = tmp_path.glob(pattern)
     content = bytearray(path.read_bytes())
     content[-2] ^= 1
     path.write_bytes(content)
     with pytest.raises(KnowledgeGraphError, match=f"{path.name} is damaged"):
-        KnowledgeGraph.load(tmp_path)
+        load_graph(tmp_path)
     path.unlink()
     with pytest.raises(KnowledgeGraphError, match=f"lacks a file that graph.json names: .*{path.name}"):
-        KnowledgeGraph.load(tmp_path)
+        load_graph(tmp_path)
 
 
 def test_folders_of_others_are_neither_read_nor_written(graph, tmp_path):
     with pytest.raises(KnowledgeGraphError, match=r"holds no graph\.json"):
-        KnowledgeGraph.load(tmp_path)
+        load_graph(tmp_path)
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(KnowledgeGraphError, match="holds other things"):
-        graph.save(tmp_path)
+        save_graph(graph, tmp_path)
     with pytest.raises(KnowledgeGraphError, match="is no folder"):
-        graph.save(tmp_path / "letter.txt")
+        save_graph(graph, tmp_path / "letter.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_a_graph_of_another_format_or_place_is_refused(graph, tmp_path):
-    graph.save(tmp_path)
+    save_graph(graph, tmp_path)
     meta = json.loads((tmp_path / META).read_text())
     (tmp_path / META).write_text(json.dumps(meta | {"format": 99}))
     with pytest.raises(KnowledgeGraphError, match="format 99"):
-        KnowledgeGraph.load(tmp_path)
+        load_graph(tmp_path)
     (tmp_path / META).write_text(json.dumps(meta | {"files": {"../arrays": "0"}}))
     with pytest.raises(KnowledgeGraphError, match="outside the folder"):
-        KnowledgeGraph.load(tmp_path)
+        load_graph(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -356,5 +366,5 @@ def test_a_graph_of_another_format_or_place_is_refused(graph, tmp_path):
 )
 def test_parts_that_do_not_fit_are_refused(graph, name, value):
     with pytest.raises(KnowledgeGraphError, match="do not fit"):
-        KnowledgeGraph.from_parts({**graph.arrays(), name: value}, graph.words())
-    assert KnowledgeGraph.from_parts(graph.arrays(), graph.words()).keys == graph.keys
+        graph_from_parts({**graph_arrays(graph), name: value}, graph_words(graph))
+    assert graph_from_parts(graph_arrays(graph), graph_words(graph)).keys == graph.keys

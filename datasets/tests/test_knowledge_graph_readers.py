@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.knowledge_graph.readers import SOURCES, Facts, read_facts
-from datasets.readers.delimited import DatasetError
+from datasets.knowledge_graph.facts import Facts
+from datasets.knowledge_graph.readers import SOURCES, read_facts
+from datasets.knowledge_graph.statistics import graph_statistics
+from datasets.readers.source import DatasetError
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BESIDE = pytest.mark.skipif(not DATA.exists(), reason="the data folder is not beside this checkout")
@@ -293,7 +295,7 @@ def test_films_get_other_keys_and_what_nobody_leads_to_is_left_out():
 @BESIDE
 def test_rkge_movielens_100k():
     facts = read("rkge", DATA / "kg-rkge-ml100k")
-    statistics = facts.graph().statistics()
+    statistics = graph_statistics(facts.graph())
     assert statistics["relations"] == {"in_genre": 3973, "directed_by": 1799, "starring": 6533}
     assert statistics["types"]["movie"]["linked"] == 1674
     assert [(row.line, row.raw[:8]) for row in facts.rejected] == [(1576, "id:1581:")]
@@ -303,7 +305,7 @@ def test_rkge_movielens_100k():
 @BESIDE
 def test_dbpedia_movielens_1m():
     facts = read("dbpedia", DATA / "kg-entity2rec-ml1m")
-    statistics = facts.graph().statistics()
+    statistics = graph_statistics(facts.graph())
     assert facts.rejected == []
     assert statistics["types"]["movie"]["entities"] == 3300
     # 34,941 rows; the one resource that two films share has ten of them
@@ -316,7 +318,7 @@ def test_dbpedia_movielens_1m():
 def test_recbole_movielens_100k():
     folder = Path(find_spec("recbole").origin).parent / "dataset_example" / "ml-100k"
     facts = read("recbole", folder)
-    statistics = facts.graph().statistics()
+    statistics = graph_statistics(facts.graph())
     assert facts.rejected == []
     assert statistics["types"]["movie"]["entities"] == 1598
     assert statistics["relations"]["directed_by"] == 1727

@@ -11,21 +11,10 @@ from hypothesis import strategies as st
 
 from datasets.interactions import Interactions
 from datasets.knowledge_graph.graph import KnowledgeGraph
-from datasets.knowledge_graph.path_graph import PathGraph, build
-from datasets.knowledge_graph.paths import (
-    FEATURES,
-    HUB,
-    LINK,
-    LONG,
-    PEOPLE,
-    Caps,
-    Histories,
-    Paths,
-    Targets,
-    candidates,
-    towards,
-    trie_of,
-)
+from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph
+from datasets.knowledge_graph.paths import FEATURES, HUB, LINK, LONG, PEOPLE, Caps, Histories, Paths, Targets
+from datasets.knowledge_graph.search import candidates, find_paths
+from datasets.knowledge_graph.trie import build_trie
 
 N_FILMS, N_PEOPLE = 12, 30
 ENOUGH = Caps(1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000)  # nothing is cut
@@ -62,7 +51,7 @@ def knowledge(seed: int = 0) -> tuple[KnowledgeGraph, list[tuple[int, str, str]]
 
 def asked(history: list[int], films: list[int]) -> tuple[Histories, Targets]:
     targets = Targets(np.array(films, dtype=np.int64), np.zeros(len(films), dtype=np.int64))
-    return Histories.of([np.array(history)], 100), targets
+    return Histories.from_items([np.array(history)], 100), targets
 
 
 def written(graph: PathGraph, known: list[str], paths: Paths) -> set[tuple]:
@@ -90,10 +79,10 @@ def written(graph: PathGraph, known: list[str], paths: Paths) -> set[tuple]:
 def test_short_paths_are_those_that_loops_find(seed: int) -> None:
     train = rows(seed)
     knowledge_graph, triples = knowledge(seed)
-    graph, entities = build(train, knowledge_graph, hub_limit=4)
+    graph, entities = build_path_graph(train, knowledge_graph, hub_limit=4)
     known = [knowledge_graph.keys[each] for each in entities]
     history, films = [0, 3, 5], [1, 2, 7, 11]
-    paths = towards(graph, *asked(history, films), ENOUGH)
+    paths = find_paths(graph, *asked(history, films), ENOUGH)
     short = paths.kind != LONG
     met = {item: set(train.users[train.items == item].tolist()) for item in range(N_FILMS)}
     expected = {
@@ -116,10 +105,10 @@ def test_short_paths_are_those_that_loops_find(seed: int) -> None:
 
 def test_long_paths_lead_over_edges_and_through_nothing_known() -> None:
     train, (knowledge_graph, triples) = rows(), knowledge()
-    graph, entities = build(train, knowledge_graph, hub_limit=4)
+    graph, entities = build_path_graph(train, knowledge_graph, hub_limit=4)
     known = [knowledge_graph.keys[each] for each in entities]
     history, films = [0, 3, 5], [1, 2, 7, 11]
-    paths = towards(graph, *asked(history, films), ENOUGH)
+    paths = find_paths(graph, *asked(history, films), ENOUGH)
     long = Paths(*(column[paths.kind == LONG] for column in vars(paths).values()))
     assert len(long) > 0
     edges = set(triples)
@@ -136,12 +125,12 @@ def test_long_paths_lead_over_edges_and_through_nothing_known() -> None:
 
 def test_hubs_are_joined_and_small_entities_enumerated() -> None:
     train, (knowledge_graph, _) = rows(), knowledge()
-    one, _ = build(train, knowledge_graph, hub_limit=4)
-    other, _ = build(train, knowledge_graph, hub_limit=1000)
+    one, _ = build_path_graph(train, knowledge_graph, hub_limit=4)
+    other, _ = build_path_graph(train, knowledge_graph, hub_limit=1000)
     assert len(one.hub_of) > 0
     assert len(other.hub_of) == 0
-    by_hub = towards(one, *asked([0, 3], [1, 7]), ENOUGH)
-    by_hop = towards(other, *asked([0, 3], [1, 7]), ENOUGH)
+    by_hub = find_paths(one, *asked([0, 3], [1, 7]), ENOUGH)
+    by_hop = find_paths(other, *asked([0, 3], [1, 7]), ENOUGH)
     assert (by_hub.kind == HUB).any()
 
     def short(paths: Paths) -> set[tuple]:
@@ -153,10 +142,10 @@ def test_hubs_are_joined_and_small_entities_enumerated() -> None:
 
 def test_caps_keep_the_strongest_of_each_kind() -> None:
     train, (knowledge_graph, _) = rows(), knowledge()
-    graph, _ = build(train, knowledge_graph, hub_limit=4)
+    graph, _ = build_path_graph(train, knowledge_graph, hub_limit=4)
     history, targets = asked([0, 3, 5, 6], [1, 2, 7, 11])
-    everything = towards(graph, history, targets, ENOUGH)
-    few = towards(graph, history, targets, replace(ENOUGH, people=2, link=1, hub=1, long=1))
+    everything = find_paths(graph, history, targets, ENOUGH)
+    few = find_paths(graph, history, targets, replace(ENOUGH, people=2, link=1, hub=1, long=1))
     for kind, most in ((PEOPLE, 2), (LINK, 1), (HUB, 1), (LONG, 1)):
         for target in range(4):
             all_of = np.flatnonzero((everything.kind == kind) & (everything.target == target))
@@ -168,7 +157,7 @@ def test_caps_keep_the_strongest_of_each_kind() -> None:
 
 def test_the_open_search_finds_new_films_only_and_the_same_every_time() -> None:
     train, (knowledge_graph, _) = rows(), knowledge()
-    graph, _ = build(train, knowledge_graph, hub_limit=4)
+    graph, _ = build_path_graph(train, knowledge_graph, hub_limit=4)
     history, _ = asked([0, 3], [])
     found = candidates(graph, history, [np.array([0, 3, 4])], ENOUGH)[0]
     assert len(found) > 5
@@ -186,28 +175,30 @@ def test_hubs_alone_lead_to_films_nobody_met() -> None:
     )
     triples = [(f"movie:{film}", "in_genre", "genre:a") for film in (100, 101, 102)]
     keys = [*(f"movie:{film}" for film in range(100, 104)), "genre:a"]
-    graph, _ = build(train, KnowledgeGraph.from_triples([(key, "") for key in keys], triples), hub_limit=2)
+    graph, _ = build_path_graph(
+        train, KnowledgeGraph.from_triples([(key, "") for key in keys], triples), hub_limit=2
+    )
     history, targets = asked([0], [1, 2, 3])
     assert candidates(graph, history, [np.array([0])], Caps())[0].tolist() == [1, 2]
-    paths = towards(graph, history, targets, Caps())
+    paths = find_paths(graph, history, targets, Caps())
     assert paths.target.tolist() == [0, 1]
     assert paths.kind.tolist() == [HUB, HUB]
 
 
 def test_several_histories_at_once_are_searched_as_one_by_one() -> None:
     train, (knowledge_graph, _) = rows(), knowledge()
-    graph, _ = build(train, knowledge_graph, hub_limit=4)
+    graph, _ = build_path_graph(train, knowledge_graph, hub_limit=4)
     histories = [np.array([0, 3]), np.array([5]), np.array([3, 6, 8])]
     films = [np.array([1, 7]), np.array([0, 2]), np.array([1])]
-    together = towards(
+    together = find_paths(
         graph,
-        Histories.of(histories, 100),
+        Histories.from_items(histories, 100),
         Targets(np.concatenate(films), np.repeat(np.arange(3), [2, 2, 1])),
         Caps(),
     )
     first = 0
     for history, wanted in zip(histories, films, strict=True):
-        alone = towards(graph, *asked(history.tolist(), wanted.tolist()), Caps())
+        alone = find_paths(graph, *asked(history.tolist(), wanted.tolist()), Caps())
         mine = (together.target >= first) & (together.target < first + len(wanted))
         np.testing.assert_array_equal(together.films[mine], alone.films)
         np.testing.assert_array_equal(together.relations[mine], alone.relations)
@@ -218,11 +209,11 @@ def test_several_histories_at_once_are_searched_as_one_by_one() -> None:
 def test_the_person_who_is_asked_is_left_out_of_the_count() -> None:
     """In training a person's own meeting of both films must not be a path to what is to be found."""
     train = rows()
-    graph, _ = build(train)
+    graph, _ = build_path_graph(train)
     history, targets = asked([0, 3, 5], [1, 2, 7, 11])
-    plain = towards(graph, history, targets, ENOUGH)
+    plain = find_paths(graph, history, targets, ENOUGH)
     known = np.array([True, False, True, False])
-    without = towards(graph, history, targets, ENOUGH, known=known)
+    without = find_paths(graph, history, targets, ENOUGH, known=known)
     for target, fewer in enumerate(known.tolist()):
         before = plain.people[(plain.target == target) & (plain.kind == PEOPLE), 0] - fewer
         after = without.people[(without.target == target) & (without.kind == PEOPLE), 0]
@@ -235,7 +226,7 @@ def test_the_person_who_is_asked_is_left_out_of_the_count() -> None:
 
 
 def test_the_latest_films_of_a_long_history_count() -> None:
-    histories = Histories.of([np.arange(10), np.array([7])], 3)
+    histories = Histories.from_items([np.arange(10), np.array([7])], 3)
     assert histories.films.tolist() == [7, 8, 9, 7]
     assert histories.owner.tolist() == [0, 0, 0, 1]
     assert histories.age.tolist() == [2, 1, 0, 0]
@@ -243,9 +234,9 @@ def test_the_latest_films_of_a_long_history_count() -> None:
 
 def test_a_tree_holds_each_beginning_once() -> None:
     train, (knowledge_graph, _) = rows(), knowledge()
-    graph, _ = build(train, knowledge_graph, hub_limit=4)
-    paths = towards(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
-    trie = trie_of(graph, paths)
+    graph, _ = build_path_graph(train, knowledge_graph, hub_limit=4)
+    paths = find_paths(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
+    trie = build_trie(graph, paths)
     assert sorted([*trie.short, *trie.long]) == list(range(len(paths)))
     starts = {
         (film, relation) for film, relation in zip(paths.films[:, 0], paths.relations[:, 0], strict=True)
@@ -254,7 +245,7 @@ def test_a_tree_holds_each_beginning_once() -> None:
 
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
-    graph, _ = build(rows(), knowledge()[0], hub_limit=4)
+    graph, _ = build_path_graph(rows(), knowledge()[0], hub_limit=4)
     tensors = graph.tensors()
     words = (graph.type_names, graph.relation_names)
     again = PathGraph.from_tensors(tensors, *words)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets.readers.delimited import DatasetError, named_columns, read_dataset, read_interactions
+from datasets.readers.dataset import DatasetError, named_columns, read_dataset, read_interactions
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -105,10 +105,42 @@ def test_iso_dates_and_milliseconds_keep_their_order(tmp_path):
     (tmp_path / "ms.csv").write_text(
         "user,item,timestamp\n1,5,1704103200900\n1,4,1704103200100\n", encoding="utf-8"
     )
-    for name in ("dates.csv", "ms.csv"):
-        read = read_interactions(tmp_path / name)
+    for name, columns in (("dates.csv", None), ("ms.csv", {"unit": "ms"}), ("dates.csv", {"unit": "ms"})):
+        read = read_interactions(tmp_path / name, columns=columns)
         assert pairs(read) == [(1, 4), (1, 5)], name
         assert read.at.tolist() == [1704103200, 1704103200], name
+
+
+def test_the_unit_of_a_time_is_stated_and_never_concluded_from_its_size(tmp_path):
+    (tmp_path / "ms.csv").write_text("user,item,timestamp\n1,5,1704103200900\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"line 2: a time of '1704103200900'.*unit=ms, us or ns"):
+        read_interactions(tmp_path / "ms.csv")
+    (tmp_path / "early.csv").write_text("user,item,timestamp\n1,5,70900\n", encoding="utf-8")
+    assert read_interactions(tmp_path / "early.csv", columns={"unit": "ms"}).at.tolist() == [70]
+    with pytest.raises(DatasetError, match="unknown unit 'weeks'"):
+        read_interactions(tmp_path / "ms.csv", columns={"unit": "weeks"})
+
+
+def test_the_columns_of_a_file_without_header_are_stated_by_their_number(tmp_path):
+    (tmp_path / "log.tsv").write_text("7\t30\t200000000\n7\t10\t100000000\n", encoding="utf-8")
+    read = read_interactions(tmp_path / "log.tsv", columns={"timestamp": "3"})
+    assert pairs(read) == [(7, 10), (7, 30)]
+    assert read.has_time and np.isnan(read.values).all()
+    turned = read_interactions(tmp_path / "log.tsv", columns={"user": "2", "item": "1"})
+    assert pairs(turned) == [(10, 7), (30, 7)] and not turned.has_time
+    with pytest.raises(DatasetError, match="line 1: no column 9 for the timestamp; expected a number from 1"):
+        read_interactions(tmp_path / "log.tsv", columns={"timestamp": "9"})
+    with pytest.raises(DatasetError, match="timestamp=3"):
+        read_interactions(tmp_path / "log.tsv")
+
+
+@pytest.mark.parametrize(
+    ("text", "has_time"), [("user,item,time\n1,2,9\n", True), ("user,item\n1,2\n", False)]
+)
+def test_interactions_know_whether_they_have_times(tmp_path, text, has_time):
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8")
+    rows = read_interactions(tmp_path / "a.csv")
+    assert rows.has_time == rows.select(np.array([True])).has_time == has_time
 
 
 def test_latin_1_is_understood(tmp_path):

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.splits.protocols import (
-    SplitError,
-    at_least,
-    latest_of_each_pair,
-    split_interactions,
-)
+from datasets.splits.protocols import SplitError, at_least, latest_of_each_pair, split_interactions
 
 
 def random_interactions(seed: int = 0, n_users: int = 60, n_items: int = 80) -> Interactions:
@@ -38,7 +33,7 @@ def targets_of(cases) -> set[tuple[int, int]]:
     return {(int(user), int(item)) for row, user in enumerate(cases.users) for item in cases.targets[row]}
 
 
-PROTOCOLS = ("leave-one-out", "random-split", "guest", "temporal")
+PROTOCOLS = ("leave-one-out", "random-split", "guest", "session", "temporal", "cold-item")
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])
@@ -162,6 +157,59 @@ def test_guest_holds_out_a_thousand_of_movielens_1m_and_a_tenth_elsewhere():
     assert split_interactions("guest", random_interactions(), n=("1",)).description.startswith("6 test")
 
 
+def test_a_session_is_given_the_last_rows_before_the_last_one():
+    data = random_interactions()
+    split = split_interactions("session", data, seed=5, n=("1", "5", "all"), held_out=12)
+    trained, validating = set(split.train.users.tolist()), set(split.validation.users.tolist())
+    assert len(validating) == 12
+    assert not trained & validating
+    assert [cases.label for cases in split.cases] == ["n=1", "n=5", "n=all"]
+    assert len(split.cases[2]) == 12, "everyone has something before the last row"
+    for cases, number in zip(split.cases, (1, 5, None), strict=True):
+        for row, user in enumerate(cases.users):
+            assert user not in trained | validating
+            items = data.items_of(user)
+            np.testing.assert_array_equal(cases.targets[row], items[-1:])
+            np.testing.assert_array_equal(
+                cases.history[row], items[:-1] if number is None else items[-number - 1 : -1]
+            )
+            np.testing.assert_array_equal(np.sort(cases.seen[row]), np.sort(cases.history[row]))
+    same = split_interactions("guest", data, seed=5, n=("1",), held_out=12)
+    assert rows_of(same.train) == rows_of(split.train), "both hold out the same users"
+
+
+def test_cold_items_are_never_trained_on_and_alone_are_ranked():
+    data = random_interactions()
+    split = split_interactions("cold-item", data, seed=2)
+    (cases,) = split.cases
+    assert split.candidates.sum() == data.n_items // 10
+    assert not split.candidates[split.train.items].any()
+    assert not split.candidates[split.validation.items].any()
+    assert split.candidates[cases.targets.values].all()
+    tuning = split_interactions("cold-item", data, seed=2, part="validation")
+    assert not (tuning.candidates & split.candidates).any()
+    assert set(split.validation.items.tolist()) == set(np.flatnonzero(tuning.candidates).tolist())
+
+
+def test_cases_carry_the_stars_of_their_histories():
+    data = random_interactions()
+    stars = {
+        (int(user), int(item)): float(value)
+        for user, item, value in zip(data.users, data.items, data.values, strict=True)
+    }
+    for protocol in PROTOCOLS:
+        for cases in split_interactions(protocol, data, seed=1, limit_users=20).cases:
+            for row, user in enumerate(cases.users):
+                expected = [stars[int(user), int(item)] for item in cases.history[row]]
+                assert cases.stars_of(row).tolist() == expected
+
+
+def test_temporal_refuses_rows_that_have_only_an_order():
+    rows = Interactions.from_columns([0, 0, 1], [0, 1, 1], user_ids=np.arange(2), item_ids=np.arange(2))
+    with pytest.raises(SplitError, match="only an order"):
+        split_interactions("temporal", rows)
+
+
 def test_temporal_cuts_everyone_at_the_same_time():
     data = random_interactions()
     split = split_interactions("temporal", data)
@@ -197,7 +245,10 @@ def test_to_tune_on_a_given_split_training_rows_are_drawn_and_test_rows_stay_out
     assert rows_of(split.train) == rows_of(again.train)
     assert rows_of(split.train) < rows_of(train)
     held_out = targets_of(split.cases[0])
-    assert 0.05 * len(train) < len(held_out) < 0.15 * len(train)
+    counts = np.bincount([user for user, _ in held_out], minlength=data.n_users)
+    for user in range(data.n_users):
+        total = len(train.items_of(user))
+        assert counts[user] == min(round(0.2 * total), max(total - 1, 0)), "a fifth of each user's rows"
     known = {(user, item) for user, item, *_ in rows_of(train)}
     assert held_out <= known
     assert not held_out & {(user, item) for user, item, *_ in rows_of(split.train)}

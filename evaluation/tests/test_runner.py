@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import split_interactions
-from evaluation import plots, runner
-from evaluation.runner import Benchmark, BenchmarkError, evaluate, run_benchmark
+from evaluation import conditions, plots, report
+from evaluation.conditions import evaluate
+from evaluation.protocols import star_query, training_split
+from evaluation.report import ReportError
+from evaluation.runner import Benchmark, run_benchmark
 from predictors.base import Predictor, Query
 from predictors.errors import PredictorError
 from predictors.id_map import IdMap
+from predictors.models.mf.model import MfConfig, MfPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.testing import fit_model
 from ranking_metrics.ranking import per_user
@@ -98,12 +103,12 @@ def test_figures_equal_a_ranking_done_by_hand(leave_one_out):
         for row in range(len(cases)):
             history, target = cases.history[row], cases.targets[row][0]
             ranking = slow_ranking(table[history[-1]], set() if label else set(history.tolist()))
-            place = ranking.index(target) + 1
+            rank = ranking.index(target) + 1
             expected = [
-                place <= 10,
-                1 / np.log2(place + 1) if place <= 10 else 0,
-                1 / place if place <= 10 else 0,
-                1 / place,
+                rank <= 10,
+                1 / np.log2(rank + 1) if rank <= 10 else 0,
+                1 / rank if rank <= 10 else 0,
+                1 / rank,
             ]
             np.testing.assert_allclose(outcome.values[row, :4], expected)
     assert list(outcomes) == ["", "unmasked"]
@@ -140,7 +145,7 @@ def test_sampled_candidates_are_the_same_for_every_model(leave_one_out):
     found = []
     for batch in (256, 7):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runner, "BATCH", batch)
+            patch.setattr(conditions, "BATCH", batch)
             found.append(evaluate(Scripted(table), leave_one_out, candidates=5, seed=9)[-1])
     assert found[0].label == "candidates=5"
     assert "5 uniformly drawn" in found[0].ranking
@@ -148,16 +153,16 @@ def test_sampled_candidates_are_the_same_for_every_model(leave_one_out):
     # one target among five strangers: with random scores each of six places is as likely
     assert found[0].means()["MRR"] == pytest.approx(np.mean(1 / np.arange(1, 7)), abs=0.05)
     assert found[0].means()["HR@10"] == 1.0
-    assert found[0].coverage is None
+    assert not found[0].totals
 
 
 def test_negatives_are_never_known_items():
     rng = np.random.default_rng(0)
     known = rng.random((50, 30)) < 0.5
-    negatives = runner._uniform_negatives(known, 6, rng)
+    negatives = conditions.uniform_negatives(known, 6, rng)
     assert not (negatives & known).any()
     assert (negatives.sum(axis=1) == 6).all()
-    assert runner._uniform_negatives(np.ones((2, 3), bool), 2, rng).sum() == 0
+    assert conditions.uniform_negatives(np.ones((2, 3), bool), 2, rng).sum() == 0
 
 
 def test_popularity_recommends_popular_and_covers_little(leave_one_out):
@@ -251,10 +256,118 @@ def test_minimum_rating_and_repeats_are_reported(tmp_path):
     assert split.cases[0].targets[0].tolist() == [1]
 
 
+def test_rows_of_other_code_are_measured_anew(measured, monkeypatch):
+    benchmark, rows, _ = measured
+    assert len(rows[0]["code"]["sha256"]) == 16
+    one = replace(benchmark, models=("popular",), seeds=(1,))
+    (first,) = run_benchmark(one)
+    assert list(run_benchmark(one, finished=[first])) == [first]
+    monkeypatch.setattr(report, "code_digest", lambda: "another revision")
+    (again,) = run_benchmark(one, finished=[first])
+    assert again["key"] != first["key"]
+    assert again["metrics"] == first["metrics"]
+
+
+def test_stars_state_what_the_site_would_tell_a_model():
+    items, stars = np.array([4, 2, 7, 1]), np.array([5, 2, np.nan, 3], np.float32)
+    query = star_query(items, stars, np.array([1, 2, 4, 7]))
+    assert query.liked.tolist() == [4, 7, 1]
+    np.testing.assert_allclose(query.weights, [1.0, 0.5, 0.6])
+    assert query.disliked.tolist() == [2]
+    assert query.rated.tolist() == [4, 2, 1]
+    assert query.stars.tolist() == [5, 2, 3]
+    assert query.seen.tolist() == [1, 2, 4, 7]
+
+
+def test_a_star_predictor_is_measured_on_the_stars_that_people_gave(leave_one_out):
+    """Told that every film of a history was liked alike, it answers other people's questions."""
+    model = MfPredictor.fit(leave_one_out.train, MfConfig(factors=4, epochs=3))
+    asked = {}
+    score = model._score
+    for stated in ("met", "stars"):
+        queries = []
+        model._score = lambda batch, queries=queries: queries.extend(batch) or score(batch)
+        asked[stated] = evaluate(model, leave_one_out, stated=stated)[0], queries
+    (cases,) = leave_one_out.cases
+    assert not any(len(query.stars) for query in asked["met"][1])
+    for row, query in enumerate(asked["stars"][1]):
+        assert query.stars.tolist() == cases.stars_of(row).tolist()
+        assert set(query.disliked) == set(cases.history[row][cases.stars_of(row) < 3])
+    assert not np.array_equal(asked["met"][0].values, asked["stars"][0].values)
+
+
+def test_what_is_told_decides_what_is_trained_on(leave_one_out):
+    rows = training_split(leave_one_out, PopularPredictor, "stars")
+    assert (rows.train.values >= 3).all()
+    assert (rows.validation.values >= 3).all()
+    assert training_split(leave_one_out, MfPredictor, "stars") is leave_one_out
+    assert training_split(leave_one_out, PopularPredictor, "met") is leave_one_out
+
+
+def test_a_history_of_dislikes_alone_gets_no_list():
+    split = split_interactions("guest", synthetic(), n=("1",), held_out=40, order="time")
+    (cases,) = split.cases
+    model = Scripted(np.ones((N_ITEMS, N_ITEMS)))
+    (outcome,) = evaluate(model, split, stated="stars")
+    silent = cases.stars < 3
+    assert 0 < silent.sum() < len(cases)
+    assert len(model.asked) == (~silent).sum()
+    assert (outcome.values[silent, :3] == 0).all()
+
+
+def test_a_row_says_how_histories_were_stated(ratings_file):
+    rows = [
+        next(run_benchmark(Benchmark("leave-one-out", ratings_file, ("mf",), stated=stated)))
+        for stated in ("met", "stars")
+    ]
+    assert [row["stated"] for row in rows] == ["met", "stars"]
+    assert rows[0]["key"] != rows[1]["key"]
+    assert rows[0]["metrics"]["NDCG@10"] != rows[1]["metrics"]["NDCG@10"]
+
+
+def test_sessions_are_measured_by_what_comes_next_and_how_personal_lists_are(ratings_file):
+    (row,) = run_benchmark(Benchmark("session", ratings_file, ("popular",), n=("1", "all")))
+    for label in ("n=1", "n=all"):
+        assert 0 <= row["metrics"][f"NDCG@10 [{label}]"] <= row["metrics"][f"HR@10 [{label}]"] <= 1
+    first, last = (row["metrics"][f"personalization@10 [{label}]"] for label in ("n=1", "n=all"))
+    assert 0 < first < last < 0.8, "popularity gives everyone the same but for what they have seen"
+
+
+def test_groups_of_users_have_figures_of_their_own(ratings_file, tmp_path):
+    groups, labels = tmp_path / "groups.csv", tmp_path / "labels.csv"
+    groups.write_text(
+        "user,group\n" + "".join(f"{user},{'even' if user % 2 == 0 else 'odd'}\n" for user in range(300)),
+        encoding="utf-8",
+    )
+    labels.write_text(
+        "item,genres\n"
+        + "".join(f"{item},{'Drama|War' if item % 3 else 'Comedy'}\n" for item in range(N_ITEMS)),
+        encoding="utf-8",
+    )
+    (row,) = run_benchmark(
+        Benchmark("leave-one-out", ratings_file, ("popular",), groups=groups, labels=labels)
+    )
+    condition = row["conditions"][0]
+    assert condition["metrics"]["calibration@10"] > 0
+    by_name = {each["group"]: each for each in condition["groups"]}
+    assert {"even", "odd"} < set(by_name)
+    assert sum(name.split()[1] == "history," for name in by_name if name not in ("even", "odd")) == 3
+    two = [by_name[name] for name in ("even", "odd")]
+    assert sum(each["users"] for each in two) == condition["users"]
+    mean = sum(each["users"] * each["metrics"]["NDCG@10"] for each in two) / condition["users"]
+    assert mean == pytest.approx(condition["metrics"]["NDCG@10"])
+    groups.write_text("user,group\nnobody,x\n", encoding="utf-8")
+    with pytest.raises(PredictorError, match="none of the users"):
+        next(run_benchmark(Benchmark("leave-one-out", ratings_file, ("popular",), groups=groups)))
+
+
 @pytest.mark.parametrize(
     ("benchmark", "message"),
     [
         ({"models": ("popular", "oracle")}, "no model 'oracle'"),
+        ({"models": ("lightgcn", "popular"), "curve": True}, "popular cannot be measured while training"),
+        ({"stated": "stars"}, "no ratings"),
+        ({"stated": "loud"}, "met, stars"),
         ({"min_rating": 3.0}, "no ratings"),
         ({"protocol": "temporal"}, "needs times"),
     ],
@@ -272,15 +385,15 @@ def test_what_cannot_be_measured_is_refused_before_anything_runs(tmp_path, bench
 
 def test_the_report_is_whole_and_can_be_read_back(measured, tmp_path):
     benchmark, rows, _ = measured
-    report = tmp_path / "new" / "report.json"
-    runner.write_report(report, benchmark, [*rows, {"model": "x", "error": "broke"}])
-    assert runner.read_report(report) == rows
-    assert json.loads(report.read_text())["failures"] == [{"model": "x", "error": "broke"}]
-    assert [path.name for path in report.parent.iterdir()] == ["report.json"]
-    assert runner.read_report(tmp_path / "none.json") == []
-    report.write_text("{", encoding="utf-8")
-    with pytest.raises(BenchmarkError, match="no benchmark report"):
-        runner.read_report(report)
+    path = tmp_path / "new" / "report.json"
+    report.write_report(path, benchmark, [*rows, {"model": "x", "error": "broke"}])
+    assert report.read_report(path) == rows
+    assert json.loads(path.read_text())["failures"] == [{"model": "x", "error": "broke"}]
+    assert [each.name for each in path.parent.iterdir()] == ["report.json"]
+    assert report.read_report(tmp_path / "none.json") == []
+    path.write_text("{", encoding="utf-8")
+    with pytest.raises(ReportError, match="no benchmark report"):
+        report.read_report(path)
 
 
 def test_the_plot_names_every_model_and_its_figure(measured, tmp_path):
@@ -306,6 +419,14 @@ def test_the_guest_plot_draws_a_line_per_model(ratings_file, tmp_path):
     assert f"popular {rows[0]['metrics']['NDCG@10 [n=3]']:.3f}" in drawing
     assert "films given" in drawing
     assert "NDCG@100 [n=80%]" in drawing
+
+
+def test_a_session_plot_ends_with_the_whole_history(ratings_file, tmp_path):
+    rows = list(run_benchmark(Benchmark("session", ratings_file, ("popular",), n=("3", "10", "all"))))
+    plots.draw(rows, tmp_path / "s.svg")
+    drawing = (tmp_path / "s.svg").read_text(encoding="utf-8")
+    assert f"popular {rows[0]['metrics']['NDCG@10 [n=all]']:.3f}" in drawing
+    assert ">all<" in drawing
 
 
 @pytest.mark.data

@@ -1,4 +1,4 @@
-"""Implicit ALS: matrix factorisation of who met what; a new visitor is folded in by one linear solve."""
+"""Implicit ALS: factorisation of the interaction matrix; one linear solve folds a new user in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
 from predictors.run import Run
@@ -63,6 +63,9 @@ class AlsPredictor(Predictor):
     """
 
     name = "als"
+    label = "Implicit ALS"
+    summary = "Taste as a vector, found from what you liked by one linear solve."
+    paper = "implicit-als"
     config_class = AlsConfig
 
     def __init__(self, items: np.ndarray, ridge: float, ids: IdMap, config: AlsConfig | None = None) -> None:
@@ -107,7 +110,7 @@ class AlsPredictor(Predictor):
         ]
         through = np.linalg.solve(system, self.factors.items[np.asarray(indices, dtype=np.int64)].T)
         added = (self.factors.items[query.liked] @ through) * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"items": self.factors.items, "ridge": np.array([self.factors.ridge])}
@@ -125,7 +128,7 @@ class AlsPredictor(Predictor):
 
 
 def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """(n_users, n_items): what each meeting counts, in (0, 1]."""
+    """(n_users, n_items): the confidence of each interaction, in (0, 1]."""
     strength = np.where(np.isnan(train.values), IMPLICIT_STRENGTH, train.values / HIGHEST_RATING)
     if np.isnan(train.values).all():
         strength = np.ones(len(train))
@@ -133,5 +136,5 @@ def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
     shape = (train.n_users, train.n_items)
     together = sparse.csr_matrix((weights, (train.users, train.items)), shape=shape)
     times = sparse.csr_matrix((np.ones(len(train), np.float32), (train.users, train.items)), shape=shape)
-    together.data /= times.data  # someone who met a film twice: the mean
+    together.data /= times.data  # several interactions of one user with one item: the mean
     return together

@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -51,20 +51,23 @@ class EasePredictor(Predictor):
         P = (X'X + ridge * I + dropout / (1 - dropout) * diag(X'X)) ** -1
         B_ij = -P_ij / P_jj, B_jj = 0            (Steck, WWW 2019, eq. 8)
 
-    X is the binary matrix of who met what. The zero diagonal is what keeps B from saying that a film
+    X is the binary interaction matrix. The zero diagonal is what keeps B from saying that a film
     predicts itself. The dropout term (Steck, NeurIPS 2020, section 3.2) is what training with random
     gaps in every history comes to (EDLAE); it makes up for histories that are short, and dropout = 0 is
-    plain EASE. With `intercept` every film has a constant of its own, the share of people who met it:
+    plain EASE. With `intercept` every film has a constant of its own, the share of users who have it:
     X'X becomes the covariance X'X - n mu mu', and popularity is corrected by the history instead of
-    learnt by every pair; the constants are left out of the scores. B_ij is divided by how many met j to
-    the `popularity_exponent`. x holds the weights of the liked films and -dislike_weight for each
-    disliked one. A film that nobody met scores 0.
+    learnt by every pair; the constants are left out of the scores. B_ij is divided by the number
+    of users of j to the `popularity_exponent`. x holds the weights of the liked films and
+    -dislike_weight for each disliked one. An item without interactions scores 0.
 
     weights  (m, m) float32, from the film of the row to the film of the column, dense or sparse
-    items    (m,) int64 indices of the films that somebody met, ascending
+    items    (m,) int64 indices of the items with interactions, ascending
     """
 
     name = "ease"
+    label = "EASE"
+    summary = "Weighs every pair of films at once, so that each explains what the others cannot."
+    paper = "ease"
     config_class = EaseConfig
 
     def __init__(
@@ -78,15 +81,20 @@ class EasePredictor(Predictor):
         self.weights, self.items = weights, items
 
     @classmethod
-    def _fit(cls, data: TrainingData, config: EaseConfig, run: Run) -> Self:
-        """Invert one matrix. Raises TrainingError on more than `max_items` items."""
-        items = np.unique(data.train.items).astype(np.int64)
-        if len(items) > config.max_items:
+    def check_data(cls, data: TrainingData, config: EaseConfig) -> None:
+        """Raise TrainingError on more than `max_items` items."""
+        n_items = np.count_nonzero(np.bincount(data.train.items))
+        if n_items > config.max_items:
             raise TrainingError(
-                f"ease weighs every pair of items, and {len(items):,} items occur: more than "
-                f"max_items={config.max_items:,}. Raise it (that needs {16 * len(items) ** 2 / 1e9:.1f} GB) "
+                f"ease weighs every pair of items, and {n_items:,} items occur: more than "
+                f"max_items={config.max_items:,}. Raise it (that needs {16 * n_items**2 / 1e9:.1f} GB) "
                 "or train graph_filter or als"
             )
+
+    @classmethod
+    def _fit(cls, data: TrainingData, config: EaseConfig, run: Run) -> Self:
+        """Invert one matrix."""
+        items = np.unique(data.train.items).astype(np.int64)
         matrix = data.matrix()[:, items]
         gram = (matrix.T @ matrix).toarray()
         run.report(COUNTED, f"{len(items):,} items")
@@ -121,7 +129,7 @@ class EasePredictor(Predictor):
         added = np.zeros((len(query.liked), len(columns)), dtype=np.float32)
         between = self.weights[rows][:, targets]
         added[np.ix_(liked, ranked)] = between.toarray() if sparse.issparse(between) else between
-        return strongest(added * query.weights[:, None], query.liked, self.ids)
+        return top_influences(added * query.weights[:, None], query.liked, self.ids)
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """(b, n_items) float32: what each item adds to every score."""

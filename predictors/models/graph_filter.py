@@ -1,6 +1,6 @@
 """Graph filter: collaborative filtering as a low-pass filter on the film graph, without training.
 
-GF-CF (Shen et al., CIKM 2021): a history is a signal on the films; films that the same people met are
+GF-CF (Shen et al., CIKM 2021): a history is a signal on the films; films that the same people watched are
 joined. Smoothing the signal over the graph is a recommendation.
 """
 
@@ -17,7 +17,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import Reason
-from predictors.history_features import as_matrix, strongest
+from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -57,7 +57,7 @@ class GraphFilterPredictor(Predictor):
         score = y R'R + alpha * x D_I ** -0.5  V V'  D_I ** 0.5 - sharpening * y V S ** 4 V'
         y = x D_I ** (0.5 - h)
 
-    X is the binary matrix of who met what, D_U and D_I its row and column sums, V the first `factors`
+    X is the binary interaction matrix, D_U and D_I its row and column sums, V the first `factors`
     right singular vectors of R (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1), S their
     singular values; R is divided by the largest. The exponents p of people and h of histories are .5
     in the paper. Sharpening takes the smoothed signal, smoothed once more, away, as in the reverse
@@ -68,10 +68,13 @@ class GraphFilterPredictor(Predictor):
     people    (n_users, n_items) CSR float32, R
     vectors   (n_items, factors) float32, V
     spectrum  (factors,) float32, S ** 2
-    roots     (n_items,) float32, the square root of how many met a film
+    roots     (n_items,) float32, the square root of each item's number of users
     """
 
     name = "graph_filter"
+    label = "Graph filter"
+    summary = "Smooths your likes over the graph of people and films; good from few films."
+    paper = "gf-cf"
     config_class = GraphFilterConfig
 
     def __init__(
@@ -108,7 +111,7 @@ class GraphFilterPredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         histories = as_matrix(queries, self.n_items, self.dislike_weight)
         signals = self._damped(histories, self.config.history_exponent - 0.5)
-        alike = signals @ self._people_of  # (B, n_users): people who met the same films
+        alike = signals @ self._people_of  # (B, n_users): users with the same items
         if alike.nnz < FEW * len(queries) * self.people.shape[0]:
             scores = (alike @ self.people).toarray()
         else:
@@ -135,7 +138,7 @@ class GraphFilterPredictor(Predictor):
             twice = (of_liked * self.spectrum**2) @ of_ranked.T
             added -= np.float32(self.config.sharpening) * damping[:, None] * twice
         added *= query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """(b, n_items) float32: what each item adds to every score."""
@@ -165,7 +168,7 @@ class GraphFilterPredictor(Predictor):
         return cls(people, vectors, spectrum, roots, ids=saved.ids, config=saved.config)
 
     def _damped(self, histories: sparse.csr_matrix, exponent: float) -> sparse.csr_matrix:
-        """x D_I ** -exponent; films that nobody met count 0, as their vectors are 0."""
+        """x D_I ** -exponent; items without interactions count 0, as their vectors are 0."""
         if not exponent:
             return histories
         damped = histories.data / np.maximum(self.roots, 1)[histories.indices] ** np.float32(2 * exponent)

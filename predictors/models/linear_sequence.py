@@ -1,7 +1,7 @@
 """A linear model of what is watched next: ridge regression on exponentially decayed histories.
 
 A history x_1 .. x_t becomes one vector per decay rate r, its entries weighted by how long ago each
-film was met:
+item occurred:
 
     f_r(t) = sum over i <= t of r ** (t - i) * onehot(x_i)
 
@@ -40,7 +40,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -88,18 +88,20 @@ class LinearSequencePredictor(Predictor):
 
     The weights are kept as int8 with one scale per row: a quarter of the memory of float32, and the
     ranking is the one that was measured. A film's weight on itself is kept apart and applies to seen
-    films only: nobody in the training data meets a film twice, so the fit pushes met films far down,
+    films only: no user of the training data has an item twice, so the fit pushes known items far down,
     which is wrong for films that a visitor has only looked at.
 
     weights  (rates, m, t) int8 from history film to next film, scales (rates, m) float32
     own      (rates, m) float32, from a film to itself
     bias     (n_items,) float32, the score for a history of nothing known
     items    (t,) int64 indices of the films that can come next, ascending; the others score their bias
-    inputs   (m,) int64 places in `items` of the films that weights start from, ascending; the others
-             only take a place in a history
+    inputs   (m,) int64 positions in `items` of the films that weights start from, ascending; the
+             others only age a history
     """
 
     name = "linear_sequence"
+    label = "Linear sequence"
+    summary = "A linear model of what people watch next, recent films counting more."
     config_class = LinearSequenceConfig
 
     def __init__(
@@ -110,8 +112,8 @@ class LinearSequencePredictor(Predictor):
         self.bias, self.items, self.inputs = tensors["bias"], tensors["items"], tensors["inputs"]
         self.rates = np.asarray(self.config.rates, dtype=np.float64)
         self.max_history = self.config.max_history
-        self._place_of = np.full(len(ids), -1, dtype=np.int64)  # of an item among those that can come next
-        self._place_of[self.items] = np.arange(len(self.items))
+        self._target_of = np.full(len(ids), -1, dtype=np.int64)  # of an item among those that can come next
+        self._target_of[self.items] = np.arange(len(self.items))
         self._input_of = _inverse(self.inputs, len(self.items))
 
     @classmethod
@@ -145,31 +147,31 @@ class LinearSequencePredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         scores = np.tile(self.bias, (len(queries), 1))
         for row, query in zip(scores, queries, strict=True):
-            places, decays = self._decayed(query)
-            if len(places) == 0:
+            rows, decays = self._decayed(query)
+            if len(rows) == 0:
                 continue
             modelled = np.zeros(len(self.items), dtype=np.float32)
             for rate, decay in enumerate(decays):
                 counting = np.flatnonzero(decay >= NEGLIGIBLE)
-                rows = places[counting]
-                amounts = decay[counting] * self.scales[rate, rows]
-                modelled += amounts @ self.weights[rate, rows].astype(np.float32)
+                counted = rows[counting]
+                amounts = decay[counting] * self.scales[rate, counted]
+                modelled += amounts @ self.weights[rate, counted].astype(np.float32)
             row[self.items] += modelled
-            films = self.items[self.inputs[places]]
+            films = self.items[self.inputs[rows]]
             again = np.isin(films, query.seen)
-            row[films[again]] += (decays * self.own[:, places]).sum(axis=0)[again]
+            row[films[again]] += (decays * self.own[:, rows]).sum(axis=0)[again]
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The film of the history that added most to each score, with its share of all that was added."""
-        places, decays = self._decayed(query)
-        targets = self._place_of[np.asarray(indices, dtype=np.int64)]
-        added = np.zeros((len(places), len(targets)), dtype=np.float32)
+        rows, decays = self._decayed(query)
+        targets = self._target_of[np.asarray(indices, dtype=np.int64)]
+        added = np.zeros((len(rows), len(targets)), dtype=np.float32)
         for rate, decay in enumerate(decays):
-            weights = self.weights[rate, places[:, None], np.maximum(targets, 0)]
-            added += (decay * self.scales[rate, places])[:, None] * weights
+            weights = self.weights[rate, rows[:, None], np.maximum(targets, 0)]
+            added += (decay * self.scales[rate, rows])[:, None] * weights
         added[:, targets < 0] = 0
-        return strongest(added, self.items[self.inputs[places]], self.ids)
+        return top_influences(added, self.items[self.inputs[rows]], self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -189,8 +191,8 @@ class LinearSequencePredictor(Predictor):
         saved.tensor("scales", (n_rates, len(inputs)))
         saved.tensor("own", (n_rates, len(inputs)))
         saved.tensor("bias", (len(saved.ids),))
-        for places, size in ((items, len(saved.ids)), (inputs, len(items))):
-            if len(places) and not (places.min() >= 0 and places.max() < size):
+        for indices, size in ((items, len(saved.ids)), (inputs, len(items))):
+            if len(indices) and not (indices.min() >= 0 and indices.max() < size):
                 raise ArtifactError(f"{saved.directory}: weights of items beyond the {len(saved.ids)} ids")
         return cls(saved.tensors, saved.ids, saved.config)
 
@@ -198,12 +200,12 @@ class LinearSequencePredictor(Predictor):
         """Rows of the weights for the films of a history, (T,) int64, and how much each still counts at
         each rate, (rates, T) float32.
         """
-        places = self._place_of[query.liked]
-        known = places >= 0
-        places, strength = places[known][-self.max_history :], query.weights[known][-self.max_history :]
-        age = np.arange(len(places) - 1, -1, -1)
+        targets = self._target_of[query.liked]
+        known = targets >= 0
+        targets, strength = targets[known][-self.max_history :], query.weights[known][-self.max_history :]
+        age = np.arange(len(targets) - 1, -1, -1)
         decays = self.rates[:, None] ** age * strength  # 0 ** 0 = 1: the last film counts at every rate
-        rows = self._input_of[places]
+        rows = self._input_of[targets]
         return rows[rows >= 0], decays[:, rows >= 0].astype(np.float32)
 
 
@@ -222,10 +224,10 @@ def _inverse(chosen: np.ndarray, n: int) -> np.ndarray:
 
 
 def _histories(train: Interactions, items: np.ndarray, max_history: int) -> list[np.ndarray]:
-    """Per user the places of modelled films, oldest first, each once at its latest place; shortest first."""
-    place = np.full(train.n_items, -1, dtype=np.int32)
-    place[items] = np.arange(len(items), dtype=np.int32)
-    modelled = place[train.items]
+    """Per user the rows of modelled items, oldest first, each once at its latest position; shortest first."""
+    row_of = np.full(train.n_items, -1, dtype=np.int32)
+    row_of[items] = np.arange(len(items), dtype=np.int32)
+    modelled = row_of[train.items]
     histories = []
     for user in range(train.n_users):
         history = modelled[train.indptr[user] : train.indptr[user + 1]]

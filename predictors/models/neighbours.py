@@ -1,4 +1,4 @@
-"""Item neighbours: films that the same people met as the films in a history."""
+"""Item neighbours: films that the same people watched as the films of a history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import largest_of_rows, strongest
+from predictors.history_features import largest_of_rows, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -46,7 +46,7 @@ class NeighboursPredictor(Predictor):
         score_j = popularity_weight * sqrt(n_j / max n) + sum over liked i of w_i * s_ij
                   - dislike_weight * sum over disliked i of s_ij
 
-    n_i people met film i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
+    n_i users have item i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
     cosine of Sarwar et al. (WWW 2001, 3.1.1) with the support shrinkage of Bell and Koren (ICDM
     2007, section 3); other e give the asymmetric cosine of Aiolli (RecSys 2013, section 3). The
     popularity term is a prior: with one film in a history it keeps obscure neighbours back, with
@@ -55,6 +55,8 @@ class NeighboursPredictor(Predictor):
     """
 
     name = "neighbours"
+    label = "Item neighbours"
+    summary = "Films that the same people liked as the ones you liked."
     config_class = NeighboursConfig
 
     def __init__(
@@ -108,7 +110,7 @@ class NeighboursPredictor(Predictor):
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
         added = self.similarities[query.liked][:, columns].toarray() * query.weights[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """The nearest films, nearest first; ties by index.

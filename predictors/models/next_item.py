@@ -1,6 +1,6 @@
 """Watch next: SASRec and the linear sequence model fused. Both read the order of a history, and err apart.
 
-The artefact is complete in itself: the weights of both members are files of their own,
+The artifact is complete in itself: the weights of both members are files of their own,
 `<member>.safetensors`, beside the files that SASRec keeps.
 """
 
@@ -95,7 +95,15 @@ class NextItemPredictor(Predictor):
                 TrainingData(data.train), config.linear_sequence, run.part(1, 1)
             )
         predictor = cls(network, linear, weight, data.items, config)
-        predictor.meta = {"validation": figures}
+        predictor.meta = {"chosen": network.meta.get("chosen", {}), "training": {"weights": figures}}
+        return predictor
+
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit both members anew, SASRec for as long as its validation chose, and keep the weight."""
+        linear = self.linear.refit(data, run.part(0.0, LINEAR_SHARE, "linear_sequence", watched=False))
+        network = self.network.refit(data, replace(run.part(LINEAR_SHARE, 1.0, "sasrec"), hooks=run.hooks))
+        predictor = type(self)(network, linear, self.weight, data.items, self.config)
+        predictor.meta = {"training": self.meta.get("training", {})}
         return predictor
 
     def to(self, device: str) -> Self:

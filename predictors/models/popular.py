@@ -47,6 +47,8 @@ class PopularPredictor(Predictor):
     """
 
     name = "popular"
+    label = "Popular"
+    summary = "What everyone rates highly, recent votes counting more."
     config_class = PopularConfig
     min_history = 0
 

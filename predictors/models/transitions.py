@@ -13,7 +13,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
-from predictors.history_features import largest_of_rows, strongest
+from predictors.history_features import largest_of_rows, top_influences
 from predictors.id_map import IdMap
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -50,6 +50,8 @@ class TransitionsPredictor(Predictor):
     """
 
     name = "transitions"
+    label = "Transitions"
+    summary = "Films that people watched within the next few after a film of yours."
     config_class = TransitionsConfig
 
     def __init__(
@@ -59,11 +61,15 @@ class TransitionsPredictor(Predictor):
         self.weights = weights
 
     @classmethod
-    def _fit(cls, data: TrainingData, config: TransitionsConfig, run: Run) -> Self:
-        """Count pairs. Raises TrainingError where the rows have no order."""
-        train = data.train
-        if not (train.has_time or config.file_order):
+    def check_data(cls, data: TrainingData, config: TransitionsConfig) -> None:
+        """Raise TrainingError where the rows have no order."""
+        if not (data.train.has_time or config.file_order):
             raise TrainingError("transitions need rows with times: without them no film is the next one")
+
+    @classmethod
+    def _fit(cls, data: TrainingData, config: TransitionsConfig, run: Run) -> Self:
+        """Count pairs."""
+        train = data.train
         shape = (train.n_items, train.n_items)
         counted = sparse.csr_matrix(shape, dtype=np.float32)
         for distance in range(1, config.window + 1):
@@ -94,7 +100,7 @@ class TransitionsPredictor(Predictor):
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
         added = self.weights[query.liked][:, columns].toarray() * self._amounts(query)[:, None]
-        return strongest(added, query.liked, self.ids)
+        return top_influences(added, query.liked, self.ids)
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """(b, n_items) float32: what each item adds to every score, as the last of a history."""

@@ -61,13 +61,12 @@ def write(
     meta: Mapping[str, Any],
     extra: Callable[[Path], None] = lambda directory: None,
 ) -> None:
-    """Write an artefact so that it appears whole or not at all."""
+    """Write an artifact so that it appears whole or not at all. Raises ArtifactError when it cannot."""
     if directory.exists():
         raise ArtifactError(f"{directory} exists already; an artefact is never overwritten")
-    directory.parent.mkdir(parents=True, exist_ok=True)
     building = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
-    building.mkdir()
     try:
+        building.mkdir(parents=True)
         write_tensors(building / WEIGHTS, tensors)
         (building / IDS).write_text(json.dumps(ids.ids, ensure_ascii=False), encoding="utf-8")
         extra(building)
@@ -75,17 +74,21 @@ def write(
         described = {**meta, "format": FORMAT, "created": datetime.now(UTC).isoformat(), "files": files}
         (building / META).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
         os.replace(building, directory)  # noqa: PTH105 - os.replace is the atomic one on every system
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(building, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ArtifactError(f"{directory} cannot be written: {reason}") from error
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)
         raise
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
-    """The facts of an artefact, unverified. Raises ArtifactError when they cannot be read."""
+    """The facts of an artifact, unverified. Raises ArtifactError when they cannot be read."""
     try:
         meta = json.loads((directory / META).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ArtifactError(f"{directory} holds no {META}: not an artefact, or one half-copied") from error
+        raise ArtifactError(f"{directory} holds no {META}: not an artifact, or one half-copied") from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{directory / META} cannot be read: {error}") from error
     found = meta.get("format") if isinstance(meta, dict) else None
@@ -95,7 +98,7 @@ def read_meta(directory: Path) -> dict[str, Any]:
 
 
 def annotate(directory: Path, facts: Mapping[str, Any]) -> None:
-    """Add facts to an artefact's meta.json, in one step; its files stay as they are. Raises ArtifactError."""
+    """Add facts to an artifact's meta.json, in one step; its files stay as they are. Raises ArtifactError."""
     meta = {**read_meta(directory), **facts}
     writing = directory / f".{META}.{uuid.uuid4().hex}"
     writing.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -107,7 +110,7 @@ def verify(directory: Path) -> dict[str, Any]:
     meta = read_meta(directory)
     for filename, expected in meta.get("files", {}).items():
         if Path(filename).name != filename:
-            raise ArtifactError(f"{directory / META} names a file outside the artefact: {filename!r}")
+            raise ArtifactError(f"{directory / META} names a file outside the artifact: {filename!r}")
         path = directory / filename
         if not path.is_file():
             raise ArtifactError(f"{path} is missing")
@@ -117,7 +120,7 @@ def verify(directory: Path) -> dict[str, Any]:
 
 
 def read(directory: Path, *, expected_name: str | None = None) -> Loaded:
-    """Verify and read an artefact. Raises ArtifactError on anything missing, damaged or foreign."""
+    """Verify and read an artifact. Raises ArtifactError on anything missing, damaged or foreign."""
     meta = verify(directory)
     if expected_name is not None and meta.get("name") != expected_name:
         raise ArtifactError(f"{directory} holds {meta.get('name')!r}, expected {expected_name!r}")
@@ -138,7 +141,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
     """The arrays of a file that was verified to have this sha256, mapped into memory and read-only.
 
-    Processes that serve the same artefact share its pages, and files of equal content are mapped once for
+    Processes that serve the same artifact share its pages, and files of equal content are mapped once for
     as long as anything holds their arrays: a model that is also a member of a blend is in memory once.
     Raises ArtifactError on a file that cannot be read.
     """

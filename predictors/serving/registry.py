@@ -1,6 +1,6 @@
-"""Artefacts on disk, and the live predictors that serve from them.
+"""Artifacts on disk, and the live predictors that serve from them.
 
-    <root>/<name>/<version>/   one artefact
+    <root>/<name>/<version>/   one artifact
     <root>/<name>/current      the version that serves (a text file, switched atomically)
     <root>/<name>/previous     the version to roll back to
 
@@ -38,7 +38,7 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ModelStore:
-    """Artefacts by name and version in one folder."""
+    """Artifacts by name and version in one folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -56,7 +56,7 @@ class ModelStore:
         return self.root / name / version
 
     def versions(self, name: str) -> list[str]:
-        """Complete artefacts of a kind, newest first."""
+        """Complete artifacts of a kind, newest first."""
         folder = self.root / name
         if not folder.is_dir():
             return []
@@ -90,7 +90,7 @@ class ModelStore:
         return version
 
     def take_in(self, name: str, version: str, directory: Path) -> None:
-        """Make an artefact that lies elsewhere on the same disk a version, in one step."""
+        """Make an artifact that lies elsewhere on the same disk a version, in one step."""
         target = self.path(name, version)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(directory, target)  # noqa: PTH105 - os.replace is the atomic one on every system
@@ -255,7 +255,7 @@ class Registry:
             return predictor
 
     def _load_previous(self, name: str) -> Predictor | None:
-        """A process that starts while the active artefact is damaged serves the one before it."""
+        """A process that starts while the active artifact is damaged serves the one before it."""
         previous = self.store.previous(name)
         try:
             return self.store.load(name, previous) if previous else None

@@ -12,7 +12,7 @@ from predictors.history import History, Interaction, MovieId
 
 N_USERS, N_FILMS, RUN = 120, 48, 12
 FIRST_ID = 1000  # film ids are no indices: 1000, 1007, 1014, ...
-FILM_IDS = [FIRST_ID + 7 * index for index in range(N_FILMS)]
+FILM_IDS: list[MovieId] = [FIRST_ID + 7 * index for index in range(N_FILMS)]
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 

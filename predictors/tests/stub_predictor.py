@@ -1,4 +1,4 @@
-"""The smallest real predictor: counts. For tests of the base, the artefacts and the registry."""
+"""The smallest real predictor: counts. For tests of the base, the artifacts and the registry."""
 
 from collections.abc import Sequence
 from typing import Self

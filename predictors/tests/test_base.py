@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from predictors.base import GROUPS, Query, top_k
 from predictors.errors import CannotAnswer, InvalidScores, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
+from predictors.query import Query
+from predictors.ranking import GROUPS, top_k
 from predictors.tests.small_world import interactions
 from predictors.tests.stub_predictor import CountPredictor
 from predictors.training_data import TrainingData

@@ -39,7 +39,7 @@ class LightGCNConfig:
 
 
 class LightGCN(nn.Module):
-    """Parameters: `embedding` (n_users + n_items, dim), users first; `logits` (layers + 1,) if learned."""
+    """Holds `embedding` (n_users + n_items, dim), users first, and `logits` (layers + 1,) if learned."""
 
     def __init__(self, config: LightGCNConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -51,21 +51,21 @@ class LightGCN(nn.Module):
         )
 
     def combination(self) -> torch.Tensor:
-        """(layers + 1,) alpha, summing to 1."""
+        """Return (layers + 1,) alpha, summing to 1."""
         if self.logits is None:
             n = self.config.layers + 1
             return torch.full((n,), 1 / n, dtype=self.embedding.dtype, device=self.embedding.device)
         return torch.softmax(self.logits, dim=0)
 
     def tables(self, propagate: Propagate) -> list[torch.Tensor]:
-        """E^(0) .. E^(layers), each (n_users + n_items, dim)."""
+        """Compute E^(0) .. E^(layers), each (n_users + n_items, dim)."""
         tables: list[torch.Tensor] = [self.embedding]
         for _ in range(self.config.layers):
             tables.append(propagate(tables[-1]))
         return tables
 
     def forward(self, propagate: Propagate) -> torch.Tensor:
-        """(n_users + n_items, dim) final vectors; the score of a pair is their dot product."""
+        """Compute (n_users + n_items, dim) final vectors; the score of a pair is their dot product."""
         if self.logits is None:
             return _MeanOfLayers.apply(self.embedding, propagate, self.config.layers)
         alpha = self.combination()
@@ -76,13 +76,15 @@ class LightGCN(nn.Module):
         return x
 
     def penalised(self, final: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """What the L2 term looks at: the rows of E^(0) in the batch (eq. 15 and the authors' code)."""
+        """Return the rows of the L2 term: those of E^(0) in the batch (eq. 15 and the authors' code)."""
         return self.embedding[nodes]
 
 
 class _MeanOfLayers(torch.autograd.Function):
-    """(I + A + ... + A^layers) / (layers + 1) x. A is symmetric, so backward is the same sum of the gradient,
-    and no table of a layer is kept for it."""
+    """Computes (I + A + ... + A^layers) / (layers + 1) x.
+
+    A is symmetric, so backward is the same sum of the gradient, and no table of a layer is kept for it.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, propagate: Propagate, layers: int) -> torch.Tensor:

@@ -27,7 +27,7 @@ EPSILON = 1e-12  # no vector shorter than this is scaled up to length 1
 
 @dataclass(frozen=True)
 class NGCFConfig:
-    """message_dropout drops entries of a layer's output, node_dropout all that a node sends out."""
+    """Configures NGCF; message_dropout drops entries of a layer's output, node_dropout whole nodes."""
 
     n_users: int
     n_items: int
@@ -44,7 +44,7 @@ class NGCFConfig:
 
 
 class NGCF(nn.Module):
-    """Parameters: `embedding` (n_users + n_items, dim), users first; per layer k (in, out) matrices
+    """Holds the network: `embedding` (n_users + n_items, dim), users first; per layer k (in, out) matrices
     `w1.k`, `w2.k` and (out,) biases `b1.k`, `b2.k`.
 
     row_sums (n_users + n_items,) row sums of A_hat
@@ -71,7 +71,7 @@ class NGCF(nn.Module):
         self.register_buffer("row_sums", row_sums.float(), persistent=False)
 
     def tables(self, propagate: Propagate) -> list[torch.Tensor]:
-        """Layers 0 .. L before scaling, each (n_users + n_items, dim of the layer)."""
+        """Compute layers 0 .. L before scaling, each (n_users + n_items, dim of the layer)."""
         x: torch.Tensor = self.embedding
         tables = [x]
         for k in range(len(self.w1)):
@@ -81,22 +81,22 @@ class NGCF(nn.Module):
         return tables
 
     def before_activation(self, k: int, x: torch.Tensor, propagate: Propagate) -> torch.Tensor:
-        """(n_nodes, out) input of layer k's LeakyReLU, for x (n_nodes, in)."""
-        message = propagate(self._sent(x))
+        """Compute (n_nodes, out) the input of layer k's LeakyReLU, for x (n_nodes, in)."""
+        message = propagate(self._with_node_dropout(x))
         biases = self.row_sums.to(x.dtype)[:, None] * (self.b1[k] + self.b2[k])
         return (x + message) @ self.w1[k] + self.b1[k] + (message * x) @ self.w2[k] + biases
 
     def forward(self, propagate: Propagate) -> torch.Tensor:
-        """(n_users + n_items, dim + sum of layer_dims) final vectors."""
+        """Compute (n_users + n_items, dim + sum of layer_dims) final vectors."""
         first, *others = self.tables(propagate)
         return torch.cat([first, *(nn.functional.normalize(x, dim=1, eps=EPSILON) for x in others)], dim=1)
 
     def penalised(self, final: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
-        """What the L2 term looks at: the final vectors of the batch, as in the authors' code."""
+        """Return the rows of the L2 term: the final vectors of the batch, as in the authors' code."""
         return final[nodes]
 
-    def _sent(self, x: torch.Tensor) -> torch.Tensor:
-        """x with the rows of blocked nodes at 0 and the others scaled up (node dropout, section 3.4.2).
+    def _with_node_dropout(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x with the rows of dropped nodes at 0 and the others scaled up (section 3.4.2).
 
         A zero row sends nothing to anybody while the matrix stays symmetric, so the kernel's backward
         holds. The node itself still hears its neighbours and keeps its own row.

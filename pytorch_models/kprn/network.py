@@ -11,7 +11,7 @@ path is an entity, its type and the relation that leaves it (eq. 2):
 Two things differ. Users are one entity, which stands for the visitor and for everybody on a path, so that
 somebody who was never seen is served by the same weights; a path over users stands for many. And how a
 path is walked (how many people it stands for, how many films share its entity, how long ago its film was
-met) adds `walk . features` to s, which an LSTM over entities cannot count; `walk=False` is without.
+seen) adds `walk . features` to s, which an LSTM over entities cannot count; `walk=False` is without.
 
 Paths are read as a tree (`datasets.knowledge_graph.paths.Trie`): what paths share is read once.
 """
@@ -26,7 +26,8 @@ from torch import nn
 from torch.nn import functional
 
 from datasets.knowledge_graph.path_graph import PathGraph
-from datasets.knowledge_graph.paths import FEATURES, Paths, Trie, trie_of
+from datasets.knowledge_graph.paths import FEATURES, Paths
+from datasets.knowledge_graph.trie import Trie, build_trie
 
 POOLINGS = ("lse", "max", "mean")
 INITIAL_STD = 0.1
@@ -37,7 +38,9 @@ NO_PATH = -30.0  # what a film without a path scores in a loss: as good as nothi
 
 @dataclass(frozen=True)
 class KprnConfig:
-    """dim          of an entity's vector; `small_dim` of a type's and a relation's
+    """Configures the network.
+
+    dim          of an entity's vector; `small_dim` of a type's and a relation's
     hidden       of the LSTM and the scorer
     relations, types   whether a step tells its relation, its type
     walk         whether s has the term `walk . features`
@@ -68,7 +71,7 @@ class KprnConfig:
 
 @dataclass(frozen=True)
 class TreeBatch:
-    """A `Trie` and what belongs to its paths, as tensors; entities by their place in `entities`.
+    """Holds a `Trie` and its paths as tensors; entities by their position in `entities`.
 
     entities (U,) int64; levels [(parent, entity, relation)]; leaf_parent [(n,), (m,)] and leaf_entity the
     same, short paths first; order (P,) int64: where each path's score is; features (P, F) and target (P,)
@@ -84,12 +87,13 @@ class TreeBatch:
     n_targets: int
 
     @classmethod
-    def of(cls, graph: PathGraph, paths: Paths, n_targets: int) -> TreeBatch:
-        trie: Trie = trie_of(graph, paths)
+    def from_paths(cls, graph: PathGraph, paths: Paths, n_targets: int) -> TreeBatch:
+        """Build the batch of these paths to `n_targets` films."""
+        trie: Trie = build_trie(graph, paths)
         ends = (paths.films[trie.short, 2], paths.films[trie.long, 2])
         every = [np.array([graph.user]), *(level.entity for level in trie.levels), *ends]
-        entities, places = np.unique(np.concatenate(every), return_inverse=True)
-        local = np.split(places, np.cumsum([len(each) for each in every])[:-1])
+        entities, positions = np.unique(np.concatenate(every), return_inverse=True)
+        local = np.split(positions, np.cumsum([len(each) for each in every])[:-1])
         order = np.empty(len(paths), dtype=np.int64)
         order[np.concatenate([trie.short, trie.long])] = np.arange(len(paths))
         tensor = torch.from_numpy
@@ -109,14 +113,14 @@ class TreeBatch:
 
 
 class Kprn(nn.Module):
-    """`kinds` holds the type of each entity; the last entity is the user, the last relation the end."""
+    """Holds the network; `kinds` is the type of each entity; the last entity is the user."""
 
     kinds: torch.Tensor
 
     def __init__(
         self, config: KprnConfig, kinds: np.ndarray, rated: int, generator: torch.Generator | None = None
     ) -> None:
-        """`rated` is the relation from a user to a film."""
+        """Initialise the weights; `rated` is the relation from a user to a film."""
         super().__init__()
         self.config, self.rated, self.end = config, rated, config.n_relations - 1
         self.entities = nn.Parameter(torch.empty(config.n_entities, config.dim))
@@ -143,7 +147,7 @@ class Kprn(nn.Module):
             self.read.bias[config.hidden : 2 * config.hidden] = 1.0  # remember, to begin with
 
     def forward(self, batch: TreeBatch) -> torch.Tensor:
-        """(P,) the score s of each path."""
+        """Compute (P,) the score s of each path."""
         config = self.config
         own = self.entities.index_select(0, batch.entities)
         if self.training and config.dropout:
@@ -183,12 +187,12 @@ class Kprn(nn.Module):
         return scores.index_select(0, batch.order) + batch.features @ self.walk
 
     def pooled(self, batch: TreeBatch) -> torch.Tensor:
-        """(n_targets,) the score of each film (eq. 11); NO_PATH where there is no path."""
+        """Compute (n_targets,) the score of each film (eq. 11); NO_PATH where there is no path."""
         return pool(self(batch), batch.target, batch.n_targets, self.config.pooling, self.config.gamma)
 
 
 def _lstm(gates: torch.Tensor, cell: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, 4H) -> (n, H), (n, H): eq. 4-8."""
+    """Compute hidden and cell, (n, H) each, from gates (n, 4H) and the last cell (n, H) (eq. 4-8)."""
     i, f, g, o = gates.chunk(4, dim=1)
     new = torch.sigmoid(i) * torch.tanh(g)
     if cell is not None:
@@ -199,7 +203,7 @@ def _lstm(gates: torch.Tensor, cell: torch.Tensor | None) -> tuple[torch.Tensor,
 def pool(
     scores: torch.Tensor, target: torch.Tensor, n_targets: int, pooling: str, gamma: float
 ) -> torch.Tensor:
-    """(P,) scores of paths -> (n_targets,) of films; max and mean are the alternatives to eq. 11."""
+    """Pool scores of paths (P,) into scores of films (n_targets,); eq. 11, or max or mean."""
     if pooling == "mean":
         total = scores.new_zeros(n_targets).index_add(0, target, scores)
         count = scores.new_zeros(n_targets).index_add(0, target, torch.ones_like(scores))

@@ -9,21 +9,24 @@ import pytest
 import torch
 from torch import nn
 
-from datasets.knowledge_graph.path_graph import PathGraph, build
-from datasets.knowledge_graph.paths import Caps, Paths, towards
+from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph
+from datasets.knowledge_graph.paths import Caps, Paths
+from datasets.knowledge_graph.search import find_paths
 from datasets.tests.test_paths import ENOUGH, asked, knowledge, rows
-from pytorch_models.kprn.fit import Examples, KprnFitConfig, fit
+from pytorch_models.kprn.config import KprnFitConfig
+from pytorch_models.kprn.examples import Examples
+from pytorch_models.kprn.fit import fit
 from pytorch_models.kprn.network import NO_PATH, Kprn, KprnConfig, TreeBatch, pool
 
 
 @pytest.fixture(scope="module")
 def graph() -> PathGraph:
-    return build(rows(), knowledge()[0], hub_limit=4)[0]
+    return build_path_graph(rows(), knowledge()[0], hub_limit=4)[0]
 
 
 @pytest.fixture(scope="module")
 def paths(graph: PathGraph) -> Paths:
-    return towards(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
+    return find_paths(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
 
 
 def model_of(graph: PathGraph, **shape: object) -> Kprn:
@@ -77,7 +80,7 @@ def read_by_torch(model: Kprn, graph: PathGraph, paths: Paths) -> list[float]:
 def test_the_tree_scores_as_an_lstm_over_each_path(graph: PathGraph, paths: Paths, shape: dict) -> None:
     model = model_of(graph, **shape)
     with torch.no_grad():
-        scores = model(TreeBatch.of(graph, paths, 4)).numpy()
+        scores = model(TreeBatch.from_paths(graph, paths, 4)).numpy()
         np.testing.assert_allclose(scores, read_by_torch(model, graph, paths), rtol=1e-4, atol=1e-5)
     assert scores.std() > 0.01
 
@@ -95,7 +98,7 @@ def test_an_untrained_model_counts_paths_as_they_are_walked(graph: PathGraph, pa
     config = KprnConfig(graph.n_entities, len(graph.type_names), graph.end + 1)
     model = Kprn(config, graph.types, graph.rated).eval()
     with torch.no_grad():
-        scores = model(TreeBatch.of(graph, paths, 4)).numpy()
+        scores = model(TreeBatch.from_paths(graph, paths, 4)).numpy()
     np.testing.assert_allclose(scores, paths.features @ model.walk.detach().numpy(), rtol=1e-5, atol=1e-5)
 
 

@@ -2,11 +2,15 @@ import numpy as np
 import pytest
 import torch
 
+from datasets.bipartite_graph import BipartiteGraph
 from datasets.interactions import Interactions
-from pytorch_models.graph.fit import Batches, FittedGraph, GraphFitConfig, fit, loss_of
+from datasets.negatives import Positives, UniformNegatives
+from pytorch_models.graph.batches import Batches, FittedGraph
+from pytorch_models.graph.config import GraphFitConfig
+from pytorch_models.graph.fit import fit
 from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
-from pytorch_models.graph.propagation import BipartiteGraph, propagation
-from pytorch_models.training.negatives import Positives, UniformNegatives
+from pytorch_models.graph.loss import graph_loss
+from pytorch_models.graph.propagation import propagation
 
 N_USERS, N_ITEMS = 60, 40
 
@@ -32,7 +36,7 @@ def curve_of(config: GraphFitConfig, model_of=build, **more) -> tuple[list[float
         if "loss" in metrics:
             losses.append(metrics["loss"])
 
-    model, _, _ = fit(model_of, two_tastes(), None, config, report=report, **more)
+    model, _, _ = fit(model_of, two_tastes(), config, report=report, **more)
     return losses, model
 
 
@@ -114,8 +118,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, loss, nega
             raise PowerCut
 
     with pytest.raises(PowerCut):
-        fit(build, two_tastes(), None, config, directory=tmp_path / "cut", report=cut)
-    resumed, _, state = fit(build, two_tastes(), None, config, directory=tmp_path / "cut", resume=True)
+        fit(build, two_tastes(), config, directory=tmp_path / "cut", report=cut)
+    resumed, _, state = fit(build, two_tastes(), config, directory=tmp_path / "cut", resume=True)
     assert state.step == 6 * 4
     assert torch.equal(resumed.embedding, whole.embedding)
 
@@ -128,7 +132,7 @@ def test_early_stopping_keeps_the_best_weights():
         return {"figure": [1.0, 3.0, 2.0, 2.5, 2.9, 9.0][len(seen) - 1]}
 
     config = GraphFitConfig(epochs=6, batch_size=128, evaluate_every=1, patience=3)
-    model, _, state = fit(build, two_tastes(), None, config, validate=validate, metric="figure")
+    model, _, state = fit(build, two_tastes(), config, validate=validate, metric="figure")
     assert (state.stopped, state.best) == ("patience", 3.0)
     assert torch.equal(model.embedding, seen[1])
 
@@ -141,13 +145,13 @@ def test_the_penalty_is_that_of_the_layer_0_rows_in_the_batch():
     fitted = FittedGraph(model, propagation(graph), negatives)
     plain = GraphFitConfig(loss="bpr", l2=0.0, batch_size=100)
     step = next(iter(Batches(graph, fitted, plain)(0)))
-    with_penalty = loss_of(fitted, step, GraphFitConfig(loss="bpr", l2=0.5, batch_size=100))
+    with_penalty = graph_loss(fitted, step, GraphFitConfig(loss="bpr", l2=0.5, batch_size=100))
     start = model.embedding.detach()
     squares = sum(
         start[nodes].square().sum() for nodes in (step.users, N_USERS + step.items, N_USERS + step.negatives)
     )
     expected = 0.5 * squares / (2 * len(step.items))
-    found = (with_penalty - loss_of(fitted, step, plain)).item()
+    found = (with_penalty - graph_loss(fitted, step, plain)).item()
     assert found == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -184,4 +188,4 @@ def test_users_who_met_everything_are_left_out_and_nobody_else_is_an_error():
         np.zeros(3, int), np.arange(3), user_ids=np.arange(1), item_ids=np.arange(3)
     )
     with pytest.raises(ValueError, match="both a positive and a negative"):
-        fit(build, everything, None, GraphFitConfig())
+        fit(build, everything, GraphFitConfig())

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch_models.graph.fit import GraphFitConfig
+from datasets.bipartite_graph import BipartiteGraph
+from pytorch_models.graph.config import GraphFitConfig
+from pytorch_models.graph.dgl_backend import dgl_module, to_dgl
 from pytorch_models.graph.ngcf import NGCF, SLOPE, NGCFConfig
-from pytorch_models.graph.propagation import BipartiteGraph, dgl_module, propagation, to_dgl
+from pytorch_models.graph.propagation import propagation
 from pytorch_models.tests.test_lightgcn import N_ITEMS, N_USERS, curve_of, own_taste_share, two_tastes
 
 
@@ -89,7 +91,7 @@ def test_a_blocked_node_is_heard_by_nobody_and_dropout_ends_with_training(graph)
     propagate = propagation(graph)
     torch.manual_seed(1)
     x = torch.ones(N_USERS + N_ITEMS, 8)
-    sent = model._sent(x)
+    sent = model._with_node_dropout(x)
     assert sorted(set(sent[:, 0].tolist())) == [0.0, 2.0]
     assert (sent == sent[:, :1]).all()
     with torch.no_grad():

@@ -8,7 +8,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from pytorch_models.graph.propagation import BipartiteGraph, load_dgl, propagation, save_dgl, to_dgl
+from datasets.bipartite_graph import BipartiteGraph
+from pytorch_models.graph.dgl_backend import load_dgl, save_dgl, to_dgl
+from pytorch_models.graph.propagation import propagation
 
 N_USERS, N_ITEMS, DIM = 30, 40, 8
 

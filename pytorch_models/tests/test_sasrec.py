@@ -3,14 +3,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pytorch_models.sasrec.network import (
-    ByteDropout,
-    Sasrec,
-    SasrecConfig,
-    Windows,
+from pytorch_models.sasrec.batches import Windows
+from pytorch_models.sasrec.loss import (
+    LOGITS_AT_ONCE,
+    rows_at_once,
     sampled_cross_entropy,
     softmax_cross_entropy,
 )
+from pytorch_models.sasrec.network import ByteDropout, Sasrec, SasrecConfig
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_padding_behind_a_sequence_does_not_change_it(model):
         torch.testing.assert_close(model(items)[1:2], model(items[1:2]), atol=1e-5, rtol=0)
 
 
-def test_a_place_sees_the_films_before_it_and_their_order(model):
+def test_a_position_sees_the_films_before_it_and_their_order(model):
     items = torch.arange(12)[None]
     swapped = items.clone()
     swapped[0, [3, 4]] = swapped[0, [4, 3]]
@@ -48,9 +48,9 @@ def test_a_place_sees_the_films_before_it_and_their_order(model):
     assert (plain[5:] - other[5:]).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("rows_at_once", [7_000_000, 300])
-def test_the_chunked_softmax_has_the_loss_and_gradients_of_the_plain_one(monkeypatch, rows_at_once):
-    monkeypatch.setattr("pytorch_models.sasrec.network.LOGITS_AT_ONCE", rows_at_once)
+@pytest.mark.parametrize("logits_at_once", [7_000_000, 300])
+def test_the_chunked_softmax_has_the_loss_and_gradients_of_the_plain_one(monkeypatch, logits_at_once):
+    monkeypatch.setitem(LOGITS_AT_ONCE, "cpu", logits_at_once)
     hidden, table = torch.randn(37, 8, requires_grad=True), torch.randn(90, 8, requires_grad=True)
     targets = torch.randint(0, 90, (37,))
     expected = F.cross_entropy(hidden @ table.t(), targets)
@@ -59,6 +59,13 @@ def test_the_chunked_softmax_has_the_loss_and_gradients_of_the_plain_one(monkeyp
     torch.testing.assert_close(loss, expected)
     for found, known in zip(torch.autograd.grad(loss * 3, (hidden, table)), wanted, strict=True):
         torch.testing.assert_close(found, known)
+
+
+def test_a_gpu_takes_more_logits_at_once_than_the_cache_of_a_processor_holds():
+    rows = {device: rows_at_once(27_000, torch.device(device)) for device in ("cpu", "cuda", "mps")}
+    assert rows["cpu"] == rows["mps"] == 259
+    assert rows["cuda"] > 4096  # a whole batch
+    assert rows_at_once(10**9, torch.device("cpu")) == 1
 
 
 def test_half_precision_logits_stay_close_to_the_exact_gradient():
@@ -100,9 +107,9 @@ def test_dropout_keeps_the_mean_and_is_off_when_not_training():
     assert dropout.eval()(x) is x
 
 
-def windows_of(*histories: list[int], max_length: int = 4, places: int = 8) -> Windows:
+def windows_of(*histories: list[int], max_length: int = 4, tokens: int = 8) -> Windows:
     indptr = np.concatenate([[0], np.cumsum([len(history) for history in histories])])
-    return Windows(np.concatenate(histories).astype(np.int32), indptr, max_length, places, seed=3)
+    return Windows(np.concatenate(histories).astype(np.int32), indptr, max_length, tokens, seed=3)
 
 
 def rows_of(windows: Windows, epoch: int) -> list[tuple[list[int], list[int]]]:
@@ -138,9 +145,9 @@ def test_long_histories_give_other_windows_in_other_epochs_and_the_same_when_ask
 def test_every_history_is_met_once_in_an_epoch_and_batches_stay_small():
     rng = np.random.default_rng(0)
     histories = [[user] * int(rng.integers(2, 30)) for user in range(60)]
-    windows = windows_of(*histories, max_length=20, places=64)
+    windows = windows_of(*histories, max_length=20, tokens=64)
     batches = list(windows(0))
     assert len(batches) == windows.batches_per_epoch()
     assert max(batch.inputs.numel() for batch in batches) <= 64
     assert sorted(inputs[0] for inputs, _ in rows_of(windows, 0)) == list(range(60))
-    assert sum(len(batch.targets) for batch in batches) == windows.places_per_epoch
+    assert sum(len(batch.targets) for batch in batches) == windows.tokens_per_epoch

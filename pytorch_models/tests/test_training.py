@@ -2,14 +2,16 @@ import json
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 
-from pytorch_models.training import loop
-from pytorch_models.training.loop import CheckpointError, TrainingConfig, learning_rate_at, train
+from pytorch_models.training.checkpoints import CheckpointError
+from pytorch_models.training.config import FINAL_LEARNING_RATE, TrainingConfig, learning_rate_at
+from pytorch_models.training.loop import train
 
 CPU = torch.device("cpu")
 CONFIG = TrainingConfig(steps=40, learning_rate=0.05, evaluate_every=10, seed=5)
@@ -64,6 +66,44 @@ def test_the_loss_goes_down_and_progress_is_told(tmp_path):
     assert losses[-1] < losses[0]
     assert [step for step, *_ in told] == sorted(step for step, *_ in told)
     assert told[-1][:2] == (300, 300)
+
+
+def test_every_epoch_is_reported_with_its_loss(tmp_path):
+    reports, epochs = [], []
+    config = replace(CONFIG, steps=21, evaluate_every=14, epochs=3)
+    run(
+        tmp_path,
+        config=config,
+        report=lambda step, total, message, metrics: reports.append((step, message, set(metrics))),
+        on_epoch=lambda epoch, total, metrics: epochs.append((epoch, total, set(metrics))),
+    )
+    assert epochs == [(epoch, 3, {"loss"}) for epoch in (1, 2, 3)]
+    with_figures = [(step, message) for step, message, metrics in reports if metrics]
+    assert with_figures == [(7, "epoch 1 of 3"), (14, "epoch 2 of 3"), (21, "epoch 3 of 3")]
+    assert [step for step, *_ in reports] == sorted(step for step, *_ in reports)
+
+
+def test_the_average_of_the_weights_is_what_is_validated_and_kept(tmp_path):
+    seen = []
+    model = new_model()
+
+    def validate():
+        seen.append(model[0].weight.detach().clone())
+        return {"figure": len(seen)}
+
+    config = replace(CONFIG, ema_decay=0.9)
+    _, state = run(tmp_path / "whole", model, config, validate=validate, metric="figure")
+    assert state.best_step == 40
+    assert torch.equal(model[0].weight, seen[-1])
+    with safe_open(tmp_path / "whole" / "last.safetensors", "pt") as last:
+        assert torch.equal(last.get_tensor("average.0"), seen[-1])
+        assert not torch.equal(last.get_tensor("model.0.weight"), seen[-1])
+    plain, _ = run(tmp_path / "plain", validate=lambda: {"figure": 1.0}, metric="figure")
+    assert not torch.equal(plain[0].weight, seen[-1])
+    steps = iter(range(1, 14))
+    run(tmp_path / "parts", config=config, should_stop=lambda: next(steps) == 13)
+    resumed, _ = run(tmp_path / "parts", config=config, resume=True)
+    assert torch.equal(resumed[0].weight, model[0].weight)
 
 
 @pytest.mark.parametrize("stop_at", [3, 7, 10, 33])  # within an epoch, at its end, at a validation, later
@@ -231,4 +271,4 @@ def test_the_learning_rate_rises_then_falls_to_a_hundredth():
     assert max(rates) == rates[100] == pytest.approx(1.0)
     assert rates[:100] == sorted(rates[:100])
     assert rates[100:] == sorted(rates[100:], reverse=True)
-    assert rates[-1] == pytest.approx(loop.FINAL_LEARNING_RATE, abs=1e-4)
+    assert rates[-1] == pytest.approx(FINAL_LEARNING_RATE, abs=1e-4)

@@ -1,88 +1,37 @@
-"""One training loop for every model: it knows steps and batches, and nothing about what is trained.
-
-A checkpoint is one safetensors file: weights, optimiser moments and random states as tensors, everything
-else as JSON in its header. Being one file it is replaced atomically. `last` continues a run, `best` is the
-one to keep.
-"""
+"""The training loop of every network: it knows steps and batches, and nothing of the model it trains."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-LAST, BEST = "last.safetensors", "best.safetensors"
-FINAL_LEARNING_RATE = 0.01  # of the highest one, where the cosine ends
+from pytorch_models.training.checkpoints import (
+    BEST,
+    LAST,
+    CheckpointError,
+    load_weights,
+    read_checkpoint,
+    set_weights,
+    write_checkpoint,
+)
+from pytorch_models.training.config import TrainingConfig, TrainingState, learning_rate_at
+
 REPORTS = 200  # progress is reported about so often in a run
 
 Batches = Callable[[int], Iterator[Any]]
 Report = Callable[[int, int, str, Mapping[str, float]], None]
-
-
-class CheckpointError(Exception):
-    """A checkpoint is damaged, or belongs to another run; the message says how it differs."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """steps               optimiser steps in all
-    learning_rate       the highest; reached after `warm_up` (share of steps), then a cosine down
-    evaluate_every      steps between two validations
-    patience            validations without a better one before stopping; 0 = never
-    cpu_budget_seconds  stop when this process has spent so much on the run; 0 = no limit
-    identity            what else makes the run what it is, as JSON; a resumed run must have the same
-    """
-
-    steps: int
-    learning_rate: float = 2e-3
-    warm_up: float = 0.05
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip_norm: float = 1.0
-    evaluate_every: int = 1000
-    patience: int = 0
-    cpu_budget_seconds: float = 0.0
-    seed: int = 1
-    identity: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class TrainingState:
-    """Where a run stands. `stopped`: steps (all done), patience, budget, or interrupted."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0  # of this epoch, the next one to train on
-    best: float = -math.inf
-    best_step: int = 0
-    best_metrics: dict[str, float] = field(default_factory=dict)
-    since_best: int = 0
-    cpu_seconds: float = 0.0
-    stopped: str = ""
-    curve: list[dict[str, float]] = field(default_factory=list)  # step, cpu_seconds and metrics, judged
-
-
-def learning_rate_at(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then a cosine down to FINAL_LEARNING_RATE of the highest (SGDR, eq. 5)."""
-    rising = max(1, round(config.warm_up * config.steps))
-    if step < rising:
-        return config.learning_rate * (step + 1) / rising
-    done = min(1.0, (step - rising) / max(1, config.steps - rising))
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
-    return config.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 
 
 def train(
@@ -96,6 +45,7 @@ def train(
     validate: Callable[[], Mapping[str, float]] | None = None,
     metric: str = "",
     report: Report = lambda step, total, message, metrics: None,
+    on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     should_stop: Callable[[], bool] = lambda: False,
     resume: bool = False,
 ) -> TrainingState:
@@ -103,10 +53,12 @@ def train(
 
     batches(epoch) yields the batches of an epoch, the same ones whenever it is asked for that epoch.
     `validate` returns metrics by name, of which `metric` (higher is better) chooses the best weights;
-    without a metric the last weights are the best. SIGINT, SIGTERM and `should_stop` end the run between two
-    steps with `stopped == "interrupted"`; signals that the caller handles are left to the caller, who may
-    raise from `report`. Either way `last` holds where the run stands. With `resume` a run continues from
-    `last` in `directory`, when there is one, to the very weights of an uninterrupted run on the same machine.
+    without a metric the last weights are the best. `report` is called after each epoch and validation and
+    some REPORTS times in between, `on_epoch` after each epoch where `epochs` are known, both with the latest
+    figures. SIGINT, SIGTERM and `should_stop` end the run between two steps with `stopped == "interrupted"`;
+    signals that the caller handles are left to the caller, who may raise from `report`. Either way `last`
+    holds where the run stands. With `resume` a run continues from `last` in `directory`, when there is one,
+    to the very weights of an uninterrupted run on the same machine.
 
     Raises CheckpointError when that checkpoint is damaged or of another configuration, and
     FloatingPointError when the loss is no longer finite.
@@ -126,22 +78,28 @@ def train(
     model.train()
     with _signals_as_flag() as signalled:
         while not state.stopped:
-            if state.step < config.steps:
-                run.learn(loss_of, stream)
+            epoch_ended = state.step < config.steps and run.step(loss_of, stream) and config.epochs > 0
             state.cpu_seconds = time.process_time() - started
-            spent = 0 < config.cpu_budget_seconds <= state.cpu_seconds
-            if state.step % config.evaluate_every == 0 or state.step >= config.steps or spent:
-                metrics = run.judge(validate, metric)
+            over_budget = 0 < config.cpu_budget_seconds <= state.cpu_seconds
+            is_last = state.step >= config.steps
+            metrics: Mapping[str, float] = {}
+            validated = state.step % config.evaluate_every == 0 or is_last or over_budget
+            if validated:
+                metrics = run.validate(validate, metric)
                 state.cpu_seconds = time.process_time() - started
                 run.save(LAST)
-                report(state.step, config.steps, "validated" if validate else "training", metrics)
-            elif state.step % max(1, config.steps // REPORTS) == 0:
+            elif epoch_ended:
+                metrics = run.mean_loss()
+            if validated or epoch_ended or state.step % max(1, config.steps // REPORTS) == 0:
                 try:
-                    report(state.step, config.steps, "training", {})
+                    report(state.step, config.steps, run.message(ended=epoch_ended), metrics)
+                    if epoch_ended:
+                        on_epoch(state.epoch + 1, math.ceil(config.epochs), metrics)
                 except BaseException:  # how a caller stops from within: nothing of the run is lost
-                    run.save(LAST)
+                    if not validated:
+                        run.save(LAST)
                     raise
-            state.stopped = run.reason_to_end(spent=spent)
+            state.stopped = run.reason_to_end(over_budget=over_budget)
             if not state.stopped and (signalled.is_set() or should_stop()):
                 state.stopped = "interrupted"
                 run.save(LAST)
@@ -152,7 +110,7 @@ def train(
 
 
 class _Run:
-    """A model with all that must be saved and restored beside it."""
+    """Holds a model with all that must be saved and restored beside it."""
 
     def __init__(
         self, model: nn.Module, config: TrainingConfig, device: torch.device, directory: Path
@@ -170,11 +128,12 @@ class _Run:
         self.amp = device.type == "cuda"
         self.half = torch.float16 if self.amp and not torch.cuda.is_bf16_supported() else torch.bfloat16
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.half is torch.float16)
-        self._losses, self._counted = torch.zeros((), device=device), 0
+        self._loss_sum, self._n_losses = torch.zeros((), device=device), 0
+        self.average = [p.detach().clone() for p in model.parameters()] if config.ema_decay else []
 
-    def learn(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[Any]) -> None:
-        """One optimiser step on the next batch."""
-        batch = next(stream)
+    def step(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[tuple[Any, bool]]) -> bool:
+        """Take one optimiser step on the next batch; return whether it was the last of its epoch."""
+        batch, ends_epoch = next(stream)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate_at(self.state.step, self.config)
         with torch.autocast(self.device.type, dtype=self.half, enabled=self.amp):
@@ -185,45 +144,76 @@ class _Run:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self._losses, self._counted = self._losses + loss.detach(), self._counted + 1
+        self._loss_sum, self._n_losses = self._loss_sum + loss.detach(), self._n_losses + 1
         self.state.step += 1
         self.state.batch += 1
+        if self.average:
+            # A young average follows the weights closely, else the start would weigh on it for long.
+            decay = min(self.config.ema_decay, self.state.step / (self.state.step + 9))
+            torch._foreach_lerp_(self.average, [p.detach() for p in self.model.parameters()], 1 - decay)
+        return ends_epoch
 
-    def judge(self, validate: Callable[[], Mapping[str, float]] | None, metric: str) -> Mapping[str, float]:
-        """Validate and keep the weights when they are the best so far; the metrics and the mean loss."""
-        state, metrics = self.state, {}
-        if self._counted:
-            metrics["loss"] = float(self._losses) / self._counted
-            self._losses, self._counted = torch.zeros_like(self._losses), 0
-            if not math.isfinite(metrics["loss"]):
-                raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
-        if validate:
-            self.model.eval()
-            with torch.inference_mode():
-                metrics |= validate()
-            self.model.train()
-        state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
-        value = metrics[metric] if metric else float(state.step)
-        if value > state.best:
-            state.best, state.best_step, state.since_best = value, state.step, 0
-            state.best_metrics = dict(metrics)
-            self.save(BEST, weights_only=True)
-        else:
-            state.since_best += 1
+    def message(self, *, ended: bool) -> str:
+        """Return how far the run is: the number of epochs that are done, or of steps."""
+        if not self.config.epochs:
+            return f"step {self.state.step:,} of {self.config.steps:,}"
+        return f"epoch {self.state.epoch + ended} of {math.ceil(self.config.epochs)}"
+
+    def mean_loss(self) -> dict[str, float]:
+        """Return the mean loss since the last validation."""
+        return {"loss": float(self._loss_sum) / self._n_losses} if self._n_losses else {}
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Put the running average into the model while the block runs, if there is one."""
+        parameters = [p.data for p in self.model.parameters()]
+        kept = [p.clone() for p in parameters] if self.average else []
+        if self.average:
+            torch._foreach_copy_(parameters, self.average)
+        try:
+            yield
+        finally:
+            if kept:
+                torch._foreach_copy_(parameters, kept)
+
+    def validate(
+        self, validate: Callable[[], Mapping[str, float]] | None, metric: str
+    ) -> Mapping[str, float]:
+        """Validate, keep the weights if they are the best, and return the metrics with the mean loss."""
+        state, metrics = self.state, self.mean_loss()
+        self._loss_sum, self._n_losses = torch.zeros_like(self._loss_sum), 0
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
+        with self.averaged_weights():
+            if validate:
+                self.model.eval()
+                with torch.inference_mode():
+                    metrics |= validate()
+                self.model.train()
+            state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
+            value = metrics[metric] if validate and metric else float(state.step)
+            if value > state.best:
+                state.best, state.best_step, state.since_best = value, state.step, 0
+                state.best_metrics = dict(metrics)
+                self.save(BEST, weights_only=True)
+            else:
+                state.since_best += 1
         return metrics
 
-    def reason_to_end(self, *, spent: bool) -> str:
+    def reason_to_end(self, *, over_budget: bool) -> str:
+        """Return why the run ends after this step, or an empty string."""
         if self.state.step >= self.config.steps:
             return "steps"
         if 0 < self.config.patience <= self.state.since_best:
             return "patience"
-        return "budget" if spent else ""
+        return "budget" if over_budget else ""
 
     def save(self, filename: str, *, weights_only: bool = False) -> None:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if not weights_only:
             for index, slots in self.optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in slots.items()}
+            tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average)}
             tensors["random.cpu"] = torch.get_rng_state()
             if self.device.type == "cuda":
                 tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -232,22 +222,20 @@ class _Run:
             "state": json.dumps(asdict(self.state)),
             "scaler": json.dumps(self.scaler.state_dict()),
         }
-        unfinished = self.directory / f".{filename}"
-        save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=header
-        )
-        os.replace(unfinished, self.directory / filename)  # noqa: PTH105 - atomic on every system
+        write_checkpoint(self.directory / filename, tensors, header)
 
     def restore(self, path: Path) -> None:
-        header, tensors = _read(path)
+        header, tensors = read_checkpoint(path)
         saved, wanted = json.loads(header["config"]), json.loads(json.dumps(asdict(self.config)))
         # A longer budget or more patience may finish a run; anything else would be another run.
         free = ("cpu_budget_seconds", "patience")
         different = [name for name in wanted if name not in free and saved.get(name) != wanted[name]]
         if different:
-            told = ", ".join(f"{name} {saved.get(name)} there, {wanted[name]} now" for name in different)
-            raise CheckpointError(f"{path} belongs to another run: {told}")
-        _load_model(self.model, tensors, path)
+            differences = ", ".join(
+                f"{name} {saved.get(name)} there, {wanted[name]} now" for name in different
+            )
+            raise CheckpointError(f"{path} belongs to another run: {differences}")
+        set_weights(self.model, tensors, path)
         slots: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimiser."):
@@ -256,51 +244,40 @@ class _Run:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(json.loads(header["scaler"]))
+        for number, average in enumerate(self.average):
+            average.copy_(tensors[f"average.{number}"])
         torch.set_rng_state(tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         self.state = TrainingState(**json.loads(header["state"]))
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """The weights of a checkpoint. Raises CheckpointError when they do not fit or cannot be read."""
-    _load_model(model, _read(path)[1], path)
+def _from(batches: Batches, state: TrainingState) -> Iterator[tuple[Any, bool]]:
+    """Yield each batch from where the state stands, and whether it is the last of its epoch.
 
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def _load_model(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path} holds another model: {error}") from error
-
-
-def _from(batches: Batches, state: TrainingState) -> Iterator[Any]:
-    """Batches from where the state stands, epoch after epoch; raises ValueError on an empty epoch."""
+    Raises ValueError on an empty epoch.
+    """
     skip = state.batch
     while True:
-        drawn = 0
+        n_batches = 0
+        waiting: list[Any] = []
         for batch in batches(state.epoch):
-            drawn += 1
-            if drawn > skip:
-                yield batch
-        if not drawn:
+            n_batches += 1
+            if n_batches > skip:
+                if waiting:
+                    yield waiting.pop(), False
+                waiting.append(batch)
+        if not n_batches:
             raise ValueError("there are no batches to train on")
+        if waiting:
+            yield waiting.pop(), True
         skip = 0
         state.epoch, state.batch = state.epoch + 1, 0
 
 
 @contextmanager
 def _signals_as_flag() -> Iterator[threading.Event]:
-    """SIGINT and SIGTERM set the flag instead of tearing a step apart, unless the caller handles them.
+    """Set a flag on SIGINT and SIGTERM instead of tearing a step apart, unless the caller handles them.
 
     Only a main thread can do this; in others the flag stays down.
     """

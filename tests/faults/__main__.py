@@ -23,7 +23,7 @@ CAUGHT_UP_SECONDS = 180
 WORKER_SECONDS = 8.0  # until a new web worker is there
 FILM_IDS = """
 import json
-from movie.models import Movie
+from movie.catalogue.models import Movie
 print(json.dumps({"films": list(Movie.objects.values_list("pk", flat=True))}))
 """
 PAUSE = 0.2  # seconds between two things that a visitor does, on average
@@ -53,7 +53,7 @@ class Result:
             ),
             ("delivered to the stream", len(delivered), f"{delivered.total()} messages"),
             ("counted by popularity", effects, ""),
-            ("counted by experiments", tally["surface"], ""),
+            ("processed by experiments", len(tally["experiments"]), ""),
             ("in the training feed", len(tally["feed"]), ""),
             ("duplicated (stored or in effect)", self.duplicated(), ""),
             ("lost (stored, delivered or in effect)", self.lost(), ""),
@@ -79,7 +79,7 @@ class Result:
             + len(acknowledged - set(self.tally["delivered"]))
             + len(acknowledged - set(self.tally["feed"]))
             + (expected - counted).total()
-            + max(0, len(acknowledged) - self.tally["surface"])
+            + len(acknowledged - set(self.tally["experiments"]))
         )
 
     def duplicated(self) -> int:
@@ -87,8 +87,7 @@ class Result:
         expected = Counter(str(film) for film in self.load.acknowledged.values())
         again = sum(n - 1 for n in (*self.tally["stored"].values(), *self.tally["feed"].values()))
         extra = len(set(self.tally["stored"]) - set(self.load.acknowledged))
-        surplus = max(0, self.tally["surface"] - len(self.load.acknowledged))
-        return again + extra + (counted - expected).total() + surplus
+        return again + extra + (counted - expected).total()
 
 
 def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float) -> None:
@@ -162,7 +161,7 @@ def run(site: Deployment, *, least: int, seconds: float, calm: float) -> Result:
     deadline = time.monotonic() + CAUGHT_UP_SECONDS
     while time.monotonic() < deadline:
         progress = site.run(PROGRESS)
-        if not progress["waiting"] and min(progress["activity"], progress["surface"]) >= number:
+        if not progress["waiting"] and min(progress["activity"], progress["experiments"]) >= number:
             break
         time.sleep(2)
     time.sleep(2)  # for what would be counted twice

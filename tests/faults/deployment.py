@@ -26,7 +26,7 @@ RESTART_SECONDS = 0.5
 
 PREPARE = f"""
 from django.core.management import call_command
-from movie.models import Movie
+from movie.catalogue.models import Movie
 call_command("migrate", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
 call_command("create_event_table")

@@ -6,20 +6,17 @@ from collections import Counter
 import polars as pl
 from django.conf import settings
 from django.db.models import Sum
-from movie.event_log import get_event_log
-from movie.event_stream import get_event_stream
-from movie.event_stream.messages import decode
-from movie.event_stream.metrics import backlog
-from movie.event_stream.training_feed import TrainingFeed
-from movie.models import InteractionRecord, Movie
-from movie.stream_models import DeadLetter, MovieActivity, ProcessedEvent, SurfaceCount
+from movie.events.archive import get_archive
+from movie.events.stream import get_event_stream
+from movie.events.stream.messages import decode
+from movie.events.stream.backlog import backlog
+from movie.training.training_feed import TrainingFeed
+from movie.catalogue.models import Movie
+from movie.events.models import Event
+from movie.events.models import DeadLetter, DailyMovieActivity, ProcessedEvent
 
-rows = set(InteractionRecord.objects.exclude(surface="import").values_list("event_id", "movie_id"))
-items = []
-table = get_event_log().table
-for visitor in table.visitors():
-    found = [each.interaction for each in table.newest_first(visitor)]
-    items += [(each.event_id, each.movie_id) for each in found]
+rows = set(Event.objects.exclude(surface="import").values_list("event_id", "movie_id"))
+items = [(each.interaction.event_id, each.interaction.movie_id) for each in get_archive().read()]
 stored = Counter(event_id for event_id, _ in rows | set(items))
 stored.update(event_id for event_id, number in Counter(items).items() if number > 1)
 delivered, empty = Counter(), 0
@@ -32,29 +29,30 @@ for batch in get_event_stream().consume("tally-GROUP", lambda: empty > 6):
 TrainingFeed().compact()
 feed = pl.read_parquet(settings.FEED_DIR / "events.parquet")
 feed = feed.filter(pl.col("surface") != "import")
+experiments = ProcessedEvent.objects.filter(group="experiments")
 print(json.dumps({
     "stored": stored,
     "in_rows": len(rows),
     "in_dynamodb": len(set(items)),
     "delivered": delivered,
-    "activity": dict(MovieActivity.objects.values_list("movie").annotate(Sum("count"))),
-    "surface": SurfaceCount.objects.filter(surface="faults").aggregate(n=Sum("count"))["n"] or 0,
+    "activity": dict(DailyMovieActivity.objects.values_list("movie").annotate(Sum("count"))),
+    "experiments": list(experiments.values_list("event_id", flat=True)),
     "feed": Counter(feed["event_id"]),
     "dead": DeadLetter.objects.count(),
     "ratings": sum(Movie.objects.values_list("rating_count", flat=True)),
-    "rating_rows": __import__("movie.models").models.Rating.objects.count(),
+    "rating_rows": __import__("movie.catalogue.models").models.Rating.objects.count(),
 }))
 """
 
 PROGRESS = """
 import json
 from django.db.models import Sum
-from movie.event_stream.metrics import backlog
-from movie.stream_models import MovieActivity, ProcessedEvent, SurfaceCount
+from movie.events.stream.backlog import backlog
+from movie.events.models import DailyMovieActivity, ProcessedEvent
 waiting = backlog()
 print(json.dumps({
     "waiting": sum(each.rows for each in waiting.values()),
-    "activity": MovieActivity.objects.aggregate(n=Sum("count"))["n"] or 0,
-    "surface": SurfaceCount.objects.filter(surface="faults").aggregate(n=Sum("count"))["n"] or 0,
+    "activity": DailyMovieActivity.objects.aggregate(n=Sum("count"))["n"] or 0,
+    "experiments": ProcessedEvent.objects.filter(group="experiments").count(),
 }))
 """

@@ -25,7 +25,7 @@ PREPARE = """
 import json, random
 from datetime import UTC, datetime, timedelta
 from django.core.management import call_command
-from movie.models import Movie, Rating
+from movie.catalogue.models import Movie, Rating
 call_command("migrate", verbosity=0)
 films = [Movie(title=f"Film {n}", sort_title=f"film {n}", year=1960 + n) for n in range(40)]
 Movie.objects.bulk_create(films)
@@ -103,7 +103,7 @@ class Site:
 
     def stored(self) -> list[str]:
         """The ids of all interactions that visitors made."""
-        rows = self._on_server("SELECT event_id FROM `{}`.movie_interactionrecord WHERE surface <> 'import'")
+        rows = self._on_server("SELECT event_id FROM `{}`.events_event WHERE surface <> 'import'")
         return [event_id for (event_id,) in rows]
 
     def answers(self, machine: Machine) -> bool:

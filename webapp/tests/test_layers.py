@@ -23,7 +23,7 @@ def test_the_direction_is_one_way_and_models_know_no_django():
     [
         "from django.core.management import call_command; call_command('check')",
         "import webapp.urls",
-        "from django.urls import reverse; reverse('home')",
+        "from django.urls import reverse; reverse('pages:home')",
         "import predictors.base, predictors.serving.registry, predictors.plugins",
     ],
 )

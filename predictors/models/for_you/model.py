@@ -4,7 +4,7 @@ Every member says what each film adds to every other (`AddsUpItems`). Their weig
 fade and how much popularity counts depend on the length of the history, and are fitted on visitors the
 members never met (`balance`, `mix`). The mix stays linear: what a film of the history added is exact.
 
-The artefact holds the members as one basis (`basis`), without their own artefacts.
+The artifact holds the members as one basis (`basis`), without their own artifacts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from predictors.base import Predictor, Query, Saved
 from predictors.config import Config, nested
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, TrainingError
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import strongest
+from predictors.history_features import top_influences
 from predictors.id_map import IdMap
 from predictors.models.for_you.balance import DEPTH, Balance, Cases, cases_at, decayed
 from predictors.models.for_you.basis import ItemBasis
@@ -133,11 +133,13 @@ class ForYouPredictor(Predictor):
     mix      weights by length, at three points of the dial
     popular  (n_items,) float32 scores of the popular model
     similar_weights  (M,) weights of the members for films like one film
+    recencies        r of the mix, descending; (1.0,) where the training data had no order
     """
 
     name = "for_you"
     label = "For you"
     summary = "What goes with your films, the latest counting most, personal from the first click."
+    paper = "one-more-node"
     config_class = ForYouConfig
     min_history = 0
     familiarity = 0.0  # -1 unexpected films, 0 as fitted, 1 well-known ones
@@ -148,12 +150,14 @@ class ForYouPredictor(Predictor):
         mix: Mix,
         popular: np.ndarray,
         similar_weights: np.ndarray,
+        recencies: Sequence[float],
         *,
         ids: IdMap,
         config: ForYouConfig | None = None,
     ) -> None:
         super().__init__(ids, config)
         self.basis, self.mix, self.popular, self.similar_weights = basis, mix, popular, similar_weights
+        self.recencies = tuple(recencies)
         self.prior = _standardised(popular)
 
     def with_familiarity(self, familiarity: float) -> Self:
@@ -176,36 +180,66 @@ class ForYouPredictor(Predictor):
         members are then fitted anew on all rows. Members that cannot be fitted are left out and named in
         `meta`. Raises TrainingError where none is left, or too few users for the fit.
         """
+        _, left_out = _usable(data, config)
         rest, visitors = _apart(data, config, run.seed)
-        rounds = 2 if len(rest.train) < len(data.train) else 1
-        share = (1 - WEIGHED) / rounds
-        basis, popular, names, left_out = _basis(rest, config, run.part(0.0, share))
+        again = len(rest.train) < len(data.train) and run.stage != "select"
+        share = (1 - WEIGHED) / (2 if again else 1)
+        joined = _join(rest, _without(config, left_out), run.part(0.0, share))
+        left_out |= joined.left_out
         in_order = data.train.has_time or config.file_order
-        if not in_order:
-            config = replace(config, recencies=(1.0,))  # no film is the latest one
-        counts = np.bincount(rest.train.items, minlength=data.n_items)
-        asked = _Visitors(visitors, counts, in_order)
-        mix, similar, figures = _weights(
-            basis, _standardised(popular), names, asked, config=config, run=run.part(share, share + WEIGHED)
+        recencies = config.recencies if in_order else (1.0,)  # without an order no film is the latest one
+        asked = _Visitors(visitors, np.bincount(rest.train.items, minlength=data.n_items), in_order)
+        mix, similar, figures = _fit_weights(
+            joined,
+            asked,
+            config=replace(config, recencies=recencies),
+            run=run.part(share, share + WEIGHED),
         )
-        if rounds == 2:
-            basis, popular, again, more = _basis(
-                TrainingData(data.train), _of_members(config, names), run.part(share + WEIGHED, 1.0)
+        training = {"recencies": list(recencies), "members": [*joined.names, PRIOR], "lengths": figures}
+        if again:
+            first, n_members = list(joined.names), len(joined.names)
+            joined = _join(
+                TrainingData(data.train), _without(config, left_out), run.part(share + WEIGHED, 1.0)
             )
-            left_out |= more
-            still = np.array([names.index(name) for name in again])
-            mix, similar, names = mix.select(still, len(names)), similar[still], again
-        members = mix.weights[:, :, :-1].reshape(-1, len(names))
-        used = np.flatnonzero((members != 0).any(axis=0) | (similar != 0))  # nothing is stored of the others
-        basis, mix, similar = basis.select(used), mix.select(used, len(names)), similar[used]
+            left_out |= joined.left_out
+            still = np.array([first.index(name) for name in joined.names])
+            mix, similar = mix.select(still, n_members), similar[still]
+        weights = mix.weights[:, :, :-1].reshape(-1, len(joined.names))
+        used = np.flatnonzero((weights != 0).any(axis=0) | (similar != 0))  # nothing is stored of the others
+        mix, similar = mix.select(used, len(joined.names)), similar[used]
+        joined = joined.select(used)
         run.report(1.0, f"left out: {', '.join(left_out)}" if left_out else "")
-        predictor = cls(basis, mix, popular, similar, ids=data.items, config=config)
+        predictor = cls(joined.basis, mix, joined.popular, similar, recencies, ids=data.items, config=config)
         predictor.meta = {
             "knots": list(KNOTS),
-            "members": {names[place]: member_class(names[place]).name for place in used},
+            "members": {name: member_class(name).name for name in joined.names},
             "left_out": left_out,
-            "weights": _readable(mix, config.recencies, [names[place] for place in used]),
-            "figures": {"members": [*names, PRIOR], "lengths": figures},
+            "weights": _readable(mix, recencies, joined.names),
+            "training": training,
+        }
+        return predictor
+
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit the members anew and keep their weights; everything anew where other members can be used."""
+        names, kept = list(self.meta["members"]), self.meta["left_out"]
+        _, left_out = _usable(data, self.config)
+        if set(left_out) != set(kept):
+            return self._fit(data, self.config, run)
+        absent = {name: "" for name in self.config.members if name not in (PRIOR, *names)}
+        joined = _join(data, _without(self.config, absent), run)
+        if joined.names != names:
+            return self._fit(data, self.config, run)
+        predictor = type(self)(
+            joined.basis,
+            self.mix,
+            joined.popular,
+            self.similar_weights,
+            self.recencies,
+            ids=data.items,
+            config=self.config,
+        )
+        predictor.meta = {
+            name: self.meta[name] for name in ("knots", "members", "left_out", "weights", "training")
         }
         return predictor
 
@@ -235,7 +269,7 @@ class ForYouPredictor(Predictor):
         """The liked film that added most to each score, with its share of all that was added."""
         films, added = self.influences(query, indices)
         liked = max(len(films) - len(query.disliked), 0)
-        named = strongest(added[:liked], films[:liked], self.ids)
+        named = top_influences(added[:liked], films[:liked], self.ids)
         return [reasons or (Reason("popular"),) for reasons in named]
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
@@ -271,7 +305,8 @@ class ForYouPredictor(Predictor):
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
         n_items, described = len(saved.ids), saved.meta.get("members", {})
-        if saved.meta.get("knots") != list(KNOTS) or not described:
+        recencies = saved.meta.get("training", {}).get("recencies", [])
+        if saved.meta.get("knots") != list(KNOTS) or not described or not recencies:
             raise ArtifactError(f"{saved.directory}: no mix of members at lengths {KNOTS}")
         basis = ItemBasis(
             saved.tensor("indptr", (n_items + 1,)),
@@ -287,14 +322,13 @@ class ForYouPredictor(Predictor):
             or (len(indices) and not 0 <= int(indices.max()) < n_items)
         ):
             raise ArtifactError(f"{saved.directory}: not rows of weights between {n_items} items")
-        mix = Mix(
-            saved.tensor("weights", (len(AIMS), len(KNOTS), len(saved.config.recencies) * len(described) + 1))
-        )
+        mix = Mix(saved.tensor("weights", (len(AIMS), len(KNOTS), len(recencies) * len(described) + 1)))
         return cls(
             basis,
             mix,
             saved.tensor("popular", (n_items,)),
             saved.tensor("similar", (len(described),)),
+            recencies,
             ids=saved.ids,
             config=saved.config,
         )
@@ -306,12 +340,12 @@ class ForYouPredictor(Predictor):
         table = weights[:-1].reshape(-1, n_members)  # by recency
         counts = [place for place in range(len(table)) if table[place].any()]
         films, strengths = (each[-self.config.max_history :] for each in (query.liked, query.weights))
-        amounts = np.stack([decayed(strengths, self.config.recencies[place]) for place in counts], axis=1)
+        amounts = np.stack([decayed(strengths, self.recencies[place]) for place in counts], axis=1)
         by_member = amounts @ table[counts]
         if len(query.disliked):
             # What a film of full strength counts in the mean of the history: decays of sum 1 count it so.
             ones = np.ones(len(films))
-            plain = np.stack([decayed(ones, self.config.recencies[place]) for place in counts], axis=1)
+            plain = np.stack([decayed(ones, self.recencies[place]) for place in counts], axis=1)
             strength = np.maximum((plain * strengths[:, None]).sum(axis=0), TINY)
             of_dislike = -self.config.dislike_weight / n * (table[counts] / strength[:, None]).sum(axis=0)
             films = np.concatenate([films, query.disliked])
@@ -319,24 +353,63 @@ class ForYouPredictor(Predictor):
         return films, by_member, float(weights[-1])
 
 
-def _basis(
-    data: TrainingData, config: ForYouConfig, run: Run
-) -> tuple[ItemBasis, np.ndarray, list[str], dict[str, str]]:
-    """Fit the members and join them. Returns popularity's scores, who took part, and who did not and why."""
-    quiet = replace(run, cpu_budget_seconds=0.0, stop_at=0, resume=False, checkpoint_dir=None)
+@dataclass(frozen=True)
+class _Joined:
+    """Fitted members as one basis, popularity's scores, and the members that could not be fitted and why."""
+
+    basis: ItemBasis
+    popular: np.ndarray
+    names: list[str]
+    left_out: dict[str, str]
+
+    def select(self, members: np.ndarray) -> _Joined:
+        names = [self.names[row] for row in members]
+        return replace(self, basis=self.basis.select(members), names=names)
+
+
+def _usable(data: TrainingData, config: ForYouConfig) -> tuple[list[str], dict[str, str]]:
+    """Return the members that can use this data, and for each of the others why not.
+
+    Raises TrainingError where none is left beside popular.
+    """
+    names, left_out = [], {}
+    for name in config.members:
+        try:
+            member_class(name).check_data(data, config.of_member(name))
+            names.append(name)
+        except TrainingError as error:
+            left_out[name] = str(error)
+            logger.warning("for_you is fitted without %s: %s", name, error)
+    if PRIOR not in names or len(names) < 2:
+        raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
+    return names, left_out
+
+
+def _without(config: ForYouConfig, names: Mapping[str, str]) -> ForYouConfig:
+    """Return the configuration without some members."""
+    members = tuple(name for name in config.members if name not in names)
+    configs = {name: own for name, own in config.member_configs.items() if name in members}
+    return replace(config, members=members, member_configs=configs)
+
+
+def _join(data: TrainingData, config: ForYouConfig, run: Run) -> _Joined:
+    """Fit the members and join them. Those whose fit fails are left out too."""
+    quiet = replace(run, cpu_budget_seconds=0.0, resume=False, checkpoint_dir=None)
     fitted: dict[str, Predictor] = {}
     left_out: dict[str, str] = {}
     part = 0.8 / len(config.members)
-    for place, name in enumerate(config.members):
+    for row, name in enumerate(config.members):
         try:
             fitted[name] = member_class(name).fit(
-                data, config.of_member(name), quiet.part(place * part, (place + 1) * part, name)
+                data,
+                config.of_member(name),
+                quiet.part(row * part, (row + 1) * part, name, watched=False),
             )
         except TrainingError as error:
             if name == PRIOR:
                 raise
             left_out[name] = str(error)
-            logger.warning("for_you is fitted without its member %s: %s", name, error)
+            logger.warning("for_you is fitted without %s: %s", name, error)
     popular = fitted.pop(PRIOR).score([Query.from_indices([])])[0]
     if not fitted:
         raise TrainingError("; ".join(f"{name}: {reason}" for name, reason in left_out.items()))
@@ -346,34 +419,23 @@ def _basis(
         kept=config.kept or int(np.clip(KEPT_IN_ALL // data.n_items, *KEPT)),
         progress=lambda done: run.report(0.8 + 0.2 * done, "joining"),
     )
-    return basis, popular, list(fitted), left_out
+    return _Joined(basis, popular, list(fitted), left_out)
 
 
 @dataclass(frozen=True)
 class _Visitors:
-    """Rows of people whom the members never met, how many met each film, and whether rows have an order."""
+    """Rows of users whom the members never saw, each item's number of users, whether rows have an order."""
 
     rows: Interactions
     counts: np.ndarray
     in_order: bool
 
 
-def _of_members(config: ForYouConfig, names: Sequence[str]) -> ForYouConfig:
-    members = (PRIOR, *names)
-    configs = {name: own for name, own in config.member_configs.items() if name in members}
-    return replace(config, members=members, member_configs=configs)
-
-
-def _weights(
-    basis: ItemBasis,
-    prior: np.ndarray,
-    names: Sequence[str],
-    data: _Visitors,
-    *,
-    config: ForYouConfig,
-    run: Run,
+def _fit_weights(
+    joined: _Joined, data: _Visitors, *, config: ForYouConfig, run: Run
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
     """Fit the mix, and the weights of similar films."""
+    basis, names, prior = joined.basis, joined.names, _standardised(joined.popular)
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
     films = np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
     alone = [(np.array([film]), np.array([film])) for film in films]

@@ -1,58 +1,56 @@
-"""KPRN: films ranked by the paths that lead to them, over people who liked the same and over who made them.
+"""KPRN: films ranked by the paths that lead to them, over people with the same films and over entities.
 
 Trained by torch, served by NumPy: importing this module imports no torch. The paths are found by
-`datasets.knowledge_graph.paths`, read by `predictors.models.kprn.scorer`, and are what `explain` shows.
+`datasets.knowledge_graph.search`, read by `predictors.models.kprn.scorer`, and are what `explain` shows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from datasets.knowledge_graph.path_graph import PathGraph, build, describe
-from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets, candidates, towards
+from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph, path_graph_statistics
+from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets
+from datasets.knowledge_graph.search import candidates, find_paths
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
-from predictors.explain import CLICKED, LIKED, RATED, SOMEONE, WATCHLIST, Explanation, PathReason, PathStep
+from predictors.explain import Explanation
 from predictors.history import History, MovieId, Reason
 from predictors.id_map import IdMap
+from predictors.models.kprn.explanations import Entities, PathNames, path_reasons, path_shares
 from predictors.models.kprn.scorer import NAMES, KprnScorer
 from predictors.run import Run
 from predictors.training_data import TrainingData
-from ranking_metrics.ranking import hits_of, per_user
+from predictors.validation import METRIC, Validator
 
 if TYPE_CHECKING:
-    from datasets.interactions import Interactions
     from datasets.knowledge_graph.graph import KnowledgeGraph
 
 ENTITIES = "entities.json"
-METRIC = "NDCG@10"
-INVERSE = "^-1"  # as in datasets.knowledge_graph.graph, which serving does not need
 CASES_AT_ONCE = 8  # queries whose paths are in memory together
 VALIDATION_USERS = 300
-GIVEN_TO_GUESTS = 0.5  # share of the rows of a validation user who has no training rows
 BELOW = 1.0  # between the last film with a path and the first without
 
 
 @dataclass(frozen=True)
 class KprnConfig(Config):
-    """The path graph, the network (pytorch_models.kprn.network) and its training."""
+    """Configures the path graph, the network (pytorch_models.kprn.network) and its training."""
 
-    neighbours: int = 300  #: see datasets.knowledge_graph.paths.build
-    hub_limit: int = 50  #: see datasets.knowledge_graph.paths.build
+    neighbours: int = 300  #: see datasets.knowledge_graph.path_graph.build_path_graph
+    hub_limit: int = 50  #: see datasets.knowledge_graph.path_graph.build_path_graph
     dim: int = 32  #: length of an entity's vector
     small_dim: int = 8  #: length of the vectors of types and relations
     hidden: int = 32  #: of the network
     relations: bool = True  #: read the relations of a path
     types: bool = True  #: read the types of its entities
-    walk: bool = True  #: read the probability of a random walk along it
+    walk: bool = True  #: read features of how the path is walked
     pooling: str = "lse"  #: how the paths to an item are summed
     gamma: float = 1.0  #: of the pooling
     dropout: float = 0.1  #: while training
@@ -62,10 +60,10 @@ class KprnConfig(Config):
     positives: int = 4  #: of a history
     history: int = 30  #: items of a history
     learning_rate: float = 0.002  #: of Adam
-    loss: str = "softmax"  #: see pytorch_models.kprn.fit
-    negatives: str = "mixed"  #: see pytorch_models.kprn.fit
+    loss: str = "softmax"  #: see pytorch_models.kprn.config
+    negatives: str = "mixed"  #: see pytorch_models.kprn.config
     time_share: float = 0.5  #: share of histories in the order of time
-    l2: float = 1e-4  #: weight decay
+    l2: float = 1e-4  #: weight of the squared vectors of the entities of a batch
     evaluations: int = 5  #: validations in a run
     patience: int = 0  #: validations without a better one before stopping; 0 = never
 
@@ -77,22 +75,17 @@ _FIT = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Entities:
-    """Keys and names of the entities that come after the films in a path graph, without the user."""
-
-    keys: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-
 class KprnPredictor(Predictor):
-    """Wang et al., AAAI 2019, over the films an open path search finds.
+    """Ranks by KPRN (Wang et al., AAAI 2019) the films that an open path search finds.
 
     Films that no path was scored for come after those with one, by popularity. Disliked films begin no
     path; a liked film's weight multiplies what its paths count.
     """
 
     name = "kprn"
+    label = "KPRN"
+    summary = "Weighs the paths of people, genres and shared tastes that lead from your films to others."
+    paper = "kprn"
     config_class = KprnConfig
     wants_knowledge_graph = True
 
@@ -104,10 +97,11 @@ class KprnPredictor(Predictor):
         ids: IdMap,
         config: KprnConfig | None = None,
     ) -> None:
-        """Raises ValueError when the weights belong to another graph."""
+        """Serve from arrays. Raises ValueError when the weights belong to another graph."""
         super().__init__(ids, config)
         self.graph, self.weights, self.entities, self.caps = graph, dict(weights), entities, Caps()
-        self.scorer = KprnScorer.of(
+        self.names = PathNames(ids, graph, entities)
+        self.scorer = KprnScorer.from_weights(
             weights,
             graph,
             relations=self.config.relations,
@@ -116,7 +110,7 @@ class KprnPredictor(Predictor):
             gamma=self.config.gamma,
         )
         # What a film without a path scores: below 0, and above -1.
-        order = np.argsort(np.argsort(-graph.met, kind="stable"), kind="stable")
+        order = np.argsort(np.argsort(-graph.n_users, kind="stable"), kind="stable")
         self._without_path = (-(order + 1.0) / (len(order) + 1.0)).astype(np.float32)
 
     @classmethod
@@ -129,22 +123,26 @@ class KprnPredictor(Predictor):
         """
         train, ids = data.train, data.items
         knowledge, about = _knowledge_graph(data.graph)
-        from pytorch_models.kprn.fit import KprnFitConfig, fit
-        from pytorch_models.training.loop import CheckpointError
+        from pytorch_models.kprn.config import KprnFitConfig
+        from pytorch_models.kprn.fit import fit
+        from pytorch_models.training.checkpoints import CheckpointError
 
         try:
-            graph, known = build(train, knowledge, neighbours=config.neighbours, hub_limit=config.hub_limit)
+            graph, known = build_path_graph(
+                train, knowledge, neighbours=config.neighbours, hub_limit=config.hub_limit
+            )
             entities = Entities()
             if knowledge is not None:
                 entities = Entities(
                     tuple(knowledge.keys[each] for each in known),
                     tuple(knowledge.names[each] for each in known),
                 )
-            meta = {"graph": {**about, "paths": describe(graph)}}
-            judge = _judge(train, data.validation, run.seed)
+            meta = {"graph": {**about, "paths": path_graph_statistics(graph)}}
+            validator = Validator.from_rows(train, data.validation, max_users=VALIDATION_USERS, seed=run.seed)
 
             def validate(weights: dict[str, np.ndarray]) -> Mapping[str, float]:
-                return {METRIC: judge(cls(graph, weights, entities, ids, config))} if judge else {}
+                predictor = cls(graph, weights, entities, ids, config)
+                return validator.measure(predictor, [METRIC]) if validator else {}
 
             weights, state = fit(
                 train,
@@ -156,10 +154,11 @@ class KprnPredictor(Predictor):
                     cpu_budget_seconds=run.cpu_budget_seconds,
                     seed=run.seed,
                 ),
-                validate=validate if judge else None,
-                metric=METRIC if judge else "",
+                validate=validate if validator else None,
+                metric=METRIC if validator else "",
                 directory=run.checkpoint_dir,
                 report=run.report_step,
+                on_epoch=run.end_epoch,
                 resume=run.resume,
             )
         except (ValueError, FloatingPointError, CheckpointError) as error:
@@ -183,7 +182,7 @@ class KprnPredictor(Predictor):
         scores = np.tile(self._without_path, (len(queries), 1))
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
-            histories = Histories.of([query.liked for query in some], self.caps.history)
+            histories = Histories.from_items([query.liked for query in some], self.caps.history)
             found = candidates(self.graph, histories, [query.seen for query in some], self.caps)
             targets, ends = _targets(found)
             pooled = self._pooled(some, histories, targets)
@@ -196,33 +195,33 @@ class KprnPredictor(Predictor):
         return scores
 
     def score_films(self, queries: Sequence[Query], films: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """For each query the scores of these films, each (N,) int64 and every film once; -inf without a path.
+        """Score films (N,) int64 for each query, every film once; -inf without a path.
 
-        This is what a list of another model is ranked anew by.
+        Used to rerank the list of another model.
         """
         scores: list[np.ndarray] = []
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
             targets, ends = _targets(films[start : start + CASES_AT_ONCE])
-            histories = Histories.of([query.liked for query in some], self.caps.history)
+            histories = Histories.from_items([query.liked for query in some], self.caps.history)
             scores += np.split(self._pooled(some, histories, targets), ends[:-1])
         return scores
 
     def _pooled(self, queries: Sequence[Query], histories: Histories, targets: Targets) -> np.ndarray:
-        paths = towards(self.graph, histories, targets, self.caps)
+        paths = find_paths(self.graph, histories, targets, self.caps)
         return self.scorer.pool(self._scores(queries, paths), paths.target, len(targets.films))
 
     def _scores(self, queries: Sequence[Query], paths: Paths) -> np.ndarray:
-        """(P,) float32 scores of paths, with the weights of the films they start from."""
+        """Return (P,) float32 scores of paths, with the weights of the films they start from."""
         weights = np.concatenate([query.weights[-self.caps.history :] for query in queries])
         scores = self.scorer.score(self.graph, paths)
-        scores += np.log(weights)[paths.place]
+        scores += np.log(weights)[paths.row]
         return scores
 
     # -- explaining ---------------------------------------------------------------------------
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film where the paths that count most begin, with their share."""
+        """Name the liked film where the paths that count most begin, with their share."""
         paths, shares = self._shares(query, np.asarray(indices, dtype=np.int64))
         found: list[tuple[Reason, ...]] = []
         for row in range(len(indices)):
@@ -230,19 +229,21 @@ class KprnPredictor(Predictor):
             if first == last:
                 found.append(())
                 continue
-            films, place = np.unique(paths.films[first:last, 0], return_inverse=True)
-            of_film = np.bincount(place, weights=shares[first:last])
+            films, position = np.unique(paths.films[first:last, 0], return_inverse=True)
+            of_film = np.bincount(position, weights=shares[first:last])
             best = int(of_film.argmax())
             weight = min(1.0, float(of_film[best]))
             found.append((Reason("path", self.ids.ids[int(films[best])], weight),))
         return found
 
     def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
-        """The paths to these films, whichever model recommended them; shares are a softmax over all found.
+        """Explain films by the paths to them, whichever model recommended them.
+
+        Shares are a softmax over the scores of all paths found.
 
         Paths that differ in the relations alone are one reason, with their shares added. No two reasons of a
         film lead over the same entity from the same film of the history. Where ratings are many, paths over
-        other users hold most of the weight; `most` of the others are told as well.
+        other users hold most of the weight; `most` of the others are named as well.
         """
         query = self.encode(history)
         known = [index for index in map(self.ids.index_of, dict.fromkeys(movie_ids)) if index is not None]
@@ -252,79 +253,34 @@ class KprnPredictor(Predictor):
         for movie_id in movie_ids:
             row = rows.get(movie_id, -1)
             first, last = np.searchsorted(paths.target, [row, row + 1]) if row >= 0 else (0, 0)
-            reasons = self._reasons(history, paths, shares, slice(int(first), int(last)), most)
+            rows_of_film = slice(int(first), int(last))
+            reasons = path_reasons(self.names, history, paths, shares, rows=rows_of_film, limit=most)
             rest = max(0.0, 1.0 - sum(reason.share for reason in reasons)) if reasons else 0.0
             explained.append(Explanation(movie_id, reasons, rest, int(last - first)))
         return explained
 
     def _shares(self, query: Query, films: np.ndarray) -> tuple[Paths, np.ndarray]:
-        """All paths to these films, and the share of each within its film: (P,) float64.
+        """Find all paths to these films, and the share of each within its film, (P,) float64.
 
         None begins where it ends: a film of the history is no reason for itself.
         """
         targets = Targets(films, np.zeros(len(films), dtype=np.int64))
-        histories = Histories.of([query.liked], self.caps.history)
-        paths = towards(self.graph, histories, targets, self.caps)
+        histories = Histories.from_items([query.liked], self.caps.history)
+        paths = find_paths(self.graph, histories, targets, self.caps)
         paths = paths.select(paths.films[:, 0] != paths.films[:, 2])
         if not len(paths):
             return paths, np.empty(0)
-        scores = self._scores([query], paths).astype(np.float64) / self.scorer.gamma
-        starts = np.flatnonzero(np.append(True, paths.target[1:] != paths.target[:-1]))
-        sizes = np.diff(np.append(starts, len(scores)))
-        spread = np.exp(scores - np.repeat(np.maximum.reduceat(scores, starts), sizes))
-        return paths, spread / np.repeat(np.add.reduceat(spread, starts), sizes)
-
-    def _reasons(
-        self, history: History, paths: Paths, shares: np.ndarray, rows: slice, most: int
-    ) -> tuple[PathReason, ...]:
-        merged: dict[tuple[int, ...], list[float]] = {}  # what it leads over -> share, its best path
-        order = rows.start + np.argsort(-shares[rows], kind="stable")
-        for path in order.tolist():
-            over = (*paths.films[path].tolist(), *paths.via[path].tolist())
-            merged.setdefault(over, [0.0, path])[0] += float(shares[path])
-        over_people = (paths.via == self.graph.user).any(axis=1)
-        reasons: list[PathReason] = []
-        told: set[tuple[int, int]] = set()
-        left = {True: most, False: most}
-        for share, path in sorted(merged.values(), key=lambda found: -found[0]):
-            first, (x, y) = int(paths.films[int(path), 0]), paths.via[int(path)].tolist()
-            connecting, family = (first, x if y < 0 else y), bool(over_people[int(path)])
-            if connecting in told or not left[family]:
-                continue
-            told.add(connecting)
-            left[family] -= 1
-            reasons.append(PathReason(self._steps(history, paths, int(path)), share))
-        return tuple(reasons)
-
-    def _steps(self, history: History, paths: Paths, path: int) -> tuple[PathStep, ...]:
-        start, middle, target = paths.films[path].tolist()
-        begun = self.ids.ids[start]
-        steps = [PathStep(_begun_by(history, begun), self.key_of(start))]
-        ends = (target,) if middle < 0 else (middle, target)
-        for place, end in enumerate(ends):
-            there, back = paths.relations[path, 2 * place : 2 * place + 2].tolist()
-            steps.append(PathStep(self._relation(there), self.key_of(int(paths.via[path, place]))))
-            steps.append(PathStep(self._relation(back), self.key_of(end)))
-        return tuple(steps)
+        return paths, path_shares(paths, self._scores([query], paths) / np.float64(self.scorer.gamma))
 
     def key_of(self, entity: int) -> str:
-        """ "movie:12", "person:5", or SOMEONE for any user."""
-        if entity < self.n_items:
-            return f"movie:{self.ids.ids[entity]}"
-        return SOMEONE if entity == self.graph.user else self.entities.keys[entity - self.n_items]
+        """Return the key of an entity: "movie:12", "person:5", or SOMEONE for any user."""
+        return self.names.key_of(entity)
 
     def name_of(self, key: str) -> str:
-        """The name of an entity that is no film, as it was when the model was trained; else the key."""
-        try:
-            return self.entities.names[self.entities.keys.index(key)]
-        except ValueError:
-            return key
+        """Return the name of an entity that is no film, as it was during training; else the key."""
+        return self.names.name_of(key)
 
-    def _relation(self, code: int) -> str:
-        names = self.graph.relation_names
-        return names[code] if code < len(names) else names[code - len(names)] + INVERSE
-
-    # -- the artefact -------------------------------------------------------------------------
+    # -- the artifact -------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, np.ndarray]:
         graph = {f"graph.{name}": array for name, array in self.graph.tensors().items()}
@@ -363,67 +319,25 @@ class KprnPredictor(Predictor):
 
 
 def _targets(found: Sequence[np.ndarray]) -> tuple[Targets, np.ndarray]:
-    """The films of all cases in one array, and where each case ends."""
+    """Return the films of all cases in one array, and where each case ends."""
     sizes = np.array([len(films) for films in found], dtype=np.int64)
     films = np.concatenate([np.asarray(each, dtype=np.int64) for each in found])
     return Targets(films, np.repeat(np.arange(len(found)), sizes)), np.cumsum(sizes)
 
 
-def _begun_by(history: History, film: MovieId) -> str:
-    """What the visitor did with the film that a path begins at."""
-    if film in history.ratings:
-        return RATED
-    if film in history.watchlist:
-        return WATCHLIST
-    return CLICKED if film in history.clicked else LIKED
-
-
 def _knowledge_graph(folder: str) -> tuple[KnowledgeGraph | None, dict[str, Any]]:
-    """The graph in a folder with what the artefact records of it. Raises TrainingError."""
+    """Load the graph in a folder, with the facts that the artifact records. Raises TrainingError."""
     if not folder:
         return None, {"source": "people only"}
-    from datasets.knowledge_graph.graph import KnowledgeGraph, KnowledgeGraphError, read_about
+    from datasets.knowledge_graph.graph import KnowledgeGraphError
+    from datasets.knowledge_graph.statistics import graph_statistics
+    from datasets.knowledge_graph.storage import load_graph, read_about
 
     try:
         about = read_about(Path(folder))
-        graph = KnowledgeGraph.load(Path(folder))
+        graph = load_graph(Path(folder))
     except KnowledgeGraphError as error:
         raise TrainingError(f"option graph: {error}") from error
     digest = hashlib.sha256("".join(sorted(about["files"].values())).encode()).hexdigest()
     facts: dict[str, Any] = {name: about[name] for name in ("source", "ids", "created") if name in about}
-    return graph, {**facts, "fingerprint": digest, "statistics": graph.statistics()}
-
-
-def _judge(
-    train: Interactions, validation: Interactions | None, seed: int
-) -> Callable[[KprnPredictor], float] | None:
-    """NDCG@10 of a predictor on validation users; None where there are none."""
-    if validation is None or not len(validation):
-        return None
-    rng = np.random.default_rng(seed)
-    queries, targets = [], []
-    for user in rng.permutation(np.unique(validation.users)):
-        history, wanted = train.items_of(user), validation.items_of(user)
-        if not len(history):
-            shown = np.zeros(len(wanted), dtype=bool)
-            shown[rng.permutation(len(wanted))[: int(len(wanted) * GIVEN_TO_GUESTS)]] = True
-            history, wanted = wanted[shown], wanted[~shown]
-        history = history[np.sort(np.unique(history, return_index=True)[1])]  # each film once
-        wanted = np.setdiff1d(wanted, history)
-        if len(history) and len(wanted):
-            queries.append(Query.from_indices(history))
-            targets.append(wanted)
-        if len(queries) == VALIDATION_USERS:
-            break
-    if not queries:
-        return None
-
-    def judge(predictor: KprnPredictor) -> float:
-        ranked, _ = predictor.retrieve(queries, 10)
-        is_target = np.zeros((len(queries), train.n_items), dtype=bool)
-        for row, wanted in zip(is_target, targets, strict=True):
-            row[wanted] = True
-        counts = np.array([len(wanted) for wanted in targets])
-        return float(per_user(hits_of(ranked, is_target), counts, [METRIC]).mean())
-
-    return judge
+    return graph, {**facts, "fingerprint": digest, "statistics": graph_statistics(graph)}

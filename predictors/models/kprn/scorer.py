@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.knowledge_graph.path_graph import PathGraph
-from datasets.knowledge_graph.paths import Paths, Trie, trie_of
+from datasets.knowledge_graph.paths import Paths
+from datasets.knowledge_graph.trie import Trie, build_trie
 
 NAMES = (
     "entities", "types", "relations", "read.weight", "read.bias", "remember.weight",
@@ -18,7 +19,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class KprnScorer:
-    """What the LSTM reads at each step, multiplied out once; only read, so threads share it.
+    """Holds the inputs of the LSTM at each step, multiplied out once; only read, so threads share it.
 
     step      (E, 4H) float32, of every entity with its type and the bias
     relation  (R, 4H) float32
@@ -37,7 +38,7 @@ class KprnScorer:
     gamma: float
 
     @classmethod
-    def of(
+    def from_weights(
         cls,
         weights: Mapping[str, np.ndarray],
         graph: PathGraph,
@@ -47,7 +48,7 @@ class KprnScorer:
         pooling: str,
         gamma: float,
     ) -> KprnScorer:
-        """From the weights of the torch model. Raises ValueError on shapes that do not fit."""
+        """Build the scorer from the torch model's weights. Raises ValueError on shapes that do not fit."""
         missing = [name for name in NAMES if name not in weights]
         if missing:
             raise ValueError(f"the weights {', '.join(missing)} are missing")
@@ -75,8 +76,8 @@ class KprnScorer:
         )
 
     def score(self, graph: PathGraph, paths: Paths) -> np.ndarray:
-        """(P,) float32: the score s of each path."""
-        trie: Trie = trie_of(graph, paths)
+        """Compute (P,) float32 the score s of each path."""
+        trie: Trie = build_trie(graph, paths)
         hidden, cell = _lstm(self.step[graph.user][None] + self.relation[graph.rated], None)
         states = []
         for level in trie.levels:
@@ -99,41 +100,41 @@ class KprnScorer:
         return scores
 
     def pool(self, scores: np.ndarray, target: np.ndarray, n_targets: int) -> np.ndarray:
-        """(P,) scores of paths, ordered by target -> (n_targets,) of films, -inf without a path (eq. 11)."""
+        """Pool path scores (P,), ordered by target, into (n_targets,); -inf without a path (eq. 11)."""
         pooled = np.full(n_targets, -np.inf, dtype=np.float32)
         if not len(scores):
             return pooled
         starts = np.flatnonzero(np.append(True, target[1:] != target[:-1]))
-        there = target[starts]
+        reached = target[starts]
         if self.pooling == "mean":
             counts = np.diff(np.append(starts, len(target)))
-            pooled[there] = np.add.reduceat(scores, starts) / counts
+            pooled[reached] = np.add.reduceat(scores, starts) / counts
             return pooled
         highest = np.maximum.reduceat(scores, starts)
         if self.pooling == "max":
-            pooled[there] = highest
+            pooled[reached] = highest
             return pooled
         gamma = np.float32(self.gamma)
-        pooled[there] = highest
+        pooled[reached] = highest
         total = np.add.reduceat(np.exp((scores - pooled[target]) / gamma), starts)
-        pooled[there] = np.log(total) + highest / gamma
+        pooled[reached] = np.log(total) + highest / gamma
         return pooled
 
 
 def _lstm(gates: np.ndarray, cell: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 4H) gates i, f, g, o, overwritten -> hidden and cell, (n, H) each (eq. 4-8)."""
-    width = gates.shape[1] // 4
-    new_cell = np.tanh(gates[:, 2 * width : 3 * width])
-    new_cell *= _sigmoid(gates[:, :width])
+    """Compute hidden and cell, (n, H) each, from gates i, f, g, o (n, 4H), overwritten (eq. 4-8)."""
+    hidden_size = gates.shape[1] // 4
+    new_cell = np.tanh(gates[:, 2 * hidden_size : 3 * hidden_size])
+    new_cell *= _sigmoid(gates[:, :hidden_size])
     if cell is not None:
-        new_cell += _sigmoid(gates[:, width : 2 * width]) * cell
+        new_cell += _sigmoid(gates[:, hidden_size : 2 * hidden_size]) * cell
     hidden = np.tanh(new_cell)
-    hidden *= _sigmoid(gates[:, 3 * width :])
+    hidden *= _sigmoid(gates[:, 3 * hidden_size :])
     return hidden, new_cell
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)) as a tanh, which does not overflow."""
+    """Compute 1 / (1 + exp(-x)) as a tanh, which does not overflow."""
     half = np.tanh(x * np.float32(0.5))
     half *= np.float32(0.5)
     half += np.float32(0.5)

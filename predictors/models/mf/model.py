@@ -31,14 +31,14 @@ DISMISSED = 1.0  # stars that a dismissed film counts as; one liked without star
 class MfConfig(Config):
     """The factorisation, its regularisation, and the popularity term of the ranking."""
 
-    factors: int = 32  #: length of an item's vector
-    epochs: int = 15  #: rounds over all users and all items
+    factors: int = 8  #: length of an item's vector
+    epochs: int = 20  #: rounds over all users and all items
     ridge: float = 0.13  #: lambda, per rating of a row: keeps vectors of few ratings short
     bias_ridge: float = 2.0  #: ratings at the mean that every bias starts with
     popularity_weight: float = 2.0  #: in the ranking: stars that an item gains for each e-fold of ratings
-    #: 0: vectors shrink towards zero by the two ridges. From 1 up both ridges are learned instead
-    #: (variational Bayes), and with several groups users shrink towards the mean of theirs
-    groups: int = 0
+    #: 1: how strongly vectors shrink, and towards what, is learned (variational Bayes); with several
+    #: groups users shrink towards the mean of theirs. 0: they shrink towards zero by the two ridges
+    groups: int = 1
     film_groups: int = 1  #: the same for items, where groups is not 0
 
     def check(self) -> None:
@@ -56,7 +56,7 @@ class MfPredictor(Predictor):
 
     b_u and x_u belong to the visitor and are found by one ridge regression on their ratings, the same
     that found those of the training data. Ranking by predicted stars alone would fill a list with films
-    that a handful of people adored, so `score_batch` adds what a large audience tells:
+    that a handful of people adored, so the ranking adds the popularity:
 
         score_i = predicted stars + popularity_weight * log(1 + ratings of i)
 
@@ -70,6 +70,8 @@ class MfPredictor(Predictor):
     """
 
     name = "mf"
+    label = "Star predictor"
+    summary = "Learns from all ratings, low ones too, and predicts your stars."
     config_class = MfConfig
     learns_from_dislikes = True
 
@@ -128,7 +130,7 @@ class MfPredictor(Predictor):
         return cls(tensors, data.items, config)
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        visitors = self._fold_in([self._all_told(query) for query in queries])
+        visitors = self._fold_in([self._stated_stars(query) for query in queries])
         return self.factors.stars(visitors, slice(None)) + self._popularity
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
@@ -158,7 +160,7 @@ class MfPredictor(Predictor):
         except KeyError as error:
             raise ArtifactError(f"{saved.directory}: {error} is missing") from error
 
-    def _all_told(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _stated_stars(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Films of a history, the stars of each above what people give it, and how much they count."""
         liked = ~np.isin(query.liked, query.rated)
         dismissed = query.disliked[~np.isin(query.disliked, query.rated)]
@@ -173,12 +175,12 @@ class MfPredictor(Predictor):
         """Stars less what people give these films."""
         return stars - self.factors.mean - self.factors.item_biases[films]
 
-    def _fold_in(self, told: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _fold_in(self, stated: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
         """(B, 1 + d) float32 bias and vector of each visitor."""
-        films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*told, strict=True))
-        indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in told], dtype=np.int64)])
+        films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
+        indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in stated], dtype=np.int64)])
         matrix = sparse.csr_matrix(
-            (above.astype(np.float32), films.astype(np.int64), indptr), shape=(len(told), self.n_items)
+            (above.astype(np.float32), films.astype(np.int64), indptr), shape=(len(stated), self.n_items)
         )
         return self.factors.fold_in(matrix, weights.astype(np.float32))
 

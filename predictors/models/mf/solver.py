@@ -32,7 +32,7 @@ def ridge_rows(
         x_r = (gram + sum over j of w_rj f_j f_j' + diag(ridge_r)) ** -1  sum over j of t_rj f_j
 
     weights  (R, n) CSR with w; which entries are there says which j a row has, zeros included
-    targets  (nnz,) float32 t, parallel to weights.data: the weight times the value to be met
+    targets  (nnz,) float32 t, parallel to weights.data: the weight times the value to fit
     features (n, d) float32
     ridge    (R, d) float32, above 0
     gram     (d, d) float32 that every row shares; None = 0
@@ -42,10 +42,10 @@ def ridge_rows(
     n_dims = features.shape[1]
     solved = np.zeros((weights.shape[0], n_dims), dtype=np.float32)
     diagonal = np.arange(n_dims)
-    for rows, places, filled in _padded(weights.indptr, n_dims):
-        gathered = features[weights.indices[places]]  # (C, L, d)
-        amounts = np.where(filled, weights.data[places], 0).astype(np.float32)  # (C, L)
-        values = np.where(filled, targets[places], 0).astype(np.float32)
+    for rows, entries, filled in _padded(weights.indptr, n_dims):
+        gathered = features[weights.indices[entries]]  # (C, L, d)
+        amounts = np.where(filled, weights.data[entries], 0).astype(np.float32)  # (C, L)
+        values = np.where(filled, targets[entries], 0).astype(np.float32)
         system = np.matmul((gathered * amounts[:, :, None]).transpose(0, 2, 1), gathered)  # (C, d, d)
         if gram is not None:
             system += gram
@@ -56,7 +56,7 @@ def ridge_rows(
 
 
 def _padded(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows of a CSR in chunks of similar length: (C,) rows, (C, L) places in its data, (C, L) bool filled."""
+    """Rows of a CSR in chunks of similar length: (C,) rows, (C, L) entries of its data, (C, L) filled."""
     lengths = np.diff(indptr)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -99,7 +99,7 @@ class ImplicitFactors:
         return self.unobserved_weight * (self.items.T @ self.items)
 
     def fold_in(self, weights: sparse.csr_matrix, gram: np.ndarray) -> np.ndarray:
-        """(B, d) float32 vectors of users who met these items, one linear solve each.
+        """(B, d) float32 vectors of users with these items, one linear solve each.
 
         weights (B, n_items) CSR: how sure it is that an item was liked or, below 0, that it was not.
         gram is that of `gram()`.
@@ -137,10 +137,10 @@ def fit_implicit(
     """Implicit ALS (Hu, Koren and Volinsky, ICDM 2008, eqs. 4-5) in the form of Rendle et al. (RecSys
     2022, "Revisiting the performance of iALS", eqs. 4-6):
 
-        sum over met (u, i) of w_ui (1 - x_u'y_i)**2 + alpha_0 * sum over all (u, i) of (x_u'y_i)**2
+        sum over observed (u, i) of w_ui (1 - x_u'y_i)**2 + alpha_0 * sum over all (u, i) of (x_u'y_i)**2
         + ridge * (sum over u of (n_u + alpha_0 * n_items) ** nu |x_u|**2 + the same for items)
 
-    weights (n_users, n_items) CSR, confidence of each meeting, above 0.
+    weights (n_users, n_items) CSR, confidence of each interaction, above 0.
     """
     weights = weights.tocsr()
     by_item = weights.T.tocsr()
@@ -205,7 +205,7 @@ def fit_ratings(
     ridge: float,
     bias_ridge: float,
     seed: int,
-    after_epoch: Callable[[int, RatingFactors], bool] = lambda epoch, factors: True,
+    after_epoch: AfterEpoch = lambda epoch: True,
 ) -> RatingFactors:
     """Matrix factorisation with biases (Koren, Bell and Volinsky, Computer 2009, eqs. 4-5), by
     alternating least squares whose ridge grows with the number of ratings of a row (Zhou et al., AAIM
@@ -231,7 +231,7 @@ def fit_ratings(
         users = factors.fold_in(_minus_columns(by_user, factors.item_biases), ones)
         found = _one_side(_minus_columns(by_item, users[:, 0]), ones, users[:, 1:], ridge, bias_ridge)
         factors = RatingFactors(mean, found[:, 0].copy(), found[:, 1:].copy(), ridge, bias_ridge)
-        if not after_epoch(epoch, factors):
+        if not after_epoch(epoch):
             break
     return factors
 

@@ -1,7 +1,7 @@
 """The SASRec encoder as an ONNX graph, written node by node from the trained weights.
 
 Written by hand rather than exported, because serving needs less than training: no padding, and in the
-last block only the last place asks a question. The item table stays outside, so that the scores of
+last block only the last position has a query. The item table stays outside, so that the scores of
 all films are one matrix product.
 """
 
@@ -16,25 +16,25 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9
-INPUT, OUTPUT = "films", "taste"
+INPUT, OUTPUT = "items", "encoded"
 _NORM_EPSILON = 1e-5  # torch's default for LayerNorm
-# What is added to the logits of later places. exp(-60) is 1e-26, far below the resolution of float32;
+# What is added to the logits of later positions. exp(-60) is 1e-26, far below the resolution of float32;
 # minus infinity would give the same sums, but through denormal numbers, at seven times the cost.
 _FUTURE = -60.0
 
 
 def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int) -> bytes:
-    """A serialised model: films (B, T, D) float32 item vectors, oldest first -> taste (B, D) float32.
+    """Write a serialised model: items (B, T, D) float32 vectors, oldest first -> encoded (B, D) float32.
 
-    `weights` are those of `pytorch_models.sasrec.network.Sasrec` by name; T is at most the number of places.
+    `weights` are those of `pytorch_models.sasrec.network.Sasrec` by name; T is at most max_length.
     """
     graph = _Graph(weights, heads)
-    x = graph.add("Add", INPUT, graph.places())
+    x = graph.add("Add", INPUT, graph.positions())
     blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
     for index in range(blocks):
         x = graph.block(x, f"blocks.{index}", last=index == blocks - 1)
-    taste = graph.add("Squeeze", graph.norm(x, "norm"), graph.integers(1))
-    graph.nodes.append(helper.make_node("Identity", [taste], [OUTPUT]))
+    encoded = graph.add("Squeeze", graph.norm(x, "norm"), graph.integers(1))
+    graph.nodes.append(helper.make_node("Identity", [encoded], [OUTPUT]))
     dim = weights["norm.weight"].shape[0]
     model = helper.make_model(
         helper.make_graph(
@@ -52,7 +52,7 @@ def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int) -> bytes:
 
 
 class _Graph:
-    """Nodes and constants in the making; methods return the name of what they add."""
+    """Collects nodes and constants; methods return the name of what they add."""
 
     def __init__(self, weights: Mapping[str, np.ndarray], heads: int) -> None:
         self.weights = weights
@@ -73,16 +73,16 @@ class _Graph:
     def integers(self, *values: int) -> str:
         return self.constant("int_" + "_".join(map(str, values)), np.asarray(values, np.int64))
 
-    def places(self) -> str:
-        """(T, D), the vectors of the first T places; leaves the causal mask (T, T) in `self.mask`."""
-        table = self.weights["place.weight"]
+    def positions(self) -> str:
+        """Add the vectors (T, D) of the first T positions; leaves the causal mask (T, T) in `self.mask`."""
+        table = self.weights["position.weight"]
         future = np.triu(np.full((len(table), len(table)), _FUTURE, np.float32), k=1)
         length = self.add("Shape", INPUT, start=1, end=2)
         both = self.add("Concat", length, length, axis=0)
         mask = self.constant("future", future)
         self.mask = self.add("Slice", mask, self.integers(0, 0), both, self.integers(0, 1))
-        places = self.constant("places", table)
-        return self.add("Slice", places, self.integers(0), length, self.integers(0))
+        positions = self.constant("positions", table)
+        return self.add("Slice", positions, self.integers(0), length, self.integers(0))
 
     def norm(self, x: str, name: str) -> str:
         scale = self.constant(f"{name}.weight", self.weights[f"{name}.weight"])
@@ -94,27 +94,27 @@ class _Graph:
         return self.add("Add", product, self.constant(f"{name}.bias", bias))
 
     def block(self, x: str, name: str, *, last: bool) -> str:
-        """(B, T, D) -> (B, T, D), or (B, 1, D) of the last place when nothing else is needed."""
+        """Add a block: (B, T, D) -> (B, T, D), or (B, 1, D) where only the last position is needed."""
         normed = self.norm(x, f"{name}.attention_norm")
-        asking = normed
+        queries = normed
         if last:
-            x, asking = (
+            x, queries = (
                 self.add("Slice", y, self.integers(-1), self.integers(2**31), self.integers(1))
                 for y in (x, normed)
             )
-        x = self.add("Add", x, self.attention(normed, asking, f"{name}.attention", masked=not last))
-        wide = self.linear_of(self.norm(x, f"{name}.feed_norm"), f"{name}.up")
-        return self.add("Add", x, self.linear_of(self.add("Gelu", wide), f"{name}.down"))
+        x = self.add("Add", x, self.attention(normed, queries, f"{name}.attention", masked=not last))
+        expanded = self.linear_of(self.norm(x, f"{name}.feed_norm"), f"{name}.up")
+        return self.add("Add", x, self.linear_of(self.add("Gelu", expanded), f"{name}.down"))
 
     def linear_of(self, x: str, name: str) -> str:
         return self.linear(x, name, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
-    def attention(self, normed: str, asking: str, name: str, *, masked: bool) -> str:
-        """softmax(q k' / sqrt(D / h)) v by head; the scale is folded into the weights of q."""
+    def attention(self, normed: str, queries: str, name: str, *, masked: bool) -> str:
+        """Add softmax(q k' / sqrt(D / h)) v by head; the scale is folded into the weights of q."""
         weight, bias = self.weights[f"{name}.qkv.weight"], self.weights[f"{name}.qkv.bias"]
         dim = weight.shape[1]
         scale = np.float32((dim // self.heads) ** -0.5)
-        q = self.linear(asking, f"{name}.q", weight[:dim] * scale, bias[:dim] * scale)
+        q = self.linear(queries, f"{name}.q", weight[:dim] * scale, bias[:dim] * scale)
         k = self.linear(normed, f"{name}.k", weight[dim : 2 * dim], bias[dim : 2 * dim])
         v = self.linear(normed, f"{name}.v", weight[2 * dim :], bias[2 * dim :])
         split = self.integers(0, 0, self.heads, dim // self.heads)

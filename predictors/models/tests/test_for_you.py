@@ -1,4 +1,4 @@
-"""For you: what it computes, how its weights come about, what its artefact holds."""
+"""For you: what it computes, how its weights come about, what its artifact holds."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from predictors.models.for_you.mix import AIMS, KNOTS, Mix, Wish, fit_mix, fit_s
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.plugins import predictor_class
+from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
@@ -274,6 +275,31 @@ def test_validation_rows_of_people_who_were_trained_on_are_no_visitors(fitted_on
     assert not fitted_on["visitors"][0] & fitted_on["members"][0]
 
 
+# -- a refit -------------------------------------------------------------------------------------
+
+
+def test_when_a_refit_follows_nothing_is_fitted_twice_and_the_refit_keeps_the_weights(fitted_on):
+    for_you = fit_model(ForYouPredictor, interactions(), options=QUICK, run=Run(stage="select"))
+    assert len(fitted_on["members"]) == 1
+    again = for_you.refit(interactions())
+    assert fitted_on["members"][1:] == [set(range(120))]
+    np.testing.assert_array_equal(again.mix.weights, for_you.mix.weights)
+    np.testing.assert_array_equal(again.similar_weights, for_you.similar_weights)
+    for fact in ("members", "left_out", "training", "weights"):
+        assert again.meta[fact] == for_you.meta[fact]
+    whole = fit_model(ForYouPredictor, interactions(), options=QUICK)
+    assert set(whole.meta["members"]) == set(again.meta["members"])
+    np.testing.assert_array_equal(whole.basis.values, again.basis.values)
+
+
+def test_a_refit_on_data_that_other_members_can_use_fits_everything_anew(fitted_on):
+    for_you = fit_model(ForYouPredictor, interactions(), options=QUICK)
+    again = for_you.refit(replace(interactions(), has_time=False))
+    assert set(again.meta["left_out"]) == {"transitions_30"}
+    assert again.recencies == (1.0,)
+    assert again.config == for_you.config
+
+
 # -- members that cannot be fitted ---------------------------------------------------------------
 
 
@@ -295,10 +321,16 @@ def test_rows_without_times_may_be_said_to_be_in_order():
     assert "transitions_30" in for_you.meta["members"]
 
 
-def test_a_member_for_whom_the_catalogue_is_too_large_is_left_out_by_name():
+def test_a_member_for_whom_the_catalogue_is_too_large_is_left_out_and_named(tmp_path, caplog):
+    """As EASE is with more than 12,000 films: the default model must not fail with it."""
     for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 10})
-    assert "max_items=10" in for_you.meta["left_out"]["ease"]
+    assert "48 items occur: more than max_items=10" in for_you.meta["left_out"]["ease"]
     assert set(for_you.meta["members"]) <= {"cosine", "transitions_30"}
+    assert "without ease" in caplog.text
+    for_you.save(tmp_path / "v1")
+    loaded = ForYouPredictor.load(tmp_path / "v1")
+    assert loaded.meta["left_out"] == for_you.meta["left_out"]
+    assert loaded.recommend(rated(FILM_IDS[3]), 5) == for_you.recommend(rated(FILM_IDS[3]), 5)
 
 
 def test_when_no_member_can_be_fitted_all_reasons_are_said():
@@ -324,7 +356,7 @@ def test_scores_are_the_weighted_sum_of_what_the_films_add(for_you):
     weights = for_you.mix.at(3, 0.0)
     expected = weights[-1] * for_you.prior.astype(np.float64)
     for recency, row in zip(
-        for_you.config.recencies, weights[:-1].reshape(-1, for_you.basis.n_members), strict=True
+        for_you.recencies, weights[:-1].reshape(-1, for_you.basis.n_members), strict=True
     ):
         amounts = np.array([recency**2, 0.5 * recency, 1.0])
         expected += row @ for_you.basis.by_member(query.liked, amounts / amounts.sum())
@@ -393,14 +425,14 @@ def test_similar_films_come_from_members_that_know_no_order(for_you):
     assert [FILM_IDS.index(each.movie_id) for each in found] == films[np.argsort(-values)[:5]].tolist()
 
 
-# -- its artefact and its options ----------------------------------------------------------------
+# -- its artifact and its options ----------------------------------------------------------------
 
 
-def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
+def test_the_artifact_tells_what_justifies_its_weights(for_you, tmp_path):
     for_you.save(tmp_path / "v1", version="v1")
     meta = json.loads((tmp_path / "v1" / "meta.json").read_text())
-    assert meta["figures"]["members"] == ["cosine", "ease", "transitions_30", "popular"]
-    row = meta["figures"]["lengths"][0]
+    assert meta["training"]["members"] == ["cosine", "ease", "transitions_30", "popular"]
+    row = meta["training"]["lengths"][0]
     assert row["n"] == 1
     assert row["visitors"] == 12
     for aim in AIMS:
@@ -409,8 +441,10 @@ def test_the_artefact_tells_what_justifies_its_weights(for_you, tmp_path):
     assert set(meta["weights"]["default"]) == {str(n) for n in KNOTS}
 
 
-@pytest.mark.parametrize("change", [{"members": {}}, {"knots": [1, 2]}, {"members": {"ease": "ease"}}])
-def test_an_artefact_that_does_not_fit_is_refused(for_you, tmp_path, change):
+@pytest.mark.parametrize(
+    "change", [{"members": {}}, {"knots": [1, 2]}, {"members": {"ease": "ease"}}, {"training": {}}]
+)
+def test_an_artifact_that_does_not_fit_is_refused(for_you, tmp_path, change):
     for_you.save(tmp_path / "v1")
     path = tmp_path / "v1" / "meta.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))

@@ -1,29 +1,26 @@
 """A new node against a rebuild of the whole graph, on real data where it is present."""
 
+import re
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from predictors.models.graph.fold_in import (
-    FineTuning,
-    ItemRows,
-    LightGCNNode,
-    NewEdges,
-    NGCFNode,
-    fine_tuned,
-    seed_of,
-)
-from predictors.models.graph.lightgcn import LightgcnPredictor
-from predictors.models.graph.ngcf import NgcfPredictor
+from datasets.bipartite_graph import BipartiteGraph
+from predictors.models.graph.fine_tuning import FineTuning, fine_tuned, seed_of
+from predictors.models.graph.lightgcn import LightGCNNode, LightgcnPredictor
+from predictors.models.graph.new_node import ItemRows, NewEdges
+from predictors.models.graph.ngcf import NGCFNode, NgcfPredictor
 from predictors.models.tests.graph_rebuild import lightgcn_vector, ngcf_vector, normalised_with
 from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
 from pytorch_models.graph.ngcf import NGCF, NGCFConfig
-from pytorch_models.graph.propagation import BipartiteGraph, propagation
+from pytorch_models.graph.propagation import propagation
+from pytorch_models.graph.tables import tables_of
 
 ML_100K = Path(__file__).resolve().parents[4] / "shared/data/ml-100k/u.data"
 LENGTHS = (1, 2, 3, 4, 5, 7, 10, 20, 35, 50)
@@ -81,7 +78,7 @@ class Built:
         self.model.double()
         with torch.no_grad():
             propagate = propagation(self.graph, dtype=torch.float64)
-            self.node = self.predictor_class.node_of(self.model, propagate, self.rows)
+            self.node = self.predictor_class.new_node(tables_of(self.model, propagate), self.rows)
 
     def rebuilt(self, items: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
         matrix, node = normalised_with(self.rows, items, weights)
@@ -147,7 +144,7 @@ def test_sparse_and_dense_neighbourhoods_agree(monkeypatch):
     edges = case.node.edges(items, weights)
     start = case.node.initial(edges)
     dense = case.node.vector(edges, start, "exact")
-    monkeypatch.setattr("predictors.models.graph.fold_in._MOST_DENSE_ENTRIES", 0)
+    monkeypatch.setattr("predictors.models.graph.new_node._MAX_DENSE_ENTRIES", 0)
     assert np.allclose(case.node.vector(edges, start, "exact"), dense, atol=1e-6)
 
 
@@ -176,8 +173,8 @@ def test_a_film_that_nobody_met_in_training(kind):
 
 def test_a_film_given_twice_counts_once_with_its_last_weight():
     degrees = np.array([4, 9, 1], np.float32)
-    twice = NewEdges.of(np.array([2, 0, 2]), np.array([0.5, 1, 0.8], np.float32), degrees)
-    once = NewEdges.of(np.array([0, 2]), np.array([1, 0.8], np.float32), degrees)
+    twice = NewEdges.from_history(np.array([2, 0, 2]), np.array([0.5, 1, 0.8], np.float32), degrees)
+    once = NewEdges.from_history(np.array([0, 2]), np.array([1, 0.8], np.float32), degrees)
     for field in ("items", "weights", "c", "s"):
         assert np.array_equal(getattr(twice, field), getattr(once, field))
 
@@ -213,7 +210,7 @@ def test_fine_tuning_moves_disliked_films_down_and_liked_ones_up(kind):
     edges = case.node.edges(items, weights)
     start = case.node.initial(edges)
     kept = start.copy()
-    how = FineTuning(steps=20, rate=0.2, budget_ms=10_000)
+    how = FineTuning(steps=20, rate=0.2)
     tuned = fine_tuned(case.node, edges, start, disliked, how)
     assert np.array_equal(start, kept)
 
@@ -224,20 +221,42 @@ def test_fine_tuning_moves_disliked_films_down_and_liked_ones_up(kind):
     assert margin(tuned) > margin(start)
 
 
-def test_a_spent_budget_gives_the_answer_without_fine_tuning():
-    case = built(drawn_columns, "lightgcn", 3)
+@pytest.mark.parametrize("kind", ["lightgcn", "ngcf"])
+def test_the_steps_of_fine_tuning_follow_from_sizes_and_not_from_a_clock(kind, monkeypatch):
+    case = built(drawn_columns, kind, 3)
     items, weights = case.a_history(6, seed=7)
     edges = case.node.edges(items, weights)
     start = case.node.initial(edges)
-    how = FineTuning(steps=10_000_000, budget_ms=5)
-    assert fine_tuned(case.node, edges, start, np.empty(0, np.int64), how) is None
+    none = np.empty(0, np.int64)
+    tangent = case.node.tangent(edges, start, "local")
+    step = 2 * 6 * case.node.films.shape[1] + tangent.n_operations
+    tuned = {
+        name: fine_tuned(case.node, edges, start, none, how).tobytes()
+        for name, how in {
+            "four": FineTuning(4),
+            "ten within four": FineTuning(10, max_operations=5 * step - 1),
+            "none": FineTuning(10, max_operations=step - 1),
+        }.items()
+    }
+    assert tuned["ten within four"] == tuned["four"] != start.tobytes() == tuned["none"]
+    for clock in ("thread_time", "process_time", "perf_counter", "monotonic", "time"):
+        monkeypatch.setattr(time, clock, lambda: 1e12)  # as if the machine had stood still for long
+    assert fine_tuned(case.node, edges, start, none, FineTuning(4)).tobytes() == tuned["four"]
+
+
+def test_nothing_that_ranks_reads_a_clock():
+    clocks = re.compile(r"\b(thread_time|process_time|perf_counter|monotonic|time\.time)\b")
+    folder = Path(__file__).resolve().parents[1]
+    files = [path for path in folder.rglob("*.py") if "tests" not in path.parts]
+    assert len(files) > 20
+    assert [path.name for path in files if clocks.search(path.read_text())] == []
 
 
 def test_the_seed_follows_the_history_and_not_its_order():
     degrees = np.ones(9, np.float32)
-    one = NewEdges.of(np.array([1, 5]), np.array([1, 0.5], np.float32), degrees)
-    same = NewEdges.of(np.array([5, 1]), np.array([0.5, 1], np.float32), degrees)
-    other = NewEdges.of(np.array([1, 6]), np.array([1, 0.5], np.float32), degrees)
+    one = NewEdges.from_history(np.array([1, 5]), np.array([1, 0.5], np.float32), degrees)
+    same = NewEdges.from_history(np.array([5, 1]), np.array([0.5, 1], np.float32), degrees)
+    other = NewEdges.from_history(np.array([1, 6]), np.array([1, 0.5], np.float32), degrees)
     none = np.empty(0, np.int64)
     assert seed_of(one, none) == seed_of(same, none)
     assert len({seed_of(one, none), seed_of(other, none), seed_of(one, np.array([3]))}) == 3
@@ -258,7 +277,7 @@ def test_a_thousand_concurrent_visitors_leave_the_tables_as_they_were(kind):
     case = Built(drawn_columns, kind, 3)
     before = [array.tobytes() for array in _arrays(case.node)]
     histories = [case.a_history(1 + number % 50, seed=number) for number in range(125)]
-    how = FineTuning(steps=2, budget_ms=10_000)
+    how = FineTuning(steps=2)
 
     def answer(items: np.ndarray, weights: np.ndarray) -> bytes:
         edges = case.node.edges(items, weights)
@@ -286,7 +305,8 @@ def test_serving_needs_no_torch():
         [
             sys.executable,
             "-c",
-            "import sys; from predictors.models.graph import ngcf; sys.exit('torch' in sys.modules)",
+            "import sys; from predictors.models.graph import lightgcn, ngcf;"
+            " sys.exit('torch' in sys.modules)",
         ],
         cwd=Path(__file__).resolve().parents[3],
         check=False,

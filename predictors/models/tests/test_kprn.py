@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph
+from datasets.knowledge_graph.storage import save_graph
 from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.explain import SOMEONE, Explanation
@@ -25,7 +26,7 @@ QUICK = {"steps": 20, "examples": 16, "evaluations": 2, "hub_limit": 10}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("graph")
-    small_graph().save(directory)
+    save_graph(small_graph(), directory)
     return directory
 
 
@@ -197,7 +198,7 @@ def test_without_a_graph_paths_lead_over_people_alone() -> None:
     assert predictor.meta["graph"] == {"source": "people only", "paths": predictor.meta["graph"]["paths"]}
 
 
-def test_the_artefact_knows_its_graph_and_needs_it_no_more(fitted: KprnPredictor, tmp_path: Path) -> None:
+def test_the_artifact_knows_its_graph_and_needs_it_no_more(fitted: KprnPredictor, tmp_path: Path) -> None:
     fitted.save(tmp_path / "v1")
     loaded = KprnPredictor.load(tmp_path / "v1")
     facts = loaded.meta["graph"]
@@ -210,7 +211,7 @@ def test_the_artefact_knows_its_graph_and_needs_it_no_more(fitted: KprnPredictor
         assert loaded.explain(history, FILM_IDS) == fitted.explain(history, FILM_IDS)
 
 
-def test_no_single_person_is_in_the_artefact(fitted: KprnPredictor) -> None:
+def test_no_single_person_is_in_the_artifact(fitted: KprnPredictor) -> None:
     users = np.flatnonzero(fitted.graph.types == fitted.graph.type_names.index("user"))
     assert users.tolist() == [fitted.graph.user]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.knowledge_graph.path_graph import PathGraph, build
-from datasets.knowledge_graph.paths import Paths, towards
+from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph
+from datasets.knowledge_graph.paths import Paths
+from datasets.knowledge_graph.search import find_paths
 from datasets.tests.test_paths import ENOUGH, asked, knowledge, rows
 from predictors.models.kprn.scorer import KprnScorer
 from pytorch_models.kprn.fit import weights_of
@@ -17,12 +18,12 @@ from pytorch_models.tests.test_kprn import model_of
 
 @pytest.fixture(scope="module")
 def graph() -> PathGraph:
-    return build(rows(), knowledge()[0], hub_limit=4)[0]
+    return build_path_graph(rows(), knowledge()[0], hub_limit=4)[0]
 
 
 @pytest.fixture(scope="module")
 def paths(graph: PathGraph) -> Paths:
-    return towards(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
+    return find_paths(graph, *asked([0, 3, 5], [1, 2, 7, 11]), ENOUGH)
 
 
 @pytest.mark.parametrize("pooling", ["lse", "max", "mean"])
@@ -30,7 +31,7 @@ def paths(graph: PathGraph) -> Paths:
 def test_numpy_serves_what_torch_trained(graph: PathGraph, paths: Paths, pooling: str, shape: dict) -> None:
     model = model_of(graph, pooling=pooling, **shape)
     config = model.config
-    scorer = KprnScorer.of(
+    scorer = KprnScorer.from_weights(
         weights_of(model),
         graph,
         relations=config.relations,
@@ -38,7 +39,7 @@ def test_numpy_serves_what_torch_trained(graph: PathGraph, paths: Paths, pooling
         pooling=pooling,
         gamma=config.gamma,
     )
-    batch = TreeBatch.of(graph, paths, 4)
+    batch = TreeBatch.from_paths(graph, paths, 4)
     with torch.no_grad():
         scores, pooled = model(batch).numpy(), model.pooled(batch).numpy()
     served = scorer.score(graph, paths)
@@ -48,7 +49,7 @@ def test_numpy_serves_what_torch_trained(graph: PathGraph, paths: Paths, pooling
 
 def test_weights_of_another_graph_are_refused(graph: PathGraph) -> None:
     weights = weights_of(model_of(graph))
-    other, _ = build(rows())
+    other, _ = build_path_graph(rows())
     for given, match in ((weights, "another graph"), ({"walk": weights["walk"]}, "missing")):
         with pytest.raises(ValueError, match=match):
-            KprnScorer.of(given, other, relations=True, types=True, pooling="lse", gamma=1.0)
+            KprnScorer.from_weights(given, other, relations=True, types=True, pooling="lse", gamma=1.0)

@@ -10,7 +10,7 @@ import pytest
 from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.run import Run
 from predictors.testing import fit_model
@@ -26,8 +26,8 @@ def fitted(request: pytest.FixtureRequest) -> GraphPredictor:
 
 
 @pytest.fixture(scope="module")
-def artefact(fitted: GraphPredictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("artefacts") / fitted.name
+def artifact(fitted: GraphPredictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("artifacts") / fitted.name
     fitted.save(directory)
     return directory
 
@@ -53,8 +53,8 @@ def test_the_order_of_a_history_does_not_matter(fitted):
     assert found[0] == found[1]
 
 
-def test_the_local_form_serves_nearly_the_same_scores(artefact, fitted):
-    local = type(fitted).load(artefact)
+def test_the_local_form_serves_nearly_the_same_scores(artifact, fitted):
+    local = type(fitted).load(artifact)
     local.form = "local"
     query = Query.from_indices(np.arange(10, 20))
     exact_scores, local_scores = fitted.score([query])[0], local.score([query])[0]
@@ -65,8 +65,8 @@ def test_the_local_form_serves_nearly_the_same_scores(artefact, fitted):
 def test_by_cosine_films_are_served_at_length_one(tmp_path):
     options = QUICK | {"similarity": "cosine", "temperature": 0.2, "l2": 0.0}
     fitted = fit_model(predictor_class("lightgcn"), interactions(), options=options)
-    fitted.save(tmp_path / "artefact")
-    loaded = type(fitted).load(tmp_path / "artefact")
+    fitted.save(tmp_path / "artifact")
+    loaded = type(fitted).load(tmp_path / "artifact")
     np.testing.assert_allclose(np.linalg.norm(loaded.node.films, axis=1), 1.0, atol=1e-6)
     found = loaded.recommend(rated(*FILM_IDS[5:10]), 5)
     assert {film.movie_id for film in found} & set(FILM_IDS[3:12])
@@ -79,7 +79,7 @@ def test_by_cosine_films_are_served_at_length_one(tmp_path):
         fit_model(predictor_class("lightgcn"), interactions(), options=options | {"loss": "bpr"})
 
 
-def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(artefact, fitted):
+def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(artifact, fitted):
     users = np.array([0, 3, 7])
     own = fitted.score_users(users)
     assert own.shape == (3, N_FILMS)
@@ -88,12 +88,12 @@ def test_what_was_learned_about_the_users_themselves_is_not_kept_for_serving(art
     )
     for mine, as_visitor in zip(own, as_visitors, strict=True):
         assert np.corrcoef(mine, as_visitor)[0, 1] > 0.8
-    assert type(fitted).load(artefact).score_users(users) is None
+    assert type(fitted).load(artifact).score_users(users) is None
 
 
-def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
-    tuned = type(fitted).load(artefact)
-    tuned.fine_tuning = FineTuning(steps=10, rate=0.2, budget_ms=10_000)
+def test_disliked_films_are_pushed_down_by_fine_tuning(artifact, fitted):
+    tuned = type(fitted).load(artifact)
+    tuned.fine_tuning = FineTuning(steps=10, rate=0.2)
     disliked = np.arange(24, 28)
     liked = np.arange(16, 24)
     without = tuned.score([Query.from_indices(liked)])[0]
@@ -105,16 +105,16 @@ def test_disliked_films_are_pushed_down_by_fine_tuning(artefact, fitted):
     assert standing(with_dislikes) < standing(without)
 
 
-def test_every_process_gives_the_same_list_with_fine_tuning(artefact, fitted):
+def test_every_process_gives_the_same_list_with_fine_tuning(artifact, fitted):
     program = f"""
 import sys
 from pathlib import Path
-from predictors.models.graph.fold_in import FineTuning
+from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
 from predictors.run import Run
-predictor = predictor_class({fitted.name!r}).load(Path({str(artefact)!r}))
-predictor.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+predictor = predictor_class({fitted.name!r}).load(Path({str(artifact)!r}))
+predictor.fine_tuning = FineTuning(steps=10)
 found = predictor.recommend(rated(*FILM_IDS[3:9]), 20)
 sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
 """
@@ -124,18 +124,18 @@ sys.stdout.write(repr([(each.movie_id, each.score) for each in found]))
         ).stdout
         for _ in range(2)
     }
-    loaded = type(fitted).load(artefact)
-    loaded.fine_tuning = FineTuning(steps=10, budget_ms=10_000)
+    loaded = type(fitted).load(artifact)
+    loaded.fine_tuning = FineTuning(steps=10)
     here = loaded.recommend(rated(*FILM_IDS[3:9]), 20)
     assert answers == {repr([(each.movie_id, each.score) for each in here])}
 
 
-def test_serving_options_are_kept_in_the_artefact(tmp_path):
-    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "budget_ms": 70}
+def test_serving_options_are_kept_in_the_artifact(tmp_path):
+    options = {**QUICK, "epochs": 1, "form": "local", "fine_tune_steps": 4, "fine_tune_operations": 70}
     predictor = fit_model(predictor_class("lightgcn"), interactions(), options=options)
     predictor.save(tmp_path / "v1")
     loaded = type(predictor).load(tmp_path / "v1")
-    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, budget_ms=70.0))
+    assert (loaded.form, loaded.fine_tuning) == ("local", FineTuning(4, max_operations=70))
 
 
 def test_validation_visitors_without_training_rows_stop_the_training_early():
@@ -182,3 +182,24 @@ def test_tables_of_the_wrong_shape_are_refused(fitted):
         missing = {other: array for other, array in tensors.items() if other != name}
         with pytest.raises(ArtifactError):
             type(fitted).restore(missing, fitted.ids, {})
+
+
+def test_the_validation_rows_do_not_choose_the_negatives():
+    """Two validation sets may choose other weights, but the loss along the way is the same."""
+    rows = interactions()
+    losses = []
+    for remainder in (0, 1):
+        is_target = np.arange(len(rows)) % 7 == 3
+        validation = rows.select(is_target & (rows.users % 2 == remainder))
+        options = {
+            **QUICK,
+            "epochs": 6,
+            "evaluate_every": 1,
+            "patience": 0,
+            "negatives": "hard",
+            "loss": "bpr",
+        }
+        options["refresh_every"] = 1
+        fitted = fit_model(predictor_class("lightgcn"), rows.select(~is_target), validation, options=options)
+        losses.append([figures["loss"] for figures in fitted.meta["training"]["curve"]])
+    assert losses[0] == losses[1]

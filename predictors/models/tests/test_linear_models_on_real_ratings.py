@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.readers.delimited import read_dataset
+from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import Split
-from evaluation.runner import Benchmark, evaluate
+from evaluation.conditions import evaluate
+from evaluation.runner import Benchmark
 from predictors.plugins import predictor_class
 from predictors.testing import fit_model
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.readers.delimited import read_interactions
+from datasets.readers.dataset import read_interactions
 from datasets.splits.protocols import split_interactions
-from evaluation.runner import evaluate
+from evaluation.conditions import evaluate
 from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap

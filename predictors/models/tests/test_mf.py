@@ -10,7 +10,7 @@ from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, from_rows, rated, told
 
 N_USERS, N_FILMS = 200, 40
-QUICK = {"factors": 4, "epochs": 8, "ridge": 0.05}
+QUICK = {"groups": 0, "factors": 4, "epochs": 8, "ridge": 0.05}
 
 
 def stars_of_two_camps() -> Interactions:

@@ -1,4 +1,4 @@
-"""`mf` with learned priors: through the same door, kept in the artefact, refused when it cannot be."""
+"""`mf` with learned priors: through the same door, kept in the artifact, refused when it cannot be."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_two_ratings_tell_the_camp_of_a_visitor(mf):
     even = told(("rating", FILM_IDS[2], 5.0), ("rating", FILM_IDS[3], 2.0))
     liked, disliked = mf.predict_stars(even, [FILM_IDS[6], FILM_IDS[7]]).values()
     assert liked > 4.7 and disliked < 2.3
-    plain = fit_model(MfPredictor, stars_of_two_camps(), options={"factors": 3, "epochs": 10})
+    plain = fit_model(MfPredictor, stars_of_two_camps(), options={"factors": 3, "epochs": 10, "groups": 0})
     shrunken, _disliked = plain.predict_stars(even, [FILM_IDS[6], FILM_IDS[7]]).values()
     assert liked > shrunken
 
@@ -43,7 +43,7 @@ def test_a_published_version_predicts_as_the_trained_one(mf, tmp_path):
     np.testing.assert_array_equal(loaded.score([loaded.encode(history)]), mf.score([mf.encode(history)]))
 
 
-def test_an_artefact_without_its_groups_is_refused(mf):
+def test_an_artifact_without_its_groups_is_refused(mf):
     tensors = {name: values for name, values in mf.tensors().items() if name != "group_means"}
     with pytest.raises(ArtifactError, match="group_means"):
         MfPredictor.restore(tensors, mf.ids, mf.meta)

@@ -117,7 +117,7 @@ def test_ratings_are_predicted_almost_to_their_noise_and_better_than_by_biases(r
 def test_training_stops_when_told():
     seen = []
 
-    def after(epoch, factors):
+    def after(epoch):
         seen.append(epoch)
         return epoch < 3
 

@@ -12,10 +12,11 @@ from predictors.base import Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
-from predictors.models.sasrec.model import SasrecPredictor, torch_encoder
+from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
 from predictors.run import Run
 from predictors.testing import fit_model
+from pytorch_models.sasrec.encoder import torch_encoder
 from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
 N_ITEMS = 30
@@ -117,7 +118,7 @@ def test_the_graph_fits_other_shapes(blocks, heads):
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=heads), IdMap(range(40)))
     expected = torch_encoder(weights, heads=heads, device="cpu")(weights["item.weight"][None, :9])
-    np.testing.assert_allclose(predictor.tastes([np.arange(9)]), expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(predictor.encode_histories([np.arange(9)]), expected, atol=1e-4, rtol=0)
 
 
 def test_a_batch_of_mixed_lengths_scores_each_history_as_alone(random_predictor):
@@ -147,19 +148,19 @@ def test_sixteen_threads_get_the_same_answer(random_predictor):
 
 
 def test_saved_and_loaded_it_answers_the_same(trained, tmp_path):
-    trained.save(tmp_path / "artefact", version="v1")
-    loaded = SasrecPredictor.load(tmp_path / "artefact")
+    trained.save(tmp_path / "artifact", version="v1")
+    loaded = SasrecPredictor.load(tmp_path / "artifact")
     history = liked("film-1", "film-2", "film-9")
     assert loaded.recommend(history, 5) == trained.recommend(history, 5)
     assert loaded.config.as_dict() == trained.config.as_dict()
     assert loaded.meta["training"]["epochs"] == 20
 
 
-def test_an_artefact_without_its_encoder_is_refused(trained, tmp_path):
-    trained.save(tmp_path / "artefact")
-    (tmp_path / "artefact" / "encoder.onnx").unlink()
+def test_an_artifact_without_its_encoder_is_refused(trained, tmp_path):
+    trained.save(tmp_path / "artifact")
+    (tmp_path / "artifact" / "encoder.onnx").unlink()
     with pytest.raises(ArtifactError, match=r"encoder.onnx is missing"):
-        SasrecPredictor.load(tmp_path / "artefact")
+        SasrecPredictor.load(tmp_path / "artifact")
 
 
 def test_a_graph_that_is_none_is_refused(random_weights):
@@ -168,11 +169,11 @@ def test_a_graph_that_is_none_is_refused(random_weights):
 
 
 def test_serving_imports_no_torch(trained, tmp_path):
-    trained.save(tmp_path / "artefact")
+    trained.save(tmp_path / "artifact")
     code = (
         "import sys; from pathlib import Path; from predictors.base import Query;"
         "from predictors.models.sasrec.model import SasrecPredictor;"
-        f"p = SasrecPredictor.load(Path({str(tmp_path / 'artefact')!r}));"
+        f"p = SasrecPredictor.load(Path({str(tmp_path / 'artifact')!r}));"
         "p.retrieve([Query.from_indices([1, 2, 3])], 3);"
         "assert 'torch' not in sys.modules and 'onnx' not in sys.modules, 'a heavy import'"
     )
@@ -190,6 +191,30 @@ def test_the_reason_is_the_film_without_which_the_score_falls_most(trained):
     without = {film: trained.score_history(liked(*(f for f in films if f != film)))[index] for film in films}
     assert reason.movie_id == min(without, key=without.get)
     assert 0 < reason.weight <= 1
+
+
+def test_reasons_read_as_much_of_a_long_history_as_the_scores_do(random_predictor):
+    """The film that is named is the one without which `score` gives the film least."""
+    rng = np.random.default_rng(11)
+    for length in (60, 150, 230):
+        history = rng.permutation(500)[:length]
+        query = Query.from_indices(history)
+        best = random_predictor.retrieve([query], 8)[0][0]
+        latest = history[-6:]
+        without = random_predictor.score([Query.from_indices(history[history != film]) for film in latest])
+        falls = random_predictor.score([query]) - without  # (films, n_items)
+        for (reason,), item in zip(random_predictor.reasons(query, best), best, strict=True):
+            fall = np.maximum(falls[:, item], 0)
+            expected = None if fall.max() == 0 else int(latest[fall.argmax()])
+            assert reason.movie_id == expected
+            assert reason.weight == pytest.approx(fall.max() / max(fall.sum(), 1e-12), abs=1e-4)
+
+
+def test_a_refit_holds_nothing_out(trained):
+    again = trained.refit(cyclic())
+    assert again.meta["training"]["validation"]["users"] == 0
+    assert again.meta["training"]["epochs"] <= trained.meta["training"]["epochs"]
+    assert len(again.weights["item.weight"]) == N_ITEMS
 
 
 def test_a_history_of_one_film_names_it(trained):

@@ -1,0 +1,98 @@
+"""Columns of tables as arrays: ids as codes, ratings as float32, times as seconds since 1970."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from datasets.readers.table import Table, refuse_first
+
+# Units of a numeric timestamp, by how many of them make a second. Dates need no unit.
+UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_LARGEST_RATING = 1e8  # play counts stay below; a time in seconds since 1973 does not
+_LATEST_SECOND = 253_402_300_799  # the last second of the year 9999, the end of datetime
+
+
+def joined(tables: list[Table], role: str, convert: Callable[[Table], np.ndarray]) -> np.ndarray | None:
+    """Return (N,) the column of this role over all tables; None unless every table has one."""
+    if not all(role in table.frame.columns for table in tables):
+        return None
+    return np.concatenate([convert(table) for table in tables])
+
+
+def encoded_ids(tables: list[Table], role: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N,) int32 indices and the sorted ids behind them: int64, or str objects."""
+    columns = [table.frame[role] for table in tables]
+    for table, column in zip(tables, columns, strict=True):
+        empty = column.is_null() | (column == "") if column.dtype == pl.String else column.is_null()
+        refuse_first(table, empty.to_numpy(), f"no {role}", expected=f"an id of the {role}")
+    if not all(column.dtype.is_integer() for column in columns):
+        columns = [column.cast(pl.String).str.strip_chars() for column in columns]
+    ids = pl.concat(columns)
+    if ids.dtype == pl.String:
+        numbers = ids.cast(pl.Int64, strict=False)
+        if numbers.null_count() == 0 and bool((numbers.cast(pl.String) == ids).all()):
+            ids = numbers
+    if ids.dtype.is_integer():
+        unique, codes = np.unique(ids.cast(pl.Int64).to_numpy(), return_inverse=True)
+        return codes.astype(np.int32), unique
+    names = ids.unique().sort()
+    numbered = pl.DataFrame({"id": names, "code": np.arange(len(names), dtype=np.int32)})
+    coded = pl.DataFrame({"id": ids}).join(numbered, on="id", how="left", maintain_order="left")
+    return coded["code"].to_numpy().astype(np.int32), np.array(names.to_list(), dtype=object)
+
+
+def ratings_column(table: Table) -> np.ndarray:
+    """Return (n,) float32; nan where the field is empty."""
+    column = table.frame["rating"]
+    numbers = column.cast(pl.Float64, strict=False)
+    given = column.is_not_null() & (column != "") if column.dtype == pl.String else column.is_not_null()
+    wrong = given & (numbers.is_null() | numbers.is_infinite().fill_null(False))
+    refuse_first(table, wrong.to_numpy(), "a rating of {}", expected="a number", shown=column)
+    refuse_first(
+        table,
+        (numbers.abs() > _LARGEST_RATING).fill_null(False).to_numpy(),
+        "a rating of {}",
+        expected="a rating; where the third of three columns is a time, say so with timestamp=3",
+        shown=column,
+    )
+    return numbers.fill_null(float("nan")).to_numpy().astype(np.float32)
+
+
+def times_column(table: Table, unit: str) -> np.ndarray:
+    """Return (n,) ticks since 1970, float64 or int64, of which UNITS[unit] make a second.
+
+    A date is converted exactly and needs no unit. Raises DatasetError on a field that is no time, and on
+    a time after the year 9999, which was written in a finer unit than the stated one.
+    """
+    column = table.frame["timestamp"]
+    numbers = column
+    if column.dtype.is_temporal():
+        numbers = _ticks_of_dates(column.cast(pl.Datetime("us")), unit)
+    elif not column.dtype.is_numeric():
+        numbers = column.cast(pl.Int64, strict=False)
+        if numbers.null_count():
+            numbers = column.cast(pl.Float64, strict=False)
+        if numbers.null_count() == len(numbers):
+            try:
+                moments = column.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+            except pl.exceptions.PolarsError:  # no date format fits
+                moments = pl.Series([None] * len(column), dtype=pl.Datetime("us"))
+            numbers = _ticks_of_dates(moments, unit)
+    refuse = partial(refuse_first, table, problem="a time of {}", shown=column)
+    refuse(
+        (numbers.is_null() | numbers.cast(pl.Float64).is_nan()).to_numpy(),
+        expected="seconds since 1970 or an ISO 8601 date",
+    )
+    refuse(
+        (numbers.cast(pl.Float64).abs() > _LATEST_SECOND * UNITS[unit]).to_numpy(),
+        expected=f"a time before the year 10000; state the unit if it is not {unit}: unit=ms, us or ns",
+    )
+    return numbers.to_numpy()
+
+
+def _ticks_of_dates(moments: pl.Series, unit: str) -> pl.Series:
+    return moments.dt.epoch("us") / (1_000_000 / UNITS[unit])

@@ -1,0 +1,243 @@
+"""Interaction files of the field, read into `Interactions`.
+
+Taken directly, each also as .gz or .xz, or as the folder that holds it:
+
+    movielens    ratings.csv, `user::item::rating::time` (.dat), u.data (tab, no header)
+    recbole      atomic `.inter` files with a typed header (`user_id:token`)
+    ncf          `.rating` (user, item, rating, time); a folder with .train.rating and .test.rating
+    sequence     `user item` lines in time order, as the SASRec literature uses
+    adjacency    `user item item ...` lines; a folder with train.txt and test.txt (LightGCN, NGCF)
+    table        any CSV, TSV or parquet with named columns and ids of any kind
+
+Ids become ints when all of them are canonical ints ("7", not "007"); else they stay strings. A numeric time
+counts seconds since 1970 unless the caller states another unit; nothing is concluded from its size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from datasets.interactions import Interactions
+from datasets.readers.columns import UNITS, encoded_ids, joined, ratings_column, times_column
+from datasets.readers.delimited import read_delimited
+from datasets.readers.item_lines import read_item_lines
+from datasets.readers.parquet import read_parquet
+from datasets.readers.source import DatasetError, Source, SourceFile, plain_name
+from datasets.readers.table import ROLES, Table, looks_like_header
+
+UNIT = "unit"  # beside the roles in `columns`: one of UNITS
+Reader = Callable[[Source, str, Mapping[str, str] | None], Table]
+READERS: dict[str, Reader] = {
+    "csv": read_delimited,
+    "tsv": read_delimited,
+    "parquet": read_parquet,
+    "dat": read_delimited,
+    "u.data": read_delimited,
+    "recbole": read_delimited,
+    "ncf": read_delimited,
+    "sequence": read_item_lines,
+    "adjacency": read_item_lines,
+}
+FORMATS = tuple(READERS)
+_SUFFIX_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".dat": "dat",
+    ".data": "u.data",
+    ".base": "u.data",
+    ".test": "u.data",
+    ".inter": "recbole",
+    ".rating": "ncf",
+}
+_NO_DATA_STEMS = ("readme", "license", "licence", "copying", "changelog")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Holds interactions with the files they come from.
+
+    interactions  all rows
+    train, test   the two parts where the data comes with a given split, in the same id spaces; else None
+    """
+
+    interactions: Interactions
+    train: Interactions | None
+    test: Interactions | None
+    format: str
+    files: tuple[SourceFile, ...]
+
+    @property
+    def has_time(self) -> bool:
+        """Whether `at` are times; else it is only the order of the rows."""
+        return self.interactions.has_time
+
+    @property
+    def sort(self) -> str:
+        """Name the order of the rows of a user."""
+        return "timestamp, ties in file order" if self.has_time else "file order"
+
+    @property
+    def sha256(self) -> str:
+        """sha256 of the file, or of the lines `name sha256` where there are several."""
+        return _combined_hash([(file.name, file.sha256) for file in self.files])
+
+    @property
+    def content_sha256(self) -> str:
+        """As `sha256`, of the unpacked contents: equal for `x.txt` and `x.txt.xz`."""
+        return _combined_hash([(file.name, file.content_sha256) for file in self.files])
+
+
+def read_interactions(
+    path: Path | str, *, columns: Mapping[str, str] | None = None, format: str | None = None
+) -> Interactions:
+    """Read all interactions of a file or folder, sorted by (user, time, file order).
+
+    `columns` names the columns of a table by role: user, item and, if any, rating and timestamp; in a file
+    without a header by their number, from 1. Its entry `unit` is the unit of a numeric time: one of UNITS.
+    `format` is one of FORMATS; by default the name and the first lines decide.
+    Raises DatasetError.
+    """
+    return read_dataset(path, columns=columns, format=format).interactions
+
+
+def read_dataset(
+    path: Path | str, *, columns: Mapping[str, str] | None = None, format: str | None = None
+) -> Dataset:
+    """Read interactions with the given split, the hashes of the files and the format found.
+
+    Takes and raises the same as `read_interactions`.
+    """
+    path = Path(path)
+    if format is not None and format not in FORMATS:
+        raise DatasetError(path, f"unknown format {format!r}", expected="one of " + ", ".join(FORMATS))
+    stated = dict(columns or {})
+    unit = stated.pop(UNIT, "s")
+    if unit not in UNITS:
+        raise DatasetError(path, f"unknown unit {unit!r}", expected="one of " + ", ".join(UNITS))
+    if wrong := set(stated) - set(ROLES):
+        raise DatasetError(
+            path, f"no role is called {', '.join(sorted(wrong))}", expected="roles " + ", ".join(ROLES)
+        )
+    paths = _files_of(path)
+    tables = []
+    sources = []
+    for file in paths:
+        source = Source(file)
+        tables.append(_read_table(source, stated or None, format))
+        sources.append(source.describe())
+    return _assemble(path, tables, tuple(sources), unit)
+
+
+def _files_of(path: Path) -> tuple[Path, ...]:
+    """Return the file, or what a folder holds: one file, or a (train, test) pair."""
+    if path.is_file():
+        return (path,)
+    if not path.exists():
+        raise DatasetError(
+            path, "there is no such file or folder", expected="an interaction file or its folder"
+        )
+    by_name = {plain_name(file): file for file in sorted(path.iterdir()) if file.is_file()}
+    for training in ("train.txt", "training.txt"):
+        if training in by_name and "test.txt" in by_name:
+            return by_name[training], by_name["test.txt"]
+    for name, file in by_name.items():
+        if name.endswith(".train.rating") and (test := name.replace(".train.", ".test.")) in by_name:
+            return file, by_name[test]
+    for known in (f"{path.name}.inter", "ratings.csv", "ratings.dat", "u.data"):
+        if known in by_name:
+            return (by_name[known],)
+    candidates = {
+        name: file
+        for name, file in by_name.items()
+        if Path(name).suffix in {*_SUFFIX_FORMATS, ".txt"} and not name.lower().startswith(_NO_DATA_STEMS)
+    }
+    if len(candidates) > 1:  # the one that is named like the folder: ml-1m-sasrec/ml-1m.txt
+        candidates = {n: f for n, f in candidates.items() if path.name.startswith(Path(n).stem)} or candidates
+    if len(candidates) != 1:
+        found = ", ".join(sorted(candidates)) or "nothing readable"
+        raise DatasetError(
+            path,
+            f"the folder holds {found}",
+            expected="train.txt and test.txt, an .inter, ratings.csv, ratings.dat, u.data, or one data file; "
+            "name the file itself",
+        )
+    return tuple(candidates.values())
+
+
+def _read_table(source: Source, columns: Mapping[str, str] | None, format: str | None) -> Table:
+    if not source.content.strip():
+        raise source.error("the file is empty", expected="interactions")
+    format = format or _SUFFIX_FORMATS.get(Path(source.name).suffix) or _sniff(source)
+    return READERS[format](source, format, columns)
+
+
+def _sniff(source: Source) -> str:
+    """Tell the kinds of .txt apart by their first lines."""
+    lines = source.first_lines()
+    if any(mark in lines[0] for mark in ",;|") or looks_like_header(lines[0].split("\t")):
+        return "csv"
+    widths = {len(line.split()) for line in lines}
+    if widths == {2}:
+        return "sequence"
+    if len(widths) == 1 and widths <= {3, 4} and "\t" in lines[0]:
+        return "tsv"
+    return "adjacency"
+
+
+def _assemble(path: Path, tables: list[Table], files: tuple[SourceFile, ...], unit: str) -> Dataset:
+    sizes = [table.frame.height for table in tables]
+    if not all(sizes):
+        raise DatasetError(path, "no interactions in it", expected="at least one row")
+    users, user_ids = encoded_ids(tables, "user")
+    items, item_ids = encoded_ids(tables, "item")
+    values = joined(tables, "rating", ratings_column)
+    ticks = joined(tables, "timestamp", partial(times_column, unit=unit))
+    at = np.arange(sum(sizes), dtype=np.int64)
+    if ticks is not None:
+        at = (ticks // UNITS[unit]).astype(np.int64)
+
+    def part(rows: np.ndarray) -> Interactions:
+        if ticks is not None:  # times within one second keep their order
+            rows = rows[np.argsort(ticks[rows], kind="stable")]
+        return Interactions.from_columns(
+            users[rows],
+            items[rows],
+            None if values is None else values[rows],
+            at[rows],
+            user_ids=user_ids,
+            item_ids=item_ids,
+            has_time=ticks is not None,
+        )
+
+    everything = np.arange(sum(sizes))
+    return Dataset(
+        interactions=part(everything),
+        train=part(everything[: sizes[0]]) if len(tables) == 2 else None,
+        test=part(everything[sizes[0] :]) if len(tables) == 2 else None,
+        format=tables[0].format,
+        files=files,
+    )
+
+
+def _combined_hash(named: list[tuple[str, str]]) -> str:
+    if len(named) == 1:
+        return named[0][1]
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in named).encode()).hexdigest()
+
+
+def named_columns(pairs: Iterable[str]) -> dict[str, str]:
+    """Parse `["user=uid", "unit=ms"]` into {"user": "uid", "unit": "ms"}. Raises ValueError."""
+    named = {}
+    for pair in pairs:
+        role, equals, name = pair.partition("=")
+        if not equals or not name or role not in (*ROLES, UNIT):
+            raise ValueError(f"{pair!r} is no column; expected ROLE=NAME with a role of {', '.join(ROLES)}")
+        named[role] = name
+    return named

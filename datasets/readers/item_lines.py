@@ -1,0 +1,31 @@
+"""Text of a user and items per line: `user item` (sequence) or `user item item ...` (adjacency)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from datasets.readers.source import Source
+from datasets.readers.table import Table
+
+
+def read_item_lines(source: Source, format: str, columns: Mapping[str, str] | None) -> Table:
+    """Read fields separated by blanks, in the order of the file. Raises DatasetError."""
+    lines = pl.DataFrame({"text": source.text.decode().splitlines()}).with_row_index("line", offset=1)
+    fields = (
+        lines.with_columns(pl.col("text").str.replace_all(r"\s+", " ").str.strip_chars(" "))
+        .filter(pl.col("text") != "")
+        .with_columns(pl.col("text").str.split(" "))
+    )
+    if format == "sequence":
+        wrong = fields.filter(pl.col("text").list.len() != 2)
+        if wrong.height:
+            line, found = wrong.row(0)
+            raise source.error(f"{len(found)} fields", expected="`user item`", line=line)
+    rows = (
+        fields.select("line", user=pl.col("text").list.first(), item=pl.col("text").list.slice(1))
+        .filter(pl.col("item").list.len() > 0)  # LightGCN's files list users without items too
+        .explode("item")
+    )
+    return Table(source, format, rows.select("user", "item"), rows["line"].to_numpy())

@@ -1,0 +1,105 @@
+"""Ranking for API requests, and the lists in the shape of the API's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from movie.api.problems import TRAINING_SECONDS, field_problem, unavailable
+from movie.api.schemas import RankingRequest
+from movie.recommendations.batch import NoTrainedModel, recommend_batch
+from movie.recommendations.explanations.explain import explain
+from movie.recommendations.filtering import Filters, UnknownName
+from movie.recommendations.movie_index import movie_index
+from movie.recommendations.ranked_list import RankedList
+from movie.recommendations.ranking import RankingOptions, predicted_stars
+from movie.telemetry.requests import count_shown
+from predictors.history import History
+
+NO_REASONS: dict[str, Any] = {"reasons": [], "rest": 0.0, "instead": ""}
+
+
+def rank_histories(histories: Sequence[History], request: RankingRequest) -> list[RankedList]:
+    """Rank for each history and count the lists.
+
+    Raises Problem: 422 for a genre or language that no movie has, 503 while no model is trained.
+    """
+    try:
+        lists = recommend_batch(histories, _options(request))
+    except UnknownName as error:
+        raise field_problem("body", error.field, str(error)) from error
+    except NoTrainedModel as error:
+        raise unavailable("No model is trained yet.", TRAINING_SECONDS) from error
+    count_shown(lists)
+    return lists
+
+
+def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
+    """Return a list in the shape of `RankedOut`, with predicted stars where the history allows them."""
+    index = movie_index()
+    known = [found for found in ranked.recommendations if found.movie_id in index]  # without just hidden ones
+    answer: dict[str, Any] = {
+        "recommendation_id": ranked.recommendation_id,
+        "model": ranked.model,
+        "version": ranked.version,
+        "recommendations": [
+            {
+                "rank": rank,
+                "movie_id": found.movie_id,
+                "title": index.title_of(int(found.movie_id)),
+                "score": round_score(found.score),
+            }
+            for rank, found in enumerate(known, start=1)
+        ],
+        "unknown_ids": list(ranked.unknown),
+        "fallback": render_fallback(ranked) if request.model else None,
+    }
+    predicted = predicted_stars(ranked.history, ranked.films)
+    for entry in answer["recommendations"]:
+        stars = predicted.get(entry["movie_id"])
+        if stars is not None:
+            entry["predicted_rating"] = round(stars, 2)
+    return answer
+
+
+def add_reasons(answer: dict[str, Any], history: History) -> None:
+    """Add to each entry its reasons with their shares, or without reasons the origin of its score."""
+    movie_ids = [entry["movie_id"] for entry in answer["recommendations"]]
+    found = explain(movie_ids, history, model=answer["model"])
+    for entry in answer["recommendations"]:
+        explanation = found.get(entry["movie_id"])
+        fields = NO_REASONS if explanation is None else explanation.as_dict()
+        entry.update({name: fields[name] for name in NO_REASONS})
+
+
+def render_fallback(ranked: RankedList) -> dict[str, str] | None:
+    """Return why another model answered than the requested one; None if the requested one did."""
+    if not ranked.fallback:
+        return None
+    return {"requested": ranked.requested, "reason": ranked.fallback, "detail": ranked.fallback_text}
+
+
+def round_score(value: float) -> float:
+    """Round to seven digits, the precision of float32."""
+    return float(f"{value:.7g}")
+
+
+def _options(request: RankingRequest) -> RankingOptions:
+    sent = request.filters
+    filters = None
+    if sent is not None:
+        filters = Filters(
+            tuple(sent.genres_in),
+            tuple(sent.genres_out),
+            sent.year_from,
+            sent.year_to,
+            tuple(sent.languages),
+        )
+    return RankingOptions(
+        k=request.k,
+        model=request.model,
+        exclude=request.exclude,
+        exclude_known=request.exclude_seen,
+        filters=filters,
+        diversity=request.diversity,
+    )

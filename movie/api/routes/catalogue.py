@@ -1,0 +1,224 @@
+"""The catalogue: movies by facts, one movie, similar movies, and search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from ninja import Path, Query, Router
+
+from movie.api.answers import round_score
+from movie.api.base import json_response
+from movie.api.problems import Problem, field_problem
+from movie.api.schemas import (
+    DEFAULT_K,
+    MAX_ID,
+    MAX_K,
+    MAX_YEAR,
+    MIN_YEAR,
+    MovieDetailOut,
+    MoviePageOut,
+    SearchOut,
+    SimilarOut,
+    Sort,
+)
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
+from movie.catalogue.details import FilmFacts, Named, facts_of
+from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.catalogue.search import closest_titles, search_movies, search_people
+from movie.recommendations.ranked_list import load_movies
+from movie.recommendations.ranking import rank_similar
+from movie.telemetry.requests import count_shown
+
+router = Router(tags=["catalogue"])
+
+MAX_PAGE = 1_000_000  # an offset beyond it would not fit a column
+MAX_PEOPLE = 12
+MAX_QUERY_LENGTH = 100
+
+PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
+PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+PageSize = Annotated[int, Query(ge=1, le=MAX_K)]
+YearBound = Annotated[int | None, Query(ge=MIN_YEAR, le=MAX_YEAR)]
+Name = Annotated[str | None, Query(min_length=1, max_length=128)]
+SearchWords = Annotated[
+    str, Query(min_length=1, max_length=MAX_QUERY_LENGTH, description="Words of a title or name.")
+]
+Names = Annotated[list[str] | None, Query(max_length=20, description="May be given more than once.")]
+
+
+@router.get("/movies", response=MoviePageOut, operation_id="movies", summary="Films by facts")
+def movies(
+    request: HttpRequest,
+    *,
+    genre: Names = None,
+    without_genre: Names = None,
+    year_from: YearBound = None,
+    year_to: YearBound = None,
+    language: Name = None,
+    country: Name = None,
+    sort: Sort = "popular",
+    page: PageNumber = 1,
+    page_size: PageSize = PAGE_SIZE,
+) -> HttpResponse:
+    """Lists the films that have every `genre` and none of `without_genre`, as the browse page.
+
+    A film is on one page only. A page after the last one is not found.
+    """
+    offered = facets()
+    filters = BrowseFilters(
+        _catalogue_names("genre", genre, offered.genres),
+        _catalogue_names("without_genre", without_genre, offered.genres),
+        language="".join(_catalogue_names("language", language and [language], offered.languages)),
+        country="".join(_catalogue_names("country", country and [country], offered.countries)),
+        sort=sort,
+    )
+    found = filters.films(mean_rating=offered.mean_rating)
+    if year_from is not None:
+        found = found.filter(year__gte=year_from)
+    if year_to is not None:
+        found = found.filter(year__lte=year_to)
+    return json_response(_page(request, found, page, page_size))
+
+
+@router.get("/movies/{movie_id}", response=MovieDetailOut, operation_id="movie", summary="One film")
+def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
+    """Answers with everything the catalogue knows about a film."""
+    found = visible_movie(movie_id)
+    facts = facts_of(found)
+    stars = Rating.objects.filter(movie=found).order_by().values_list("value").annotate(count=Count("pk"))
+    external = ExternalId.objects.filter(movie=found).order_by("source", "value").values("source", "value")
+    return json_response(
+        {
+            **_render_movie(found, _names(facts.genres)),
+            "runtime": found.runtime,
+            "synopsis": found.synopsis,
+            "countries": _names(facts.countries),
+            "languages": _names(facts.languages),
+            **_people(facts),
+            "titles": [{"title": title, "language": language} for title, language in facts.other_titles],
+            "external_ids": list(external),
+            "rating_histogram": {f"{value:g}": count for value, count in sorted(stars)},
+        }
+    )
+
+
+@router.get(
+    "/movies/{movie_id}/similar", response=SimilarOut, operation_id="similar", summary="Films like one film"
+)
+def similar(
+    request: HttpRequest,
+    movie_id: PathId,
+    k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
+) -> HttpResponse:
+    """Lists films that the same people liked, or films of the same genres if no model knows the film."""
+    ranked = rank_similar(visible_movie(movie_id), k=k)
+    load_movies(ranked)
+    count_shown([ranked])
+    return json_response(
+        {
+            "movie_id": movie_id,
+            "recommendation_id": ranked.recommendation_id,
+            "model": ranked.model,
+            "version": ranked.version,
+            "fallback": ranked.fallback_text,
+            "similar": [
+                {
+                    "rank": entry.rank,
+                    "movie_id": entry.movie.pk,
+                    "title": entry.movie.title,
+                    "score": round_score(entry.score),
+                }
+                for entry in ranked.entries
+            ],
+        }
+    )
+
+
+@router.get("/search", response=SearchOut, operation_id="search", summary="Films by title, people by name")
+def search(
+    request: HttpRequest,
+    q: Annotated[
+        str, Query(min_length=1, max_length=MAX_QUERY_LENGTH, description="Words of a title or name.")
+    ],
+    page: PageNumber = 1,
+    page_size: PageSize = PAGE_SIZE,
+) -> HttpResponse:
+    """Searches all titles of films in all languages, and names of people; the best match is first."""
+    answer = _page(request, search_movies(q), page, page_size)
+    people = list(search_people(q)[:MAX_PEOPLE])
+    answer["people"] = [
+        {
+            "id": person.pk,
+            "name": person.name,
+            "films": person.films,  # type: ignore[attr-defined]
+            "url": person.get_absolute_url(),
+        }
+        for person in people
+    ]
+    answer["did_you_mean"] = [] if answer["count"] or people else closest_titles(q)
+    return json_response(answer)
+
+
+def visible_movie(movie_id: int) -> Movie:
+    """Return a movie of the site. Raises Problem (404)."""
+    found = Movie.objects.visible().filter(pk=movie_id).first()
+    if found is None:
+        raise Problem(404, f"There is no film {movie_id}.")
+    return found
+
+
+def _catalogue_names(field: str, wanted: Sequence[str] | None, offered: Iterable[Facet]) -> tuple[str, ...]:
+    """Return names in the catalogue's spelling. Raises Problem (422) for one that it does not have."""
+    names = {facet.name.casefold(): facet.name for facet in offered} if wanted else {}
+    for name in wanted or ():
+        if name.casefold() not in names:
+            raise field_problem("query", field, f"No film has {name[:40]!r}.")
+    return tuple(names[name.casefold()] for name in wanted or ())
+
+
+def _page(request: HttpRequest, found: QuerySet[Movie], number: int, size: int) -> dict[str, Any]:
+    paginator = Paginator(found.defer("synopsis").prefetch_related("genres"), size)
+    if number > paginator.num_pages:
+        raise Problem(404, f"There is no page {number}; the last one is {paginator.num_pages}.")
+    page = paginator.page(number)
+    return {
+        "count": paginator.count,
+        "page": number,
+        "pages": paginator.num_pages,
+        "page_size": size,
+        "next": _address(request, page, 1) if page.has_next() else None,
+        "previous": _address(request, page, -1) if page.has_previous() else None,
+        "results": [_render_movie(each, each.genre_names) for each in page],
+    }
+
+
+def _address(request: HttpRequest, page: Page, step: int) -> str:
+    """Return the address of another page of the same list, from the root of the site."""
+    pairs = [(name, value) for name, values in request.GET.lists() if name != "page" for value in values]
+    return f"{request.path}?{urlencode([*pairs, ('page', page.number + step)])}"
+
+
+def _render_movie(found: Movie, genres: list[str]) -> dict[str, Any]:
+    return {
+        "id": found.pk,
+        "title": found.title,
+        "year": found.year,
+        "genres": genres,
+        "rating_count": found.rating_count,
+        "rating_average": None if found.rating_average is None else round(found.rating_average, 4),
+        "url": found.get_absolute_url(),
+    }
+
+
+def _names(named: list[Named]) -> list[str]:
+    return [each.name for each in named]
+
+
+def _people(facts: FilmFacts) -> dict[str, list[dict[str, Any]]]:
+    roles = {"directors": facts.directors, "writers": facts.writers, "cast": facts.cast}
+    return {role: [{"id": each.pk, "name": each.name} for each in people] for role, people in roles.items()}

@@ -1,0 +1,200 @@
+"""Browsing the catalogue: what one can filter by, and the films a set of filters leaves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.cache import cache
+from django.db.models import Count, Exists, F, FloatField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Cast
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from movie.catalogue.models import Country, Genre, Language, Movie, Rating
+
+PAGE_SIZE = 24
+FACETS_CACHE_KEY = "browse-facets"
+FACETS_SECONDS = 60  # an admin sees a new genre within a minute; a visitor saves two table scans
+PRIOR_RATINGS = 20  # a film needs about this many ratings before its own mean outweighs the site's
+
+SORTS = {
+    "popular": _("Most rated"),
+    "best": _("Best rated"),
+    "newest": _("Newest"),
+    "oldest": _("Oldest"),
+    "title": _("Title"),
+    "yours": _("Your rating"),
+}
+DEFAULT_SORT = "popular"
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One value that films can be filtered by, and how many visible films have it."""
+
+    pk: int
+    name: str
+    films: int
+
+
+KINDS_OF_FACETS = ("genres", "languages", "countries", "decades")
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    genres: tuple[Facet, ...]
+    languages: tuple[Facet, ...]
+    countries: tuple[Facet, ...]
+    decades: tuple[Facet, ...]
+    mean_rating: float
+
+
+def facets() -> Facets:
+    """What the catalogue can be filtered by. Two queries at most once in `FACETS_SECONDS`."""
+    known = cache.get(FACETS_CACHE_KEY)
+    if known is None:
+        counted = _count_facets()
+        cache.set(FACETS_CACHE_KEY, asdict(counted), FACETS_SECONDS)
+        return counted
+    lists = {name: tuple(Facet(**each) for each in known[name]) for name in KINDS_OF_FACETS}
+    return Facets(**lists, mean_rating=known["mean_rating"])
+
+
+def _count_facets() -> Facets:
+    films = Count("movies", filter=Q(movies__is_visible=True))
+    by_kind: dict[str, list[Facet]] = {"genre": [], "language": [], "country": []}
+    rows = (
+        Genre.objects.annotate(kind=Value("genre"), films=films)
+        .order_by()
+        .values_list("kind", "pk", "name", "films")
+        .union(
+            Language.objects.annotate(kind=Value("language"), films=films)
+            .order_by()
+            .values_list("kind", "pk", "name", "films"),
+            Country.objects.annotate(kind=Value("country"), films=films)
+            .order_by()
+            .values_list("kind", "pk", "name", "films"),
+            all=True,
+        )
+    )
+    for kind, pk, name, count in rows:
+        if count:
+            by_kind[kind].append(Facet(pk, name, count))
+    years = (
+        Movie.objects.visible()
+        .order_by()
+        .values("year")
+        .annotate(films=Count("pk"), rated=Sum("rating_count"), stars=Sum("rating_sum"))
+    )
+    decades: dict[int, int] = {}
+    ratings, stars = 0, 0.0
+    for row in years:
+        ratings += row["rated"]
+        stars += row["stars"]
+        if row["year"] is not None:
+            decade = row["year"] // 10 * 10
+            decades[decade] = decades.get(decade, 0) + row["films"]
+    return Facets(
+        genres=_by_name(by_kind["genre"]),
+        languages=_by_name(by_kind["language"]),
+        countries=_by_name(by_kind["country"]),
+        decades=tuple(Facet(d, str(d), decades[d]) for d in sorted(decades, reverse=True)),
+        mean_rating=stars / ratings if ratings else 0.0,
+    )
+
+
+def _by_name(found: list[Facet]) -> tuple[Facet, ...]:
+    return tuple(sorted(found, key=lambda facet: facet.name.casefold()))
+
+
+@dataclass(frozen=True, slots=True)
+class BrowseFilters:
+    """What a visitor asked for, already validated. Round-trips through `query()`."""
+
+    genres_in: tuple[str, ...] = ()
+    genres_out: tuple[str, ...] = ()
+    decade: int | None = None
+    language: str = ""
+    country: str = ""
+    sort: str = DEFAULT_SORT
+
+    @property
+    def is_narrowing(self) -> bool:
+        """Whether any film is left out."""
+        return replace(self, sort=DEFAULT_SORT) != BrowseFilters()
+
+    def query(self, page: int = 1) -> str:
+        """The canonical query string, without the leading question mark."""
+        pairs: list[tuple[str, Any]] = [("in", name) for name in self.genres_in]
+        pairs += [("out", name) for name in self.genres_out]
+        pairs += [
+            (name, value) for name in ("decade", "language", "country") if (value := getattr(self, name))
+        ]
+        if self.sort != DEFAULT_SORT:
+            pairs.append(("sort", self.sort))
+        if page > 1:
+            pairs.append(("page", page))
+        return urlencode(pairs)
+
+    def url(self, page: int = 1) -> str:
+        query = self.query(page)
+        return reverse("pages:browse") + (f"?{query}" if query else "")
+
+    def without_genre(self, genre: str) -> BrowseFilters:
+        return replace(
+            self,
+            genres_in=tuple(name for name in self.genres_in if name != genre),
+            genres_out=tuple(name for name in self.genres_out if name != genre),
+        )
+
+    def without(self, name: str) -> BrowseFilters:
+        return replace(self, **{name: getattr(BrowseFilters(), name)})
+
+    def films(self, *, visitor_key: str | None = None, mean_rating: float = 0.0) -> QuerySet[Movie]:
+        """Visible films that have every wanted genre and none of the unwanted, in the order asked for.
+
+        Every order ends in the primary key, so that no film is on two pages.
+        """
+        found = Movie.objects.visible()
+        membership = Movie.genres.through.objects.filter(movie=OuterRef("pk"))
+        for name in self.genres_in:
+            found = found.filter(Exists(membership.filter(genre__name=name)))
+        if self.genres_out:
+            found = found.exclude(Exists(membership.filter(genre__name__in=self.genres_out)))
+        if self.decade is not None:
+            found = found.filter(year__gte=self.decade, year__lt=self.decade + 10)
+        if self.language:
+            found = found.filter(
+                Exists(
+                    Movie.languages.through.objects.filter(movie=OuterRef("pk"), language__name=self.language)
+                )
+            )
+        if self.country:
+            found = found.filter(
+                Exists(
+                    Movie.countries.through.objects.filter(movie=OuterRef("pk"), country__name=self.country)
+                )
+            )
+        return self._sorted(found, visitor_key, mean_rating)
+
+    def _sorted(self, found: QuerySet[Movie], visitor_key: str | None, mean_rating: float) -> QuerySet[Movie]:
+        popular = ("-rating_count", "-rating_average", "pk")  # as the index has it
+        match self.sort:
+            case "best":
+                bayesian = Cast(F("rating_sum") + PRIOR_RATINGS * mean_rating, FloatField()) / (
+                    F("rating_count") + float(PRIOR_RATINGS)
+                )
+                return found.order_by(bayesian.desc(), *popular)
+            case "newest":
+                return found.order_by(F("year").desc(nulls_last=True), *popular)
+            case "oldest":
+                return found.order_by(F("year").asc(nulls_last=True), *popular)
+            case "title":
+                return found.order_by("sort_title", "year", "pk")
+            case "yours" if visitor_key:
+                mine = Rating.objects.filter(movie=OuterRef("pk"), visitor=visitor_key).values("value")[:1]
+                return found.annotate(mine=Subquery(mine)).order_by(F("mine").desc(nulls_last=True), *popular)
+            case _:
+                return found.order_by(*popular)

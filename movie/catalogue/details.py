@@ -1,0 +1,123 @@
+"""What the catalogue knows about one film, read at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Expression, F, IntegerField, Model, QuerySet, Value
+from django.db.models.functions import Cast
+
+from movie.catalogue.models import HALF_STARS, Credit, ExternalId, Movie, MovieTitle, Rating
+from movie.catalogue.titles import search_key
+
+# Where each source shows a film. Data sets number films their own way: only `movielens` ids are addresses.
+ELSEWHERE = {
+    "imdb": ("IMDb", "https://www.imdb.com/title/{}/"),
+    "tmdb": ("TMDB", "https://www.themoviedb.org/movie/{}"),
+    "movielens": ("MovieLens", "https://movielens.org/movies/{}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    pk: int
+    name: str
+
+
+@dataclass(slots=True)
+class FilmFacts:
+    """Names in the order they are shown: people by billing, the rest by name."""
+
+    genres: list[Named] = field(default_factory=list)
+    countries: list[Named] = field(default_factory=list)
+    languages: list[Named] = field(default_factory=list)
+    directors: list[Named] = field(default_factory=list)
+    writers: list[Named] = field(default_factory=list)
+    cast: list[Named] = field(default_factory=list)
+    other_titles: list[tuple[str, str]] = field(default_factory=list)  # (title, language code or "")
+    elsewhere: list[tuple[str, str]] = field(default_factory=list)  # (site, address)
+
+
+def facts_of(movie: Movie) -> FilmFacts:
+    """Everything around a film in one query."""
+    nothing = Value(0, output_field=IntegerField())
+
+    def rows(kind: str, model: type[Model], pk: str, text: str, detail: Expression | F) -> QuerySet:
+        return (
+            model._default_manager.filter(movie=movie.pk)
+            .order_by()
+            .annotate(kind=Value(kind), fact_pk=F(pk), text=F(text), detail=detail, place=nothing)
+            .values_list("kind", "fact_pk", "text", "detail", "place")
+        )
+
+    plain = Value("")
+    credits = (
+        Credit.objects.filter(movie=movie.pk)
+        .order_by()
+        .annotate(kind=F("role"), fact_pk=F("person_id"), text=F("person__name"), detail=plain)
+        .annotate(place=Cast("order", IntegerField()))
+        .values_list("kind", "fact_pk", "text", "detail", "place")
+    )
+    found = credits.union(
+        rows("genre", Movie.genres.through, "genre_id", "genre__name", plain),
+        rows("country", Movie.countries.through, "country_id", "country__name", plain),
+        rows("language", Movie.languages.through, "language_id", "language__name", plain),
+        rows("title", MovieTitle, "pk", "title", F("language")),
+        rows("elsewhere", ExternalId, "pk", "value", F("source")),
+        all=True,
+    )
+    facts = FilmFacts()
+    named = {
+        "genre": facts.genres,
+        "country": facts.countries,
+        "language": facts.languages,
+        Credit.Role.DIRECTOR: facts.directors,
+        Credit.Role.WRITER: facts.writers,
+        Credit.Role.CAST: facts.cast,
+    }
+    own_key = search_key(movie.title)
+    for kind, pk, text, detail, _place in sorted(found, key=lambda row: (row[4], row[2].casefold(), row[1])):
+        if kind in named:
+            named[kind].append(Named(pk, text))
+        elif kind == "title" and search_key(text) != own_key:
+            facts.other_titles.append((text, detail))
+        elif kind == "elsewhere" and detail in ELSEWHERE:
+            site, address = ELSEWHERE[detail]
+            facts.elsewhere.append((site, address.format(text)))
+    return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of the histogram, in the units of its drawing."""
+
+    value: float
+    count: int
+    share: float  # of all ratings, 0 to 1
+    x: int
+    y: float
+    height: float
+
+    @property
+    def label_y(self) -> float:
+        """Where the number above the bar stands."""
+        return self.y - 4
+
+
+BAR_STEP = 24
+PLOT_HEIGHT = 100.0
+
+
+def histogram_of(movie: Movie) -> list[Bar]:
+    """How often each half star was given, ten bars from a zero line; one query."""
+    counts = dict(
+        Rating.objects.filter(movie=movie).order_by().values_list("value").annotate(count=Count("pk"))
+    )
+    total, tallest = sum(counts.values()), max(counts.values(), default=0)
+    bars = []
+    for place, value in enumerate(HALF_STARS):
+        count = counts.get(value, 0)
+        height = round(PLOT_HEIGHT * count / tallest, 1) if tallest else 0.0
+        share = count / total if total else 0.0
+        bars.append(Bar(value, count, share, place * BAR_STEP, PLOT_HEIGHT - height, height))
+    return bars

@@ -1,0 +1,92 @@
+"""What the columns of a named table mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from movie.catalogue.importing.rows import CatalogueError
+
+# The names under which common data sets file each meaning, compared without case.
+MOVIE_COLUMNS: dict[str, tuple[str, ...]] = {
+    "id": ("id", "movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin"),
+    "title": ("title", "movie_title", "name"),
+    "year": ("year", "release_year"),
+    "genres": ("genres", "genre", "class", "categories"),
+    "countries": ("countries", "country"),
+    "languages": ("languages", "language"),
+    "synopsis": ("synopsis", "overview", "description", "plot"),
+    "runtime": ("runtime",),
+    "poster_path": ("poster_path",),
+    "imdb": ("imdb", "imdbid", "imdb_id"),
+    "tmdb": ("tmdb", "tmdbid", "tmdb_id"),
+}
+RATING_COLUMNS: dict[str, tuple[str, ...]] = {
+    "user": ("user", "userid", "user_id", "uid", "visitor"),
+    "film": ("movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin", "film", "id"),
+    "rating": ("rating", "value", "stars", "score"),
+    "time": ("timestamp", "time", "rated_at", "at", "date", "datetime"),
+}
+MOVIES_NEED = ("id", "title")
+RATINGS_NEED = ("user", "film", "rating")
+
+
+def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Read "id=asin,title=name"; a meaning may go by any of its common names, such as `item` for `film`.
+
+    Raises CatalogueError on a meaning that does not exist.
+    """
+    by_name = {name: meaning for meaning, names in known.items() for name in (*names, meaning)}
+    chosen: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        meaning, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not column or meaning not in by_name:
+            message = "“%(part)s” should be MEANING=COLUMN, where MEANING is one of %(known)s."
+            raise CatalogueError(message % {"part": part, "known": ", ".join(known)})
+        chosen[by_name[meaning]] = column
+    return chosen
+
+
+def meanings(
+    path: Path,
+    found: Sequence[str],
+    known: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    chosen: Mapping[str, str] | None = None,
+) -> tuple[str, ...]:
+    """The meaning of each column found in a file, "" for columns of no use here.
+
+    `chosen` (meaning -> column) goes before the common names. Raises CatalogueError naming what is
+    missing and what is there.
+    """
+    names = [name.strip().strip('"').casefold() for name in found]
+    result = [""] * len(names)
+    for meaning, column in (chosen or {}).items():
+        if column.casefold() not in names:
+            message = "%(path)s has no column “%(column)s”; its columns are %(found)s."
+            raise CatalogueError(message % {"path": path, "column": column, "found": ", ".join(found)})
+        result[names.index(column.casefold())] = meaning
+    for meaning, usual in known.items():
+        if meaning in result:
+            continue
+        for name in usual:
+            if name in names and not result[names.index(name)]:
+                result[names.index(name)] = meaning
+                break
+    missing = [meaning for meaning in needed if meaning not in result]
+    if missing:
+        message = (
+            "%(path)s needs a header line with columns for %(needed)s. None is there for %(missing)s; "
+            "the columns found are %(found)s. Name them with --columns, such as --columns %(example)s."
+        )
+        raise CatalogueError(
+            message
+            % {
+                "path": path,
+                "needed": ", ".join(needed),
+                "missing": ", ".join(missing),
+                "found": ", ".join(name[:40] for name in found[:20]),
+                "example": ",".join(f"{meaning}=COLUMN" for meaning in missing),
+            }
+        )
+    return tuple(result)

@@ -1,0 +1,229 @@
+"""People, countries, languages and running times for the films of the catalogue."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.db import transaction
+
+from movie.catalogue.importing.movies import Names, create_all, link_table
+from movie.catalogue.importing.reports import RejectReport, Watch, unwatched
+from movie.catalogue.importing.wikidata_films import Film, FilmTable, default_path
+from movie.catalogue.models import Country, Credit, ExternalId, Language, Movie, Person
+from movie.catalogue.titles import match_key, search_key
+
+BATCH = 200  # films in one transaction
+LONGEST_PERSON = 255
+LONGEST_PLACE = 128
+NO_MATCH = "no film of that title within a year"
+NO_YEAR = "the film has no year to look it up by"
+AMBIGUOUS = "several films of that title and year"
+
+
+@dataclass
+class Enrichment:
+    """What was found (`matched`), what of it changed something, and what was not found."""
+
+    matched: int = 0
+    by_imdb: int = 0
+    changed: int = 0
+    credits: int = 0
+    people: int = 0
+    unmatched: Counter[str] = field(default_factory=Counter)
+    interrupted: bool = False
+
+    @property
+    def unchanged(self) -> int:
+        return self.matched - self.changed
+
+
+class People:
+    """Persons by name. The sources have no ids of people, so one name is one person."""
+
+    def __init__(self) -> None:
+        self.added = 0
+
+    def ids(self, names: Iterable[str]) -> dict[str, int]:
+        """Primary keys by search key, with people made who are not there yet."""
+        wanted: dict[str, str] = {}
+        for name in names:
+            wanted.setdefault(search_key(name), name)
+        found: dict[str, int] = {}
+        keys = iter(wanted)
+        while some := list(itertools.islice(keys, 500)):
+            there = Person.objects.filter(search_key__in=some).order_by("-pk")  # of namesakes the first
+            found |= {key: pk for key, pk in there.values_list("search_key", "pk") if key in wanted}
+        new = [Person(name=name, search_key=key) for key, name in wanted.items() if key not in found]
+        create_all(Person, new)
+        self.added += len(new)
+        return found | {person.search_key: person.pk for person in new}
+
+
+def enrich_movies(
+    path: Path | None = None,
+    *,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    batch: int = BATCH,
+    report: RejectReport | None = None,
+    watch: Watch = unwatched,
+) -> Enrichment:
+    """Complete films from a film table (default: the one that bokeh-sampledata ships).
+
+    A film is found by its IMDb id, else by its titles and year. Only what is empty is filled - the
+    IMDb id, running time, countries, languages, and each of directors, writers and cast if the film
+    has none - unless `overwrite`. Raises CatalogueError when the table cannot be used.
+    """
+    table = FilmTable(path or default_path())
+    report = report if report is not None else RejectReport()
+    outcome = Enrichment(unmatched=report.reasons)
+    writer = _Writer(overwrite)
+    total = Movie.objects.count()
+    done = 0
+    pks = Movie.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=batch)
+    try:
+        for some in _batches(pks, batch):
+            with transaction.atomic():
+                found = dict(_match(table, some, outcome, report))
+                writer.write(found, outcome)
+                if dry_run:
+                    transaction.set_rollback(True)
+            if dry_run:
+                writer.rolled_back()
+            done += len(some)
+            watch(done / total, "{n} films".format(n=f"{done:,}"))
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    return outcome
+
+
+def _batches(pks: Iterator[int], size: int) -> Iterator[list[int]]:
+    """Lists of primary keys; all are read first, because transactions end an open cursor."""
+    everything = iter(list(pks))
+    while some := list(itertools.islice(everything, size)):
+        yield some
+
+
+def _match(
+    table: FilmTable, pks: list[int], outcome: Enrichment, report: RejectReport
+) -> Iterator[tuple[Movie, Film]]:
+    movies = Movie.objects.filter(pk__in=pks).prefetch_related("titles", "external_ids", "credits")
+    rows: dict[Movie, int] = {}
+    for movie in movies:
+        keys = {match_key(title) for title in (movie.title, *(each.title for each in movie.titles.all()))}
+        imdb = [each.value for each in movie.external_ids.all() if each.source == "imdb"]
+        row = next((row for value in imdb if (row := table.by_imdb(value, keys)) is not None), None)
+        if row is not None:
+            outcome.by_imdb += 1
+        else:
+            # A film whose IMDb id the table does not have is another film, whatever its title.
+            candidates = [] if imdb else table.by_title(keys - {""}, movie.year)
+            if len(candidates) != 1:
+                reason = AMBIGUOUS if candidates else NO_MATCH if movie.year else NO_YEAR
+                report.note("", movie.pk, str(reason), str(movie))
+                continue
+            (row,) = candidates
+        rows[movie] = row
+    films = dict(table.films(set(rows.values())))
+    outcome.matched += len(rows)
+    for movie, row in rows.items():
+        yield movie, films[row]
+
+
+class _Writer:
+    def __init__(self, overwrite: bool) -> None:
+        self._overwrite = overwrite
+        self._people = People()
+        self._names = {"countries": Names(Country), "languages": Names(Language)}
+
+    def rolled_back(self) -> None:
+        for names in self._names.values():
+            names.reread()
+
+    def write(self, found: dict[Movie, Film], outcome: Enrichment) -> None:
+        changed = self._ids(found) | self._runtimes(found)
+        changed |= self._credits(found, outcome)
+        for relation in self._names:
+            changed |= self._related(relation, found)
+        outcome.changed += len(changed)
+        outcome.people = self._people.added
+
+    def _ids(self, found: dict[Movie, Film]) -> set[int]:
+        wanted: dict[str, int] = {}
+        for movie, film in found.items():
+            if not any(each.source == "imdb" for each in movie.external_ids.all()):
+                wanted.setdefault(film.imdb, movie.pk)  # a data set may list a film twice; the first has it
+        taken = ExternalId.objects.filter(source="imdb", value__in=wanted).values_list("value", flat=True)
+        for value in list(taken):
+            del wanted[value]
+        ids = [ExternalId(source="imdb", value=value, movie_id=pk) for value, pk in wanted.items()]
+        ExternalId.objects.bulk_create(ids)
+        return set(wanted.values())
+
+    def _runtimes(self, found: dict[Movie, Film]) -> set[int]:
+        changed = []
+        for movie, film in found.items():
+            stale = movie.runtime is None or (self._overwrite and movie.runtime != film.runtime)
+            if film.runtime and stale:
+                movie.runtime = film.runtime
+                changed.append(movie)
+        Movie.objects.bulk_update(changed, ["runtime"])
+        return {movie.pk for movie in changed}
+
+    def _credits(self, found: dict[Movie, Film], outcome: Enrichment) -> set[int]:
+        people = self._people.ids(
+            name
+            for film in found.values()
+            for name in (*film.directors, *film.writers, *film.cast)
+            if len(name) <= LONGEST_PERSON
+        )
+        new: list[Credit] = []
+        replaced: list[int] = []
+        for movie, film in found.items():
+            there: dict[str, dict[int, Credit]] = {}
+            for credit in movie.credits.all():
+                there.setdefault(credit.role, {})[credit.person_id] = credit
+            stated = {
+                Credit.Role.DIRECTOR: film.directors,
+                Credit.Role.WRITER: film.writers,
+                Credit.Role.CAST: film.cast,
+            }
+            for role, names in stated.items():
+                ids = [people[key] for name in names if (key := search_key(name)) in people]
+                old = there.get(role, {})
+                if not ids or (old and not self._overwrite) or old.keys() == set(ids):
+                    continue
+                replaced += [credit.pk for credit in old.values()]
+                new += [
+                    Credit(movie=movie, person_id=pk, role=role, order=order)
+                    for order, pk in enumerate(dict.fromkeys(ids))
+                ]
+        Credit.objects.filter(pk__in=replaced).delete()
+        Credit.objects.bulk_create(new, batch_size=5000)
+        outcome.credits += len(new)
+        return {credit.movie_id for credit in new}
+
+    def _related(self, relation: str, found: dict[Movie, Film]) -> set[int]:
+        """Countries or languages of films that have none (of all, when overwriting)."""
+        through, column = link_table(relation)
+        there: dict[int, set[int]] = {}
+        old = through._default_manager.filter(movie__in=[movie.pk for movie in found])
+        for pk, related in old.values_list("movie_id", column):
+            there.setdefault(pk, set()).add(related)
+        links = []
+        changed: set[int] = set()
+        for movie, film in found.items():
+            names = [name for name in getattr(film, relation) if len(name) <= LONGEST_PLACE]
+            if not names or (movie.pk in there and not self._overwrite):
+                continue
+            wanted = set(self._names[relation].ids(names))
+            if wanted != there.get(movie.pk):
+                changed.add(movie.pk)
+                links += [through(**{"movie_id": movie.pk, column: each}) for each in wanted]
+        through._default_manager.filter(movie__in=changed & there.keys()).delete()
+        through._default_manager.bulk_create(links)
+        return changed

@@ -1,0 +1,156 @@
+"""Which format a file has, by its name and, where many share a name, its header.
+
+Folders are searched for their film or rating file, so the path of an unpacked data set will do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from movie.catalogue.importing import movielens_csv
+from movie.catalogue.importing.reading import COMPRESSIONS, TextFile, plain_name
+from movie.catalogue.importing.rows import LONGEST_NAME, CatalogueError, Table
+
+MOVIELENS = "movielens"  # ids that all MovieLens data sets but 100K share
+MOVIELENS_100K = "ml-100k"
+_MOVIELENS_SET = re.compile(r"^ml-?(latest(-small)?|\d+m\w*)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is recognised and read. `module` is imported on first use."""
+
+    name: str
+    module: str
+    movies: str  # patterns of file names without compression suffix
+    ratings: str
+    source: str = ""  # id space; "" takes the file's name
+    fallback: str | None = None  # encoding of files that are not UTF-8
+    named_columns: bool = True  # whether --columns means anything
+
+    def has(self, path: Path, kind: str) -> bool:
+        return re.fullmatch(getattr(self, kind), plain_name(path), re.IGNORECASE) is not None
+
+
+FORMATS = {
+    known.name: known
+    for known in (
+        Format(
+            "movielens-dat", "movielens_dat", r"movies\.dat", r"ratings\.dat", MOVIELENS, "latin-1", False
+        ),
+        Format(
+            "movielens-100k",
+            "movielens_100k",
+            r"u\.item",
+            r"u\.data|u[1-5ab]\.(base|test)",
+            MOVIELENS_100K,
+            "latin-1",
+            False,
+        ),
+        Format("recbole", "recbole", r".+\.item", r".+\.inter"),
+        Format("parquet", "parquet", r".+\.parquet", r".+\.parquet"),
+        Format(
+            "movielens-csv", "movielens_csv", r"movies\.csv", r"ratings\.csv", MOVIELENS, "latin-1", False
+        ),
+        Format("csv", "delimited", r".+\.(csv|tsv|txt)", r".+\.(csv|tsv|txt)"),
+    )
+}
+# What to look for in a folder, in this order.
+_FOLDER = {
+    "movies": ("movies.csv", "movies.dat", "u.item", "*.item", "movies.parquet", "movies.tsv", "items.*"),
+    "ratings": (
+        "ratings.csv",
+        "ratings.dat",
+        "u.data",
+        "*.inter",
+        "ratings.parquet",
+        "ratings.tsv",
+        "interactions.*",
+    ),
+}
+
+
+class OpenFile(Protocol):
+    """What the readers of all formats share."""
+
+    path: Path
+
+    @property
+    def done(self) -> float: ...
+
+
+def locate(path: Path, kind: str) -> Path:
+    """The file of `kind` ("movies" or "ratings") that a path means. Raises CatalogueError."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CatalogueError(f"There is no file or folder {path}.")
+    for pattern in _FOLDER[kind]:
+        found = sorted(
+            {file for suffix in ("", *COMPRESSIONS) for file in path.glob(pattern + suffix) if file.is_file()}
+        )
+        plain = {plain_name(file) for file in found}
+        if len(plain) > 1:
+            message = "%(path)s holds several files that may be meant (%(files)s); name one of them."
+            raise CatalogueError(message % {"path": path, "files": ", ".join(sorted(plain)[:10])})
+        if found:
+            return found[0]  # the plain file before its compressed copies
+    message = "%(path)s holds none of the files looked for: %(patterns)s (also as .gz or .xz)."
+    raise CatalogueError(message % {"path": path, "patterns": ", ".join(_FOLDER[kind])})
+
+
+def format_of(path: Path, kind: str, name: str | None = None) -> Format:
+    """The format of a file, by `name` or found out. Raises CatalogueError."""
+    if name is not None:
+        return FORMATS[name]
+    for known in FORMATS.values():
+        if known.has(path, kind):
+            if known.name == "movielens-csv" and not movielens_csv.is_movielens(path):
+                continue
+            return known
+    message = "The format of %(path)s is not known by its name. Name it with --format: %(formats)s."
+    raise CatalogueError(message % {"path": path, "formats": ", ".join(FORMATS)})
+
+
+def source_of(path: Path, known: Format) -> str:
+    """The id space of a file's film ids."""
+    stem = plain_name(path).rpartition(".")[0] or plain_name(path)
+    name = known.source or (MOVIELENS if _MOVIELENS_SET.match(stem) else stem)
+    return name[:LONGEST_NAME]
+
+
+def visitors_of(path: Path, known: Format, source: str) -> str:
+    """The prefix of a file's users. MovieLens data sets share film ids but not users, so the data
+    set's own name is taken where the file or its folder tells it."""
+    stem = plain_name(path).rpartition(".")[0]
+    for name in (stem, path.resolve().parent.name):
+        if source == MOVIELENS and _MOVIELENS_SET.match(name):
+            return name.lower()
+    return source
+
+
+def open_file(path: Path, known: Format, encoding: str | None = None) -> AbstractContextManager[OpenFile]:
+    """The file, to be handed to `read`. Raises CatalogueError."""
+    if known.name == "parquet":
+        from movie.catalogue.importing.parquet import ParquetFile
+
+        return ParquetFile(path)
+    return TextFile(path, encoding=encoding, fallback=known.fallback)
+
+
+def read(file: OpenFile, known: Format, kind: str, columns: Mapping[str, str] | None = None) -> Table:
+    """The table of films or ratings in a file. Raises CatalogueError when it is not of the format."""
+    module = import_module(f"movie.catalogue.importing.{known.module}")
+    reader = getattr(module, kind)
+    if known.named_columns:
+        return reader(file, columns)
+    if columns:
+        message = "The format %(format)s has fixed columns; --columns is for tables with a header line."
+        raise CatalogueError(message % {"format": known.name})
+    return reader(file)

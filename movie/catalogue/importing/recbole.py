@@ -1,0 +1,58 @@
+"""RecBole's atomic files: .item and .inter, tabs, a header of name:type.
+
+Format: https://recbole.io/docs/user_guide/data/atomic_files.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from movie.catalogue.importing.columns import (
+    MOVIE_COLUMNS,
+    MOVIES_NEED,
+    RATING_COLUMNS,
+    RATINGS_NEED,
+    meanings,
+)
+from movie.catalogue.importing.reading import TextFile, header, split_plain
+from movie.catalogue.importing.rows import CatalogueError, Record, Table
+
+TYPES = ("token", "token_seq", "float", "float_seq")
+UNKNOWN = "unkonwn"  # so spelt in the MovieLens files that RecBole distributes
+
+
+def _open(
+    file: TextFile,
+    known: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    chosen: Mapping[str, str] | None,
+) -> Table:
+    lines = file.lines()
+    columns = [name.partition(":") for name in header(file.path, lines).split("\t")]
+    if any(kind not in TYPES for _name, _colon, kind in columns):
+        message = "%(path)s should begin with a line of name:type columns parted by tabs, as in RecBole."
+        raise CatalogueError(message % {"path": file.path})
+    meaning = meanings(file.path, [name for name, _colon, _kind in columns], known, needed, chosen)
+    return Table(meaning, split_plain(lines, "\t", len(meaning)), separator=" ")
+
+
+def movies(file: TextFile, chosen: Mapping[str, str] | None = None) -> Table:
+    table = _open(file, MOVIE_COLUMNS, MOVIES_NEED, chosen)
+    return Table(table.columns, _repaired(table), table.separator)
+
+
+def _repaired(table: Table) -> Iterator[Record]:
+    """RecBole's years are whatever stood in the last brackets: "V" for a video, "unkonwn" for none."""
+    title = table.columns.index("title")
+    year = table.columns.index("year") if "year" in table.columns else None
+    for record in table.records:
+        if record.cells is not None:
+            if record.cells[title] == UNKNOWN:
+                record.cells[title] = "unknown"
+            if year is not None and not record.cells[year].strip().isdigit():
+                record.cells[year] = ""
+        yield record
+
+
+def ratings(file: TextFile, chosen: Mapping[str, str] | None = None) -> Table:
+    return _open(file, RATING_COLUMNS, RATINGS_NEED, chosen)

@@ -1,0 +1,85 @@
+"""Import films: manage.py import_movies PATH, or movielens --download NAME."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from movie.catalogue.importing import cli
+from movie.catalogue.importing.columns import MOVIE_COLUMNS, parse_choice
+from movie.catalogue.importing.download import BASE_URL, NAMES, download
+from movie.catalogue.importing.formats import MOVIELENS
+from movie.catalogue.importing.movies import import_movies, tags_beside
+from movie.catalogue.importing.reports import RejectReport, Watch
+from movie.catalogue.importing.tags import import_tags
+from movie.core.progress import ProgressBar
+
+
+class Command(BaseCommand):
+    help = "Import films from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "path", metavar="PATH", help="a file, a folder of a data set, or “movielens” with --download"
+        )
+        cli.add_file_options(parser)
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace what films say already; else only fill gaps"
+        )
+        parser.add_argument(
+            "--ids-only",
+            action="store_true",
+            help="recognise films of other data sets by their ids only, not by title and year",
+        )
+        parser.add_argument("--download", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
+        parser.add_argument(
+            "--into", type=Path, metavar="FOLDER", help="where downloads are kept (DATA_DIR/downloads)"
+        )
+        parser.add_argument("--base-url", default=BASE_URL, help="a mirror of the download site")
+
+    def handle(self, **options: Any) -> None:
+        with cli.ending_cleanly(), RejectReport(options["report"]) as report:
+            with ProgressBar(enabled=not options["no_progress"]) as watch:
+                path = self._path(options, watch)
+                outcome = import_movies(
+                    path,
+                    source=options["source"],
+                    format_name=options["format"],
+                    columns=parse_choice(options["columns"], MOVIE_COLUMNS),
+                    encoding=options["encoding"],
+                    overwrite=options["overwrite"],
+                    by_title=not options["ids_only"],
+                    dry_run=options["dry_run"],
+                    report=report,
+                    watch=watch,
+                )
+            self.stdout.write(cli.summary(outcome, "films", dry_run=options["dry_run"]))
+            if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
+                with ProgressBar(enabled=not options["no_progress"]) as watch:
+                    tagged = import_tags(
+                        tags,
+                        options["source"] or MOVIELENS,
+                        dry_run=options["dry_run"],
+                        report=report,
+                        watch=watch,
+                    )
+                self.stdout.write(cli.summary(tagged, "tags", dry_run=options["dry_run"]))
+            for line in cli.refusals(report):
+                self.stdout.write(line)
+            if outcome.interrupted:
+                raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED)
+            if options["download"]:
+                self.stdout.write(f"The ratings: manage.py import_ratings {path}")
+
+    def _path(self, options: dict[str, Any], watch: Watch) -> Path:
+        if not options["download"]:
+            if options["path"] == MOVIELENS and not Path(MOVIELENS).exists():
+                message = "Name a path, or a data set to fetch: import_movies movielens --download NAME."
+                raise CommandError(message)
+            return Path(options["path"])
+        if options["path"] != MOVIELENS:
+            raise CommandError("Only “movielens” can be downloaded.")
+        into = options["into"] or Path(settings.DATA_DIR) / "downloads"
+        return download(options["download"], into, base_url=options["base_url"], watch=watch)

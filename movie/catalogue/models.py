@@ -1,0 +1,325 @@
+"""The catalogue and its ratings, with the words to query them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Self
+
+from django.db import models, transaction
+from django.db.models import Avg, Count, Prefetch, Q, Sum
+from django.urls import reverse
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from movie.catalogue.titles import search_key, sort_title
+from movie.core.fields import ExactCharField
+
+HALF_STARS = tuple(step / 2 for step in range(1, 11))
+
+
+class NamedQuerySet(models.QuerySet[Any]):
+    def named(self, names: Iterable[str]) -> dict[str, Any]:
+        """Objects by name, made where they do not exist yet."""
+        wanted = list(dict.fromkeys(names))
+        self.bulk_create([self.model(name=name) for name in wanted], ignore_conflicts=True)
+        return {found.name: found for found in self.filter(name__in=wanted)}
+
+
+class Genre(models.Model):
+    name = ExactCharField(_("name"), max_length=64, unique=True)
+    objects = NamedQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("genre")
+        verbose_name_plural = _("genres")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Country(models.Model):
+    name = ExactCharField(_("name"), max_length=128, unique=True)
+    objects = NamedQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("country")
+        verbose_name_plural = _("countries")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Language(models.Model):
+    name = ExactCharField(_("name"), max_length=128, unique=True)
+    objects = NamedQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("language")
+        verbose_name_plural = _("languages")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Person(models.Model):
+    name = models.CharField(_("name"), max_length=255)
+    search_key = ExactCharField(max_length=255, db_index=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name = _("person")
+        verbose_name_plural = _("people")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.search_key = search_key(self.name)[:255]
+        super().save(*args, **kwargs)
+
+    def get_absolute_url(self) -> str:
+        return reverse("pages:person", args=[self.pk])
+
+
+class MovieQuerySet(models.QuerySet["Movie"]):
+    def visible(self) -> Self:
+        """What visitors may see."""
+        return self.filter(is_visible=True)
+
+    def for_cards(self) -> Self:
+        """With what a card shows: genres and directors, in two more queries."""
+        directors = (
+            Credit.objects.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
+        )
+        return self.prefetch_related(
+            "genres", Prefetch("credits", queryset=directors, to_attr="director_credits")
+        )
+
+    def most_rated(self) -> Self:
+        return self.order_by("-rating_count", "-rating_average", "pk")
+
+    def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
+        """Recount the ratings of these films (of all, when None); returns how many were recounted."""
+        films = self.all() if ids is None else self.filter(pk__in=list(ids))
+        facts = (
+            Rating.objects.filter(movie__in=films)
+            .order_by()
+            .values("movie")
+            .annotate(n=Count("pk"), total=Sum("value"), mean=Avg("value"))
+        )
+        counted: dict[int, Any] = {fact["movie"]: fact for fact in facts}
+        changed = []
+        for film in films.only("pk", "rating_count", "rating_sum", "rating_average"):
+            fact = counted.get(film.pk, {"n": 0, "total": 0.0, "mean": None})
+            before = (film.rating_count, film.rating_sum, film.rating_average)
+            film.rating_count, film.rating_sum = fact["n"], fact["total"] or 0.0
+            film.rating_average = fact["mean"]
+            if before != (film.rating_count, film.rating_sum, film.rating_average):
+                changed.append(film)
+        Movie.objects.bulk_update(changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500)
+        return len(changed)
+
+
+class Movie(models.Model):
+    """A film. `title` is what is shown; every title in every language is a `MovieTitle`."""
+
+    title = models.CharField(_("title"), max_length=255)
+    sort_title = models.CharField(_("sort title"), max_length=255, db_index=True, blank=True)
+    year = models.PositiveSmallIntegerField(_("year"), null=True, blank=True, db_index=True)
+    runtime = models.PositiveSmallIntegerField(_("runtime in minutes"), null=True, blank=True)
+    synopsis = models.TextField(_("synopsis"), blank=True)
+    poster_path = models.CharField(_("poster path"), max_length=255, blank=True)
+    is_visible = models.BooleanField(_("visible"), default=True)
+    genres = models.ManyToManyField(Genre, verbose_name=_("genres"), blank=True, related_name="movies")
+    countries = models.ManyToManyField(
+        Country, verbose_name=_("countries"), blank=True, related_name="movies"
+    )
+    languages = models.ManyToManyField(
+        Language, verbose_name=_("languages"), blank=True, related_name="movies"
+    )
+    people = models.ManyToManyField(Person, through="Credit", related_name="movies")
+    rating_count = models.PositiveIntegerField(_("ratings"), default=0, editable=False)
+    rating_sum = models.FloatField(_("sum of stars"), default=0.0, editable=False)
+    rating_average = models.FloatField(_("mean stars"), null=True, editable=False)
+    created = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+
+    objects = MovieQuerySet.as_manager()
+    director_credits: list[Credit]
+
+    class Meta:
+        ordering: ClassVar = ["sort_title", "year", "pk"]
+        verbose_name = _("film")
+        verbose_name_plural = _("films")
+        indexes: ClassVar = [
+            # Nearly every film is visible: an index of that alone would mislead the planner into using it.
+            models.Index(
+                fields=["is_visible", "-rating_count", "-rating_average", "id"], name="visible_most_rated"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.year})" if self.year else self.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new title brings its sort title, unless that is changed too, and replaces the old one's row."""
+        before = Movie.objects.filter(pk=self.pk).first() if self.pk else None
+        fields = kwargs.get("update_fields")
+        if fields is not None and "title" not in fields:
+            super().save(*args, **kwargs)
+            return
+        is_renamed = before is not None and before.title != self.title
+        if not self.sort_title or (is_renamed and self.sort_title == before.sort_title):  # type: ignore[union-attr]
+            self.sort_title = sort_title(self.title)
+            if fields is not None:
+                kwargs["update_fields"] = {*fields, "sort_title"}
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            MovieTitle.objects.put(self, instead_of=before.title if before else "")
+
+    def get_absolute_url(self) -> str:
+        return reverse("pages:movie", args=[self.pk])
+
+    @property
+    def slug(self) -> str:
+        return slugify(self.title)
+
+    @property
+    def director_names(self) -> list[str]:
+        """Directors in billing order; without a query when `for_cards` was used."""
+        if not hasattr(self, "director_credits"):
+            self.director_credits = list(
+                self.credits.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
+            )
+        return [credit.person.name for credit in self.director_credits]
+
+    @property
+    def genre_names(self) -> list[str]:
+        return [genre.name for genre in self.genres.all()]
+
+
+class ExternalId(models.Model):
+    """What a film is called elsewhere: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any data set."""
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="external_ids")
+    source = ExactCharField(_("source"), max_length=64)
+    value = ExactCharField(_("id there"), max_length=128)
+
+    class Meta:
+        verbose_name = _("external id")
+        verbose_name_plural = _("external ids")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["source", "value"], name="one_film_per_external_id")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.value}"
+
+
+class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
+    def put(self, movie: Movie, *, instead_of: str = "") -> None:
+        """Make the film's title one of its titles, in the row of the one before it.
+
+        A row that states a language is a title of its own and stays.
+        """
+        own, key, key_before = self.filter(movie=movie), search_key(movie.title), search_key(instead_of)
+        replaced = own.filter(search_key=key_before[:255], language="").exclude(search_key=key[:255])
+        known = own.filter(search_key=key[:255])
+        row: Any = known.first() or replaced.first() or MovieTitle(movie=movie)
+        if instead_of and known:
+            replaced.delete()
+        if row.title != movie.title and not row.language:
+            row.title = movie.title
+            row.save()
+
+
+class MovieTitle(models.Model):
+    """One title of a film; `search_key` is what searches compare with."""
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="titles")
+    title = models.CharField(_("title"), max_length=255)
+    language = models.CharField(_("language code"), max_length=16, blank=True)
+    search_key = ExactCharField(max_length=255, db_index=True, editable=False)
+
+    objects = MovieTitleQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("title")
+        verbose_name_plural = _("titles")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["movie", "search_key"], name="each_title_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.search_key = search_key(self.title)[:255]
+        super().save(*args, **kwargs)
+
+
+class MovieTag(models.Model):
+    """A word that people put on a film in a data set, folded as searches fold; `count` says how often."""
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="tags")
+    name = ExactCharField(_("tag"), max_length=64, db_index=True)
+    count = models.PositiveIntegerField(_("how often"), default=1)
+
+    class Meta:
+        ordering: ClassVar = ["-count", "name"]
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["movie", "name"], name="each_tag_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Credit(models.Model):
+    class Role(models.TextChoices):
+        DIRECTOR = "director", _("Director")
+        WRITER = "writer", _("Writer")
+        CAST = "cast", _("Cast")
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="credits")
+    person = models.ForeignKey(Person, models.CASCADE, related_name="credits")
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+    order = models.PositiveSmallIntegerField(_("billing"), default=0)
+
+    class Meta:
+        ordering: ClassVar = ["role", "order"]
+        verbose_name = _("credit")
+        verbose_name_plural = _("credits")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["movie", "role", "person"], name="each_credit_once"),
+        ]
+        indexes: ClassVar = [models.Index(fields=["person", "role"], name="credit_of_person")]
+
+    def __str__(self) -> str:
+        return f"{self.person} – {self.get_role_display()} – {self.movie}"
+
+
+class Rating(models.Model):
+    """The stars a visitor gives a film now. Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`."""
+
+    visitor = ExactCharField(_("visitor"), max_length=128)
+    # `rating_of_film` is its index.
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="ratings", db_index=False)
+    value = models.FloatField(_("stars"), choices=[(value, f"{value:g}") for value in HALF_STARS])
+    rated_at = models.DateTimeField(_("rated at"))
+
+    class Meta:
+        verbose_name = _("rating")
+        verbose_name_plural = _("ratings")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["visitor", "movie"], name="one_rating_per_visitor_and_film"),
+            models.CheckConstraint(condition=Q(value__in=HALF_STARS), name="rating_in_half_stars"),
+        ]
+        # With the stars in it: a film's histogram is counted without a look at its ratings.
+        indexes: ClassVar = [models.Index(fields=["movie", "value"], name="rating_of_film")]
+
+    def __str__(self) -> str:
+        return f"{self.visitor}: {self.movie_id} = {self.value:g}"

@@ -1,0 +1,356 @@
+import re
+from datetime import UTC, datetime
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from movie.catalogue.models import Credit, ExternalId, Movie, Person, Rating
+from movie.catalogue.tests.films import make_film
+from movie.events.history import get_history
+from movie.events.models import Event
+from movie.events.recording import new_event_id, record
+from movie.training.models import TrainingRun
+from predictors.history import Interaction
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+APP_OF = {
+    "event": "events",
+    "deadletter": "events",
+    "trainingrun": "training",
+    "apikey": "api",
+    "apiclient": "api",
+}
+
+
+def film(n, **fields):
+    return make_film(
+        f"Film {n}",
+        1990 + n,
+        genres=[f"Genre {n}"],
+        cast=[f"Player {k} of {n}" for k in range(6)],
+        stars=[4.0],
+        **fields,
+    )
+
+
+def changelist(name):
+    return reverse(f"admin:{APP_OF.get(name, 'catalogue')}_{name}_changelist")
+
+
+def queries_of(client, url):
+    """How many queries a page costs."""
+    client.get(url)  # fills what the process remembers, such as content types
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(url).status_code == 200
+    return len(queries)
+
+
+@pytest.mark.parametrize("name", ["movie", "person", "rating", "event", "trainingrun", "genre"])
+def test_a_list_costs_the_same_whatever_its_length(admin_client, name):
+    def fill(numbers):
+        for n in numbers:
+            movie = film(n)
+            record(Interaction(new_event_id(), f"guest:{n}", "click", movie.pk, NOW))
+            TrainingRun.objects.create(model="popular")
+
+    fill(range(2))
+    few = queries_of(admin_client, changelist(name))
+    fill(range(2, 12))
+    assert queries_of(admin_client, changelist(name)) == few <= 12
+
+
+def test_a_film_page_costs_the_same_with_a_large_cast(admin_client):
+    small, large = (
+        make_film("Small", 1990, cast=["A"]),
+        make_film("Large", 1990, cast=[f"P{n}" for n in range(30)]),
+    )
+    few = queries_of(admin_client, reverse("admin:catalogue_movie_change", args=[small.pk]))
+    url = reverse("admin:catalogue_movie_change", args=[large.pk])
+    assert queries_of(admin_client, url) == few
+    page = admin_client.get(url).content.decode()
+    assert "P29" in page
+
+
+def test_a_film_page_is_saved_with_its_cast(admin_client):
+    movie = make_film("Film", 1990, cast=["A", "B"])
+    other = Person.objects.create(name="C")
+    page = admin_client.get(reverse("admin:catalogue_movie_change", args=[movie.pk]))
+    data = {}
+    for form in (
+        page.context["adminform"].form,
+        *(f for each in page.context["inline_admin_formsets"] for f in each.formset.forms),
+    ):
+        for bound in form:
+            value = bound.value()
+            if value is not None and value is not False:
+                data[bound.html_name] = (
+                    [each.pk for each in value]
+                    if bound.name in ("genres", "countries", "languages")
+                    else value
+                )
+    for each in page.context["inline_admin_formsets"]:
+        for bound in each.formset.management_form:
+            data[bound.html_name] = bound.value()
+    data["credits-1-person"] = other.pk
+    data["title"] = "Renamed"
+    answer = admin_client.post(reverse("admin:catalogue_movie_change", args=[movie.pk]), data)
+    assert answer.status_code == 302, answer.context["errors"]
+    movie.refresh_from_db()
+    assert movie.title == "Renamed"
+    assert list(
+        Credit.objects.filter(movie=movie).order_by("order").values_list("person__name", flat=True)
+    ) == ["A", "C"]
+
+
+def test_films_are_searched_by_any_title_and_external_id(admin_client):
+    movie = make_film("Oldboy", 2003, titles={"ko": "올드보이"})
+    ExternalId.objects.create(movie=movie, source="imdb", value="tt0364569")
+    make_film("Heat", 1995)
+    for words in ("OLDBOY", "올드보이", "tt0364569"):
+        page = admin_client.get(changelist("movie"), {"q": words}).content.decode()
+        assert "Oldboy" in page, words
+        assert "Heat" not in page, words
+
+
+def test_selected_films_are_hidden_and_shown(admin_client):
+    one, two = film(1), film(2)
+    admin_client.post(changelist("movie"), {"action": "hide", "_selected_action": [one.pk]})
+    assert list(Movie.objects.visible()) == [two]
+    admin_client.post(changelist("movie"), {"action": "show", "_selected_action": [one.pk, two.pk]})
+    assert Movie.objects.visible().count() == 2
+
+
+def test_figures_follow_an_edited_and_a_deleted_rating(admin_client):
+    one, two = film(1), film(2)
+    rating = Rating.objects.get(movie=one)
+    url = reverse("admin:catalogue_rating_change", args=[rating.pk])
+    data = {
+        "visitor": rating.visitor,
+        "movie": one.pk,
+        "value": "2.0",
+        "rated_at_0": "2020-01-01",
+        "rated_at_1": "00:00",
+    }
+    assert admin_client.post(url, data).status_code == 302
+    one.refresh_from_db()
+    assert (one.rating_count, one.rating_average) == (1, 2.0)
+    admin_client.post(url, {**data, "movie": two.pk})
+    one.refresh_from_db()
+    two.refresh_from_db()
+    assert (one.rating_count, two.rating_count, two.rating_average) == (0, 2, 3.0)
+    admin_client.post(reverse("admin:catalogue_rating_delete", args=[rating.pk]), {"post": "yes"})
+    two.refresh_from_db()
+    assert (two.rating_count, two.rating_average) == (1, 4.0)
+    rest = list(Rating.objects.values_list("pk", flat=True))
+    data = {"action": "delete_selected", "_selected_action": rest, "post": "yes"}
+    admin_client.post(changelist("rating"), data)
+    two.refresh_from_db()
+    assert (two.rating_count, two.rating_average) == (0, None)
+
+
+def test_a_rating_deleted_here_is_gone_from_its_visitors_history(admin_client):
+    movie = film(1)
+    record(Interaction(new_event_id(), "guest:x", "rating", movie.pk, NOW, 5.0))
+    rating = Rating.objects.get(visitor="guest:x")
+    admin_client.post(reverse("admin:catalogue_rating_delete", args=[rating.pk]), {"post": "yes"})
+    assert get_history("guest:x").ratings == {}
+    assert not Rating.objects.filter(visitor="guest:x").exists()
+
+
+def test_an_edited_rating_is_in_its_visitors_history(admin_client):
+    one, two = film(1), film(2)
+    record(Interaction(new_event_id(), "guest:x", "rating", one.pk, NOW, 5.0))
+    rating = Rating.objects.get(visitor="guest:x")
+    data = {"visitor": "guest:x", "movie": one.pk, "value": "2.0"}
+    data |= {"rated_at_0": "2020-01-01", "rated_at_1": "00:00"}
+    url = reverse("admin:catalogue_rating_change", args=[rating.pk])
+    assert admin_client.post(url, data).status_code == 302
+    assert get_history("guest:x").ratings == {one.pk: 2.0}
+    assert Rating.objects.get(visitor="guest:x").value == 2.0
+    assert admin_client.post(url, {**data, "movie": two.pk}).status_code == 302
+    assert get_history("guest:x").ratings == {two.pk: 2.0}
+    assert Rating.objects.get(visitor="guest:x").movie == two
+    one.refresh_from_db()
+    two.refresh_from_db()
+    assert (one.rating_count, two.rating_count, two.rating_average) == (1, 2, 3.0)
+    record(Interaction(new_event_id(), "guest:x", "undo", two.pk, NOW))
+    assert get_history("guest:x").ratings == {} and not Rating.objects.filter(visitor="guest:x").exists()
+
+
+def test_an_added_rating_is_in_its_visitors_history(admin_client):
+    one = film(1)
+    data = {"visitor": "guest:x", "movie": one.pk, "value": "2.0"}
+    data |= {"rated_at_0": "2020-01-01", "rated_at_1": "00:00"}
+    assert admin_client.post(reverse("admin:catalogue_rating_add"), data).status_code == 302
+    assert get_history("guest:x").ratings == {one.pk: 2.0}
+    assert Rating.objects.get(visitor="guest:x").rated_at == NOW
+
+
+def test_what_the_site_did_can_only_be_looked_at(admin_client):
+    movie = film(1)
+    record(Interaction(new_event_id(), "guest:x", "click", movie.pk, NOW))
+    TrainingRun.objects.create(model="popular")
+    for model in (Event, TrainingRun):
+        name = model._meta.model_name
+        pk = model.objects.get().pk
+        assert (
+            admin_client.get(
+                reverse(f"admin:{APP_OF.get(name, 'catalogue')}_{name}_change", args=[pk])
+            ).status_code
+            == 200
+        )
+        assert (
+            admin_client.post(
+                reverse(f"admin:{APP_OF.get(name, 'catalogue')}_{name}_change", args=[pk]), {}
+            ).status_code
+            == 403
+        )
+        assert (
+            admin_client.get(reverse(f"admin:{APP_OF.get(name, 'catalogue')}_{name}_add")).status_code == 403
+        )
+        assert (
+            admin_client.get(
+                reverse(f"admin:{APP_OF.get(name, 'catalogue')}_{name}_delete", args=[pk])
+            ).status_code
+            == 403
+        )
+
+
+# -- CSV import with a preview ------------------------------------------------------------------
+
+
+def preview(client, model, text):
+    file = SimpleUploadedFile("rows.csv", text.encode(), "text/csv")
+    return client.post(
+        reverse(f"admin:{APP_OF.get(model, 'catalogue')}_{model}_import"),
+        {"import_file": file, "format": "0"},
+    )
+
+
+def confirm(client, model, page):
+    form = page.context["confirm_form"]
+    return client.post(
+        reverse(f"admin:{APP_OF.get(model, 'catalogue')}_{model}_process_import"), form.initial, follow=True
+    )
+
+
+def test_films_are_imported_after_a_preview(admin_client):
+    old = film(1)
+    text = (
+        "id,title,year,is_visible,genres,imdb\n"
+        f"{old.pk},Film one,1991,1,Drama|Crime,tt0113277\n"
+        ",The New One,2001,,Drama,\n"
+    )
+    page = preview(admin_client, "movie", text)
+    assert page.status_code == 200
+    assert "The New One" in page.content.decode()
+    assert Movie.objects.count() == 1  # a preview changes nothing
+    assert Movie.objects.get().title == "Film 1"
+    confirm(admin_client, "movie", page)
+    old.refresh_from_db()
+    assert (old.title, old.genre_names) == ("Film one", ["Crime", "Drama"])
+    assert ExternalId.objects.get(source="imdb").movie == old
+    new = Movie.objects.exclude(pk=old.pk).get()
+    assert (new.title, new.year, new.is_visible, new.genre_names) == ("The New One", 2001, True, ["Drama"])
+    assert new.titles.get().title == "The New One"
+
+
+def test_bad_film_rows_are_shown_with_their_column_and_nothing_is_imported(admin_client):
+    other = film(2)
+    ExternalId.objects.create(movie=other, source="imdb", value="tt0113277")
+    text = "id,title,year,is_visible,imdb\n,Good,1990,1,\n,Bad,soon,perhaps,tt0113277\n,,1990,1,\n"
+    page = preview(admin_client, "movie", text)
+    said = re.sub(r"\s+", " ", page.content.decode())
+    for words in (
+        "“soon” is not a whole number",
+        "“perhaps” is neither 1 nor 0",
+        "Another film has the IMDb id",
+    ):
+        assert words in said
+    assert page.context["result"].has_validation_errors()
+    assert [row.number for row in page.context["result"].invalid_rows] == [2, 3]
+    assert "confirm_form" not in page.context
+    assert Movie.objects.count() == 1
+
+
+def test_ratings_are_imported_after_a_preview(admin_client):
+    movie = film(1)
+    text = f"visitor,movie,value,rated_at\nml:1,{movie.pk},2,2001-02-03T04:05:06Z\nml:2,{movie.pk},3,\n"
+    page = preview(admin_client, "rating", text)
+    movie.refresh_from_db()
+    assert movie.rating_count == 1
+    confirm(admin_client, "rating", page)
+    movie.refresh_from_db()
+    assert (movie.rating_count, movie.rating_average) == (3, 3.0)
+    assert Rating.objects.get(visitor="ml:1").rated_at == datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
+    again = preview(
+        admin_client, "rating", f"visitor,movie,value,rated_at\nml:1,{movie.pk},5,2001-02-03T04:05:06Z\n"
+    )
+    confirm(admin_client, "rating", again)
+    assert Rating.objects.get(visitor="ml:1").value == 5
+    movie.refresh_from_db()
+    assert movie.rating_average == 4.0
+
+
+def test_an_imported_rating_is_in_its_visitors_history_and_the_newest_counts(admin_client):
+    old, new = film(1), film(2)
+    for movie in (old, new):
+        record(Interaction(new_event_id(), "guest:x", "rating", movie.pk, NOW, 5.0))
+    text = "visitor,movie,value,rated_at\n"
+    text += f"guest:x,{old.pk},2,2001-02-03T04:05:06Z\nguest:x,{new.pk},3,2021-02-03T04:05:06Z\n"
+    for _time in range(2):
+        page = preview(admin_client, "rating", text)
+        assert Event.objects.count() in (2, 4)
+        confirm(admin_client, "rating", page)
+        assert Event.objects.filter(surface="import").count() == 2
+    ratings = {old.pk: 5.0, new.pk: 3.0}
+    assert get_history("guest:x").ratings == ratings
+    assert dict(Rating.objects.filter(visitor="guest:x").values_list("movie", "value")) == ratings
+    new.refresh_from_db()
+    assert (new.rating_count, new.rating_average) == (2, 3.5)
+    record(Interaction(new_event_id(), "guest:x", "undo", new.pk, NOW))
+    assert get_history("guest:x").ratings == {old.pk: 5.0, new.pk: 5.0}
+
+
+def test_bad_rating_rows_are_shown_with_their_column(admin_client):
+    movie = film(1)
+    rows = f"ml:1,{movie.pk},7,\nml:1,99999,3,\n,{movie.pk},3,\nml:1,{movie.pk},3,soon\n"
+    text = "visitor,movie,value,rated_at\n" + rows
+    page = preview(admin_client, "rating", text)
+    said = re.sub(r"\s+", " ", page.content.decode())
+    for words in (
+        "“7” is not a half-star value",
+        "There is no film with the id “99999”",
+        "neither seconds since 1970",
+    ):
+        assert words in said
+    assert [row.number for row in page.context["result"].invalid_rows] == [1, 2, 3, 4]
+    assert not page.context["result"].has_errors()
+    assert Rating.objects.count() == 1
+
+
+def test_films_and_ratings_are_exported_as_they_are_imported(admin_client):
+    movie = film(1)
+    ExternalId.objects.create(movie=movie, source="imdb", value="tt0113277")
+    data = {
+        "format": "0",
+        "movieresource_id": "on",
+        "movieresource_title": "on",
+        "movieresource_imdb": "on",
+        "movieresource_genres": "on",
+    }
+    text = admin_client.post(reverse("admin:catalogue_movie_export"), data).content.decode()
+    assert "Film 1" in text
+    assert "tt0113277" in text
+    assert "Genre 1" in text
+
+
+def test_the_admin_is_for_staff(client):
+    assert client.get(changelist("movie")).status_code == 302

@@ -1,0 +1,228 @@
+"""Drawn posters: always well-formed, readable, and a series."""
+
+import re
+from itertools import combinations
+from xml.etree import ElementTree
+
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from movie.catalogue.models import Movie
+from movie.catalogue.posters.drawing import draw_poster
+from movie.catalogue.posters.inks import ACCENTS, FIELDS, OTHER_FIELDS, contrast
+from movie.catalogue.posters.motifs import MOTIFS
+from movie.catalogue.posters.sheet import FOOT_RULE, HEIGHT, MEASURE, WIDTH
+from movie.catalogue.tests.films import make_film
+from movie.pages.templatetags.reelgraph import poster_url
+
+SVG = "{http://www.w3.org/2000/svg}"
+ART = re.compile(r"<svg y=.*?</svg>", re.DOTALL)
+TITLES = [f"{first} {second}" for first in ("The Last", "Red", "A Quiet", "Two", "Night of the") for second in
+          ("Train", "River", "Witness", "Summer", "House", "Mirror", "Voyage", "Stranger")]  # fmt: skip
+
+
+def draw(title="Heat", year=1995, genres=("Crime",), director="Michael Mann"):
+    return draw_poster(title, year, list(genres), director)
+
+
+def parsed(poster):
+    return ElementTree.fromstring(poster)  # noqa: S314 - our own drawing
+
+
+def texts(poster):
+    return [element.text for element in parsed(poster).iter(f"{SVG}text")]
+
+
+def colours(poster):
+    return set(re.findall(r"#[0-9a-f]{6}", poster))
+
+
+def field_of(poster):
+    return re.search(r'<rect width="240" height="360" fill="(#[0-9a-f]{6})"', poster)[1]
+
+
+def test_the_same_facts_give_the_same_poster():
+    assert draw() == draw()
+
+
+def test_title_director_and_year_are_set():
+    poster = draw("Once Upon a Time in the West", 1968, ["Western"], "Sergio Leone")
+    assert " ".join(texts(poster)[:-2]) == "Once Upon a Time in the West"
+    assert texts(poster)[-2:] == ["Sergio Leone", "1968"]
+
+
+def test_a_screen_reader_hears_title_and_year():
+    assert parsed(draw()).findtext(f"{SVG}title") == "Heat (1995)"
+    assert parsed(draw(year=None)).findtext(f"{SVG}title") == "Heat"
+
+
+def test_a_long_title_is_set_as_name_and_the_rest():
+    poster = draw("Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb", 1963)
+    sizes = [float(size) for size in re.findall(r'<g font-size="([\d.]+)"', poster)]
+    assert len(sizes) == 2
+    assert sizes[0] > 1.5 * sizes[1]
+    words = " ".join(texts(poster)[:-2])
+    assert words == "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb"
+
+
+def test_markup_in_a_title_is_text():
+    poster = draw('<script>alert("&")</script>', director="A & B <i>")
+    assert "<script" not in poster
+    assert "A & B <i>" in texts(poster)
+
+
+@given(st.text(max_size=255), st.none() | st.integers(0, 9999), st.text(max_size=60))
+@settings(max_examples=80, deadline=None)
+def test_any_title_gives_a_well_formed_poster_inside_its_frame(title, year, director):
+    poster = draw(title, year, [], director)
+    root = parsed(poster)
+    assert root.get("viewBox") == f"0 0 {WIDTH} {HEIGHT}"
+    *title_lines, _foot = [float(text.get("y")) for text in root.iter(f"{SVG}text")] + [0.0]
+    assert all(0 < y < HEIGHT for y in title_lines)
+    assert len(poster.encode()) < 6000
+
+
+def test_a_usual_poster_is_small():
+    assert max(len(draw(title).encode()) for title in TITLES) <= 4096
+
+
+def test_no_line_of_a_title_is_wider_than_the_measure():
+    for title in [
+        *TITLES,
+        "Koyaanisqatsi",
+        "The Unbelievably Long Title of a Film That Never Seems to End",
+        "기생충",
+    ]:
+        widths = [float(width) for width in re.findall(r'textLength="([\d.]+)"', draw(title))]
+        assert all(width <= MEASURE for width in widths), title
+
+
+def test_chinese_and_korean_titles_break_between_letters_and_stay_upright():
+    poster = draw("卧虎藏龙之青冥宝剑重出江湖传奇", 2000, ["Action"], "李安")
+    lines = texts(poster)[:-2]
+    assert len(lines) > 1
+    assert "".join(lines) == "卧虎藏龙之青冥宝剑重出江湖传奇"
+    assert max(map(len, lines)) - min(map(len, lines)) <= 1
+    assert "italic" not in poster
+
+
+def test_the_title_stays_clear_of_the_foot():
+    for title in TITLES:
+        root = parsed(draw(title))
+        *lines, _director, _year = [float(text.get("y")) for text in root.iter(f"{SVG}text")]
+        assert max(lines) < FOOT_RULE
+
+
+def test_words_are_readable_on_every_field():
+    for genre, fields in [*FIELDS.items(), ("", OTHER_FIELDS)]:
+        for title in TITLES:
+            poster = draw(title, 1995, [genre])
+            assert field_of(poster) in fields
+            text = re.search(r'<g fill="(#[0-9a-f]{6})" font-family', poster)[1]
+            assert contrast(text, field_of(poster)) >= 4.5
+
+
+def test_the_first_genre_gives_the_field():
+    assert field_of(draw(genres=["Western", "Comedy"])) in FIELDS["western"]
+    assert field_of(draw(genres=["Science Fiction"])) in FIELDS["sci-fi"]
+    assert field_of(draw(genres=["Nobody knows this", "War"])) in FIELDS["war"]
+
+
+def test_no_two_films_look_the_same():
+    pictures = [re.sub(r"<text.*?</text>|<title>.*?</title>", "", draw(title)) for title in TITLES]
+    assert all(one != other for one, other in combinations(pictures, 2))
+
+
+def test_many_motifs_are_in_use():
+    assert len(MOTIFS) >= 12
+    kinds = {
+        re.sub(r"[\d.\- ]+|#[0-9a-f]+", "", ART.search(draw(title, director="X"))[0])[:60] for title in TITLES
+    }
+    assert len(kinds) >= 10
+
+
+def test_films_of_one_director_are_related():
+    def habits(posters):
+        return {
+            (re.search(r'text-anchor="(\w+)"><g', poster)[1], "italic" in poster, "url(#h)" in poster)
+            for poster in posters
+        }
+
+    def accents(posters):
+        return {frozenset(colours(poster) & set(ACCENTS)) for poster in posters}
+
+    one = [draw(title, 1995, ["Film-Noir"], "Fritz Lang") for title in TITLES]
+    many = [draw(title, 1995, ["Film-Noir"], f"Director {title}") for title in TITLES]
+    assert len({habit[0] for habit in habits(one)}) == 1
+    assert len(habits(one)) < len(habits(many))
+    assert len(accents(one)) < len(accents(many))
+
+
+def test_each_decade_has_a_texture():
+    tiles = {re.search(r'<pattern id="t".*?</pattern>', draw(year=year))[0] for year in range(1915, 2030, 10)}
+    assert len(tiles) == 12
+    assert 'id="t"' not in draw(year=None)
+
+
+# -- the address -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heat(db):
+    cache.clear()
+    return make_film("Heat", 1995, genres=["Crime"], directors=["Michael Mann"])
+
+
+def test_browsers_keep_a_poster_for_good(client, heat):
+    response = client.get(poster_url(heat))
+    assert response["Content-Type"] == "image/svg+xml"
+    assert "immutable" in response["Cache-Control"]
+    assert texts(response.content.decode()) == ["Heat", "Michael Mann", "1995"]
+
+
+def test_a_poster_is_drawn_once(client, heat, django_assert_num_queries):
+    client.get(poster_url(heat))
+    with django_assert_num_queries(0):
+        client.get(poster_url(heat))
+
+
+def test_a_browser_that_has_it_gets_it_not_again(client, heat):
+    etag = client.get(poster_url(heat))["ETag"]
+    again = client.get(poster_url(heat), headers={"If-None-Match": etag})
+    assert again.status_code == 304
+    assert not again.content
+
+
+def test_a_changed_film_has_another_address(client, heat):
+    before = poster_url(heat)
+    client.get(before)
+    heat.title = "Heat and Dust"
+    heat.save()
+    assert poster_url(heat) != before
+    assert "Dust" in client.get(poster_url(heat)).content.decode()
+
+
+@pytest.mark.parametrize("query", ["", "?v=0ld", "?v=<script>"])
+def test_an_address_without_the_right_version_is_asked_for_again(client, heat, query):
+    response = client.get(reverse("pages:poster", args=[heat.pk]) + query)
+    assert response.status_code == 200
+    assert "immutable" not in response["Cache-Control"]
+
+
+def test_an_opened_poster_runs_and_loads_nothing(client, heat):
+    assert client.get(poster_url(heat))["Content-Security-Policy"] == "default-src 'none'; sandbox"
+
+
+def test_a_hidden_film_has_no_poster(client, heat):
+    Movie.objects.filter(pk=heat.pk).update(is_visible=False)
+    assert client.get(reverse("pages:poster", args=[heat.pk])).status_code == 404
+
+
+def test_configured_posters_come_from_their_host(heat, settings):
+    settings.POSTER_BASE_URL = "https://images.example.org/w342/"
+    assert poster_url(heat).startswith("/posters/")
+    heat.poster_path = "/heat.jpg"
+    assert poster_url(heat) == "https://images.example.org/w342/heat.jpg"

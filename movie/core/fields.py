@@ -1,0 +1,21 @@
+"""Model fields that every app may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class ExactCharField(models.CharField):
+    """Text that differs where one letter, its case or its accent differs, in every database.
+
+    MySQL and MariaDB compare text loosely by default; here their column has the binary collation.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+        parameters: dict[str, Any] = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_bin"
+        return parameters

@@ -1,0 +1,38 @@
+"""Requests and answers: who asks (a browser, htmx or a script), where to go next, how to refuse."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+
+
+def is_htmx(request: HttpRequest) -> bool:
+    """Return whether htmx waits for a part of a page."""
+    return bool(getattr(request, "htmx", False))
+
+
+def is_script(request: HttpRequest) -> bool:
+    """Return whether htmx or a beacon asks, and not a browser for a page."""
+    return is_htmx(request) or "text/html" not in request.headers.get("Accept", "text/html")
+
+
+def safe_next(request: HttpRequest, default: str) -> str:
+    """Return where the form wants to go back to when that is a page of this site, else the default."""
+    target = request.POST.get("next", "")
+    own = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
+    return target if own else default
+
+
+def see_other(target: str) -> HttpResponseRedirect:
+    """Redirect with 303: the browser fetches the target with GET, whatever this request was."""
+    return HttpResponseRedirect(target, status=303)
+
+
+def error_response(request: HttpRequest, message: str, *, status: int) -> HttpResponse:
+    """Say why nothing was stored: with a page for a browser, with one line of text for a script."""
+    if is_script(request):
+        keep = {"HX-Reswap": "none"}  # the control stays as it is; the script says the line
+        return HttpResponse(message, content_type="text/plain; charset=utf-8", status=status, headers=keep)
+    back = safe_next(request, default="")
+    return render(request, "refused.html", {"reason": message, "back": back}, status=status)

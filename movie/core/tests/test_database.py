@@ -1,0 +1,165 @@
+"""What a server with row locks does to transactions. On SQLite, which has none, these are skipped;
+`tests/test_on_mariadb.py` runs them against a real server."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, connections, transaction
+
+from movie.catalogue.models import ExternalId, Genre, Movie, Rating
+from movie.core.database import TRIES, insert_unless_taken, is_away, retried_on_deadlock
+from movie.core.ids import new_event_id
+from movie.events import recording
+from movie.events.models import Event
+from predictors.history import Interaction
+
+needs_server = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+
+
+def rating(film, visitor="guest:a", value=4.0):
+    return Interaction(new_event_id(), visitor, "rating", film.pk, datetime.now(UTC), value)
+
+
+@needs_server
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
+    """Another transaction holds the visitor's rating and wants the film that record() has locked."""
+    film = Movie.objects.create(title="Heat")
+    recording.record(rating(film, value=2.0))
+    tries = []
+    locked = recording.lock_movies
+    film_is_locked, other_holds_rating = threading.Event(), threading.Event()
+
+    def lock_and_wait(films):
+        found = locked(films)
+        tries.append(found)
+        film_is_locked.set()
+        assert other_holds_rating.wait(10)
+        return found
+
+    monkeypatch.setattr(recording, "lock_movies", lock_and_wait)
+
+    def other():
+        try:
+            with transaction.atomic():
+                # Much written, so that the server ends the other transaction and not this one.
+                for n in range(200):
+                    Genre.objects.create(name=f"Genre {n}")
+                Rating.objects.filter(movie=film).update(rated_at=datetime.now(UTC))
+                assert film_is_locked.wait(10)
+                other_holds_rating.set()
+                Movie.objects.filter(pk=film.pk).update(runtime=170)
+        finally:
+            connections["default"].close()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(other)
+        assert recording.record(rating(film, value=5.0))
+        done.result()
+    assert len(tries) == 2, "the first try was ended by the server"
+    film.refresh_from_db()
+    assert (film.rating_count, film.rating_sum, film.runtime) == (1, 5.0, 170)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_retrying_has_an_end_and_only_follows_lost_races():
+    calls = []
+
+    @retried_on_deadlock
+    def fails(number):
+        calls.append(number)
+        raise OperationalError(number, "...")
+
+    with pytest.raises(OperationalError):
+        fails(1213)
+    assert calls == [1213] * TRIES
+    with pytest.raises(OperationalError):
+        fails(1054)
+    assert calls[TRIES:] == [1054]
+    calls.clear()
+    with pytest.raises(OperationalError), transaction.atomic():
+        fails(1213)
+    assert calls == [1213], "a part of a transaction cannot be repeated alone"
+
+
+@needs_server
+@pytest.mark.django_db(transaction=True)
+def test_visitors_who_open_the_same_film_do_not_wait_for_one_another():
+    film = Movie.objects.create(title="Heat")
+
+    def dismissed(visitor):
+        event = Interaction(new_event_id(), visitor, "dismiss", film.pk, datetime.now(UTC))
+        return recording.record(event)
+
+    def dismissed_elsewhere():
+        try:
+            return dismissed("guest:b")
+        finally:
+            connections["default"].close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        assert dismissed("guest:a")
+        assert pool.submit(dismissed_elsewhere).result(timeout=10)
+    assert Event.objects.count() == 2
+
+
+@needs_server
+@pytest.mark.django_db
+def test_only_a_taken_key_counts_as_taken():
+    film = Movie.objects.create(title="Heat")
+    row = Event(event_id=new_event_id(), visitor="guest:a", kind="click", movie=film, at=datetime.now(UTC))
+    assert insert_unless_taken(row)
+    assert not insert_unless_taken(row)
+    row.event_id, row.movie_id = new_event_id(), film.pk + 1000
+    with pytest.raises(IntegrityError):
+        insert_unless_taken(row)
+
+
+@needs_server
+def test_what_counts_as_a_database_that_is_away():
+    assert is_away(OperationalError(2002, "Can't connect"))
+    assert is_away(OperationalError(1213, "Deadlock found"))
+    assert is_away(InterfaceError("connection already closed"))
+    assert not is_away(OperationalError(1054, "Unknown column"))
+    assert not is_away(ValueError("2002"))
+
+
+@pytest.mark.django_db
+def test_ids_and_names_that_differ_in_case_or_accents_are_different():
+    film = Movie.objects.create(title="Heat")
+    for name in ("Café", "Cafe", "cafe"):
+        Genre.objects.create(name=name)
+        ExternalId.objects.create(movie=film, source="shop", value=name)
+        recording.record(rating(film, visitor=f"api:shop:{name}"))
+    assert Rating.objects.filter(visitor="api:shop:cafe").count() == 1
+    assert Event.objects.filter(visitor="api:shop:Café").count() == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("number", "status"), [(2002, 503), (1213, 503), (1054, 500)])
+def test_while_the_database_is_away_the_answer_says_when_to_try_again(client, monkeypatch, number, status):
+    def away(*arguments, **options):
+        said = {2002: "unable to open database file", 1213: "database is locked"}
+        sqlite = connection.vendor == "sqlite"
+        raise OperationalError(said.get(number, "no such column: x")) if sqlite else OperationalError(number)
+
+    film = Movie.objects.create(title="Heat")
+    monkeypatch.setattr("movie.pages.views.interactions.record", away)
+    client.raise_request_exception = False
+    answer = client.post(f"/movies/{film.pk}/rate/", {"value": "4"})
+    assert answer.status_code == status
+    assert ("Retry-After" in answer) is (status == 503)
+    assert ("Send it again" in answer.content.decode()) is (status == 503)
+
+
+@needs_server
+@pytest.mark.django_db
+def test_the_connection_is_strict_and_knows_all_of_unicode():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@tx_isolation")
+        mode, charset, isolation = cursor.fetchone()
+    assert "STRICT_TRANS_TABLES" in mode
+    assert (charset, isolation) == ("utf8mb4", "READ-COMMITTED")
+    assert Movie.objects.get(pk=Movie.objects.create(title="기생충 🎬").pk).title == "기생충 🎬"

@@ -1,0 +1,118 @@
+"""The one door out: from a visitor to their history.
+
+The database holds every decision (rating, dismissal, watchlist, undo) and the clicks that are not yet
+archived; the archive holds the older clicks. People of a data set have ratings and no events: their
+history is made of these, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
+
+from django.conf import settings
+from django.db.models import Q
+
+from movie.catalogue.models import Rating
+from movie.events.archive import ArchiveUnavailable, get_archive
+from movie.events.archive.base import Archived
+from movie.events.models import FIELDS, TO_ARCHIVE, Event, HistoryChange
+from movie.visitors.namespaces import can_act
+from predictors.history import History, Interaction
+
+IMPORTED = "import"  # the surface of a rating that was not given on the site
+SITE_LIMIT = -1  # settings.HISTORY_LIMIT
+# The archive is ordered by event id, made when a page was rendered; a history is ordered by what
+# happened. So many clicks more are read, in case some pages were open for long.
+OUT_OF_ORDER = 50
+ROWS_AT_ONCE = 20_000
+
+
+def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
+    """Return a visitor's history: every decision and the latest `limit` clicks.
+
+    While the archive is away it holds the clicks that the database knows. With `limit=None` it holds
+    everything, impressions too, and raises ArchiveUnavailable rather than leave some out.
+    """
+    if not can_act(visitor):
+        return History(_rating_interactions(visitor))
+    events = Event.objects.of(visitor)
+    if limit is None:
+        # First the rows: what is deleted from there meanwhile is in the archive already.
+        rows = events.interactions()
+        return _merged(_archived(visitor), rows)
+    limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
+    clicks = events.filter(kind="click").interactions(limit)
+    decisions = events.decisions().interactions()
+    with suppress(ArchiveUnavailable):  # the archive logs it
+        clicks = list(_merged(_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
+    return History([*decisions, *clicks])
+
+
+def get_decisions(visitor: str, movie_id: int) -> History:
+    """Return what a visitor decided about one movie."""
+    return History(Event.objects.of(visitor, movie_id).decisions().interactions())
+
+
+def whole_histories() -> Iterator[tuple[str, History]]:
+    """Yield each visitor who can act with everything they did. Raises ArchiveUnavailable."""
+    archived = _archived_visitors()
+    rows = Event.objects.order_by("visitor", "at", "event_id").values_list(*FIELDS)
+    for visitor, events in groupby(rows.iterator(ROWS_AT_ONCE), key=itemgetter(1)):
+        if visitor not in archived:
+            yield visitor, History(Interaction(*row) for row in events)
+    for visitor in sorted(archived):
+        yield visitor, get_history(visitor, limit=None)
+
+
+def _archived_visitors() -> set[str]:
+    """Everybody of whom the archive has something, or will have once it followed every merge."""
+    if not get_archive().uses_outbox:
+        return set()
+    merges = HistoryChange.objects.undelivered(TO_ARCHIVE).filter(kind=HistoryChange.Kind.MERGE)
+    accounts = set(merges.values_list("into", flat=True))
+    return accounts | {each.interaction.visitor for each in get_archive().read()}
+
+
+def _rating_interactions(visitor: str) -> list[Interaction]:
+    """The ratings of a person of a data set, as interactions without a UUID."""
+    rows = Rating.objects.filter(visitor=visitor).values_list("movie_id", "value", "rated_at")
+    return [
+        Interaction(f"rating of {movie_id}", visitor, "rating", movie_id, rated_at, value, IMPORTED)
+        for movie_id, value, rated_at in rows
+    ]
+
+
+def _archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
+    """What the archive has of a visitor, as it will be once it followed every change asked for."""
+    if not get_archive().uses_outbox:
+        return []
+    due = HistoryChange.objects.undelivered(TO_ARCHIVE).order_by("pk")
+    changes = list(due.filter(Q(visitor=visitor) | Q(into=visitor)))
+    if guests := {change.visitor for change in changes if change.into == visitor}:
+        changes = list(due.filter(Q(visitor=visitor) | Q(visitor__in=guests)))
+    return [each.interaction for each in _followed(visitor, changes, latest_clicks)]
+
+
+def _followed(visitor: str, changes: list[HistoryChange], latest_clicks: int | None) -> list[Archived]:
+    found = list(get_archive().read(visitor, latest_clicks=latest_clicks))
+    for position, change in enumerate(changes):
+        if change.into == visitor:
+            guest = _followed(change.visitor, changes[:position], latest_clicks)
+            found += [each.of(visitor) for each in guest if covers(change, each)]
+        elif change.visitor == visitor:
+            found = [each for each in found if not covers(change, each)]
+    return found
+
+
+def covers(change: HistoryChange, archived: Archived) -> bool:
+    """Whether an archived event is to be deleted or moved by a change."""
+    return change.covers(archived.interaction.movie_id, archived.recorded_at)
+
+
+def _merged(archived: list[Interaction], rows: list[Interaction]) -> History:
+    """Both as one history, each interaction once; a row stands for its archived copy."""
+    known = {(each.event_id, each.kind, each.movie_id): each for each in [*archived, *rows]}
+    return History(known.values())

@@ -1,0 +1,44 @@
+"""manage.py consume_events: let what visitors do have its further effects."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import import_string
+
+from movie.core.shutdown import Stopping
+from movie.events.stream import get_event_stream
+from movie.events.stream.consumer import Consumer
+from movie.events.stream.handlers import handler_of
+
+log = logging.getLogger(__name__)
+
+
+class Command(BaseCommand):
+    help = "Consume the stream as a member of a group. As many may run as the topic has partitions."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--group", required=True, choices=tuple(settings.EVENT_HANDLERS))
+        parser.add_argument(
+            "--member",
+            default="",
+            metavar="NAME",
+            help="a name of its own: restarted under it, a consumer has its partitions back at once",
+        )
+        parser.add_argument("--metrics-port", type=int, help="answer Prometheus on this port")
+
+    def handle(self, **options: Any) -> None:
+        stream = get_event_stream()
+        if not stream.uses_outbox:
+            raise CommandError(
+                "There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself."
+            )
+        consumer = Consumer(handler_of(options["group"]), stream, options["member"])
+        metrics_server = import_string(settings.METRICS_SERVER)
+        with Stopping() as stopping, metrics_server(options["metrics_port"]):
+            log.info("Consuming as a member of %s", options["group"])
+            consumer.run(stopping)

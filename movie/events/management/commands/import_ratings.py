@@ -1,0 +1,53 @@
+"""Import ratings: manage.py import_ratings PATH."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from movie.catalogue.importing import cli
+from movie.catalogue.importing.columns import RATING_COLUMNS, parse_choice
+from movie.catalogue.importing.reports import RejectReport
+from movie.catalogue.importing.rows import Reason, Scale
+from movie.core.progress import ProgressBar
+from movie.events.rating_import import import_ratings
+
+
+class Command(BaseCommand):
+    help = "Import ratings from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", metavar="PATH", type=Path, help="a file, or a folder of a data set")
+        cli.add_file_options(parser)
+        parser.add_argument(
+            "--visitors", metavar="NAME", help="users become visitors NAME:<user>; the data set by default"
+        )
+        parser.add_argument(
+            "--scale", metavar="LOW-HIGH", help="the file's scale when it is not stars, such as 1-10"
+        )
+
+    def handle(self, **options: Any) -> None:
+        with cli.ending_cleanly(), RejectReport(options["report"]) as report:
+            with ProgressBar(enabled=not options["no_progress"]) as watch:
+                outcome = import_ratings(
+                    options["path"],
+                    source=options["source"],
+                    visitors=options["visitors"],
+                    format_name=options["format"],
+                    columns=parse_choice(options["columns"], RATING_COLUMNS),
+                    encoding=options["encoding"],
+                    scale=Scale.parse(options["scale"]) if options["scale"] else None,
+                    dry_run=options["dry_run"],
+                    report=report,
+                    watch=watch,
+                )
+            self.stdout.write(cli.summary(outcome, "ratings", dry_run=options["dry_run"]))
+            for line in cli.refusals(report):
+                self.stdout.write(line)
+            if report.reasons[str(Reason.STARS.label)]:
+                self.stdout.write(
+                    "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."
+                )
+            if outcome.interrupted:
+                raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED)

@@ -1,0 +1,188 @@
+"""Tables of events: what visitors did, the outbox, and what the consumers keep."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Self, TypeVar
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from movie.core.fields import ExactCharField
+from predictors.history import Interaction, MovieId
+
+# The sinks that relays still have to serve a row for; `pending_sinks` is a sum of these.
+TO_ARCHIVE, TO_STREAM, TO_PRUNE = 1, 2, 4
+DELIVERIES = TO_ARCHIVE | TO_STREAM
+CLAIM = timedelta(seconds=30)  # for which a relay has the rows it took; a dead one's are free after it
+
+# What ratings and lists follow from: it stays in the database, where one transaction sees all of it.
+DECISION_KINDS = ("rating", "dismiss", "watchlist", "undo")
+# What a history is made of. An impression is counted and says nothing about taste.
+HISTORY_KINDS = ("click", *DECISION_KINDS)
+FIELDS = ("event_id", "visitor", "kind", "movie_id", "at", "value", "surface", "recommendation_id")
+
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class DeliverableQuerySet(models.QuerySet[Row]):
+    def undelivered(self, sinks: int = DELIVERIES) -> Self:
+        """Rows that wait for any of these sinks."""
+        return self.filter(pending_sinks__in=pending_values(sinks))
+
+    def ready(self, now: datetime) -> Self:
+        """Rows that no relay has claimed and that do not pause after a failure."""
+        return self.filter(available_at__lte=now)
+
+
+class Deliverable(models.Model):
+    """A row that relays deliver. `available_at` is the end of a claim, of a pause after a failure or,
+    once delivered, of the time for which the row is kept."""
+
+    recorded_at = models.DateTimeField(_("recorded"), default=timezone.now)
+    pending_sinks = models.PositiveSmallIntegerField(default=0)
+    available_at = models.DateTimeField(default=timezone.now)
+    claimed_by = ExactCharField(max_length=32, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class EventQuerySet(DeliverableQuerySet["Event"]):
+    def of(self, visitor: str, movie_id: MovieId | None = None) -> Self:
+        """The events of a visitor, with one movie if given."""
+        rows = self.filter(visitor=visitor)
+        return rows if movie_id is None else rows.filter(movie_id=movie_id)
+
+    def decisions(self) -> Self:
+        return self.filter(kind__in=DECISION_KINDS)
+
+    def interactions(self, limit: int | None = None) -> list[Interaction]:
+        """The latest `limit` of these events (all, when None), oldest first."""
+        rows = self.order_by("-at", "-event_id").values_list(*FIELDS)
+        return [Interaction(*row) for row in rows[:limit]][::-1]
+
+
+class Event(Deliverable):
+    """One thing that a visitor did; see `predictors.history.Interaction` for the fields.
+
+    With an archive or a stream it is a row of the outbox too: `pending_sinks` says where it is to go.
+    """
+
+    event_id = ExactCharField(max_length=36, primary_key=True)
+    visitor = ExactCharField(_("visitor"), max_length=128)
+    kind = models.CharField(_("kind"), max_length=16)
+    movie = models.ForeignKey("catalogue.Movie", models.CASCADE, related_name="+")
+    at = models.DateTimeField(_("at"))
+    value = models.FloatField(_("stars"), null=True, blank=True)
+    surface = models.CharField(_("page"), max_length=32, blank=True)
+    recommendation_id = ExactCharField(_("recommendation"), max_length=36, blank=True)
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("interaction")
+        verbose_name_plural = _("interactions")
+        indexes: ClassVar = [
+            models.Index(fields=["visitor", "at", "event_id"], name="events_of_visitor"),
+            models.Index(fields=["pending_sinks", "available_at"], name="pending_events"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.visitor} {self.kind} {self.movie_id}"
+
+    @property
+    def interaction(self) -> Interaction:
+        return Interaction(*(getattr(self, name) for name in FIELDS))
+
+
+class HistoryChange(Deliverable):
+    """A deletion or a merge of histories that the archive and the stream have still to follow.
+
+    It covers what was recorded up to it. The archive follows the changes one by one in order of their ids.
+    """
+
+    class Kind(models.TextChoices):
+        FORGET = "forget", _("Forget")
+        MERGE = "merge", _("Merge")
+
+    event_id = ExactCharField(max_length=36, unique=True)
+    kind = models.CharField(_("kind"), max_length=8, choices=Kind.choices)
+    visitor = ExactCharField(_("visitor"), max_length=128, db_index=True)
+    into = ExactCharField(_("account"), max_length=128, blank=True, db_index=True)
+    movie_id = models.BigIntegerField(_("film"), null=True, blank=True)
+
+    objects = DeliverableQuerySet["HistoryChange"].as_manager()
+
+    class Meta:
+        verbose_name = _("change of the log")
+        verbose_name_plural = _("changes of the log")
+        indexes: ClassVar = [models.Index(fields=["pending_sinks", "available_at"], name="pending_changes")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.visitor} {self.into}".strip()
+
+    def covers(self, movie_id: MovieId, recorded_at: datetime) -> bool:
+        """Whether an event of the visitor is to be deleted or moved by this change."""
+        return recorded_at <= self.recorded_at and self.movie_id in (None, movie_id)
+
+
+def pending_values(sinks: int) -> list[int]:
+    """Every value of `pending_sinks` that contains any of these sinks."""
+    return [value for value in range(1, (DELIVERIES | TO_PRUNE) + 1) if value & sinks]
+
+
+class DailyMovieActivity(models.Model):
+    """How often a film was opened, rated or put on a watchlist on a day (UTC)."""
+
+    movie = models.ForeignKey("catalogue.Movie", models.CASCADE, related_name="activity")
+    day = models.DateField(_("day"))
+    count = models.PositiveIntegerField(_("how often"), default=0)
+
+    class Meta:
+        verbose_name = _("activity")
+        verbose_name_plural = _("activity")
+        constraints: ClassVar = [models.UniqueConstraint(fields=["movie", "day"], name="one_count_a_day")]
+        indexes: ClassVar = [models.Index(fields=["day", "movie", "count"], name="activity_of_days")]
+
+    def __str__(self) -> str:
+        return f"{self.movie_id} {self.day}: {self.count}"
+
+
+class ProcessedEvent(models.Model):
+    """Marks an event as processed by a consumer group, so that a redelivery has no effect."""
+
+    group = ExactCharField(max_length=32)
+    event_id = ExactCharField(max_length=36)
+    processed_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["event_id", "group"], name="each_event_once_a_group")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.event_id}"
+
+
+class DeadLetter(models.Model):
+    """A message that a consumer group could not process, kept until somebody looks at it."""
+
+    group = ExactCharField(_("group"), max_length=32)
+    position = ExactCharField(_("where it was"), max_length=128)
+    raw = models.TextField(_("message"))
+    reason = models.CharField(_("reason"), max_length=255)
+    created = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        verbose_name = _("dead letter")
+        verbose_name_plural = _("dead letters")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["group", "position"], name="each_position_once_a_group")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.position}: {self.reason}"

@@ -1,0 +1,65 @@
+"""Ratings that somebody else than the visitor changes: in the admin, or by a file imported there.
+
+A visitor who can act has events, and the rating follows from these. A person of a data set has the
+rating alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.utils import timezone
+
+from movie.catalogue.models import Rating
+from movie.core.ids import new_event_id
+from movie.events.history import IMPORTED
+from movie.events.models import Event
+from movie.events.rating_import import refresh_aggregates
+from movie.events.recording import record, record_all
+from movie.visitors.namespaces import can_act
+from predictors.history import Interaction
+
+ADMIN = "admin"  # the surface of these events
+
+
+def save_rating(rating: Rating) -> None:
+    """Store a new or an edited rating; whatever the visitor did before, this is what counts then."""
+    before = Rating.objects.filter(pk=rating.pk).first()
+    if before and (before.visitor, before.movie_id) != (rating.visitor, rating.movie_id):
+        delete_ratings([before])
+    if can_act(rating.visitor):
+        _record(rating, rating.value, rating.rated_at)
+        rating.pk = Rating.objects.get(visitor=rating.visitor, movie=rating.movie_id).pk
+    else:
+        rating.save()
+        refresh_aggregates([rating.movie_id])
+
+
+def delete_ratings(ratings: Iterable[Rating]) -> None:
+    """Take ratings away, and out of the figures of their movies."""
+    movies = set()
+    for rating in ratings:
+        if can_act(rating.visitor):
+            _record(rating, None, timezone.now())
+        else:
+            Rating.objects.filter(pk=rating.pk).delete()
+            movies.add(rating.movie_id)
+    refresh_aggregates(movies)
+
+
+def import_rating(rating: Rating) -> None:
+    """Take in a rating of a visitor who can act, once. It keeps its time, and the newest one counts."""
+    same = {"kind": "rating", "at": rating.rated_at, "value": rating.value}
+    if not Event.objects.of(rating.visitor, rating.movie_id).filter(**same).exists():
+        record_all([_interaction(rating, rating.value, rating.rated_at, IMPORTED)])
+    stored = Rating.objects.filter(visitor=rating.visitor, movie=rating.movie_id).first()
+    rating.pk = stored.pk if stored else None  # none where the visitor has cleared it since
+
+
+def _record(rating: Rating, value: float | None, at: datetime) -> None:
+    record(_interaction(rating, value, at, ADMIN))
+
+
+def _interaction(rating: Rating, value: float | None, at: datetime, surface: str) -> Interaction:
+    return Interaction(new_event_id(), rating.visitor, "rating", rating.movie_id, at, value, surface)

@@ -1,0 +1,294 @@
+"""The one door in: a click or a rating, deleting a history, and joining a guest's to an account.
+
+The relational database is the commit point: an event, the rating that follows from it and the movie's
+aggregates are written in one transaction, and the next read sees them. The archive and the stream follow
+by the outbox; nothing here waits for them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils import timezone
+from django.utils.timezone import is_naive
+from django.utils.translation import gettext as _
+
+from movie.catalogue.models import HALF_STARS, Movie, Rating
+from movie.core.database import insert_unless_taken, retried_on_deadlock
+from movie.core.ids import fresh_ids, new_event_id
+from movie.events.archive import get_archive
+from movie.events.models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
+from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
+from movie.events.stream import get_event_stream
+from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
+from movie.visitors.namespaces import LONGEST_VISITOR, can_act
+from predictors.history import EVENT_KINDS, History, Interaction, MovieId
+
+__all__ = [
+    "InvalidInteraction",
+    "forget",
+    "idempotency_key",
+    "merge_guest",
+    "new_event_id",
+    "record",
+    "record_all",
+    "validate",
+]
+
+LONGEST = {"visitor": LONGEST_VISITOR, "surface": 32, "recommendation_id": 36}  # characters, of the columns
+MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
+
+
+class InvalidInteraction(ValueError):
+    """An interaction that cannot be true. `field` is the field that is wrong; nothing was stored."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def record(interaction: Interaction) -> bool:
+    """Store what a visitor does now, and what follows from it; return whether it was new.
+
+    It comes after everything that the visitor did with this movie before, whatever the clocks say.
+    Sending it twice (same event id, visitor, kind, movie and value) has one effect; an id that was
+    used for something else is replaced by a fresh one. Raises InvalidInteraction.
+    """
+    return record_all(live=[interaction]) == 1
+
+
+def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = ()) -> int:
+    """Store many interactions, all or none, in one transaction; return how many were new.
+
+    `interactions` come from a file or another site and keep their times; `live` ones are as for `record`.
+    """
+    reported, happening = sorted(interactions, key=_visitor), sorted(live, key=_visitor)
+    for interaction in (*reported, *happening):
+        validate(interaction)
+    return _record_validated(reported, happening)
+
+
+def _visitor(interaction: Interaction) -> str:
+    return interaction.visitor
+
+
+@retried_on_deadlock
+def _record_validated(reported: list[Interaction], live: list[Interaction]) -> int:
+    with transaction.atomic():
+        unknown = _unknown_movies([*reported, *live])
+        if unknown:
+            raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
+        return sum(
+            _record_for_visitor(visitor, list(events), live=is_live)
+            for is_live, each in ((False, reported), (True, live))
+            for visitor, events in groupby(each, key=_visitor)
+        )
+
+
+def validate(interaction: Interaction) -> None:
+    """Raise InvalidInteraction unless this can have happened."""
+    kind, value = interaction.kind, interaction.value
+    if kind not in EVENT_KINDS:
+        known = ", ".join(EVENT_KINDS)
+        raise InvalidInteraction(
+            "kind", _("%(kind)r is none of: %(known)s.") % {"kind": kind, "known": known}
+        )
+    allowed = {"rating": (None, *HALF_STARS), "dismiss": (None, 0.0), "watchlist": (None, 0.0)}
+    if value not in allowed.get(kind, (None,)):
+        raise InvalidInteraction(
+            "value", _("%(value)s is not a value of %(kind)s.") % {"value": value, "kind": kind}
+        )
+    try:
+        well_formed = str(uuid.UUID(interaction.event_id)) == interaction.event_id
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        raise InvalidInteraction("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
+    if is_naive(interaction.at):
+        raise InvalidInteraction("at", _("The time has no time zone."))
+    if not can_act(interaction.visitor):
+        raise InvalidInteraction(
+            "visitor", _("%(id)r is no visitor of the site.") % {"id": interaction.visitor}
+        )
+    for field, longest in LONGEST.items():
+        if len(getattr(interaction, field)) > longest:
+            raise InvalidInteraction(field, _("It is longer than %(n)d characters.") % {"n": longest})
+
+
+@retried_on_deadlock
+def forget(visitor: str, movie_id: int | None = None) -> int:
+    """Delete a visitor's history, all or that of one movie, and ask every copy to follow.
+
+    Returns how many events the database had.
+    """
+    with transaction.atomic():
+        _request_change(HistoryChange.Kind.FORGET, visitor, movie_id=movie_id)
+        count, _by_model = Event.objects.of(visitor, movie_id).delete()
+        ratings = Rating.objects.filter(visitor=visitor)
+        delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
+        _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
+    return count
+
+
+@retried_on_deadlock
+def merge_guest(guest: str, user: str) -> int:
+    """Make a guest's history part of an account; return how many events of the database moved.
+
+    A second call, or one at the same time, finds nothing left to do. Where both rated a movie the
+    newer rating stands, because the events of both become one history in order of time. What either
+    had taken back of a movie that both touched is dropped first: an undo that the one made must not
+    take back what the other did in between.
+    """
+    with transaction.atomic():
+        decided = Event.objects.of(guest).decisions()
+        movies = set(decided.values_list("movie", flat=True))
+        lock_movies(Movie.objects.filter(pk__in=movies))
+        _request_change(HistoryChange.Kind.MERGE, guest, into=user)
+        theirs = Event.objects.of(user).filter(movie__in=Event.objects.of(guest).values("movie"))
+        shared = list(theirs.values_list("movie", flat=True).distinct())
+        for visitor in (guest, user):
+            history = History(Event.objects.of(visitor).filter(movie__in=shared).interactions())
+            Event.objects.filter(event_id__in=history.taken_back).delete()
+        if get_archive().uses_outbox:
+            # Also what is on its way, or there already, under the guest's id.
+            Event.objects.of(guest).exclude(kind__in=DECISION_KINDS).update(
+                pending_sinks=F("pending_sinks").bitor(TO_ARCHIVE | TO_PRUNE),
+                claimed_by="",
+                available_at=timezone.now(),
+            )
+        moved = Event.objects.of(guest).update(visitor=user)
+        delete_ratings(Rating.objects.filter(visitor=guest))
+        sync_ratings(user, movies)
+        _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
+    return moved
+
+
+def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
+    if live:
+        events = _after_the_latest(visitor, events)
+    recorded_at = _recorded_at(visitor)
+    new = _store_all(events, recorded_at)
+    movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
+    if movies:
+        sync_ratings(visitor, movies)
+    _publish([InteractionRecorded(each, recorded_at) for each in new])
+    return len(new)
+
+
+def _recorded_at(visitor: str) -> datetime:
+    """Now, and later than every change of the visitor's history that copies have still to follow.
+
+    Else a change that was asked for on a server whose clock is ahead would cover what came after it.
+    """
+    now = timezone.now()
+    if not _sinks_of_changes():
+        return now
+    latest = HistoryChange.objects.filter(visitor=visitor).aggregate(at=Max("recorded_at"))["at"]
+    return max(now, latest + MICROSECOND) if latest else now
+
+
+def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interaction]:
+    """The events with their times in order: each later than what the visitor did with the movie before."""
+    movies = {int(event.movie_id) for event in events}
+    rows = Event.objects.of(visitor).filter(movie__in=movies).order_by()
+    latest: dict[MovieId, datetime] = dict(rows.values_list("movie").annotate(Max("at")))
+    ordered = []
+    for event in events:
+        before = latest.get(event.movie_id)
+        at = event.at if before is None else max(event.at, before + MICROSECOND)
+        latest[event.movie_id] = at
+        ordered.append(replace(event, at=at))
+    return ordered
+
+
+def _store_all(interactions: list[Interaction], recorded_at: datetime) -> list[Interaction]:
+    """Store interactions of one visitor; return those that were new, as stored."""
+    ids = {each.event_id for each in interactions}
+    if len(ids) == 1 or len(ids) < len(interactions) or Event.objects.filter(event_id__in=ids).exists():
+        return [stored for each in interactions if (stored := _store(each, recorded_at))]
+    Event.objects.bulk_create([_row(each, recorded_at) for each in interactions])
+    return interactions
+
+
+def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | None:
+    """Store an interaction and return it as stored, or None when it is a repeat.
+
+    A repeat has the same event id and the same content (`idempotency_key`) as what is stored. The
+    same id with other content is something new and is stored under a fresh id.
+    """
+    if insert_unless_taken(_row(interaction, recorded_at)):
+        return interaction
+    # The id is taken: by this visitor's earlier use of the same form, or by somebody else.
+    ids = [interaction.event_id, *fresh_ids(interaction.event_id, interaction.visitor)]
+    rows = Event.objects.of(interaction.visitor).filter(event_id__in=ids)
+    uses = {use.event_id: use for use in rows.interactions()}
+    unused = next((event_id for event_id in ids[1:] if event_id not in uses), None)
+    latest = next((uses[event_id] for event_id in reversed(ids) if event_id in uses), None)
+    if unused and latest and idempotency_key(latest) == idempotency_key(interaction):
+        return None
+    again = replace(interaction, event_id=unused or new_event_id())
+    # Lost only to the same POST arriving at the same time, which is then a repeat.
+    return again if insert_unless_taken(_row(again, recorded_at)) else _store(interaction, recorded_at)
+
+
+def idempotency_key(interaction: Interaction) -> tuple[str, str, MovieId, float | None]:
+    """What makes two interactions the same. The time is not in it: a POST sent again arrives later."""
+    return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
+
+
+def _row(interaction: Interaction, recorded_at: datetime) -> Event:
+    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
+    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS:
+        sinks |= TO_ARCHIVE | TO_PRUNE
+    return Event(**asdict(interaction), recorded_at=recorded_at, pending_sinks=sinks)
+
+
+def _request_change(kind: HistoryChange.Kind, visitor: str, **fields: str | int | None) -> None:
+    """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
+
+    It covers what was recorded before, also by a server whose clock is ahead.
+    """
+    if sinks := _sinks_of_changes():
+        now = timezone.now()
+        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"]
+        HistoryChange.objects.create(
+            event_id=new_event_id(),
+            kind=kind,
+            visitor=visitor,
+            recorded_at=max(now, latest or now),
+            pending_sinks=sinks,
+            available_at=now + CLAIM,  # when every claim of now has run out, so that nothing slips by
+            **fields,
+        )
+
+
+def _sinks_of_changes() -> int:
+    to_stream = TO_STREAM if get_event_stream().uses_outbox else 0
+    return to_stream | (TO_ARCHIVE if get_archive().uses_outbox else 0)
+
+
+def _publish(messages: Sequence[Message]) -> None:
+    """Tell the counters, unless they learn of it from the outbox."""
+    stream = get_event_stream()
+    if messages and not stream.uses_outbox:
+        stream.publish(messages)
+
+
+def _unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
+    """The movies that are not there. Those whose aggregates may change are locked.
+
+    The others are not: a movie that everybody opens would have its visitors wait for one another.
+    """
+    wanted = {each.movie_id for each in interactions}
+    rated = {each.movie_id for each in interactions if each.kind in CHANGES_RATING}
+    there = set(lock_movies(Movie.objects.filter(pk__in=rated))) if rated else set()
+    if opened := wanted - rated:
+        movies = Movie.objects.filter(pk__in=opened).order_by()
+        there.update(movies.values_list("pk", flat=True))
+    return wanted - there

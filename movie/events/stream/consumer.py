@@ -1,0 +1,114 @@
+"""A consumer processes the stream batch by batch; what it cannot process goes to the dead letters."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from django.db import DatabaseError, DataError, IntegrityError, connection
+
+from movie.core.database import is_away
+from movie.core.shutdown import Stopping
+from movie.events.models import DeadLetter
+from movie.events.stream import EventStream, EventStreamUnavailable
+from movie.events.stream.base import RawMessage
+from movie.events.stream.handlers import Handler
+from movie.events.stream.messages import Message, decode
+from movie.telemetry.counters import count_consumed, count_dead_letter
+
+log = logging.getLogger(__name__)
+
+# Errors that one message can be to blame for. Everything else ends the process: nothing counts as read then.
+UNPROCESSABLE = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
+LONGEST_REASON = 255
+MAINTENANCE_EVERY = 15.0  # seconds
+
+
+class Consumer:
+    """One member of a group."""
+
+    def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
+        self.handler, self.stream, self.member = handler, stream, member
+        self.handled = 0
+        count_consumed(handler.group, 0)  # known to Prometheus before the first message
+        count_dead_letter(handler.group, 0)
+        self._maintained_at = time.monotonic()
+
+    def run(self, stopping: Stopping) -> None:
+        """Process batches until asked to stop; wait for a stream or a database that is away."""
+        pause = FIRST_PAUSE
+        while not stopping.asked():
+            try:
+                for batch in self.stream.consume(self.handler.group, stopping.asked, self.member):
+                    pause = FIRST_PAUSE
+                    if batch and not _retry_while_down(partial(self.process, batch), stopping):
+                        break  # asked to stop before the batch had its effect: it comes again
+                    if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
+                        self._maintained_at = time.monotonic()
+                        _retry_while_down(self.handler.maintenance, stopping)
+            except EventStreamUnavailable as error:
+                log.warning("The stream is away: %s", error)
+                pause = _wait(pause, stopping)
+
+    def process(self, batch: Sequence[RawMessage]) -> None:
+        """Process a batch. Raises DatabaseError; then it had no effect."""
+        messages: list[tuple[RawMessage, Message]] = []
+        for raw in batch:
+            try:
+                message = decode(raw.raw)
+            except UNPROCESSABLE as error:
+                self._dead_letter(raw, error)
+            else:
+                if message is not None:
+                    messages.append((raw, message))
+        try:
+            self.handler.handle([message for _raw, message in messages])
+        except UNPROCESSABLE as error:
+            log.warning("A batch of %s cannot be used as a whole: %s", self.handler.group, error)
+            for raw, message in messages:
+                self._process_one(raw, message)
+        self.handled += len(messages)
+        count_consumed(self.handler.group, len(messages))
+
+    def _process_one(self, raw: RawMessage, message: Message) -> None:
+        try:
+            self.handler.handle([message])
+        except UNPROCESSABLE as error:
+            self._dead_letter(raw, error)
+
+    def _dead_letter(self, raw: RawMessage, error: Exception) -> None:
+        count_dead_letter(self.handler.group)
+        reason = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+        log.warning("%s cannot use %s: %s", self.handler.group, raw.position, reason)
+        text = (raw.raw or b"").decode("utf-8", errors="replace").replace("\x00", "\ufffd")
+        DeadLetter.objects.update_or_create(
+            group=self.handler.group, position=raw.position, defaults={"raw": text, "reason": reason}
+        )
+
+
+def _retry_while_down(work: Callable[[], None], stopping: Stopping) -> bool:
+    """Do the work, as often as it takes while the database is away; False when asked to stop before."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            work()
+        except DatabaseError as error:
+            if not is_away(error):
+                raise
+            log.warning("The database is away: %s", error)
+            connection.close()
+            pause = _wait(pause, stopping)
+            if stopping.asked():
+                return False
+        else:
+            return True
+
+
+def _wait(pause: float, stopping: Stopping) -> float:
+    """Wait about so many seconds, with jitter; return the next, longer pause."""
+    stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
+    return min(LONGEST_PAUSE, 2 * pause)

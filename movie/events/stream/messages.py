@@ -1,0 +1,120 @@
+"""What travels on the stream, and how it is written; docs/events.md describes it for others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from predictors.history import EVENT_KINDS, Interaction
+
+SCHEMA = 1
+
+
+class MessageRefused(ValueError):
+    """A message that cannot be understood; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionRecorded:
+    """A visitor did something."""
+
+    interaction: Interaction
+    recorded_at: datetime
+
+    @property
+    def event_id(self) -> str:
+        return self.interaction.event_id
+
+    @property
+    def visitor(self) -> str:
+        return self.interaction.visitor
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryForgotten:
+    """What the visitor did up to `recorded_at`, all or with one film, is to be deleted."""
+
+    event_id: str
+    visitor: str
+    movie_id: int | None
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GuestMerged:
+    """What the visitor, a guest, did up to `recorded_at` is the account's `into` now."""
+
+    event_id: str
+    visitor: str
+    into: str
+    recorded_at: datetime
+
+
+Message = InteractionRecorded | HistoryForgotten | GuestMerged
+_CHANGES: dict[str, type[HistoryForgotten] | type[GuestMerged]] = {
+    "forget": HistoryForgotten,
+    "merge": GuestMerged,
+}
+_INTERACTION = tuple(field.name for field in fields(Interaction))
+
+
+def encode(message: Message) -> bytes:
+    if isinstance(message, InteractionRecorded):
+        interaction = {name: getattr(message.interaction, name) for name in _INTERACTION}
+        content = {"type": "interaction", **interaction, "recorded_at": message.recorded_at}
+    else:
+        content = {"type": "forget" if isinstance(message, HistoryForgotten) else "merge", **asdict(message)}
+    return json.dumps({"schema": SCHEMA, **content}, default=_text, separators=(",", ":")).encode()
+
+
+def decode(raw: bytes | str | None) -> Message | None:
+    """The message, or None for a type of message that is not known here. Raises MessageRefused.
+
+    Fields that are not known are passed over, so that later versions may add some.
+    """
+    try:
+        content = json.loads(raw or b"")
+    except ValueError as error:
+        raise MessageRefused(f"no JSON: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
+        raise MessageRefused("no object with a schema number")
+    if not 1 <= content["schema"] <= SCHEMA:
+        raise MessageRefused(f"schema {content['schema']} is not known here, only up to {SCHEMA}")
+    try:
+        if content["type"] == "interaction":
+            return _recorded(content)
+        change = _CHANGES.get(content["type"])
+        if change is None:
+            return None
+        known = {field.name: content[field.name] for field in fields(change)}
+        return change(**{**known, "recorded_at": _time(content["recorded_at"])})
+    except KeyError as missing:
+        raise MessageRefused(f"there is no {missing}") from missing
+    except (TypeError, AttributeError) as error:
+        raise MessageRefused(f"a value is of the wrong type: {error}") from error
+
+
+def _recorded(content: dict[str, Any]) -> InteractionRecorded:
+    values = {name: content[name] for name in _INTERACTION}
+    if values["kind"] not in EVENT_KINDS:
+        raise MessageRefused(f"the kind {values['kind']!r} is not known here")
+    if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
+        raise MessageRefused("movie_id is no number or visitor is no text")
+    return InteractionRecorded(
+        Interaction(**{**values, "at": _time(values["at"])}), _time(content["recorded_at"])
+    )
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise MessageRefused(f"{text!r} is no time") from error
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds")
+    raise TypeError(f"{value!r} cannot be written")

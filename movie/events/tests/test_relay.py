@@ -1,0 +1,224 @@
+"""A relay may die at any point: what was recorded arrives, once in effect."""
+
+import urllib.request
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+from django.utils import timezone
+
+from movie.catalogue.models import Movie
+from movie.core.ids import new_event_id
+from movie.core.shutdown import Stopping
+from movie.events import recording
+from movie.events.archive import get_archive
+from movie.events.archive.base import ArchiveUnavailable
+from movie.events.history import get_history
+from movie.events.models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, HistoryChange
+from movie.events.stream import EventStreamUnavailable, get_event_stream
+from movie.events.stream.backlog import backlog
+from movie.events.stream.handlers import Popularity
+from movie.events.stream.in_process import LocalEventStream
+from movie.events.stream.relay import Relay
+from movie.events.tests.delivery import deliver_everything
+from movie.operations import site_state
+from movie.operations.metrics_server import metrics_server
+from movie.operations.metrics_view import process_metrics_text
+from predictors.history import Interaction
+from services.base import free_port
+
+pytestmark = pytest.mark.django_db
+VISITOR = "guest:a"
+
+
+class Crash(BaseException):
+    """As SIGKILL: nothing catches it."""
+
+
+class KeptStream(LocalEventStream):
+    """A stream that needs a relay, without a broker."""
+
+    uses_outbox = True
+
+    def __init__(self):
+        super().__init__(keep=True)
+        self.messages = []
+
+    def publish(self, messages):
+        self.messages += messages
+
+
+@pytest.fixture
+def film():
+    return Movie.objects.create(title="Heat")
+
+
+@pytest.fixture
+def sinks(event_table):
+    """An archive in DynamoDB and a stream, both to be delivered to."""
+    with override_settings(
+        CLICK_ARCHIVE={"BACKEND": "movie.events.archive.dynamodb.DynamoDBArchive", "OPTIONS": event_table},
+        EVENT_STREAM={"BACKEND": f"{__name__}.KeptStream", "OPTIONS": {}},
+    ):
+        get_event_stream().messages.clear()
+        yield get_archive(), get_event_stream()
+
+
+def click(film, visitor=VISITOR):
+    return Interaction(new_event_id(), visitor, "click", film.pk, datetime.now(UTC), surface="home")
+
+
+def claims_run_out():
+    Event.objects.update(available_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    "point",
+    ["before the archive", "after the archive", "before the stream", "after the stream", "before the mark"],
+)
+def test_a_relay_that_dies_loses_and_doubles_nothing(sinks, film, monkeypatch, point):
+    archive, stream = sinks
+    events = [click(film) for _ in range(7)]
+    for each in events:
+        recording.record(each)
+    relay = Relay()
+    when, _, what = point.partition(" the ")
+    name = {"archive": "_write_archive", "stream": "_publish", "mark": "_mark"}[what]
+    whole = getattr(relay, name)
+
+    def dies(*arguments):
+        if when == "after":
+            whole(*arguments)
+        raise Crash
+
+    monkeypatch.setattr(relay, name, dies)
+    with pytest.raises(Crash):
+        relay.step()
+    assert Relay().step() is False, "its rows are claimed for a while"
+    claims_run_out()
+    assert Relay().step() is True
+    assert [each.interaction for each in archive.read(VISITOR)] == events
+    assert {each.event_id for each in stream.messages} == {each.event_id for each in events}
+    popularity = Popularity()
+    popularity.handle(stream.messages)
+    assert DailyMovieActivity.objects.get().count == 7
+    assert get_history(VISITOR).interactions == tuple(events)
+
+
+def test_one_sink_that_is_away_does_not_hold_up_the_other(sinks, film, monkeypatch):
+    _, stream = sinks
+
+    def away(*arguments):
+        raise ArchiveUnavailable("away")
+
+    recording.record(click(film))
+    relay = Relay()
+    monkeypatch.setattr(relay, "_write_archive", away)
+    relay.step()
+    assert len(stream.messages) == 1
+    assert not relay.to_archive.is_open(), "it is left alone for a while"
+    assert (backlog()["archive"].rows, backlog()["stream"].rows) == (1, 0)
+    assert relay.step() is False
+    deliver_everything(keep=timedelta(hours=1))
+    assert Event.objects.get().pending_sinks == TO_PRUNE
+    assert len(stream.messages) == 1
+
+
+def test_pauses_grow_and_end_with_success(film):
+    sink = Relay().to_archive
+    pauses = []
+    for _ in range(12):
+        sink.failed(EventStreamUnavailable("away"))
+        pauses.append(sink.open_at)
+    assert sink.in_a_row == sink.failures == 12
+    assert pauses[-1] - pauses[0] > 3
+    sink.worked(1)
+    assert sink.in_a_row == 0
+
+
+def test_two_relays_claim_different_rows(sinks, film):
+    for _ in range(10):
+        recording.record(click(film))
+    first, second = Relay(batch=6), Relay(batch=6)
+    mine = first._claim([7], "a" * 32)
+    theirs = second._claim([7], "b" * 32)
+    assert (len(mine), len(theirs)) == (6, 4)
+    assert not {row.pk for row in mine} & {row.pk for row in theirs}
+
+
+def test_a_guest_who_signs_in_while_a_relay_delivers_keeps_everything(sinks, film, monkeypatch):
+    archive, _ = sinks
+    recording.record(click(film))
+    relay = Relay()
+    write = relay._write_archive
+
+    def slowly(rows):
+        write(rows)
+        recording.merge_guest(VISITOR, "user:1")
+
+    monkeypatch.setattr(relay, "_write_archive", slowly)
+    relay.step()
+    assert [each.kind for each in get_history("user:1")] == ["click"]
+    deliver_everything()
+    assert len(list(archive.read("user:1"))) == 1
+    assert not list(archive.read(VISITOR)), "what was delivered under the guest's key moved too"
+    assert not HistoryChange.objects.exists()
+
+
+def test_what_is_forgotten_while_a_relay_delivers_stays_forgotten(sinks, film, monkeypatch):
+    archive, stream = sinks
+    recording.record(click(film))
+    relay = Relay()
+    write = relay._write_archive
+
+    def too_late(rows):
+        recording.forget(VISITOR)
+        write(rows)
+
+    monkeypatch.setattr(relay, "_write_archive", too_late)
+    relay.step()
+    assert HistoryChange.objects.get().available_at > timezone.now() + CLAIM / 2, "until all claims ran out"
+    assert len(get_history(VISITOR)) == 0
+    deliver_everything()
+    assert not list(archive.read(VISITOR))
+    assert [type(each).__name__ for each in stream.messages] == ["InteractionRecorded", "HistoryForgotten"]
+
+
+def test_the_command_needs_somewhere_to_deliver_to():
+    with pytest.raises(CommandError, match="DYNAMODB_TABLE or KAFKA_BOOTSTRAP_SERVERS"):
+        call_command("relay_events")
+
+
+def test_the_command_delivers_once_and_says_what_waits(sinks, film, capsys):
+    recording.record(click(film))
+    call_command("relay_events", status=True)
+    assert "archive: 1 rows wait" in capsys.readouterr().out
+    call_command("relay_events", once=True)
+    call_command("relay_events", status=True)
+    assert "archive: 0 rows wait" in capsys.readouterr().out
+
+
+def test_a_relay_stops_when_asked(sinks):
+    with Stopping() as stopping:
+        stopping.ask()
+        Relay().run(stopping)
+
+
+def test_the_metrics_are_there_for_prometheus(sinks, film):
+    def delivered(text):
+        return float(text.partition('reelgraph_relay_delivered_total{sink="archive"} ')[2].split()[0])
+
+    recording.record(click(film))
+    relay = Relay()
+    before = process_metrics_text()[0].decode()
+    relay.step()
+    site_state._queues.clear()
+    own = process_metrics_text()[0].decode()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/metrics"
+    with metrics_server(port), urllib.request.urlopen(address, timeout=5) as answer:
+        text = answer.read().decode()
+    assert "# TYPE reelgraph_relay_delivered_total counter" in text
+    assert delivered(text) == delivered(own) == delivered(before) + 1
+    assert 'reelgraph_outbox_oldest_seconds{sink="stream"} 0' in own

@@ -1,0 +1,82 @@
+"""The demonstration catalogue: MovieLens 100K from the recbole wheel, films from bokeh-sampledata.
+
+Both packages only carry the data; they are found without being imported, because their own
+dependencies are not installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from django.db.models import Sum
+
+from movie.catalogue.importing.enrichment import Enrichment, enrich_movies
+from movie.catalogue.importing.formats import MOVIELENS_100K
+from movie.catalogue.importing.movies import import_movies
+from movie.catalogue.importing.reports import Outcome, Watch, unwatched
+from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.models import Movie
+from movie.events.rating_import import import_ratings
+
+RATINGS = 100_000
+NEARLY_ALL = 0.95
+
+MOVIELENS_TERMS = (
+    "The ratings are MovieLens 100K, collected by the GroupLens Research Project at the University of "
+    "Minnesota. They may be used for research. They may not be used for commercial or revenue-bearing "
+    "purposes without permission of a faculty member of GroupLens, may not be redistributed without "
+    "separate permission, and nobody may state or imply an endorsement by the University of Minnesota or "
+    "GroupLens. Publications must cite F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and "
+    "Context, ACM TiiS 5 (4), 2015, doi:10.1145/2827872. Directors, writers, casts and countries come from "
+    "Wikidata (CC0)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What was loaded; `already` when everything was there before."""
+
+    already: bool
+    movies: Outcome | None = None
+    ratings: Outcome | None = None
+    enrichment: Enrichment | None = None
+
+
+def data_folder() -> Path:
+    """RecBole's example data, in the installed wheel. Raises CatalogueError when it is not installed."""
+    spec = find_spec("recbole")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "dataset_example" / "ml-100k"
+        if (path / "ml-100k.inter").is_file():
+            return path
+    raise CatalogueError("The demonstration data is not installed. Run pip install --no-deps recbole==1.2.1.")
+
+
+def is_loaded() -> bool:
+    """Whether the films and ratings are there and counted. A few that an admin removed stay removed."""
+    films = Movie.objects.filter(external_ids__source=MOVIELENS_100K)
+    return (films.aggregate(total=Sum("rating_count"))["total"] or 0) >= NEARLY_ALL * RATINGS
+
+
+def load_demo(progress: Watch = unwatched) -> Demo:
+    """Load films, ratings, and who made the films. What is there already is left as it is.
+
+    `progress` hears how far the whole is, 0 to 1, and what is being done. Raises CatalogueError.
+    """
+    if is_loaded():
+        progress(1.0, "The films and ratings are there already.")
+        return Demo(already=True)
+    folder = data_folder()
+
+    def part(start: float, share: float) -> Watch:
+        return lambda done, text: progress(start + share * done, text)
+
+    # The film people come before the ratings, so that a loaded demo is a complete one.
+    movies = import_movies(folder, watch=part(0.0, 0.1))
+    enrichment = enrich_movies(watch=part(0.1, 0.5))
+    ratings = import_ratings(folder, watch=part(0.6, 0.4))
+    if movies.interrupted or enrichment.interrupted or ratings.interrupted:
+        raise KeyboardInterrupt
+    return Demo(False, movies, ratings, enrichment)

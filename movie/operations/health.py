@@ -1,0 +1,200 @@
+"""Whether the site can serve: the checks of GET /health/ready.
+
+    database     answers, and takes a write
+    migrations   all are applied
+    event_log    a history can be read, wherever clicks are kept
+    stream       deliveries from the outbox are not late
+    models       a default model answers
+
+Without the database, its migrations or a model the site cannot serve; the others leave it degraded. What else
+operators want to know is a metric with an alert: docs/observability.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+from movie.core.caching import TTLValue
+from movie.events.archive import ArchiveUnavailable, get_archive
+from movie.events.stream.backlog import backlog
+from movie.recommendations.ranking import registry
+from predictors.errors import PredictorError
+
+log = logging.getLogger(__name__)
+
+Status = Literal["ready", "degraded", "unavailable"]
+
+REMEMBERED_SECONDS = 1.0  # probes cannot load the site, however many there are
+WRITE_SECONDS = BACKLOG_SECONDS = 10.0
+EVENT_LOG_SECONDS = 5.0
+NEEDED = ("database", "migrations", "models")  # without one of these the site cannot serve
+
+
+class CheckFailed(Exception):
+    """A check did not pass. The message is for operators: no address, no secret, nothing of a visitor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Result of a check. `why` says what is wrong, or what was found."""
+
+    name: str
+    ok: bool
+    why: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    checks: tuple[Check, ...]
+
+    @property
+    def status(self) -> Status:
+        failed = [check.name for check in self.checks if not check.ok]
+        if any(name in NEEDED for name in failed):
+            return "unavailable"
+        return "degraded" if failed else "ready"
+
+    def as_json(self) -> dict[str, Any]:
+        checks = {
+            check.name: {"ok": check.ok, "why": check.why, "ms": round(check.ms, 2)} for check in self.checks
+        }
+        return {"status": self.status, "checks": checks}
+
+
+def readiness() -> Readiness:
+    """Return what the checks found at most a second ago."""
+    return _readiness.get()
+
+
+class _LastStatus:
+    value: Status = "ready"
+
+
+_last_status = _LastStatus()
+
+
+def _run_checks() -> Readiness:
+    found = Readiness(tuple(_checks()))
+    _log_change(found)
+    return found
+
+
+def _log_change(found: Readiness) -> None:
+    """Write one line of the log when the status changes."""
+    if found.status != _last_status.value:
+        _last_status.value = found.status
+        failed = "; ".join(f"{check.name}: {check.why}" for check in found.checks if not check.ok)
+        log.log(logging.WARNING if failed else logging.INFO, "%s. %s", found.status, failed)
+
+
+def _checks() -> Iterator[Check]:
+    database = _checked("database", _check_database)
+    yield database
+    if database.ok:
+        yield _checked("migrations", _check_migrations)
+        yield _event_log.get()
+        yield _checked("stream", _check_stream)
+    yield _checked("models", _check_models)
+
+
+def _checked(name: str, check: Callable[[], str]) -> Check:
+    started = time.perf_counter()
+    try:
+        ok, why = True, check()
+    except CheckFailed as error:
+        ok, why = False, str(error)
+    except DatabaseError as error:
+        connection.close()  # it may be what is broken
+        number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
+        ok, why = False, f"{type(error).__name__} {number}".strip()
+    return Check(name, ok, why, 1000 * (time.perf_counter() - started))
+
+
+def _check_database() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    _write.get()
+    return connection.vendor
+
+
+def _write_and_roll_back() -> None:
+    recorder = MigrationRecorder(connection)
+    if recorder.has_table():  # otherwise the migrations are missing, and that check reports it
+        with transaction.atomic():
+            recorder.migration_qs.create(app="health", name="a write that is rolled back")
+            transaction.set_rollback(True)
+
+
+def _check_migrations() -> str:
+    applied = MigrationRecorder(connection).applied_migrations()
+    missing = sorted(_migrations_on_disk() - applied.keys())
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckFailed(f"{'.'.join(missing[0])}{more} not applied; run manage.py migrate")
+    return f"{len(applied)} applied"
+
+
+@cache
+def _migrations_on_disk() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.nodes)
+
+
+def _check_event_log() -> str:
+    try:
+        next(get_archive().read("probe:"), None)  # a visitor who cannot exist
+    except ArchiveUnavailable as error:
+        raise CheckFailed(f"cannot be read: {type(error.__cause__ or error).__name__}") from error
+    return "can be read"
+
+
+def _check_stream() -> str:
+    """Late deliveries say that Kafka, DynamoDB or the relays are away."""
+    waiting = _backlog.get()
+    late = [
+        f"{sink}: {values.rows} rows, the oldest for {values.oldest_seconds:.0f} s"
+        for sink, values in waiting.items()
+        if values.oldest_seconds > settings.HEALTH_OUTBOX_SECONDS or values.rows > settings.HEALTH_OUTBOX_ROWS
+    ]
+    if late:
+        raise CheckFailed("; ".join(late))
+    return f"{sum(values.rows for values in waiting.values())} rows wait"
+
+
+def _check_models() -> str:
+    """The first default model that can be loaded answers; it is loaded now if it is not yet."""
+    from movie.training.default_models import default_models
+
+    refused = []
+    for name in default_models():
+        version = registry().store.current(name)
+        if not version:
+            continue
+        try:
+            predictor = registry().get(name)
+        except PredictorError:
+            refused.append(name)
+            continue
+        serves = f"{name} {predictor.version}"
+        if predictor.version != version:
+            serves += f", while {version} is loading or was refused"
+        return f"{serves}; cannot be loaded: {', '.join(refused)}" if refused else serves
+    if refused:
+        raise CheckFailed(f"cannot be loaded: {', '.join(refused)}")
+    raise CheckFailed("none of DEFAULT_MODELS is trained")
+
+
+_readiness = TTLValue(_run_checks, REMEMBERED_SECONDS)
+_write = TTLValue(_write_and_roll_back, WRITE_SECONDS)
+_backlog = TTLValue(backlog, BACKLOG_SECONDS)
+_event_log = TTLValue(lambda: _checked("event_log", _check_event_log), EVENT_LOG_SECONDS)

@@ -1,0 +1,184 @@
+"""A working site on real data: load, train what is quick, serve, train the rest while serving."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.markup import escape
+
+from movie.core.progress import ProgressBar
+from movie.operations.demo_data import is_loaded
+from movie.training.models import TrainingRun
+from movie.training.registry import registry
+
+QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
+SLOW_MODELS = ("kprn", "sasrec", "als", "lightgcn", "ngcf")
+ADMIN = "admin"
+OPEN_SECONDS = 60
+
+
+class Command(BaseCommand):
+    help = "Load MovieLens 100K and the Wikidata films, train, and serve. A second start only serves."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--workers", type=int, default=1, help="server processes")
+        parser.add_argument("--no-serve", action="store_true", help="load and train everything, then end")
+        parser.add_argument(
+            "--quick-only", action="store_true", help="leave out the models that take minutes"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.console = Console()
+        host, port = options["host"], options["port"]
+        if not options["no_serve"]:
+            _require_free_port(host, port)
+        self._prepare()
+        slow = () if options["quick_only"] else SLOW_MODELS
+        missing = [name for name in slow if not registry().store.current(name)]
+        if options["no_serve"]:
+            if missing:
+                call_command("train", *missing, from_site=True, activate=True, refit=False)
+            return
+        self._serve(host, port, options["workers"], missing)
+
+    def _prepare(self) -> None:
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        call_command("migrate", verbosity=0)
+        if not settings.DEBUG:
+            call_command("collectstatic", interactive=False, verbosity=0)
+        if not is_loaded():
+            call_command("load_demo_data")
+        self._bring_in_papers()
+        missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
+        if missing:
+            call_command("train", *missing, from_site=True, activate=True, refit=False)
+        users = get_user_model()
+        if not users.objects.filter(is_superuser=True).exists():
+            password = secrets.token_urlsafe(12)
+            users.objects.create_superuser(ADMIN, password=password)
+            self.console.print(
+                f"Administrator [bold]{ADMIN}[/], password [bold]{password}[/] (shown only now)"
+            )
+
+    def _bring_in_papers(self) -> None:
+        """A review that cannot be shown is said and left out; the site opens all the same."""
+        try:
+            call_command("sync_papers", verbosity=0)
+        except CommandError as error:
+            self.console.print(f"[yellow]{escape(str(error))}[/]")
+
+    def _serve(self, host: str, port: int, workers: int, to_train: list[str]) -> None:
+        """Run the server and the training until one is interrupted; leave no process behind."""
+        server = _start_server(host, port, workers)
+        trainer: subprocess.Popen | None = None
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        try:
+            address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}/"  # noqa: S104
+            _wait_until_open(host, port, server, stop)
+            self.console.print(f"\nReelgraph is open: [bold]{address}[/]   (Ctrl-C closes it)\n")
+            # A training that was interrupted goes on; one whose data has changed since starts anew.
+            for arguments in (["--resume"], []) if to_train else ():
+                trainer = _start_training(to_train, arguments)
+                if self._watch(trainer, to_train, server, stop):
+                    break
+            while not stop.is_set() and server.poll() is None:
+                stop.wait(1)
+            if server.poll() not in (None, 0) and not stop.is_set():
+                raise CommandError(f"the server ended with status {server.returncode}")
+        finally:
+            for process in (trainer, server):
+                _end(process)
+
+    def _watch(
+        self, trainer: subprocess.Popen, names: list[str], server: subprocess.Popen, stop: threading.Event
+    ) -> bool:
+        """Show where the background training stands until it ends; False when it failed."""
+        with ProgressBar(transient=False) as bar:
+            while trainer.poll() is None and server.poll() is None and not stop.is_set():
+                for run in TrainingRun.objects.filter(model__in=names).order_by("started_at"):
+                    bar(run.progress, run.message, f"training {run.model}")
+                stop.wait(1)
+            if trainer.poll() == 0:
+                for name in names:
+                    bar(1.0, "live", f"training {name}")
+        return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+
+
+def _require_free_port(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"{host}:{port} cannot be used ({error.strerror}); choose another with: make demo PORT=8001"
+            ) from error
+
+
+def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
+    command += ["--workers", str(workers), "--blocking-threads", "16", "--log-level", "error"]
+    # Without it the whole server ends with the first worker that dies.
+    command += ["--respawn-failed-workers", "webapp.wsgi:application"]
+    # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
+    environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, start_new_session=True)  # noqa: S603
+
+
+def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        "manage.py",
+        "train",
+        *names,
+        "--from-site",
+        "--activate",
+        "--no-refit",
+        "--quiet",
+        *arguments,
+    ]
+    return subprocess.Popen(command, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
+
+
+def _wait_until_open(host: str, port: int, server: subprocess.Popen, stop: threading.Event) -> None:
+    deadline = time.monotonic() + OPEN_SECONDS
+    reachable = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
+    while not stop.is_set() and server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urlopen(f"http://{reachable}:{port}/", timeout=10):
+                return
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(0.05)
+    if not stop.is_set():
+        raise CommandError(f"the server did not answer within {OPEN_SECONDS} seconds")
+
+
+def _end(process: subprocess.Popen | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,33 @@
+"""Load the demonstration catalogue: manage.py load_demo_data."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from movie.catalogue.importing import cli
+from movie.core.progress import ProgressBar
+from movie.operations.demo_data import MOVIELENS_TERMS, load_demo
+
+
+class Command(BaseCommand):
+    help = "Load MovieLens 100K and the people who made its films, from installed packages."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+    def handle(self, **options: Any) -> None:
+        self.stdout.write(str(MOVIELENS_TERMS))
+        try:
+            with cli.ending_cleanly(), ProgressBar(enabled=not options["no_progress"]) as watch:
+                demo = load_demo(watch)
+        except KeyboardInterrupt as interrupt:
+            raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED) from interrupt
+        if demo.already or demo.movies is None or demo.ratings is None or demo.enrichment is None:
+            self.stdout.write("The films and ratings are there already.")
+            return
+        self.stdout.write(cli.summary(demo.movies, "films", dry_run=False))
+        self.stdout.write(
+            "{matched} of them completed with who made them.".format(matched=f"{demo.enrichment.matched:,}")
+        )
+        self.stdout.write(cli.summary(demo.ratings, "ratings", dry_run=False))

@@ -1,0 +1,290 @@
+"""My history as a visitor uses it: look, filter, correct, delete, take along and take in."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+from movie.catalogue.models import ExternalId, Genre, Movie, Rating
+from movie.core.ids import new_event_id
+from movie.events.history import get_history
+from movie.events.history_files import COLUMNS, MOST_ROWS, read_history
+from movie.events.models import Event
+from movie.events.recording import forget, record
+from movie.pages.views.history import PAGE_SIZE
+from predictors.history import Interaction
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+PAGE = {"Accept": "text/html"}
+
+
+@pytest.fixture(autouse=True)
+def fresh_counts():
+    cache.clear()
+
+
+@pytest.fixture
+def films(db):
+    return [Movie.objects.create(title=title, year=1990) for title in ("Heat", "Ronin", "Thief", "Sorcerer")]
+
+
+@pytest.fixture
+def ada(client, db):
+    user = get_user_model().objects.create_user("ada")
+    client.force_login(user)
+    return f"user:{user.pk}"
+
+
+def did(visitor, film, kind, value=None, minute=0):
+    record(Interaction(new_event_id(), visitor, kind, film.pk, NOON + timedelta(minutes=minute), value))
+
+
+def titles(response):
+    return [row.movie.title for row in response.context["rows"]]
+
+
+def upload(client, text, name="history.csv"):
+    content = text if isinstance(text, bytes) else text.encode()
+    return client.post(
+        reverse("pages:history_import"), {"file": SimpleUploadedFile(name, content)}, headers=PAGE
+    )
+
+
+@pytest.fixture
+def lived(films, ada):
+    """A history with every kind of thing in it."""
+    did(ada, films[0], "rating", 4.5, minute=1)
+    did(ada, films[1], "click", minute=2)
+    did(ada, films[1], "click", minute=3)
+    did(ada, films[2], "dismiss", minute=4)
+    did(ada, films[3], "watchlist", minute=5)
+    did(ada, films[0], "click", minute=6)
+    return ada
+
+
+def test_an_empty_history_says_what_to_do_and_offers_it(client, db):
+    html = client.get(reverse("pages:history")).content.decode()
+    assert "Nothing here yet" in html
+    assert f'href="{reverse("pages:browse")}"' in html
+    assert reverse("pages:forget_all") not in html and reverse("pages:history_export") not in html
+
+
+def test_films_come_newest_first_each_once_with_where_they_stand(client, lived):
+    response = client.get(reverse("pages:history"))
+    assert titles(response) == ["Heat", "Sorcerer", "Thief", "Ronin"]
+    html = response.content.decode()
+    assert 'value="4.5" checked' in html
+    for words in ("opened 2 times", "on your watchlist", "not interested"):
+        assert words in html
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("rated", ["Heat"]),
+        ("watchlist", ["Sorcerer"]),
+        ("dismissed", ["Thief"]),
+        ("opened", ["Heat", "Ronin"]),
+        ("nonsense", ["Heat", "Sorcerer", "Thief", "Ronin"]),
+    ],
+)
+def test_the_kinds_filter(client, lived, kind, wanted):
+    assert titles(client.get(reverse("pages:history"), {"show": kind})) == wanted
+
+
+def test_a_kind_without_films_says_so(client, films, ada):
+    did(ada, films[0], "click")
+    html = client.get(reverse("pages:history"), {"show": "rated"}).content.decode()
+    assert "No film of this kind yet" in html and reverse("pages:recommend") in html
+
+
+def test_a_page_costs_eight_queries_however_long_the_history_is(client, ada, django_assert_max_num_queries):
+    genre = Genre.objects.create(name="Drama")
+    for number in range(PAGE_SIZE + 5):
+        film = Movie.objects.create(title=f"Film {number}")
+        film.genres.add(genre)
+        did(ada, film, "rating", 3.0, minute=number)
+    with django_assert_max_num_queries(8):
+        first = client.get(reverse("pages:history"))
+    assert len(titles(first)) == PAGE_SIZE
+    assert titles(client.get(reverse("pages:history"), {"page": 2})) == [
+        f"Film {n}" for n in range(4, -1, -1)
+    ]
+    assert client.get(reverse("pages:history"), {"page": "many"}).status_code == 200
+
+
+def test_a_film_that_left_the_catalogue_can_still_be_deleted(client, lived, films):
+    Movie.objects.filter(pk=films[0].pk).update(is_visible=False)
+    html = client.get(reverse("pages:history")).content.decode()
+    assert "no longer in the catalogue" in html
+    assert f'href="{films[0].get_absolute_url()}"' not in html
+    client.post(reverse("pages:forget_movie", args=[films[0].pk]))
+    assert "Heat" not in titles(client.get(reverse("pages:history")))
+
+
+def test_deleting_one_film_goes_back_to_the_same_page(client, lived, films):
+    target = reverse("pages:history") + "?show=opened"
+    response = client.post(reverse("pages:forget_movie", args=[films[0].pk]), {"next": target}, headers=PAGE)
+    assert (response.status_code, response["Location"]) == (303, target)
+    films[0].refresh_from_db()
+    assert films[0].rating_count == 0
+    assert films[0].pk not in {event.movie_id for event in get_history(lived)}
+
+
+def test_deleting_by_htmx_leaves_a_sentence_in_its_place(client, lived, films):
+    response = client.post(reverse("pages:forget_movie", args=[films[0].pk]), headers={"HX-Request": "true"})
+    assert "Heat is deleted from your history." in response.content.decode()
+    assert b"<form" not in response.content
+
+
+def test_a_guests_delete_all_touches_only_that_guest(films, client, lived):
+    guest = Client()
+    guest.get(reverse("pages:history"))
+    guest.post(reverse("pages:rate", args=[films[0].pk]), {"value": "1"})
+    guest.post(reverse("pages:forget_all"))
+    assert client.get(reverse("pages:history")).context["total"] == 4
+    assert guest.get(reverse("pages:history")).context["total"] == 0
+    films[0].refresh_from_db()
+    assert (films[0].rating_count, films[0].rating_average) == (1, 4.5)
+
+
+def test_everything_is_deleted_only_by_post(client, lived):
+    assert client.get(reverse("pages:forget_all")).status_code == 405
+    assert client.get(reverse("pages:history")).context["total"] == 4
+    response = client.post(reverse("pages:forget_all"), headers=PAGE)
+    assert response["Location"] == reverse("pages:history")
+    assert client.get(reverse("pages:history")).context["total"] == 0
+    assert not Rating.objects.exists() and not Event.objects.exists()
+
+
+# -- taking along and taking in ---------------------------------------------------------------
+
+
+def exported(client):
+    response = client.get(reverse("pages:history_export"))
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in response["Content-Disposition"]
+    return b"".join(response.streaming_content).decode()
+
+
+def test_the_export_holds_every_interaction_in_order(client, lived, films):
+    text = exported(client)
+    rows = list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"))))
+    assert [row["kind"] for row in rows] == ["rating", "click", "click", "dismiss", "watchlist", "click"]
+    assert (rows[0]["title"], rows[0]["value"], rows[0]["at"]) == ("Heat", "4.5", "2024-05-01T12:01:00+00:00")
+
+
+def test_a_deleted_history_comes_back_from_its_export_exactly(client, lived):
+    before = get_history(lived).interactions
+    text = exported(client)
+    forget(lived)
+    assert "6 entries are new." in upload(client, text).content.decode()
+    assert get_history(lived).interactions == before
+    assert Rating.objects.get().value == 4.5
+    response = upload(client, text)
+    assert response.context["new"] == 0 and "6 were here already." in response.content.decode()
+    assert Event.objects.count() == 6
+
+
+def test_another_visitor_can_take_the_file_in_and_both_keep_theirs(client, lived):
+    text = exported(client)
+    guest = Client()
+    guest.get(reverse("pages:history"))
+    assert upload(guest, text).context["new"] == 6
+    assert upload(guest, text).context["new"] == 0
+    assert len(get_history(lived)) == 6
+    assert Event.objects.count() == 12
+
+
+def test_films_are_found_by_imdb_id_or_title_when_the_ids_are_another_sites(films, ada):
+    ExternalId.objects.create(movie=films[0], source="imdb", value="tt0113277")
+    text = (
+        "at,kind,movie_id,title,year,imdb,value\n"
+        "2024-05-01,rating,999,Heat!,1995,tt0113277,4\n"
+        f"2024-05-02 10:00,rating,{films[2].pk},Ronin,1990,,3\n"
+        f"2024-05-03T10:00:00Z,click,{films[3].pk},,,,\n"
+    )
+    read = read_history(text, ada)
+    assert not read.rejected
+    assert [each.movie_id for each in read.interactions] == [films[0].pk, films[1].pk, films[3].pk]
+
+
+def test_good_rows_are_kept_and_every_other_is_named_by_its_line(client, films, ada):
+    Movie.objects.create(title="Thief", year=1990)
+    rows = [
+        "at,kind,movie_id,title,year,value,event_id",
+        f"2024-05-01T10:00:00Z,rating,{films[0].pk},Heat,1990,4,",
+        f"2024-05-01T10:00:00Z,rating,{films[0].pk},Heat,1990,4.2,",
+        f"2024-02-30T10:00:00Z,click,{films[0].pk},Heat,1990,,",
+        f"yesterday,click,{films[0].pk},Heat,1990,,",
+        f"2999-01-01T00:00:00Z,click,{films[0].pk},Heat,1990,,",
+        "2024-05-01T10:00:00Z,click,777,Unknown,1990,,",
+        "2024-05-01T10:00:00Z,click,,Thief,1990,,",
+        f"2024-05-01T10:00:00Z,stare,{films[0].pk},Heat,1990,,",
+        f"2024-05-01T10:00:00Z,rating,{films[0].pk},Heat,1990,four,",
+        f"2024-05-01T10:00:00Z,click,{films[0].pk},Heat,1990,,not-an-id",
+        "",
+        f"2024-05-01T11:00:00Z,watchlist,{films[1].pk},Ronin,1990,,",
+    ]
+    response = upload(client, "\n".join(rows))
+    assert response.context["new"] == 2
+    assert get_history(ada).ratings == {films[0].pk: 4.0}
+    reasons = [(row.line, row.reason.split(":")[0]) for row in response.context["rejected"]]
+    assert reasons == [
+        (3, "value"),
+        (4, "at"),
+        (5, "at"),
+        (6, "at"),
+        (7, "movie_id"),
+        (8, "title"),
+        (9, "kind"),
+        (10, "value"),
+        (11, "event_id"),
+    ]
+    assert "9 lines could not be used." in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        ("at,kind,value\nf\xfcr".encode("latin-1"), "Line 2 is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_whole(client, ada, content, words):
+    response = upload(client, content)
+    assert response.status_code == 422
+    assert words in response.content.decode()
+
+
+def test_no_file_and_missing_columns_are_said(client, ada):
+    response = client.post(reverse("pages:history_import"), headers=PAGE)
+    assert response.status_code == 422 and "file: Choose a file first." in response.content.decode()
+    response = upload(client, "title,stars\nHeat,5\n")
+    assert response.context["new"] == 0
+    assert "These columns are missing: at, kind, value." in response.content.decode()
+
+
+def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
+    line = f"2024-05-01T10:00:00Z,click,{films[0].pk},Heat,,,,,,\n"
+    read = read_history(",".join(COLUMNS) + "\n" + line * (MOST_ROWS + 1), ada)
+    assert len(read.interactions) == MOST_ROWS
+    (rejected,) = read.rejected
+    assert rejected.line == MOST_ROWS + 2
+
+
+@pytest.mark.django_db
+@effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.one_of(st.text(), st.text().map(lambda rest: ",".join(COLUMNS) + "\n" + rest)))
+def test_no_text_breaks_the_reader(text):
+    read = read_history(text, "guest:a")
+    assert not read.interactions or Movie.objects.exists()

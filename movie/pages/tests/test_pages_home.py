@@ -1,0 +1,340 @@
+"""Home, recommendations, the remembered choices, the line about training, and the pages for errors."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.template.loader import render_to_string
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from datasets.interactions import Interactions
+from movie.catalogue.models import Movie
+from movie.catalogue.posters.inks import contrast
+from movie.catalogue.tests.films import make_film
+from movie.recommendations.movie_index import movie_index
+from movie.training.models import TrainingRun
+from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.popular import PopularPredictor
+from predictors.serving.registry import ModelStore
+
+pytestmark = pytest.mark.django_db
+MOST_QUERIES = 8
+SHARED_BY_ALL = 2  # what experiment runs, and the default: every 15 s, not for every page
+STATIC = Path(__file__).resolve().parents[3] / "static"
+GENRES = ("Action", "Comedy", "Drama", "War")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_cached(settings, tmp_path):
+    settings.MODEL_DIR = tmp_path / "models"
+    cache.clear()
+
+
+@pytest.fixture
+def films():
+    """Forty films, the first ones rated most."""
+    films = [
+        Movie.objects.create(title=f"Film {n}", year=1960 + n, rating_count=100 - n, rating_average=4.0)
+        for n in range(40)
+    ]
+    for genre in GENRES:
+        make_film(f"A {genre} film", 2000, genres=[genre])
+    return films
+
+
+@pytest.fixture
+def trained(films, settings):
+    """Popular and neighbours, from viewers who watch even or odd films only."""
+    ids = np.array([film.pk for film in films])
+    pairs = [(user, item) for user in range(60) for item in range(user % 2, 40, 2) if (user + item) % 7]
+    users, items = (np.array(column, dtype=np.int32) for column in zip(*pairs, strict=True))
+    data = Interactions.from_columns(
+        users,
+        items,
+        np.full(len(users), 4.0, np.float32),
+        np.arange(len(users)),
+        user_ids=np.arange(60),
+        item_ids=ids,
+    )
+    store = ModelStore(settings.MODEL_DIR)
+    for kind in (PopularPredictor, NeighboursPredictor):
+        store.publish(kind.fit(data), activate=True)
+    settings.DEFAULT_MODELS = ("neighbours", "popular")
+    return films
+
+
+def rate(client, film, value):
+    response = client.post(reverse("pages:rate", args=[film.pk]), {"value": value})
+    assert response.status_code == 303
+
+
+def page(client, name="home"):
+    response = client.get(reverse(f"pages:{name}"))
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def headings(markup):
+    return [re.sub(r"<[^>]+>", "", found) for found in re.findall(r"<h2>(.*?)</h2>", markup)]
+
+
+def shown(markup):
+    """Ids of the films with a card, in order."""
+    return [int(pk) for pk in re.findall(r'<article class="card" data-movie="(\d+)"', markup)]
+
+
+# -- home ------------------------------------------------------------------------------------------
+
+
+def test_a_newcomer_gets_popular_films_and_some_to_rate(client, trained):
+    markup = page(client)
+    assert headings(markup) == ["Popular", "Rate a few"]
+    assert "Rate two films you know" in markup
+    assert len(shown(markup)) == len(set(shown(markup))) == 24
+
+
+def test_films_to_rate_are_of_many_kinds(client, films):
+    for film in films:
+        film.genres.set(Movie.objects.get(title="A War film").genres.all())
+    markup = page(client)
+    to_rate = shown(markup.split("Rate a few</h2>")[1])
+    kinds = {genre.name for film in Movie.objects.filter(pk__in=to_rate) for genre in film.genres.all()}
+    assert kinds == set(GENRES)
+
+
+def test_two_ratings_change_the_next_page(client, trained):
+    rate(client, trained[2], "5")
+    rate(client, trained[4], "4.5")
+    markup = page(client)
+    assert headings(markup)[:2] == ["For you", "Because you liked Film 4"]
+    for_you = shown(markup.split("For you</h2>")[1].split("</section>")[0])
+    even = {film.pk for film in trained[::2]}
+    assert set(for_you) <= even
+    assert "Because you rated Film 2 5" in markup
+
+
+def test_nothing_comes_twice_and_nothing_rated_comes_again(client, trained):
+    for film in trained[:6]:
+        rate(client, film, "4")
+    ids = shown(page(client))
+    assert len(ids) == len(set(ids))
+    assert not set(ids) & {film.pk for film in trained[:6]}
+
+
+def test_a_dismissed_film_is_gone_from_every_row(client, trained):
+    target = shown(page(client))[0]
+    client.post(reverse("pages:dismiss", args=[target]))
+    assert target not in shown(page(client))
+    assert target not in shown(page(client, "recommend"))
+
+
+def test_a_disliked_film_starts_no_row(client, trained):
+    rate(client, trained[2], "1")
+    assert headings(page(client)) == ["Popular", "Rate a few"]
+
+
+def test_every_list_names_who_answered(client, trained):
+    rate(client, trained[2], "5")
+    for markup in (page(client), page(client, "recommend")):
+        lists = markup.count('class="row-cards"') + markup.count('class="grid"')
+        assert markup.count("Answered by") == lists > 0
+
+
+def test_without_a_trained_model_the_page_says_so(client, films):
+    markup = page(client)
+    assert "Answered by Most rated." in markup
+    assert "Popular is not trained yet." in markup
+
+
+def test_an_empty_catalogue_says_what_to_do(client):
+    markup = page(client)
+    assert "No films yet" in markup
+    assert "import_movies" in markup
+    assert "Nothing left to recommend" in page(client, "recommend")
+
+
+def test_home_of_a_guest_with_twenty_interactions_needs_few_queries(client, trained):
+    for film in trained[:20]:
+        rate(client, film, "4")
+    cache.clear()
+    movie_index()  # read once by each process
+    for most in (MOST_QUERIES + SHARED_BY_ALL, MOST_QUERIES - SHARED_BY_ALL):  # a cold cache, and a warm one
+        with CaptureQueriesContext(connection) as captured:
+            page(client)
+        assert len(captured) <= most, [query["sql"] for query in captured]
+
+
+def test_a_newcomers_home_writes_nothing(client, trained):
+    with CaptureQueriesContext(connection) as captured:
+        page(client)
+    assert not [query for query in captured if not query["sql"].startswith("SELECT")]
+
+
+@pytest.mark.parametrize("name", ["home", "recommend"])
+def test_pages_hold_no_inline_code(client, trained, name):
+    rate(client, trained[0], "4")
+    markup = page(client, name)
+    assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son\w+=|javascript:", markup)
+    assert not re.search(r'(src|href)="(https?:)?//', markup)
+
+
+# -- recommendations -------------------------------------------------------------------------------
+
+
+def test_recommendations_are_ranked(client, trained):
+    rate(client, trained[2], "5")
+    markup = page(client, "recommend")
+    ranks = re.findall(r'card-rank">(\d+)<', markup)
+    assert ranks == [str(rank) for rank in range(1, len(ranks) + 1)]
+    assert len(ranks) > 10
+
+
+def test_the_chosen_model_is_remembered(client, trained):
+    rate(client, trained[2], "5")
+    assert "Answered by Item neighbours" in page(client, "recommend")
+    response = client.post(reverse("pages:choose_model"), {"model": "popular"})
+    assert (response.status_code, response["Location"]) == (303, reverse("pages:recommend"))
+    assert "Answered by Popular" in page(client, "recommend")
+    client.post(reverse("pages:choose_model"), {"model": ""})
+    assert "Answered by Item neighbours" in page(client, "recommend")
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "most_rated", "../../etc"])
+def test_only_models_of_the_site_can_be_chosen(client, trained, name):
+    client.post(reverse("pages:choose_model"), {"model": name})
+    assert "model" not in client.cookies or not client.cookies["model"].value
+
+
+def test_a_forged_choice_counts_for_nothing(client, trained):
+    client.cookies["model"] = "popular:forged"
+    rate(client, trained[2], "5")
+    assert "Answered by Item neighbours" in page(client, "recommend")
+
+
+def test_a_model_that_cannot_answer_is_named_with_the_one_that_did(client, trained):
+    client.post(reverse("pages:choose_model"), {"model": "neighbours"})
+    markup = page(client, "recommend")
+    assert "Item neighbours needs a film you liked first." in markup
+    assert "Answered by Popular" in markup
+
+
+def test_a_chosen_model_in_training_shows_how_far_it_is(client, trained):
+    TrainingRun.objects.create(model="sasrec", state="running", progress=0.42)
+    client.post(reverse("pages:choose_model"), {"model": "sasrec"})
+    markup = page(client, "recommend")
+    assert "SASRec is still in training (42 %)" in markup
+    assert "Answered by" in markup
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def test_pages_poll_while_a_model_is_trained_and_then_stop(client, films):
+    run = TrainingRun.objects.create(model="sasrec", state="running", progress=0.5)
+    assert 'hx-trigger="every 3s"' in page(client)
+    htmx = {"HX-Request": "true", "HX-Current-URL": "http://testserver/browse/"}
+    status = client.get(reverse("pages:training_status"), headers=htmx).content.decode()
+    assert "SASRec" in status
+    assert "50 %" in status
+    assert 'hx-trigger="every 3s"' in status
+    TrainingRun.objects.filter(pk=run.pk).update(state="done")
+    cache.clear()
+    status = client.get(reverse("pages:training_status"), headers=htmx).content.decode()
+    assert "Training is over" in status
+    assert 'href="/browse/"' in status
+    assert "hx-get" not in status
+    assert "every 3s" not in page(client)
+
+
+# -- theme and language ----------------------------------------------------------------------------
+
+
+def test_the_theme_is_remembered_without_a_script(client, films):
+    assert "data-theme" not in page(client)
+    response = client.post(reverse("pages:choose_theme"), {"theme": "dark", "next": "/recommend/"})
+    assert (response.status_code, response["Location"]) == (303, "/recommend/")
+    assert 'data-theme="dark"' in page(client)
+    client.post(reverse("pages:choose_theme"), {"theme": "auto"})
+    assert "data-theme" not in page(client)
+
+
+def test_a_theme_nobody_offers_and_a_foreign_address_are_refused(client, films):
+    response = client.post(reverse("pages:choose_theme"), {"theme": "x", "next": "https://evil.example/"})
+    assert response["Location"] == reverse("pages:home")
+    client.cookies["theme"] = '"><script>'
+    assert "data-theme" not in page(client)
+
+
+def test_choices_need_a_token_and_a_post(films):
+    strict = Client(enforce_csrf_checks=True)
+    for name in ("choose_theme", "choose_model"):
+        assert strict.post(reverse(f"pages:{name}"), {}).status_code == 403
+        assert strict.get(reverse(f"pages:{name}")).status_code == 405
+
+
+def test_the_language_switch_offers_each_language_in_its_own_words(client, films):
+    markup = page(client)
+    assert all(name in markup for name in ("English", "한국어", "简体中文"))
+    client.post(reverse("set_language"), {"language": "ko", "next": "/"})
+    assert '<html lang="ko"' in page(client)
+
+
+# -- errors ----------------------------------------------------------------------------------------
+
+
+def test_an_unknown_page_offers_ways_on(client, films):
+    response = client.get("/no/such/page/")
+    assert response.status_code == 404
+    assert "not on the programme" in response.content.decode()
+    assert reverse("pages:browse") in response.content.decode()
+
+
+def test_the_page_for_our_own_errors_needs_no_database(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        markup = render_to_string("500.html")
+    assert "The projector stopped" in markup
+
+
+def test_a_form_without_a_token_is_explained(films):
+    response = Client(enforce_csrf_checks=True).post(reverse("pages:choose_theme"), {})
+    assert "could not be checked" in response.content.decode()
+
+
+# -- colours ---------------------------------------------------------------------------------------
+
+WORDS = ("ink", "ink-soft", "accent", "rated", "good", "bad")
+SURFACES = ("paper", "paper-raised", "paper-sunk")
+PAIRS = [(word, surface) for word in WORDS for surface in SURFACES] + [
+    ("accent-ink", "accent"),
+    ("paper", "ink"),
+    ("paper", "ink-soft"),
+    ("ink", "accent-wash"),
+    ("ink", "rated-wash"),
+    ("accent", "accent-wash"),
+    ("rated", "rated-wash"),
+]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["paper", "projector"])
+def test_every_pair_of_colours_is_readable(scheme):
+    css = (STATIC / "pages" / "tokens.css").read_text()
+    found = re.findall(r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", css)
+    tokens = {name: pair[scheme] for name, *pair in found}
+    weak = {
+        (word, surface): round(contrast(tokens[word], tokens[surface]), 2)
+        for word, surface in PAIRS
+        if contrast(tokens[word], tokens[surface]) < 4.5
+    }
+    assert not weak
+    # What is drawn and not read: edges of fields and stars.
+    assert all(contrast(tokens["rule-strong"], tokens[surface]) >= 3 for surface in SURFACES)
+
+
+def test_style_sheets_load_nothing_from_elsewhere():
+    for sheet in ("tokens.css", "reelgraph.css"):
+        assert not re.search(r"@import|url\(", (STATIC / "pages" / sheet).read_text())

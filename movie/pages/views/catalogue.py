@@ -1,0 +1,225 @@
+"""Browse, search, and the pages of films and people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
+from movie.catalogue.details import facts_of, histogram_of
+from movie.catalogue.models import Credit, Genre, Movie, Person
+from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
+from movie.core.http import is_htmx
+from movie.pages.forms import BrowseForm, SearchForm
+from movie.pages.views.why import why_on_page
+from movie.recommendations.ranked_list import load_movies, mean_sentence
+from movie.recommendations.ranking import expected_stars, rank_one, rank_similar, visitor_history
+from movie.telemetry.requests import count_shown
+from movie.visitors.visitor import VisitorRequest
+from predictors.history import History, Recommendation
+
+
+class Listed(NamedTuple):
+    """A film as `{% cards %}` takes it."""
+
+    movie: Movie
+    reason: str
+
+
+PEOPLE_SHOWN = 12  # beside the films found
+KNOWN_FOR = 6
+DIRECTORS_SHOWN = 12  # of a genre
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def browse(request: VisitorRequest) -> HttpResponse:
+    """The catalogue by genre, decade, language and country; everything chosen is in the address."""
+    offered = facets()
+    form = BrowseForm(request.GET, offered)
+    filters = form.filters
+    if form.sent_as_form and not form.notes and not is_htmx(request):
+        return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
+    history = visitor_history(request.visitor)
+    films = filters.films(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
+    page_obj = _page(films.defer("synopsis"), request, form.notes)
+    address = filters.url(page_obj.number)
+    request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
+    partial = is_htmx(request) and request.headers.get("HX-Target") == "browse-results"
+    context = {
+        "form": form,
+        "filters": filters,
+        "page_obj": page_obj,
+        "listed": _listed(page_obj),
+        "next": address,
+        "partial": partial,
+        **_standing(history),
+    }
+    response = render(request, "pages/_browse_results.html" if partial else "pages/browse.html", context)
+    if partial:
+        response["HX-Push-Url"] = address
+    # The same address answers with a page or with a part of it; caches must keep them apart.
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    return response
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def search(request: VisitorRequest) -> HttpResponse:
+    """Films by any of their titles, and people by name."""
+    form = SearchForm(request.GET)
+    page_obj = _page(search_movies(form.text).defer("synopsis"), request, form.notes)
+    people = list(search_people(form.text)[: PEOPLE_SHOWN + 1])
+    nothing = form.text and not page_obj.paginator.count and not people
+    context = {
+        "form": form,
+        "text": form.text,
+        "page_obj": page_obj,
+        "listed": _listed(page_obj),
+        "people": people[:PEOPLE_SHOWN],
+        "more_people": len(people) > PEOPLE_SHOWN,
+        "closest": closest_titles(form.text) if nothing else [],
+        **_standing(visitor_history(request.visitor) if page_obj.paginator.count else History.EMPTY),
+    }
+    return render(request, "pages/search.html", context)
+
+
+@require_safe
+def search_suggest(request: HttpRequest) -> HttpResponse:
+    """What the search box offers while one types: nothing for nothing."""
+    form = SearchForm(request.GET)
+    return render(request, "pages/_suggestions.html", {"text": form.text, "found": suggestions(form.text)})
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
+    """One film. Nothing is written here: the click that led to it was counted on its way."""
+    history = visitor_history(request.visitor)
+    alone = rank_one(movie_id, history)
+    similar = rank_similar(Movie(pk=movie_id), history)
+    # Each is here because it is like this film: the heading says so, the cards need not repeat it.
+    similar.recommendations = [
+        Recommendation(found.movie_id, found.score) for found in similar.recommendations
+    ]
+    load_movies(alone, similar)
+    if not alone.entries:
+        raise Http404(gettext("There is no such film."))
+    count_shown([similar])
+    film = alone.entries[0].movie
+    context = {
+        "movie": film,
+        "facts": facts_of(film),
+        "bars": histogram_of(film),
+        "similar": similar,
+        "decade": film.year // 10 * 10 if film.year else None,
+        "explained": why_on_page(request, film.pk, history),
+        "surface": request.GET.get("from", "")[:32] or "movie",
+        "recommendation_id": request.GET.get("rec", "")[:36],
+        "is_dismissed": film.pk in history.dismissed,
+        "is_watchlisted": film.pk in history.watchlist,
+        "rating": history.ratings.get(film.pk),
+        "expected": None if film.pk in history.dismissed else expected_stars(history, film.pk),
+        **_standing(history),
+    }
+    return render(request, "pages/movie.html", context)
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def person(request: VisitorRequest, person_id: int) -> HttpResponse:
+    """The films of a director, writer or actor, newest first under each role."""
+    credits = list(
+        Credit.objects.filter(person=person_id, movie__is_visible=True).order_by().select_related("person")
+    )
+    someone = credits[0].person if credits else get_object_or_404(Person, pk=person_id)
+    played = {(credit.role, credit.movie_id) for credit in credits}
+    films = Movie.objects.filter(pk__in={movie_id for _role, movie_id in played}).defer("synopsis")
+    by_id = {film.pk: film for film in films}
+    newest = sorted(by_id.values(), key=lambda film: (-(film.year or 0), film.sort_title, film.pk))
+    roles = [
+        (role.label, [film for film in newest if (role.value, film.pk) in played]) for role in Credit.Role
+    ]
+    known_for = sorted(by_id.values(), key=lambda film: (-film.rating_count, film.pk))[:KNOWN_FOR]
+    context = {
+        "person": someone,
+        "known_for": _listed(known_for) if len(by_id) > KNOWN_FOR else [],
+        "roles": [(label, _listed(films_in_role)) for label, films_in_role in roles if films_in_role],
+        **_standing(visitor_history(request.visitor)),
+    }
+    return render(request, "pages/person.html", context)
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
+    """A genre at a glance: its best known and best rated films, its directors and its decades."""
+    found = get_object_or_404(Genre, pk=genre_id)
+    filters = BrowseFilters(genres_in=(found.name,))
+    known = list(filters.films().defer("synopsis")[:KNOWN_FOR])
+    shown = {film.pk for film in known}
+    best_first = replace(filters, sort="best").films(mean_rating=facets().mean_rating).defer("synopsis")
+    best = [film for film in best_first[: 2 * KNOWN_FOR] if film.pk not in shown][:KNOWN_FOR]
+    inside = Movie.objects.visible().filter(genres=found).order_by()
+    decades: dict[int, int] = {}
+    for year, count in inside.exclude(year=None).values_list("year").annotate(count=Count("pk")):
+        decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
+    directors = (
+        Credit.objects.filter(role=Credit.Role.DIRECTOR, movie__in=inside)
+        .order_by()
+        .values("person_id", "person__name")
+        .annotate(films=Count("pk"))
+        .order_by("-films", "person__name")[:DIRECTORS_SHOWN]
+    )
+    context = {
+        "genre": found,
+        "count": inside.count(),
+        "known": _listed(known),
+        "best": _listed(best),
+        "all_address": filters.url(),
+        "best_address": replace(filters, sort="best").url(),
+        "decades": [
+            (decade, decades[decade], replace(filters, decade=decade).url())
+            for decade in sorted(decades, reverse=True)
+        ],
+        "directors": list(directors),
+        **_standing(visitor_history(request.visitor)),
+    }
+    return render(request, "pages/genre.html", context)
+
+
+def _listed(films: Iterable[Movie]) -> list[Listed]:
+    return [Listed(film, mean_sentence(film)) for film in films]
+
+
+def _standing(history: History) -> dict[str, object]:
+    """What cards show of the visitor's own doing."""
+    return {"ratings": history.ratings, "watchlist": history.watchlist}
+
+
+def _page(films: QuerySet[Movie], request: HttpRequest, notes: list[str]) -> Page:
+    """The page asked for; for one that does not exist the nearest, and a note."""
+    paginator = Paginator(films, PAGE_SIZE)
+    asked = request.GET.get("page") or "1"
+    try:
+        number = int(asked)
+    except ValueError:
+        notes.append(gettext("“%(page)s” is no page number; this is the first page.") % {"page": asked[:20]})
+        return paginator.page(1)
+    shown = min(max(number, 1), paginator.num_pages)
+    if shown != number:
+        notes.append(
+            gettext("There is no page %(page)s; this is page %(shown)s.")
+            % {"page": asked[:20], "shown": shown}
+        )
+    return paginator.page(shown)

@@ -1,0 +1,148 @@
+"""What experiments found, for staff, and the three buttons that act on one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from movie.core.http import see_other
+from movie.experiments.models import Experiment, arm_errors
+from movie.experiments.results import as_csv, results_of
+from movie.training.default_models import default_models
+from movie.training.model_info import MOST_RATED
+from movie.training.models import DefaultModel
+
+View = Callable[..., HttpResponse]
+CHANGE = "experiments.change_experiment"
+
+
+def for_staff(permission: str = "experiments.view_experiment") -> Callable[[View], View]:
+    """Others are asked to sign in, or told that this is not theirs."""
+
+    def guard(view: View) -> View:
+        @login_required
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+            user = request.user
+            allowed = user.has_perm(permission) or (permission != CHANGE and user.has_perm(CHANGE))
+            if not (user.is_active and getattr(user, "is_staff", False) and allowed):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return guard
+
+
+@never_cache
+@require_safe
+@for_staff()
+def experiments(request: HttpRequest) -> HttpResponse:
+    """All experiments, and what the site's default is."""
+    context = {
+        "experiments": list(Experiment.objects.prefetch_related("arms")),
+        "default": next(iter(default_models()), MOST_RATED),
+        "chosen": DefaultModel.objects.select_related("by", "experiment").first(),
+        "may_change": request.user.has_perm(CHANGE),
+    }
+    return render(request, "experiments/experiments.html", context)
+
+
+@never_cache
+@require_safe
+@for_staff()
+def experiment(request: HttpRequest, name: str) -> HttpResponse:
+    """The figures of one experiment and what they mean. It may be looked at as often as one likes."""
+    found = get_object_or_404(Experiment.objects.prefetch_related("arms"), name=name)
+    context = {
+        "experiment": found,
+        "results": results_of(found),
+        "primary": Experiment.Metric(found.metric),
+        "promoted": _default_since(found),
+        "may_change": request.user.has_perm(CHANGE),
+    }
+    return render(request, "experiments/experiment.html", context)
+
+
+@never_cache
+@require_safe
+@for_staff()
+def experiment_csv(request: HttpRequest, name: str) -> HttpResponse:
+    """The same figures for a spreadsheet."""
+    found = get_object_or_404(Experiment, name=name)
+    headers = {"Content-Disposition": f'attachment; filename="{found.name}.csv"'}
+    return HttpResponse(as_csv(results_of(found)), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+@require_POST
+@for_staff(CHANGE)
+def start(request: HttpRequest, name: str) -> HttpResponse:
+    """Let a draft run, if nothing is wrong with it."""
+    found = get_object_or_404(Experiment, name=name)
+    found.state = Experiment.State.RUNNING
+    errors = [error.message for error in arm_errors(list(found.arms.all()), starting=True)]
+    try:
+        found.full_clean()
+        if not errors:
+            found.save()
+    except ValidationError as error:
+        errors += error.messages
+    if errors:
+        messages.error(request, " ".join(str(error) for error in errors))
+    else:
+        messages.success(request, _("%(name)s is started.") % {"name": found.name})
+    return see_other(found.get_absolute_url())
+
+
+@require_POST
+@for_staff(CHANGE)
+def end(request: HttpRequest, name: str) -> HttpResponse:
+    """From now on everybody gets the default again."""
+    found = get_object_or_404(Experiment, name=name)
+    if found.state == Experiment.State.RUNNING:
+        found.state = Experiment.State.ENDED
+        found.save()
+        messages.success(request, _("%(name)s is ended.") % {"name": found.name})
+    return see_other(found.get_absolute_url())
+
+
+@require_POST
+@for_staff(CHANGE)
+def promote(request: HttpRequest, name: str) -> HttpResponse:
+    """Make an arm's model the site's default, and end the experiment if it still runs."""
+    found = get_object_or_404(Experiment, name=name)
+    arm = get_object_or_404(found.arms, name=request.POST.get("arm", ""))
+    if not found.has_started:
+        messages.error(request, _("It has not been started."))
+        return see_other(found.get_absolute_url())
+    if found.state == Experiment.State.RUNNING:
+        found.state = Experiment.State.ENDED
+        found.save()
+    DefaultModel.objects.create(predictor=arm.predictor, by_id=request.user.pk, experiment=found)
+    messages.success(request, _("%(model)s is the site's default now.") % {"model": arm.predictor})
+    return see_other(found.get_absolute_url())
+
+
+@require_POST
+@for_staff(CHANGE)
+def reset_default(request: HttpRequest) -> HttpResponse:
+    """Back to what DEFAULT_MODELS says."""
+    DefaultModel.objects.create(by_id=request.user.pk)
+    messages.success(request, _("The default is what DEFAULT_MODELS says again."))
+    return see_other(reverse("experiments:list"))
+
+
+def _default_since(found: Experiment) -> DefaultModel | None:
+    """The default of now, if this experiment made it."""
+    latest = DefaultModel.objects.first()
+    return latest if latest is not None and latest.experiment_id == found.pk else None

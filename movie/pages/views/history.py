@@ -1,0 +1,215 @@
+"""My history: what a visitor did with each film, to look at, correct, take along or delete."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django import forms
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from movie.catalogue.models import Movie
+from movie.core.http import is_htmx, is_script, safe_next, see_other
+from movie.events.archive.base import ArchiveUnavailable
+from movie.events.history import get_history
+from movie.events.history_files import MOST_BYTES, history_rows, read_history
+from movie.events.recording import forget, record_all
+from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.visitors.visitor import VisitorRequest
+from predictors.history import History, MovieId
+
+PAGE_SIZE = 24
+IMPORT_BATCH = 500  # rows in one transaction: other visitors' recording_view get their turn in between
+REJECTED_SHOWN = 100
+
+KINDS = {
+    "all": gettext_lazy("All"),
+    "rated": gettext_lazy("Rated"),
+    "watchlist": gettext_lazy("Watchlist"),
+    "dismissed": gettext_lazy("Not interested"),
+    "opened": gettext_lazy("Opened"),
+}
+
+
+@dataclass(slots=True)
+class HistoryRow:
+    """A film and where the visitor stands with it."""
+
+    movie_id: MovieId
+    latest: datetime
+    rating: float | None
+    opened: int
+    dismissed: bool
+    in_watchlist: bool
+    movie: Movie | None = None
+
+    @property
+    def is_put_aside(self) -> bool:
+        return self.dismissed or self.in_watchlist
+
+    def is_of(self, kind: str) -> bool:
+        return {
+            "rated": self.rating is not None,
+            "watchlist": self.in_watchlist,
+            "dismissed": self.dismissed,
+            "opened": self.opened > 0,
+        }.get(kind, True)
+
+
+class ImportForm(forms.Form):
+    file = forms.FileField(
+        label=gettext_lazy("CSV file"),
+        widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
+        error_messages={
+            "required": gettext_lazy("Choose a file first."),
+            "empty": gettext_lazy("The file is empty."),
+        },
+    )
+
+    def clean_file(self) -> str:
+        """What is written in the file."""
+        upload = self.cleaned_data["file"]
+        if upload.size > MOST_BYTES:
+            limit = MOST_BYTES // 1024**2
+            raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": limit})
+        content = upload.read()
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as wrong:
+            line = content.count(b"\n", 0, wrong.start) + 1
+            raise forms.ValidationError(_("Line %(n)d is not UTF-8 text.") % {"n": line}) from None
+
+
+@never_cache
+@require_safe
+def history(request: VisitorRequest) -> HttpResponse:
+    """Films by their latest interaction, newest first."""
+    rows = _rows(_as_much_as_there_is(request))
+    kind = request.GET.get("show", "all")
+    kind = kind if kind in KINDS else "all"
+    page = Paginator([row for row in rows if row.is_of(kind)], PAGE_SIZE).get_page(request.GET.get("page"))
+    movies = Movie.objects.for_cards().in_bulk([row.movie_id for row in page])
+    for row in page:
+        row.movie = movies.get(row.movie_id)
+    filters = [(name, label, sum(row.is_of(name) for row in rows)) for name, label in KINDS.items()]
+    context = {
+        "page_obj": page,
+        "rows": [row for row in page if row.movie],
+        "filters": filters,
+        "kind": kind,
+        "total": len(rows),
+        "visitor": request.visitor,
+        "form": ImportForm(),
+    }
+    return render(request, "pages/history.html", context)
+
+
+@never_cache
+@require_safe
+def history_export(request: VisitorRequest) -> StreamingHttpResponse:
+    """Everything as CSV, one interaction a line; `history_import` reads the same form."""
+    lines = history_rows(get_history(request.visitor.key, limit=None))
+    name = f"reelgraph-history-{timezone.localdate():%Y-%m-%d}.csv"
+    return StreamingHttpResponse(
+        _csv_lines(lines),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@recording_view
+def history_import(request: VisitorRequest) -> HttpResponse:
+    """Take in such a file: the good rows are kept, every other is reported with its line."""
+    text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
+    read = read_history(text, request.visitor.key)
+    new = sum(
+        record_all(read.interactions[start : start + IMPORT_BATCH])
+        for start in range(0, len(read.interactions), IMPORT_BATCH)
+    )
+    context = {
+        "new": new,
+        "known": len(read.interactions) - new,
+        "rejected": read.rejected[:REJECTED_SHOWN],
+        "rejected_count": len(read.rejected),
+        "rejected_hidden": max(0, len(read.rejected) - REJECTED_SHOWN),
+    }
+    return render(request, "pages/history_imported.html", context)
+
+
+@recording_view
+def forget_movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
+    """Delete everything this visitor did with one film."""
+    movie = get_object_or_404(Movie, pk=movie_id)
+    forget(request.visitor.key, movie.pk)
+    message = _("%(title)s is deleted from your history.") % {"title": movie.title}
+    if is_htmx(request):
+        return render(request, "pages/_history_row.html", {"deleted": message})
+    return _done(request, message)
+
+
+@recording_view
+def forget_all(request: VisitorRequest) -> HttpResponse:
+    """Delete everything this visitor ever did, and nobody else's."""
+    forget(request.visitor.key)
+    return _done(request, _("Your history is deleted."))
+
+
+def _done(request: HttpRequest, message: str) -> HttpResponse:
+    if is_script(request):
+        return HttpResponse(status=204)
+    messages.success(request, message)
+    return see_other(safe_next(request, default=reverse("pages:history")))
+
+
+def _as_much_as_there_is(request: VisitorRequest) -> History:
+    visitor = request.visitor.key
+    try:
+        return get_history(visitor, limit=None)
+    except ArchiveUnavailable:
+        messages.warning(request, _("Older clicks cannot be read just now. Nothing is lost."))
+        return get_history(visitor)
+
+
+def _rows(visited: History) -> list[HistoryRow]:
+    """One row for each film, the film of the latest interaction first."""
+    events = [event for event in visited if event.kind != "impression"]
+    opened = Counter(event.movie_id for event in events if event.kind == "click")
+    latest = {event.movie_id: event.at for event in events}
+    rows = [
+        HistoryRow(
+            movie_id=film,
+            latest=at,
+            rating=visited.ratings.get(film),
+            opened=opened[film],
+            dismissed=film in visited.dismissed,
+            in_watchlist=film in visited.watchlist,
+        )
+        for film, at in latest.items()
+    ]
+    return sorted(rows, key=lambda row: row.latest, reverse=True)
+
+
+class _Echo:
+    """A file whose write() hands the line back, so that rows can be streamed."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def _csv_lines(rows: Iterator[list[str]]) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    yield "\ufeff"  # spreadsheets take the file for UTF-8 by this mark
+    for row in rows:
+        yield writer.writerow(row)

@@ -1,0 +1,216 @@
+"""Home, recommendations, and the two choices that a visitor's browser remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from movie.catalogue.models import Movie
+from movie.core.http import safe_next, see_other
+from movie.events.trending import trending_ids
+from movie.experiments.assignment import assign_arm
+from movie.pages.context_processors import THEMES
+from movie.recommendations.ranked_list import RankedList, load_movies
+from movie.recommendations.ranking import SPARE, rank_similar, visitor_history
+from movie.recommendations.ranking import recommend as rank
+from movie.telemetry.requests import count_shown
+from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
+from movie.training.registry import model_choices
+from movie.visitors.visitor import VisitorRequest
+from predictors.history import History, Recommendation
+
+CHOICE_LIFETIME = timedelta(days=365)
+MODEL_COOKIE, THEME_COOKIE = "model", "theme"
+MODEL_SALT = "movie.pages.views.pages.model"
+
+FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED = 12, 6, 12, 12, 24
+LIKE_THIS_ROWS = 2
+LIKED_ENOUGH = 4.0  # "Because you liked": at least this many stars, where there are stars
+FEW = 5  # with fewer films than this a visitor is offered well-known ones to rate
+WELL_KNOWN, WELL_KNOWN_SECONDS = 160, 600
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    heading: str
+    ranked: RankedList
+    surface: str
+    note: str = ""
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def home(request: VisitorRequest) -> HttpResponse:
+    """Rows with their reasons; a guest without a history gets popular films and some to rate."""
+    history = visitor_history(request.visitor)
+    rows: list[Row] = []
+    shown: set[int] = set()
+
+    def add(heading: str, ranked: RankedList, surface: str, note: str = "") -> None:
+        rows.append(Row(heading, ranked, surface, note))
+        shown.update(ranked.films)
+
+    if history.liked:
+        add(_("For you"), _for_you(request, history, FOR_YOU), "for_you")
+        for film in _latest_liked(history):
+            similar = rank_similar(film, history, LIKE_THIS, exclude=shown)
+            similar.seed_movie_id = film.pk
+            add(_("Because you liked %(title)s") % {"title": film.title}, similar, "because")
+        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
+        if len(history.ratings) < FEW:
+            add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
+        add(_("Popular"), _popular(history, shown, LIKE_THIS), "popular")
+    else:
+        add(_("Popular"), _popular(history, shown, POPULAR), "popular")
+        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
+        add(_("Rate a few"), _well_known(history, shown, TO_RATE), "rate_a_few", _few_note())
+    lists = [row.ranked for row in rows]
+    load_movies(*lists)
+    count_shown(lists)
+    context = {
+        "rows": [row for row in rows if row.ranked.entries],
+        "ratings": history.ratings,
+        "watchlist": history.watchlist,
+        "is_new_here": not history.liked,
+    }
+    return render(request, "pages/home.html", context)
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def recommend(request: VisitorRequest) -> HttpResponse:
+    """One long list from the model that the visitor chose."""
+    history = visitor_history(request.visitor)
+    chosen = chosen_model(request)
+    ranked = _for_you(request, history, RECOMMENDED)
+    load_movies(ranked)
+    count_shown([ranked])
+    choices = model_choices()
+    context = {
+        "ranked": ranked,
+        "choices": choices,
+        "chosen": chosen or "",
+        "waiting": next((choice for choice in choices if choice.name == chosen and choice.training), None),
+        "ratings": history.ratings,
+        "watchlist": history.watchlist,
+        "has_history": bool(history.liked),
+    }
+    return render(request, "pages/recommend.html", context)
+
+
+@require_POST
+def choose_model(request: HttpRequest) -> HttpResponse:
+    """Remember which model is to answer; an empty name leaves the choice to the site."""
+    response = see_other(reverse("pages:recommend"))
+    name = request.POST.get("model", "")
+    if name in MODEL_INFO and name not in UNTRAINED:
+        response.set_signed_cookie(
+            MODEL_COOKIE,
+            name,
+            salt=MODEL_SALT,
+            max_age=CHOICE_LIFETIME,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
+    else:
+        response.delete_cookie(MODEL_COOKIE, samesite="Lax")
+    return response
+
+
+def chosen_model(request: HttpRequest) -> str | None:
+    """The model this visitor chose and the site still has, else None."""
+    name = request.get_signed_cookie(MODEL_COOKIE, default=None, salt=MODEL_SALT)
+    return name if name in MODEL_INFO else None
+
+
+@require_POST
+def choose_theme(request: HttpRequest) -> HttpResponse:
+    """Remember paper, projector or what the device says."""
+    response = see_other(safe_next(request, default=reverse("pages:home")))
+    theme = request.POST.get("theme")
+    if theme in THEMES and theme != "auto":
+        response.set_cookie(
+            THEME_COOKIE,
+            theme,
+            max_age=CHOICE_LIFETIME,
+            httponly=True,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
+    else:
+        response.delete_cookie(THEME_COOKIE, samesite="Lax")
+    return response
+
+
+@require_safe
+@never_cache
+def training_status(request: HttpRequest) -> HttpResponse:
+    """The line about models in training, for htmx; it asks until there are none."""
+    back = request.htmx.current_url_abs_path if request.htmx else None  # type: ignore[attr-defined]
+    return render(request, "pages/_training.html", {"was_training": back or reverse("pages:recommend")})
+
+
+def _for_you(request: VisitorRequest, history: History, k: int) -> RankedList:
+    """From the model that the visitor chose, else that of their arm in an experiment, else the default."""
+    chosen = chosen_model(request)
+    return rank(history, k=k, model=chosen, arm=None if chosen else assign_arm(request.visitor.key))
+
+
+def _latest_liked(history: History) -> list[Movie]:
+    """The films of the "Because you liked" rows, latest first."""
+    liked = [pk for pk in reversed(history.liked) if history.ratings.get(pk, LIKED_ENOUGH) >= LIKED_ENOUGH]
+    wanted = (liked or list(reversed(history.liked)))[:LIKE_THIS_ROWS]
+    films = Movie.objects.visible().only("title").in_bulk(wanted)
+    return [films[pk] for pk in wanted if pk in films]
+
+
+def _few_note() -> str:
+    return _("Films many people know. Half stars count; what you rate changes the next page.")
+
+
+def _trending_note() -> str:
+    return _("What people open, rate and save this week.")
+
+
+def _trending(history: History, shown: Iterable[int], k: int) -> RankedList:
+    return _counted(TRENDING, trending_ids(), history, shown, k)
+
+
+def _popular(history: History, shown: Collection[int], k: int) -> RankedList:
+    return rank(history, k=k, model="popular", exclude=shown)
+
+
+def _well_known(history: History, shown: Iterable[int], k: int) -> RankedList:
+    """Much-rated films that differ: no genre comes again until the other genres had their turn."""
+    ids: list[int] = cache.get_or_set("well-known-films", _varied_films, WELL_KNOWN_SECONDS) or []
+    return _counted(MOST_RATED, ids, history, shown, k)
+
+
+def _counted(model: str, ids: Iterable[int], history: History, shown: Iterable[int], k: int) -> RankedList:
+    """A list that the site counts itself, without what the visitor has seen or sees above it."""
+    taken = {*shown, *history.seen}
+    ranking = [Recommendation(pk, 0.0) for pk in ids if pk not in taken][: k + SPARE]
+    return RankedList(model, requested=model, recommendations=ranking, k=k, history=history)
+
+
+def _varied_films() -> list[int]:
+    films = Movie.objects.visible().most_rated().only("pk", "year").prefetch_related("genres")[:WELL_KNOWN]
+    turns: dict[str, int] = {}
+    order = []
+    for place, film in enumerate(films):
+        genres = film.genre_names or [""]
+        rarest = min(genres, key=lambda genre: turns.get(genre, 0))
+        turns[rarest] = turns.get(rarest, 0) + 1
+        order.append((turns[rarest], place, film.pk))
+    return [pk for _turn, _place, pk in sorted(order)]

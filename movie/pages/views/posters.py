@@ -1,0 +1,37 @@
+"""Drawn posters as pictures that browsers may keep."""
+
+import hashlib
+
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.cache import get_conditional_response
+from django.views.decorators.http import require_safe
+
+from movie.catalogue.models import Movie
+from movie.catalogue.posters.drawing import draw_poster, poster_version
+
+KEEP = "public, max-age=31536000, immutable"
+ASK_AGAIN = "public, max-age=3600"  # an address without the hash, or with an old one
+DRAWN_SECONDS = 24 * 3600
+# An SVG opened by itself is a document: it may load and run nothing.
+POSTER_POLICY = "default-src 'none'; sandbox"
+
+
+@require_safe
+def poster(request: HttpRequest, movie_id: int) -> HttpResponse:
+    """The poster of a film; `?v=` is what `poster_url` puts there."""
+    asked = request.GET.get("v", "")
+    drawing = cache.get(f"poster:{movie_id}:{asked}") if asked.isalnum() else None
+    version = asked
+    if drawing is None:
+        film = get_object_or_404(Movie.objects.visible().for_cards(), pk=movie_id)
+        version = poster_version(film.updated)
+        directors = film.director_names
+        drawing = draw_poster(film.title, film.year, film.genre_names, directors[0] if directors else "")
+        cache.set(f"poster:{movie_id}:{version}", drawing, DRAWN_SECONDS)
+    response = HttpResponse(drawing, content_type="image/svg+xml")
+    response["ETag"] = f'"{hashlib.blake2b(drawing.encode(), digest_size=9).hexdigest()}"'
+    response["Cache-Control"] = KEEP if asked == version else ASK_AGAIN
+    response["Content-Security-Policy"] = POSTER_POLICY
+    return get_conditional_response(request, etag=response["ETag"], response=response) or response

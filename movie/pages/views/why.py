@@ -1,0 +1,69 @@
+"""Why one film: the answer behind every "Why?", as a page of its own or in a sheet over the list."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from movie.core.http import is_htmx
+from movie.experiments.assignment import assign_arm
+from movie.pages.views.pages import chosen_model
+from movie.recommendations.explanations.explain import Why, explain, only, own_history
+from movie.recommendations.ranking import answering_model, visitor_history
+from movie.training.model_info import MODEL_INFO
+from movie.visitors.visitor import VisitorRequest
+from predictors.history import History
+
+SHEET = "why-sheet"
+
+
+@require_safe
+@cache_control(private=True, no_cache=True)
+def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
+    """`model` says whose list the film was in, `like` the film of a row "Because you liked"."""
+    history = visitor_history(request.visitor)
+    asked = request.GET.get("model", "")
+    model = asked if asked in MODEL_INFO else _answering_model(request)
+    anchor = _liked_film(request.GET.get("like", ""), history)
+    known = own_history(history if anchor is None else only(history, anchor), movie_id)
+    answer = explain([movie_id], known, model=model, detailed=True).get(movie_id)
+    if answer is None:
+        raise Http404(gettext("There is no such film."))
+    in_sheet = is_htmx(request) and request.headers.get("HX-Target") == SHEET
+    context = {
+        "why": answer,
+        "movie": answer.movie,
+        "surface": request.GET.get("from", "")[:32] or "why",
+        "recommendation_id": request.GET.get("rec", "")[:36],
+        "rating": history.ratings.get(movie_id),
+        "has_history": bool(history.liked),
+        "is_one_row": anchor is not None,
+        "open": not in_sheet,
+    }
+    response = render(request, "pages/_why_answer.html" if in_sheet else "pages/why.html", context)
+    # The same address answers with a page or with what goes into the sheet; caches must keep them apart.
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    return response
+
+
+def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Why | None:
+    """What the film's own page says: nothing to somebody who liked nothing yet, or has seen the film."""
+    known = own_history(history, movie_id)
+    if not known.liked or movie_id in history.seen:
+        return None
+    return explain([movie_id], known, model=_answering_model(request)).get(movie_id)
+
+
+def _answering_model(request: VisitorRequest) -> str:
+    """Return the model that would answer this visitor: their choice, their experiment's, or the site's."""
+    chosen = chosen_model(request)
+    return answering_model(chosen, None if chosen else assign_arm(request.visitor.key))
+
+
+def _liked_film(text: str, history: History) -> int | None:
+    film = int(text) if text.isdecimal() and len(text) <= 18 else None
+    return film if film in history.strength else None

@@ -1,0 +1,112 @@
+"""Ranked lists for many histories at once: the chain of `movie.recommendations.ranking`, scored in blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from movie.recommendations.diversity import mmr_rerank, pool_size
+from movie.recommendations.filtering import align_items, excluded_items, excluded_mask
+from movie.recommendations.micro_batching import score
+from movie.recommendations.movie_index import movie_index
+from movie.recommendations.ranked_list import RankedList
+from movie.recommendations.ranking import Ranking, RankingOptions, candidate_models, encode, rank_all
+from movie.telemetry.counters import count_ranking
+from movie.training.model_info import MOST_RATED
+from movie.training.registry import registry
+from predictors.base import Predictor, Query, top_k
+from predictors.errors import CannotAnswer, PredictorError
+from predictors.history import History, Recommendation
+
+BLOCK = 64  # histories scored together; the scores of 60,000 movies for them take 15 MB
+
+
+class NoTrainedModel(Exception):
+    """No candidate model can be loaded, so that every list would be the same for everybody."""
+
+
+def recommend_batch(histories: Sequence[History], options: RankingOptions) -> list[RankedList]:
+    """Rank for each history. Filters and diversity hold for all lists.
+
+    Raises UnknownName for a filter that no movie meets, NoTrainedModel while no model is trained.
+    """
+    index = movie_index()
+    excluded_mask(options.filters, index)  # a wrong filter is wrong whoever answers
+    lists = rank_all(histories, options, _rank_in_blocks)
+    for ranked in lists:
+        if ranked.model == MOST_RATED:
+            if not _has_trained_model(options):
+                raise NoTrainedModel
+            known = [found for found in ranked.recommendations if found.movie_id in index]
+            ranked.recommendations = known[: options.k]
+            ranked.unknown = [movie_id for movie_id in ranked.history.known if movie_id not in index]
+    return lists
+
+
+def _rank_in_blocks(
+    predictor: Predictor, histories: Sequence[History], options: RankingOptions
+) -> list[Ranking | CannotAnswer]:
+    """Rank by one model. A history alone is scored with those of other threads."""
+    rankings: dict[int, Ranking | CannotAnswer] = {}
+    queries: dict[int, Query] = {}
+    for position, history in enumerate(histories):
+        try:
+            queries[position] = encode(predictor, history)
+        except CannotAnswer as error:
+            rankings[position] = error
+    ranker = _BlockRanker(predictor, options)
+    if len(queries) == 1:
+        ((position, query),) = queries.items()
+        started = time.perf_counter()
+        rankings[position] = ranker.rank(score(predictor, query), histories[position], query)
+        count_ranking(predictor.name, time.perf_counter() - started)
+    else:
+        answerable = list(queries.items())
+        for start in range(0, len(answerable), BLOCK):
+            block = answerable[start : start + BLOCK]
+            scores = predictor.score([query for _position, query in block])
+            for (position, query), row in zip(block, scores, strict=True):
+                rankings[position] = ranker.rank(row, histories[position], query)
+    return [rankings[position] for position in range(len(histories))]
+
+
+class _BlockRanker:
+    """From the scores of one model to lists under the options of one request."""
+
+    def __init__(self, predictor: Predictor, options: RankingOptions) -> None:
+        self.predictor, self.options = predictor, options
+        self.alignment = align_items(predictor, movie_index())
+        self.excluded = excluded_items(self.alignment, excluded_mask(options.filters, self.alignment.index))
+        if options.exclude:
+            self.excluded = np.union1d(self.excluded, predictor.ids.indices_of(options.exclude)[0])
+
+    def rank(self, scores: np.ndarray, history: History, query: Query) -> Ranking:
+        """Mask and rank (n_items,) scores, which are written to."""
+        scores[self.excluded] = -np.inf
+        if self.options.exclude_known:
+            scores[self.predictor.ids.indices_of(history.known)[0]] = -np.inf
+        k, diversity = self.options.k, self.options.diversity
+        indices, best = top_k(scores[None], pool_size(k, diversity))
+        n = int((indices[0] >= 0).sum())
+        items, values = indices[0, :n].tolist(), best[0, :n].tolist()
+        if diversity:
+            rows = self.alignment.rows[indices[0, :n]].tolist()
+            chosen = mmr_rerank(rows, values, self.alignment.index, k=k, diversity=diversity)
+            items, values = [items[each] for each in chosen], [values[each] for each in chosen]
+        ids = self.predictor.ids.ids
+        return Ranking(
+            [Recommendation(ids[item], value) for item, value in zip(items, values, strict=True)],
+            query.unknown,
+        )
+
+
+def _has_trained_model(options: RankingOptions) -> bool:
+    for name in candidate_models(options):
+        try:
+            registry().get(name)
+        except PredictorError:
+            continue
+        return True
+    return False

@@ -1,0 +1,196 @@
+"""Is it true? Every edge of a path is looked up in the catalogue as it is now, before a page says it.
+
+A path comes from a knowledge graph that was built some time ago. A credit may have been corrected since, a
+film hidden, a rating taken back; then the path is dropped. What a page shows of a path (names, roles,
+addresses) comes from here and not from the graph.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import Count, Exists, OuterRef, Q, Value
+from django.urls import reverse
+from django.utils.translation import gettext
+
+from movie.catalogue.formatting import decade
+from movie.catalogue.models import Credit, Movie, Person, Rating
+from movie.recommendations.explanations.wording import Link, Node, people_who_liked_both
+from predictors.explain import SOMEONE, PathReason
+from predictors.history import LIKED_FROM
+
+INVERSE = "^-1"
+ROLE_OF = {
+    "directed_by": Credit.Role.DIRECTOR.value,
+    "written_by": Credit.Role.WRITER.value,
+    "starring": Credit.Role.CAST.value,
+}
+KIND_OF = {
+    **dict.fromkeys(ROLE_OF, "person"),
+    "in_genre": "genre",
+    "from_country": "country",
+    "of_decade": "decade",
+    "rated_by": "people",
+}
+TYPE_OF = {"people": "user"}  # what the graph calls it
+FEWEST_PEOPLE = 2  # with one it would be about somebody
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """From one film over a node to another, as a path claims."""
+
+    before: int
+    relation_before: str
+    entity: str  # what follows the colon of its key
+    relation_after: str
+    after: int
+
+    @property
+    def kind(self) -> str:
+        return KIND_OF[self.relation_before]
+
+
+def hops_of(reason: PathReason) -> tuple[Hop, ...]:
+    """The path as hops between films; empty where it is not made of relations of the catalogue."""
+    first, *rest = reason.steps
+    film = _film(first.entity)
+    hops: list[Hop] = []
+    if film is None or not rest or len(rest) % 2:
+        return ()
+    for there, back in zip(rest[::2], rest[1::2], strict=True):
+        after, kind = _film(back.entity), KIND_OF.get(there.relation)
+        relation_after = back.relation.removesuffix(INVERSE)
+        entity_type, _, entity = there.entity.partition(":")
+        if after is None or after == film or kind is None or kind != KIND_OF.get(relation_after):
+            return ()
+        if not back.relation.endswith(INVERSE) or entity_type != TYPE_OF.get(kind, kind):
+            return ()
+        if kind == "people" and there.entity != SOMEONE:
+            return ()  # nobody is told apart
+        hops.append(Hop(film, there.relation, entity, relation_after, after))
+        film = after
+    return tuple(hops)
+
+
+class CatalogueNow:
+    """What these paths claim, as the catalogue has it, in four queries at most; `count_people` does the
+    rest, which costs more.
+    """
+
+    def __init__(self, paths: Iterable[Sequence[Hop]], *, besides: Iterable[int] = ()) -> None:
+        hops = [hop for path in paths for hop in path]
+        wanted = {*besides, *(film for hop in hops for film in (hop.before, hop.after))}
+        self.films = {
+            film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).defer("synopsis")
+        }
+        self._keys: dict[str, str] = {}  # a person's primary key -> their name as searches fold it
+        self._credited: dict[tuple[int, str], dict[str, Person]] = defaultdict(dict)  # film, name -> by role
+        self._labels: dict[tuple[str, int, str], int] = {}  # kind, film, name -> primary key
+        self._liked_both: dict[tuple[int, int], int] = {}
+        people = {int(hop.entity) for hop in hops if hop.kind == "person" and hop.entity.isdecimal()}
+        if people:
+            self._read_credits(people, wanted)
+        if any(hop.kind in ("genre", "country") for hop in hops):
+            self._read_labels(wanted)
+
+    def links(self, path: Sequence[Hop]) -> tuple[Link, ...]:
+        """The path with what is true of it; empty unless every edge of it is there."""
+        links = [self._link(hop) for hop in path]
+        return tuple(link for link in links if link) if all(links) else ()
+
+    def node_of(self, film: int) -> Node:
+        return Node("movie", self.films[film].title, self.films[film].get_absolute_url(), film)
+
+    def _link(self, hop: Hop) -> Link | None:
+        if hop.before not in self.films or hop.after not in self.films:
+            return None
+        if hop.kind == "person":
+            return self._by_person(hop)
+        match hop.kind:
+            case "decade":
+                node = self._decade(hop)
+            case "people":
+                node = self._people(hop)
+            case kind:
+                node = self._label(kind, hop)
+        return Link(self.node_of(hop.before), node, self.node_of(hop.after)) if node else None
+
+    def _by_person(self, hop: Hop) -> Link | None:
+        key = self._keys.get(hop.entity, "")
+        before, after = self._credited[hop.before, key], self._credited[hop.after, key]
+        claimed = ROLE_OF[hop.relation_before], ROLE_OF[hop.relation_after]
+        if claimed[0] not in before or claimed[1] not in after:
+            return None
+        someone = after[claimed[1]]
+        node = Node("person", someone.name, someone.get_absolute_url(), someone.pk)
+        films = self.node_of(hop.before), self.node_of(hop.after)
+        return Link(films[0], node, films[1], frozenset(before), frozenset(after))
+
+    def _label(self, kind: str, hop: Hop) -> Node | None:
+        pk = self._labels.get((kind, hop.after, hop.entity))
+        if pk is None or (kind, hop.before, hop.entity) not in self._labels:
+            return None
+        address = reverse("pages:genre", args=[pk]) if kind == "genre" else _browse(country=hop.entity)
+        return Node(kind, gettext(hop.entity), address, pk)
+
+    def _decade(self, hop: Hop) -> Node | None:
+        for film in (hop.before, hop.after):
+            year = self.films[film].year
+            if year is None or str(year // 10 * 10) != hop.entity:
+                return None
+        return Node("decade", decade(int(hop.entity)), _browse(decade=hop.entity))
+
+    def _people(self, hop: Hop) -> Node | None:
+        count = self._liked_both.get((hop.before, hop.after), 0)
+        return Node("people", people_who_liked_both(count)) if count >= FEWEST_PEOPLE else None
+
+    def count_people(self, paths: Iterable[Sequence[Hop]]) -> None:
+        """Count for every two films that a path says are liked by the same people how many did rate both so.
+
+        One query for each film that such hops lead to. A path that was not counted is not held to be true.
+        """
+        liked = Rating.objects.filter(value__gte=LIKED_FROM).order_by()
+        wanted: dict[int, set[int]] = defaultdict(set)
+        for hop in (hop for path in paths for hop in path if hop.kind == "people"):
+            if (hop.before, hop.after) not in self._liked_both:
+                wanted[hop.after].add(hop.before)
+        for after, before in wanted.items():
+            also = liked.filter(movie=after, visitor=OuterRef("visitor"))
+            counts = liked.filter(Exists(also), movie__in=before).values_list("movie_id")
+            for film, count in counts.annotate(count=Count("pk")):
+                self._liked_both[film, after] = count
+
+    def _read_credits(self, people: set[int], films: set[int]) -> None:
+        """Who did what. People of one name are one here, as they are in the graph."""
+        named = Person.objects.filter(pk__in=people).order_by()
+        self._keys = {str(someone.pk): _name_of(someone) for someone in named}
+        theirs = Q(person__in=people) | Q(person__search_key__in={*self._keys.values()})
+        credits = Credit.objects.filter(theirs, movie__in=films).order_by().select_related("person")
+        for credit in credits:
+            self._credited[credit.movie_id, _name_of(credit.person)][credit.role] = credit.person
+
+    def _read_labels(self, films: set[int]) -> None:
+        genres = Movie.genres.through.objects.filter(movie__in=films).order_by()
+        countries = Movie.countries.through.objects.filter(movie__in=films).order_by()
+        rows = genres.values_list(Value("genre"), "movie_id", "genre__name", "genre_id").union(
+            countries.values_list(Value("country"), "movie_id", "country__name", "country_id"), all=True
+        )
+        self._labels = {(kind, film, name): pk for kind, film, name, pk in rows}
+
+
+def _name_of(person: Person) -> str:
+    """The name that people are compared by; who has none that a search could find is alone with it."""
+    return person.search_key or f"#{person.pk}"
+
+
+def _film(entity: str) -> int | None:
+    kind, _, pk = entity.partition(":")
+    return int(pk) if kind == "movie" and pk.isdecimal() else None
+
+
+def _browse(**filters: str) -> str:
+    return f"{reverse('pages:browse')}?{urlencode(filters)}"

@@ -1,0 +1,203 @@
+"""What a reason says: sentences with links, put together from phrases that are true on their own.
+
+A sentence goes from the recommended film back to the visitor's: what leads to it ("Directed by Michael
+Mann"), what that has to do with another film ("who made Heat") and what the visitor did with that film
+("which you rated 4½"). Each part is a message of its own whose placeholders hold the parts after it, so
+that a language can put them in the order it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.formats import number_format
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_noop as _
+
+from movie.catalogue.formatting import stars
+from movie.catalogue.models import Credit
+from predictors.history import History, MovieId
+
+Roles = frozenset[str]
+
+DIRECTOR, WRITER, CAST = (role.value for role in (Credit.Role.DIRECTOR, Credit.Role.WRITER, Credit.Role.CAST))
+
+
+def _set(*roles: str) -> Roles:
+    return frozenset(roles)
+
+
+# What a person did for the recommended film.
+LEADS = {
+    _set(DIRECTOR): _("Directed by %(person)s"),
+    _set(WRITER): _("Written by %(person)s"),
+    _set(CAST): _("With %(person)s"),
+    _set(DIRECTOR, WRITER): _("Written and directed by %(person)s"),
+    _set(DIRECTOR, CAST): _("Directed by and with %(person)s"),
+    _set(WRITER, CAST): _("Written by and with %(person)s"),
+    _set(DIRECTOR, WRITER, CAST): _("Written and directed by, and with, %(person)s"),
+}
+# What the same person did for the other film,
+DID = {
+    _set(DIRECTOR): _("who directed %(film)s"),
+    _set(WRITER): _("who wrote %(film)s"),
+    _set(CAST): _("who is in %(film)s"),
+    _set(DIRECTOR, WRITER): _("who wrote and directed %(film)s"),
+    _set(DIRECTOR, CAST): _("who directed and is in %(film)s"),
+    _set(WRITER, CAST): _("who wrote and is in %(film)s"),
+    _set(DIRECTOR, WRITER, CAST): _("who wrote, directed and is in %(film)s"),
+}
+# and where that is exactly the same.
+DID_ALSO = {
+    _set(DIRECTOR): _("who made %(film)s"),
+    _set(WRITER): _("who also wrote %(film)s"),
+    _set(CAST): _("who is also in %(film)s"),
+    _set(DIRECTOR, WRITER): _("who also wrote and directed %(film)s"),
+    _set(DIRECTOR, CAST): _("who also directed and is in %(film)s"),
+    _set(WRITER, CAST): _("who also wrote and is in %(film)s"),
+    _set(DIRECTOR, WRITER, CAST): _("who also wrote, directed and is in %(film)s"),
+}
+# What else two films can have in common; %(film)s ends with a clause of its own ("Heat, which you ...").
+IN_COMMON = {
+    "genre": _("Filed under %(name)s, like %(film)s"),
+    "country": _("Made in the same country (%(name)s) as %(film)s"),
+    "decade": _("From the %(name)s, like %(film)s"),
+    "people": _("People who liked %(film)s, also liked this"),
+}
+# A film in the middle of a longer path, by what it has in common with the one before it.
+BY_WAY_OF = {
+    "person": _("%(film)s, which shares %(name)s with %(before)s"),
+    "genre": _("%(film)s, itself filed under %(name)s like %(before)s"),
+    "country": _("%(film)s, itself made in the same country (%(name)s) as %(before)s"),
+    "decade": _("%(film)s, itself from the %(name)s like %(before)s"),
+    "people": _("%(film)s, itself liked by people who liked %(before)s"),
+}
+LIKED_BY_THE_SAME = _("Liked by people who liked %(film)s")  # at the end of a longer path
+ROLE_NAMES = {role.value: role.label for role in Credit.Role}
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words as plain text and with links."""
+
+    text: str
+    html: SafeString
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A place on a path. `kind` is you, movie, person, genre, country, decade or people."""
+
+    kind: str
+    name: str
+    url: str = ""
+    pk: int | None = None
+
+    @property
+    def phrase(self) -> Phrase:
+        return linked(self.name, self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two films of a path and what is between them.
+
+    before, after  the film nearer to the visitor, and the one it leads to
+    roles_before, roles_after  what a person did for each, empty for other nodes
+    """
+
+    before: Node
+    node: Node
+    after: Node
+    roles_before: Roles = frozenset()
+    roles_after: Roles = frozenset()
+
+
+def linked(name: str, url: str = "") -> Phrase:
+    html = f'<a href="{escape(url)}">{escape(name)}</a>' if url else escape(name)
+    return Phrase(name, mark_safe(html))  # noqa: S308 - both are escaped
+
+
+def said(message: str, **parts: Phrase | str) -> Phrase:
+    """A translated message with phrases in its places."""
+    phrases = {name: linked(part) if isinstance(part, str) else part for name, part in parts.items()}
+    text = message % {name: phrase.text for name, phrase in phrases.items()}
+    html = escape(message) % {name: phrase.html for name, phrase in phrases.items()}
+    return Phrase(text, mark_safe(html))  # noqa: S308 - the message and every part are escaped
+
+
+def film_of_yours(film: Node, history: History) -> Phrase:
+    """ "Heat, which you rated 4½". Only for a film that the visitor liked."""
+    pk: MovieId = film.pk or 0
+    rating = history.ratings.get(pk)
+    if rating is not None:
+        return said(gettext("%(film)s, which you rated %(stars)s"), film=film.phrase, stars=stars(rating))
+    if pk in history.watchlist:
+        return said(gettext("%(film)s, which is on your watchlist"), film=film.phrase)
+    return said(gettext("%(film)s, which you looked at"), film=film.phrase)
+
+
+def what_you_did(film: Node, history: History) -> str:
+    """The same in two words, for the first line of a drawn path."""
+    pk: MovieId = film.pk or 0
+    rating = history.ratings.get(pk)
+    if rating is not None:
+        return gettext("rated %(stars)s") % {"stars": stars(rating)}
+    return gettext("on your watchlist") if pk in history.watchlist else gettext("looked at")
+
+
+def sentence(paths: Sequence[Sequence[Link]], history: History) -> Phrase:
+    """What these paths say, told from their end. Several lead over the same node, each from another film."""
+    *earlier, last = paths[0]
+    kind = last.node.kind
+    film = _films_of_yours([links[0].before for links in paths], history, any_of=kind == "people")
+    for link in earlier:
+        message = gettext(BY_WAY_OF[link.node.kind])
+        film = said(message, film=link.after.phrase, name=link.node.phrase, before=film)
+    if kind == "people" and earlier:
+        return said(gettext(LIKED_BY_THE_SAME), film=film)
+    if kind != "person":
+        return said(gettext(IN_COMMON[kind]), name=last.node.phrase, film=film)
+    did = DID_ALSO if last.roles_after == last.roles_before else DID
+    return said(
+        gettext("%(made)s, %(did)s"),
+        made=said(gettext(LEADS[last.roles_after]), person=last.node.phrase),
+        did=said(gettext(did[last.roles_before]), film=film),
+    )
+
+
+def _films_of_yours(films: Sequence[Node], history: History, *, any_of: bool) -> Phrase:
+    """One film with what the visitor did, two, or one and how many more.
+
+    With `any_of` they are joined by "or": what holds for each of them need not hold for all together.
+    """
+    first = film_of_yours(films[0], history)
+    more = len(films) - 1
+    if more == 0:
+        return first
+    if more == 1:
+        both = gettext("%(first)s, or %(second)s") if any_of else gettext("%(first)s, and %(second)s")
+        return said(both, first=first, second=film_of_yours(films[1], history))
+    if any_of:
+        message = gettext("%(first)s, or one of %(count)s others of yours")
+    else:
+        message = gettext("%(first)s, and %(count)s others of yours")
+    return said(message, first=first, count=str(more))
+
+
+def role_names(roles: Roles) -> str:
+    """ "Director, Writer", in the order of a title card."""
+    return ", ".join(str(label) for role, label in ROLE_NAMES.items() if role in roles)
+
+
+def people_who_liked_both(count: int) -> str:
+    """The name of the node between two films that the same people liked."""
+    return ngettext("%(count)s person liked both", "%(count)s people liked both", count) % {
+        "count": number_format(count, force_grouping=True)
+    }

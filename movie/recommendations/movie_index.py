@@ -1,0 +1,152 @@
+"""The visible movies in the memory of this process: titles, and the facts that filters ask for.
+
+A ranking leaves out movies that are hidden, deleted or filtered, and an API answer names the others by title.
+Both for 60,000 movies and a thousand requests a second would be the whole work of a database, so they are
+read once and again whenever the catalogue has changed, which is checked every `CHECK_SECONDS`. Until then an
+API answer may still name a movie that was hidden; pages read their movies anew (`load_movies`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from django.db import DatabaseError
+from django.db.models import Count, Max, Q, QuerySet, Sum
+
+from movie.catalogue.models import Credit, Movie
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 5.0
+CHUNK = 5000
+
+RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
+
+
+class MovieIndex:
+    """Visible movies by ascending id; a row is a movie's position in it. Immutable.
+
+    ids     (n,) int64
+    years   (n,) int16, 0 where the year is not known
+    digest  the same for the same ids, in every process
+    """
+
+    def __init__(self, films: Iterable[tuple[int, str, int | None]]) -> None:
+        rows = sorted(films)
+        self.ids = np.array([pk for pk, _title, _year in rows], dtype=np.int64)
+        self.titles = [title for _pk, title, _year in rows]
+        self.years = np.array([year or 0 for _pk, _title, year in rows], dtype=np.int16)
+        self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
+        self._row_of = {pk: row for row, (pk, _title, _year) in enumerate(rows)}
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+    def __contains__(self, movie_id: object) -> bool:
+        return movie_id in self._row_of
+
+    def title_of(self, movie_id: int) -> str:
+        return self.titles[self._row_of[movie_id]]
+
+    def rows_of(self, movie_ids: Iterable[Any]) -> np.ndarray:
+        """(n,) int64 rows of any ids, -1 for those that are no visible film."""
+        return np.fromiter((self._row_of.get(pk, -1) for pk in movie_ids), dtype=np.int64)
+
+    @cached_property
+    def genres(self) -> RowsByName:
+        through = Movie.genres.through.objects
+        return self._by_name(through.values_list("movie_id", "genre__name"))
+
+    @cached_property
+    def languages(self) -> RowsByName:
+        through = Movie.languages.through.objects
+        return self._by_name(through.values_list("movie_id", "language__name"))
+
+    @cached_property
+    def features(self) -> list[frozenset[str | int]]:
+        """The genres and the directors of each film, for telling how alike two films are."""
+        found: list[set[str | int]] = [set() for _ in self.titles]
+        for name, rows in self.genres.items():
+            for row in rows.tolist():
+                found[row].add(name)
+        directed = Credit.objects.filter(role=Credit.Role.DIRECTOR).order_by()
+        for movie_id, person in directed.values_list("movie_id", "person_id").iterator(CHUNK):
+            if movie_id in self._row_of:
+                found[self._row_of[movie_id]].add(person)
+        return [frozenset(each) for each in found]
+
+    def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> RowsByName:
+        rows: dict[str, list[int]] = defaultdict(list)
+        for movie_id, name in pairs.order_by().iterator(CHUNK):
+            if movie_id in self._row_of:
+                rows[name.casefold()].append(self._row_of[movie_id])
+        return {name: np.unique(np.array(found, dtype=np.int64)) for name, found in rows.items()}
+
+
+class IndexHolder:
+    """The index of this process, and when it was last compared with the database."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.index: MovieIndex | None = None
+        self.stamp: tuple[Any, ...] = ()
+        self.checked = 0.0
+
+    def current(self) -> MovieIndex:
+        index = self.index
+        if index is not None and time.monotonic() - self.checked < CHECK_SECONDS:
+            return index
+        if not self.lock.acquire(blocking=index is None):
+            return index or self.current()  # somebody else is looking
+        try:
+            return self._renewed()
+        finally:
+            self.lock.release()
+
+    def _renewed(self) -> MovieIndex:
+        if self.index is not None:
+            self.checked = time.monotonic()
+        try:
+            stamp = _stamp()
+            if self.index is None or stamp != self.stamp:
+                self.index, self.stamp = MovieIndex(_films()), stamp
+                self.checked = time.monotonic()
+        except DatabaseError:
+            if self.index is None:
+                raise
+            logger.warning("the catalogue could not be read; answers use what was read before")
+        return self.index
+
+
+@cache
+def index_holder() -> IndexHolder:
+    return IndexHolder()
+
+
+def movie_index() -> MovieIndex:
+    """Return the movies as they were at most `CHECK_SECONDS` ago. The first call of a process reads them."""
+    return index_holder().current()
+
+
+def _stamp() -> tuple[Any, ...]:
+    """Changes whenever a film is added, deleted, changed, hidden or shown."""
+    hidden = Q(is_visible=False)
+    facts = Movie.objects.order_by().aggregate(
+        films=Count("pk"),
+        changed=Max("updated"),
+        hidden=Count("pk", filter=hidden),
+        which=Sum("pk", filter=hidden),
+    )
+    return tuple(facts.values())
+
+
+def _films() -> Iterator[tuple[int, str, int | None]]:
+    return Movie.objects.visible().order_by().values_list("pk", "title", "year").iterator(CHUNK)

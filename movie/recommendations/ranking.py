@@ -1,0 +1,310 @@
+"""Ranking: the one place that asks predictors, with one chain of fallbacks.
+
+A list names the model that answered. When the model that was asked for cannot answer, the next candidate
+does and `RankedList.fallback` says why; with no trained model at all the movies with most ratings answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from django.db.models import Count
+
+from movie.catalogue.models import Movie
+from movie.events.history import get_history
+from movie.events.recording import new_event_id
+from movie.experiments.assignment import Arm
+from movie.recommendations.filtering import Filters, align_items, excluded_mask
+from movie.recommendations.list_cache import cached_ranking
+from movie.recommendations.movie_index import movie_index
+from movie.recommendations.ranked_list import RankedList
+from movie.telemetry.counters import count_fallback
+from movie.training.default_models import default_models
+from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, NOT_TRAINED
+from movie.training.registry import registry
+from movie.visitors.visitor import Visitor
+from predictors.base import Predictor, Query
+from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
+from predictors.errors import CannotAnswer, PredictorError
+from predictors.history import History, MovieId, Reason, Recommendation
+
+SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
+NEIGHBOURS = "neighbours"  # gives reasons to models without any of their own
+STAR_PREDICTOR = "mf"
+MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie's mean
+
+
+@dataclass(frozen=True, slots=True)
+class RankingOptions:
+    """How to rank. `arm` answers where no `model` is named; with `alone` no other model may answer."""
+
+    k: int = 20
+    model: str | None = None
+    arm: Arm | None = None
+    exclude: Collection[int] = ()
+    alone: bool = False
+    exclude_known: bool = True
+    filters: Filters | None = None
+    diversity: float = 0.0
+
+
+class Ranking(NamedTuple):
+    recommendations: Sequence[Recommendation]
+    unknown: Sequence[MovieId] = ()
+
+
+Ranker = Callable[[Predictor, Sequence[History], RankingOptions], Sequence[Ranking | CannotAnswer]]
+
+
+def recommend(
+    history: History,
+    *,
+    k: int = 20,
+    model: str | None = None,
+    arm: Arm | None = None,
+    exclude: Collection[int] = (),
+    alone: bool = False,
+) -> RankedList:
+    """Rank k movies for a history. The first candidate model that can answer does; the list names it.
+
+    Movies of the history and `exclude` are left out. The list's id tells of the `arm` of an experiment. An
+    unknown `model` counts as none. `alone` computes the list now and lets no other model answer: where this
+    one cannot, the list is empty and its `fallback` says why.
+    """
+    options = RankingOptions(k, model, None if model else arm, exclude, alone)
+    return rank_all([history], options, _rank_now if alone else _rank_cached)[0]
+
+
+def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker) -> list[RankedList]:
+    """Make one list for each history, by the first candidate model that can answer it.
+
+    `rank` asks one model for several histories.
+    """
+    lists: dict[int, RankedList] = {}
+    reasons: dict[int, str] = {}  # why the first candidate could not answer, by position
+    requested = ""
+    for name in candidate_models(options):
+        waiting = sorted(set(range(len(histories))) - lists.keys())
+        if not waiting:
+            break
+        requested = requested or name
+        try:
+            predictor = registry().get(name)
+            rankings = rank(predictor, [histories[position] for position in waiting], options)
+        except PredictorError as error:
+            rankings = [_as_refusal(error)] * len(waiting)
+        for position, ranking in zip(waiting, rankings, strict=True):
+            if isinstance(ranking, Ranking):
+                lists[position] = _new_list(name, ranking, histories[position], options)
+                lists[position].version = predictor.version
+            elif name == requested:
+                reasons[position] = ranking.reason if ranking.reason in FALLBACK_REASONS else NOT_TRAINED
+    for position, history in enumerate(histories):
+        if position not in lists:
+            lists[position] = _new_list(MOST_RATED, _last_resort(history, options), history, options)
+        ranked = lists[position]
+        ranked.requested = requested or MOST_RATED
+        if options.model or ranked.model == MOST_RATED:
+            ranked.fallback = reasons.get(position, "")
+    for reason in reasons.values():
+        count_fallback(requested, reason)
+    return [lists[position] for position in range(len(histories))]
+
+
+def candidate_models(options: RankingOptions) -> Iterator[str]:
+    """The models that are asked one after another. The defaults are looked up only when it comes to them."""
+    first = options.arm.predictor if options.arm else options.model
+    if first in MODEL_INFO:
+        yield str(first)
+    for name in () if options.alone else default_models():
+        if name in MODEL_INFO and name != first:
+            yield name
+
+
+def answering_model(model: str | None = None, arm: Arm | None = None) -> str:
+    """Return the first candidate that is trained, without asking it."""
+    store = registry().store
+    candidates = candidate_models(RankingOptions(model=model, arm=None if model else arm))
+    return next((name for name in candidates if store.current(name)), MOST_RATED)
+
+
+def visitor_history(visitor: Visitor) -> History:
+    """Return the history of who is asking; a guest without a cookie has none, and no query is made."""
+    return History.EMPTY if visitor.is_new else get_history(visitor.key)
+
+
+def rank_similar(
+    movie: Movie, history: History = History.EMPTY, k: int = 12, exclude: Collection[int] = ()
+) -> RankedList:
+    """Rank movies like this one without those the visitor has seen."""
+    taken = {movie.pk, *history.seen, *exclude}
+    ranked = RankedList(NEIGHBOURS, requested=NEIGHBOURS, k=k, history=history)
+    longest = k + SPARE + len(taken)
+    try:
+        predictor = registry().get(NEIGHBOURS)
+        if not isinstance(predictor, FindsSimilar):
+            raise CannotAnswer("not_supported", f"{NEIGHBOURS} ranks no similar movies")
+        index = movie_index()
+        similar = predictor.similar(movie.pk, longest + len(align_items(predictor, index).absent))
+        similar = [found for found in similar if found.movie_id in index]
+        ranked.version = predictor.version
+    except PredictorError as error:
+        count_fallback(NEIGHBOURS, _as_refusal(error).reason)
+        ranked.model, ranked.fallback = MOST_RATED, "unknown_film"
+        similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie, longest)]
+    ranked.recommendations = [found for found in similar if found.movie_id not in taken][: k + SPARE]
+    return ranked
+
+
+def rank_one(movie_id: int, history: History = History.EMPTY) -> RankedList:
+    """Rank this movie alone, with the reason it would have in the visitor's list; for its own page."""
+    if movie_id in history.strength:  # the click that led to its page is no reason for it
+        history = History(event for event in history if event.movie_id != movie_id)
+    ranking = _with_neighbour_reasons(history, [Recommendation(movie_id, 0.0)])
+    return RankedList(NEIGHBOURS, requested=NEIGHBOURS, recommendations=ranking, k=1, history=history)
+
+
+def expected_stars(history: History, movie_id: MovieId) -> float | None:
+    """Return the stars, in halves, that the star predictor expects this visitor to give a movie.
+
+    None with fewer than two ratings to go by, for a movie they rated, and where no predictor is active
+    or it does not know the movie.
+    """
+    if movie_id in history.ratings:
+        return None
+    stars = predicted_stars(history, [movie_id]).get(movie_id)
+    return None if stars is None else round(stars * 2) / 2
+
+
+def predicted_stars(history: History, movie_ids: Sequence[MovieId]) -> dict[MovieId, float]:
+    """Return the stars that the star predictor expects, by movie; nothing where it cannot tell."""
+    if len(history.ratings) < MIN_RATINGS:
+        return {}
+    try:
+        predictor = registry().get(STAR_PREDICTOR)
+    except PredictorError:
+        return {}
+    if not isinstance(predictor, PredictsStars):
+        return {}
+    return predictor.predict_stars(history, movie_ids)
+
+
+def encode(predictor: Predictor, history: History) -> Query:
+    """Return the query for a history. Raises CannotAnswer where the model knows too little of it."""
+    query = predictor.encode(history)
+    if len(query.liked) < predictor.min_history:
+        raise CannotAnswer("no_known_films" if query.unknown else "history_too_short")
+    return query
+
+
+def _new_list(model: str, ranking: Ranking, history: History, options: RankingOptions) -> RankedList:
+    arm = options.arm
+    return RankedList(
+        model,
+        recommendations=ranking.recommendations,
+        k=options.k,
+        history=history,
+        unknown=ranking.unknown,
+        in_experiment=arm is not None,
+        recommendation_id=arm.list_id(fallback=model != arm.predictor) if arm else new_event_id(),
+    )
+
+
+# -- one model, one history ------------------------------------------------------------------------
+
+
+def _rank_now(predictor: Predictor, histories: Sequence[History], options: RankingOptions) -> list[Ranking]:
+    """Rank by one model alone, with its own reasons."""
+    (history,) = histories
+    excluded = np.union1d(
+        align_items(predictor, movie_index()).absent, predictor.ids.indices_of(options.exclude)[0]
+    )
+    query = encode(predictor, history)
+    indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
+    best = indices[0][indices[0] >= 0]
+    reasons = predictor.reasons(query, best) if isinstance(predictor, ExplainsScores) else [()] * len(best)
+    found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
+    return [Ranking([Recommendation(*each) for each in found])]
+
+
+def _rank_cached(
+    predictor: Predictor, histories: Sequence[History], options: RankingOptions
+) -> list[Ranking]:
+    """The same with reasons for every model, from the cache when nothing changed since."""
+
+    def compute() -> Sequence[Recommendation]:
+        (ranking,) = _rank_now(predictor, histories, options)
+        return _with_neighbour_reasons(histories[0], ranking.recommendations)
+
+    try:
+        reasoner = registry().get(NEIGHBOURS).version
+    except PredictorError:
+        reasoner = ""
+    made_of = (predictor.name, predictor.version, reasoner, movie_index().digest)
+    return [Ranking(cached_ranking(made_of, histories[0], options.k, options.exclude, compute))]
+
+
+def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation]) -> Sequence[Recommendation]:
+    """Where the model cannot say why, point to the liked movie that item neighbours find closest."""
+    if not history.liked or any(found.reasons for found in ranking):
+        return ranking
+    try:
+        neighbours = registry().get(NEIGHBOURS)
+    except PredictorError:
+        return ranking
+    if not isinstance(neighbours, ExplainsScores):
+        return ranking
+    query = neighbours.encode(history)
+    indices = [neighbours.ids.index_of(found.movie_id) for found in ranking]
+    known = [index for index in indices if index is not None]
+    by_index = dict(zip(known, neighbours.reasons(query, known), strict=True))
+    return [
+        Recommendation(
+            found.movie_id,
+            found.score,
+            tuple(
+                Reason("liked_together", reason.movie_id, reason.weight)
+                for reason in (() if index is None else by_index[index])
+            ),
+        )
+        for found, index in zip(ranking, indices, strict=True)
+    ]
+
+
+# -- lists without a model -------------------------------------------------------------------------
+
+
+def _last_resort(history: History, options: RankingOptions) -> Ranking:
+    """The movies with most ratings, from the database; all scores are 0. Nothing with `alone`."""
+    if options.alone:
+        return Ranking(())
+    taken = {*options.exclude, *(history.known if options.exclude_known else ())}
+    ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)
+    index = movie_index()
+    excluded = excluded_mask(options.filters, index)
+    if excluded is None:
+        found = list(ids[: options.k + SPARE + len(taken)])
+    else:
+        found = [pk for pk in ids if pk in index]
+        found = [pk for pk, row in zip(found, index.rows_of(found), strict=True) if not excluded[row]]
+    ranked = [Recommendation(pk, 0.0) for pk in found if pk not in taken]
+    return Ranking(ranked[: options.k + SPARE])
+
+
+def _of_same_genres(movie: Movie, n: int) -> list[int]:
+    """Return up to n movies by how many genres they share with this one."""
+    alike = (
+        Movie.objects.visible()
+        .filter(genres__in=movie.genres.all())
+        .annotate(shared=Count("pk"))
+        .order_by("-shared", "-rating_count", "pk")
+        .values_list("pk", flat=True)
+    )
+    return list(alike[:n])
+
+
+def _as_refusal(error: PredictorError) -> CannotAnswer:
+    return error if isinstance(error, CannotAnswer) else CannotAnswer(NOT_TRAINED, str(error))

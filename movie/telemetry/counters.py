@@ -1,0 +1,191 @@
+"""Counters and histograms of this process. It imports no other part of the site.
+
+prometheus_client is imported when something is counted for the first time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter
+    from prometheus_client.registry import Collector
+
+log = logging.getLogger(__name__)
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+REQUEST_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
+RANKING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+class ListOfFilms(NamedTuple):
+    """A list that is shown to a visitor."""
+
+    recommendation_id: str
+    model: str  # that answered
+    films: Sequence[int]
+
+
+class Instruments:
+    """All counters and histograms of the process. `folder` holds their files where workers share them."""
+
+    folder: ClassVar[Path | None] = None
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        from prometheus_client import Counter, Histogram
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"reelgraph_{name}_total", text, labels, registry=registry)
+
+        self.registry = registry
+        self.requests = counter(
+            "http_requests", "Answered requests, without static files and probes", "route", "method", "status"
+        )
+        self.request_seconds = Histogram(
+            "reelgraph_http_request_seconds",
+            "Time until the answer was made",
+            ("route", "method"),
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+        self.ranking_seconds = Histogram(
+            "reelgraph_recommendation_seconds",
+            "Time that a model took for one list; lists from the cache are not among them",
+            ("model",),
+            buckets=RANKING_BUCKETS,
+            registry=registry,
+        )
+        self.lookups = counter("list_cache", "Lists that were looked for in the cache", "model", "result")
+        self.answers = counter("answers", "Lists on pages by the model that answered", "model")
+        self.fallbacks = counter(
+            "fallbacks",
+            "Lists for which another model had to answer than the one that was asked",
+            "model",
+            "reason",
+        )
+        self.cache_failures = counter("cache_failures", "Requests to Redis that failed")
+        self.worker_starts = counter("worker_starts", "Workers of this server that were started")
+        self.delivered = counter("relay_delivered", "Rows delivered by a relay", "sink")
+        self.delivery_failures = counter("relay_failures", "Deliveries that failed", "sink")
+        self.pruned = counter("relay_pruned", "Delivered rows that were deleted")
+        self.consumed = counter("consumer_handled", "Messages that had their effect", "group")
+        self.dead_letters = counter("consumer_dead", "Messages that cannot be used", "group")
+
+
+@cache
+def instruments() -> Instruments:
+    from prometheus_client import CollectorRegistry
+
+    return Instruments(CollectorRegistry())
+
+
+def count_request(route: str, method: str, status: int, seconds: float) -> None:
+    """Count a request. `route` is a name from the address table, `method` one of `METHODS` or other."""
+    instruments().requests.labels(route, method, status).inc()
+    instruments().request_seconds.labels(route, method).observe(seconds)
+
+
+def count_ranking(model: str, seconds: float) -> None:
+    """Observe how long a model took to make a list."""
+    instruments().ranking_seconds.labels(model).observe(seconds)
+
+
+def count_lookup(model: str, *, found: bool) -> None:
+    """Count a lookup of a model's list in the cache."""
+    instruments().lookups.labels(model, "hit" if found else "miss").inc()
+
+
+def count_fallback(model: str, reason: str) -> None:
+    """Count a list that `model` could not make; `reason` is that of `CannotAnswer`, or not_trained."""
+    instruments().fallbacks.labels(model, reason).inc()
+
+
+def count_lists(lists: Iterable[ListOfFilms]) -> None:
+    """Count shown lists by the model that answered."""
+    for each in lists:
+        instruments().answers.labels(each.model).inc()
+
+
+def count_cache_failure() -> None:
+    """Count a request to Redis that failed."""
+    instruments().cache_failures.inc()
+
+
+def count_delivered(sink: str, number: int) -> None:
+    """Count rows that a relay delivered to a sink."""
+    instruments().delivered.labels(sink).inc(number)
+
+
+def count_delivery_failure(sink: str, number: int = 1) -> None:
+    """Count a delivery that a sink did not take."""
+    instruments().delivery_failures.labels(sink).inc(number)
+
+
+def count_pruned(number: int) -> None:
+    """Count delivered rows that a relay deleted."""
+    instruments().pruned.inc(number)
+
+
+def count_consumed(group: str, number: int) -> None:
+    """Count messages that a consumer group handled."""
+    instruments().consumed.labels(group).inc(number)
+
+
+def count_dead_letter(group: str, number: int = 1) -> None:
+    """Count a message that a consumer group cannot use."""
+    instruments().dead_letters.labels(group).inc(number)
+
+
+def count_in_files(root: Path) -> None:
+    """Let the workers of one server count in files that each of them reads.
+
+    This is prometheus_client's multiprocess mode, which the library chooses when it is imported. Each worker
+    calls this once, before that. A server (the parent process of its workers) has a folder of its own; the
+    folders of servers of this machine that have ended are removed.
+    """
+    host, server = socket.gethostname(), os.getppid()
+    folder = root / f"{host}-{server}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        _remove_ended(root, host)
+    except OSError as error:
+        log.warning("Each worker counts for itself, METRICS_DIR cannot be used: %s", error)
+        return
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    Instruments.folder = folder
+    instruments().worker_starts.inc()
+
+
+def counters_of_all_workers() -> Collector:
+    """Return the counters of all workers of this server, those that have ended included."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    if Instruments.folder is None:
+        return instruments().registry
+    return MultiProcessCollector(CollectorRegistry(), path=str(Instruments.folder))
+
+
+def worker_pids() -> list[int]:
+    """Return the process ids of the workers of this server, those that have ended included."""
+    if Instruments.folder is None:
+        return [os.getpid()]
+    return sorted(int(file.stem.rpartition("_")[2]) for file in Instruments.folder.glob("counter_*.db"))
+
+
+def _remove_ended(root: Path, host: str) -> None:
+    import psutil
+
+    for folder in root.iterdir():
+        name, _, server = folder.name.rpartition("-")
+        if name == host and server.isdecimal() and not psutil.pid_exists(int(server)):
+            shutil.rmtree(folder, ignore_errors=True)  # another worker may be removing it

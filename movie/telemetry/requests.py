@@ -1,0 +1,127 @@
+"""One line for every request, and an id that joins it to every other line written meanwhile.
+
+A line names the route, never the address that was asked: what people search for, who they are and where they
+come from is in no log. `movie.telemetry.logging` holds other lines to the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from movie.telemetry.counters import METHODS, ListOfFilms, count_lists, count_request
+
+ACCESS = "movie.access"  # the logger of the lines that are one for each request
+MOST_NAMED = 20  # lists of one request in its line
+HEADER = "X-Request-ID"
+ID_BYTES = 16
+NO_ROUTE = "none"  # no address of the site, or refused before one was looked for
+_FROM_PROXY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+
+
+class AccessLine(dict[str, Any]):
+    """Made of names of ours alone: it is written as it is."""
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """The request that this thread works on."""
+
+    id: str
+    request: HttpRequest
+    recommendations: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+
+
+_current: ContextVar[RequestContext | None] = ContextVar("reelgraph_request", default=None)
+
+
+class ShownList(Protocol):
+    @property
+    def recommendation_id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def films(self) -> Sequence[int]: ...
+
+
+def current() -> RequestContext | None:
+    return _current.get()
+
+
+def count_shown(lists: Iterable[ShownList]) -> None:
+    """Count lists that are about to be shown, and name them in the request's log lines."""
+    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
+    shown = [each for each in shown if each.films]
+    count_lists(shown)
+    request = _current.get()
+    if request is not None:
+        request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]
+        request.models = list(dict.fromkeys([*request.models, *(each.model for each in shown)]))
+
+
+class RequestLogMiddleware:
+    """Outside of everything that can answer, so that refusals and errors are counted too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.static = settings.STATIC_URL
+        self.log = logging.getLogger(ACCESS)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(self.static):
+            return self.get_response(request)
+        this = RequestContext(_id_for(request), request)
+        before = _current.set(this)
+        started = time.perf_counter()
+        try:
+            response = self.get_response(request)
+            seconds = time.perf_counter() - started
+            response.headers[HEADER] = this.id
+            route, status = route_of(request), response.status_code
+            method = request.META["REQUEST_METHOD"]
+            method = method if method in METHODS else "other"
+            count_request(route, method, status, seconds)
+            if self.log.isEnabledFor(logging.INFO):
+                line = AccessLine(
+                    at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+                    level="info",
+                    event="request",
+                    logger=ACCESS,
+                    route=route,
+                    method=method,
+                    status=status,
+                    ms=round(1000 * seconds, 2),
+                    request_id=this.id,
+                )
+                if this.models:
+                    line |= {"models": this.models, "recommendations": this.recommendations}
+                # Without a look for the caller and the other steps of `info`, which cost as much again.
+                self.log.handle(logging.LogRecord(ACCESS, logging.INFO, "", 0, line, None, None))
+        finally:
+            _current.reset(before)
+        return response
+
+
+def route_of(request: HttpRequest) -> str:
+    """The name of the address, or its pattern where it has no name; never the address itself."""
+    match = request.resolver_match
+    if match is None:
+        return NO_ROUTE
+    return match.view_name if match.url_name else match.route
+
+
+def _id_for(request: HttpRequest) -> str:
+    """The one that a proxy in front gave it, or a new one."""
+    given = request.META.get("HTTP_X_REQUEST_ID", "")
+    return given if given and _FROM_PROXY.fullmatch(given) else secrets.token_hex(ID_BYTES)

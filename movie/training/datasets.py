@@ -1,0 +1,163 @@
+"""What models of this site train on: what visitors liked, as arrays, and the graph of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+from io import StringIO
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.db.models import QuerySet
+
+from evaluation.trainer import FROM_SITE
+from movie.catalogue.models import Movie, Rating
+from movie.events.archive import ArchiveUnavailable
+from movie.events.history import whole_histories
+from movie.training.training_feed import feed_file, id_space_of
+from movie.visitors.namespaces import acting
+from predictors.history import LIKED_FROM
+from predictors.plugins import predictor_class
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+
+CHUNK = 20_000  # rows in memory as Python objects
+Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
+
+
+def from_site(*, dislikes: bool = False) -> Interactions:
+    """Every liked film of every visitor, with the films' primary keys as item ids.
+
+    Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
+    and not disliked. With `dislikes` every rating is there as well, however low. People of data sets, who
+    have ratings only, are read as plain rows; visitors who can act are read through `History`.
+    `values` holds the stars, nan where there are none; `at` is in seconds, and films that were liked
+    within one second keep their order.
+    """
+    from datasets.interactions import Interactions
+
+    users: dict[str, int] = {}
+    films: dict[int, int] = {}
+    columns: list[list[np.ndarray]] = [[], [], [], []]
+    for visitors, movies, stars, times in chain(_rated_only(dislikes), _with_interactions(dislikes)):
+        columns[0].append(np.array([users.setdefault(visitor, len(users)) for visitor in visitors], np.int32))
+        columns[1].append(np.array([films.setdefault(movie, len(films)) for movie in movies], np.int32))
+        columns[2].append(np.array(stars, dtype=np.float32))
+        columns[3].append(np.array(times, dtype="datetime64[us]").astype(np.int64))
+    if not users:
+        nothing = np.empty(0, dtype=np.int64)
+        return Interactions.from_columns(nothing, nothing, user_ids=nothing, item_ids=nothing)
+    user_column, item_column, values, microseconds = (np.concatenate(parts) for parts in columns)
+    item_column, item_ids = _by_id(item_column, films)
+    by_time = np.argsort(microseconds, kind="stable")
+    return Interactions.from_columns(
+        user_column[by_time],
+        item_column[by_time],
+        values[by_time],
+        microseconds[by_time] // 1_000_000,
+        user_ids=np.array(list(users), dtype=object),
+        item_ids=item_ids,
+    )
+
+
+class DataUnusable(Exception):
+    """There is nothing to train on; the message says why and what to do."""
+
+
+def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
+    """What the site has, or what a training feed holds. Raises DataUnusable.
+
+    The feed adds nothing to what the site has: it is for machines that cannot ask the site, and knows only
+    what was recorded since a stream was there.
+    """
+    if feed is None:
+        try:
+            interactions = from_site(dislikes=dislikes)
+        except ArchiveUnavailable as error:
+            said = (
+                "The archive of old clicks cannot be read, so some of what visitors like is missing: %(why)s"
+            )
+            raise DataUnusable(said % {"why": error}) from error
+        if not len(interactions):
+            raise DataUnusable(
+                "Nobody has liked a film yet. Import ratings first; see: manage.py import_ratings --help"
+            )
+        return interactions
+    from datasets.readers.dataset import DatasetError, read_interactions
+
+    path = feed_file(feed)
+    if id_space_of(path) != FROM_SITE:
+        raise DataUnusable(
+            f"{feed} is no training feed of a site, so what is trained on it cannot serve pages."
+        )
+    try:
+        return read_interactions(path)
+    except DatasetError as error:
+        raise DataUnusable(str(error)) from error
+
+
+def site_graph(name: str) -> dict[str, str]:
+    """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
+    if not predictor_class(name).wants_knowledge_graph:
+        return {}
+    from datasets.knowledge_graph.storage import META
+
+    folder = Path(settings.KNOWLEDGE_GRAPH_DIR)
+    if not (folder / META).exists() and Movie.objects.exists():
+        call_command("build_knowledge_graph", no_progress=True, stdout=StringIO())
+    return {"graph": str(folder)} if (folder / META).exists() else {}
+
+
+def _rated_only(dislikes: bool) -> Iterator[Rows]:
+    """Ratings of people of data sets, in chunks.
+
+    Read past the ORM, whose time conversion takes most of the time: the times stay what the
+    database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
+    """
+    ratings = (
+        Rating.objects.filter(value__gte=0 if dislikes else LIKED_FROM)
+        .exclude(acting())
+        .order_by("pk")
+        .values_list("visitor", "movie_id", "value", "rated_at")
+    )
+    for rows in _chunks(ratings):
+        visitors, movies, stars, times = zip(*rows, strict=True)
+        yield list(visitors), list(movies), list(stars), list(times)
+
+
+def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
+    sql, parameters = rows.query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        while chunk := cursor.fetchmany(CHUNK):
+            yield chunk
+
+
+def _with_interactions(dislikes: bool) -> Iterator[Rows]:
+    """What each visitor who can act likes or, if wanted, rated; one visitor after the other."""
+    for visitor, history in whole_histories():
+        touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
+        films = [*history.liked]
+        if dislikes:
+            films += [film for film in history.ratings if film not in history.strength]
+        yield (
+            [visitor] * len(films),
+            [int(film) for film in films],
+            [history.ratings.get(film, float("nan")) for film in films],
+            [touched[film].astimezone(UTC).replace(tzinfo=None) for film in films],
+        )
+
+
+def _by_id(item_column: np.ndarray, films: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Number the films by ascending primary key, so that equal data gives equal arrays."""
+    item_ids = np.array(list(films), dtype=np.int64)
+    order = np.argsort(item_ids)
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return place[item_column], item_ids[order]

@@ -1,0 +1,209 @@
+"""manage.py retrain: train anew on what visitors did since, and serve the result unless it is worse."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from movie.core.progress import ProgressBar
+from movie.training import promotion
+from movie.training.datasets import DataUnusable, site_graph, to_train_on
+from movie.training.models import TrainingRun
+from movie.training.promotion import Outcome, RetrainingBusy
+from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from predictors.config import parse_pairs
+from predictors.devices import resolved
+from predictors.errors import PredictorError, TrainingError
+from predictors.plugins import MODELS, predictor_class
+from predictors.progress import ProgressEvent
+from predictors.serving.registry import ModelStore
+from predictors.tuning import read_config
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+
+ACTIVATED, FAILED, KEPT, BUSY, INTERRUPTED = 0, 1, 3, 75, 130  # 2 is a wrong call, 75 EX_TEMPFAIL
+STATUS = f"""exit status: {ACTIVATED} a new version serves, {KEPT} all stayed as they were, {FAILED} something
+failed, {BUSY} another retraining is at work, {INTERRUPTED} interrupted"""
+LONGEST_MESSAGE = 255
+
+
+class Command(BaseCommand):
+    help = "Train models anew and let each new version serve unless it is worse than the active one."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.epilog = STATUS
+        add = parser.add_argument
+        add("names", nargs="*", metavar="MODEL", help="by default all that have an active version")
+        add("--data", type=Path, metavar="PATH", help="a training feed instead of what the site has")
+        add(
+            "--options",
+            nargs="+",
+            default=[],
+            metavar="NAME=VALUE",
+            help="other options than the active ones",
+        )
+        add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
+        add(
+            "--tolerance",
+            type=float,
+            default=promotion.TOLERANCE,
+            metavar="SHARE",
+            help="of the active version's figure by which a new one may be worse (default: %(default)s)",
+        )
+        add(
+            "--min-visitors",
+            type=int,
+            default=promotion.LEAST_VISITORS,
+            metavar="N",
+            help="to compare by; with fewer nothing is changed (default: %(default)s)",
+        )
+        add("--dry-run", action="store_true", help="train and compare, but store and activate nothing")
+        add("--seed", type=int, default=1)
+        add("--quiet", action="store_true", help="only say what went wrong")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        store = ModelStore(settings.MODEL_DIR)
+        names = _checked(list(dict.fromkeys(options["names"])) or store.names(), options)
+        try:
+            with promotion.alone(store.root), StopTraining() as stop:
+                outcomes, failed = self._retrain_all(names, store, stop, options)
+        except RetrainingBusy as error:
+            raise CommandError(str(error), returncode=BUSY) from error
+        except Interrupted:
+            raise CommandError(
+                "Interrupted. What serves was not changed by what was under way.", returncode=INTERRUPTED
+            ) from None
+        if failed:
+            raise CommandError("\n".join(failed), returncode=FAILED)
+        if not any(outcome.activated for outcome in outcomes):
+            raise SystemExit(KEPT)
+
+    def _retrain_all(
+        self, names: list[str], store: ModelStore, stop: StopTraining, options: Mapping[str, Any]
+    ) -> tuple[list[Outcome], list[str]]:
+        waiting = {} if options["dry_run"] else queue(names)
+        data: dict[bool, Interactions] = {}
+        outcomes: list[Outcome] = []
+        failed: list[str] = []
+        try:
+            for name in names:
+                stop.check()
+                run = waiting.pop(name, None) or TrainingRun(model=name)
+                try:
+                    dislikes = predictor_class(name).learns_from_dislikes
+                    if dislikes not in data:
+                        data[dislikes] = to_train_on(options["data"], dislikes=dislikes)
+                    outcome = self._retrain(run, data[dislikes], store, stop, options)
+                except (PredictorError, DataUnusable) as error:
+                    failed.append(f"{name}: {error}")
+                    continue
+                except OSError as error:
+                    failed.append(f"{name}: {error.filename or store.root}: {error.strerror or error}")
+                    continue
+                outcomes.append(outcome)
+                if not options["quiet"]:
+                    self.stdout.write(_said(outcome, dry_run=options["dry_run"]))
+        finally:
+            for run in waiting.values():  # not begun
+                run.delete()
+        return outcomes, failed
+
+    def _retrain(
+        self,
+        run: TrainingRun,
+        data: Interactions,
+        store: ModelStore,
+        stop: StopTraining,
+        options: Mapping[str, Any],
+    ) -> Outcome:
+        with ProgressBar(enabled=not options["quiet"]) as bar:
+
+            def retrained(write: Any) -> Outcome:
+                def watch(event: ProgressEvent) -> None:
+                    bar.show(event, run.model)
+                    write(event)
+                    stop.check()
+
+                return promotion.retrain(
+                    run.model,
+                    data,
+                    store,
+                    options=_options(run.model, options),
+                    of_the_run={"device": resolved(settings.DEVICE), **site_graph(run.model)},
+                    source="" if options["data"] is None else str(options["data"]),
+                    seed=options["seed"],
+                    tolerance=options["tolerance"],
+                    least_visitors=options["min_visitors"],
+                    dry_run=options["dry_run"],
+                    progress=watch,
+                )
+
+            if options["dry_run"]:
+                return retrained(lambda event: None)
+            with recorded(run) as write:
+                outcome = retrained(write)
+                run.version = outcome.version
+                run.metrics = {**run.metrics, **_figures(outcome)}
+            run.message = _said(outcome)[:LONGEST_MESSAGE]
+            run.save(update_fields=["message", "updated_at"])
+        return outcome
+
+
+def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
+    """The models, after everything was refused that can be refused before any work."""
+    if unknown := [name for name in names if name not in MODELS]:
+        raise CommandError(
+            "There is no model {name}; known: {known}".format(
+                name=", ".join(unknown), known=", ".join(MODELS)
+            )
+        )
+    if not names:
+        raise CommandError(
+            "No model is active. Train one with: manage.py train popular --from-site --activate"
+        )
+    if not 0 <= options["tolerance"] < 1:
+        raise CommandError("--tolerance: expected a share from 0 up to 1, such as 0.02")
+    if options["min_visitors"] < 1:
+        raise CommandError("--min-visitors: expected 1 or more")
+    if options["seed"] < 0:
+        raise CommandError("--seed: expected a number from 0 up")
+    try:
+        for name in names:
+            _options(name, options)
+    except TrainingError as error:
+        raise CommandError(str(error)) from error
+    return names
+
+
+def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are to differ from the active ones: those of the file, changed by --options."""
+    from_file = read_config(options["config"], name) if options["config"] else {}
+    return {**from_file, **parse_pairs(options["options"])}
+
+
+def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
+    names = {"model": outcome.model, "version": outcome.version, "reason": outcome.reason}
+    if dry_run:
+        would = "%(model)s, dry run: would be activated. %(reason)s"
+        would_not = "%(model)s, dry run: would be kept out. %(reason)s"
+        return (would if outcome.activated else would_not) % names
+    if outcome.activated:
+        return "{model} {version} is active. {reason}".format(**names)
+    if outcome.version:
+        return "{model} {version} is kept out. {reason}".format(**names)
+    return "{model} stays as it is. {reason}".format(**names)
+
+
+def _figures(outcome: Outcome) -> dict[str, float]:
+    """For the record of the run, beside what the training measured."""
+    compared = outcome.comparison
+    if compared is None:
+        return {}
+    name = f"{compared.protocol} {compared.metric}"
+    return {name: compared.candidate, f"{name}, active before": compared.active}

@@ -1,0 +1,167 @@
+"""manage.py train: fit models on a file or on what the site's visitors like."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from evaluation.hooks import open_hooks
+from evaluation.trainer import Trained, refuse_other_ids, train
+from movie.core.progress import ProgressBar
+from movie.training.data_options import add_data_options, check_data_options, id_space, interactions_of
+from movie.training.datasets import site_graph
+from movie.training.models import TrainingRun
+from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.training_feed import feed_file
+from predictors.config import parse_pairs
+from predictors.devices import resolved
+from predictors.errors import PredictorError
+from predictors.plugins import MODELS, predictor_class
+from predictors.progress import ProgressEvent
+from predictors.serving.registry import ModelStore
+from predictors.tuning import read_config
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
+
+
+class Command(BaseCommand):
+    help = "Train models and publish each as a new version; see manage.py models for what there is."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("names", nargs="+", metavar="NAME", help=", ".join(MODELS))
+        add_data_options(parser)
+        add("--activate", action="store_true", help="serve the new versions at once")
+        add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="training options of the models")
+        add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
+        add(
+            "--hook",
+            action="append",
+            default=[],
+            metavar="TRACKER=TARGET",
+            help="follow the training in tensorboard=FOLDER or mlflow=URI",
+        )
+        add("--resume", action="store_true", help="go on with an interrupted training")
+        add("--no-refit", action="store_false", dest="refit", help="publish what was measured: half the time")
+        add("--seed", type=int, default=1)
+        add("--quiet", action="store_true", help="only say what went wrong")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = list(dict.fromkeys(options["names"]))
+        if options["data"] is not None:
+            options["data"] = feed_file(options["data"])
+        chosen = _checked(names, options)
+        waiting = queue(names)
+        refused = []
+        try:
+            with StopTraining() as stop:
+                data: dict[bool, Interactions] = {}
+                for name in names:
+                    dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
+                    if dislikes not in data:
+                        data[dislikes] = interactions_of(options, dislikes=dislikes)
+                    run = waiting.pop(name)
+                    try:
+                        self._train(run, data[dislikes], chosen[name], stop, options)
+                    except PredictorError as error:
+                        refused.append(f"{name}: {error}")
+                    except Interrupted:
+                        raise CommandError(
+                            _how_to_go_on([name, *waiting], options), returncode=INTERRUPTED
+                        ) from None
+                    except Exception as error:
+                        logger.exception("the training of %s failed", name)
+                        refused.append(f"{name}: {type(error).__name__}: {error}")
+        finally:
+            for run in waiting.values():  # not begun
+                run.delete()
+        if refused:
+            raise CommandError("\n".join(refused))
+
+    def _train(
+        self,
+        run: TrainingRun,
+        data: Interactions,
+        chosen: Mapping[str, Any],
+        stop: StopTraining,
+        options: Mapping[str, Any],
+    ) -> None:
+        with recorded(run) as write, ProgressBar(enabled=not options["quiet"]) as bar:
+
+            def watch(event: ProgressEvent) -> None:
+                bar.show(event, run.model)
+                write(event)
+                stop.check()
+
+            graph = site_graph(run.model) if options["from_site"] else {}
+            trained = train(
+                run.model,
+                data,
+                ModelStore(settings.MODEL_DIR),
+                id_space=id_space(options),
+                source="" if options["from_site"] else str(options["data"]),
+                options={"device": resolved(settings.DEVICE), **graph, **chosen},
+                seed=options["seed"],
+                activate=options["activate"],
+                resume=options["resume"],
+                refit=options["refit"],
+                progress=watch,
+                hooks=open_hooks(options["hook"]),
+            )
+            run.version, run.metrics = trained.version, trained.metrics
+        if not options["quiet"]:
+            self.stdout.write(_result(trained))
+            for name, reason in trained.left_out.items():
+                self.stdout.write(f"{run.model} is fitted without {name}: {reason}")
+
+
+def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The training options by model, after everything was refused that can be refused before any work."""
+    unknown = [name for name in names if name not in MODELS]
+    if unknown:
+        raise CommandError(
+            "There is no model {name}; known: {known}".format(
+                name=", ".join(unknown), known=", ".join(MODELS)
+            )
+        )
+    check_data_options(options)
+    if options["seed"] < 0:
+        raise CommandError("--seed: expected a number from 0 up")
+    try:
+        if options["activate"]:
+            refuse_other_ids(names[0], id_space(options))
+        given: dict[str, Any] = {**parse_pairs(options["options"])}
+        open_hooks(options["hook"])  # what is not installed is said now
+        if not options["config"]:
+            return dict.fromkeys(names, given)
+        return {name: {**read_config(options["config"], name), **given} for name in names}
+    except PredictorError as error:
+        raise CommandError(str(error)) from error
+
+
+def _result(trained: Trained) -> str:
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in trained.metrics.items())
+    return "{model} {version}, {state}: {figures} (validation), {seconds:.1f} CPU-seconds".format(
+        model=trained.name,
+        version=trained.version,
+        state="active" if trained.activated else "not active",
+        figures=figures or "nothing to measure on",
+        seconds=trained.cpu_seconds,
+    )
+
+
+def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
+    parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
+    parts += ["--activate"] if options["activate"] else []
+    return "Interrupted. To go on: manage.py train {arguments} --resume".format(arguments=" ".join(parts))

@@ -1,0 +1,93 @@
+"""Tables of training: where a run stands, and which model staff made the default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+SILENT_AFTER = timedelta(minutes=15)  # a training that wrote nothing for so long has died
+
+
+class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING])
+
+    def alive(self) -> Self:
+        """Unfinished, and heard of lately: a process that was killed leaves its row as it was."""
+        return self.unfinished().filter(updated_at__gte=timezone.now() - SILENT_AFTER)
+
+    def abandoned(self, models_trained_anew: Iterable[str]) -> Self:
+        """Unfinished, but silent for long or about to be trained by somebody else."""
+        silent = Q(updated_at__lt=timezone.now() - SILENT_AFTER)
+        return self.unfinished().filter(silent | Q(model__in=list(models_trained_anew)))
+
+
+class TrainingRun(models.Model):
+    """Where a training stands, for the pages to show."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", _("Waiting")
+        RUNNING = "running", _("Training")
+        DONE = "done", _("Done")
+        FAILED = "failed", _("Failed")
+
+    model = models.CharField(_("model"), max_length=32)
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.QUEUED)
+    progress = models.FloatField(_("progress"), default=0.0)
+    message = models.CharField(_("message"), max_length=255, blank=True)
+    metrics = models.JSONField(_("figures"), default=dict, blank=True)
+    version = models.CharField(_("version"), max_length=64, blank=True)
+    started_at = models.DateTimeField(_("started"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = TrainingRunQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        verbose_name = _("training run")
+        verbose_name_plural = _("training runs")
+
+    def __str__(self) -> str:
+        return f"{self.model} ({self.get_state_display()})"
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.progress)
+
+
+class DefaultModel(models.Model):
+    """What staff made the site's default. The latest row holds; an empty one hands back to DEFAULT_MODELS."""
+
+    predictor = models.CharField(_("model"), max_length=32, blank=True)
+    since = models.DateTimeField(_("since"), default=timezone.now)
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("chosen by"),
+    )
+    experiment = models.ForeignKey(
+        "experiments.Experiment",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="promotions",
+        verbose_name=_("experiment"),
+    )
+
+    class Meta:
+        ordering: ClassVar = ["-since", "-pk"]
+        verbose_name = _("default model")
+        verbose_name_plural = _("default models")
+
+    def __str__(self) -> str:
+        return self.predictor or "DEFAULT_MODELS"

@@ -1,0 +1,149 @@
+"""From what visitors do, through outbox, broker and feed, to a trained model; each step the command."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+
+from movie.catalogue.tests.films import make_film
+from movie.core.ids import new_event_id
+from movie.events.models import Event
+from movie.events.recording import record
+from movie.events.stream import get_event_stream
+from movie.events.stream.kafka import KafkaEventStream
+from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
+from movie.training.datasets import from_site
+from movie.training.training_feed import TrainingFeed, feed_file
+from predictors.history import History, Interaction
+from predictors.serving.registry import ModelStore
+
+ROOT = Path(__file__).resolve().parents[3]
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+def event(visitor: str, film: int, kind: str = "click", value: float | None = None, minute: int = 0):
+    return Interaction(new_event_id(), visitor, kind, film, NOON + timedelta(minutes=minute), value, "test")
+
+
+def told(*arguments, **fields) -> InteractionRecorded:
+    interaction = event(*arguments, **fields)
+    return InteractionRecorded(interaction, interaction.at)
+
+
+@pytest.mark.django_db
+def test_what_visitors_do_becomes_a_model_by_way_of_the_broker(kafka_service, settings, tmp_path) -> None:
+    settings.MODEL_DIR, settings.FEED_DIR = tmp_path / "models", tmp_path / "feed"
+    servers = kafka_service.variables()["KAFKA_BOOTSTRAP_SERVERS"]
+    topic = {"topic": f"interactions-{uuid.uuid4().hex[:12]}", "bootstrap_servers": (servers,)}
+    assert KafkaEventStream(**topic).create_topic(partitions=2, replication=1, retention_hours=24)
+    films = [make_film(title).pk for title in ("Heat", "Ronin", "Thief", "Collateral")]
+    with override_settings(
+        EVENT_STREAM={"BACKEND": "movie.events.stream.kafka.KafkaEventStream", "OPTIONS": topic}
+    ):
+        for visitor in range(12):
+            for step in range(3):
+                film = films[(visitor + step) % 4] if step else films[0]
+                assert record(event(f"guest:{visitor}", film, "rating", 4.0, minute=step))
+        call_command("relay_events", once=True)
+        assert not Event.objects.undelivered().exists()
+        get_event_stream().close()
+    consume(servers, topic["topic"], settings.FEED_DIR, events=36)
+    call_command("train", "popular", data=settings.FEED_DIR, activate=True, stdout=io.StringIO())
+    store = ModelStore(settings.MODEL_DIR)
+    version = store.current("popular")
+    assert store.verify("popular", version)["data"]["n_users"] == 12
+    best = store.load("popular", version).recommend(History.EMPTY, 4)
+    assert best[0].movie_id == films[0] and {found.movie_id for found in best} == set(films)
+
+
+def consume(servers: str, topic: str, folder: Path, *, events: int) -> None:
+    """A consumer of its own until the feed has so many events."""
+    environment = {
+        **os.environ,
+        **{"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_TOPIC": topic, "FEED_DIR": str(folder)},
+        **{"DATABASE_URL": "sqlite://:memory:", "OMP_NUM_THREADS": "1"},
+    }
+    command = [sys.executable, str(ROOT / "manage.py"), "consume_events", "--group", "training-feed"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as consumer:
+        deadline = time.monotonic() + 60
+        while consumer.poll() is None and time.monotonic() < deadline:
+            parts = [pl.scan_parquet(part) for part in (folder / "parts").glob("*.parquet")]
+            if parts and pl.concat(parts).select(pl.len()).collect().item() >= events:
+                break
+            time.sleep(0.1)
+        consumer.send_signal(signal.SIGTERM)
+        _out, said = consumer.communicate(timeout=30)
+    assert consumer.returncode == 0, said
+
+
+def test_a_feed_is_found_by_its_folder_and_its_file_and_taken_in(tmp_path) -> None:
+    feed = TrainingFeed(tmp_path)
+    feed.handle([told("guest:a", 5)])
+    assert len(pl.read_parquet(feed_file(tmp_path))) == 1
+    feed.handle([told("guest:a", 6)])
+    assert len(pl.read_parquet(feed_file(tmp_path / "interactions.parquet"))) == 2
+    (tmp_path / "interactions.parquet").unlink()
+    feed.handle([told("guest:b", 7)])
+    assert len(pl.read_parquet(feed_file(tmp_path))) == 3, "made anew for everybody where it is gone"
+    elsewhere = tmp_path / "data" / "ratings.csv"
+    (elsewhere.parent / "parts").mkdir(parents=True)
+    pl.DataFrame({"user": [1], "item": [2]}).write_parquet(elsewhere.parent / "parts" / "0.parquet")
+    assert feed_file(elsewhere) == elsewhere and feed_file(elsewhere.parent) == elsewhere.parent
+
+
+@pytest.mark.django_db
+def test_the_feed_says_what_the_site_says(tmp_path) -> None:
+    """Taken in piece by piece, in another order than it happened, with deletions and joinings between."""
+    films = [make_film(f"Film {number}").pk for number in range(6)]
+    done = [event(f"guest:{n % 5}", films[n % 6], "click", minute=n) for n in range(20)]
+    done += [event(f"guest:{n % 5}", films[(n + 2) % 6], "rating", 1.0 + n % 5, 30 + n) for n in range(12)]
+    done += [event("guest:1", films[3], "dismiss", minute=50), event("guest:2", films[4], "undo", minute=51)]
+    for each in done:
+        assert record(each)
+    feed = TrainingFeed(tmp_path)
+    messages = [InteractionRecorded(each, each.at) for each in done]
+    for start in (20, 0, 10, 30):
+        feed.handle(messages[start : start + 10])
+        feed.compact()
+    table = pl.read_parquet(tmp_path / "interactions.parquet")
+    site = from_site()
+    expected = {
+        (str(site.user_ids[user]), int(site.item_ids[item]), int(at))
+        for user, item, at in zip(site.users, site.items, site.at, strict=True)
+    }
+    assert set(zip(table["user"], table["item"], table["timestamp"], strict=True)) == expected
+
+
+def test_in_whatever_order_and_pieces_it_arrives_the_feed_is_the_same(tmp_path) -> None:
+    rows = [told(f"guest:{n % 4}", n % 7, minute=n) for n in range(28)]
+    late = NOON + timedelta(minutes=14)
+    changes = [
+        GuestMerged(new_event_id(), "guest:0", "user:1", NOON + timedelta(minutes=9)),
+        HistoryForgotten(new_event_id(), "user:1", None, late),
+        HistoryForgotten(new_event_id(), "guest:2", 6, NOON + timedelta(minutes=30)),
+        GuestMerged(new_event_id(), "guest:3", "user:1", NOON + timedelta(minutes=40)),
+    ]
+    orders = [[*rows, *changes], [*changes, *rows], [*rows[14:], *changes[::-1], *rows[:14]]]
+    found = []
+    for place, messages in enumerate(orders):
+        for size in (len(messages), 5):
+            feed = TrainingFeed(tmp_path / f"{place}-{size}")
+            for start in range(0, len(messages), size):
+                feed.handle(messages[start : start + size])
+                feed.compact()
+            table = pl.read_parquet(feed.folder / "interactions.parquet")
+            found.append(sorted(table.select("user", "item", "timestamp").rows()))
+    assert found.count(found[0]) == len(found)
+    assert {user for user, _item, _at in found[0]} == {"guest:0", "guest:1", "guest:2", "user:1"}

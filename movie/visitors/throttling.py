@@ -1,0 +1,79 @@
+"""How often one visitor may write."""
+
+import math
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpResponse
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from movie.core.http import error_response
+from movie.visitors.client_address import client_address
+from movie.visitors.visitor import VisitorRequest
+
+WINDOW = 60  # seconds
+GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
+
+
+def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
+    """Count one write of this visitor; 0 when it is allowed, else the seconds until the next one is.
+
+    `settings.WRITE_RATE_LIMIT` writes a minute for each visitor, and ten times that for all guests
+    of one address. `what` is counted apart from everything else.
+    """
+    visitor = request.visitor
+    now = time.time()
+    limits = {visitor.key: settings.WRITE_RATE_LIMIT}
+    if not visitor.is_member:
+        limits[client_address(request)] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
+    too_many = [who for who, limit in limits.items() if _count(f"{what}{who}", now, WINDOW) > limit]
+    return math.ceil(WINDOW - now % WINDOW) if too_many else 0
+
+
+def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let a view answer POST alone, and as often as one visitor may write; beyond that it answers 429."""
+
+    @require_POST
+    @wraps(view)
+    def limited(request: VisitorRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        wait = seconds_to_wait(request)
+        if not wait:
+            return view(request, *args, **kwargs)
+        message = ngettext(
+            "Too many changes at once. Try again in %(seconds)d second.",
+            "Too many changes at once. Try again in %(seconds)d seconds.",
+            wait,
+        ) % {"seconds": wait}
+        response = error_response(request, message, status=429)
+        response["Retry-After"] = str(wait)
+        return response
+
+    return limited
+
+
+def seconds_until(what: str, limit: int, window: int) -> int:
+    """Count one use of something that is allowed `limit` times in `window` seconds; 0 when this one is."""
+    now = time.time()
+    return math.ceil(window - now % window) if _count(what, now, window) > limit else 0
+
+
+def add_cost(what: str, cost: int, window: int) -> None:
+    """Count `cost` more uses at once; those after them in this window meet the limit sooner."""
+    if cost > 0:
+        _count(what, time.time(), window, cost)
+
+
+def _count(who: str, now: float, window: int, cost: int = 1) -> int:
+    key = f"writes:{who}:{int(now // window)}"
+    for _ in range(2):
+        try:
+            return cache.incr(key, cost)
+        except ValueError:  # the first of this window, unless another one is at it too
+            if cache.add(key, cost, 2 * window):
+                break
+    return cost

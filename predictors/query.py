@@ -1,0 +1,53 @@
+"""A history in index space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from predictors.history import MovieId
+
+_NO_ITEMS = np.empty(0, dtype=np.int64)
+_NO_STARS = np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A history in index space: what a model sees.
+
+    liked     (T,) int64 item indices, oldest first, unique
+    weights   (T,) float32 in (0, 1], how much each liked film counts
+    disliked  (D,) int64
+    seen      (S,) int64, never to be recommended
+    unknown   ids of the history that the model does not know
+    rated     (R,) int64, films with stars, liked or not
+    stars     (R,) float32, those stars
+    """
+
+    liked: np.ndarray
+    weights: np.ndarray
+    disliked: np.ndarray
+    seen: np.ndarray
+    unknown: tuple[MovieId, ...] = ()
+    rated: np.ndarray = field(default_factory=lambda: _NO_ITEMS)
+    stars: np.ndarray = field(default_factory=lambda: _NO_STARS)
+
+    @classmethod
+    def from_indices(
+        cls,
+        liked: Sequence[int] | np.ndarray,
+        weights: Sequence[float] | np.ndarray | None = None,
+        disliked: Sequence[int] | np.ndarray = (),
+        seen: Sequence[int] | np.ndarray | None = None,
+    ) -> Query:
+        """Build a query from item indices. `seen` defaults to liked and disliked together."""
+        liked = np.asarray(liked, dtype=np.int64)
+        disliked = np.asarray(disliked, dtype=np.int64)
+        return cls(
+            liked=liked,
+            weights=np.ones(len(liked), np.float32) if weights is None else np.asarray(weights, np.float32),
+            disliked=disliked,
+            seen=np.union1d(liked, disliked) if seen is None else np.asarray(seen, dtype=np.int64),
+        )

@@ -1,0 +1,187 @@
+"""The fit of SASRec: from interactions to the weights of the best validation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datasets.interactions import Interactions
+from pytorch_models.sasrec import loss
+from pytorch_models.sasrec.batches import Batch, Windows
+from pytorch_models.sasrec.network import Sasrec, SasrecConfig
+from pytorch_models.training.config import TrainingConfig, TrainingState
+from pytorch_models.training.loop import OnEpoch, Report, train
+
+LOSSES = ("softmax", "sampled")
+
+# The epochs and the batch that stand for 0. A run reads TOKENS_IN_A_RUN items of histories, within
+# bounds on epochs: MovieLens 100K gets 45 epochs, 1M 40, 20M 5. A batch is a 32nd of an epoch.
+TOKENS_IN_A_RUN = 26_000_000
+MIN_EPOCHS, MAX_EPOCHS = 5, 45
+BATCHES_PER_EPOCH = 32
+MIN_BATCH, MAX_BATCH = 256, 4096
+VALIDATIONS = 30  # in a run, at most one per epoch
+
+Score = Callable[[Sequence[np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class SasrecFitConfig:
+    """Configures a fit.
+
+    epochs        passes over the histories; 0 = by size (see TOKENS_IN_A_RUN)
+    batch         items of histories per step; 0 = by size
+    loss          softmax over the whole catalogue, or sampled over `negatives` items per step
+    ema_decay     of the running average of the weights that is kept; 0 = none
+    patience      validations without a better one before stopping; 0 = never
+    threads       of torch; 0 = as many as it takes by itself
+    """
+
+    epochs: int = 0
+    batch: int = 0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    loss: str = "softmax"
+    negatives: int = 512
+    ema_decay: float = 0.0
+    patience: int = 8
+    threads: int = 0
+    cpu_budget_seconds: float = 0.0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class FittedSasrec:
+    """Holds the best weights by name, float32, and the facts of the run."""
+
+    weights: dict[str, np.ndarray]
+    epochs: int
+    batch: int
+    device: str
+    steps: int
+    state: TrainingState
+
+
+def available_device(name: str) -> str:
+    """Return "cpu" or "cuda" for auto, cpu or cuda. Raises ValueError when cuda is not there."""
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise ValueError("cuda was asked for, but there is no CUDA device")
+    return "cuda" if there and name != "cpu" else "cpu"
+
+
+def fit(
+    train_on: Interactions,
+    shape: Mapping[str, Any],
+    config: SasrecFitConfig,
+    *,
+    validate: Callable[[Score], Mapping[str, float]] | None = None,
+    metric: str = "NDCG@10",
+    device: str = "cpu",
+    directory: Path | None = None,
+    report: Report = lambda step, total, message, metrics: None,
+    on_epoch: OnEpoch = lambda epoch, total, metrics: None,
+    resume: bool = False,
+) -> FittedSasrec:
+    """Train on the histories of `train_on`; `shape` are the fields of SasrecConfig besides n_items.
+
+    `validate` gets a function from histories, item indices (T,) oldest first and T >= 1, to scores
+    (B, n_items) float32 of the current weights. Raises ValueError where nobody has two items, and what
+    `pytorch_models.training.loop.train` raises.
+    """
+    on = torch.device(device)
+    max_length = int(shape["max_length"])
+    per_epoch = Windows(train_on.items, train_on.indptr, max_length, 1, config.seed).tokens_per_epoch
+    if not per_epoch:
+        raise ValueError("there is nothing to learn: no one has two or more films in the training data")
+    epochs = config.epochs or int(np.clip(TOKENS_IN_A_RUN // per_epoch, MIN_EPOCHS, MAX_EPOCHS))
+    batch = config.batch or int(np.clip(per_epoch // BATCHES_PER_EPOCH, MIN_BATCH, MAX_BATCH))
+    windows = Windows(train_on.items, train_on.indptr, max_length, batch, config.seed)
+    steps_per_epoch = windows.batches_per_epoch()
+    training = TrainingConfig(
+        steps=epochs * steps_per_epoch,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        ema_decay=config.ema_decay,
+        evaluate_every=steps_per_epoch * max(1, round(epochs / VALIDATIONS)),
+        patience=config.patience,
+        cpu_budget_seconds=config.cpu_budget_seconds,
+        epochs=epochs,
+        seed=config.seed,
+        identity={
+            **shape,
+            "loss": config.loss,
+            "negatives": config.negatives,
+            "epochs": epochs,
+            "batch": batch,
+            "data": train_on.fingerprint(),
+        },
+    )
+    with tempfile.TemporaryDirectory() as scratch, _torch_settings(config.threads):
+        torch.manual_seed(config.seed)
+        model = Sasrec(SasrecConfig(train_on.n_items, **shape)).to(on)
+        dtype = loss.fastest_logits_dtype(on)
+
+        def loss_of(some: Batch) -> torch.Tensor:
+            some = some.to(on)
+            hidden = model(some.inputs)[some.real]  # (B, T, D) -> (N, D)
+            if config.loss == "softmax":
+                return loss.softmax_cross_entropy(hidden, model.item.weight, some.targets, dtype)
+            drawn = torch.randperm(train_on.n_items, device=on)[: config.negatives]
+            return loss.sampled_cross_entropy(hidden, model.item.weight, some.targets, drawn)
+
+        state = train(
+            model,
+            windows,
+            loss_of,
+            training,
+            device=on,
+            directory=directory or Path(scratch),
+            validate=(lambda: validate(scorer(model, on))) if validate else None,
+            metric=metric if validate else "",
+            report=report,
+            on_epoch=on_epoch,
+            resume=resume,
+        )
+        weights = {name: tensor.float().cpu().numpy() for name, tensor in model.state_dict().items()}
+    return FittedSasrec(weights, epochs, batch, on.type, training.steps, state)
+
+
+def scorer(model: Sasrec, device: torch.device) -> Score:
+    """Return a function from histories (T,) int64 to scores (B, n_items) float32 of the next item."""
+
+    def score(histories: Sequence[np.ndarray]) -> np.ndarray:
+        recent = [history[-model.config.max_length :] for history in histories]
+        items = np.zeros((len(recent), max(map(len, recent))), dtype=np.int64)  # (B, T), padded behind
+        for row, history in zip(items, recent, strict=True):
+            row[: len(history)] = history
+        last = torch.tensor([len(history) - 1 for history in recent], device=device)
+        hidden = model(torch.from_numpy(items).to(device))[torch.arange(len(recent), device=device), last]
+        return (hidden @ model.item.weight.t()).float().cpu().numpy()  # (B, D) -> (B, n_items)
+
+    return score
+
+
+@contextmanager
+def _torch_settings(threads: int) -> Iterator[None]:
+    """Set the number of threads, and switch oneDNN off while the block runs.
+
+    oneDNN keeps a compiled kernel for every shape it meets, and as no two batches have the same shape, a
+    long run would fill gigabytes with them at no gain in speed.
+    """
+    before = torch.get_num_threads(), torch.backends.mkldnn.enabled
+    if threads:
+        torch.set_num_threads(threads)
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.mkldnn.enabled = before[1]

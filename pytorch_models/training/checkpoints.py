@@ -1,0 +1,53 @@
+"""Checkpoints: one safetensors file each, with everything else as JSON in its header.
+
+Being one file a checkpoint is replaced atomically. `last` continues a run, `best` is the one to keep.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class CheckpointError(Exception):
+    """Reports a checkpoint that is damaged or belongs to another run; the message says how it differs."""
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:
+    """Write a checkpoint in place of the one that is there, atomically."""
+    unfinished = path.with_name(f".{path.name}")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata=dict(header)
+    )
+    os.replace(unfinished, path)  # noqa: PTH105 - atomic on every system
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Return the header and the tensors of a checkpoint. Raises CheckpointError when it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load the weights of a checkpoint. Raises CheckpointError when they do not fit or cannot be read."""
+    set_weights(model, read_checkpoint(path)[1], path)
+
+
+def set_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Set a model's weights from the tensors `model.*`. Raises CheckpointError when they do not fit."""
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} holds another model: {error}") from error
