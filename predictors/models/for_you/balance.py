@@ -34,6 +34,7 @@ TINY = 1e-6
 KNOWN_ALLOWANCE = (
     1.5  # well-known films go together more than visitors' latest ones: lists may share so much more
 )
+CROWDED = 3  # of the ten most popular films: a list that holds more of them says little about anybody
 ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
 MOST_DRAWS = 5
 
@@ -136,6 +137,11 @@ class Cases:
         counts = np.bincount(films[films >= 0]).astype(np.float64)
         return float((counts * (counts - 1)).sum() / (n_lists * (n_lists - 1)) / films.shape[1])
 
+    def crowded(self, ranked: np.ndarray, films: np.ndarray) -> float:
+        """Return the share of the lists that hold more than CROWDED of one list of films."""
+        held = np.isin(np.take_along_axis(self.items, ranked, axis=1), films).sum(axis=1)
+        return float((held > CROWDED).mean())
+
     def share_of(self, ranked: np.ndarray, films: np.ndarray) -> float:
         """The mean share of the lists that stands in one list of films."""
         return float(np.isin(np.take_along_axis(self.items, ranked, axis=1), films).mean())
@@ -151,6 +157,7 @@ class Figures:
     stratified: float
     shared: float
     popularity: float  # the mean of the prior over the films of the lists
+    crowded: float = 0.0  # share of well-known films, each alone, whose lists are mostly popular films
 
     @property
     def balance(self) -> float:
@@ -166,6 +173,7 @@ class Balance:
     taste: Cases
     order_free: tuple[int, ...]  # members that know no order
     known: Cases | None = None  # well-known films, each alone: their lists are to differ as well
+    popular: np.ndarray | None = None  # (10,) the most popular films, few of which are to be in such lists
 
     def of(self, weights: np.ndarray) -> Figures:
         """Judge weights (W,)."""
@@ -177,15 +185,18 @@ class Balance:
             _mean_ndcg(self.later, weights) / popular_later,
             _mean_ndcg(self.taste, weights) / popular_taste,
             float((found * self.next.worth).mean() / best_stratified),
-            self._shared(ranked, weights),
-            float(np.take_along_axis(self.next.standing[-1], ranked, axis=1).mean()),
+            *self._shared(ranked, weights),
         )
 
-    def _shared(self, ranked: np.ndarray, weights: np.ndarray) -> float:
+    def _shared(self, ranked: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+        """Return `shared`, `popularity` and `crowded` of the figures."""
         shared = self.next.shared(ranked)
-        if self.known is None:
-            return shared
-        return max(shared, self.known.shared(self.known.ranked(weights)) / KNOWN_ALLOWANCE)
+        popularity = float(np.take_along_axis(self.next.standing[-1], ranked, axis=1).mean())
+        if self.known is None or self.popular is None:
+            return shared, popularity, 0.0
+        of_known = self.known.ranked(weights)
+        shared = max(shared, self.known.shared(of_known) / KNOWN_ALLOWANCE)
+        return shared, popularity, self.known.crowded(of_known, self.popular)
 
     def alone(self, n_members: int) -> list[tuple[float, float]]:
         """NDCG@10 of what comes next and later, of each member by the first recency, and of the prior."""

@@ -26,6 +26,7 @@ REFRESHED = 10  # tries after which the best so far are looked up anew
 POPULARITY = 0.3  # of balance, that a deviation of popularity is worth at the well-known end of the dial
 EDGE = 0.02  # of the value that the mean may lose
 PENALTY = 20.0  # what a share of common films above the bound costs, per share
+CROWDED_AT_MOST = 0.05  # share of lists that may hold more popular films than they should, after one film
 TOO_POPULAR = 0.05  # share of similar films in the list of popular ones from which it costs
 
 
@@ -65,11 +66,12 @@ def value_of(aim: str, figures: Figures, wish: Wish) -> float:
     if aim == "familiar":
         aimed = figures.balance + POPULARITY * figures.popularity
         return aimed - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
+    crowded = PENALTY * max(0, figures.crowded - CROWDED_AT_MOST)
     if aim == "unexpected":
         aimed = 0.2 * figures.balance + 0.8 * figures.stratified
-        return aimed - PENALTY * max(0, figures.shared - wish.most_shared / 3)
+        return aimed - crowded - PENALTY * max(0, figures.shared - wish.most_shared / 3)
     short = wish.weight * max(0, wish.taste - figures.taste)
-    return figures.balance - short - PENALTY * max(0, figures.shared - wish.most_shared)
+    return figures.balance - short - crowded - PENALTY * max(0, figures.shared - wish.most_shared)
 
 
 @dataclass(frozen=True)

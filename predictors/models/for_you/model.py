@@ -440,6 +440,7 @@ def _fit_weights(
     films = np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
     alone = [(np.array([film]), np.array([film])) for film in films]
     known = Cases.of(basis, prior, data.counts, alone, config.recencies)
+    popular = np.argsort(-prior, kind="stable")[:DEPTH]
     one_film: list[Cases] = []
 
     def balance_at(n: int) -> Balance | None:
@@ -451,7 +452,8 @@ def _fit_weights(
         )
         if n == KNOTS[0]:
             one_film.append(following)
-        return Balance(following, later, taste, order_free, known if n == KNOTS[0] else None)
+        alone_too = (known, popular) if n == KNOTS[0] else (None, None)
+        return Balance(following, later, taste, order_free, *alone_too)
 
     try:
         mix, figures = fit_mix(
@@ -466,7 +468,6 @@ def _fit_weights(
         )
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    popular = np.argsort(-prior, kind="stable")[:DEPTH]
     similar = fit_similar(
         one_film[0],
         known,

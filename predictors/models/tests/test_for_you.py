@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -132,6 +132,8 @@ def test_lists_that_are_alike_share_all_and_others_nothing():
     apart = cases(1, [0, 1, 2, 3], np.stack([np.roll(row, 10 * place) for place, row in enumerate(same)]))
     assert apart.shared(apart.ranked(np.array([1.0, 0]))) == 0
     assert all_alike.share_of(all_alike.ranked(np.array([1.0, 0])), np.arange(35, 40)) == 0.5
+    assert all_alike.crowded(all_alike.ranked(np.array([1.0, 0])), np.arange(35, 40)) == 1
+    assert all_alike.crowded(all_alike.ranked(np.array([1.0, 0])), np.arange(37, 40)) == 0
 
 
 # -- how the weights come about ------------------------------------------------------------------
@@ -185,6 +187,8 @@ def test_the_rest_of_a_taste_counts_only_where_it_falls_short():
     assert value_of("default", enough, wish) == value_of("default", more, wish) == pytest.approx(0.9)
     assert value_of("default", less, wish) == pytest.approx(0.7)
     assert value_of("default", replace(enough, shared=0.2), wish) < 0
+    for aim in ("default", "unexpected"):
+        assert value_of(aim, replace(enough, crowded=0.2), wish) < value_of(aim, enough, wish) - 1
     assert Wish.at(20, 0.1, 2.0).weight == 1.0
 
 
@@ -436,7 +440,7 @@ def test_the_artifact_tells_what_justifies_its_weights(for_you, tmp_path):
     assert row["n"] == 1
     assert row["visitors"] == 12
     for aim in AIMS:
-        assert set(row[aim]) == {"balance", "next", "later", "taste", "stratified", "shared", "popularity"}
+        assert set(row[aim]) == {"balance", *(each.name for each in fields(Figures))}
     assert meta["config"]["most_shared"] == 0.09
     assert set(meta["weights"]["default"]) == {str(n) for n in KNOTS}
 
