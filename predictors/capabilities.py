@@ -22,6 +22,15 @@ class ExplainsScores(Protocol):
 
 
 @runtime_checkable
+class AddsUpItems(Protocol):
+    """Scores are sums over the items of a history, so they can be joined with others of the kind."""
+
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """Return (b, n_items) float32: what each item, met once, adds to every score."""
+        ...
+
+
+@runtime_checkable
 class FindsSimilar(Protocol):
     """Ranks the items that are like an item."""
 

@@ -46,3 +46,15 @@ def top_influences(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tup
         else ()
         for column, row in enumerate(rows)
     ]
+
+
+def largest_of_rows(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
+    """The k largest values of each row; among equals the lower index is kept. Sorts the matrix's indices."""
+    matrix.sort_indices()
+    keep = np.ones(matrix.nnz, dtype=bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > k).tolist():
+        part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        order = np.argsort(-matrix.data[part], kind="stable")
+        keep[part][order[k:]] = False
+    indptr = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)

@@ -119,7 +119,12 @@ SPACES: Mapping[str, Space] = {
         "l2": Parameter(1e-6, 1e-2, log=True),
     },
     "graph_filter": {"factors": Parameter(16, 512, log=True), "alpha": Parameter(0.0, 1.0)},
-    "for_you": {"time_share": Parameter(0.0, 1.0), "long_time_share": Parameter(0.0, 1.0)},
+    "transitions": {
+        "window": Parameter(1, 6),
+        "popularity_exponent": Parameter(0.0, 0.8),
+        "recency": Parameter(0.3, 1.0),
+    },
+    "for_you": {"taste": Parameter(0.0, 8.0), "dislike_weight": Parameter(0.0, 0.5)},
 }
 
 

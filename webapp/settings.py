@@ -225,7 +225,7 @@ TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
 DEFAULT_MODELS = environment.words(
-    "DEFAULT_MODELS", ("for_you", "sasrec", "linear_sequence", "neighbours", "popular")
+    "DEFAULT_MODELS", ("for_you", "next_item", "sasrec", "linear_sequence", "neighbours", "popular")
 )
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))

@@ -32,6 +32,7 @@ from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
 NEIGHBOURS = "neighbours"  # gives reasons to models without any of their own
+SIMILAR_MODELS = ("for_you", NEIGHBOURS)  # the first that knows a movie finds those like it, everywhere
 STAR_PREDICTOR = "mf"
 MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie's mean
 
@@ -142,20 +143,24 @@ def rank_similar(
     """Rank movies like this one without those the visitor has seen."""
     taken = {movie_id, *history.seen, *exclude}
     taken |= movie_index().twins_of(taken)
-    ranked = RankedList(NEIGHBOURS, requested=NEIGHBOURS, k=k, history=history)
     longest = k + SPARE + len(taken)
-    try:
-        predictor = registry().get(NEIGHBOURS)
-        if not isinstance(predictor, FindsSimilar):
-            raise CannotAnswer("not_supported", f"{NEIGHBOURS} ranks no similar movies")
-        index = movie_index()
-        similar = predictor.similar(movie_id, longest + len(align_items(predictor, index).absent))
+    for name in SIMILAR_MODELS:
+        try:
+            predictor = registry().get(name)
+            if not isinstance(predictor, FindsSimilar):
+                raise CannotAnswer("not_supported", f"{name} ranks no similar movies")
+            index = movie_index()
+            similar = predictor.similar(movie_id, longest + len(align_items(predictor, index).absent))
+        except PredictorError as error:
+            reason = getattr(error, "reason", NOT_TRAINED)
+            continue
         similar = [found for found in similar if found.movie_id in index]
-        ranked.version = predictor.version
-    except PredictorError as error:
-        instruments().fallbacks.labels(NEIGHBOURS, getattr(error, "reason", NOT_TRAINED)).inc()
-        ranked.model, ranked.fallback = MOST_RATED, "unknown_film"
+        ranked = RankedList(name, requested=name, version=predictor.version, k=k, history=history)
+        break
+    else:
+        instruments().fallbacks.labels(name, reason).inc()
         similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie_id, longest)]
+        ranked = RankedList(MOST_RATED, requested=name, fallback="unknown_film", k=k, history=history)
     ranked.recommendations = [found for found in similar if found.movie_id not in taken][: k + SPARE]
     return ranked
 

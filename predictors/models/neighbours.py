@@ -13,13 +13,13 @@ from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import top_influences
+from predictors.history_features import largest_of_rows, top_influences
 from predictors.id_map import IdMap
 from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
-BLOCK = 512  # items whose similarities are dense at one time
+BLOCK = 512  # items whose similarities are counted at one time
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,22 @@ class NeighboursPredictor(Predictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: NeighboursConfig, run: Run) -> Self:
-        """Count co-occurrences. Memory: BLOCK x n_items floats besides the result."""
+        """Count co-occurrences. Memory: what a block of items has in common, besides the result."""
         matrix = data.matrix().tocsc()
         counts = np.diff(matrix.indptr).astype(np.float32)
         by_item = matrix.T.tocsr()
         n_items = data.n_items
+        of_row, of_column = counts ** (1 - config.exponent), counts**config.exponent
         blocks = []
         for start in range(0, n_items, BLOCK):
             stop = min(start + BLOCK, n_items)
-            together = (by_item[start:stop] @ matrix).toarray()
-            scale = counts[start:stop, None] ** (1 - config.exponent) * counts[None, :] ** config.exponent
-            together /= np.maximum(scale + config.shrinkage, 1e-9)
-            together[np.arange(stop - start), np.arange(start, stop)] = 0
-            blocks.append(_keep_largest(together, config.neighbours))
+            together = (by_item[start:stop] @ matrix).tocsr()
+            rows = np.repeat(np.arange(start, stop), np.diff(together.indptr))
+            scale = of_row[rows] * of_column[together.indices]
+            together.data /= np.maximum(scale + np.float32(config.shrinkage), np.float32(1e-9))
+            together.data[rows == together.indices] = 0
+            together.eliminate_zeros()
+            blocks.append(largest_of_rows(together, config.neighbours))
             run.report(stop / n_items, f"{stop:,} of {n_items:,} items")
         similarities = sparse.vstack(blocks, format="csr", dtype=np.float32)
         prior = config.popularity_weight * np.sqrt(counts / counts.max())
@@ -125,6 +128,10 @@ class NeighboursPredictor(Predictor):
         why = (Reason("similar_to", movie_id, 1.0),)
         return [Recommendation(self.ids.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
 
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """(b, n_items) float32: what each item adds to every score."""
+        return self.similarities[items].toarray()
+
     def tensors(self) -> dict[str, np.ndarray]:
         return {
             "prior": self.prior,
@@ -147,16 +154,3 @@ class NeighboursPredictor(Predictor):
         """Return the neighbours of one item: ascending indices (K,) int32 and similarities (K,) float32."""
         row = slice(self.similarities.indptr[index], self.similarities.indptr[index + 1])
         return self.similarities.indices[row], self.similarities.data[row]
-
-
-def _keep_largest(rows: np.ndarray, k: int) -> sparse.csr_matrix:
-    """Keep the k largest positive values of each row; among equals the lower index."""
-    n_items = rows.shape[1]
-    if k < n_items:
-        threshold = np.partition(rows, n_items - k, axis=1)[:, n_items - k, None]
-        above = rows > threshold
-        spare = k - above.sum(axis=1, keepdims=True)
-        equal = rows == threshold
-        keep = above | (equal & (np.cumsum(equal, axis=1) <= spare))
-        rows = np.where(keep, rows, 0)
-    return sparse.csr_matrix(rows)

@@ -111,7 +111,7 @@ def test_a_blend_configures_its_members() -> None:
     given = {"for_you.ease.ridge": "20", "for_you.members": "popular,ease", "ease.ridge": "5"}
     config = ForYouConfig.read(options_of("for_you", given, ["for_you", "ease"]))
     assert config.members == ("popular", "ease")
-    assert config.member_configs == {"ease": EaseConfig(ridge=20)}
+    assert config.member_configs == {"ease": EaseConfig(ridge=20, popularity_exponent=0.1)}
     assert ForYouConfig.read(config.as_dict()) == config
     assert config.as_dict()["ease"]["ridge"] == 20
     with pytest.raises(ConfigError, match="als"):

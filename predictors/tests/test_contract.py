@@ -13,6 +13,10 @@ from predictors.testing import ModelContract
 # Options that make a fit on the small data set a matter of seconds.
 QUICK = {
     "linear_sequence": {"ridge": (5.0, 5.0, 5.0)},
+    "next_item": {
+        "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
+        "linear_sequence.ridge": (5.0, 5.0, 5.0),
+    },
     "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
 }
 

@@ -24,7 +24,7 @@ from movie.recommendations.ranking import SPARE, rank_similar, visitor_history
 from movie.recommendations.ranking import recommend as rank
 from movie.telemetry.requests import count_shown
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
-from movie.training.registry import model_choices
+from movie.training.registry import model_choices, registry
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
 
@@ -33,7 +33,9 @@ MODEL_COOKIE, THEME_COOKIE = "model", "theme"
 THEMES = ("light", "dark")  # without one the page looks as the device does
 MODEL_SALT = "movie.pages.views.pages.model"
 
-FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED = 12, 6, 12, 12, 24
+FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED, WATCH_NEXT = 12, 6, 12, 12, 24, 12
+FEWEST = 4  # a row with fewer films is not shown, except the first of a page
+TASTE, NEXT = "for_you", "next_item"  # models that answer two questions, and say which
 LIKE_THIS_ROWS = 2
 LIKED_ENOUGH = 4.0  # "Because you liked": at least this many stars, where there are stars
 FEW = 5  # with fewer films than this a visitor is offered well-known ones to rate
@@ -57,6 +59,8 @@ def home(request: VisitorRequest) -> HttpResponse:
     shown: set[int] = set()
 
     def add(heading: str, ranked: RankedList, surface: str, note: str = "") -> None:
+        if rows and len(ranked.films) < FEWEST:
+            return
         rows.append(Row(heading, ranked, surface, note))
         shown.update(ranked.films)
 
@@ -93,15 +97,19 @@ def home(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def recommend(request: VisitorRequest) -> HttpResponse:
-    """Show one long list from the model that the visitor chose."""
+    """Show one long list from the model that the visitor chose, and a row of what comes next."""
     history = visitor_history(request.visitor)
     chosen = chosen_model(request)
     ranked = _for_you(request, history, RECOMMENDED)
-    load_movies(ranked)
-    count_shown([ranked])
+    watch_next = _watch_next(history, ranked)
+    lists = [ranked, watch_next] if watch_next else [ranked]
+    load_movies(*lists)
+    count_shown(lists)
     choices = model_choices()
     context = {
         "ranked": ranked,
+        "is_taste": ranked.model == TASTE and bool(history.liked),
+        "watch_next": watch_next,
         "choices": choices,
         "chosen": chosen or "",
         "waiting": next((choice for choice in choices if choice.name == chosen and choice.training), None),
@@ -169,6 +177,14 @@ def _for_you(request: VisitorRequest, history: History, k: int) -> RankedList:
     """Rank by the model that the visitor chose, else by their arm of an experiment, else by the default."""
     chosen = chosen_model(request)
     return rank(history, k=k, model=chosen, arm=None if chosen else assign_arm(request.visitor.key))
+
+
+def _watch_next(history: History, above: RankedList) -> RankedList | None:
+    """Rank what comes next without the movies above; None where the model cannot, or has answered above."""
+    if not history.liked or above.model == NEXT or not registry().store.current(NEXT):
+        return None
+    ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=above.films)
+    return ranked if ranked.model == NEXT and len(ranked.films) >= FEWEST else None
 
 
 def _latest_liked(history: History) -> list[int]:

@@ -1,5 +1,6 @@
 """From a visitor's history to films on a page: fallbacks are named, hidden and seen films stay away."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -134,6 +135,30 @@ def test_films_that_are_gone_shorten_no_row_of_similar_films(films, remove):
     rest = shown(rank_similar(films[0].pk, k=8))
     assert len(rest) == 8
     assert rest[:2] == similar[6:]
+
+
+def test_similar_films_have_one_order_everywhere(films, client):
+    """On a film's page, under a film one liked, and in the API; For you finds them where it is active."""
+    films += [make_film(f"Film {number}") for number in range(12, 60)]
+    trained(films, "neighbours", liked_by_each=30)
+    assert rank_similar(films[0].pk).model == "neighbours"
+    rng = np.random.default_rng(2)
+    data = Interactions.from_columns(
+        np.repeat(np.arange(60), 20),
+        np.concatenate([rng.permutation(50)[:20] for _ in range(60)]),
+        user_ids=np.arange(60),
+        item_ids=np.array([film.pk for film in films[:50]]),
+    )
+    options = {"members": ("popular", "cosine"), "tries": 8}
+    train("for_you", data, registry().store, id_space=FROM_SITE, options=options, activate=True)
+    similar = rank_similar(films[0].pk, k=6)
+    expected = [int(found.movie_id) for found in registry().get("for_you").similar(films[0].pk, 6)]
+    assert (similar.model, [film.pk for film in shown(similar)]) == ("for_you", expected)
+    answer = client.get(f"/api/v1/movies/{films[0].pk}/similar?k=6").json()
+    assert (answer["model"], [each["movie_id"] for each in answer["similar"]]) == ("for_you", expected)
+    page = client.get(films[0].get_absolute_url()).content.decode()
+    assert [int(pk) for pk in re.findall(r'class="card" data-movie="(\d+)"', page)][:6] == expected
+    assert rank_similar(films[55].pk).model == "neighbours", "which knows a film that is newer than For you"
 
 
 def test_many_films_that_were_hidden_earlier_shorten_no_list(films, monkeypatch):

@@ -27,8 +27,17 @@ from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
 from movie.training.registry import registry
 
-QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
-SLOW_MODELS = ("kprn", "sasrec", "als", "lightgcn", "ngcf")
+QUICK_MODELS = (
+    "popular",
+    "neighbours",
+    "transitions",
+    "linear_sequence",
+    "ease",
+    "graph_filter",
+    "mf",
+    "for_you",
+)
+SLOW_MODELS = ("kprn", "sasrec", "next_item", "als", "lightgcn", "ngcf")
 ADMIN = "admin"
 OPEN_SECONDS = 60
 
