@@ -184,7 +184,7 @@ EVENT_HANDLERS = {
 }
 EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.LocalEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
-KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.events.recording")
+KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _KAFKA = {
     "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),
