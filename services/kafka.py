@@ -1,6 +1,6 @@
 """Apache Kafka where KAFKA_HOME and Java are there, else a stand-in that speaks its protocol (noida-db).
 
-The stand-in is made for tests. It loses records that it acknowledged less than half a second before a SIGKILL;
+The stand-in is made for tests. What it acknowledged less than half a second before a SIGKILL may be lost;
 SIGTERM loses nothing. A consumer that was killed stays a member of its group there: only one with the same
 `--member` name replaces it.
 """
@@ -45,7 +45,7 @@ def missing_apache_kafka() -> str:
         return f"KAFKA_HOME={home} holds no libs/kafka_*.jar of an unpacked Apache Kafka"
     if _java_version() < JAVA_NEEDED:
         found = f"is {_java_version()}" if _java_version() else "is not installed"
-        return f"Apache Kafka needs Java {JAVA_NEEDED} or newer, which {found} (Debian: openjdk-17-jre-headless)"
+        return f"Apache Kafka needs Java {JAVA_NEEDED} or newer, which {found} (apt: openjdk-17-jre-headless)"
     return ""
 
 
@@ -68,7 +68,7 @@ def _jar_version() -> str:
 class ApacheKafka(Service):
     """A node of Apache Kafka in KRaft mode, alone or one of a cluster.
 
-    `properties` are lines of server.properties beside the least ones. `scram` has the password of each SCRAM user.
+    `properties` are lines of server.properties beside the least ones, `scram` the passwords of SCRAM users.
     """
 
     name, port = "kafka", 39092
@@ -92,7 +92,7 @@ class ApacheKafka(Service):
         return missing_apache_kafka()
 
     def prepare(self) -> None:
-        """Write the properties at every start, as the port may be another one; format the data folder once."""
+        """Write the properties, as the port may be another one; format the data folder once."""
         properties = {**self._least(), **self.properties}
         self.file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         if (self.folder / self.data / "meta.properties").exists():
@@ -105,7 +105,8 @@ class ApacheKafka(Service):
             command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=FORMAT_SECONDS
         )
         if done.returncode:
-            raise ServiceError(f"{self.title} cannot be prepared: {(done.stdout + done.stderr).strip()[-500:]}")
+            said = (done.stdout + done.stderr).strip()[-500:]
+            raise ServiceError(f"{self.title} cannot be prepared: {said}")
 
     def cluster_id(self) -> str:
         return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -213,7 +214,8 @@ class KafkaCluster:
         return True
 
     def stop(self) -> bool:
-        return any([node.stop() for node in self.nodes])
+        stopped = [node.stop() for node in self.nodes]
+        return any(stopped)
 
     def kill(self) -> None:
         for node in self.nodes:

@@ -14,7 +14,7 @@ from movie.core.database import is_away
 from movie.core.shutdown import Stopping
 from movie.events.models import DeadLetter
 from movie.events.stream import EventStream, EventStreamUnavailable
-from movie.events.stream.base import RawMessage
+from movie.events.stream.base import Membership, RawMessage
 from movie.events.stream.handlers import Handler
 from movie.events.stream.messages import Message, decode
 from movie.telemetry.counters import count_consumed, count_dead_letter
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # Errors that one message can be to blame for. Everything else ends the process: nothing counts as read then.
 UNPROCESSABLE = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds
 LONGEST_REASON = 255
 MAINTENANCE_EVERY = 15.0  # seconds
 
@@ -34,24 +34,32 @@ class Consumer:
     def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
         self.handler, self.stream, self.member = handler, stream, member
         self.handled = 0
+        self.membership = Membership(handler.group)
         count_consumed(handler.group, 0)  # known to Prometheus before the first message
         count_dead_letter(handler.group, 0)
         self._maintained_at = time.monotonic()
 
     def run(self, stopping: Stopping) -> None:
         """Process batches until asked to stop; wait for a stream or a database that is away."""
-        pause = FIRST_PAUSE
+        pause, said = FIRST_PAUSE, ""
+        group = self.handler.group
         while not stopping.asked():
             try:
-                for batch in self.stream.consume(self.handler.group, stopping.asked, self.member):
+                for batch in self.stream.consume(group, stopping.asked, self.member, self.membership):
                     pause = FIRST_PAUSE
+                    if said:
+                        log.info("The stream is there again")
+                        said = ""
                     if batch and not _retry_while_down(partial(self.process, batch), stopping):
                         break  # asked to stop before the batch had its effect: it comes again
                     if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
                         self._maintained_at = time.monotonic()
                         _retry_while_down(self.handler.maintenance, stopping)
             except EventStreamUnavailable as error:
-                log.warning("The stream is away: %s", error)
+                self.membership.lose(str(error))
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("The stream is away: %s", said)
                 pause = _wait(pause, stopping)
 
     def process(self, batch: Sequence[RawMessage]) -> None:

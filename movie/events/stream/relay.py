@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 IDLE_SECONDS = 0.2  # between looks at an empty outbox
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds after a failure
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds after a failure
 PRUNED_AT_ONCE = 2_000
 CHANGED_AT_ONCE = 500
 
@@ -64,6 +64,7 @@ class Sink:
     failures: int = 0
     in_a_row: int = 0
     open_at: float = 0.0  # monotonic
+    said: str = ""  # the last failure in the log
 
     def __post_init__(self) -> None:
         self.bit = SINKS[self.label]
@@ -76,6 +77,7 @@ class Sink:
     def worked(self, number: int) -> None:
         if self.in_a_row:
             log.info("%s takes deliveries again", self.name)
+            self.said = ""
         self.delivered += number
         count_delivered(self.label, number)
         self.in_a_row = 0
@@ -83,7 +85,8 @@ class Sink:
     def failed(self, error: Exception) -> None:
         self.failures += 1
         count_delivery_failure(self.label)
-        if not self.in_a_row:
+        if str(error) != self.said:
+            self.said = str(error)
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.in_a_row)
         self.in_a_row += 1
