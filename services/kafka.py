@@ -24,6 +24,7 @@ from services.base import HOST, Service, ServiceError, free_port, is_open
 
 JAVA_NEEDED = 17
 HEAP = "256m"
+USER, PASSWORD = "reelgraph", "of-the-cluster"
 FORMAT_SECONDS = 60
 
 
@@ -154,25 +155,33 @@ class ApacheKafka(Service):
 
 
 class ClusterNode(ApacheKafka):
-    """A node of a cluster; its folder is named by its number."""
+    """A node of a cluster; its folder is named by its number. Its clients show a password (SCRAM)."""
 
     def __init__(self, root: Path, number: int, controllers: Sequence[int], cluster: str) -> None:
         self.name = f"kafka-{number}"
-        port, control = free_port(), controllers[number - 1]
+        port, control, copies = free_port(), controllers[number - 1], min(3, len(controllers))
+        self.sasl_port = free_port()
+        voters = ",".join(f"{each}@{HOST}:{used}" for each, used in enumerate(controllers, 1))
+        public = f"PLAINTEXT://{HOST}:{port},SASL://{HOST}:{self.sasl_port}"
         super().__init__(
             root,
             port,
+            scram={USER: PASSWORD},
             properties={
                 "node.id": str(number),
-                "controller.quorum.voters": ",".join(
-                    f"{each}@{HOST}:{used}" for each, used in enumerate(controllers, 1)
+                "controller.quorum.voters": voters,
+                "listeners": f"{public},CONTROLLER://{HOST}:{control}",
+                "advertised.listeners": public,
+                "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT",
+                "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+                "listener.name.sasl.scram-sha-512.sasl.jaas.config": (
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;"
                 ),
-                "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{control}",
-                "offsets.topic.replication.factor": "3",
+                "offsets.topic.replication.factor": str(copies),
                 "offsets.topic.num.partitions": "12",
-                "transaction.state.log.replication.factor": "3",
-                "transaction.state.log.min.isr": "2",
-                "auto.create.topics.enable": "false",
+                "transaction.state.log.replication.factor": str(copies),
+                "transaction.state.log.min.isr": str(min(2, copies)),
+                "auto.create.topics.enable": "true",  # as Kafka has it: the site must not rely on false
             },
         )
         self.number, self._cluster = number, cluster
@@ -182,13 +191,12 @@ class ClusterNode(ApacheKafka):
 
 
 class KafkaCluster:
-    """Three nodes of Apache Kafka with the methods of one service."""
-
-    title = "Apache Kafka on three nodes"
+    """Nodes of Apache Kafka with the methods of one service."""
 
     def __init__(self, root: Path, n_nodes: int = 3) -> None:
         controllers = [free_port() for _ in range(n_nodes)]
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.title = f"Apache Kafka on {n_nodes} nodes"
         self.nodes = [ClusterNode(root, number, controllers, cluster) for number in range(1, n_nodes + 1)]
 
     def missing(self) -> str:
@@ -221,8 +229,18 @@ class KafkaCluster:
         for node in self.nodes:
             node.kill()
 
+    def servers(self) -> list[str]:
+        """Return the addresses that ask for no password, for whoever breaks the cluster."""
+        return [f"{HOST}:{node.port_used}" for node in self.nodes]
+
     def variables(self) -> dict[str, str]:
-        return {"KAFKA_BOOTSTRAP_SERVERS": ",".join(f"{HOST}:{node.port_used}" for node in self.nodes)}
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": ",".join(f"{HOST}:{node.sasl_port}" for node in self.nodes),
+            "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+            "KAFKA_SASL_USERNAME": USER,
+            "KAFKA_SASL_PASSWORD": PASSWORD,
+        }
 
 
 class KafkaStandIn(Service):

@@ -33,6 +33,7 @@ POLL_MS = 500
 COMMIT_MS = 10_000
 MOST_AT_ONCE = 500
 SESSION_MS = 10_000  # without a sign of life for so long, the others of the group take over
+RECENT_SECONDS = 30.0  # a failure that the client logged before has nothing to do with this one
 OBSERVE_SECONDS = 5.0  # between two looks at partitions and lag
 GROUP_PREFIX = "reelgraph-"
 
@@ -130,7 +131,8 @@ class KafkaEventStream(EventStream):
         try:
             yield
         except (KafkaError, OSError) as error:
-            line = explain(error, self._connection, failures.since(start), self.topic, group)
+            logged = failures.since(max(start, time.monotonic() - RECENT_SECONDS))
+            line = explain(error, self._connection, logged, self.topic, group)
             raise EventStreamUnavailable(line) from error
 
     def _require_topic(self) -> None:

@@ -1,15 +1,13 @@
 """Connections to Kafka: settings for the client, and one line of our own for each way in which they fail.
 
-The client reports every failed connection as "Unable to bootstrap". The cause is in its log lines and in what
-the broker's port answers; `explain` reads both.
+The client reports every failed connection as "Unable to bootstrap". The cause is in its log lines, where it keeps
+it, and in what the broker's port answers; `explain` reads both.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -18,7 +16,8 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
-PROBE_SECONDS = 1.0
+from movie.events.stream.kafka_probe import probe, protocol_of
+
 TOKEN_SECONDS = 10.0
 RENEW_BEFORE = 60.0  # seconds before a token ends
 
@@ -112,14 +111,14 @@ def explain(
 
     if isinstance(error, KafkaConnectionError | KafkaTimeoutError | NodeNotReadyError | OSError):
         for server in connection["bootstrap_servers"]:
-            if line := _probe(server, connection):
+            if line := probe(server, connection):
                 return line
         if "Unable to bootstrap" in str(error):
             servers = ", ".join(connection["bootstrap_servers"])
             why = next((str(each) for each in logged if str(each)), "no answer in time")
             return (
                 f"{servers} can be reached but does not answer as a Kafka broker of "
-                f"KAFKA_SECURITY_PROTOCOL={_protocol(connection)} ({why}); compare that with its listener"
+                f"KAFKA_SECURITY_PROTOCOL={protocol_of(connection)} ({why}); compare that with its listener"
             )
     return str(error) or type(error).__name__
 
@@ -146,7 +145,7 @@ def _by_type(error: BaseException, connection: Mapping[str, Any], topic: str, gr
         ),
         (
             errors.IllegalSaslStateError,
-            f"the broker's listener takes no password, KAFKA_SECURITY_PROTOCOL is {_protocol(connection)}; "
+            f"the broker's listener takes no password, KAFKA_SECURITY_PROTOCOL is {protocol_of(connection)}; "
             "use PLAINTEXT or SSL, or the port of a SASL listener",
         ),
         (
@@ -167,76 +166,3 @@ def _by_type(error: BaseException, connection: Mapping[str, Any], topic: str, gr
         ),
     )
     return next((line for kind, line in lines if isinstance(error, kind)), "")
-
-
-def _protocol(connection: Mapping[str, Any]) -> str:
-    return str(connection.get("security_protocol", "PLAINTEXT"))
-
-
-def _probe(server: str, connection: Mapping[str, Any]) -> str:
-    """Return what is wrong with a broker's address, port or encryption, or an empty string."""
-    host, _, port = server.rpartition(":")
-    try:
-        socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    except OSError as error:
-        return f"the host {host} of KAFKA_BOOTSTRAP_SERVERS does not resolve ({error.strerror or error})"
-    try:
-        plain = socket.create_connection((host, int(port)), timeout=PROBE_SECONDS)
-    except TimeoutError:
-        return f"{server} does not answer; is a firewall between, or the host down?"
-    except OSError as error:
-        return f"nothing listens on {server} ({error.strerror or error}); start it or correct the port"
-    with plain:
-        if _protocol(connection).endswith("SSL"):
-            return _probe_tls(plain, host, server, connection)
-        return _probe_plain(plain, host, server)
-
-
-def _probe_tls(  # noqa: PLR0911 - one way to fail, one line
-    plain: socket.socket, host: str, server: str, connection: Mapping[str, Any]
-) -> str:
-    try:
-        context = ssl.create_default_context(cafile=connection.get("ssl_cafile"))
-        if connection.get("ssl_certfile"):
-            context.load_cert_chain(connection["ssl_certfile"], connection.get("ssl_keyfile"))
-    except OSError as error:
-        return f"the files of KAFKA_SSL_CAFILE, _CERTFILE and _KEYFILE cannot be used together ({error})"
-    try:
-        with context.wrap_socket(plain, server_hostname=host) as encrypted:
-            encrypted.settimeout(PROBE_SECONDS / 2)
-            encrypted.recv(1)  # a broker says only now, in TLS 1.3, that it wants a certificate
-    except ssl.SSLCertVerificationError as error:
-        return (
-            f"the certificate of {server} is not trusted ({error.verify_message}); "
-            "set KAFKA_SSL_CAFILE to the authority that signed it"
-        )
-    except TimeoutError:
-        return ""
-    except (ssl.SSLEOFError, ConnectionError):
-        return _no_tls(server, connection)
-    except ssl.SSLError as error:
-        if "CERTIFICATE" in str(error.reason):
-            return f"{server} wants a certificate of the client; set KAFKA_SSL_CERTFILE and KAFKA_SSL_KEYFILE"
-        return _no_tls(server, connection)
-    return ""
-
-
-def _no_tls(server: str, connection: Mapping[str, Any]) -> str:
-    instead = _protocol(connection).replace("SASL_SSL", "SASL_PLAINTEXT").replace("SSL", "PLAINTEXT")
-    if "SASL" in _protocol(connection):
-        instead = "SASL_PLAINTEXT"
-    return (
-        f"{server} does not speak TLS, but KAFKA_SECURITY_PROTOCOL is {_protocol(connection)}; "
-        f"use {instead}, or the port of a TLS listener"
-    )
-
-
-def _probe_plain(plain: socket.socket, host: str, server: str) -> str:
-    """A TLS listener answers a TLS greeting; any other closes the connection or says nothing."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only asked whether it speaks TLS
-    try:
-        with context.wrap_socket(plain, server_hostname=host):
-            return f"{server} speaks TLS; set KAFKA_SECURITY_PROTOCOL to SSL or SASL_SSL"
-    except OSError:
-        return ""

@@ -253,8 +253,8 @@ def test_each_cause_of_a_failed_connection_is_said_in_one_line(secured, certific
     cases = [
         ("SASL", {**SCRAM, "sasl_plain_password": "wrong"}, "refuses the credentials of reelgraph"),
         ("SASL", {**SCRAM, "sasl_mechanism": "PLAIN"}, "does not know KAFKA_SASL_MECHANISM=PLAIN"),
-        ("SASL", {}, "compare that with its listener"),
-        ("PLAINTEXT", SCRAM, "KAFKA_SECURITY_PROTOCOL"),
+        ("SASL", {}, "wants a password; set KAFKA_SECURITY_PROTOCOL to SASL_PLAINTEXT"),
+        ("PLAINTEXT", SCRAM, "takes no password"),
         ("TLS", {"security_protocol": "SSL"}, "is not trusted"),
         ("TLS", {}, "speaks TLS; set KAFKA_SECURITY_PROTOCOL to SSL"),
         ("PLAINTEXT", {"security_protocol": "SSL", "ssl_cafile": authority}, "does not speak TLS"),
