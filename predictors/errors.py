@@ -25,6 +25,10 @@ class TrainingError(PredictorError):
     """The data or the options cannot be trained on; the message says what was expected."""
 
 
+class PackageMissing(TrainingError):
+    """A package that this training needs is not installed; the message names the command."""
+
+
 class ConfigError(TrainingError):
     """An option is unknown, of the wrong type or refused; the message names it."""
 

@@ -172,7 +172,9 @@ class ClusterNode(ApacheKafka):
                 "controller.quorum.voters": voters,
                 "listeners": f"{public},CONTROLLER://{HOST}:{control}",
                 "advertised.listeners": public,
-                "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT",
+                "listener.security.protocol.map": (
+                    "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT"
+                ),
                 "sasl.enabled.mechanisms": "SCRAM-SHA-512",
                 "listener.name.sasl.scram-sha-512.sasl.jaas.config": (
                     "org.apache.kafka.common.security.scram.ScramLoginModule required;"

@@ -1,6 +1,6 @@
-"""Faults of Apache Kafka and of its members that one stand-in cannot have; how soon the outbox is clear after each.
+"""Faults of Apache Kafka and of its members that the stand-in cannot have, and how soon the outbox is clear.
 
-`python -m tests.faults --brokers 3` runs all of them; a topic then has three copies, of which two must be written.
+`python -m tests.faults --brokers 3` runs all; the topic has three copies then, of which two must be written.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ SMALL_BATCH, DEFAULT_BATCH = 4_000, 1_048_588  # max.message.bytes
 MEMBERS = ("relay-1", "relay-2", "popularity-1", "popularity-2", "experiments", "feed")
 SHORT = ("all_killed", "all_hang", "batch_too_large", "credentials_changed", "topic_made_again")
 
+MAKE_TOPIC = """
+from django.core.management import call_command
+call_command("create_event_topic", partitions=4)
+"""
 WATCH = """
 import json, sys, time
 from movie.events.stream.backlog import backlog
@@ -41,7 +45,8 @@ from django.db import connection, DatabaseError
 while True:
     try:
         waiting = backlog()
-        rows, oldest = sum(each.rows for each in waiting.values()), max(each.oldest_seconds for each in waiting.values())
+        rows = sum(each.rows for each in waiting.values())
+        oldest = max(each.oldest_seconds for each in waiting.values())
         print(json.dumps({"at": time.time(), "rows": rows, "oldest": oldest}), flush=True)
     except DatabaseError:
         connection.close()
@@ -65,7 +70,7 @@ class Outbox:
             self.last = json.loads(line)
 
     def seconds_until_clear(self, end: float) -> float | None:
-        """Wait until nothing waits that was recorded before `end` (Unix time); None when it takes too long."""
+        """Wait until nothing waits that was recorded before `end` (Unix time); None if it takes too long."""
         while time.time() - end < CLEAR_SECONDS:
             last = self.last
             if last["at"] > end and (not last["rows"] or last["at"] - last["oldest"] > end):
@@ -126,7 +131,7 @@ class Breaker:
         self._set("min.insync.replicas", min(2, len(self.cluster.nodes)))
 
     def batch_too_large(self) -> None:
-        """An outbox that grew while the brokers were away goes out in batches that the topic does not take."""
+        """An outbox that grew while the brokers were away goes out in batches larger than the topic takes."""
         self._set("max.message.bytes", SMALL_BATCH)
         self.cluster.kill()
         time.sleep(self.seconds)
@@ -160,9 +165,7 @@ class Breaker:
         with self._admin() as admin:
             admin.delete_topics([topic])
         time.sleep(self.seconds)
-        self.site.run(
-            'from django.core.management import call_command; call_command("create_event_topic", partitions=4)'
-        )
+        self.site.run(MAKE_TOPIC)
 
     @contextmanager
     def _hung(self, processes: list[Any]) -> Iterator[None]:
@@ -270,9 +273,8 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
             clear[name] = outbox.seconds_until_clear(time.time())
             deaths[name] = _starts(site) - before - (len(MEMBERS) if name == "credentials_changed" else 0)
             deaths[name] -= name == "nameless_consumer_killed"
-            sys.stderr.write(
-                f"{time.strftime('%H:%M:%S')} {len(load.acknowledged):>6} acknowledged; {name}: {clear[name]}\n"
-            )
+            number = len(load.acknowledged)
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {number:>6} acknowledged; {name}: {clear[name]}\n")
         load.now = "nothing"
         time.sleep(CALM_SECONDS)
     finally:

@@ -11,7 +11,7 @@ from movie.events.stream import get_event_stream
 from movie.events.stream.messages import decode
 from movie.events.stream.backlog import backlog
 from movie.training.training_feed import TrainingFeed
-from movie.catalogue.models import Movie
+from movie.catalogue.models import Movie, Rating
 from movie.events.models import Event
 from movie.events.models import DeadLetter, DailyMovieActivity, ProcessedEvent
 
@@ -40,7 +40,7 @@ print(json.dumps({
     "feed": Counter(feed["event_id"]),
     "dead": DeadLetter.objects.count(),
     "ratings": sum(Movie.objects.values_list("rating_count", flat=True)),
-    "rating_rows": __import__("movie.catalogue.models").models.Rating.objects.count(),
+    "rating_rows": Rating.objects.count(),
 }))
 """
 

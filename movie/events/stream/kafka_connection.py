@@ -1,7 +1,7 @@
 """Connections to Kafka: settings for the client, and one line of our own for each way in which they fail.
 
-The client reports every failed connection as "Unable to bootstrap". The cause is in its log lines, where it keeps
-it, and in what the broker's port answers; `explain` reads both.
+The client reports every failed connection as "Unable to bootstrap". The cause is in its log lines, where it
+keeps it, and in what the broker's port answers; `explain` reads both.
 """
 
 from __future__ import annotations
