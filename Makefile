@@ -1,9 +1,10 @@
 # make demo  -> a working site on real data.      make test -> everything checked.
 # Both set up what they need; nothing else has to run.
 
-PYTHON ?= python3.11
-ifeq (, $(shell command -v $(PYTHON) 2>/dev/null))
-PYTHON := python3
+# The first that runs, unless one is named.
+ifndef PYTHON
+PYTHON := $(shell for python in python3.11 python3.13 python3.12 python3; do \
+	$$python -c "" 2>/dev/null && { echo $$python; break; }; done)
 endif
 VENV := .venv
 BIN := $(VENV)/bin

@@ -155,7 +155,7 @@ class Breaker:
         """A running connection keeps its rights, so the members start anew while their password is wrong."""
         self._set_password("another")
         for name in MEMBERS:
-            self.site.kept[name].kill()
+            self.site.kept[name].signal(signal.SIGTERM)
         time.sleep(self.seconds)
         self._set_password(PASSWORD)
 
@@ -230,7 +230,7 @@ ALL = (
 
 @dataclass
 class Trial:
-    """What came of the faults: the counts of everything and, of each fault, seconds until the outbox was clear."""
+    """Counts of everything and, for each fault, seconds until the outbox was clear."""
 
     result: Result
     clear: dict[str, float | None] = field(default_factory=dict)

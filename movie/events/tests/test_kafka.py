@@ -13,6 +13,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -25,6 +27,7 @@ from movie.events.stream.base import Membership
 from movie.events.stream.kafka import KafkaEventStream
 from movie.events.stream.kafka_topic import HOUR_MS, TopicSpec
 from movie.events.stream.messages import InteractionRecorded
+from movie.operations.metrics_server import metrics_server
 from movie.telemetry.logging import RepeatFilter
 from predictors.history import Interaction
 from services.base import HOST, free_port
@@ -486,6 +489,20 @@ def test_a_member_without_a_partition_says_why_and_is_not_ready(apache_stream, m
     assert "hold all 1 partitions" in idle.why_not_ready()
     assert not busy.why_not_ready()
     assert any("hold all 1 partitions" in each.getMessage() for each in caplog.records)
+
+
+def test_a_consumer_answers_probes_on_its_metrics_port():
+    why = [""]
+    port = free_port()
+    address = f"http://{HOST}:{port}/health/ready"
+    with metrics_server(port, lambda: why[0]):
+        with urlopen(address, timeout=5) as answer:
+            assert (answer.status, answer.read()) == (200, b"ready\n")
+        why[0] = "holds no partition: no right on the topic"
+        with pytest.raises(HTTPError) as refused:
+            urlopen(address, timeout=5)
+        assert refused.value.code == 503
+        assert "no right on the topic" in refused.value.read().decode()
 
 
 # -- the client's own lines ------------------------------------------------------------------------

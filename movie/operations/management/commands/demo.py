@@ -139,7 +139,7 @@ class Command(BaseCommand):
             return True
         if not stop.is_set():
             self.console.print(
-                f"[yellow]PyTorch could not be installed: is there a network? {escape(str(file))} has the reason. "
+                f"[yellow]PyTorch could not be installed; is there a network? {escape(str(file))} says why. "
                 "The site works without; another make demo tries again.[/]"
             )
         return False
