@@ -66,6 +66,11 @@ def _jar_version() -> str:
     return jars[0].stem.rpartition("-")[2] if jars else ""
 
 
+def new_cluster_id() -> str:
+    """Return 22 letters of URL-safe base64, as Kafka wants them; the first may be a hyphen."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
 class ApacheKafka(Service):
     """A node of Apache Kafka in KRaft mode, alone or one of a cluster.
 
@@ -88,6 +93,7 @@ class ApacheKafka(Service):
         self.title = f"Apache Kafka {_jar_version()}"
         self.properties, self.scram = dict(properties or {}), dict(scram or {})
         self.file = self.folder / "server.properties"
+        self.cluster = new_cluster_id()
 
     def missing(self) -> str:
         return missing_apache_kafka()
@@ -98,7 +104,7 @@ class ApacheKafka(Service):
         self.file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         if (self.folder / self.data / "meta.properties").exists():
             return
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", self.cluster_id()]
+        command = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster}"]
         command += ["-c", str(self.file), "--ignore-formatted"]
         for user, password in self.scram.items():
             command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
@@ -108,9 +114,6 @@ class ApacheKafka(Service):
         if done.returncode:
             said = (done.stdout + done.stderr).strip()[-500:]
             raise ServiceError(f"{self.title} cannot be prepared: {said}")
-
-    def cluster_id(self) -> str:
-        return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
     def command(self) -> list[str]:
         return [*self._java(), "kafka.Kafka", str(self.file)]
@@ -186,10 +189,7 @@ class ClusterNode(ApacheKafka):
                 "auto.create.topics.enable": "true",  # as Kafka has it: the site must not rely on false
             },
         )
-        self.number, self._cluster = number, cluster
-
-    def cluster_id(self) -> str:
-        return self._cluster
+        self.number, self.cluster = number, cluster
 
 
 class KafkaCluster:
@@ -197,7 +197,7 @@ class KafkaCluster:
 
     def __init__(self, root: Path, n_nodes: int = 3) -> None:
         controllers = [free_port() for _ in range(n_nodes)]
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = new_cluster_id()
         self.title = f"Apache Kafka on {n_nodes} nodes"
         self.nodes = [ClusterNode(root, number, controllers, cluster) for number in range(1, n_nodes + 1)]
 

@@ -62,8 +62,8 @@ def test_models_that_need_pytorch_are_trained_after_the_others():
 
 
 def test_a_missing_package_is_one_line_with_its_command():
-    with pytest.raises(PackageMissing, match=r"PyTorch is not installed.*pip install -r requirements\.txt"):
-        with packages_required():
-            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    line = r"PyTorch is not installed.*pip install -r requirements\.txt"
+    with pytest.raises(PackageMissing, match=line), packages_required():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
     with pytest.raises(ModuleNotFoundError), packages_required():
         raise ModuleNotFoundError("No module named 'typo'", name="typo")
