@@ -35,7 +35,7 @@ def pip(monkeypatch, program):
 
 def test_the_size_is_said_and_the_models_follow_once_it_is_there(command, monkeypatch):
     pip(monkeypatch, "")
-    specs = iter([None, ModuleSpec("torch", None)])
+    specs = iter([None, ModuleSpec("torch", None), ModuleSpec("onnx", None)])
     monkeypatch.setattr(demo, "find_spec", lambda name: next(specs))
     assert command._has_torch(threading.Event())
     assert "5.5 GB" in said(command) and "TORCH=0" in said(command)

@@ -121,7 +121,7 @@ class Command(BaseCommand):
 
     def _has_torch(self, stop: threading.Event, server: subprocess.Popen | None = None) -> bool:
         """Install PyTorch where it is missing and return whether it is there; without a network say so."""
-        if find_spec("torch") is not None:
+        if _is_installed():
             return True
         self.console.print(f"Installing PyTorch ({TORCH_SIZE}); make demo TORCH=0 leaves it out.")
         file = settings.DATA_DIR / "install.log"
@@ -135,7 +135,7 @@ class Command(BaseCommand):
         finally:
             _end(pip)
         invalidate_caches()
-        if pip.returncode == 0 and find_spec("torch") is not None:
+        if pip.returncode == 0 and _is_installed():
             return True
         if not stop.is_set():
             self.console.print(
@@ -169,6 +169,11 @@ class Command(BaseCommand):
                 for name in names:
                     bar(1.0, "live", f"training {name}")
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+
+
+def _is_installed() -> bool:
+    """Return whether the networks can be trained; ONNX writes what serves SASRec without PyTorch."""
+    return all(find_spec(name) is not None for name in ("torch", "onnx"))
 
 
 def _by_torch(names: list[str]) -> tuple[list[str], list[str]]:
