@@ -119,7 +119,8 @@ class TopicAdmin:
         """Return the copies that a topic should have on this cluster."""
         if spec.copies is not None:
             return spec.copies
-        return max(1, min(COPIES, len(self._client.describe_cluster()["brokers"])))
+        # describe_cluster() raises KeyError on brokers before Kafka 3.7 (kafka-python 3.0.12).
+        return max(1, min(COPIES, len(self._client._manager.cluster.brokers())))
 
     def _partitions(self) -> list[dict[str, Any]] | None:
         from kafka import errors

@@ -75,8 +75,10 @@ def consume(servers: str, topic: str, folder: Path, *, events: int) -> None:
     environment = {
         **os.environ,
         **{"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_TOPIC": topic, "FEED_DIR": str(folder)},
-        **{"DATABASE_URL": "sqlite://:memory:", "OMP_NUM_THREADS": "1"},
+        **{"DATABASE_URL": f"sqlite:///{folder.parent / 'consumer.sqlite3'}", "OMP_NUM_THREADS": "1"},
     }
+    migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, env=environment, check=True)
     command = [sys.executable, str(ROOT / "manage.py"), "consume_events", "--group", "training-feed"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as consumer:
         deadline = time.monotonic() + 60
