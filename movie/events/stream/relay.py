@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 IDLE_SECONDS = 0.2  # between looks at an empty outbox
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds after a failure
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds after a failure
+LONGEST_STREAM_PAUSE = 5.0  # a broker that is back gets what waits within seven seconds
 PRUNED_AT_ONCE = 2_000
 CHANGED_AT_ONCE = 500
 
@@ -65,6 +66,7 @@ class Sink:
     in_a_row: int = 0
     open_at: float = 0.0  # monotonic
     said: str = ""  # the last failure in the log
+    longest_pause: float = LONGEST_PAUSE
 
     def __post_init__(self) -> None:
         self.bit = SINKS[self.label]
@@ -88,7 +90,7 @@ class Sink:
         if str(error) != self.said:
             self.said = str(error)
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self.in_a_row)
+        pause = min(self.longest_pause, FIRST_PAUSE * 2**self.in_a_row)
         self.in_a_row += 1
         self.open_at = time.monotonic() + random.uniform(pause / 2, pause)  # noqa: S311 - jitter
 
@@ -103,7 +105,8 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.archive, self.stream = get_archive(), get_event_stream()
-        self.to_archive, self.to_stream = Sink("archive", "The archive"), Sink("stream", "The stream")
+        self.to_archive = Sink("archive", "The archive")
+        self.to_stream = Sink("stream", "The stream", longest_pause=LONGEST_STREAM_PAUSE)
         sinks = ((self.archive, self.to_archive), (self.stream, self.to_stream))
         self.sinks = [sink for backend, sink in sinks if backend.uses_outbox]
 
