@@ -29,11 +29,11 @@ from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
 from movie.training.registry import registry
 
-QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf", "for_you")
+QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf")
+# Trained once the site is open: for_you in half a minute, in which linear_sequence answers, the others in minutes.
+BLEND = "for_you"
 SLOW_MODELS = ("als",)
 TORCH_MODELS = ("kprn", "sasrec", "lightgcn", "ngcf")
-ALL_SLOW = ("kprn", "sasrec", "als", "lightgcn", "ngcf")
-REQUIREMENTS = settings.BASE_DIR / "requirements.txt"
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
 TORCH_SIZE = "5.5 GB on Linux, where it brings CUDA along; 1 GB elsewhere"
 ADMIN = "admin"
@@ -61,8 +61,10 @@ class Command(BaseCommand):
         if not options["no_serve"]:
             _require_free_port(host, port)
         self._prepare()
-        slow = () if options["quick_only"] else SLOW_MODELS if options["no_torch"] else ALL_SLOW
-        missing = [name for name in slow if not registry().store.current(name)]
+        slow = () if options["quick_only"] else SLOW_MODELS
+        if not (options["quick_only"] or options["no_torch"]):
+            slow += TORCH_MODELS
+        missing = [name for name in (BLEND, *slow) if not registry().store.current(name)]
         if options["no_serve"]:
             needing, others = _by_torch(missing)
             if others:
@@ -127,7 +129,10 @@ class Command(BaseCommand):
         file = settings.DATA_DIR / "install.log"
         with file.open("wb") as log:
             pip = subprocess.Popen(  # noqa: S603 - our own command
-                [*PIP, "-r", str(REQUIREMENTS)], stdout=log, stderr=log, start_new_session=True
+                [*PIP, "-r", str(settings.BASE_DIR / "requirements.txt")],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
