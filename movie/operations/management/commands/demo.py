@@ -30,7 +30,7 @@ from movie.training.models import TrainingRun
 from movie.training.registry import registry
 
 QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf")
-# Trained once the site is open: for_you in half a minute, in which linear_sequence answers, the others in minutes.
+# Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
 BLEND = "for_you"
 SLOW_MODELS = ("als",)
 TORCH_MODELS = ("kprn", "sasrec", "lightgcn", "ngcf")
