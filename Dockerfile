@@ -15,18 +15,21 @@ RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 
 WORKDIR /app
-COPY requirements.txt requirements-data.txt requirements-mysql.txt ./
+COPY requirements.txt requirements-serve.txt requirements-data.txt requirements-mysql.txt ./
 
 # cpu: the build without CUDA, a fraction of the size. Only PyTorch's own index has it; once it is installed the
 # second command finds torch satisfied and adds what it depends on. cuda: what PyPI has, with NVIDIA's libraries.
+# none: to serve, and to train the closed-form models.
 ARG TORCH=cpu
-RUN case "$TORCH" in \
+RUN packages=requirements.txt \
+    && case "$TORCH" in \
         cpu) pip install --no-deps --index-url https://download.pytorch.org/whl/cpu \
                 "$(grep '^torch==' requirements.txt)" ;; \
         cuda) ;; \
-        *) echo "TORCH is cpu or cuda, not $TORCH" >&2; exit 1 ;; \
+        none) packages=requirements-serve.txt ;; \
+        *) echo "TORCH is cpu, cuda or none, not $TORCH" >&2; exit 1 ;; \
     esac \
-    && pip install -r requirements.txt -r requirements-mysql.txt \
+    && pip install -r "$packages" -r requirements-mysql.txt \
     && pip install --no-deps -r requirements-data.txt
 
 COPY . .

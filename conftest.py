@@ -14,6 +14,7 @@ import pytest
 from services import SERVICES, Service, ServiceError
 from services.__main__ import ROOT
 from services.base import free_port
+from services.kafka import ApacheKafka, missing_apache_kafka
 
 # A machine that is busy with other work draws examples slowly, which says nothing about the code.
 hypothesis.settings.register_profile(
@@ -47,6 +48,14 @@ mariadb_service = _fixture("mariadb")
 kafka_service = _fixture("kafka")
 dynamodb_service = _fixture("dynamodb")
 redis_service = _fixture("redis")
+
+
+@pytest.fixture(scope="session")
+def apache_kafka_service(kafka_service: Service) -> Service:
+    """Apache Kafka itself, for what its stand-in cannot do."""
+    if not isinstance(kafka_service, ApacheKafka):
+        pytest.skip(missing_apache_kafka() or "a stand-in of Apache Kafka runs here (make services-stop)")
+    return kafka_service
 
 
 @pytest.fixture

@@ -9,7 +9,14 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from predictors.packages import missing_package_line
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ModuleNotFoundError as error:
+        if line := missing_package_line(error):
+            sys.exit(line)
+        raise
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
 from predictors.history import History, MovieId, Recommendation
 from predictors.id_map import IdMap
+from predictors.packages import packages_required
 from predictors.query import Query
 from predictors.ranking import top_k
 from predictors.refit import Schedule, refit_config
@@ -146,7 +147,8 @@ class Predictor(ABC):
         data.check()
         cls.check_data(data, config)
         schedule = Schedule()
-        predictor = cls._fit(data, config, replace(run, hooks=(*run.hooks, schedule)))
+        with packages_required():
+            predictor = cls._fit(data, config, replace(run, hooks=(*run.hooks, schedule)))
         facts: dict[str, Any] = {"config": predictor.config.as_dict(), "run": run.recorded()}
         chosen = schedule.chosen(predictor.meta.get("training", {}), config)
         predictor.meta = {**facts, **({"chosen": chosen} if chosen else {}), **predictor.meta}
@@ -163,7 +165,8 @@ class Predictor(ABC):
         run = replace(Run() if run is None else run, stage="refit", cpu_budget_seconds=0.0)
         data.check()
         self.check_data(data, self.config)
-        predictor = self._refit(data, run)
+        with packages_required():
+            predictor = self._refit(data, run)
         predictor.config = self.config
         kept: dict[str, Any] = {
             name: self.meta[name] for name in ("config", "run", "chosen") if name in self.meta

@@ -25,6 +25,10 @@ class TrainingError(PredictorError):
     """Raised for data or options that cannot be trained on; the message names what was expected."""
 
 
+class PackageMissing(TrainingError):
+    """A package that this training needs is not installed; the message names the command."""
+
+
 class ConfigError(TrainingError):
     """Raised for an option that is unknown, of the wrong type or refused; the message names it."""
 

@@ -4,12 +4,19 @@
 A deployment has its own servers and does not use this package.
 """
 
+from collections.abc import Callable
+
 from services.base import Service, ServiceError
 from services.dynamodb import DynamoDB
-from services.kafka import Kafka
+from services.kafka import kafka_service
 from services.mariadb import MariaDB
 from services.redis import Redis
 
 __all__ = ["SERVICES", "Service", "ServiceError"]
 
-SERVICES: dict[str, type[Service]] = {service.name: service for service in (MariaDB, Kafka, DynamoDB, Redis)}
+SERVICES: dict[str, Callable[..., Service]] = {
+    "mariadb": MariaDB,
+    "kafka": kafka_service,  # Apache Kafka or a stand-in
+    "dynamodb": DynamoDB,
+    "redis": Redis,
+}

@@ -33,8 +33,8 @@ class Service(ABC):
     A process is only ever signalled when its number and its start time are the recorded ones.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     port: ClassVar[int]
 
     def __init__(self, root: Path, port: int | None = None) -> None:

@@ -1,12 +1,15 @@
 """The ASGI application. Refuses to start with a wrong configuration, as every command does."""
 
 import os
+import sys
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.checks import Error, run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
 
+from movie.core.migrations import require_migrations
 from movie.telemetry.counters import count_in_files
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
@@ -15,3 +18,7 @@ application = get_asgi_application()
 _errors = [message for message in run_checks() if isinstance(message, Error)]
 if _errors:
     raise ImproperlyConfigured("\n".join(str(error) for error in _errors))
+try:
+    require_migrations()
+except CommandError as _error:
+    sys.exit(f"reelgraph web: {_error}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Any, TypeVar
 
 import environ
@@ -39,6 +40,18 @@ class Environment:
             self.refuse(variable, f"is {value!r}", f"Use one of: {', '.join(choices)}.")
             return default
         return value
+
+    def file(self, variable: str) -> str:
+        """The path of a file that can be read, or nothing."""
+        path = self.text(variable)
+        if path:
+            try:
+                Path(path).open("rb").close()
+            except OSError as error:
+                self.refuse(
+                    variable, f"names {path}, which cannot be read ({error.strerror})", "Name a PEM file."
+                )
+        return path
 
     def flag(self, variable: str, default: bool) -> bool:
         spelled = self.env.str(variable, default=str(default)).strip().lower()

@@ -184,12 +184,17 @@ EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.InProcessEventStream"
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_KAFKA_MECHANISMS = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM")
 _KAFKA = {
     "security_protocol": environment.text("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", choices=_KAFKA_PROTOCOLS),
-    "ssl_cafile": environment.text("KAFKA_SSL_CAFILE"),
-    "sasl_mechanism": environment.text("KAFKA_SASL_MECHANISM"),
+    "ssl_cafile": environment.file("KAFKA_SSL_CAFILE"),
+    "ssl_certfile": environment.file("KAFKA_SSL_CERTFILE"),
+    "ssl_keyfile": environment.file("KAFKA_SSL_KEYFILE"),
+    "sasl_mechanism": environment.text("KAFKA_SASL_MECHANISM", choices=_KAFKA_MECHANISMS),
     "sasl_plain_username": environment.text("KAFKA_SASL_USERNAME"),
     "sasl_plain_password": environment.text("KAFKA_SASL_PASSWORD"),
+    "oauth_token_url": environment.text("KAFKA_OAUTH_TOKEN_URL"),
+    "oauth_scope": environment.text("KAFKA_OAUTH_SCOPE"),
 }
 if KAFKA_BOOTSTRAP_SERVERS:
     EVENT_STREAM = {
@@ -203,12 +208,35 @@ if KAFKA_BOOTSTRAP_SERVERS:
     for server in KAFKA_BOOTSTRAP_SERVERS:
         if not server.rpartition(":")[0] or not server.rpartition(":")[2].isdecimal():
             environment.refuse("KAFKA_BOOTSTRAP_SERVERS", f"holds {server!r}", "Write each as host:9092.")
-    _SASL = [_KAFKA[f"sasl_{name}"] for name in ("mechanism", "plain_username", "plain_password")]
-    if _KAFKA["security_protocol"].startswith("SASL") != all(_SASL) or any(_SASL) != all(_SASL):
+    _mechanism = _KAFKA["sasl_mechanism"]
+    _user = [_KAFKA["sasl_plain_username"], _KAFKA["sasl_plain_password"]]
+    if _KAFKA["security_protocol"].startswith("SASL") != bool(_mechanism):
         environment.refuse(
             "KAFKA_SECURITY_PROTOCOL",
-            "and the KAFKA_SASL_ variables do not fit together",
-            "Set KAFKA_SASL_MECHANISM, _USERNAME and _PASSWORD with SASL_SSL or SASL_PLAINTEXT, else none.",
+            "and KAFKA_SASL_MECHANISM do not fit together",
+            "Set the mechanism with SASL_SSL or SASL_PLAINTEXT, and none with the others.",
+        )
+    elif any(_user) != all(_user) or bool(_mechanism and _mechanism != "AWS_MSK_IAM") != all(_user):
+        environment.refuse(
+            "KAFKA_SASL_USERNAME",
+            "and the other KAFKA_SASL_ variables do not fit together",
+            "Set KAFKA_SASL_USERNAME and _PASSWORD with every mechanism but AWS_MSK_IAM.",
+        )
+    if _mechanism == "AWS_MSK_IAM" and _KAFKA["security_protocol"] != "SASL_SSL":
+        environment.refuse("KAFKA_SECURITY_PROTOCOL", "is not SASL_SSL", "AWS_MSK_IAM needs SASL_SSL.")
+    _token_url = urlsplit(_KAFKA["oauth_token_url"])
+    _is_url = bool(_token_url.netloc) and _token_url.scheme in ("http", "https")
+    if (_mechanism == "OAUTHBEARER") != _is_url or bool(_KAFKA["oauth_token_url"]) != _is_url:
+        environment.refuse(
+            "KAFKA_OAUTH_TOKEN_URL",
+            "and KAFKA_SASL_MECHANISM do not fit together",
+            "Name the https address that gives tokens, with OAUTHBEARER and only with it.",
+        )
+    if _KAFKA["ssl_keyfile"] and not _KAFKA["ssl_certfile"]:
+        environment.refuse("KAFKA_SSL_CERTFILE", "is not set", "Name the certificate of KAFKA_SSL_KEYFILE.")
+    if not _KAFKA["security_protocol"].endswith("SSL") and (_KAFKA["ssl_cafile"] or _KAFKA["ssl_certfile"]):
+        environment.refuse(
+            "KAFKA_SECURITY_PROTOCOL", "has no TLS", "Use SSL or SASL_SSL, or unset the KAFKA_SSL_ variables."
         )
 elif any(_KAFKA[name] for name in _KAFKA if name != "security_protocol"):
     environment.refuse(
@@ -380,13 +408,19 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "movie.telemetry.logging.formatter", "style": LOG_FORMAT}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"repeats": {"()": "movie.telemetry.logging.RepeatFilter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "client": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]},
+    },
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         # No mail with a whole request in it, and no second line for what the line of the request says.
         "django": {"handlers": [], "level": "WARNING"},
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": [], "level": "CRITICAL"},
+        # The client tries for ever and writes each try; our own line says the cause once.
+        "kafka": {"handlers": ["client"], "level": "WARNING", "propagate": False},
         **{
             name: {"level": LOG_LEVEL}
             for name in ("movie", "evaluation", "predictors", "pytorch_models", "webapp")

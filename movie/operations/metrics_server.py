@@ -1,9 +1,9 @@
-"""GET /metrics of processes that serve no pages: relays and consumers, with --metrics-port."""
+"""GET /metrics and /health/ready of relays and consumers, with --metrics-port."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,15 +13,17 @@ from movie.operations.metrics_view import may_read, process_metrics_text, refusa
 
 
 @contextmanager
-def metrics_server(port: int | None) -> Iterator[None]:
-    """Answer GET /metrics on this port while the block runs; without a port do nothing.
+def metrics_server(port: int | None, why_not_ready: Callable[[], str] = str) -> Iterator[None]:
+    """Answer GET /metrics and /health/ready on this port while the block runs; without a port do nothing.
 
-    It serves the counters of this process. The same people may read it as the site's /metrics.
+    /metrics serves the counters of this process; the same people may read it as the site's. /health/ready is
+    for probes: 503 with the reason while `why_not_ready` returns one.
     """
     if port is None:
         yield
         return
-    server = ThreadingHTTPServer(("", port), MetricsRequestHandler)
+    handler = type("Handler", (MetricsRequestHandler,), {"why_not_ready": staticmethod(why_not_ready)})
+    server = ThreadingHTTPServer(("", port), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -32,10 +34,17 @@ def metrics_server(port: int | None) -> Iterator[None]:
 
 
 class MetricsRequestHandler(BaseHTTPRequestHandler):
+    why_not_ready: Callable[[], str]
+
     def do_GET(self) -> None:
-        if not may_read(self.client_address[0], self.headers):  # type: ignore[arg-type]
+        path = self.path.partition("?")[0]
+        if path == "/health/ready":
+            why = self.why_not_ready()
+            body = f"{why or 'ready'}\n".encode()
+            status, headers = 503 if why else 200, {"Content-Type": "text/plain; charset=utf-8"}
+        elif not may_read(self.client_address[0], self.headers):  # type: ignore[arg-type]
             status, headers, body = *refusal(), b""
-        elif self.path.partition("?")[0] != "/metrics":
+        elif path != "/metrics":
             status, headers, body = 404, {}, b""
         else:
             body, content_type = process_metrics_text()

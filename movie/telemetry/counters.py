@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter
+    from prometheus_client import CollectorRegistry, Counter, Gauge
     from prometheus_client.registry import Collector
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,14 @@ class Instruments:
     folder: ClassVar[Path | None] = None
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        from prometheus_client import Counter, Histogram
+        from prometheus_client import Counter, Gauge, Histogram
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"reelgraph_{name}_total", text, labels, registry=registry)
+
+        def consumer_gauge(name: str, text: str) -> Gauge:
+            name = f"reelgraph_consumer_{name}"
+            return Gauge(name, text, ("group",), registry=registry, multiprocess_mode="max")
 
         self.registry = registry
         # `route` is a name from the address table, `method` one of `METHODS` or other.
@@ -70,6 +74,11 @@ class Instruments:
         self.pruned = counter("relay_pruned", "Delivered rows that were deleted")
         self.consumed = counter("consumer_processed", "Messages that were processed", "group")
         self.dead_letters = counter("consumer_dead_letters", "Messages that cannot be processed", "group")
+        self.consumer_partitions = consumer_gauge("partitions", "Partitions that this consumer holds")
+        self.consumer_lag = consumer_gauge("lag", "Messages in these partitions that it has not read")
+        self.consumer_committed = consumer_gauge(
+            "commit_timestamp_seconds", "Time of this consumer's last commit, 0 before the first"
+        )
 
 
 @cache
@@ -107,6 +116,13 @@ def count_consumed(group: str, number: int) -> None:
 def count_dead_letter(group: str, number: int = 1) -> None:
     """Count a message that a consumer group cannot use."""
     instruments().dead_letters.labels(group).inc(number)
+
+
+def observe_consumer(group: str, partitions: int, lag: int, committed_at: float) -> None:
+    """Set the gauges of a consumer: its partitions, its lag in messages, its last commit in Unix time."""
+    instruments().consumer_partitions.labels(group).set(partitions)
+    instruments().consumer_lag.labels(group).set(lag)
+    instruments().consumer_committed.labels(group).set(committed_at)
 
 
 def count_in_files(root: Path) -> None:

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import re
 import sys
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -39,6 +40,9 @@ _IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]|:\d)")  # with a 
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
 _QUERY = re.compile(r"\?[^\s'\"<>]+=[^\s'\"<>]*")
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+(?:\.\d+)?")
+REPEAT_SECONDS = 30.0
+LONGEST_KEY, MOST_KEYS = 300, 500
 SHORTEST = 4  # letters; what a form says in less cannot be told from the words of a message
 
 
@@ -64,6 +68,31 @@ def formatter(style: str) -> logging.Formatter:
         foreign_pre_chain=everywhere,
         processors=[ProcessorFormatter.remove_processors_meta, _as_json if style == "json" else _readable()],
     )
+
+
+class RepeatFilter(logging.Filter):
+    """Passes a line of a library once in half a minute, then with the number of those held back.
+
+    Lines are the same when they differ in numbers alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        key = record.name, _NUMBERS.sub("0", text)[:LONGEST_KEY]
+        at, held = self._last.get(key, (0.0, 0))
+        if at and time.monotonic() - at < REPEAT_SECONDS:
+            self._last[key] = at, held + 1
+            return False
+        if len(self._last) > MOST_KEYS:
+            self._last.clear()
+        self._last[key] = time.monotonic(), 0
+        if held:
+            record.msg, record.args = f"{text} (and {held} more like it since)", ()
+        return True
 
 
 class LineFormatter(ProcessorFormatter):

@@ -11,6 +11,7 @@ from pytorch_models.graph.fit import fit
 from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
 from pytorch_models.graph.loss import graph_loss
 from pytorch_models.graph.propagation import propagation
+from pytorch_models.tests.markers import needs_dgl
 
 N_USERS, N_ITEMS = 60, 40
 
@@ -91,6 +92,7 @@ def test_a_drawn_softmax_learns_like_the_whole_catalogue():
     assert own_taste_share(curve_of(config)[1]) > 0.9
 
 
+@needs_dgl
 @pytest.mark.parametrize("loss", ["bpr", "softmax"])
 def test_dgl_gives_the_same_loss_curve(loss):
     curves = []

@@ -7,6 +7,7 @@ from pytorch_models.graph.config import GraphFitConfig
 from pytorch_models.graph.dgl_backend import dgl_module, to_dgl
 from pytorch_models.graph.ngcf import NGCF, SLOPE, NGCFConfig
 from pytorch_models.graph.propagation import propagation
+from pytorch_models.tests.markers import needs_dgl
 from pytorch_models.tests.test_lightgcn import N_ITEMS, N_USERS, curve_of, own_taste_share, two_tastes
 
 
@@ -56,6 +57,7 @@ def edge_by_edge(model: NGCF, graph: BipartiteGraph) -> torch.Tensor:
     return torch.cat([torch.cat(finals[kind], dim=1) for kind in ("user", "item")])
 
 
+@needs_dgl
 def test_the_node_level_form_is_the_edge_by_edge_model_of_dgl(graph):
     model = a_model(graph)
     model.double().eval()
@@ -65,6 +67,7 @@ def test_the_node_level_form_is_the_edge_by_edge_model_of_dgl(graph):
         assert torch.abs(ours - edge_by_edge(model, graph)).max() < 1e-13
 
 
+@needs_dgl
 def test_dgl_gives_the_same_loss_curve():
     curves = []
     for backend in ("native", "dgl"):

@@ -11,6 +11,7 @@ from scipy import sparse
 from datasets.bipartite_graph import BipartiteGraph
 from pytorch_models.graph.dgl_backend import load_dgl, save_dgl, to_dgl
 from pytorch_models.graph.propagation import propagation
+from pytorch_models.tests.markers import BACKENDS, needs_dgl
 
 N_USERS, N_ITEMS, DIM = 30, 40, 8
 
@@ -72,7 +73,7 @@ def test_a_graph_without_edges_sends_nothing(x):
     assert not propagation(graph, dtype=torch.float64)(x).any()
 
 
-@pytest.mark.parametrize("backend", ["native", "dgl"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_propagation_and_its_gradient_agree_with_scipy_in_float64(graph, x, backend):
     ours = x.clone().requires_grad_()
     upstream = torch.flip(x, dims=[0])
@@ -98,6 +99,7 @@ def test_cuda_gives_what_the_cpu_gives(graph, x):
     assert np.abs(ours.grad.cpu().numpy() - expected).max() < 1e-5
 
 
+@needs_dgl
 def test_dgl_has_the_four_relations_and_reads_back_what_it_wrote(tmp_path):
     graph = BipartiteGraph.from_arrays(
         np.array([0, 0, 2]), np.array([1, 3, 0]), 4, 5, np.array([1.0, 0.3, 0.7])

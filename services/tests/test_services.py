@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services import kafka
 from services.base import HOST, ServiceError, free_port
 from services.redis import Redis
 
@@ -82,3 +83,27 @@ def test_every_server_answers_and_names_its_variables(name, request):
     service = request.getfixturevalue(f"{name}_service")
     assert service.answers()
     assert str(service.port_used) in "".join(service.variables().values())
+
+
+def test_apache_kafka_runs_where_it_lies_unpacked_and_the_stand_in_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.delenv("KAFKA_HOME", raising=False)
+    assert "stand-in" in kafka.kafka_service(tmp_path).title
+    assert "KAFKA_HOME is not set" in kafka.missing_apache_kafka()
+    monkeypatch.setenv("KAFKA_HOME", str(tmp_path))
+    assert "holds no libs/kafka_*.jar" in kafka.missing_apache_kafka()
+    (tmp_path / "libs").mkdir()
+    (tmp_path / "libs" / "kafka_2.13-4.4.0.jar").touch()
+    for version, expected in ((0, "is not installed"), (11, "which is 11"), (17, ""), (21, "")):
+        monkeypatch.setattr(kafka, "_java_version", lambda version=version: version)
+        assert expected in kafka.missing_apache_kafka()
+        assert bool(kafka.missing_apache_kafka()) == (version < 17)
+    assert kafka.kafka_service(tmp_path).title == "Apache Kafka 4.4.0"
+
+
+def test_a_running_stand_in_is_kept_and_apache_kafka_found_again(apache_kafka_service, monkeypatch):
+    assert apache_kafka_service.title.startswith("Apache Kafka 4")
+    root = apache_kafka_service.folder.parent
+    monkeypatch.delenv("KAFKA_HOME")
+    again = kafka.kafka_service(root)
+    assert again.process() == apache_kafka_service.process()
+    assert isinstance(again, kafka.ApacheKafka), "it is stopped and named as what runs"

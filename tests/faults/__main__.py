@@ -219,7 +219,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20, help="for which a service is away")
     parser.add_argument("--logs", type=Path, help="copy what the processes said into this folder")
     parser.add_argument("--calm", type=float, default=4, help="seconds between two faults")
+    parser.add_argument("--brokers", type=int, help="break Apache Kafka alone, with so many brokers")
     arguments = parser.parse_args()
+    if arguments.brokers:
+        from tests.faults.cluster import main as break_kafka
+
+        return break_kafka(arguments.brokers, arguments.seconds, arguments.logs)
     with tempfile.TemporaryDirectory(prefix="reelgraph-faults-") as folder:
         site = Deployment(Path(folder))
         if missing := site.missing():

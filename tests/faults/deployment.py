@@ -17,6 +17,7 @@ import psutil
 
 from services import SERVICES, Service
 from services.base import HOST, free_port, is_open
+from services.kafka import KafkaCluster
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILMS = 40
@@ -61,6 +62,9 @@ class Kept:
     def kill(self) -> None:
         self._process.kill()
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def kill_a_child(self) -> None:
         """A worker of a server that keeps its own: the one that has run longest.
 
@@ -101,10 +105,11 @@ class Kept:
 class Deployment:
     """Everything, in one folder. Nothing of it outlives `stop`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **services: Service | KafkaCluster) -> None:
+        """`services` take the place of those of the same names."""
         self.folder = folder
-        self.services: dict[str, Service] = {
-            name: service(folder, free_port()) for name, service in SERVICES.items()
+        self.services: dict[str, Any] = {
+            name: services.get(name) or service(folder, free_port()) for name, service in SERVICES.items()
         }
         self.port = free_port()
         self.kept: dict[str, Kept] = {}

@@ -13,6 +13,8 @@ from movie.training.training_feed import TrainingFeed
 from movie.catalogue.models import Movie, Rating
 from movie.events.models import DailyMovieActivity, DeadLetter, Event, ProcessedEvent
 from movie.operations.health import readiness
+from movie.events.models import Event
+from movie.events.models import DeadLetter, DailyMovieActivity, ProcessedEvent
 
 rated = Event.objects.filter(kind="rating").exclude(surface="import")
 ratings = {}

@@ -37,6 +37,7 @@ class Load:
     wrong: list[str] = field(default_factory=list)
     now: str = "nothing"
     stop: threading.Event = field(default_factory=threading.Event)
+    pause: threading.Event = field(default_factory=threading.Event)  # while set, nobody starts anything
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -52,9 +53,10 @@ class VisitorThread(threading.Thread):
         while not self.cookies.get("csrftoken") and not self.load.stop.is_set():
             self._ask("GET", f"/movies/{self.load.films[0]}/")
         while not self.load.stop.is_set():
-            self._act()
-            if self.chance.random() < PAGE_SHARE:
-                self._ask("GET", "/recommend/")
+            if not self.load.pause.is_set():
+                self._act()
+                if self.chance.random() < PAGE_SHARE:
+                    self._ask("GET", "/recommend/")
             time.sleep(self.chance.uniform(0, 2 * self.pause))
 
     def _act(self) -> None:

@@ -74,6 +74,30 @@ def test_a_wrong_value_stops_the_start_with_its_name_an_id_and_a_hint(tmp_path, 
         ({"KAFKA_BOOTSTRAP_SERVERS": "broker"}, "holds 'broker'"),
         ({"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SASL_USERNAME": "site"}, "do not fit together"),
         ({"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "do not fit together"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SSL_CERTFILE": "/no/such.pem"}, "names /no/such.pem"),
+        (
+            {"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SSL_CAFILE": __file__},
+            "KAFKA_SECURITY_PROTOCOL has no TLS",
+        ),
+        (
+            {
+                "KAFKA_BOOTSTRAP_SERVERS": "b:9092",
+                "KAFKA_SECURITY_PROTOCOL": "SSL",
+                "KAFKA_SSL_KEYFILE": __file__,
+            },
+            "KAFKA_SSL_CERTFILE is not set",
+        ),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "b:9092", "KAFKA_SASL_MECHANISM": "SCRAM"}, "is 'SCRAM'"),
+        (
+            {
+                "KAFKA_BOOTSTRAP_SERVERS": "b:9092",
+                "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+                "KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+                "KAFKA_SASL_USERNAME": "site",
+                "KAFKA_SASL_PASSWORD": "secret",
+            },
+            "KAFKA_OAUTH_TOKEN_URL and KAFKA_SASL_MECHANISM do not fit",
+        ),
         ({"REDIS_URL": "127.0.0.1:6379"}, "REDIS_URL cannot be read"),
     ],
 )
@@ -96,6 +120,23 @@ def test_a_whole_service_is_taken(tmp_path):
     }
     finished = manage("check", "--fail-level", "WARNING", tmp_path=tmp_path, **PRODUCTION, **whole)
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("start", ["relay", "consumer", "web"])
+def test_a_process_that_starts_before_migrate_ends_with_one_line(tmp_path, start):
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": "broker:9092"}
+    if start == "web":
+        environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "PYTHON_DOTENV_DISABLED": "1"}
+        finished = subprocess.run(
+            [sys.executable, "-c", "import webapp.wsgi"],
+            cwd=ROOT, env={**environment, **PRODUCTION}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    else:
+        command = ["relay_events"] if start == "relay" else ["consume_events", "--group", "popularity"]
+        finished = manage(*command, tmp_path=tmp_path, **PRODUCTION, **kafka)
+    assert finished.returncode == 1
+    assert "Traceback" not in finished.stderr
+    assert finished.stderr.strip().splitlines()[-1].endswith("not applied; run manage.py migrate")
 
 
 def test_a_password_in_a_wrong_database_url_is_not_shown(tmp_path):

@@ -14,7 +14,7 @@ from movie.core.database import retry_while_away
 from movie.core.shutdown import GracefulShutdown
 from movie.events.models import DeadLetter
 from movie.events.stream import EventStream, EventStreamUnavailable
-from movie.events.stream.base import RawMessage
+from movie.events.stream.base import Membership, RawMessage
 from movie.events.stream.handlers import Handler
 from movie.events.stream.messages import Message, decode
 from movie.telemetry.counters import count_consumed, count_dead_letter
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Errors that one message can be to blame for. Everything else ends the process: nothing counts as read then.
 UNPROCESSABLE = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
+LONGEST_PAUSE = 5.0  # seconds while the stream is away
 LONGEST_REASON = 255
 MAINTENANCE_EVERY = 15.0  # seconds
 
@@ -33,24 +34,32 @@ class Consumer:
     def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
         self.handler, self.stream, self.member = handler, stream, member
         self.handled = 0
+        self.membership = Membership(handler.group)
         count_consumed(handler.group, 0)  # known to Prometheus before the first message
         count_dead_letter(handler.group, 0)
         self._maintained_at = time.monotonic()
 
     def run(self, shutdown: GracefulShutdown) -> None:
         """Process batches until asked to stop; wait for a stream or a database that is away."""
-        backoff = Backoff()
+        backoff, logged = Backoff(LONGEST_PAUSE), ""
+        group = self.handler.group
         while not shutdown.requested():
             try:
-                for batch in self.stream.consume(self.handler.group, shutdown.requested, self.member):
+                for batch in self.stream.consume(group, shutdown.requested, self.member, self.membership):
                     backoff.reset()
+                    if logged:
+                        log.info("The stream is there again")
+                        logged = ""
                     if batch and retry_while_away(partial(self.process, batch), shutdown) is None:
                         break  # asked to stop before the batch had its effect: it comes again
                     if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
                         self._maintained_at = time.monotonic()
                         retry_while_away(self.handler.maintenance, shutdown)
             except EventStreamUnavailable as error:
-                log.warning("The stream is away: %s", error)
+                self.membership.lose(str(error))
+                if str(error) != logged:
+                    logged = str(error)
+                    log.warning("The stream is away: %s", logged)
                 shutdown.wait(backoff.next_pause())
 
     def process(self, batch: Sequence[RawMessage]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from movie.events.stream.base import Batch, EventStream, RawMessage, Stop
+from movie.events.stream.base import Batch, EventStream, Membership, RawMessage, Stop
 from movie.events.stream.messages import Message, encode
 
 PAUSE = 0.05  # seconds between looks for more
@@ -28,10 +28,16 @@ class InProcessEventStream(EventStream):
         if self._keep:
             self._kept += map(encode, messages)
 
-    def consume(self, group: str, stop: Stop, member: str = "") -> Iterator[Batch]:
+    def consume(
+        self, group: str, stop: Stop, member: str = "", membership: Membership | None = None
+    ) -> Iterator[Batch]:
+        membership = membership or Membership(group)
         while not stop():
             start, end = self._read.get(group, 0), len(self._kept)
             yield [RawMessage(raw, f"local:{start + n}") for n, raw in enumerate(self._kept[start:end])]
             self._read[group] = end
+            membership.hold(1, len(self._kept) - end)
+            if start != end:
+                membership.commit()
             if start == end:
                 time.sleep(PAUSE)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from movie.events.stream.base import Batch, EventStream, EventStreamUnavailable, RawMessage, Stop
+from movie.events.stream.base import (
+    Batch,
+    EventStream,
+    EventStreamUnavailable,
+    Membership,
+    RawMessage,
+    Stop,
+)
+from movie.events.stream.kafka_connection import client_options, explain, prepare_client
+from movie.events.stream.kafka_topic import TopicAdmin, TopicSpec
 from movie.events.stream.messages import Message, encode
 
 if TYPE_CHECKING:
@@ -17,9 +28,14 @@ log = logging.getLogger(__name__)
 
 CONNECT_MS = 3_000
 ACKNOWLEDGED_WITHIN = 15  # seconds for a whole batch
+CLOSE_SECONDS = 1.0
 POLL_MS = 500
+COMMIT_MS = 10_000
 MOST_AT_ONCE = 500
 SESSION_MS = 10_000  # without a sign of life for so long, the others of the group take over
+RECENT_SECONDS = 30.0  # a failure that the client logged before has nothing to do with this one
+OBSERVE_SECONDS = 5.0  # between two looks at partitions and lag
+GROUP_PREFIX = "reelgraph-"
 
 
 class KafkaEventStream(EventStream):
@@ -34,103 +50,100 @@ class KafkaEventStream(EventStream):
         self._producer: KafkaProducer | None = None
 
     def publish(self, messages: Sequence[Message]) -> None:
-        from kafka.errors import KafkaError
-
         try:
-            producer = self._get_producer()
-            sent = [
-                producer.send(self.topic, key=message.visitor.encode(), value=encode(message))
-                for message in messages
-            ]
-            producer.flush(timeout=ACKNOWLEDGED_WITHIN)
-            for future in sent:
-                future.get(timeout=0)
-        except KafkaError as error:
+            with self._translated():
+                producer = self._get_producer()
+                deadline = time.monotonic() + ACKNOWLEDGED_WITHIN
+                sent = [
+                    producer.send(self.topic, key=message.visitor.encode(), value=encode(message))
+                    for message in messages
+                ]
+                for future in sent:
+                    future.get(timeout=max(0.0, deadline - time.monotonic()))
+        except EventStreamUnavailable:
             # What is still in its buffer must not go out later, beside the next attempt.
             self.close()
-            raise EventStreamUnavailable(f"{type(error).__name__}: {error}") from error
+            raise
 
-    def consume(self, group: str, stop: Stop, member: str = "") -> Iterator[Batch]:
-        from kafka import KafkaConsumer
-        from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
-
+    def consume(
+        self, group: str, stop: Stop, member: str = "", membership: Membership | None = None
+    ) -> Iterator[Batch]:
+        membership = membership or Membership(group)
         consumer: KafkaConsumer | None = None
         try:
-            consumer = KafkaConsumer(
-                self.topic,
-                group_id=f"reelgraph-{group}",
-                group_instance_id=member or None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                allow_auto_create_topics=False,
-                bootstrap_timeout_ms=CONNECT_MS,
-                session_timeout_ms=SESSION_MS,
-                max_poll_records=MOST_AT_ONCE,
-                metrics_enabled=False,
-                **self._connection,
-            )
-            while not stop():
-                polled = consumer.poll(timeout_ms=POLL_MS)
-                yield [
-                    RawMessage(record.value, f"{record.topic}/{record.partition}@{record.offset}")
-                    for records in polled.values()
-                    for record in records
-                ]
-                if not polled:
-                    continue
-                try:
-                    consumer.commit()
-                except (CommitFailedError, RebalanceInProgressError) as moved:
-                    # Another member has these partitions now and reads this batch again, to no effect.
-                    log.info("The batch was not committed: %s", moved)
-        except KafkaError as error:
-            raise EventStreamUnavailable(f"{type(error).__name__}: {error}") from error
+            with self._translated(f"{GROUP_PREFIX}{group}"):
+                consumer = self._new_consumer(group, member)
+                observed_at = 0.0
+                while not stop():
+                    polled = consumer.poll(timeout_ms=POLL_MS)
+                    if time.monotonic() - observed_at > OBSERVE_SECONDS:
+                        observed_at = time.monotonic()
+                        self._observe(consumer, membership)
+                    yield [
+                        RawMessage(record.value, f"{record.topic}/{record.partition}@{record.offset}")
+                        for records in polled.values()
+                        for record in records
+                    ]
+                    if polled:
+                        _commit(consumer, membership)
         finally:
             if consumer is not None:
-                consumer.close(autocommit=False)
+                _close_consumer(consumer)
 
-    def create_topic(self, *, partitions: int, replication: int, retention_hours: int) -> bool:
-        """Make the topic; returns False when there is one, which then has at least as many partitions.
+    def warnings(self) -> list[str]:
+        # A site may have made its topic with fewer partitions on purpose, but never with the one of a broker.
+        with self.admin() as admin:
+            return admin.warnings(TopicSpec(partitions=2))
 
-        A broker may have made it with one, for whoever asked first. Raises EventStreamUnavailable.
-        """
-        from kafka.admin import KafkaAdminClient, NewPartitions, NewTopic
-        from kafka.errors import KafkaError, TopicAlreadyExistsError
+    @contextmanager
+    def admin(self) -> Iterator[TopicAdmin]:
+        """Open a connection that describes and changes the topic. Raises EventStreamUnavailable."""
+        from kafka.admin import KafkaAdminClient
+        from kafka.errors import KafkaError
 
-        wanted = NewTopic(
-            self.topic,
-            num_partitions=partitions,
-            replication_factor=replication,
-            topic_configs={
-                "retention.ms": str(retention_hours * 3_600_000),
-                "min.insync.replicas": str(min(2, replication)),
-                "cleanup.policy": "delete",
-            },
-        )
-        try:
-            admin = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_MS, **self._connection)
+        with self._translated():
+            prepare_client()
+            client = KafkaAdminClient(bootstrap_timeout_ms=CONNECT_MS, **client_options(self._connection))
             try:
-                admin.create_topics([wanted])
-            except TopicAlreadyExistsError:
-                (there,) = admin.describe_topics([self.topic])
-                if len(there["partitions"]) < partitions:
-                    admin.create_partitions({self.topic: NewPartitions(partitions)})
-                return False
+                yield TopicAdmin(client, self.topic)
             finally:
-                admin.close()
-        except KafkaError as error:
-            raise EventStreamUnavailable(f"{type(error).__name__}: {error}") from error
-        return True
+                with suppress(KafkaError, OSError):
+                    client.close()
 
     def close(self) -> None:
-        if self._producer is not None:
-            self._producer.close(timeout=0)
-            self._producer = None
+        from kafka.errors import KafkaError
+
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        with suppress(KafkaError, OSError):
+            # close() alone would flush first, and raise for what cannot be sent.
+            producer._sender.force_close()
+            producer._sender.join(CLOSE_SECONDS)
+            producer.close(timeout=0)
+
+    @contextmanager
+    def _translated(self, group: str = "") -> Iterator[None]:
+        """Turn every error of the client into EventStreamUnavailable with its cause."""
+        from kafka.errors import KafkaError
+
+        failures, start = prepare_client(), time.monotonic()
+        try:
+            yield
+        except (KafkaError, OSError) as error:
+            logged = failures.since(max(start, time.monotonic() - RECENT_SECONDS))
+            line = explain(error, self._connection, logged, self.topic, group)
+            raise EventStreamUnavailable(line) from error
+
+    def _require_topic(self) -> None:
+        with self.admin() as admin:
+            admin.require()
 
     def _get_producer(self) -> KafkaProducer:
         from kafka import KafkaProducer
 
         if self._producer is None:
+            self._require_topic()
             self._producer = KafkaProducer(
                 acks="all",
                 # A repeat has no effect at the consumers, so the broker need not filter repeats.
@@ -143,9 +156,70 @@ class KafkaEventStream(EventStream):
                 request_timeout_ms=10_000,
                 delivery_timeout_ms=12_000,
                 bootstrap_timeout_ms=CONNECT_MS,
-                allow_auto_create_topics=False,
                 metrics_enabled=False,
                 client_id=f"reelgraph-relay-{random.randrange(10**6)}",  # noqa: S311 - a name, no secret
-                **self._connection,
+                **client_options(self._connection),
             )
         return self._producer
+
+    def _new_consumer(self, group: str, member: str) -> KafkaConsumer:
+        from kafka import KafkaConsumer
+
+        self._require_topic()
+        return KafkaConsumer(
+            self.topic,
+            group_id=f"{GROUP_PREFIX}{group}",
+            group_instance_id=member or None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            bootstrap_timeout_ms=CONNECT_MS,
+            session_timeout_ms=SESSION_MS,
+            max_poll_records=MOST_AT_ONCE,
+            metrics_enabled=False,
+            **client_options(self._connection),
+        )
+
+    def _observe(self, consumer: KafkaConsumer, membership: Membership) -> None:
+        """Note the member's partitions and lag; look for the reason while it holds none."""
+        held = consumer.assignment()
+        if held:
+            membership.hold(len(held), sum(_lag(consumer, partition) for partition in held))
+            return
+        if not membership.why_not_ready():
+            membership.lose("")
+            return
+        had_a_reason = bool(membership.problem)
+        n_partitions = len(consumer.partitions_for_topic(self.topic) or ())
+        if not n_partitions:
+            self._require_topic()  # raises and says what is missing
+        membership.lose(
+            f"the other members of {GROUP_PREFIX}{membership.group} hold all {n_partitions} partitions of "
+            f"{self.topic}; run fewer members, or more partitions with create_event_topic --alter"
+        )
+        if not had_a_reason:
+            log.warning("This consumer %s", membership.why_not_ready())
+
+
+def _lag(consumer: KafkaConsumer, partition: Any) -> int:
+    """Return how many messages of a partition the consumer has not read, as far as it knows."""
+    end = consumer.highwater(partition)
+    return max(0, end - consumer.position(partition)) if end is not None else 0
+
+
+def _commit(consumer: KafkaConsumer, membership: Membership) -> None:
+    from kafka.errors import CommitFailedError, RebalanceInProgressError
+
+    try:
+        consumer.commit(timeout_ms=COMMIT_MS)  # without, it tries for ever where the topic was deleted
+    except (CommitFailedError, RebalanceInProgressError) as moved:
+        # Another member has these partitions now and reads this batch again, to no effect.
+        log.info("The batch was not committed: %s", moved)
+    else:
+        membership.commit()
+
+
+def _close_consumer(consumer: KafkaConsumer) -> None:
+    from kafka.errors import KafkaError
+
+    with suppress(KafkaError, OSError):
+        consumer.close(autocommit=False, timeout_ms=CONNECT_MS)

@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 IDLE_SECONDS = 0.2  # between looks at an empty outbox
+LONGEST_STREAM_PAUSE = 5.0  # seconds: a broker that is back gets what waits within seven seconds
 PRUNED_AT_ONCE = 2_000
 CHANGED_AT_ONCE = 500
 
@@ -63,6 +64,7 @@ class Sink:
     failures: int = 0
     backoff: Backoff = field(default_factory=Backoff)
     open_at: float = 0.0  # monotonic
+    logged: str = ""  # the last failure in the log
 
     def __post_init__(self) -> None:
         self.bit = SINKS[self.label]
@@ -75,6 +77,7 @@ class Sink:
     def record_success(self, number: int) -> None:
         if self.backoff.failures:
             log.info("%s takes deliveries again", self.name)
+            self.logged = ""
         self.delivered += number
         count_delivered(self.label, number)
         self.backoff.reset()
@@ -82,7 +85,8 @@ class Sink:
     def record_failure(self, error: Exception) -> None:
         self.failures += 1
         count_delivery_failure(self.label)
-        if not self.backoff.failures:
+        if str(error) != self.logged:
+            self.logged = str(error)
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
         self.open_at = time.monotonic() + self.backoff.next_pause()
 
@@ -99,7 +103,8 @@ class Relay:
 
     def __post_init__(self) -> None:
         self.archive, self.stream = get_archive(), get_event_stream()
-        self.to_archive, self.to_stream = Sink("archive", "The archive"), Sink("stream", "The stream")
+        self.to_archive = Sink("archive", "The archive")
+        self.to_stream = Sink("stream", "The stream", backoff=Backoff(LONGEST_STREAM_PAUSE))
         sinks = ((self.archive, self.to_archive), (self.stream, self.to_stream))
         self.sinks = [sink for backend, sink in sinks if backend.uses_outbox]
 

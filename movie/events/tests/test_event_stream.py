@@ -24,6 +24,7 @@ from movie.events.stream.consumer import Consumer
 from movie.events.stream.handlers import Popularity, get_handler
 from movie.events.stream.in_process import InProcessEventStream
 from movie.events.stream.kafka import KafkaEventStream
+from movie.events.stream.kafka_topic import TopicSpec
 from movie.events.stream.messages import (
     GuestMerged,
     HistoryForgotten,
@@ -54,7 +55,8 @@ def topic(kafka_service):
     """The options of a stream with a topic of its own."""
     servers = (kafka_service.variables()["KAFKA_BOOTSTRAP_SERVERS"],)
     options = {"topic": f"interactions-{uuid.uuid4().hex[:12]}", "bootstrap_servers": servers}
-    assert KafkaEventStream(**options).create_topic(partitions=3, replication=1, retention_hours=24)
+    with KafkaEventStream(**options).admin() as admin:
+        admin.create(TopicSpec(partitions=3, copies=1))
     return options
 
 
@@ -181,7 +183,7 @@ def test_the_topic_command_makes_it_once(topic, capsys):
         EVENT_STREAM={"BACKEND": "movie.events.stream.kafka.KafkaEventStream", "OPTIONS": options}
     ):
         call_command("create_event_topic", partitions=4)
-        call_command("create_event_topic")
+        call_command("create_event_topic", partitions=4)
         assert capsys.readouterr().out.split("\n")[0].endswith("is made.")
         with pytest.raises(CommandError, match="--replication"):
             call_command("create_event_topic", replication=0)

@@ -23,6 +23,7 @@ from movie.events.models import Event
 from movie.events.recording import record
 from movie.events.stream import get_event_stream
 from movie.events.stream.kafka import KafkaEventStream
+from movie.events.stream.kafka_topic import TopicSpec
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
 from movie.training.datasets import interactions_from_site
 from movie.training.training_feed import TrainingFeed, feed_file
@@ -47,7 +48,8 @@ def test_what_visitors_do_becomes_a_model_by_way_of_the_broker(kafka_service, se
     settings.MODEL_DIR, settings.FEED_DIR = tmp_path / "models", tmp_path / "feed"
     servers = kafka_service.variables()["KAFKA_BOOTSTRAP_SERVERS"]
     topic = {"topic": f"interactions-{uuid.uuid4().hex[:12]}", "bootstrap_servers": (servers,)}
-    assert KafkaEventStream(**topic).create_topic(partitions=2, replication=1, retention_hours=24)
+    with KafkaEventStream(**topic).admin() as admin:
+        admin.create(TopicSpec(partitions=2, copies=1))
     films = [make_film(title).pk for title in ("Heat", "Ronin", "Thief", "Collateral")]
     with override_settings(
         EVENT_STREAM={"BACKEND": "movie.events.stream.kafka.KafkaEventStream", "OPTIONS": topic}
@@ -73,8 +75,10 @@ def consume(servers: str, topic: str, folder: Path, *, events: int) -> None:
     environment = {
         **os.environ,
         **{"KAFKA_BOOTSTRAP_SERVERS": servers, "KAFKA_TOPIC": topic, "FEED_DIR": str(folder)},
-        **{"DATABASE_URL": "sqlite://:memory:", "OMP_NUM_THREADS": "1"},
+        **{"DATABASE_URL": f"sqlite:///{folder.parent / 'consumer.sqlite3'}", "OMP_NUM_THREADS": "1"},
     }
+    migrate = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, env=environment, check=True)
     command = [sys.executable, str(ROOT / "manage.py"), "consume_events", "--group", "training-feed"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as consumer:
         deadline = time.monotonic() + 60

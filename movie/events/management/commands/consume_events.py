@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
+from movie.core.migrations import require_migrations
 from movie.core.shutdown import GracefulShutdown
 from movie.events.stream import get_event_stream
 from movie.events.stream.consumer import Consumer
@@ -32,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--metrics-port", type=int, help="answer Prometheus on this port")
 
     def handle(self, **options: Any) -> None:
+        require_migrations()
         stream = get_event_stream()
         if not stream.uses_outbox:
             raise CommandError(
@@ -39,6 +41,7 @@ class Command(BaseCommand):
             )
         consumer = Consumer(get_handler(options["group"]), stream, options["member"])
         metrics_server = import_string(settings.METRICS_SERVER)
-        with GracefulShutdown() as shutdown, metrics_server(options["metrics_port"]):
+        ready = consumer.membership.why_not_ready
+        with GracefulShutdown() as shutdown, metrics_server(options["metrics_port"], ready):
             log.info("Consuming as a member of %s", options["group"])
             consumer.run(shutdown)

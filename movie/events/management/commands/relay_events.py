@@ -10,7 +10,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
+from movie.core.migrations import require_migrations
 from movie.core.shutdown import GracefulShutdown
+from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.backlog import backlog
 from movie.events.stream.relay import BATCH, Relay
 
@@ -27,6 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--status", action="store_true", help="only say what waits, and for how long")
 
     def handle(self, **options: Any) -> None:
+        require_migrations()
         if options["status"]:
             self._say_status()
             return
@@ -59,3 +62,9 @@ class Command(BaseCommand):
                     sink=name, count=f"{waiting.rows:,}", age=waiting.oldest_seconds
                 )
             )
+        try:
+            warnings = get_event_stream().warnings()
+        except EventStreamUnavailable as error:
+            warnings = [f"stream: {error}"]
+        for line in warnings:
+            self.stdout.write(self.style.WARNING(line))

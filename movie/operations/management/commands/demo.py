@@ -1,4 +1,4 @@
-"""A working site on real data: load, train what is quick, serve, train the rest while serving."""
+"""A working site on real data: load, train what is quick, serve, install and train the rest while serving."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
+from importlib import invalidate_caches
+from importlib.util import find_spec
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -27,17 +29,13 @@ from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
 from movie.training.registry import registry
 
-QUICK_MODELS = (
-    "popular",
-    "neighbours",
-    "transitions",
-    "linear_sequence",
-    "ease",
-    "graph_filter",
-    "mf",
-    "for_you",
-)
-SLOW_MODELS = ("kprn", "sasrec", "next_item", "als", "lightgcn", "ngcf")
+QUICK_MODELS = ("popular", "neighbours", "transitions", "linear_sequence", "ease", "graph_filter", "mf")
+# Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
+BLEND = "for_you"
+SLOW_MODELS = ("als",)
+TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
+PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
+TORCH_SIZE = "5.5 GB on Linux, where it brings CUDA along; 1 GB elsewhere"
 ADMIN = "admin"
 OPEN_SECONDS = 60
 
@@ -53,6 +51,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--quick-only", action="store_true", help="leave out the models that take minutes"
         )
+        parser.add_argument(
+            "--no-torch", action="store_true", help="install no PyTorch and leave out the models that need it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.console = Console()
@@ -60,11 +61,16 @@ class Command(BaseCommand):
         if not options["no_serve"]:
             _require_free_port(host, port)
         self._prepare()
-        slow = () if options["quick_only"] else SLOW_MODELS
-        missing = [name for name in slow if not registry().store.current(name)]
+        slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
+        if not (options["quick_only"] or options["no_torch"]):
+            slow += TORCH_MODELS
+        missing = [name for name in (BLEND, *slow) if not registry().store.current(name)]
         if options["no_serve"]:
-            if missing:
-                call_command("train", *missing, from_site=True, activate=True, refit=False)
+            needing, others = _by_torch(missing)
+            if others:
+                call_command("train", *others, from_site=True, activate=True, refit=False)
+            if needing and self._has_torch(threading.Event()):
+                call_command("train", *needing, from_site=True, activate=True, refit=False)
             return
         self._serve(host, port, options["workers"], missing)
 
@@ -97,7 +103,6 @@ class Command(BaseCommand):
     def _serve(self, host: str, port: int, workers: int, to_train: list[str]) -> None:
         """Run the server and the training until one is interrupted; leave no process behind."""
         server = _start_server(host, port, workers)
-        trainer: subprocess.Popen | None = None
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
@@ -105,18 +110,56 @@ class Command(BaseCommand):
             address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}/"  # noqa: S104
             _wait_until_open(host, port, server, stop)
             self.console.print(f"\nReelgraph is open: [bold]{address}[/]   (Ctrl-C closes it)\n")
-            # A training that was interrupted goes on; one whose data has changed since starts anew.
-            for arguments in (["--resume"], []) if to_train else ():
-                trainer = _start_training(to_train, arguments)
-                if self._watch(trainer, to_train, server, stop):
-                    break
+            needing, others = _by_torch(to_train)
+            self._train(others, server, stop)
+            if needing and self._has_torch(stop, server):
+                self._train(needing, server, stop)
             while not stop.is_set() and server.poll() is None:
                 stop.wait(1)
             if server.poll() not in (None, 0) and not stop.is_set():
                 raise CommandError(f"the server ended with status {server.returncode}")
         finally:
-            for process in (trainer, server):
-                _end(process)
+            _end(server)
+
+    def _has_torch(self, stop: threading.Event, server: subprocess.Popen | None = None) -> bool:
+        """Install PyTorch where it is missing and return whether it is there; without a network say so."""
+        if _is_installed():
+            return True
+        self.console.print(f"Installing PyTorch ({TORCH_SIZE}); make demo TORCH=0 leaves it out.")
+        file = settings.DATA_DIR / "install.log"
+        with file.open("wb") as log:
+            pip = subprocess.Popen(  # noqa: S603 - our own command
+                [*PIP, "-r", str(settings.BASE_DIR / "requirements.txt")],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
+                pass
+        finally:
+            _end(pip)
+        invalidate_caches()
+        if pip.returncode == 0 and _is_installed():
+            return True
+        if not stop.is_set():
+            self.console.print(
+                f"[yellow]PyTorch could not be installed; is there a network? {escape(str(file))} says why. "
+                "The site works without; another make demo tries again.[/]"
+            )
+        return False
+
+    def _train(self, names: list[str], server: subprocess.Popen, stop: threading.Event) -> None:
+        """Train models beside the server; an interrupted training goes on unless its data changed."""
+        for arguments in (["--resume"], []) if names else ():
+            if stop.is_set() or server.poll() is not None:
+                return
+            trainer = _start_training(names, arguments)
+            try:
+                if self._watch(trainer, names, server, stop):
+                    return
+            finally:
+                _end(trainer)
 
     def _watch(
         self, trainer: subprocess.Popen, names: list[str], server: subprocess.Popen, stop: threading.Event
@@ -131,6 +174,16 @@ class Command(BaseCommand):
                 for name in names:
                     bar(1.0, "live", f"training {name}")
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+
+
+def _is_installed() -> bool:
+    """Return whether the networks can be trained; ONNX writes what serves SASRec without PyTorch."""
+    return all(find_spec(name) is not None for name in ("torch", "onnx"))
+
+
+def _by_torch(names: list[str]) -> tuple[list[str], list[str]]:
+    """Split names of models into those that need PyTorch for their training and the others."""
+    return [name for name in names if name in TORCH_MODELS], [n for n in names if n not in TORCH_MODELS]
 
 
 def _require_free_port(host: str, port: int) -> None:

@@ -1,0 +1,69 @@
+"""The demo's second step: PyTorch comes while the site is open, or is left out, and nothing fails for it."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from importlib.machinery import ModuleSpec
+
+import pytest
+from rich.console import Console
+
+from movie.operations.management.commands import demo
+from predictors.errors import PackageMissing
+from predictors.packages import packages_required
+
+
+@pytest.fixture
+def command(monkeypatch, settings, tmp_path):
+    """The command on a machine without PyTorch; `pip` is a program that ends as `outcome` says."""
+    settings.DATA_DIR = tmp_path
+    made = demo.Command()
+    made.console = Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
+    return made
+
+
+def said(command):
+    return command.console.file.getvalue()
+
+
+def pip(monkeypatch, program):
+    monkeypatch.setattr(demo, "PIP", (sys.executable, "-c", program))
+
+
+def test_the_size_is_said_and_the_models_follow_once_it_is_there(command, monkeypatch):
+    pip(monkeypatch, "")
+    specs = iter([None, ModuleSpec("torch", None), ModuleSpec("onnx", None)])
+    monkeypatch.setattr(demo, "find_spec", lambda name: next(specs))
+    assert command._has_torch(threading.Event())
+    assert "5.5 GB" in said(command) and "TORCH=0" in said(command)
+
+
+def test_without_a_network_a_sentence_says_so(command, monkeypatch, tmp_path):
+    pip(monkeypatch, "import sys; sys.exit('no route to host')")
+    assert not command._has_torch(threading.Event())
+    assert "is there a network?" in said(command) and "make demo tries again" in said(command)
+    assert "no route to host" in (tmp_path / "install.log").read_text()
+
+
+def test_closing_the_demo_ends_the_installation(command, monkeypatch):
+    pip(monkeypatch, "import time; time.sleep(60)")
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    assert not command._has_torch(stop)
+    assert "could not" not in said(command)
+
+
+def test_models_that_need_pytorch_are_trained_after_the_others():
+    names = ["sasrec", "for_you", "als", "ngcf"]
+    assert demo._by_torch(names) == (["sasrec", "ngcf"], ["for_you", "als"])
+
+
+def test_a_missing_package_is_one_line_with_its_command():
+    line = r"PyTorch is not installed.*pip install -r requirements\.txt"
+    with pytest.raises(PackageMissing, match=line), packages_required():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    with pytest.raises(ModuleNotFoundError), packages_required():
+        raise ModuleNotFoundError("No module named 'typo'", name="typo")
