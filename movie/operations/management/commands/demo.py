@@ -1,4 +1,4 @@
-"""A working site on real data: load, train what is quick, serve, train the rest while serving."""
+"""manage.py demo: load real data, train the quick models, serve, and train the others while serving."""
 
 from __future__ import annotations
 
