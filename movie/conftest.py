@@ -39,8 +39,8 @@ def nothing_remembered():
 
 @pytest.fixture
 def own_connections(transactional_db, tmp_path):
-    """A database that threads can share. SQLite's test database in memory knows no waiting, so its
-    tables are copied into a file, as on a real site."""
+    """Give a test a database that threads can share. SQLite's test database in memory knows no waiting, so
+    its tables are copied into a file, as on a real site."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -63,7 +63,7 @@ TRAINED = ("popular", "neighbours", "mf")
 
 
 def ratings_of_people() -> list[tuple[int, int, float]]:
-    """(person, film, stars): the first half prefers odd films, the second even ones."""
+    """Return (person, film, stars): the first half prefers odd films, the second even ones."""
     rng = np.random.default_rng(1)
     rows = []
     for person in range(PEOPLE):

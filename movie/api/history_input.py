@@ -79,7 +79,7 @@ def _in_order(entries: Sequence[int | HistoryEntry]) -> Sequence[int | HistoryEn
 
 
 def _is_member(user_id: str) -> bool:
-    """Whether this id is an account's, which may have no history yet."""
+    """Return whether this id is an account's, which may have no history yet."""
     pk = user_id.removeprefix(MEMBER)
     if pk == user_id or not (pk.isascii() and pk.isdecimal()) or int(pk) > MAX_ID:
         return False

@@ -84,7 +84,10 @@ def match_key(title: str) -> str:
 
 
 def with_leading_article(title: str) -> str:
-    """ "Usual Suspects, The" -> "The Usual Suspects"; "Crow, The: Salvation" -> "The Crow: Salvation"."""
+    """Move the article to the front.
+
+    "Usual Suspects, The" -> "The Usual Suspects"; "Crow, The: Salvation" -> "The Crow: Salvation".
+    """
     found = _trailing_article(title)
     if not found:
         return _ARTICLE_BEFORE_SUBTITLE.sub(r"\g<article> \g<rest>", title)

@@ -19,8 +19,6 @@ CLAIM = timedelta(seconds=30)  # for which a relay has the rows it took; a dead 
 
 # What ratings and lists follow from: it stays in the database, where one transaction sees all of it.
 DECISION_KINDS = ("rating", "dismiss", "watchlist", "undo")
-# What a history is made of. An impression is counted and says nothing about taste.
-HISTORY_KINDS = ("click", *DECISION_KINDS)
 FIELDS = ("event_id", "visitor", "kind", "movie_id", "at", "value", "surface", "recommendation_id")
 
 
@@ -126,7 +124,7 @@ class HistoryChange(Deliverable):
         return f"{self.kind} {self.visitor} {self.into}".strip()
 
     def covers(self, movie_id: MovieId, recorded_at: datetime) -> bool:
-        """Whether an event of the visitor is to be deleted or moved by this change."""
+        """Return whether this change deletes or moves an event of the visitor."""
         return recorded_at <= self.recorded_at and self.movie_id in (None, movie_id)
 
 

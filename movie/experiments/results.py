@@ -64,7 +64,7 @@ class Estimate:
 
     @property
     def lift_words(self) -> dict[str, str] | None:
-        """The effect in percent and its p-value as text."""
+        """Return the effect in percent and its p-value as text."""
         if self.lift is None:
             return None
         p = float(self.lift.p)

@@ -12,7 +12,7 @@ from predictors.plugins import MODELS
 
 @register(Tags.security)
 def environment_is_readable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """webapp.E001: an environment variable has a value that cannot be used."""
+    """Report environment variables whose values cannot be used (webapp.E001)."""
     return [
         Error(
             f"The environment variable {error.variable} {error.message}.",
@@ -25,7 +25,7 @@ def environment_is_readable(app_configs: Sequence[Any] | None, **kwargs: Any) ->
 
 @register()
 def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """webapp.E002: DEFAULT_MODELS names a model that does not exist."""
+    """Report models of DEFAULT_MODELS that do not exist (webapp.E002)."""
     return [
         Error(
             f"DEFAULT_MODELS names {name!r}, which is no model.",
@@ -39,7 +39,7 @@ def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> li
 
 @register()
 def data_folder_is_writable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """webapp.W001: the data folder cannot be made or written to."""
+    """Warn of a data folder that cannot be written to (webapp.W001)."""
     folder = settings.DATA_DIR
     if folder.is_dir() and os.access(folder, os.W_OK):
         return []

@@ -1,4 +1,4 @@
-"""Whether the site can serve: the checks of GET /health/ready.
+"""Check whether the site can serve, for GET /health/ready.
 
     database       answers, and takes a write
     migrations     all are applied

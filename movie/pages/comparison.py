@@ -1,4 +1,4 @@
-"""One history, asked of every active model at once; and histories written by hand.
+"""Compare the lists of all active models for one history, and read histories written by hand.
 
 A history can be written as film ids or titles, so that a comparison has an address that can be shared:
 `6:4.5, 50` or one title a line.
@@ -40,7 +40,7 @@ _COLON = re.compile(r"\s*:\s*")
 
 @dataclass(slots=True)
 class WrittenHistory:
-    """`films` in the order they were written; `notes` say what was left out and why."""
+    """A history as written: `films` in the order of the text, `notes` on what was left out and why."""
 
     history: History = History.EMPTY
     films: list[Movie] = field(default_factory=list)
@@ -48,7 +48,7 @@ class WrittenHistory:
 
 
 def read_history(text: str) -> WrittenHistory:
-    """Film ids, each with stars after a colon or without, or one title a line; oldest first.
+    """Read film ids, each with stars after a colon or without, or one title a line; oldest first.
 
     A film without stars counts as one with five. What is not understood is left out and said. Costs
     two queries at most, none for an empty text.
@@ -83,7 +83,7 @@ def read_history(text: str) -> WrittenHistory:
 
 
 def written_form(history: History) -> str:
-    """The ratings of a history as `read_history` reads them, the latest that fit."""
+    """Return the ratings of a history as `read_history` reads them, the latest that fit."""
     rated = [f"{film}:{value:g}" for film, value in history.ratings.items()][-MOST_FILMS:]
     while len(", ".join(rated)) > LONGEST_TEXT:
         del rated[0]
@@ -99,7 +99,7 @@ class _Line:
 
 
 def _named_films(text: str, notes: list[str]) -> Iterator[tuple[int, float]]:
-    """(film id, stars) in order. Ids are not looked up here, titles are."""
+    """Yield (film id, stars) in order. Ids are not looked up here, titles are."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     read: list[list[tuple[str, str]] | _Line] = [_ids(line) or _as_titles(line) for line in lines]
     by_key = _titles_called(title for line in read if isinstance(line, _Line) for title in _titles_in(line))
@@ -115,13 +115,13 @@ def _named_films(text: str, notes: list[str]) -> Iterator[tuple[int, float]]:
 
 
 def _ids(line: str) -> list[tuple[str, str]]:
-    """(id, stars as written) when the line is nothing but ids, else nothing."""
+    """Return (id, stars as written) when the line is nothing but ids, else an empty list."""
     found = [_FILM.fullmatch(word) for word in _BETWEEN.split(_COLON.sub(":", line)) if word]
     return [(word[1], word[2] or "") for word in found if word] if all(found) else []
 
 
 def _as_titles(line: str) -> _Line:
-    """The whole line, with or without stars at its end; else what stands between its commas."""
+    """Return the readings of a line: as one title, with or without stars, or as titles between commas."""
     readings = [[(line, "")], [_title_and_stars(line)]]
     if "," in line:
         readings.append([_title_and_stars(part.strip()) for part in line.split(",") if part.strip()])
@@ -141,7 +141,7 @@ def _titles_in(line: _Line) -> Iterator[str]:
 
 
 def _titles_called(titles: Iterable[str]) -> dict[str, list[tuple[int, int | None]]]:
-    """(film id, year) of every visible film of these titles, most rated first, by search key; one query."""
+    """Return (film id, year) of visible films by search key of the title, most rated first; one query."""
     found: dict[str, list[tuple[int, int | None]]] = {}
     keys = {search_key(title)[:255] for title in titles} - {""}
     if keys:
@@ -155,7 +155,7 @@ def _titles_called(titles: Iterable[str]) -> dict[str, list[tuple[int, int | Non
 def _best_reading(
     line: _Line, by_key: dict[str, list[tuple[int, int | None]]], notes: list[str]
 ) -> list[tuple[str, str]]:
-    """The first reading in which every title is known; of the last one at least what is known."""
+    """Return the first reading of which every title is known, else the known titles of the last one."""
     known: list[tuple[str, str]] = []
     unknown: list[str] = []
     for reading in line.readings:
@@ -177,7 +177,7 @@ def _best_reading(
 
 
 def _film_called(title: str, by_key: dict[str, list[tuple[int, int | None]]]) -> int | None:
-    """The most rated film of that title; a year in brackets has to be the film's."""
+    """Return the most rated film of that title; a year in brackets has to be the film's."""
     whole = by_key.get(search_key(title)[:255])
     if whole:
         return whole[0][0]
@@ -187,7 +187,7 @@ def _film_called(title: str, by_key: dict[str, list[tuple[int, int | None]]]) ->
 
 
 def _stars(said: str) -> float | None:
-    """What was written as stars; five when nothing was, None when it is no rating."""
+    """Return the stars of a text: five for an empty one, None for one that is no rating."""
     if not said:
         return HIGHEST_RATING
     try:
@@ -208,7 +208,7 @@ def _note(notes: list[str], message: str, value: str) -> None:
 
 @dataclass(slots=True)
 class Pick:
-    """A film in one list. `lists` says in how many of the lists it is."""
+    """A film in one list. `lists` is the number of lists that it is in."""
 
     movie: Movie
     rank: int
@@ -233,7 +233,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class OverlapRow:
-    """How many films a list shares with each list; None where it meets itself."""
+    """A row of the overlap table: the number of films shared with each list, None for the list itself."""
 
     label: str
     shared: list[int | None]
@@ -277,7 +277,7 @@ def fill_picks(answers: Sequence[Answer], more: Iterable[int] = ()) -> dict[int,
 
 
 def overlaps(answers: Sequence[Answer]) -> list[OverlapRow]:
-    """For every model that answered, the films its list shares with each of the others, in their order."""
+    """Return a row for every model that answered: how many films its list shares with each other list."""
     lists = [(answer, {pick.movie.pk for pick in answer.picks}) for answer in answers if answer.picks]
     return [
         OverlapRow(
@@ -294,7 +294,7 @@ def not_active(answers: Sequence[Answer]) -> list[str]:
 
 
 def score_text(score: float) -> str:
-    """Three digits that matter, in the visitor's language: 0.0412, 3.14, 1234."""
+    """Print three significant digits in the visitor's language: 0.0412, 3.14, 1234."""
     digits = 2
     magnitude = abs(score)
     while magnitude and magnitude < 1 and digits < 6:

@@ -89,7 +89,7 @@ class BrowseForm(forms.Form):
         self._filters = self._validated()
 
     def _with_genre_states(self, query: QueryDict) -> dict[str, str]:
-        """The query with `in` and `out` turned into one state per genre."""
+        """Return the query with `in` and `out` turned into one state per genre."""
         data = {key: query.get(key, "").strip() for key in query if key not in ("in", "out")}
         known = {facet.name.casefold(): facet for facet in self.facets.genres}
         for state in ("out", "in"):
@@ -136,7 +136,7 @@ class BrowseForm(forms.Form):
 
     @property
     def selects(self) -> list[forms.BoundField]:
-        """The filters that have something to choose from, and the order."""
+        """Return the fields of the filters that have options, and of the sort order."""
         offered = {
             "decade": self.facets.decades,
             "language": self.facets.languages,
@@ -149,7 +149,7 @@ class BrowseForm(forms.Form):
         return [self[_field_of(facet)] for facet in _by_own_name(self.facets.genres)]
 
     def chips(self) -> list[tuple[str, str]]:
-        """Each active filter as (what it says, the address without it)."""
+        """Return each active filter as (label, address of the page without it)."""
         filters = self.filters
         chips = [(gettext(name), filters.without_genre(name).url()) for name in filters.genres_in]
         chips += [
@@ -171,7 +171,7 @@ def _field_of(genre: Facet) -> str:
 
 
 def _by_own_name(found: Iterable[Facet]) -> list[Facet]:
-    """In the order of the names as the visitor reads them."""
+    """Sort by the names in the visitor's language."""
     return sorted(found, key=lambda facet: gettext(facet.name).casefold())
 
 
@@ -184,7 +184,7 @@ def _decade(facet: Facet) -> tuple[str, str]:
 
 
 class SearchForm(forms.Form):
-    """The words someone looks for."""
+    """The search form: one field of words."""
 
     q = forms.CharField(label=_("Title or person"), required=False, max_length=SEARCH_LENGTH)
 

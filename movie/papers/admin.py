@@ -60,7 +60,7 @@ class PaperReviewAdmin(admin.ModelAdmin):
         return [preview, *super().get_urls()]
 
     def preview(self, request: HttpRequest) -> HttpResponse:
-        """The page as it would be, from the form as it is; nothing is saved."""
+        """Render the page from the form without saving it."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         number = request.GET.get("of", "")
@@ -103,7 +103,7 @@ class PaperReviewAdmin(admin.ModelAdmin):
 
     @admin.action(description=_("Give the selected reviews back to their files"), permissions=["change"])
     def give_back(self, request: HttpRequest, reviews: QuerySet[PaperReview]) -> None:
-        """The next `sync_papers` takes the file's text again."""
+        """Mark reviews so that the next `sync_papers` takes the text of their files again."""
         theirs = reviews.exclude(file_sha256="").exclude(edited_at=None)
         self._say(request, theirs.update(edited_at=None, renderer=0))
 

@@ -1,4 +1,4 @@
-"""Highlighted code with classes, which our style sheet colours; a strict page takes no inline styles."""
+"""Highlight code with CSS classes, because the content security policy forbids inline styles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMATTER = HtmlFormatter(nowrap=True)
 
 @lru_cache(maxsize=32)
 def lexer_of(language: str) -> Lexer | None:
-    """The lexer for a language as it is named after three backticks; None when there is none."""
+    """Return the lexer of a language as named after three backticks; None for an unknown one."""
     try:
         return get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
@@ -25,7 +25,7 @@ def lexer_of(language: str) -> Lexer | None:
 
 
 def highlighted(text: str, language: str) -> str:
-    """The inside of a `<pre>`, escaped. Raises KeyError on a language that is not known."""
+    """Return the escaped content of a `<pre>`. Raises KeyError for an unknown language."""
     lexer = lexer_of(language)
     if lexer is None:
         raise KeyError(language)
@@ -33,5 +33,5 @@ def highlighted(text: str, language: str) -> str:
 
 
 def highlighted_lines(text: str) -> list[str]:
-    """Python source line by line, each line well formed in itself."""
+    """Return highlighted Python source line by line, each line well-formed HTML."""
     return highlight(text, PythonLexer(stripnl=False), _FORMATTER).rstrip("\n").split("\n")

@@ -1,4 +1,4 @@
-"""Our drawings: SVG files beside the reviews, shown as images."""
+"""Read the figures of reviews: SVG files beside the Markdown, shown as images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENTITIES = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 
 
 class FigureError(ValueError):
-    """A figure that is missing or cannot be shown."""
+    """Refuses a figure that is missing or cannot be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Figure:
 
 
 def read_figure(name: str) -> Figure:
-    """The figure `name` of `settings.PAPERS_DIR`, measured and checked. Raises FigureError."""
+    """Return the figure `name` of `settings.PAPERS_DIR` with its size, checked. Raises FigureError."""
     folder: Path = settings.PAPERS_DIR / "figures"
     if not NAME.fullmatch(name):
         raise FigureError(f"{name!r} is no name of a figure: lower case, digits and -, ending in .svg")

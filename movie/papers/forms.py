@@ -1,4 +1,4 @@
-"""Forms: comments of members, and reviews in the admin."""
+"""Forms for comments of members and for reviews in the admin."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class PaperReviewForm(forms.ModelForm):
         return slug
 
     def clean_body(self) -> str:
-        """Raises ValidationError with a line for each problem."""
+        """Refuse a text that cannot be rendered. Raises ValidationError with a line for each problem."""
         body = self.cleaned_data["body"]
         slugs = {*PaperReview.objects.values_list("slug", flat=True), self.data.get("slug", "")}
         problems = render(body, known_reviews=slugs).problems

@@ -1,4 +1,4 @@
-"""LaTeX formulas to MathML Core, which browsers draw themselves."""
+"""Convert LaTeX formulas to MathML Core, which browsers draw without a script."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _BARE_AMPERSAND = re.compile(r"&(?!#?\w+;)")
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be shown as its author meant it."""
+    """Refuses a formula that cannot be shown as its author meant it."""
 
 
 @lru_cache(maxsize=512)
 def mathml(latex: str, *, block: bool = False) -> str:
-    """A `<math>` element for a formula. Raises FormulaError for anything it does not know."""
+    """Return the `<math>` element of a formula. Raises FormulaError for unknown LaTeX."""
     from latex2mathml.converter import convert
 
     source = latex.strip()
@@ -66,13 +66,13 @@ def mathml(latex: str, *, block: bool = False) -> str:
 
 
 def _in_words(error: Exception) -> str:
-    """ "MissingSuperScriptOrSubscriptError" -> "missing super script or subscript"."""
+    """Return an error in words: MissingSuperScriptOrSubscriptError -> missing super script or subscript."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
     return f"{words} {error}".strip()
 
 
 def _refuse_leftovers(root: ElementTree.Element) -> None:
-    """The converter prints what it does not know; a reader must not see it."""
+    """Refuse LaTeX that the converter left in its output. Raises FormulaError."""
     for element in root.iter():
         text = element.text or ""
         if "\\" in text:
@@ -102,7 +102,7 @@ def _use_core(element: ElementTree.Element) -> None:
 
 
 def _space_names(row: ElementTree.Element) -> None:
-    """A thin space around "softmax", and none before the bracket that follows it."""
+    """Put a thin space around a name such as "softmax", and none before the bracket that follows it."""
     for name, following in zip_longest(row, row[1:]):
         if _local(name) == "mo" and len(name.text or "") > 1 and (name.text or "").isalpha():
             bracket = following is not None and (following.text or "")[:1] in ("(", "[", "{")
@@ -110,7 +110,7 @@ def _space_names(row: ElementTree.Element) -> None:
 
 
 def _styled(letter: str, style: str) -> str:
-    """ "x", "BOLD" -> "𝐱"; what has no such form stays as it is."""
+    """Return a letter in a mathematical style: "x", "BOLD" -> "𝐱". A letter without that style stays."""
     match unicodedata.name(letter, "").split():
         case ["LATIN" | "GREEK", size, "LETTER", *name]:
             wanted = f"MATHEMATICAL {style} {size} {' '.join(name)}"

@@ -1,4 +1,4 @@
-"""A review as a file: what stands between the first two lines of dashes, and the Markdown after it."""
+"""Read the file of a review: front matter between two lines of dashes, and the Markdown after it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _FENCE = re.compile(r"---[ \t]*\r?\n(?P<matter>.*?\n)---[ \t]*(?:\r?\n|\Z)", re.
 
 @dataclass(frozen=True, slots=True)
 class ReviewFile:
-    """What a file says. Values are as checked; `body` begins at line `body_line` of the file."""
+    """The checked front matter of a file and its Markdown; `body` begins at line `body_line` of the file."""
 
     slug: str
     meta: dict[str, Any]
@@ -47,7 +47,7 @@ class ReviewFile:
 
 
 def read_review(path: Path, known_models: Collection[str]) -> tuple[ReviewFile | None, list[Problem]]:
-    """A review's file, and what is wrong with it; None where it cannot be taken apart at all."""
+    """Return the file of a review and its problems; None for the file when it has no front matter."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8")
@@ -80,7 +80,7 @@ def _check_slug(slug: str) -> list[Problem]:
 
 
 def _check(meta: dict[Any, Any], known_models: Collection[str]) -> list[tuple[str, str]]:
-    """Keys with what is wrong about them."""
+    """Return the keys that have errors, each with its error."""
     wrong = [(key, f"{key} is missing") for key in REQUIRED if key not in meta]
     wrong += [
         (str(key), f"{key} is no key; known: {', '.join(REQUIRED + OPTIONAL)}")
@@ -122,6 +122,6 @@ def _check(meta: dict[Any, Any], known_models: Collection[str]) -> list[tuple[st
 
 
 def _line_of(key: str, matter: str) -> int:
-    """The line of the file that a key of the front matter stands in; 1 for one that is missing."""
+    """Return the line number of a key of the front matter; 1 for a missing key."""
     found = re.search(rf"^[ \t]*[\"']?{re.escape(key)}[\"']?[ \t]*:", matter, re.MULTILINE)
     return matter.count("\n", 0, found.start()) + 2 if found else 1

@@ -1,4 +1,4 @@
-"""Reviews of papers, what members say about them, and who read them today."""
+"""Tables of the papers: reviews, comments of members, and the views of today."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ BY_MODEL, BY_MODEL_SECONDS = "paper-reviews-by-model", 60
 
 class PaperReviewQuerySet(models.QuerySet["PaperReview"]):
     def published(self) -> Self:
-        """What every visitor may read."""
+        """Return the reviews that every visitor may read."""
         return self.filter(is_draft=False)
 
     def readable_by(self, user: Any) -> Self:
-        """Drafts are for staff."""
+        """Return the reviews that this user may read: drafts are for staff."""
         return self if getattr(user, "is_staff", False) else self.published()
 
     def for_lists(self) -> Self:
@@ -96,12 +96,12 @@ class PaperReview(models.Model):
 
     @property
     def cited_authors(self) -> str:
-        """All names, as the paper gives them."""
+        """Return the names of all authors, as the paper gives them."""
         return ", ".join(self.authors)
 
 
 class ViewToday(models.Model):
-    """Somebody's first look at a review today. Names nobody: see `view_counts`."""
+    """Marks the first view of a review by somebody today. Names nobody: see `view_counts`."""
 
     digest = models.CharField(max_length=64, primary_key=True)
     day = models.DateField(db_index=True)
@@ -116,7 +116,7 @@ class ViewToday(models.Model):
 
 class CommentQuerySet(models.QuerySet["Comment"]):
     def seen_by(self, user: Any) -> Self:
-        """A hidden comment is seen by its author and by those who may moderate."""
+        """Return the comments that this user may see: hidden ones are for their authors and moderators."""
         if user.has_perm("papers.change_comment"):
             return self
         visible = models.Q(is_hidden=False)
@@ -124,7 +124,7 @@ class CommentQuerySet(models.QuerySet["Comment"]):
 
 
 class Comment(models.Model):
-    """What a member says about a review: plain text."""
+    """A comment of a member on a review: plain text."""
 
     review = models.ForeignKey(PaperReview, models.CASCADE, related_name="comments", verbose_name=_("review"))
     author = models.ForeignKey(

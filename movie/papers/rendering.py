@@ -1,4 +1,4 @@
-"""From Markdown to the HTML of a page, once, when a review is saved.
+"""Render the Markdown of a review as HTML, once, when the review is saved.
 
 CommonMark with tables, ~~struck out~~ text, footnotes and formulas between dollar signs; raw HTML is
 printed as text. Everything that could not be shown as meant (a formula, a link, a figure) is a `Problem`
@@ -45,7 +45,7 @@ Env = MutableMapping[str, Any]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something that cannot be shown as it is written. `line` counts from 1."""
+    """A part of a review that cannot be shown as written. `line` counts from 1."""
 
     line: int
     message: str
@@ -80,7 +80,7 @@ class Rendered:
 
     @property
     def minutes(self) -> int:
-        """How long reading takes, at least one minute."""
+        """Return the reading time in minutes, at least one."""
         return max(1, round(self.words / WORDS_A_MINUTE + self.formulas * SECONDS_A_FORMULA / 60))
 
     @property
@@ -89,7 +89,7 @@ class Rendered:
 
 
 def render(text: str, *, known_reviews: Container[str] | None = None) -> Rendered:
-    """The page of a review's Markdown. `known_reviews` are slugs that `paper:` links may name; None: any."""
+    """Render a review's Markdown. `known_reviews` are slugs that `paper:` links may name; None: any."""
     done = Rendered()
     env: Env = {"done": done, "known_reviews": known_reviews}
     markdown = _markdown()
@@ -122,7 +122,7 @@ def _markdown() -> MarkdownIt:
 
 
 def _figures(state: StateCore) -> None:
-    """A paragraph that is one image becomes a figure; its title is the caption, which is Markdown, too."""
+    """Turn paragraphs that are one image into figures; the title of the image is the caption, in Markdown."""
     kept: list[Token] = []
     place = 0
     while place < len(state.tokens):
@@ -179,7 +179,7 @@ def _links(state: StateCore) -> None:
 
 
 def _resolve(link: Token, line: int, env: Env) -> None:
-    """Turn `code:` and `paper:` into addresses, and see that what is linked exists."""
+    """Turn `code:` and `paper:` links into addresses, and note links to things that do not exist."""
     done: Rendered = env["done"]
     target = str(link.attrs.get("href", ""))
     scheme, _colon, rest = target.partition(":")
@@ -214,7 +214,7 @@ def _resolve(link: Token, line: int, env: Env) -> None:
 
 
 def _reading(state: StateCore) -> None:
-    """Count words and formulas, and find dollar signs and footnotes that nothing was made of."""
+    """Count words and formulas, and note dollar signs and footnotes that were not rendered."""
     done: Rendered = state.env["done"]
     done.formulas += sum(token.type == "math_block" for token in state.tokens)
     for line, token in _inline_tokens(state.tokens):
@@ -253,7 +253,7 @@ def _check_anchors(tokens: Sequence[Token], done: Rendered) -> None:
 
 
 def _inline_tokens(tokens: Sequence[Token]) -> Iterator[tuple[int, Token]]:
-    """Every token within a paragraph, heading or cell, with its line."""
+    """Yield every token within a paragraph, heading or cell, with its line."""
     for token in tokens:
         line = _line(token)
         for child in token.children or []:
@@ -269,7 +269,7 @@ def _line(token: Token) -> int:
 
 
 def _plain(inline: Token) -> str:
-    """The words of a heading, for the contents."""
+    """Return the plain text of a heading, for the table of contents."""
     return "".join(
         child.content if child.content else " " for child in inline.children or [] if _says(child)
     ).strip()
@@ -283,7 +283,7 @@ def _says(token: Token) -> bool:
 
 
 class ReviewRenderer(RendererHTML):
-    """The rules that differ from plain CommonMark."""
+    """Renders the tokens that differ from plain CommonMark."""
 
     def math_inline(self, tokens: Sequence[Token], idx: int, options: Any, env: Env) -> str:
         return _formula(tokens[idx], env, block=False)

@@ -1,4 +1,4 @@
-"""The HTML that a rendered review may consist of; every review passes here before a page shows it."""
+"""Sanitize the HTML of rendered reviews; every review passes here before a page shows it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FIGURE_ADDRESS = re.compile(r"[\w/.-]*/figures/[a-z0-9-]+\.svg\?v=[0-9a-f]{8}")
 
 
 def sanitize(markup: str) -> str:
-    """`markup` with everything taken out that a review does not need: scripts, styles, forms, foreign
+    """Remove from `markup` everything that a review does not need: scripts, styles, forms, foreign
     images, ids that could meet those of the page, classes that are not ours."""
     return nh3.clean(
         markup,
@@ -60,7 +60,7 @@ def sanitize(markup: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """The value to keep, or None to drop the attribute."""
+    """Return the value to keep, or None to drop the attribute."""
     if name == "class":
         known = TOKEN_CLASSES if tag == "span" else OUR_CLASSES
         return " ".join(each for each in value.split() if each in known or each in OUR_CLASSES) or None

@@ -1,4 +1,4 @@
-"""The source of one of our functions, found by its dotted name without importing anything."""
+"""Find the source of a function of this project by its dotted name, without an import."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII)
 
 
 class SourceNotFound(LookupError):
-    """No such module, class, function or constant in our packages."""
+    """Says that no package of this project has a module, class, function or constant of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Source:
 
 
 def find_source(dotted: str) -> Source:
-    """The text of `package.module`, or of a name in it such as `package.module.Class.method`.
+    """Return the source of `package.module`, or of a name in it such as `package.module.Class.method`.
 
     Raises SourceNotFound.
     """
@@ -56,7 +56,7 @@ def find_source(dotted: str) -> Source:
 
 
 def _module_file(parts: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
-    """The file of the longest prefix that is a module, and the names left over."""
+    """Return the file of the longest prefix that is a module, and the names left over."""
     for n in range(len(parts), 1, -1):
         place = settings.BASE_DIR.joinpath(*parts[:n])
         for path in (place.with_suffix(".py"), place / "__init__.py"):
@@ -72,7 +72,7 @@ def _parsed(path: Path, changed: int) -> tuple[ast.Module, list[str]]:
 
 
 def _definition(scope: ast.AST, name: str) -> ast.stmt | None:
-    """The last statement that defines `name` in a module or class: `def`, `class`, or an assignment."""
+    """Return the last statement that defines `name` in a module or class: def, class or assignment."""
     if not isinstance(scope, ast.Module | ast.ClassDef):
         return None
     found = None

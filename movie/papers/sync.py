@@ -1,4 +1,4 @@
-"""From the files of `settings.PAPERS_DIR` into the database, never the other way.
+"""Synchronize the database with the files of `settings.PAPERS_DIR`, never the other way.
 
 A review belongs to its file until somebody edits it in the admin; from then on it belongs to the site, and
 the file is left aside until `overwrite` gives it back. A review whose file is gone becomes a draft: comments
@@ -23,7 +23,7 @@ from movie.training.model_info import MODEL_INFO, MOST_RATED
 
 @dataclass(slots=True)
 class Checked:
-    """A file, what it would be rendered to, and what is wrong with it."""
+    """A file with its rendered page and its problems."""
 
     path: Path
     file: ReviewFile | None
@@ -32,14 +32,14 @@ class Checked:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the file and with each drawing it shows."""
+        """Return a hash that changes with the file and with each figure it shows."""
         parts = [self.file.sha256 if self.file else "", *(self.rendered.figures if self.rendered else [])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @dataclass(slots=True)
 class Report:
-    """Slugs by what became of them."""
+    """The slugs of reviews by outcome."""
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -50,12 +50,12 @@ class Report:
 
 
 def known_models() -> list[str]:
-    """Models a review can explain."""
+    """Return the models that a review can explain."""
     return [name for name in MODEL_INFO if name != MOST_RATED]
 
 
 def check_files(paths: Sequence[Path] = ()) -> list[Checked]:
-    """Every file of `settings.PAPERS_DIR`, or those of `paths`, rendered and checked."""
+    """Render and check every file of `settings.PAPERS_DIR`, or those of `paths`."""
     neighbours = sorted(settings.PAPERS_DIR.glob("*.md"))
     slugs = {path.stem for path in neighbours} | {path.stem for path in paths}
     models = known_models()
@@ -78,7 +78,7 @@ def check_files(paths: Sequence[Path] = ()) -> list[Checked]:
 
 
 def sync(*, overwrite: bool = False) -> Report:
-    """Make the database say what the files say, in one transaction; a second time nothing changes.
+    """Store the files in the database, in one transaction; a second run changes nothing.
 
     A file with problems is refused, and its review stays as it was.
     """
@@ -135,7 +135,7 @@ def _store(
 
 
 def _belongs_to_site(review: PaperReview) -> bool:
-    """Whether it was written here, or edited here since it came from its file."""
+    """Return whether a review was written on the site, or edited there since its file was read."""
     return review.edited_at is not None or not review.file_sha256
 
 

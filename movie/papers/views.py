@@ -1,4 +1,4 @@
-"""The list of reviews, a review with its comments, the source that it links to, and the model to try."""
+"""Views of the papers: the list, a review with its comments, its live demo, and linked source code."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def comment_moderate(request: HttpRequest, comment_id: int) -> HttpResponse:
 
 
 def _own_comment(request: HttpRequest, comment_id: int) -> Comment:
-    """Raises PermissionDenied unless the visitor wrote it."""
+    """Return a comment of the visitor's own. Raises PermissionDenied for one of somebody else."""
     found = get_object_or_404(Comment.objects.select_related("review"), pk=comment_id)
     if not request.user.is_authenticated or found.author_id != request.user.pk:
         raise PermissionDenied

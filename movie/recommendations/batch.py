@@ -26,7 +26,7 @@ BLOCK = 64  # histories scored together; the scores of 60,000 movies for them ta
 
 
 class NoTrainedModel(Exception):
-    """No candidate model can be loaded, so that every list would be the same for everybody."""
+    """Says that no candidate model can be loaded, so every list would be the same for everybody."""
 
 
 def recommend_batch(histories: Sequence[History], options: RankingOptions) -> list[RankedList]:
@@ -75,7 +75,7 @@ def _rank_in_blocks(
 
 
 class _BlockRanker:
-    """From the scores of one model to lists under the options of one request."""
+    """Makes lists from the scores of one model under the options of one request."""
 
     def __init__(self, predictor: Predictor, options: RankingOptions) -> None:
         self.predictor, self.options = predictor, options

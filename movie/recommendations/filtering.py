@@ -1,4 +1,4 @@
-"""Which movies a list may hold: those of the catalogue that the filters of a request allow."""
+"""Filter lists: the movies of the catalogue that the filters of a request allow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from predictors.base import Predictor
 
 
 class UnknownName(ValueError):
-    """A filter names a genre or a language that no movie has. `field` is the path to it."""
+    """Refuses a filter whose genre or language no movie has. `field` is the path to it."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -21,7 +21,7 @@ class UnknownName(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which movies may be recommended. An empty tuple asks for nothing, None sets no limit.
+    """The filters of a request. An empty tuple and None set no limit.
 
     genres_in   a movie has all of them
     genres_out  a movie has none of them
@@ -71,7 +71,7 @@ align_items = _Alignments().of
 
 
 def excluded_mask(filters: Filters | None, index: MovieIndex) -> np.ndarray | None:
-    """(n,) bool, True for movies that may not be recommended; None when everything may.
+    """Return (n,) bool, True for movies that may not be recommended; None when every movie may be.
 
     Raises UnknownName for a genre or a language that no movie has.
     """
@@ -97,7 +97,7 @@ def excluded_mask(filters: Filters | None, index: MovieIndex) -> np.ndarray | No
 
 
 def excluded_items(alignment: ItemAlignment, excluded: np.ndarray | None) -> np.ndarray:
-    """Items of the model that may not be recommended, as indices."""
+    """Return the indices of the model's items that may not be recommended."""
     if excluded is None:
         return alignment.absent
     return np.flatnonzero(excluded[alignment.rows] | (alignment.rows < 0))

@@ -106,7 +106,7 @@ _batchers_lock = threading.Lock()
 
 
 def score(predictor: Predictor, query: Query) -> np.ndarray:
-    """(n_items,) float32 scores, nothing masked, for the caller to write to."""
+    """Return (n_items,) float32 scores, nothing masked, which the caller may write to."""
     batcher = _batchers.get(predictor)
     if batcher is None:
         with _batchers_lock:

@@ -58,7 +58,7 @@ class MovieIndex:
         return self.titles[self._row_of[movie_id]]
 
     def rows_of(self, movie_ids: Iterable[Any]) -> np.ndarray:
-        """(n,) int64 rows of any ids, -1 for those that are no visible film."""
+        """Return (n,) int64 rows of any ids, -1 for ids of no visible movie."""
         return np.fromiter((self._row_of.get(pk, -1) for pk in movie_ids), dtype=np.int64)
 
     @cached_property
@@ -73,7 +73,7 @@ class MovieIndex:
 
     @cached_property
     def features(self) -> list[frozenset[str | int]]:
-        """The genres and the directors of each film, for telling how alike two films are."""
+        """Return the genres and the directors of each movie, to compare movies by."""
         found: list[set[str | int]] = [set() for _ in self.titles]
         for name, rows in self.genres.items():
             for row in rows.tolist():
@@ -148,7 +148,7 @@ def movie_index() -> MovieIndex:
 
 
 def _stamp() -> tuple[Any, ...]:
-    """Changes whenever a film is added, deleted, changed, hidden or shown."""
+    """Return values that change when a movie is added, deleted, changed, hidden or shown."""
     hidden = Q(is_visible=False)
     facts = Movie.objects.order_by().aggregate(
         films=Count("pk"),

@@ -58,14 +58,14 @@ class RankedList:
 
     @property
     def films(self) -> list[int]:
-        """The ids of the movies that are shown: the entries once they are loaded."""
+        """Return the ids of the movies that are shown: the entries once they are loaded."""
         if self.entries:
             return [entry.movie.pk for entry in self.entries]
         return [int(found.movie_id) for found in self.recommendations[: self.k]]
 
     @property
     def why(self) -> str:
-        """The query of a "Why?" link of this list; empty where nobody's taste is behind it."""
+        """Return the query of a "Why?" link of this list; empty where nobody's taste is behind it."""
         if not self.history.liked or self.model == MOST_RATED:
             return ""
         seed = {} if self.seed_movie_id is None else {"like": self.seed_movie_id}
@@ -145,7 +145,7 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
 
 
 def _named_in(recommendations: Iterable[Recommendation]) -> set[MovieId]:
-    """The movies that are recommended, and those that the reasons point to."""
+    """Yield the ids of the recommended movies and of the movies that their reasons name."""
     ids: set[MovieId] = set()
     for found in recommendations:
         ids.add(found.movie_id)
@@ -160,7 +160,7 @@ def _has_gap(ranked: RankedList, movies: Container[MovieId]) -> bool:
 
 
 def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Movie]) -> str:
-    """Say in one true line why this movie is here."""
+    """Return the reason for a movie in one line."""
     for reason in found.reasons:
         source = None if reason.movie_id is None else movies.get(reason.movie_id)
         if source is None:

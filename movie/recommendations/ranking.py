@@ -39,7 +39,7 @@ MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie'
 
 @dataclass(frozen=True, slots=True)
 class RankingOptions:
-    """How to rank. `arm` answers where no `model` is named; with `alone` no other model may answer."""
+    """Options of a ranking. `arm` answers where no `model` is named; with `alone` no other model may."""
 
     k: int = 20
     model: str | None = None
@@ -116,7 +116,7 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
 
 
 def candidate_models(options: RankingOptions) -> Iterator[str]:
-    """The models that are asked one after another. The defaults are looked up only when it comes to them."""
+    """Yield the models to ask, in order. The defaults are looked up only when it comes to them."""
     first = options.arm.predictor if options.arm else options.model
     if first and first in MODEL_INFO:
         yield first
@@ -239,7 +239,7 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
 def _rank_cached(
     predictor: Predictor, histories: Sequence[History], options: RankingOptions
 ) -> list[Ranking]:
-    """The same with reasons for every model, from the cache when nothing changed since."""
+    """Rank by one model alone with reasons, from the cache when nothing changed since."""
 
     def compute() -> Sequence[Recommendation]:
         (ranking,) = _rank_now(predictor, histories, options)
@@ -255,7 +255,7 @@ def _rank_cached(
 
 
 def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation]) -> Sequence[Recommendation]:
-    """Where the model cannot say why, point to the liked movie that item neighbours find closest."""
+    """Add reasons to a ranking without any: the liked movie that item neighbours find closest."""
     if not history.liked or any(found.reasons for found in ranking):
         return ranking
     try:
@@ -285,7 +285,7 @@ def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation])
 
 
 def _last_resort(history: History, options: RankingOptions) -> Ranking:
-    """The movies with most ratings, from the database; all scores are 0. Nothing with `alone`."""
+    """Return the movies with most ratings, from the database; all scores are 0. With `alone` none."""
     if options.alone:
         return Ranking(())
     index = movie_index()

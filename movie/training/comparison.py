@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def gain(self) -> float:
-        """The difference with the sign of an improvement: a growing error is a loss."""
+        """Return the difference with the sign of an improvement: a growing error is a loss."""
         return -self.difference if self.metric == RMSE else self.difference
 
 

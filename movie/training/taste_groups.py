@@ -71,7 +71,7 @@ class GroupsReport:
 
     @property
     def rows(self) -> list[tuple[GroupReport, tuple[float, ...]]]:
-        """Each group with its cosines."""
+        """Return each group with its cosines."""
         return list(zip(self.groups, self.cosines, strict=True))
 
 

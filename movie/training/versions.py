@@ -1,6 +1,6 @@
 """Facts that every trained version on the disk stores about itself, for the table of runs.
 
-The facts come from `meta.json` of the artefacts, unverified: a file somebody edited or cut short makes
+The facts come from `meta.json` of the artifacts, unverified: a file somebody edited or cut short makes
 a row that says so. Figures of different protocols never share a column.
 """
 

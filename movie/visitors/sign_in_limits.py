@@ -1,4 +1,4 @@
-"""How often a password may be guessed, on the site and in the admin; django-axes counts.
+"""Limit wrong passwords, on the site and in the admin; django-axes counts them.
 
 One address may fail `AXES_FAILURE_LIMIT` times with one account, so that nobody can lock another person
 out from elsewhere, and `FAILURES_OF_AN_ADDRESS` times with all accounts together.
@@ -31,7 +31,7 @@ class SignInLimits(AxesDatabaseHandler):
     def user_logged_in(
         self, sender: Any, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any
     ) -> None:
-        """Whoever knows the password may have mistyped it, by name or by address."""
+        """Forget the failures of an account, by name and by mail address: its owner mistyped the password."""
         super().user_logged_in(sender, request, user, **kwargs)
         email = getattr(user, "email", "")
         if email:
@@ -49,7 +49,7 @@ class SignInLimits(AxesDatabaseHandler):
 
 
 def account_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
-    """What was typed as the account, in one spelling for all that sign-in takes for the same."""
+    """Return the account that was typed, in one spelling for all that sign-in takes for the same."""
     for source in (credentials or {}, request.POST):
         for name in NAMES:
             if typed := source.get(name):
@@ -60,7 +60,7 @@ def account_of(request: HttpRequest, credentials: dict[str, Any] | None = None) 
 def locked_out(
     request: HttpRequest, response: HttpResponse | None = None, credentials: dict[str, Any] | None = None
 ) -> HttpResponse:
-    """The page for somebody who has to wait."""
+    """Answer 429 with a page that says how long to wait."""
     wait = get_cool_off(request)
     context = {"minutes": round(wait.total_seconds() / 60)}
     page = render(request, "account/locked_out.html", context, status=429)

@@ -1,4 +1,4 @@
-"""Where a request comes from, and how often one visitor or one address may write."""
+"""Find the client address of a request, and limit the writes of a visitor and of an address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asking: a member by account, or a guest by a signed cookie; and the namespaces of visitor ids.
+"""The visitor of a request (a member by account, a guest by a signed cookie) and namespaces of visitor ids.
 
     guest:<uuid>, user:<pk>      guests and members of the site
     api:<client>:<its own id>    users of a program that calls the API
@@ -37,7 +37,7 @@ RENEW_AFTER = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """`key` is what interactions and ratings are stored under: `guest:<uuid>` or `user:<pk>`."""
+    """A guest or a member. Interactions and ratings are stored under `key`: `guest:<uuid>` or `user:<pk>`."""
 
     key: str
     user: AbstractBaseUser | None = None
@@ -137,13 +137,13 @@ def _is_page(request: HttpRequest, response: HttpResponse) -> bool:
 
 
 def can_act(visitor: str) -> bool:
-    """Whether this visitor is no person of a data set."""
+    """Return whether this visitor has events: a guest, a member or a user of an API client."""
     namespace, colon, _ = visitor.partition(":")
     return bool(colon) and namespace in ACTING
 
 
 def acting() -> Q:
-    """The condition of `can_act` for a table with a column `visitor`."""
+    """Return the condition of `can_act` for a table with a column `visitor`."""
     condition = Q()
     for namespace in ACTING:
         condition |= Q(visitor__startswith=f"{namespace}:")

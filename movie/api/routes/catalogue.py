@@ -45,9 +45,6 @@ PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 PageSize = Annotated[int, Query(ge=1, le=MAX_K)]
 YearBound = Annotated[int | None, Query(ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str | None, Query(min_length=1, max_length=128)]
-SearchWords = Annotated[
-    str, Query(min_length=1, max_length=MAX_QUERY_LENGTH, description="Words of a title or name.")
-]
 Names = Annotated[list[str] | None, Query(max_length=20, description="May be given more than once.")]
 
 

@@ -1,4 +1,4 @@
-"""record() and what follows from it: ratings, aggregates, histories, forgetting, joining."""
+"""record() and what follows from it: ratings, aggregates, histories, forgetting, merging."""
 
 import random
 import uuid
@@ -298,7 +298,7 @@ def test_forgetting_everything_touches_nobody_else(films):
     assert_aggregates_are_exact()
 
 
-# -- joining ----------------------------------------------------------------------------------
+# -- merging ----------------------------------------------------------------------------------
 
 
 def test_joining_moves_the_guest_and_the_newer_rating_stands(films):

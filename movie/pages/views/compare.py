@@ -1,4 +1,4 @@
-"""Models side by side on one history, and the figures of every trained version."""
+"""Pages that compare models on one history, list trained versions and show model cards."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Counted(NamedTuple):
 @require_safe
 @cache_control(private=True, no_cache=True)
 def compare(request: VisitorRequest) -> HttpResponse:
-    """Every active model's list for one history: the visitor's own, or the one in the address."""
+    """Show every active model's list for one history: the visitor's own, or the one in the address."""
     text = request.GET.get("history", "").strip()
     notes: list[str] = []
     k = _length(request.GET.get("k", ""), notes)
@@ -87,7 +87,7 @@ def compare(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def compare_runs(request: HttpRequest) -> HttpResponse:
-    """Every trained version on the disk: what it was trained on, what it cost, what it reached."""
+    """Show every trained version on the disk with its data, its cost and its figures."""
     runs, tables = trained_versions(registry().store)
     searches = tuning_searches(Path(settings.TUNING_DIR))
     return render(request, "pages/compare_runs.html", {"runs": runs, "tables": tables, "searches": searches})
@@ -96,7 +96,7 @@ def compare_runs(request: HttpRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
-    """Data, configuration, figures, use and limits of a trained version; the text itself with ?as=md."""
+    """Show the model card of a trained version; ?as=md answers with its Markdown."""
     store = registry().store
     if name not in MODELS or version not in store.versions(name):
         raise Http404
@@ -114,7 +114,7 @@ def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
 
 
 def _counted(history: History) -> list[int]:
-    """The films that say something about taste, the one touched last at the end."""
+    """Return the liked and disliked films, the latest last."""
     touched = dict.fromkeys(int(event.movie_id) for event in reversed(history.interactions))
     return [film for film in reversed(touched) if film in history.strength or film in history.disliked]
 
@@ -132,11 +132,11 @@ def _length(asked: str, notes: list[str]) -> int:
 
 
 def _example_address(k: int) -> str:
-    """The comparison for somebody who liked a few films that everyone knows."""
+    """Return the address of a comparison for somebody who liked a few well-known films."""
     ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)[:EXAMPLE_FILMS]
     return _address(", ".join(map(str, ids)), k)
 
 
 def _address(text: str, k: int) -> str:
-    """The address of a comparison; empty for an empty history."""
+    """Return the address of a comparison; empty for an empty history."""
     return f"{reverse('pages:compare')}?{urlencode({'history': text, 'k': k})}" if text else ""

@@ -1,4 +1,4 @@
-"""What experiments found, for staff, and the three buttons that act on one."""
+"""Results of experiments, for staff, and the buttons that start, end and promote."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHANGE = "experiments.change_experiment"
 
 
 def for_staff(permission: str = "experiments.view_experiment") -> Callable[[View], View]:
-    """Others are asked to sign in, or told that this is not theirs."""
+    """Let staff with the permission see a view; guests are asked to sign in, others get 403."""
 
     def guard(view: View) -> View:
         @login_required
@@ -48,7 +48,7 @@ def for_staff(permission: str = "experiments.view_experiment") -> Callable[[View
 @require_safe
 @for_staff()
 def experiments(request: HttpRequest) -> HttpResponse:
-    """All experiments, and what the site's default is."""
+    """List all experiments, and show the site's default model."""
     context = {
         "experiments": list(Experiment.objects.prefetch_related("arms")),
         "default": next(iter(default_models()), MOST_RATED),
@@ -62,7 +62,7 @@ def experiments(request: HttpRequest) -> HttpResponse:
 @require_safe
 @for_staff()
 def experiment(request: HttpRequest, name: str) -> HttpResponse:
-    """The figures of one experiment and what they mean. It may be looked at as often as one likes."""
+    """Show the figures of one experiment and its verdict. Looking often does not bias them."""
     found = get_object_or_404(Experiment.objects.prefetch_related("arms"), name=name)
     context = {
         "experiment": found,
@@ -78,7 +78,7 @@ def experiment(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 @for_staff()
 def experiment_csv(request: HttpRequest, name: str) -> HttpResponse:
-    """The same figures for a spreadsheet."""
+    """Export the figures of one experiment as CSV."""
     found = get_object_or_404(Experiment, name=name)
     headers = {"Content-Disposition": f'attachment; filename="{found.name}.csv"'}
     return HttpResponse(as_csv(results_of(found)), content_type="text/csv; charset=utf-8", headers=headers)
@@ -87,7 +87,7 @@ def experiment_csv(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @for_staff(CHANGE)
 def start(request: HttpRequest, name: str) -> HttpResponse:
-    """Let a draft run, if nothing is wrong with it."""
+    """Start a draft, unless it has errors."""
     found = get_object_or_404(Experiment, name=name)
     found.state = Experiment.State.RUNNING
     errors = [error.message for error in arm_errors(list(found.arms.all()), starting=True)]
@@ -107,7 +107,7 @@ def start(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @for_staff(CHANGE)
 def end(request: HttpRequest, name: str) -> HttpResponse:
-    """From now on everybody gets the default again."""
+    """End a running experiment: everybody gets the default model again."""
     found = get_object_or_404(Experiment, name=name)
     if found.state == Experiment.State.RUNNING:
         found.state = Experiment.State.ENDED
@@ -136,13 +136,13 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @for_staff(CHANGE)
 def reset_default(request: HttpRequest) -> HttpResponse:
-    """Back to what DEFAULT_MODELS says."""
+    """Reset the default to DEFAULT_MODELS."""
     DefaultModel.objects.create(by_id=request.user.pk)
     messages.success(request, _("The default is what DEFAULT_MODELS says again."))
     return see_other(reverse("experiments:list"))
 
 
 def _default_since(found: Experiment) -> DefaultModel | None:
-    """The default of now, if this experiment made it."""
+    """Return the current default if this experiment made it."""
     latest = DefaultModel.objects.first()
     return latest if latest is not None and latest.experiment_id == found.pk else None

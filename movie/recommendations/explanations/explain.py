@@ -1,11 +1,12 @@
-"""Why this film: up to three true sentences with the share of each, and what the score came from.
+"""Explain why a movie is in a list: up to three true reasons with shares, and the influences on its score.
 
 Reasons are paths through the knowledge graph, weighed by KPRN. Those over people who made the films and
 over genres come first, with their shares among themselves: where ratings are many, paths over people of the
-same taste hold nearly all the weight and all say the same. What these say stands beside the others, and
-takes their place where there are none; where KPRN has no path at all, item neighbours say it. Last comes
-what moved the score of the model that answered: the films without which it would fall. Nothing is said that
-the catalogue does not hold at this moment (`verification`), and the shares of what is left sum to 1.
+same taste hold nearly all the weight and all say the same. A reason over such people stands beside the
+others, and replaces them where there are none; where KPRN has no path at all, item neighbours give the
+reasons. Last come the influences: the films of the history without which the score of the answering model
+would fall. Every reason is verified in the catalogue as it is now (`verification`), and a dropped one has
+no share.
 """
 
 from __future__ import annotations

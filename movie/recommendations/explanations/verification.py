@@ -163,7 +163,7 @@ class PathVerifier:
                 self._liked_both[film, after] = count
 
     def _read_credits(self, people: set[int], films: set[int]) -> None:
-        """Who did what. People of one name are one here, as they are in the graph."""
+        """Read the credits that paths claim. People of one name are one here, as they are in the graph."""
         named = Person.objects.filter(pk__in=people).order_by()
         self._keys = {str(someone.pk): _name_of(someone) for someone in named}
         theirs = Q(person__in=people) | Q(person__search_key__in={*self._keys.values()})

@@ -130,7 +130,7 @@ def test_training_on_a_file_is_measured_but_cannot_be_activated(data, store) -> 
     assert store.current("neighbours") == ""
 
 
-def test_options_reach_the_model_and_the_artefact(data, store) -> None:
+def test_options_reach_the_model_and_the_artifact(data, store) -> None:
     run(
         "train",
         "neighbours",

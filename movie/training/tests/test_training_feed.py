@@ -109,7 +109,7 @@ def test_a_feed_is_found_by_its_folder_and_its_file_and_taken_in(tmp_path) -> No
 
 @pytest.mark.django_db
 def test_the_feed_says_what_the_site_says(tmp_path) -> None:
-    """Taken in piece by piece, in another order than it happened, with deletions and joinings between."""
+    """Taken in piece by piece, in another order than it happened, with deletions and merges between."""
     films = [make_film(f"Film {number}").pk for number in range(6)]
     done = [event(f"guest:{n % 5}", films[n % 6], "click", minute=n) for n in range(20)]
     done += [event(f"guest:{n % 5}", films[(n + 2) % 6], "rating", 1.0 + n % 5, 30 + n) for n in range(12)]

@@ -1,4 +1,4 @@
-"""Who made which movie, where and when, as a graph for path models: manage.py build_knowledge_graph."""
+"""manage.py build_knowledge_graph: write who made which movie, where and when, as a graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A working site on real data: load, train what is quick, serve, install and train the rest while serving."""
+"""manage.py demo: load real data, train the quick models, serve, then install torch and train the others."""
 
 from __future__ import annotations
 

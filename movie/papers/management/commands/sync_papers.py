@@ -1,4 +1,4 @@
-"""manage.py sync_papers: the reviews of papers from their files into the database."""
+"""manage.py sync_papers: store the reviews of papers from their files in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratings that are made up and say so: manage.py generate_data --out FOLDER, or --to-site."""
+"""manage.py generate_data: draw synthetic ratings, --out FOLDER or --to-site."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def write_ratings(world: World, path: Path) -> None:
 
 
 def write_truth(world: World, folder: Path) -> None:
-    """What nobody may train on: everybody's group, and the true mean and variance of every rating."""
+    """Write the ground truth: everybody's group, and the true mean and variance of every rating."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "groups.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""manage.py models: which trained versions there are, and which of them serve."""
+"""manage.py models: list trained versions, show cards, activate, roll back, verify, prune."""
 
 from __future__ import annotations
 
