@@ -182,7 +182,8 @@ def _watch_next(history: History, above: RankedList) -> RankedList | None:
     """
     if not history.liked or above.model == NEXT or not registry().store.current(NEXT):
         return None
-    ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=[*above.films, *history.liked])
+    exclude = [*above.films, *map(int, history.liked)]
+    ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=exclude)
     return ranked if ranked.model == NEXT and len(ranked.films) >= FEWEST else None
 
 
