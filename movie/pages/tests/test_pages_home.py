@@ -153,6 +153,9 @@ def test_recommendations_say_what_comes_next_where_a_model_of_it_is_active(
     assert len(shown(below)) == 12
     assert not set(shown(above)) & set(shown(below))
     assert trained[2].pk not in shown(markup)
+    opened = shown(below)[0]
+    client.post(reverse("pages:click", args=[opened]))
+    assert opened not in shown(page(client, "recommend").split("Watch next</h2>")[1])
     client.post(reverse("pages:choose_model"), {"model": "next_item"})
     assert headings(page(client, "recommend")) == ["How it works"]
     client.post(reverse("pages:choose_model"), {"model": ""})

@@ -180,10 +180,14 @@ def _for_you(request: VisitorRequest, history: History, k: int) -> RankedList:
 
 
 def _watch_next(history: History, above: RankedList) -> RankedList | None:
-    """Rank what comes next without the movies above; None where the model cannot, or has answered above."""
+    """Rank what comes next without the movies above and those opened.
+
+    None where the model cannot, or has answered above.
+    """
     if not history.liked or above.model == NEXT or not registry().store.current(NEXT):
         return None
-    ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=above.films)
+    exclude = [*above.films, *map(int, history.liked)]
+    ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=exclude)
     return ranked if ranked.model == NEXT and len(ranked.films) >= FEWEST else None
 
 

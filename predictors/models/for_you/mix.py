@@ -26,7 +26,7 @@ REFRESHED = 10  # tries after which the best so far are looked up anew
 POPULARITY = 0.3  # of balance, that a deviation of popularity is worth at the well-known end of the dial
 EDGE = 0.02  # of the value that the mean may lose
 PENALTY = 20.0  # what a share of common films above the bound costs, per share
-CROWDED_AT_MOST = 0.05  # share of lists that may hold more popular films than they should, after one film
+CROWDED_AT_MOST = 0.1  # share of lists that may hold more popular films than they should, after one film
 TOO_POPULAR = 0.05  # share of similar films in the list of popular ones from which it costs
 
 
