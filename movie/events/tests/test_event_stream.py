@@ -304,7 +304,9 @@ def test_without_a_broker_the_same_counters_count_in_process(films, client):
 def test_the_home_page_shows_what_is_trending_this_week(client, films):
     for number in range(12):  # enough that the row of popular films does not hold all of them
         Movie.objects.create(title=f"Popular {number}", rating_count=100, rating_sum=400, rating_average=4)
-    recording.record(event(films[2]))
+    unrated = [Movie.objects.create(title=f"Unrated {number}") for number in range(3)]
+    for film in (films[2], *unrated):  # a row of fewer than four films is not shown
+        recording.record(event(film))
     recording.record(event(films[0], minute=-8 * 24 * 60))
     cache.clear()
     page = client.get("/").content.decode()
