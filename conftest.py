@@ -8,12 +8,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from services import SERVICES, Service, ServiceError
 from services.__main__ import ROOT
 from services.base import free_port
 from services.kafka import ApacheKafka, missing_apache_kafka
+
+# A machine that is busy with other work draws examples slowly, which says nothing about the code.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 pytest.register_assert_rewrite("predictors.testing")
 

@@ -1,4 +1,4 @@
-"""What benchmarks of the running site share: a web server in processes of its own, and guests who use it."""
+"""Shared code of benchmarks of the running site: a web server in its own processes, and its guests."""
 
 from __future__ import annotations
 

@@ -171,9 +171,9 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     """CPU-ms of what a request consists of, each measured alone."""
     from pydantic_core import from_json
 
-    from movie.api.answers import list_answer, ranked_lists
+    from movie.api.answers import rank_histories, render_list
+    from movie.api.base import json_response
     from movie.api.history_input import request_history
-    from movie.api.json import json_response
     from movie.api.schemas import RecommendRequest
     from movie.recommendations import micro_batching
     from movie.training.registry import registry
@@ -182,7 +182,7 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     wanted = [RecommendRequest.model_validate(from_json(body)) for body in bodies]
     histories = [request_history(each.history) for each in wanted]
     queries = [predictor.encode(history) for history in histories]
-    made = [ranked_lists([history], each)[0] for history, each in zip(histories, wanted, strict=True)]
+    made = [rank_histories([history], each)[0] for history, each in zip(histories, wanted, strict=True)]
 
     def each(work: Callable[[int], object]) -> float:
         return cpu_ms(lambda: [work(place) for place in range(len(bodies))]) / len(bodies)
@@ -191,8 +191,8 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     encode = each(lambda place: predictor.encode(request_history(wanted[place].history)))
     encoder = each(lambda place: predictor.encode_histories([queries[place].liked]))
     scores = each(lambda place: micro_batching.score(predictor, queries[place]))
-    whole_list = each(lambda place: ranked_lists([histories[place]], wanted[place]))
-    write = each(lambda place: json_response(list_answer(made[place], wanted[place])))
+    whole_list = each(lambda place: rank_histories([histories[place]], wanted[place]))
+    write = each(lambda place: json_response(render_list(made[place], wanted[place])))
     return {
         "body: JSON and validation": parse,
         "history to indices": encode,

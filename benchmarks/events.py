@@ -91,8 +91,8 @@ CONSUME = (
     + """
 from movie.events.stream import get_event_stream
 from movie.events.stream.consumer import Consumer
-from movie.events.stream.handlers import handler_of
-consumer = Consumer(handler_of("GROUP"), get_event_stream())
+from movie.events.stream.handlers import get_handler
+consumer = Consumer(get_handler("GROUP"), get_event_stream())
 batches = get_event_stream().consume("GROUP", lambda: False)
 while not (first := next(batches)):
     pass

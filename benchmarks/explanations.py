@@ -1,4 +1,4 @@
-"""What explanations cost and are worth: KPRN's speed, what it can explain, and what ranking by it loses.
+"""Benchmark explanations: the speed of KPRN, the share of films it explains, and the loss of reranking by it.
 
     python -m benchmarks.explanations --data PATH [--graph FOLDER] [--protocols guest leave-one-out]
         [--bases for_you ease] [--explained for_you ease sasrec] [--ablations relations types pooling walk]
@@ -37,13 +37,15 @@ import numpy as np
 from datasets.knowledge_graph.paths import PEOPLE, Histories, Paths, Targets
 from datasets.knowledge_graph.search import candidates, find_paths
 from datasets.readers.dataset import read_dataset
-from datasets.splits.protocols import Cases, Split, latest_of_each_pair, split_interactions
-from predictors.base import Predictor, Query
+from datasets.splits.cases import Cases, Split
+from datasets.splits.protocols import latest_of_each_pair, split_interactions
+from predictors.base import Predictor
 from predictors.config import parse_pairs
 from predictors.history import History, Interaction
 from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import WEIGHTS, blended, candidates_of
 from predictors.plugins import predictor_class
+from predictors.query import Query
 from predictors.testing import fit_model
 from ranking_metrics.ranking import hits_of, per_user
 
@@ -124,7 +126,7 @@ def _measure(protocol: str, arguments: argparse.Namespace) -> Figures:
 
 
 def _splits(protocol: str, arguments: argparse.Namespace) -> tuple[Split, Split]:
-    """The test cases and the validation cases; but for a given split with the same training rows."""
+    """Return the test and the validation cases; a given split has other training rows for each."""
     dataset = read_dataset(arguments.data)
     rows = latest_of_each_pair(dataset.interactions)
     given: dict[str, Any] = {"seed": arguments.seed, "limit_users": arguments.limit_users}
@@ -159,7 +161,7 @@ def _variants(names: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _batches(cases: Cases, n_items: int) -> list[tuple[list[Query], np.ndarray, np.ndarray]]:
-    """Queries, (B, n_items) bool targets and how many those are."""
+    """Yield queries, their targets (B, n_items) bool and the number of targets (B,)."""
     return [
         (
             [Query.from_indices(cases.history[row], seen=cases.seen[row]) for row in range(first, last)],
@@ -206,7 +208,7 @@ def _ndcg(hits: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _ndcg_of_hits(hits: np.ndarray) -> np.ndarray:
-    """Divided by the DCG of the same hits in the first places: not NDCG, but published under that name."""
+    """Return DCG divided by the DCG of the same hits at the first ranks: not NDCG, but published as NDCG."""
     some = hits.any(axis=1)
     values = np.zeros(len(hits))
     values[some] = _ndcg(hits[some], hits[some].sum(axis=1))
@@ -214,7 +216,7 @@ def _ndcg_of_hits(hits: np.ndarray) -> np.ndarray:
 
 
 def _weights(base: Predictor, kprn: KprnPredictor, split: Split) -> Weights:
-    """For each case the weight of WEIGHTS with the best mean NDCG@10; the lowest among equals."""
+    """Return for each case the weight of WEIGHTS with the best mean NDCG@10; the lowest among equals."""
     chosen = {}
     for cases in split.cases:
         sums = np.zeros(len(WEIGHTS))
@@ -231,7 +233,7 @@ def _weights(base: Predictor, kprn: KprnPredictor, split: Split) -> Weights:
 
 
 def _coverage(name: str, model: Predictor, kprn: KprnPredictor, split: Split) -> Figures:
-    """Over all cases: share of the recommended films with a path, and with one over no people."""
+    """Return the share of the recommended films with a path, and with a path without people."""
     found: Figures = {}
     for cases in split.cases:
         reached = linked = asked = 0
@@ -290,7 +292,7 @@ def _speed(kprn: KprnPredictor, split: Split, seed: int) -> Figures:
 
 
 def _searched(kprn: KprnPredictor, histories: Histories, query: Query) -> tuple[np.ndarray, Paths]:
-    """What an open search finds, and all paths to it."""
+    """Return the candidates of an open search and all paths to them."""
     found = candidates(kprn.graph, histories, [query.seen], kprn.caps)[0]
     targets = Targets(found, np.zeros(len(found), dtype=np.int64))
     return found, find_paths(kprn.graph, histories, targets, kprn.caps)

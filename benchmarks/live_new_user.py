@@ -11,7 +11,7 @@ Both answer the same held-out users after n = 1, 2, 5, 10, 20, 50 of their films
 The rebuild is written to do that approach justice: the graph is built from arrays, with the propagation
 kernel and the node-level NGCF of this project instead of loops and messages per edge, and a fresh NGCF of
 the same size takes --rebuild-epochs full-batch epochs of BPR with Adam. The trained models serve from a
-loaded artefact, without torch.
+loaded artifact, without torch.
 
 Times are CPU-milliseconds of the process (user + system), one thread, median over the guests; memory is the
 peak resident size of a process that did nothing else. Errors are against the whole graph rebuilt with the
@@ -38,12 +38,13 @@ from rich.console import Console
 
 from datasets.interactions import Interactions
 from datasets.readers.dataset import read_dataset
-from datasets.splits.protocols import Cases, Split, split_interactions
-from predictors.base import Query
+from datasets.splits.cases import Cases, Split
+from datasets.splits.protocols import split_interactions
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
 from predictors.progress import ProgressEvent
+from predictors.query import Query
 from ranking_metrics.ranking import hits_of, per_user
 
 BIG = {"n_users": 10_538, "n_items": 25_139, "n_edges": 1_500_000}
@@ -149,7 +150,7 @@ def _lines(rows: list[tuple[str, dict[str, Any], str, str]]) -> None:
 
 
 def _split(graph: str, arguments: argparse.Namespace) -> Split:
-    """Guests are whole users the models never saw; as many again are for validation."""
+    """Hold out guests, whole users that no model is trained on, and as many users for validation."""
     if graph == "ml-100k":
         rows = read_dataset(arguments.data).interactions
         return split_interactions("guest", rows, seed=arguments.seed, n=LENGTHS)
@@ -159,7 +160,7 @@ def _split(graph: str, arguments: argparse.Namespace) -> Split:
 
 
 def synthesised(*, n_users: int, n_items: int, n_edges: int, guests: int, seed: int) -> Interactions:
-    """`n_users` + `guests` users; the first about share `n_edges` pairs.
+    """Generate `n_users` + `guests` users; the first have about `n_edges` pairs together.
 
     Popularity of film r is (r + 20) ** -0.9, activity of users is Pareto with exponent 1.5 and at least 30
     draws. SHARE_OF_TASTE of a user's draws are of their tastes, the others of any film; a pair counts once.
@@ -198,7 +199,7 @@ def _guests(cases: Cases, arguments: argparse.Namespace) -> int:
 
 
 def _ndcg(lists: list[np.ndarray], cases: Cases, n_items: int) -> np.ndarray:
-    """(len(lists),) NDCG@10 of the first guests."""
+    """Return (len(lists),) NDCG@10 of the first guests."""
     return per_user(
         hits_of(np.stack(lists), cases.targets.mask(0, len(lists), n_items)),
         cases.targets.lengths[: len(lists)],
@@ -210,7 +211,7 @@ def _ndcg(lists: list[np.ndarray], cases: Cases, n_items: int) -> np.ndarray:
 
 
 def _in_a_process(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any]:
-    """`work(*given)` in a fresh process, so that its peak memory is its own."""
+    """Run `work(*given)` in a fresh process, so that its peak memory is its own."""
     named = [argument for argument in given if isinstance(argument, str)]
     _tell(" ".join([work.__name__.strip("_"), *named]))
     with ProcessPoolExecutor(
@@ -220,7 +221,7 @@ def _in_a_process(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str,
 
 
 def _end_with(parent: int) -> None:
-    """A process that works for minutes must not outlive the benchmark that was killed."""
+    """End this process with its parent: work of minutes must not outlive a benchmark that was killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -231,7 +232,7 @@ def _end_with(parent: int) -> None:
 
 
 def _progress() -> Callable[[ProgressEvent], None]:
-    """Tells of a fit ten times."""
+    """Report a fit ten times."""
     told = -1
 
     def progress(event: ProgressEvent) -> None:
@@ -249,7 +250,7 @@ def _tell(what: str) -> None:
 
 
 def _peak_mb() -> float:
-    """Of this program alone: what getrusage tells includes the process that started it."""
+    """Return the peak megabytes of this program alone; getrusage includes the process that started it."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -296,7 +297,7 @@ def _fit(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -> 
 
 
 def _error(predictor: GraphPredictor, model: Any, trained: Any, items: np.ndarray, form: str) -> float:
-    """Largest difference of the new node's vector to that of the rebuilt graph in float64."""
+    """Return the largest difference of the new node's vector to that of the rebuilt graph in float64."""
     import torch
 
     from datasets.bipartite_graph import BipartiteGraph
@@ -350,7 +351,7 @@ def _serve(graph: str, name: str, folder: Path, arguments: argparse.Namespace) -
 
 
 def _serve_guests(name: str, folder: Path, guests: dict[str, list[np.ndarray]]) -> dict[str, Any]:
-    """What a serving process does, and nothing else: load the artefact and answer."""
+    """Load the artifact and answer, as a serving process does."""
     idle = _peak_mb()
     predictor: GraphPredictor = predictor_class(name).load(folder / name)  # type: ignore[assignment]
     found: dict[str, Any] = {"idle_mb": idle}
@@ -416,7 +417,7 @@ def _rebuild(graph: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def rebuilt_list(train: Interactions, items: np.ndarray, arguments: argparse.Namespace) -> np.ndarray:
-    """(10,) int64: the request that builds the graph with the visitor in it and trains a fresh NGCF."""
+    """Return (10,) int64: build the graph with the visitor in it, train a fresh NGCF and rank."""
     import torch
 
     from datasets.bipartite_graph import BipartiteGraph

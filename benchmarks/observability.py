@@ -45,12 +45,13 @@ def measure(times: int) -> None:
     from django.test import RequestFactory
     from django.urls import resolve
 
-    from movie.core.ids import new_event_id
     from movie.operations.health import readiness
     from movie.operations.metrics_view import site_metrics_text
     from movie.operations.probes import ProbeMiddleware
-    from movie.telemetry.counters import ListOfFilms, count_ranking, count_request
+    from movie.recommendations.ranked_list import RankedList
+    from movie.telemetry.counters import instruments
     from movie.telemetry.requests import RequestLogMiddleware, count_shown
+    from predictors.history import Recommendation
 
     call_command("migrate", verbosity=0)
     handler = logging.getLogger().handlers[0]
@@ -74,23 +75,33 @@ def measure(times: int) -> None:
     def view(_: HttpRequest) -> HttpResponse:
         return response
 
-    films = [97 * n + 1 for n in range(FILMS)]
+    ranking = [Recommendation(97 * n + 1, 0.0) for n in range(FILMS)]
     models = ("for_you", "neighbours", "trending", "most_rated", "popular")[:LISTS]
-    lists = [ListOfFilms(new_event_id(), model, films) for model in models]
+    lists = [RankedList(model, recommendations=ranking, k=FILMS) for model in models]
 
     def view_with_lists(_: HttpRequest) -> HttpResponse:
         count_shown(lists)
         return response
+
+    def count_request() -> None:
+        instruments().requests.labels("home", "GET", 200).inc()
+        instruments().request_seconds.labels("home", "GET").observe(0.006)
+
+    def count_ranking() -> None:
+        instruments().ranking_seconds.labels("for_you").observe(0.003)
 
     bare = cpu_us(lambda: view(request))
     watched = ProbeMiddleware(RequestLogMiddleware(view))  # type: ignore[arg-type]
     page = ProbeMiddleware(RequestLogMiddleware(view_with_lists))  # type: ignore[arg-type]
     rows = [
         ("a request: id, metrics, log line", cpu_us(lambda: watched(request)) - bare),
-        ("  of which its metrics", cpu_us(lambda: count_request("home", "GET", 200, 0.006))),
+        ("  of which its metrics", cpu_us(count_request)),
         (f"a page with {LISTS} lists of {FILMS} films", cpu_us(lambda: page(request)) - bare),
         ("  of which the lists", cpu_us(lambda: count_shown(lists))),
-        ("a list that a model made", cpu_us(lambda: count_ranking("for_you", 0.003))),
+        (
+            "a list that a model made",
+            cpu_us(count_ranking),
+        ),
         ("a static file", cpu_us(lambda: watched(static)) - bare)
         if (static := RequestFactory().get("/static/site.css"))
         else ("", 0.0),

@@ -95,7 +95,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, object]]:
 def take_turns(
     sides: dict[str, Callable[[], object]], repeats: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Median CPU milliseconds and shortest wall milliseconds of one call of each side."""
+    """Return the median CPU and shortest wall milliseconds of one call of each side."""
     cpu: dict[str, list[float]] = {name: [] for name in sides}
     wall: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(repeats + 1):

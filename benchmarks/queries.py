@@ -163,7 +163,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from django.test import Client
 
     from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-    from movie.catalogue.details import facts_of, histogram_of
+    from movie.catalogue.details import movie_details, rating_histogram
     from movie.catalogue.models import Credit, Movie, Rating
     from movie.catalogue.search import search_movies, search_people, suggestions
     from movie.events.history import get_history
@@ -197,7 +197,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         return ask
 
     def listed(filters: BrowseFilters, number: int = 1) -> Callable[[], object]:
-        films = filters.films(visitor_key=guest, mean_rating=3.5).defer("synopsis")
+        films = filters.movies(visitor_key=guest, mean_rating=3.5).defer("synopsis")
         return lambda: list(Paginator(films, PAGE_SIZE).page(number))
 
     def claim() -> None:
@@ -225,9 +225,9 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         "search, two words": lambda: list(Paginator(search_movies("star wars"), PAGE_SIZE).page(1)),
         "search, people": lambda: list(search_people("john ford")[:13]),
         "suggest while typing": lambda: suggestions("mat"),
-        "film page, facts": lambda: facts_of(film),
-        "film page, ratings": lambda: histogram_of(film),
-        "film page, similar without a model": lambda: rank_similar(film, History.EMPTY),
+        "film page, facts": lambda: movie_details(film),
+        "film page, ratings": lambda: rating_histogram(film),
+        "film page, similar without a model": lambda: rank_similar(film.pk, History.EMPTY),
         "person page": page(f"/people/{person}/"),
         "relay claims its rows": claim,
         "trending": trending,

@@ -1,4 +1,4 @@
-"""What one SASRec answer costs, beside the same network in torch eager, in one process.
+"""Measure the cost of one SASRec answer beside the same network in eager torch, in one process.
 
     python -m benchmarks.sasrec_latency [--items 60000] [--dim 64] [--length 200] [--repeats 200]
 
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from predictors.base import Query
 from predictors.id_map import IdMap
 from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
+from predictors.query import Query
 
 ROUND = 10  # answers by one side before it is the other's turn
 
@@ -94,7 +94,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def take_turns(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median over rounds of the CPU milliseconds of one call of each side."""
+    """Return the median over rounds of the CPU milliseconds of one call of each side."""
     rounds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(max(3, repeats // ROUND) + 1):
         for name, call in sides.items():

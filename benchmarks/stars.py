@@ -1,4 +1,4 @@
-"""How far predicted stars are from those given: root mean squared error on held-out ratings.
+"""Measure the root mean squared error of predicted stars on held-out ratings.
 
     python -m benchmarks.stars --data FILE [--seed 1] [--held-out 0.2] [--json FILE]
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def predicted(predictor: MfPredictor, train: Interactions, test: Interactions) -> np.ndarray:
-    """(len(test),) stars, each visitor's from their training ratings."""
+    """Return (len(test),) float64 stars, predicted for each user from their training ratings."""
     stars = np.empty(len(test))
     ids = predictor.ids.ids
     for visitor in np.unique(test.users):
@@ -88,7 +88,7 @@ def predicted(predictor: MfPredictor, train: Interactions, test: Interactions) -
 
 
 def error_of(stars: np.ndarray, test: Interactions) -> float:
-    """Root mean squared error, in stars."""
+    """Return the root mean squared error, in stars."""
     lowest = max(LOWEST_STARS, float(test.values.min()))  # a scale that begins at 1 is known to
     return float(np.sqrt(np.mean((np.maximum(stars, lowest) - test.values) ** 2)))
 

@@ -67,7 +67,7 @@ ELSEWHERE = """
 import json, random
 from datetime import UTC, datetime
 from django.core.cache import cache
-from movie.recommendations.list_cache import _as_plain
+from movie.recommendations.ranked_list import _as_plain
 from movie.core.ids import new_event_id
 from movie.events.archive.base import Archived
 from movie.events.archive.dynamodb import _item

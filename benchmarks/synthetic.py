@@ -1,4 +1,4 @@
-"""How near `mf` comes to the best possible prediction, on made-up ratings whose floor is known.
+"""Measure the distance of `mf` from the best possible prediction on synthetic ratings with a known floor.
 
     python -m benchmarks.synthetic [--seeds 1,2,3] [--held-out 0.2] [--json FILE]
 
@@ -26,9 +26,9 @@ from predictors.testing import fit_model
 PLAIN = {"groups": 0, "factors": 32, "epochs": 15}
 CANDIDATES = (
     {"groups": 1, "factors": 4, "epochs": 30},
-    {"groups": 4, "factors": 4, "epochs": 30, "film_groups": 8},
-    {"groups": 8, "factors": 4, "epochs": 30, "film_groups": 8},
-    {"groups": 8, "factors": 6, "epochs": 30, "film_groups": 8},
+    {"groups": 4, "factors": 4, "epochs": 30, "item_groups": 8},
+    {"groups": 8, "factors": 4, "epochs": 30, "item_groups": 8},
+    {"groups": 8, "factors": 6, "epochs": 30, "item_groups": 8},
 )
 VALIDATION_SHARE = 0.1
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def measured(seed: int, share: float) -> dict:
-    """One world: the errors of everything on its held-out rows."""
+    """Generate one data set and return the error of every model on its held-out rows."""
     world = make_world(WorldOptions(seed=seed))
     rng = np.random.default_rng(seed + 1_000)
     held_out = rng.random(len(world.stars)) < share
@@ -95,7 +95,7 @@ def measured(seed: int, share: float) -> dict:
 
 
 def best_on_validation(train: Interactions, rng: np.random.Generator) -> dict:
-    """The candidate that predicts a random tenth of the training ratings best from the others."""
+    """Return the candidate that predicts a random tenth of the training ratings best from the others."""
     aside = rng.random(len(train)) < VALIDATION_SHARE
     rest, asked = train.select(~aside), train.select(aside)
 

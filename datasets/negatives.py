@@ -53,7 +53,7 @@ class Positives:
 
     @property
     def have_negatives(self) -> np.ndarray:
-        """(n_users,) bool, False for a user of the whole catalogue, who cannot be trained on."""
+        """(n_users,) bool, False for a user of the full catalogue, who cannot be trained on."""
         return np.diff(self.indptr) < self.n_items
 
 
@@ -70,7 +70,7 @@ class Negatives(ABC):
     def draw(self, users: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
         """Draw (B, k) int64 items that are no positives of the users (B,).
 
-        Raises ValueError for a user of the whole catalogue.
+        Raises ValueError for a user of the full catalogue.
         """
         users = np.asarray(users, dtype=np.int64)
         items = self.propose(users, k, rng)
@@ -84,7 +84,7 @@ class Negatives(ABC):
             user = int(users[row])
             left = np.setdiff1d(np.arange(self.positives.n_items), self.positives.items_of(user))
             if not len(left):
-                raise ValueError(f"user {user} has the whole catalogue; there is no negative to draw")
+                raise ValueError(f"user {user} has the full catalogue; there is no negative to draw")
             items[row, column] = rng.choice(left)
         return items
 

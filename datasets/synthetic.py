@@ -1,11 +1,11 @@
-"""Synthetic ratings whose best possible prediction is known: people in taste groups, films in genres.
+"""Synthetic ratings whose best possible prediction is known: people in taste groups, items in genres.
 
-The model, with g the group of person u, c the genre of film i, and every letter drawn from the seed:
+The model, with g the group of person u, c the genre of item i, and every letter drawn from the seed:
 
     level       z_ui = mu + b_i + t * (h_g + p_u)'q_i        stars, before anything is rounded
     group       h_g on the unit sphere of D dimensions, groups as far apart as a search finds them
     person      p_u ~ Normal(0, personal ** 2), zero by default: who shares a group shares a taste
-    film        q_i = v_c + Normal(0, own ** 2), v_c as h_g;  b_i ~ Normal(0, spread ** 2)
+    item        q_i = v_c + Normal(0, own ** 2), v_c as h_g;  b_i ~ Normal(0, spread ** 2)
     rating      r_ui = z_ui + e to the nearest half star, within 0.5 to 5;  e ~ Logistic(0, s)
 
 So the chance of at least r stars is the proportional-odds model (McCullagh, JRSS B 1980; used for
@@ -18,7 +18,7 @@ ratings by Koren and Sill, "OrdRec", RecSys 2011), which has a closed form:
 m_ui is the best prediction under squared error. The floor of a set of ratings is the mean of
 Var(r_ui) = E[r_ui ** 2] - m_ui ** 2 over its rows: the error of a model that knows every parameter.
 
-The films that a person rates depend on taste too, as in life, but never on the error e:
+The items that a person rates depend on taste too, as in life, but never on the error e:
 
     chance of being rated next  ~  exp(Normal(0, popularity ** 2) + selectivity * t * (h_g + p_u)'q_i)
 """
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The genres and how the ids of their films begin.
+# The genres and how the ids of their items begin.
 GENRES = (
     ("Drama", "DRAM"),
     ("Comedy", "COMD"),
@@ -65,10 +65,10 @@ class WorldOptions:
     taste        t, stars
     mean         mu, stars
     spread       of b_i, stars
-    own          of a film within its genre
+    own          of an item within its genre
     personal     of a person within their group
     noise        standard deviation of e, stars: s = noise * sqrt(3) / pi
-    popularity   of films, and
+    popularity   of items, and
     selectivity  of people, in what they rate
     activity     standard deviation of the logarithm of how much a person rates
     seed         equal options give equal worlds
@@ -263,7 +263,7 @@ def _rated_pairs(
     users = np.repeat(np.arange(options.users), counts)
     drawn = np.arange(options.items) < counts[:, None]
     items = order[drawn]
-    order_in_time = rng.random(len(items))  # nobody begins with the films that suit them best
+    order_in_time = rng.random(len(items))  # nobody begins with the items that suit them best
     return users, items[np.lexsort((order_in_time, users))]
 
 

@@ -19,7 +19,7 @@ class CompareError(PredictorError):
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The difference of two models in one metric under one condition."""
+    """Holds the difference of two models in one metric under one condition."""
 
     candidate: str
     baseline: str
@@ -58,7 +58,7 @@ def _compare_condition(
 ) -> list[Compared]:
     users, differences, shared = [], [], []
     for seed in candidate["seeds"]:
-        pair = [values.of(row["key"], label, seed) for row in (candidate, baseline)]
+        pair = [values.get(row["key"], label, seed) for row in (candidate, baseline)]
         if pair[0] is None or pair[1] is None:
             raise CompareError(f"the values of the users of {label}, seed {seed} were not kept")
         (some, names, first), (others, other_names, second) = pair[0], pair[1]

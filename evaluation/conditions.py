@@ -21,16 +21,17 @@ from evaluation.protocols import (
     build_queries,
     list_length,
 )
-from predictors.base import Predictor, top_k
+from predictors.base import Predictor
 from predictors.capabilities import ScoresTrainingUsers
 from predictors.progress import Progress, ProgressEvent, silent
+from predictors.ranking import top_k
 from ranking_metrics import beyond_accuracy, ranking
 
 if TYPE_CHECKING:
     from scipy import sparse
 
     from datasets.interactions import Interactions
-    from datasets.splits.protocols import Cases, Split
+    from datasets.splits.cases import Cases, Split
 
 BATCH = 256
 FULL_MASKED = "full catalogue, seen items masked"
@@ -40,7 +41,7 @@ COLD_ONLY = "items held out from training only"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one predictor reached under one condition.
+    """Holds the metrics of one predictor under one condition.
 
     label    "" for the headline condition, else "unmasked", "candidates=100", "n=3" and so on
     ranking  what was ranked and what was masked
@@ -107,7 +108,7 @@ def evaluate(
     """Rank for every case of the split and return what was reached, condition by condition.
 
     `candidates` adds a condition in which only the targets and so many uniformly drawn items that the
-    user has no row with are ranked; the draw depends on `seed` alone, so all models meet the same items.
+    user has no row with are ranked; the draw depends on `seed` alone, so all models rank the same items.
     `metrics` replaces those of the protocol. `labels` (n_items, L), genres for example, adds calibration.
     A user whose history states fewer liked items than the model needs gets no list. A model that was
     just fitted and has learned something about the users themselves is measured by that too, as
@@ -132,7 +133,7 @@ def evaluate(
         rng = np.random.default_rng([seed, 100])
         for first in range(0, len(cases), BATCH):
             last = min(first + BATCH, len(cases))
-            batch = _Batch.of(cases, first, last, split)
+            batch = _Batch.from_cases(cases, first, last, split)
             scores = _scores(predictor, cases, first, last, stated)
             for condition in conditions:
                 condition.add(scores, batch, rng)
@@ -169,7 +170,7 @@ class _Batch:
     hidden: np.ndarray | None  # (n_items,) bool, never ranked
 
     @classmethod
-    def of(cls, cases: Cases, first: int, last: int, split: Split) -> _Batch:
+    def from_cases(cls, cases: Cases, first: int, last: int, split: Split) -> _Batch:
         n_items = split.train.n_items
         return cls(
             cases.targets.mask(first, last, n_items),
@@ -198,13 +199,15 @@ def _conditions(
         )
     if candidates:
         label = ", ".join(filter(None, (cases.label, f"candidates={candidates}")))
-        sampled = f"targets and {candidates} uniformly drawn items the user never met, nothing else"
+        sampled = (
+            f"targets and {candidates} uniformly drawn items that the user has no row with, nothing else"
+        )
         conditions.append(_Condition(label, sampled, names, facts=None, n_negatives=candidates, **shared))
     return conditions
 
 
 class _Condition:
-    """One way of ranking the same scores, collected batch by batch. `facts` add metrics beyond accuracy."""
+    """Collects the metrics of one way of ranking, batch by batch. `facts` add metrics beyond accuracy."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ SEPARATOR = "|"  # between the labels of one item, as in MovieLens
 
 
 class LabelError(PredictorError):
-    """A file of labels cannot be read; the message says where."""
+    """Raised for a file of labels that cannot be read; the message names the line."""
 
 
 def read_labels(path: Path) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_REPORTS = 0.2
 
 
 class ProcessFailed(PredictorError):
-    """The work failed; the message says why."""
+    """Raised when the work failed; the message names the cause."""
 
 
 def run_in_own_process(work: Callable[..., Any], *arguments: Any, progress: Progress = silent) -> Any:
@@ -63,7 +63,7 @@ def run_in_own_process(work: Callable[..., Any], *arguments: Any, progress: Prog
 def _undisturbed_start() -> Iterator[None]:
     """Hold SIGTERM for the milliseconds in which a child is made, so that none is left behind.
 
-    The child inherits that Ctrl-C, which reaches the whole group, is for the parent alone. Only the
+    The child inherits that Ctrl-C, which reaches the process group, is for the parent alone. Only the
     main thread may and need do this.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Benchmark rows as a picture: bars with intervals, lines over n given items, or curves over CPU time.
+"""Draw benchmark rows: bars with intervals, lines over n given items, or curves over CPU time.
 
 Colours are Okabe and Ito's (2008), told apart by every common kind of colour vision; every mark is
 labelled where it stands, so that no legend and no colour is needed to read it. Axes start at zero.
@@ -64,7 +64,7 @@ def draw(rows: Rows, path: Path) -> None:
 
 
 def draw_curves(rows: Rows, path: Path) -> None:
-    """What the models reached after so much training, one line per seed; suffixes as for `draw`.
+    """Write a picture of the metrics over CPU seconds of training, one line per seed; suffixes as for `draw`.
 
     Raises ValueError when no row has a curve.
     """
@@ -94,7 +94,7 @@ def draw_curves(rows: Rows, path: Path) -> None:
 
 
 def _curves(ax: Axes, rows: Rows, metric: str) -> None:
-    """One metric over CPU seconds, each model named at the end of its longest line."""
+    """Draw one metric over CPU seconds, each model named at the end of its longest line."""
     ends: list[tuple[float, float, str, str]] = []
     top, longest = 0.0, 0.0
     for index, row in enumerate(rows):
@@ -131,7 +131,7 @@ def _curves(ax: Axes, rows: Rows, metric: str) -> None:
 
 
 def _length_panels(rows: Rows) -> list[str]:
-    """Lines where films were counted, bars where a share was given."""
+    """Choose the panels: lines where items were counted, bars where a share was given."""
     names = rows[0]["metrics"]
     counted = ["lines"] if any(map(_GIVEN_METRIC.fullmatch, names)) else []
     return counted + [name for name in names if re.fullmatch(r"NDCG@100 \[n=\d+%\]", name)][:1]
@@ -151,7 +151,7 @@ def _facts(row: Mapping[str, Any]) -> str:
 
 
 def _bars(ax: Axes, rows: Rows, metric: str, *, tall: bool = False) -> None:
-    """Horizontal bars, best on top, with whiskers and the value at the end."""
+    """Draw horizontal bars, best on top, with whiskers and the value at the end."""
     ordered = sorted(
         (row for row in rows if metric in row["metrics"]), key=lambda row: row["metrics"][metric]
     )
@@ -183,7 +183,7 @@ def _bars(ax: Axes, rows: Rows, metric: str, *, tall: bool = False) -> None:
 
 
 def _lines(ax: Axes, rows: Rows) -> None:
-    """NDCG@10 over the number of given films, one line per model, named at its right end."""
+    """Draw NDCG@10 over the number of given items, one line per model, named at its right end."""
     found = filter(None, map(_GIVEN_METRIC.fullmatch, rows[0]["metrics"]))
     numbers = sorted((match[1] for match in found), key=lambda n: (n == "all", n.zfill(9)))
     positions = range(len(numbers))

@@ -1,4 +1,4 @@
-"""What each protocol measures, and how a history is stated to a model.
+"""The metrics of each protocol, and the statement of a history to a model.
 
 met    every item of the history counts alike, as in papers
 stars  ratings count by their stars and low ones are dislikes, as on the site; models that do not learn
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, LIKED_FROM
+from predictors.query import Query
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
-    from datasets.splits.protocols import Cases, Split
+    from datasets.splits.cases import Cases, Split
 
 STATED = MET, STARS = ("met", "stars")
 
@@ -58,7 +59,7 @@ def build_queries(cases: Cases, first: int, last: int, stated: str = MET) -> lis
 
 
 def star_query(items: np.ndarray, stars: np.ndarray, seen: np.ndarray) -> Query:
-    """Return what the site would tell a model of a history of ratings, as `History` derives it.
+    """Build the query of a history of ratings as the site would, by the rules of `History`.
 
     items (T,) int64, oldest first; stars (T,) float32, nan without a rating; seen (S,) int64
     """

@@ -1,4 +1,4 @@
-"""Where a figure comes from: the code, the libraries, the files."""
+"""Provenance of a figure: the code, the libraries, the files."""
 
 from __future__ import annotations
 

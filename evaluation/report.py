@@ -20,7 +20,7 @@ from ranking_metrics.intervals import bootstrap_interval, group_means
 
 if TYPE_CHECKING:
     from datasets.readers.dataset import Dataset
-    from datasets.splits.protocols import Split
+    from datasets.splits.cases import Split
     from evaluation.conditions import Outcome
     from evaluation.runner import Benchmark
 
@@ -29,12 +29,12 @@ THIRDS = ("short", "middle", "long")  # groups of users by the length of their h
 
 
 class ReportError(PredictorError):
-    """A report cannot be read; the message says why."""
+    """Raised for a report that cannot be read; the message names the cause."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one fit and its evaluation handed back."""
+    """Holds the outcome and the cost of one fit and its evaluation."""
 
     outcomes: list[Outcome]
     fit_cpu_seconds: float
@@ -207,7 +207,7 @@ def _third_name(lengths: np.ndarray, number: int) -> str:
 
 
 class UserValues:
-    """The values of every user, by row, condition and seed; one compressed file beside a report."""
+    """Holds the values of every user by row, condition and seed, in one compressed file beside a report."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         self.arrays = dict(arrays or {})
@@ -233,7 +233,7 @@ class UserValues:
                 self.arrays[f"{stem}/names"] = np.array(outcome.names)
                 self.arrays[f"{stem}/values"] = outcome.values.astype(np.float32)
 
-    def of(self, key: str, label: str, seed: int) -> tuple[np.ndarray, list[str], np.ndarray] | None:
+    def get(self, key: str, label: str, seed: int) -> tuple[np.ndarray, list[str], np.ndarray] | None:
         """Return (U,) users, M names and (U, M) values of one condition; None where they were not kept."""
         stem = f"{key}/{label}/{seed}"
         if f"{stem}/values" not in self.arrays:
@@ -242,7 +242,7 @@ class UserValues:
         return users, names.tolist(), values
 
     def write(self, report: Path, keys: Sequence[str]) -> None:
-        """Write the values of these rows; the file is whole at every moment."""
+        """Write the values of these rows, atomically."""
         path = values_path(report)
         writing = path.with_name(f".{path.name}.{os.getpid()}.npz")
         kept = {name: array for name, array in self.arrays.items() if name.partition("/")[0] in keys}
@@ -262,7 +262,7 @@ def write_report(
     values: UserValues | None = None,
     comparisons: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write the rows so far, and the values of every user beside them; the file is whole at every moment."""
+    """Write the rows so far, and the values of every user beside them, atomically."""
     results = [row for row in rows if "error" not in row]
     report = {
         "protocol": benchmark.protocol,

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from datasets.readers.dataset import Dataset, read_dataset
-from datasets.splits.protocols import Split, at_least, latest_of_each_pair, limited, split_interactions
+from datasets.splits.cases import Split, limited
+from datasets.splits.protocols import at_least, latest_of_each_pair, split_interactions
 from evaluation.conditions import evaluate
 from evaluation.labels import label_matrix, read_labels, user_groups
 from evaluation.own_process import ProcessFailed, cpu_seconds, peak_rss_mb, run_in_own_process
@@ -34,12 +35,12 @@ CURVE_USERS = 2000
 
 
 class BenchmarkError(PredictorError):
-    """A model could not be measured; the message says why."""
+    """Raised for a question that cannot be measured; the message names the cause."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is to be measured. `options` are by model; `budget` is CPU-seconds of one fit.
+    """Describes a benchmark. `options` are by model; `budget` is CPU-seconds of one fit.
 
     A model may be named with a variant in brackets, `lightgcn[negatives=hard]`, see `varied`. With `curve`
     the models are measured by CURVE_METRICS while they train. `labels` and `groups` are files of item
@@ -95,7 +96,7 @@ class Benchmark:
         return split, "; ".join(words) or "none"
 
     def check(self) -> None:
-        """Raise PredictorError on what cannot be measured, before hours are spent."""
+        """Raise PredictorError on what cannot be measured, before anything is fitted."""
         kinds = {name: predictor_class(name) for name in map(kind_of, self.models)}
         if self.stated not in STATED:
             raise BenchmarkError(f"a history is stated as one of {', '.join(STATED)}, not {self.stated!r}")
@@ -120,7 +121,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Step:
-    """Where a running benchmark stands."""
+    """Reports the progress of a running benchmark."""
 
     model: str
     seed: int
@@ -191,7 +192,7 @@ def _labels_and_groups(benchmark: Benchmark, dataset: Dataset) -> tuple[np.ndarr
 
 @dataclass(frozen=True)
 class Task:
-    """One fit and its evaluation. `labels` (n_items, L) of the items, or None."""
+    """Describes one fit and its evaluation. `labels` (n_items, L) of the items, or None."""
 
     benchmark: Benchmark
     model: str
@@ -201,15 +202,15 @@ class Task:
 
 
 def fit_and_evaluate(task: Task, report: Progress) -> RunResult:
-    """Fit one model on a split, evaluate it, and return what was reached and spent by this process."""
+    """Fit one model on a split, evaluate it, and return the outcomes and the cost of this process."""
     benchmark, split = task.benchmark, task.split
     kind = predictor_class(kind_of(task.model))
     options = options_for(benchmark, task.model, task.seed)
     hooks = (_Observer(split),) if benchmark.curve else ()
     config, run, graph = split_options(kind, options, Run(progress=report, hooks=hooks))
-    taught = training_split(split, kind, benchmark.stated)
+    visible = training_split(split, kind, benchmark.stated)
     cpu, wall = cpu_seconds(), time.monotonic()
-    predictor = kind.fit(TrainingData(taught.train, taught.validation, graph), config, run)
+    predictor = kind.fit(TrainingData(visible.train, visible.validation, graph), config, run)
     fit_cpu, fit_wall = cpu_seconds() - cpu, time.monotonic() - wall
     fit_peak = peak_rss_mb()
     cpu = cpu_seconds()

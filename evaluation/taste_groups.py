@@ -52,7 +52,7 @@ class TooFewPeople(Exception):
 
 @dataclass(frozen=True)
 class FilmLift:
-    """A film that a group likes more than others do: `likes` of its members out of `raters`."""
+    """Holds a film that a group likes more than others: `likes` of `raters` among its members."""
 
     item: int
     lift: float
@@ -137,7 +137,7 @@ def analyse(
 
 
 def found_groups(known: Interactions, ratings: Interactions, n_groups: int, seed: int) -> np.ndarray:
-    """(n_users,) the group of each, -1 for people with too few ratings. Raises TooFewPeople.
+    """Return (n_users,) the group of each user, -1 with too few ratings. Raises TooFewPeople.
 
     The groups are found in `known`, one half of `ratings`.
     """
@@ -167,9 +167,12 @@ def found_groups(known: Interactions, ratings: Interactions, n_groups: int, seed
     return group_of
 
 
-def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], most: int) -> list[list[str]]:
-    """For each group, the labels (genres, say) whose films its members rate highest above average, best
-    first and no more than `most`; `labels_of` is by item index. A label rated as by everybody is left out."""
+def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], limit: int) -> list[list[str]]:
+    """Return for each group the labels, such as genres, whose films it rates highest above average.
+
+    The best come first, no more than `limit`; `labels_of` is by item index. A label that a group rates as
+    everybody does is left out.
+    """
     rated, left = _above_average(analysis.measured)
     users, items = analysis.measured.users[rated], analysis.measured.items[rated]
     names = sorted({label for labels in labels_of.values() for label in labels})
@@ -186,12 +189,12 @@ def preferred(analysis: Analysis, labels_of: Mapping[int, Sequence[str]], most: 
         )
         above = sums / (counts + LABEL_RIDGE)
         best = [label for label in np.argsort(-above, kind="stable") if above[label] >= LEAST_ABOVE]
-        found.append([names[label] for label in best[:most]])
+        found.append([names[label] for label in best[:limit]])
     return found
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """How alike two divisions of the same people are: 1 the same, 0 as by chance (adjusted Rand index,
+    """Compare two partitions of the same people: 1 if equal, 0 as by chance (adjusted Rand index,
     Hubert and Arabie 1985, eq. 5)."""
     table = np.zeros((one.max() + 1, other.max() + 1))
     np.add.at(table, (one, other), 1)
@@ -201,12 +204,12 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 
     both, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
     chance = rows * columns / pairs(np.array([table.sum()]))
-    most = (rows + columns) / 2
-    return 1.0 if most == chance else (both - chance) / (most - chance)
+    largest = (rows + columns) / 2
+    return 1.0 if largest == chance else (both - chance) / (largest - chance)
 
 
 def _half_of_each(ratings: Interactions, rng: np.random.Generator) -> np.ndarray:
-    """(N,) bool: a random half of each user's rows."""
+    """Draw (N,) bool, a random half of each user's rows."""
     order = np.lexsort((rng.random(len(ratings)), ratings.users))
     half = np.empty(len(ratings), dtype=bool)
     half[order] = (np.arange(len(ratings)) - ratings.indptr[ratings.users[order]]) % 2 == 0
@@ -214,7 +217,7 @@ def _half_of_each(ratings: Interactions, rng: np.random.Generator) -> np.ndarray
 
 
 def _clustered(points: np.ndarray, n_groups: int, seed: int) -> np.ndarray:
-    """(R,) cluster of each point: the best of several runs of k-means."""
+    """Return (R,) the cluster of each point, by the best of several runs of k-means."""
     best, least = np.zeros(len(points), dtype=int), np.inf
     for run in range(RESTARTS if n_groups > 1 else 0):
         centres, member_of = kmeans2(points, n_groups, minit="++", rng=np.random.default_rng([seed, run]))
@@ -225,7 +228,7 @@ def _clustered(points: np.ndarray, n_groups: int, seed: int) -> np.ndarray:
 
 
 def _above_average(ratings: Interactions) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with stars, (M,), and their stars above what film and person give on average, (M,)."""
+    """Return (M,) rows with stars, and (M,) their stars less the averages of film and person."""
     rated = np.flatnonzero(~np.isnan(ratings.values))
     users, items = ratings.users[rated], ratings.items[rated]
     left = ratings.values[rated].astype(np.float64)
@@ -237,7 +240,7 @@ def _above_average(ratings: Interactions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cosines(ratings: Interactions, groups: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """(K, K) cosines between profiles of halves of groups, means over random halvings."""
+    """Return (K, K) cosines between profiles of halves of groups, means over random halvings."""
     rated, left = _above_average(ratings)
     users, items = ratings.users[rated], ratings.items[rated]
     most_rated = np.argsort(-np.bincount(items, minlength=ratings.n_items), kind="stable")[:PROFILE_FILMS]
@@ -256,7 +259,7 @@ def _cosines(ratings: Interactions, groups: Sequence[np.ndarray], rng: np.random
 
 
 def _profiles(rows: np.ndarray, items: np.ndarray, left: np.ndarray, n_rows: int, n_items: int) -> np.ndarray:
-    """(n_rows, n_items) shrunken means; entries with row -1 belong to nobody."""
+    """Return (n_rows, n_items) shrunken means; entries with row -1 belong to nobody."""
     here = rows >= 0
     cell = rows[here] * n_items + items[here]
     sums = np.bincount(cell, left[here], n_rows * n_items)
@@ -287,7 +290,7 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 
 def draw(analysis: Analysis, labels: Sequence[str], path: Path, *, title: str) -> None:
-    """A heatmap of the cosines with the sizes of the groups beside it. Raises ValueError on the suffix."""
+    """Write a heatmap of the cosines beside the sizes of the groups. Raises ValueError on the suffix."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"a plot is one of {', '.join(SUFFIXES)}, not {path.suffix or 'without a suffix'}")
     import matplotlib as mpl

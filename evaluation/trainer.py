@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from safetensors import SafetensorError
 
 from evaluation.hooks import tracked
@@ -18,18 +17,15 @@ from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.run import Hook, Run, split_options
 from predictors.training_data import TrainingData
-from predictors.validation import Validator
+from predictors.validation import MAX_USERS, Validator, hold_out_last
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
-    from datasets.splits.protocols import Split
     from predictors.base import Predictor
     from predictors.serving.registry import ModelStore
 
 FROM_SITE, FROM_FILE = "site", "file"  # whose ids an artifact has
 PROTOCOL = "leave-one-out"
-MAX_VALIDATION_USERS = 2000
-MIN_HISTORY_TO_HOLD_OUT = 3  # interactions of a user whose last one may be held out
 CHECKPOINTS = ".checkpoints"  # beside the versions of a model; no version starts with a dot
 
 REFIT = "refit"  # folder of the refit's checkpoints
@@ -38,7 +34,7 @@ FIT_SHARE, MEASURED, REFIT_SHARE = 0.55, 0.58, 0.98  # of the progress bar
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The result of a training."""
+    """Holds the result of a training."""
 
     name: str
     version: str
@@ -80,12 +76,15 @@ def train(
     kind = predictor_class(name)
     if activate:
         refuse_other_ids(name, id_space)
-    split = hold_out_last(interactions, seed=seed)
+    if len(interactions) == 0:
+        raise TrainingError("there are no interactions to train on; import or collect ratings first")
+    rows = latest_of_each_pair(interactions)
+    fitted_on, validation = hold_out_last(rows, max_users=MAX_USERS, seed=seed)
     checkpoint_dir = store.root / name / CHECKPOINTS
     started = time.process_time()
 
-    held_out = len(split.cases[0]) > 0
-    refit = refit and held_out
+    n_held_out = len(validation)  # one row of each user
+    refit = refit and n_held_out > 0
     run = Run(
         seed=seed,
         progress=progress,
@@ -94,22 +93,25 @@ def train(
         stage="select" if refit else "single",
     )
     config, run, graph = split_options(kind, options, run)
-    data = TrainingData(split.train, split.validation if held_out else None, graph)
+    data = TrainingData(fitted_on, validation if n_held_out else None, graph)
     facts = _described(interactions, id_space, source)
     with _disk_errors(name, store), tracked(hooks, name, config.as_dict(), facts) as final:
         choosing = replace(run.part(0.0, FIT_SHARE if refit else REFIT_SHARE), hooks=hooks)
         predictor = kind.fit(data, config, choosing)
         progress(ProgressEvent(FIT_SHARE if refit else REFIT_SHARE, "measuring"))
-        metrics = _measured(predictor, split)
+        metrics = _measured(predictor, fitted_on, validation)
         if refit:
             again = replace(run, checkpoint_dir=checkpoint_dir / REFIT)
-            everything = TrainingData(latest_of_each_pair(interactions), None, graph)
+            everything = TrainingData(rows, None, graph)
             predictor = predictor.refit(everything, again.part(MEASURED, REFIT_SHARE, "all rows"))
         cpu_seconds = time.process_time() - started
         final |= {**metrics, "cpu_seconds": cpu_seconds}
         progress(ProgressEvent(REFIT_SHARE, "saving", metrics))
         version = store.publish(
-            predictor, data=facts, metrics=_metric_rows(split, metrics, seed, cpu_seconds), activate=activate
+            predictor,
+            data=facts,
+            metrics=_metric_rows(n_held_out, metrics, seed, cpu_seconds),
+            activate=activate,
         )
         _clear(checkpoint_dir)
     return Trained(name, version, metrics, cpu_seconds, activate, predictor.meta.get("left_out", {}))
@@ -161,57 +163,24 @@ def refuse_other_ids(name: str, id_space: str) -> None:
         )
 
 
-def hold_out_last(interactions: Interactions, *, seed: int) -> Split:
-    """Return the last row of up to 2,000 users as validation, the rest to train on.
-
-    Users with fewer than three rows are trained on only. Raises TrainingError when nothing is left.
-    """
-    from datasets.splits.protocols import Cases, Ragged, Split, latest_of_each_pair
-
-    if len(interactions) == 0:
-        raise TrainingError("there are no interactions to train on; import or collect ratings first")
-    rows = latest_of_each_pair(interactions)
-    lengths = np.diff(rows.indptr)
-    eligible = np.flatnonzero(lengths >= MIN_HISTORY_TO_HOLD_OUT)
-    n_held_out = min(MAX_VALIDATION_USERS, len(eligible))
-    users = np.sort(np.random.default_rng(seed).permutation(eligible)[:n_held_out])
-    last_rows = rows.indptr[users + 1] - 1
-    is_last = np.zeros(len(rows), dtype=bool)
-    is_last[last_rows] = True
-    given = np.isin(rows.users, users) & ~is_last
-    history = Ragged(
-        np.concatenate([[0], np.cumsum(lengths[users] - 1)]).astype(np.int64),
-        rows.items[given].astype(np.int64),
-    )
-    targets = Ragged(np.arange(len(users) + 1, dtype=np.int64), rows.items[last_rows].astype(np.int64))
-    return Split(
-        PROTOCOL,
-        rows.select(~is_last),
-        rows.select(is_last),
-        (Cases("", users.astype(np.int32), history, history, targets),),
-        f"validation: the last row of {len(users)} users, chosen by seed {seed}",
-        "all rows before it",
-    )
-
-
-def _measured(predictor: Predictor, split: Split) -> dict[str, float]:
+def _measured(predictor: Predictor, train: Interactions, validation: Interactions) -> dict[str, float]:
     """Return NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
-    validator = Validator.from_rows(split.train, split.validation, max_users=MAX_VALIDATION_USERS)
+    validator = Validator.from_rows(train, validation)
     if validator is None:
         return {}
     return {name: round(value, 5) for name, value in validator.measure(predictor).items()}
 
 
 def _metric_rows(
-    split: Split, metrics: Mapping[str, float], seed: int, cpu_seconds: float
+    n_users: int, metrics: Mapping[str, float], seed: int, cpu_seconds: float
 ) -> list[dict[str, Any]]:
     return [
         {
             "protocol": PROTOCOL,
             "part": "validation",
             "ranking": "full catalogue, seen items masked",
-            "split": split.description,
-            "users": len(split.cases[0]),
+            "split": f"validation: the last row of {n_users} users, chosen by seed {seed}",
+            "users": n_users,
             "seed": seed,
             "cpu_seconds": round(cpu_seconds, 2),
             **metrics,

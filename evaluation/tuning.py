@@ -42,7 +42,7 @@ from predictors.validation import METRIC
 if TYPE_CHECKING:
     import optuna
 
-    from datasets.splits.protocols import Split
+    from datasets.splits.cases import Split
 
 JOURNAL, TRIALS, CONFIG = "trials.log", "trials.json", "config.json"
 CPU_SECONDS, MESSAGE = "cpu_seconds", "message"  # what is kept of a trial beside its value
@@ -56,7 +56,7 @@ class TuningBusy(PredictorError):
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched for, and on what.
+    """Describes a search: the model, the space, the data and the budget.
 
     split    the validation part of a protocol
     options  by name, that every trial has; those of `space` are where the search starts
@@ -100,7 +100,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Tuned:
-    """How a search ended. `start` is the figure of the options that it started from, None if they failed."""
+    """Holds the result of a search; `start` is the figure of its first options, None if they failed."""
 
     metric: str
     value: float
@@ -114,7 +114,7 @@ class Tuned:
 
 
 def tune(search: Search, root: Path, *, progress: Progress = silent) -> Tuned:
-    """Run trials until there are enough or the budget is spent, and return the best options.
+    """Run trials until there are enough or the budget is used up, and return the best options.
 
     What `progress` raises ends the search; what was found until then is kept, and the same search goes on
     from there. Raises TrainingError when no trial could be completed, TuningBusy when another process is
@@ -128,15 +128,15 @@ def tune(search: Search, root: Path, *, progress: Progress = silent) -> Tuned:
         study = _open_study(search, folder)
         while True:
             finished = _finished(study)
-            spent = sum(trial.user_attrs[CPU_SECONDS] for trial in finished)
-            if len(finished) >= search.n_trials or (search.budget and spent >= search.budget):
+            used = sum(trial.user_attrs[CPU_SECONDS] for trial in finished)
+            if len(finished) >= search.n_trials or (search.budget and used >= search.budget):
                 break
             trial = study.ask()
             started, known = time.process_time(), None
             state, value, message = optuna.trial.TrialState.FAIL, None, ""
             try:
                 known = _same_options(_suggest(trial, search.space), finished)
-                value = known.value if known else _measure(search, trial, len(finished), spent, progress)
+                value = known.value if known else _measure(search, trial, len(finished), used, progress)
                 state = optuna.trial.TrialState.COMPLETE
             except optuna.TrialPruned:
                 state = optuna.trial.TrialState.PRUNED
@@ -154,7 +154,7 @@ def tune(search: Search, root: Path, *, progress: Progress = silent) -> Tuned:
         return _result(search, study, folder)
 
 
-def _measure(search: Search, trial: optuna.Trial, number: int, spent: float, progress: Progress) -> float:
+def _measure(search: Search, trial: optuna.Trial, number: int, used: float, progress: Progress) -> float:
     """Return the figure of one trial on the validation part."""
     options = {**search.options, **trial.params}
     kind = predictor_class(search.model)
@@ -167,7 +167,7 @@ def _measure(search: Search, trial: optuna.Trial, number: int, spent: float, pro
         seed=search.seed,
         progress=report,
         hooks=(_Pruning(trial),),
-        cpu_budget_seconds=max(search.budget - spent, 0.0),
+        cpu_budget_seconds=max(search.budget - used, 0.0),
     )
     config, run, graph = split_options(kind, options, run)
     taught = training_split(search.split, kind, search.stated)
@@ -198,7 +198,7 @@ def _suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
         low, high = parameter.low or 0, parameter.high or 0
         if parameter.choices:
             values[name] = trial.suggest_categorical(name, list(parameter.choices))
-        elif parameter.is_whole:
+        elif parameter.is_integer:
             values[name] = trial.suggest_int(name, int(low), int(high), log=parameter.log)
         else:
             values[name] = trial.suggest_float(name, low, high, log=parameter.log)
@@ -275,7 +275,7 @@ def _result(search: Search, study: optuna.Study, folder: Path) -> Tuned:
 
 
 def _write(search: Search, study: optuna.Study, folder: Path) -> None:
-    """Write the trials so far and the best options, each file whole at every moment."""
+    """Write the trials so far and the best options, each file atomically."""
     trials = _finished(study)
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best = max(complete, key=lambda trial: trial.value) if complete else None

@@ -9,10 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.cache import cache
+from django.core.signals import setting_changed
 from django.db import connection, connections
+from django.dispatch import receiver
 
 from movie.catalogue.models import Genre, Language, Movie, MovieTitle, Rating
 from movie.catalogue.tests.films import LONG_AGO
+from movie.events.archive import get_archive
+from movie.events.stream import get_event_stream
+
+
+@receiver(setting_changed)
+def forget_backends(*, setting: str, **kwargs: object) -> None:
+    """Build the archive and the stream anew for a test that changes their settings."""
+    if setting == "CLICK_ARCHIVE":
+        get_archive.cache_clear()
+    elif setting == "EVENT_STREAM":
+        get_event_stream.cache_clear()
 
 
 @pytest.fixture(autouse=True)

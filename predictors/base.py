@@ -27,8 +27,6 @@ from predictors.run import Run
 from predictors.serving import artifact
 from predictors.training_data import TrainingData, as_training_data
 
-__all__ = ["Predictor", "Query", "Saved", "top_k"]
-
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
@@ -37,7 +35,7 @@ _NO_ITEMS = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class Saved:
-    """The parts of an artifact that a predictor is rebuilt from.
+    """Holds the parts of an artifact that a predictor is rebuilt from.
 
     directory holds what `write_extra_files` wrote; None where the tensors come from elsewhere.
     """
@@ -98,11 +96,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        """(B, n_items) float32, finite, higher is better, nothing masked; the caller may write to it."""
+        """Score all items: (B, n_items) float32, finite, higher is better, unmasked, owned by the caller."""
 
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:
-        """What `save` writes into `weights.safetensors`."""
+        """Return the arrays that `save` writes into `weights.safetensors`."""
 
     @classmethod
     @abstractmethod
@@ -110,7 +108,7 @@ class Predictor(ABC):
         """Rebuild a predictor from its `tensors`. Raises ArtifactError when they do not fit together."""
 
     def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
-        """(B, n) float32 for candidates (B, n) or (n,); override where few items cost less than all."""
+        """Score candidates (B, n) or (n,) as (B, n) float32; override where few items cost less than all."""
         scores = self._score(queries)
         return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items, axis=1)
 
@@ -185,7 +183,7 @@ class Predictor(ABC):
         return len(self.ids)
 
     def encode(self, history: History) -> Query:
-        """Catalogue ids to indices; ids the model does not know end up in `Query.unknown`."""
+        """Translate catalogue ids into item indices; unknown ids are kept in `Query.unknown`."""
         liked, unknown = self.ids.indices_of(history.strength)
         disliked, unknown_disliked = self.ids.indices_of(history.disliked)
         seen, unknown_seen = self.ids.indices_of(history.seen)
@@ -216,14 +214,14 @@ class Predictor(ABC):
         return scores
 
     def score_history(self, history: History) -> np.ndarray:
-        """(n_items,) float32 scores of every item, nothing masked.
+        """Score every item for one history: (n_items,) float32, nothing masked.
 
         Raises CannotAnswer when fewer than `min_history` liked items are known to the model.
         """
         return self.score([self._answerable(self.encode(history))])[0]
 
     def recommend(self, history: History, k: int, exclude: Iterable[MovieId] = ()) -> list[Recommendation]:
-        """The k best films that were neither seen nor excluded, best first; fewer when there are fewer.
+        """Return the k best items that were neither seen nor excluded, best first; fewer if there are fewer.
 
         Raises CannotAnswer as `score` does, ValueError when k is negative.
         """
@@ -302,10 +300,8 @@ class Predictor(ABC):
         return predictor
 
 
-def _known_values(by_film: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
-    """(T,) float32 values in order, without those of unknown films."""
+def _known_values(by_id: Mapping[MovieId, float], unknown: Iterable[MovieId]) -> np.ndarray:
+    """Return (T,) float32 values in order, without those of unknown items."""
     without = frozenset(unknown)
-    values = (
-        [value for film, value in by_film.items() if film not in without] if without else by_film.values()
-    )
-    return np.fromiter(values, dtype=np.float32, count=len(by_film) - len(without))
+    values = [value for each, value in by_id.items() if each not in without] if without else by_id.values()
+    return np.fromiter(values, dtype=np.float32, count=len(by_id) - len(without))

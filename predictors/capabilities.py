@@ -1,4 +1,4 @@
-"""What some predictors can do beside ranking. Ask with `isinstance(predictor, FindsSimilar)`."""
+"""Protocols for what some predictors do beside ranking. Test with `isinstance(predictor, FindsSimilar)`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import numpy as np
 
-    from predictors.base import Query
     from predictors.history import History, MovieId, Reason, Recommendation
+    from predictors.query import Query
 
 
 @runtime_checkable
@@ -18,6 +18,15 @@ class ExplainsScores(Protocol):
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """Return the reasons for each item index; an empty tuple where the model cannot say."""
+        ...
+
+
+@runtime_checkable
+class AddsUpItems(Protocol):
+    """Scores are sums over the items of a history, so they can be joined with others of the kind."""
+
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """Return (b, n_items) float32: what each item, met once, adds to every score."""
         ...
 
 
@@ -32,7 +41,7 @@ class FindsSimilar(Protocol):
 
 @runtime_checkable
 class PredictsStars(Protocol):
-    """Predicts the rating that a visitor would give."""
+    """Predicts the rating that a user would give."""
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
         """Return stars within 0.5 to 5 by item; unknown items are left out."""

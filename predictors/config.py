@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -110,13 +110,16 @@ def read_file(path: Path) -> dict[str, Any]:
     return options
 
 
-def options_of(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of one model: `model.name` addresses it alone, a plain name every model."""
+def options_of(model: str, given: Mapping[str, Any], models: Collection[str]) -> dict[str, Any]:
+    """Return the options of one of several models, as a command line gives them.
+
+    `model.name` addresses one of `models` alone (`for_you.ease.ridge` its nested configuration), any other
+    name all of them.
+    """
     values = nested(given)
-    own = values.pop(model, {})
-    if not isinstance(own, Mapping):
-        raise ConfigError(f"option {model!r}: write {model}.name=value")
-    return {**values, **own}
+    addressed = {name for name in models if isinstance(values.get(name), Mapping)}
+    shared = {name: value for name, value in values.items() if name not in addressed}
+    return {**shared, **(values[model] if model in addressed else {})}
 
 
 @cache
@@ -177,9 +180,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in value.items()}
     return list(value) if isinstance(value, tuple) else value
-
-
-def default_of(config: type[Config], name: str) -> Any:
-    """Return the default of an option. Raises KeyError on an unknown name."""
-    field = {each.name: each for each in fields(config)}[name]
-    return field.default_factory() if field.default_factory is not MISSING else field.default

@@ -1,4 +1,4 @@
-"""Where models run: resolve the setting `auto` without importing torch."""
+"""Resolve the device setting `auto` without importing torch."""
 
 from pathlib import Path
 

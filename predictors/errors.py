@@ -2,11 +2,11 @@
 
 
 class PredictorError(Exception):
-    """Base of everything a predictor raises on purpose."""
+    """Base class of all errors that predictors raise."""
 
 
 class CannotAnswer(PredictorError):
-    """This predictor has nothing to say about this history; a fallback should answer.
+    """Raised when a predictor cannot rank for a history; a fallback should answer.
 
     `reason` is a stable word that callers turn into a sentence: `history_too_short`,
     `no_known_films`, `unknown_film` or `not_supported`.
@@ -18,11 +18,11 @@ class CannotAnswer(PredictorError):
 
 
 class ArtifactError(PredictorError):
-    """A trained artifact is missing, damaged or of an unknown format."""
+    """Raised for an artifact that is missing, damaged or of an unknown format."""
 
 
 class TrainingError(PredictorError):
-    """The data or the options cannot be trained on; the message says what was expected."""
+    """Raised for data or options that cannot be trained on; the message names what was expected."""
 
 
 class PackageMissing(TrainingError):
@@ -30,8 +30,8 @@ class PackageMissing(TrainingError):
 
 
 class ConfigError(TrainingError):
-    """An option is unknown, of the wrong type or refused; the message names it."""
+    """Raised for an option that is unknown, of the wrong type or refused; the message names it."""
 
 
 class InvalidScores(PredictorError):
-    """A model scored items with NaN, so nothing can be ranked by it."""
+    """Raised when a model scores an item with NaN, so that nothing can be ranked."""

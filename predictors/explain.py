@@ -1,4 +1,4 @@
-"""The words of an explanation: paths from a visitor's history to a film, and what each counts for.
+"""Explanations: paths from a visitor's history to a film, and the share of the score of each.
 
 No torch and no Django here: pages, the API and predictors share these.
 """
@@ -14,18 +14,19 @@ import numpy as np
 from predictors.history import History, MovieId
 
 if TYPE_CHECKING:
-    from predictors.base import Predictor, Query
+    from predictors.base import Predictor
+    from predictors.query import Query
 
-# What the visitor did with the film a path begins at; the relation of a path's first step.
+# Relation of a path's first step: the visitor's interaction with the film that the path begins at.
 RATED, WATCHLIST, CLICKED, LIKED = "rated", "watchlist", "clicked", "liked"
 
-# Other users are never distinguished in an explanation: whoever they are, they are this entity.
+# Entity that stands for any other user: explanations never distinguish users.
 SOMEONE = "user:*"
 
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """One edge of a path and the entity it leads to.
+    """Holds one edge of a path and the entity that it leads to.
 
     relation  name of the knowledge graph's relation, with "^-1" when it is walked backwards
               (person -> film); in the first step one of RATED, WATCHLIST, CLICKED, LIKED
@@ -38,7 +39,7 @@ class PathStep:
 
 @dataclass(frozen=True, slots=True)
 class PathReason:
-    """A path, from the film of the history to the recommended one, and its share of the score.
+    """Holds a path from a film of the history to the recommended one, and its share of the score.
 
     steps  history film first, recommended film last
     share  in (0, 1]
@@ -50,10 +51,10 @@ class PathReason:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why one film.
+    """Explains why one film is recommended.
 
     reasons  the best first
-    rest     what the paths that are not shown count for: shares + rest == 1, or 0 without reasons
+    rest     share of the paths that are not shown: shares + rest == 1, or 0 without reasons
     n_paths  how many paths were found
     """
 
@@ -67,10 +68,10 @@ class Explanation:
 class Explainer(Protocol):
     """Explains any list by the paths that lead to its items."""
 
-    def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
-        """One explanation for each film, in the order given; without reasons where none was found.
+    def explain(self, history: History, movie_ids: Sequence[MovieId], limit: int = 3) -> list[Explanation]:
+        """Explain each film, in the order given; an explanation has no reasons where no path was found.
 
-        Up to `most` reasons over other users, and up to `most` others.
+        Up to `limit` reasons over other users, and up to `limit` others.
         """
         ...
 
@@ -82,14 +83,14 @@ TAKEN_OUT = 40  # latest liked films that are taken out in turn
 
 @dataclass(frozen=True, slots=True)
 class Influence:
-    """How much of a film's score hangs on one film of the history; `share` in (0, 1]."""
+    """Holds the share of a film's score that depends on one film of the history, in (0, 1]."""
 
     movie_id: MovieId
     share: float
 
 
 def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list[Influence]:
-    """The films of the history without which the score of `movie_id` would fall, the largest fall first.
+    """Return the films of the history whose absence lowers the score of `movie_id`, largest fall first.
 
     Leave-one-out: the model scores the full history, and the history without each of its TAKEN_OUT latest
     liked films, all in one batch. A share is that film's part of the falls of all of them, so shares sum
@@ -122,7 +123,7 @@ def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list
 
 
 def _without(query: Query, position: int) -> Query:
-    """The query as if the liked film at `position` were not in the history."""
+    """Return the query without the liked film at `position`."""
     film = query.liked[position]
     return replace(
         query,

@@ -1,6 +1,6 @@
-"""The words that every part of the site shares: Interaction, History, Reason, Recommendation.
+"""Histories and recommendations: Interaction, History, Reason, Recommendation.
 
-Nothing heavy is imported here, so that settings, views and commands can use them freely.
+The module imports the standard library alone, so that settings, views and commands can import it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ EVENT_KINDS = ("click", "rating", "dismiss", "watchlist", "undo", "impression")
 UNDOABLE = ("rating", "dismiss", "watchlist")
 LIKED_FROM = 3.0  # stars; below it a rating says "not for me"
 HIGHEST_RATING = 5.0
-UNTOLD_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # of the first movie of a history that came without times
-IMPLICIT_STRENGTH = 0.5  # a click or a place on the watchlist, against 1.0 for five stars
+TIMELESS_START = datetime(2000, 1, 1, tzinfo=UTC)  # first time in a history that was sent without times
+IMPLICIT_STRENGTH = 0.5  # of a click or a watchlist entry; five stars have 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """One thing a visitor did.
+    """Records one action of a visitor on a movie.
 
-    `event_id` is a UUIDv7 string, so ids sort by time. `value` is 0.5 to 5 stars in halves for
-    a rating; a rating without a value clears the earlier one. A dismissal or a place on the
-    watchlist is given up by another one with the value 0.
+    event_id  UUIDv7 string, so that ids sort by time
+    kind      one of EVENT_KINDS
+    at        UTC
+    value     of a rating 0.5 to 5 stars in halves, None clears the rating before it; of a dismissal or a
+              watchlist entry 0 withdraws it
     """
 
     event_id: str
@@ -43,7 +45,12 @@ class Interaction:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a film is in a list. `kind` names the argument, `movie_id` the film it points to."""
+    """Explains why a movie is in a list.
+
+    kind      code of the argument, such as `similar_to`
+    movie_id  movie of the history that the argument refers to, if any
+    weight    share of the score, 0 to 1
+    """
 
     kind: str
     movie_id: MovieId | None = None
@@ -53,13 +60,15 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
+    """Holds a recommended movie, its score by the model, and the reasons."""
+
     movie_id: MovieId
     score: float
     reasons: tuple[Reason, ...] = ()
 
 
-class _Standing(NamedTuple):
-    """What holds for one film after all events so far."""
+class _MovieState(NamedTuple):
+    """Holds the state of one movie after all events so far."""
 
     rating: float | None = None
     dismissed: bool = False
@@ -68,7 +77,7 @@ class _Standing(NamedTuple):
 
 
 class _Facts(NamedTuple):
-    """What follows from the standings of all films; see the properties of `History`."""
+    """Holds the facts that follow from the states of all movies; see the properties of `History`."""
 
     ratings: dict[MovieId, float]
     dismissed: set[MovieId]
@@ -79,15 +88,15 @@ class _Facts(NamedTuple):
 
 
 @cache
-def _standing_of(stars: float | None) -> _Standing:
-    return _Standing(rating=stars, clicked=stars is None)
+def _state_of(stars: float | None) -> _MovieState:
+    return _MovieState(rating=stars, clicked=stars is None)
 
 
 class History:
-    """A visitor's interactions, oldest first, and what follows from them. Immutable.
+    """Holds a visitor's interactions, oldest first, and derives liked, disliked and seen movies. Immutable.
 
-    A rating, a dismissal or a place on the watchlist stands until it is changed; `undo` takes
-    back the latest of them for that film. Clicks cannot be undone, only deleted.
+    A rating, a dismissal or a watchlist entry holds until it is changed; `undo` reverts the latest of
+    them for its movie. Clicks cannot be undone, only deleted.
     """
 
     EMPTY: ClassVar[History]
@@ -97,29 +106,29 @@ class History:
 
     @classmethod
     def from_stars(cls, stars: Mapping[Any, float | None]) -> History:
-        """Build the history of a program that sends stars by movie, oldest first; None counts as a click.
+        """Build a history from stars by movie, oldest first; None counts as a click.
 
-        Everything in it is `known`. The interactions, which rankings need not, are made when they are read:
-        for 200 movies that takes longer than ranking them.
+        All its movies are `known`. Rankings do not read the interactions, so they are built when they are
+        read: for 200 movies that takes longer than ranking.
         """
         history = cls.__new__(cls)
-        history.__dict__["_standings"] = {film: _standing_of(value) for film, value in stars.items()}
+        history.__dict__["_states"] = {movie: _state_of(value) for movie, value in stars.items()}
         history.__dict__["known"] = stars.keys()
         return history
 
     @cached_property
     def interactions(self) -> tuple[Interaction, ...]:
-        """One for each movie, in order; their times keep the order and say nothing else."""
+        """Return one interaction for each movie, in order; the times express the order alone."""
         return tuple(
             Interaction(
                 event_id=f"sent {position:05}",
                 visitor="",
                 kind="rating" if state.rating is not None else "click",
-                movie_id=film,
-                at=UNTOLD_TIME + timedelta(minutes=position),
+                movie_id=movie,
+                at=TIMELESS_START + timedelta(minutes=position),
                 value=state.rating,
             )
-            for position, (film, state) in enumerate(self._standings.items())
+            for position, (movie, state) in enumerate(self._states.items())
         )
 
     def __len__(self) -> int:
@@ -132,40 +141,40 @@ class History:
         return f"History({len(self.interactions)} interactions, {len(self.liked)} liked)"
 
     @cached_property
-    def _standings(self) -> dict[MovieId, _Standing]:
-        """The state of every film that was touched, in order of its latest positive event."""
-        before: dict[MovieId, list[_Standing]] = {}
-        now: dict[MovieId, _Standing] = {}
+    def _states(self) -> dict[MovieId, _MovieState]:
+        """The state of every movie of the history, in order of its latest event."""
+        before: dict[MovieId, list[_MovieState]] = {}
+        now: dict[MovieId, _MovieState] = {}
         for event in self.interactions:
-            film = event.movie_id
-            state = now.get(film, _Standing())
+            movie = event.movie_id
+            state = now.get(movie, _MovieState())
             match event.kind:
                 case "click":
                     changed = state._replace(clicked=True)
                 case "rating":
-                    before.setdefault(film, []).append(state)
+                    before.setdefault(movie, []).append(state)
                     changed = state._replace(rating=event.value)
                 case "dismiss":
-                    before.setdefault(film, []).append(state)
+                    before.setdefault(movie, []).append(state)
                     changed = state._replace(dismissed=event.value != 0)
                 case "watchlist":
-                    before.setdefault(film, []).append(state)
+                    before.setdefault(movie, []).append(state)
                     changed = state._replace(watchlist=event.value != 0)
                 case "undo":
-                    if not before.get(film):
+                    if not before.get(movie):
                         continue
-                    changed = before[film].pop()._replace(clicked=state.clicked)
-                    now[film] = changed  # an undo is no new interest: the film keeps its place
+                    changed = before[movie].pop()._replace(clicked=state.clicked)
+                    now[movie] = changed  # an undo is no new interest: the movie keeps its position
                     continue
                 case _:
                     continue
-            now.pop(film, None)
-            now[film] = changed
+            now.pop(movie, None)
+            now[movie] = changed
         return now
 
     @cached_property
     def taken_back(self) -> frozenset[str]:
-        """Event ids of every undo that had an effect, and of what it took back."""
+        """Event ids of every undo that had an effect, and of the event that it reverted."""
         live: dict[MovieId, list[str]] = {}
         gone: set[str] = set()
         for event in self.interactions:
@@ -177,29 +186,29 @@ class History:
 
     @cached_property
     def _facts(self) -> _Facts:
-        """Everything that follows from the standings, in one pass."""
+        """All facts that follow from the states, computed in one pass."""
         facts = _Facts({}, set(), set(), set(), set(), {})
-        for film, (rating, is_dismissed, on_watchlist, is_clicked) in self._standings.items():
+        for movie, (rating, is_dismissed, on_watchlist, is_clicked) in self._states.items():
             if is_dismissed:
-                facts.dismissed.add(film)
+                facts.dismissed.add(movie)
             if on_watchlist:
-                facts.watchlist.add(film)
+                facts.watchlist.add(movie)
             if is_clicked:
-                facts.clicked.add(film)
+                facts.clicked.add(movie)
             if rating is not None:
-                facts.ratings[film] = rating
+                facts.ratings[movie] = rating
                 strength = rating / HIGHEST_RATING if rating >= LIKED_FROM else 0.0
             else:
                 strength = IMPLICIT_STRENGTH if on_watchlist or is_clicked else 0.0
             if is_dismissed or (rating is not None and not strength):
-                facts.disliked.add(film)
+                facts.disliked.add(movie)
             elif strength:
-                facts.strength[film] = strength
+                facts.strength[movie] = strength
         return facts
 
     @property
     def ratings(self) -> dict[MovieId, float]:
-        """Current stars by film."""
+        """Current stars by movie, 0.5 to 5."""
         return self._facts.ratings
 
     @property
@@ -216,27 +225,27 @@ class History:
 
     @property
     def disliked(self) -> Set[MovieId]:
-        """Dismissed, or rated below `LIKED_FROM`."""
+        """Movies that were dismissed, or rated below `LIKED_FROM`."""
         return self._facts.disliked
 
     @cached_property
     def seen(self) -> Set[MovieId]:
-        """Rated or dismissed: not to be recommended again. A click alone is interest, not a viewing."""
+        """Movies that were rated or dismissed, which are not recommended again; a click is no viewing."""
         return self.dismissed | self.ratings.keys()
 
     @cached_property
     def known(self) -> Collection[MovieId]:
-        """The movies that a list for this history leaves out: what was seen."""
+        """Movies that a list for this history leaves out: those that were seen."""
         return self.seen
 
     @property
     def strength(self) -> dict[MovieId, float]:
-        """How much each liked film counts, in (0, 1], in time order."""
+        """Weight of each liked movie, in (0, 1], in time order."""
         return self._facts.strength
 
     @cached_property
     def liked(self) -> tuple[MovieId, ...]:
-        """Positive films, oldest first, each once and at its latest place."""
+        """Liked movies, oldest first, each once and at its latest position."""
         return tuple(self.strength)
 
 

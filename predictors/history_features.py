@@ -1,4 +1,4 @@
-"""What the models share whose scores are sums over the films of a history."""
+"""Shared code of models whose scores are sums over the items of a history."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Query
 from predictors.history import Reason
 from predictors.id_map import IdMap
+from predictors.query import Query
 
 
 def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.0) -> sparse.csr_matrix:
-    """(B, n_items) float32: the weight of each liked film, minus `dislike_weight` for each disliked one."""
+    """Build (B, n_items) float32: weights of liked items, -`dislike_weight` for disliked ones."""
     columns = [np.concatenate([query.liked, query.disliked]) for query in queries]
     values = [
         np.concatenate([query.weights, np.full(len(query.disliked), -dislike_weight)]) for query in queries
@@ -30,11 +30,11 @@ def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.
 def top_influences(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tuple[Reason, ...]]:
     """Return for each ranked item the liked one that added most to its score.
 
-    added  (T, K) what each liked film added to each ranked one
-    liked  (T,) int64 indices of the liked films
+    added  (T, K) what each liked item added to each ranked one
+    liked  (T,) int64 indices of the liked items
 
     Returns K tuples: one Reason whose weight is the share of all that was added, or none where no
-    liked film added anything.
+    liked item added anything.
     """
     if added.size == 0:
         return [()] * added.shape[1]
@@ -46,3 +46,15 @@ def top_influences(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tup
         else ()
         for column, row in enumerate(rows)
     ]
+
+
+def largest_of_rows(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
+    """The k largest values of each row; among equals the lower index is kept. Sorts the matrix's indices."""
+    matrix.sort_indices()
+    keep = np.ones(matrix.nnz, dtype=bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > k).tolist():
+        part = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        order = np.argsort(-matrix.data[part], kind="stable")
+        keep[part][order[k:]] = False
+    indptr = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
+    return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)

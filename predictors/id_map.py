@@ -37,11 +37,11 @@ class IdMap:
         return hash(self.ids)
 
     def index_of(self, movie_id: MovieId) -> int | None:
-        """The index of an id, or None when it is unknown."""
+        """Return the index of an id, or None when it is unknown."""
         return self._index.get(movie_id)
 
     def indices_of(self, movie_ids: Iterable[MovieId]) -> tuple[np.ndarray, tuple[MovieId, ...]]:
-        """Known ids as (T,) int64 indices in the given order, and the unknown ids."""
+        """Return the indices of known ids, (T,) int64 in the given order, and the unknown ids."""
         asked = list(movie_ids)
         indices = list(map(self._index.get, asked))
         unknown: tuple[MovieId, ...] = ()
@@ -51,7 +51,7 @@ class IdMap:
         return np.array(known, dtype=np.int64), unknown
 
     def ids_of(self, indices: Sequence[int] | np.ndarray) -> list[MovieId]:
-        """The ids at these indices. Raises IndexError on an index outside 0..n-1."""
+        """Return the ids at these indices. Raises IndexError on an index outside 0..n-1."""
         return [self.ids[int(index)] for index in indices if self._in_range(int(index))]
 
     def _in_range(self, index: int) -> bool:

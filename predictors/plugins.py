@@ -23,6 +23,7 @@ GROUP = "reelgraph.models"
 BUILT_IN = {
     "popular": "predictors.models.popular:PopularPredictor",
     "neighbours": "predictors.models.neighbours:NeighboursPredictor",
+    "transitions": "predictors.models.transitions:TransitionsPredictor",
     "linear_sequence": "predictors.models.linear_sequence:LinearSequencePredictor",
     "sasrec": "predictors.models.sasrec.model:SasrecPredictor",
     "ease": "predictors.models.ease:EasePredictor",
@@ -32,6 +33,7 @@ BUILT_IN = {
     "ngcf": "predictors.models.graph.ngcf:NgcfPredictor",
     "kprn": "predictors.models.kprn.model:KprnPredictor",
     "graph_filter": "predictors.models.graph_filter:GraphFilterPredictor",
+    "next_item": "predictors.models.next_item:NextItemPredictor",
     "for_you": "predictors.models.for_you.model:ForYouPredictor",
 }
 

@@ -1,4 +1,4 @@
-"""How long work reports where it stands, without knowing who watches."""
+"""Progress events: long work reports its state without knowing the observers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,4 +17,4 @@ Progress = Callable[[ProgressEvent], None]
 
 
 def silent(event: ProgressEvent) -> None:
-    """Watch nothing."""
+    """Ignore all progress."""

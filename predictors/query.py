@@ -15,14 +15,14 @@ _NO_STARS = np.empty(0, dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A history in index space: what a model sees.
+    """Holds a history in index space, the input of a model.
 
     liked     (T,) int64 item indices, oldest first, unique
-    weights   (T,) float32 in (0, 1], how much each liked film counts
+    weights   (T,) float32 in (0, 1], how much each liked item counts
     disliked  (D,) int64
     seen      (S,) int64, never to be recommended
     unknown   ids of the history that the model does not know
-    rated     (R,) int64, films with stars, liked or not
+    rated     (R,) int64, items with stars, liked or not
     stars     (R,) float32, those stars
     """
 

@@ -8,7 +8,7 @@ GROUPS = 1024  # of scores, when the best few of many are looked for
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row-wise best k of (B, n) scores, best first, ties by lower index; -inf is left out.
+    """Return the k best of each row of (B, n) scores, best first, ties by lower index; -inf is left out.
 
     Returns (B, min(k, n)) int64 indices padded with -1 and the float32 scores padded with -inf.
     """
@@ -33,9 +33,9 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _group_maxima(scores: np.ndarray) -> np.ndarray:
-    """(B, GROUPS): the best of every GROUPS-th score; (B, n) as they are where there are few.
+    """Return (B, GROUPS) the best of every GROUPS-th score; (B, n) as they are where there are few.
 
-    The k-th best of them is at most the k-th best score, mostly by little, and found in a third of the time.
+    The k-th best of them is a lower bound of the k-th best score, found in a third of the time.
     """
     n_rows, n_items = scores.shape
     if n_items < 4 * GROUPS:
@@ -44,6 +44,6 @@ def _group_maxima(scores: np.ndarray) -> np.ndarray:
 
 
 def _kth(scores: np.ndarray, k: int) -> np.ndarray:
-    """(B,) the k-th best of each row."""
+    """Return (B,) the k-th best of each row."""
     column = scores.shape[1] - k
     return np.partition(scores, column, axis=1)[:, column]

@@ -1,4 +1,4 @@
-"""How long to train when a chosen recipe is fitted anew on all rows: as long as the validation chose.
+"""The length of a refit on all rows: the one that the validation chose.
 
 Iterative models name their length in their configuration: `epochs`, or `steps` where it is set.
 """
@@ -14,7 +14,7 @@ from predictors.run import Hook
 
 
 class Schedule(Hook):
-    """Watches a training to learn how much of its schedule there was."""
+    """Records how much of its schedule a training completed."""
 
     def __init__(self) -> None:
         self.total_steps = 0

@@ -1,4 +1,4 @@
-"""How to train: one object for every model. What to train is a `Config`, on what is `TrainingData`."""
+"""The settings of a training run, for every model; the model is a `Config`, the rows are `TrainingData`."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Run(Config):
 
 
 class _Part(Hook):
-    """Passes on everything but progress, which reaches the hooks scaled to the whole."""
+    """Passes on everything but progress, which reaches the hooks scaled to all of the work."""
 
     def __init__(self, hooks: tuple[Hook, ...]) -> None:
         self.hooks = hooks

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import numpy as np
 import pytest
 
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.capabilities import FindsSimilar
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History
 from predictors.plugins import MODELS, predictor_class
+from predictors.query import Query
 from predictors.run import Run, split_options
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 from predictors.training_data import TrainingData
@@ -58,25 +59,29 @@ def ids_of(recommendations: list) -> list:
 
 
 class ModelContract:
-    """What every model must do, whatever it computes. Subclass it and name the model."""
+    """Tests the contract of every model. Subclass it and name the model."""
 
     model: ClassVar[type[Predictor]]
     quick: ClassVar[dict[str, Any]] = {}  # options that make a fit on the small data set a matter of seconds
 
     @pytest.fixture(scope="class")
-    def kind(self) -> type[Predictor]:
-        return self.model
+    @classmethod
+    def kind(cls) -> type[Predictor]:
+        return cls.model
 
     @pytest.fixture(scope="class")
-    def options(self) -> dict[str, Any]:
-        return self.quick
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        return cls.quick
 
     @pytest.fixture(scope="class")
-    def fitted(self, kind: type[Predictor], options: dict[str, Any]) -> Predictor:
+    @classmethod
+    def fitted(cls, kind: type[Predictor], options: dict[str, Any]) -> Predictor:
         return fit_model(kind, interactions(), options=options)
 
     @pytest.fixture(scope="class")
-    def artifact(self, fitted: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def artifact(cls, fitted: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
         directory = tmp_path_factory.mktemp("artifacts") / "v1"
         fitted.save(directory, version="v1", metrics=[{"protocol": "leave-one-out", "NDCG@10": 0.5}])
         return directory
@@ -144,7 +149,7 @@ class ModelContract:
         assert len(others) == N_FILMS - len(HISTORIES[2].seen) - len(best)
 
     def test_padding_is_never_recommended(self, fitted: Predictor) -> None:
-        """Histories of different length in one batch: the short ones are not filled up with a film."""
+        """Histories of different length in one batch: the short ones are not filled up with an item."""
         queries = [fitted.encode(history) for history in HISTORIES]
         indices, scores = fitted.retrieve(queries, N_FILMS)
         for row, values, query in zip(indices, scores, queries, strict=True):
@@ -283,7 +288,7 @@ sys.stdout.write(repr([each.movie_id for each in found]))
             fit_model(kind, interactions(), options={"no_such_option": "1"})
 
     def test_queries_in_index_space_are_answered(self, fitted: Predictor) -> None:
-        """What benchmarks ask: indices without ids."""
+        """Benchmarks ask by indices without ids."""
         indices, _ = fitted.retrieve([Query.from_indices([3, 4, 5])], 5)
         assert ids_of(fitted.recommend(rated(*FILM_IDS[3:6]), 5)) == [FILM_IDS[index] for index in indices[0]]
 

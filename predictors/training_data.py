@@ -1,4 +1,4 @@
-"""What a model is trained on: rows, validation rows, the ids behind them."""
+"""Training data: rows, validation rows, and the ids of users and items."""
 
 from __future__ import annotations
 

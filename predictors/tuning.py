@@ -1,4 +1,4 @@
-"""What can be tuned: search spaces by model, and the configuration files that a search writes.
+"""Search spaces by model, and the configuration files that a search writes.
 
 A space maps options to the values they may take. In a file (JSON or TOML), as in SPACES, an option has
 either `choices`, or `low` and `high` (whole numbers search whole numbers), with `log = true` where its
@@ -27,7 +27,7 @@ _KEYS = {"low", "high", "log", "choices"}
 
 @dataclass(frozen=True)
 class Parameter:
-    """The values that one option may take: between `low` and `high`, or one of `choices`."""
+    """Describes the values of one option: between `low` and `high`, or one of `choices`."""
 
     low: float | None = None
     high: float | None = None
@@ -59,8 +59,8 @@ class Parameter:
             raise ConfigError(f"space {name}: log needs a low above 0")
 
     @property
-    def is_whole(self) -> bool:
-        """True if whole numbers are searched."""
+    def is_integer(self) -> bool:
+        """True if integers are searched."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -119,7 +119,12 @@ SPACES: Mapping[str, Space] = {
         "l2": Parameter(1e-6, 1e-2, log=True),
     },
     "graph_filter": {"factors": Parameter(16, 512, log=True), "alpha": Parameter(0.0, 1.0)},
-    "for_you": {"time_share": Parameter(0.0, 1.0), "long_time_share": Parameter(0.0, 1.0)},
+    "transitions": {
+        "window": Parameter(1, 6),
+        "popularity_exponent": Parameter(0.0, 0.8),
+        "recency": Parameter(0.3, 1.0),
+    },
+    "for_you": {"taste": Parameter(0.0, 8.0), "dislike_weight": Parameter(0.0, 0.5)},
 }
 
 
@@ -170,7 +175,7 @@ def read_config(path: Path, model: str) -> dict[str, Any]:
 
 
 def write_config(path: Path, model: str, options: Mapping[str, Any]) -> None:
-    """Write options as `read_config` reads them; the file is whole at every moment."""
+    """Write options as `read_config` reads them, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writing = path.with_name(f".{path.name}.{os.getpid()}")
     writing.write_text(json.dumps({model: dict(options)}, indent=1) + "\n", encoding="utf-8")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from predictors.base import Query, top_k
+from predictors.query import Query
+from predictors.ranking import top_k
 from ranking_metrics.ranking import cutoff, hits_of, per_user
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ METRICS = (METRIC, "HR@10")
 MAX_USERS = 2000
 SHOWN_SHARE = 0.5  # of the rows of a validation user without training rows
 QUERIES_AT_ONCE = 64
-LEAST_TO_HOLD_OUT = 3  # interactions of a user, so that one is left to learn from and one to predict
+MIN_TO_HOLD_OUT = 3  # interactions of a user: one to train on, one to predict from, one to predict
 
 Scores = Callable[[Sequence[Query]], np.ndarray]
 
@@ -98,7 +99,7 @@ class Validator:
 
 def hold_out_last(train: Interactions, *, max_users: int, seed: int) -> tuple[Interactions, Interactions]:
     """Split off the last row of up to `max_users` users: (rows to train on, validation rows)."""
-    eligible = np.flatnonzero(np.diff(train.indptr) >= LEAST_TO_HOLD_OUT)
+    eligible = np.flatnonzero(np.diff(train.indptr) >= MIN_TO_HOLD_OUT)
     users = np.random.default_rng(seed).permutation(eligible)[:max_users]
     is_last = np.zeros(len(train), dtype=bool)
     is_last[train.indptr[users + 1] - 1] = True

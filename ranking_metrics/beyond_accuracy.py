@@ -46,7 +46,7 @@ def popularity(items: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def inverse_popularity(items: np.ndarray, n_items: int, beta: float = BETA) -> np.ndarray:
-    """Return (n_items,) float64 weights 1 / count ** beta; unseen items count as met once."""
+    """Return (n_items,) float64 weights 1 / count ** beta; items without rows count as one."""
     return np.maximum(np.bincount(items, minlength=n_items), 1) ** -float(beta)
 
 
@@ -128,7 +128,7 @@ def calibration(ranked: np.ndarray, histories: Sequence[np.ndarray], labels: np.
 def gini(counts: np.ndarray) -> float:
     """Return the Gini index of how often items are recommended: 0 if all alike, towards 1 if a few only.
 
-    counts  (n_items,) over the whole catalogue
+    counts  (n_items,) over the full catalogue
     """
     ordered = np.sort(np.asarray(counts, np.float64))
     total, n = ordered.sum(), len(ordered)

@@ -14,7 +14,7 @@ _RESAMPLES_AT_ONCE = 4_000_000  # drawn indices held in memory at a time
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The mean of one model less that of another, over the same users, with its interval."""
+    """Holds the mean of one model less that of another over the same users, with its interval."""
 
     value: float
     low: float

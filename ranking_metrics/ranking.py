@@ -1,4 +1,4 @@
-"""Ranking metrics over whole batches of users.
+"""Ranking metrics over batches of users.
 
 A ranking is a matrix of hits: (B, k) bool, best rank first. All gains are binary.
 
@@ -39,7 +39,7 @@ def per_user(
 
     hits          (B, K) bool, K at least the largest cut-off that is not beyond the catalogue
     n_targets     (B,) int, each at least 1
-    first_ranks  (B,) rank of the first target in the whole ranking, from 1; needed for "MRR"
+    first_ranks  (B,) rank of the first target in the full ranking, from 1; needed for "MRR"
     capped_recall divide by min(k, targets), so that 1 can be reached
 
     Returns (B, len(metrics)) float64. Raises ValueError on an unknown metric.

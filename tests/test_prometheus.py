@@ -40,7 +40,7 @@ from django.utils import timezone
 from movie.core.ids import new_event_id
 from movie.events.stream import get_event_stream
 from movie.events.stream.consumer import Consumer
-from movie.events.stream.handlers import handler_of
+from movie.events.stream.handlers import get_handler
 from movie.events.stream.relay import Relay
 from movie.operations.metrics_server import metrics_server
 from movie.catalogue.models import Movie
@@ -58,7 +58,7 @@ films = np.array([film.pk for film in Movie.objects.bulk_create(films)])
 places = np.arange({FILMS})
 data = Interactions.from_columns(places * 0, places, user_ids=np.arange(1), item_ids=films)
 registry().store.publish(PopularPredictor.fit(data), activate=True)
-relay, consumer = Relay(), Consumer(handler_of("popularity"), get_event_stream())
+relay, consumer = Relay(), Consumer(get_handler("popularity"), get_event_stream())
 hour_ago = timezone.now() - timedelta(hours=1)
 Event.objects.create(event_id=new_event_id(), visitor="guest:a", kind="click", movie_id=films[0],
                                  at=hour_ago, recorded_at=hour_ago, pending_sinks=TO_STREAM)
@@ -127,7 +127,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "--log.level=warn",
         ],
     }
-    total = 'sum(reelgraph_http_requests_total{route=~"home|recommend|movie|none"})'
+    total = 'sum(reelgraph_http_requests_total{route=~"pages:home|pages:recommend|pages:movie|none"})'
     with ExitStack() as running:
         for name, command in commands.items():
             running.enter_context(_running(command, environment, folder / f"{name}.log"))
@@ -146,14 +146,14 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def test_the_requests_of_all_workers_arrive_as_one_number(watched):
-    assert watched.value('sum(reelgraph_http_requests_total{route="home", status="200"})') == HOMES
-    assert watched.value('sum(reelgraph_http_request_seconds_count{route="home"})') == HOMES
+    assert watched.value('sum(reelgraph_http_requests_total{route="pages:home", status="200"})') == HOMES
+    assert watched.value('sum(reelgraph_http_request_seconds_count{route="pages:home"})') == HOMES
     assert watched.value('reelgraph_http_requests_total{route="none", status="404"}') == 1
     assert watched.value('count(process_resident_memory_bytes{job="reelgraph-web"} > 1e7)') == 2
 
 
 def test_lists_models_and_checks_arrive(watched):
-    assert watched.value('reelgraph_answers_total{model="popular"}') >= HOMES
+    assert watched.value('reelgraph_lists_shown_total{model="popular"}') >= HOMES
     assert watched.value('reelgraph_fallbacks_total{model="neighbours", reason="not_trained"}') >= 1
     assert watched.value('count(reelgraph_model_info{model="popular"})') == 1
     assert watched.value('reelgraph_check_ok{check="models"}') == 1

@@ -24,7 +24,7 @@ from tests.conftest import ROOT, _free_port, _wait_until_open
 
 sys.path.insert(0, str(ROOT / "clients" / "python"))
 from reelgraph_client import (
-    INTERACTIONS_AT_ONCE,
+    MAX_INTERACTIONS,
     AsyncClient,
     Client,
     ConnectionFailed,
@@ -175,7 +175,7 @@ def test_pages_are_walked_to_their_end(client, monkeypatch):
 
 def test_more_interactions_than_fit_in_one_request_are_all_stored_once(client):
     films = [film.id for film in client.movies()]
-    events = [Interaction(f"reader-{n}", films[n % 130], "click") for n in range(INTERACTIONS_AT_ONCE + 60)]
+    events = [Interaction(f"reader-{n}", films[n % 130], "click") for n in range(MAX_INTERACTIONS + 60)]
     events[3] = Interaction("reader-3", films[0], "rating", value=4.7)
     events[-1] = Interaction("no:reader", films[0], "click")
     recorded = client.record_all(events)

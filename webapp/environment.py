@@ -1,4 +1,4 @@
-"""Reading the environment so that a wrong value is refused with its name and a hint.
+"""Reads the environment and refuses a wrong value with its name and a hint.
 
 Only `webapp/settings.py` uses this. A wrong value is collected, not raised, so that all of them are
 reported at once by the system check `webapp.E001`, which stops every command and every server.
@@ -21,18 +21,18 @@ DATABASE_SCHEMES = ("sqlite", "mysql")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SettingError:
     variable: str
     message: str
     hint: str
 
 
 class Environment:
-    """A thin layer over django-environ that remembers what was wrong."""
+    """A thin layer over django-environ that collects errors."""
 
     def __init__(self) -> None:
         self.env = environ.Env()
-        self.problems: list[Problem] = []
+        self.errors: list[SettingError] = []
 
     def text(self, variable: str, default: str = "", *, choices: tuple[str, ...] = ()) -> str:
         value = self.env.str(variable, default=default).strip()
@@ -70,12 +70,12 @@ class Environment:
         return default
 
     def words(self, variable: str, default: tuple[str, ...] = ()) -> list[str]:
-        """A comma-separated list."""
+        """Return the words of a comma-separated list."""
         spelled = self.env.str(variable, default=",".join(default))
         return [word.strip() for word in spelled.split(",") if word.strip()]
 
     def networks(self, variable: str, default: tuple[str, ...] = ()) -> list[Network]:
-        """A comma-separated list of addresses and networks, such as 10.0.0.0/8."""
+        """Return the networks of a comma-separated list of addresses and networks, such as 10.0.0.0/8."""
         found = []
         for word in self.words(variable, default):
             try:
@@ -85,7 +85,9 @@ class Environment:
         return found
 
     def parsed(self, variable: str, default: str, parse: Callable[[str], Value], hint: str) -> Value:
-        """A value with a format of its own, such as a URL; `parse` raises on what it cannot read."""
+        """Return a value with a format of its own, such as a URL; `parse` raises on a text that it cannot
+        read.
+        """
         spelled = self.env.str(variable, default=default).strip() or default
         try:
             return parse(spelled)
@@ -94,20 +96,22 @@ class Environment:
             return parse(default)
 
     def database(self, url: str) -> dict[str, Any]:
-        """Raises ValueError on a URL of no database that the site can use."""
+        """Return the configuration of a database URL; raise ValueError for a database that the site cannot
+        use.
+        """
         if url.partition("://")[0] not in DATABASE_SCHEMES:
             raise ValueError("unknown database")
         return self.env.db_url_config(url)
 
     def redis(self, url: str) -> str:
-        """Raises ValueError on what is no address of a Redis server."""
+        """Return the address of a Redis server; raise ValueError for another address."""
         if url and url.partition("://")[0] not in ("redis", "rediss", "unix"):
             raise ValueError("unknown scheme")
         return url
 
     def email(self, url: str) -> dict[str, Any]:
-        """Raises KeyError on a URL of no mail backend."""
+        """Return the configuration of a mail URL; raise KeyError for an unknown backend."""
         return self.env.email_url_config(url)
 
     def refuse(self, variable: str, message: str, hint: str) -> None:
-        self.problems.append(Problem(variable, message, hint))
+        self.errors.append(SettingError(variable, message, hint))

@@ -61,7 +61,6 @@ INSTALLED_APPS = [
     "movie.papers",
     "movie.api",
     "movie.pages",
-    "webapp",
 ]
 
 MIDDLEWARE = [
@@ -80,7 +79,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "movie.visitors.middleware.VisitorMiddleware",
+    "movie.visitors.visitor.VisitorMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -97,7 +96,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "movie.pages.context_processors.site",
             ],
             "loaders": [
                 (
@@ -156,7 +154,7 @@ CACHES = {
     else {"BACKEND": "movie.core.caching.JSONLocMemCache", "OPTIONS": {"MAX_ENTRIES": 20000}}
 }
 
-# -- event log, stream -------------------------------------------------------------------------
+# -- click archive, stream ----------------------------------------------------------------------
 
 CLICK_ARCHIVE = {"BACKEND": "movie.events.archive.none.NoArchive", "OPTIONS": {}}
 DYNAMODB_TABLE = environment.text("DYNAMODB_TABLE")
@@ -182,7 +180,7 @@ EVENT_HANDLERS = {
     "training-feed": "movie.training.training_feed.TrainingFeed",
     "experiments": "movie.experiments.totals.Experiments",
 }
-EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.LocalEventStream", "OPTIONS": {}}
+EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.InProcessEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -255,7 +253,7 @@ TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.
 DEFAULT_MODELS = environment.words(
-    "DEFAULT_MODELS", ("for_you", "sasrec", "linear_sequence", "neighbours", "popular")
+    "DEFAULT_MODELS", ("for_you", "next_item", "sasrec", "linear_sequence", "neighbours", "popular")
 )
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
@@ -301,7 +299,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "pages:home"
 LOGOUT_REDIRECT_URL = "pages:home"
-ACCOUNT_ADAPTER = "movie.visitors.client_address.AccountAdapter"
+ACCOUNT_ADAPTER = "movie.visitors.throttling.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
@@ -320,7 +318,7 @@ AXES_FAILURE_LIMIT = 10  # failures of one address with one account, ...
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # ... after which both have to wait
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "movie.visitors.client_address.client_address"
+AXES_CLIENT_IP_CALLABLE = "movie.visitors.throttling.client_address"
 AXES_USERNAME_CALLABLE = "movie.visitors.sign_in_limits.account_of"
 AXES_LOCKOUT_CALLABLE = "movie.visitors.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business
@@ -440,4 +438,4 @@ METRICS_SERVER = "movie.operations.metrics_server.metrics_server"  # of commands
 METRICS_TOKEN = environment.text("METRICS_TOKEN")
 METRICS_ALLOWED_NETWORKS = environment.networks("METRICS_ALLOWED_NETWORKS", ("127.0.0.0/8", "::1"))
 
-CONFIGURATION_PROBLEMS = environment.problems
+SETTING_ERRORS = environment.errors

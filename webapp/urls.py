@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views import defaults
 
-from movie.api.problems import response_to
+from movie.api.problems import handle_error
 from movie.pages.urls import experiment_patterns
 
 urlpatterns = [
@@ -25,5 +25,5 @@ handler500 = "movie.pages.views.errors.server_error"
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Refuse what comes to no view, such as an unknown host, in the shape that the caller reads."""
     if request.path_info.startswith(("/api/v1/", "/api/compat/")):
-        return response_to(request, exception)
+        return handle_error(request, exception)
     return defaults.bad_request(request, exception)

@@ -103,11 +103,11 @@ def app_of_site() -> FastAPI:
     torch.set_num_threads(1)
     site = Path(os.environ[SITE])
     models = site / "models" / "sasrec"
-    artefact = models / (models / "current").read_text(encoding="utf-8").strip()
-    ids = json.loads((artefact / "ids.json").read_text(encoding="utf-8"))
+    artifact = models / (models / "current").read_text(encoding="utf-8").strip()
+    ids = json.loads((artifact / "ids.json").read_text(encoding="utf-8"))
     with closing(sqlite3.connect(site / "reelgraph.sqlite3")) as database:
         titles = dict(database.execute("SELECT id, title FROM catalogue_movie"))
-    return make_app(Recommender(load_file(artefact / "weights.safetensors"), ids, titles))
+    return make_app(Recommender(load_file(artifact / "weights.safetensors"), ids, titles))
 
 
 def main() -> None:

@@ -15,11 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from datasets.knowledge_graph.grouped import latest_per_user
-
 INVERSE = "^-1"  # suffix of an inverse relation's name in paths shown to callers
-MOVIE, USER = "movie", "user"
-RATED_BY = "rated_by"
+MOVIE = "movie"
 
 MAX_TYPES, MAX_RELATIONS = 256, 128  # codes are uint8, and each relation has its inverse
 
@@ -231,61 +228,6 @@ class KnowledgeGraph:
             (heads + np.where(heads >= n, more, 0), relations, tails + np.where(tails >= n, more, 0)),
             type_names=self.type_names,
             relation_names=self.relation_names,
-        )
-
-    def with_users(
-        self,
-        users: np.ndarray,
-        movie_entities: np.ndarray,
-        *,
-        n_users: int | None = None,
-        max_per_user: int | None = None,
-    ) -> KnowledgeGraph:
-        """Return the graph with users `user:0` .. `user:<n_users-1>` at the end and their edges `rated_by`.
-
-        users           (N,) 0..n_users-1; the rows of one user from oldest to newest
-        movie_entities  (N,) films of this graph; a row with -1 (a film it does not know) is left out
-        n_users         by default one more than the largest of `users`
-        max_per_user   keep only the newest films of each user, this many at most
-
-        Other entities keep their indices. The code of an inverse relation grows by one, because
-        `rated_by` is a new relation. Raises KnowledgeGraphError on a graph that has users, a film
-        that is none, or a user out of range.
-        """
-        if self.entities_of(USER) or RATED_BY in self.relation_names:
-            raise KnowledgeGraphError("this graph has users already")
-        users, films = np.asarray(users, dtype=np.int64), np.asarray(movie_entities, dtype=np.int64)
-        if users.shape != films.shape:
-            raise KnowledgeGraphError(f"{len(users)} users but {len(films)} films")
-        n_users = (int(users.max()) + 1 if len(users) else 0) if n_users is None else n_users
-        if len(users) and (users.min() < 0 or users.max() >= n_users):
-            raise KnowledgeGraphError(f"a user is outside 0..{n_users - 1}")
-        if len(films) and (films.min() < -1 or films.max() >= self.n_movies):
-            raise KnowledgeGraphError(f"a film is outside 0..{self.n_movies - 1}")
-        users, films = users[films >= 0], films[films >= 0]
-        if max_per_user is not None:
-            if max_per_user < 1:
-                raise KnowledgeGraphError(f"max_per_user must be 1 or more, not {max_per_user}")
-            kept = latest_per_user(users, films, max_per_user, self.n_movies)
-            users, films = users[kept], films[kept]
-        type_names = self.type_names if USER in self.type_names else (*self.type_names, USER)
-        if type_names[-1] != USER:
-            raise KnowledgeGraphError(f"the type {USER!r} must be the last one")
-        _codes("type", type_names, MAX_TYPES)
-        relation_names = (*self.relation_names, RATED_BY)
-        _codes("relation", relation_names, MAX_RELATIONS)
-        heads, relations, tails = self.triples()
-        return self._assemble(
-            self.keys + tuple(f"{USER}:{user}" for user in range(n_users)),
-            self.names + tuple(str(user) for user in range(n_users)),
-            np.concatenate([self.types, np.full(n_users, len(type_names) - 1, np.uint8)]),
-            (
-                np.concatenate([heads, films]),
-                np.concatenate([relations, np.full(len(films), self.n_relations)]),
-                np.concatenate([tails, self.n_entities + users]),
-            ),
-            type_names=type_names,
-            relation_names=relation_names,
         )
 
     def without_hubs(self, limit: int) -> KnowledgeGraph:

@@ -34,14 +34,3 @@ def top_k_per_group(
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
     kept = rank < (k[order] if isinstance(k, np.ndarray) else k)
     return order[kept], rank[kept]
-
-
-def latest_per_user(users: np.ndarray, items: np.ndarray, limit: int, n_items: int) -> np.ndarray:
-    """Return the rows of the last `limit` different items of each user; rows of a user come oldest first."""
-    # The last row of each pair stands for it, so that an item that occurs again counts as new.
-    _, from_end = np.unique((users * max(n_items, 1) + items)[::-1], return_index=True)
-    rows = np.sort(len(users) - 1 - from_end)
-    rows = rows[np.argsort(users[rows], kind="stable")]
-    counts = np.bincount(users[rows])
-    rank_from_end = np.repeat(np.cumsum(counts), counts) - np.arange(len(rows))  # the newest has 1
-    return rows[rank_from_end <= limit]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.knowledge_graph.graph import RATED_BY, KnowledgeGraph, KnowledgeGraphError
+from datasets.knowledge_graph.graph import KnowledgeGraph, KnowledgeGraphError
 
 
 def graph_statistics(graph: KnowledgeGraph) -> dict[str, Any]:
@@ -51,15 +51,14 @@ def relation_coverage(
 
     Returns by relation, and under "" for all of them: `films`, the share with an edge; `weighted`, the
     same by weight; `onward`, the share by weight from which the edge leads on to another film, so that a
-    path can pass. Films that users join do not count as led on to by a user.
+    path can pass.
     """
     n = graph.n_movies
-    rated_by = graph.relation_names.index(RATED_BY) if RATED_BY in graph.relation_names else -1
     weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
     if weight.shape != (n,):
         raise KnowledgeGraphError(f"{n} films but weights of shape {weight.shape}")
     heads, relations, tails = graph.triples()
-    from_film = (heads < n) & (relations != rated_by)
+    from_film = heads < n
     heads, relations, tails = heads[from_film], relations[from_film], tails[from_film]
     pairs = np.unique(heads * max(graph.n_entities, 1) + tails)  # a person of two roles counts once
     shared = np.bincount(pairs % max(graph.n_entities, 1), minlength=graph.n_entities) > 1
@@ -76,7 +75,5 @@ def relation_coverage(
             "onward": float(weight[onward].sum() / total),
         }
 
-    by_relation = {
-        name: share(relations == code) for code, name in enumerate(graph.relation_names) if code != rated_by
-    }
+    by_relation = {name: share(relations == code) for code, name in enumerate(graph.relation_names)}
     return by_relation | {"": share(np.ones(len(heads), dtype=bool))}

@@ -111,7 +111,7 @@ def graph_words(graph: KnowledgeGraph) -> dict[str, list[str]]:
 
 
 def graph_from_parts(arrays: Mapping[str, np.ndarray], words: Mapping[str, Sequence[str]]) -> KnowledgeGraph:
-    """Put a graph together from its arrays and words.
+    """Build a graph from its arrays and names.
 
     Raises KnowledgeGraphError when the parts do not fit together.
     """

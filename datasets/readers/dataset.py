@@ -75,7 +75,7 @@ class Dataset:
 
     @property
     def has_time(self) -> bool:
-        """Whether `at` are times; else it is only the order of the rows."""
+        """True if `at` holds times; otherwise it is the order of the rows alone."""
         return self.interactions.has_time
 
     @property

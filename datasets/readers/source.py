@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import lzma
@@ -53,7 +54,9 @@ class Source:
 
     @cached_property
     def text(self) -> bytes:
-        """Return the content as UTF-8; latin-1 files, as MovieLens has them, are converted."""
+        """Return the content as UTF-8; UTF-16 and latin-1 files, as MovieLens has them, are converted."""
+        if self.content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return self.content.decode("utf-16", errors="replace").encode("utf-8")
         content = self.content.removeprefix(b"\xef\xbb\xbf")
         try:
             content.decode("utf-8")

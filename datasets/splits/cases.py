@@ -1,4 +1,4 @@
-"""What a split consists of: cases as arrays, and how they are built from masks over the rows."""
+"""Splits: cases as arrays, built from masks over the rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Ragged:
 class Cases:
     """Holds the users to evaluate under one condition; all rows by the same index.
 
-    label    the condition: "" where there is one only, "n=3" or "n=80%" for users held out whole
+    label    the condition: "" where there is one only, "n=3" or "n=80%" for users held out entirely
     users    (C,) int32, ascending
     history  items given to the model, oldest first
     seen     items that are masked in the ranking

@@ -9,12 +9,12 @@ histories and targets as arrays for the evaluation alone.
                     tune, a fifth of each user's training rows is drawn for validation
     random-split    per user at random 8:1:1, the counts as in RecBole's RatioSplit; histories are the
                     training rows, validation rows are masked too
-    guest           whole users held out; they are given n of their rows (at random or the first n in
+    guest           entire users held out; they are given n of their rows (at random or the first n in
                     time) and asked for the rest. Validation users are users without training rows
-    session         whole users held out; they are given the last n rows before their last one, which is to
+    session         entire users held out; they are given the last n rows before their last one, which is to
                     be found
     temporal        80 / 10 / 10 by one global cut in time; histories are everything before the cut
-    cold-item       a tenth of the items held out whole, which alone are ranked; another tenth to tune
+    cold-item       a tenth of the items held out entirely, which alone are ranked; another tenth to tune
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import replace
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.splits.cases import Cases, Ragged, Split, SplitError, limited
+from datasets.splits.cases import Split, SplitError, limited
 from datasets.splits.cold_item import cold_item_split
 from datasets.splits.given import given_split
 from datasets.splits.guest import GIVEN, guest_split
@@ -33,22 +33,6 @@ from datasets.splits.leave_one_out import leave_one_out
 from datasets.splits.random_split import random_split
 from datasets.splits.session import GIVEN_IN_SESSION, session_split
 from datasets.splits.temporal import temporal_split
-
-__all__ = [
-    "GIVEN",
-    "GIVEN_IN_SESSION",
-    "ORDERS",
-    "PARTS",
-    "PROTOCOLS",
-    "Cases",
-    "Ragged",
-    "Split",
-    "SplitError",
-    "at_least",
-    "latest_of_each_pair",
-    "limited",
-    "split_interactions",
-]
 
 PROTOCOLS = (
     "leave-one-out", "given-split", "random-split", "guest", "session", "temporal", "cold-item",

@@ -48,11 +48,11 @@ def stated(graph):
     return {
         (
             graph.keys[entity],
-            graph.relation_label(int(graph.relations[place])),
-            graph.keys[graph.tails[place]],
+            graph.relation_label(int(graph.relations[row])),
+            graph.keys[graph.tails[row]],
         )
         for entity in range(graph.n_entities)
-        for place in range(graph.indptr[entity], graph.indptr[entity + 1])
+        for row in range(graph.indptr[entity], graph.indptr[entity + 1])
     }
 
 
@@ -87,8 +87,8 @@ def test_forward_and_inverse_codes_lie_r_apart(graph):
     forward = {(int(h), int(r), int(t)) for h, r, t in zip(heads, relations, tails, strict=True)}
     assert max(relations) < graph.n_relations
     for head, relation, tail in forward:
-        place = slice(graph.indptr[tail], graph.indptr[tail + 1])
-        back = set(zip(graph.relations[place].tolist(), graph.tails[place].tolist(), strict=True))
+        row = slice(graph.indptr[tail], graph.indptr[tail + 1])
+        back = set(zip(graph.relations[row].tolist(), graph.tails[row].tolist(), strict=True))
         assert (relation + graph.n_relations, head) in back
 
 
@@ -104,8 +104,8 @@ def test_any_triples_come_back_sorted_and_once(drawn):
     assert graph.n_edges == len(set(triples))
     assert graph.degrees.sum() == len(graph.tails)
     for entity in range(graph.n_entities):
-        place = slice(graph.indptr[entity], graph.indptr[entity + 1])
-        edges = list(zip(graph.relations[place].tolist(), graph.tails[place].tolist(), strict=True))
+        row = slice(graph.indptr[entity], graph.indptr[entity + 1])
+        edges = list(zip(graph.relations[row].tolist(), graph.tails[row].tolist(), strict=True))
         assert edges == sorted(set(edges))
 
 
@@ -143,66 +143,6 @@ def test_a_graph_without_anything_is_a_graph():
 
 
 # -- deriving another ----------------------------------------------------------------------------
-
-
-def test_users_join_at_the_end(graph):
-    users, films = np.array([1, 1, 0, 1]), np.array([0, 2, 0, -1])
-    joined = graph.with_users(users, films, n_users=4)
-    assert joined.keys == (*graph.keys, "user:0", "user:1", "user:2", "user:3")
-    assert joined.type_names[-1] == "user"
-    rated = [(HEAT, "rated_by", "user:1"), (CASINO, "rated_by", "user:1"), (HEAT, "rated_by", "user:0")]
-    assert stated(joined) == both_ways([*TRIPLES, *rated])
-    assert stated(graph) == both_ways(TRIPLES)
-
-
-def test_a_user_keeps_the_newest_films(graph):
-    users = np.array([0, 0, 0, 0, 1, 1])
-    films = np.array([0, 1, 2, 0, 1, 2])  # user 0 met Heat again after everything else
-    joined = graph.with_users(users, films, max_per_user=2)
-    rated = {(head, tail) for head, name, tail in stated(joined) if name == "rated_by"}
-    assert rated == {(CASINO, "user:0"), (HEAT, "user:0"), (COLLATERAL, "user:1"), (CASINO, "user:1")}
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=40),
-    st.integers(1, 8),
-)
-@settings(max_examples=60, deadline=None)
-def test_the_newest_films_are_those_met_last(rows, most):
-    rows.sort(key=lambda row: row[0])
-    bare = KnowledgeGraph.from_triples([(f"movie:{n}", "") for n in range(7)], [])
-    joined = bare.with_users(
-        np.array([user for user, _ in rows]),
-        np.array([film for _, film in rows]),
-        n_users=5,
-        max_per_user=most,
-    )
-    expected = set()
-    for user in range(5):
-        newest = list(dict.fromkeys(film for who, film in reversed(rows) if who == user))[:most]
-        expected |= {(f"movie:{film}", f"user:{user}") for film in newest}
-    assert {(head, tail) for head, name, tail in stated(joined) if name == "rated_by"} == expected
-
-
-@pytest.mark.parametrize(
-    ("users", "films", "options", "message"),
-    [
-        ([0], [3], {}, "a film is outside 0..2"),
-        ([0], [-2], {}, "a film is outside"),
-        ([2], [0], {"n_users": 2}, "a user is outside 0..1"),
-        ([0, 1], [0], {}, "2 users but 1 films"),
-        ([0], [0], {"max_per_user": 0}, "max_per_user must be 1 or more"),
-    ],
-)
-def test_users_that_fit_nowhere_are_refused(graph, users, films, options, message):
-    with pytest.raises(KnowledgeGraphError, match=message):
-        graph.with_users(np.array(users), np.array(films), **options)
-
-
-def test_users_join_once(graph):
-    joined = graph.with_users(np.array([0]), np.array([0]))
-    with pytest.raises(KnowledgeGraphError, match="has users already"):
-        joined.with_users(np.array([0]), np.array([0]))
 
 
 def test_films_without_facts_can_be_added(graph):
@@ -252,25 +192,19 @@ def test_two_roles_in_one_film_lead_nowhere():
     assert relation_coverage(graph)[""]["films"] == pytest.approx(1 / 3)
 
 
-def test_users_are_no_facts_about_a_film(graph):
-    joined = graph.with_users(np.array([0, 0]), np.array([0, 1]))
-    assert relation_coverage(joined) == relation_coverage(graph)
-
-
 # -- keeping -------------------------------------------------------------------------------------
 
 
 def test_what_is_saved_comes_back(graph, tmp_path):
-    joined = graph.with_users(np.array([0, 1]), np.array([0, 1]))
-    save_graph(joined, tmp_path / "graph", about={"source": "catalogue"})
+    save_graph(graph, tmp_path / "graph", about={"source": "catalogue"})
     loaded = load_graph(tmp_path / "graph")
-    assert (loaded.keys, loaded.names) == (joined.keys, joined.names)
-    assert (loaded.type_names, loaded.relation_names) == (joined.type_names, joined.relation_names)
-    for name, array in graph_arrays(joined).items():
+    assert (loaded.keys, loaded.names) == (graph.keys, graph.names)
+    assert (loaded.type_names, loaded.relation_names) == (graph.type_names, graph.relation_names)
+    for name, array in graph_arrays(graph).items():
         np.testing.assert_array_equal(graph_arrays(loaded)[name], array, strict=True)
     about = read_about(tmp_path / "graph")
     assert about["source"] == "catalogue"
-    assert about["statistics"] == graph_statistics(joined)
+    assert about["statistics"] == graph_statistics(graph)
 
 
 def test_arrays_cannot_be_written_to(graph, tmp_path):

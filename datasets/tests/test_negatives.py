@@ -114,7 +114,7 @@ def test_a_user_with_one_film_left_is_given_that_one():
 def test_a_user_who_met_everything_has_no_negatives():
     positives = Positives(2, 3, (np.array([0, 0, 0, 1]), np.array([0, 1, 2, 0])))
     assert positives.have_negatives.tolist() == [False, True]
-    with pytest.raises(ValueError, match="whole catalogue"):
+    with pytest.raises(ValueError, match="full catalogue"):
         UniformNegatives(positives).draw(np.array([0]), 1, np.random.default_rng(1))
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from datasets.splits.protocols import SplitError, at_least, latest_of_each_pair, split_interactions
+from datasets.splits.cases import SplitError
+from datasets.splits.protocols import at_least, latest_of_each_pair, split_interactions
 
 
 def random_interactions(seed: int = 0, n_users: int = 60, n_items: int = 80) -> Interactions:
@@ -88,11 +89,11 @@ def recbole_counts(total: int) -> list[int]:
     ratios = [0.8, 0.1, 0.1]
     counts = [int(ratio * total) for ratio in ratios]
     counts[0] = total - sum(counts[1:])
-    for place in range(1, len(ratios)):
+    for part in range(1, len(ratios)):
         if counts[0] <= 1:
             break
-        if 0 < ratios[-place] * total < 1:
-            counts[-place] += 1
+        if 0 < ratios[-part] * total < 1:
+            counts[-part] += 1
             counts[0] -= 1
     return counts
 
@@ -133,8 +134,8 @@ def test_guests_are_unknown_to_the_model_and_given_more_each_time():
         everything = np.concatenate([three.history[row], three.targets[row]])
         assert sorted(everything) == sorted(data.items_of(user))
         order = data.items_of(user).tolist()
-        places = [order.index(item) for item in three.history[row]]
-        assert places == sorted(places), "the given films are in time order"
+        positions = [order.index(item) for item in three.history[row]]
+        assert positions == sorted(positions), "the given films are in time order"
     for row, user in enumerate(most.users):
         total = len(data.items_of(user))
         assert 1 <= len(most.history[row]) == min(max(round(0.8 * total), 1), total - 1)

@@ -123,9 +123,9 @@ def test_groups_can_be_told_apart_by_half_of_the_ratings(world):
     """Each person is put where half of their ratings are likeliest; the groups are known from the others'."""
     half = np.arange(len(world.stars)) % 2 == 0
     n_groups, n_items = world.options.groups, world.options.items
-    place = world.group_of[world.users] * n_items + world.items
-    sums = np.bincount(place[half], world.stars[half], n_groups * n_items)
-    counts = np.bincount(place[half], minlength=n_groups * n_items)
+    cell = world.group_of[world.users] * n_items + world.items
+    sums = np.bincount(cell[half], world.stars[half], n_groups * n_items)
+    counts = np.bincount(cell[half], minlength=n_groups * n_items)
     profiles = ((sums + 3.3) / (counts + 1)).reshape(n_groups, n_items)
     off = (world.stars[~half] - profiles[:, world.items[~half]]) ** 2
     distance = np.array([np.bincount(world.users[~half], row, len(world.user_ids)) for row in off])

@@ -25,11 +25,11 @@ def test_values_of_every_user_lie_compressed_beside_the_report(measured):
     _, rows, path = measured
     assert report.values_path(path).name == "r.users.npz"
     values = UserValues.read(path)
-    users, names, found = values.of(rows[0]["key"], "masked", 1)
+    users, names, found = values.get(rows[0]["key"], "masked", 1)
     assert found.shape == (len(users), len(names))
     for column, name in enumerate(names):
         assert found[:, column].mean() == pytest.approx(rows[0]["metrics"][name], abs=1e-6)
-    assert values.of("other", "masked", 1) is None
+    assert values.get("other", "masked", 1) is None
     assert not UserValues.read(path.with_name("none.json")).arrays
     broken = path.with_name("broken.json")
     report.values_path(broken).write_bytes(b"no zip")
@@ -49,7 +49,7 @@ def test_a_difference_is_paired_over_the_same_users(measured):
     assert one.low < one.value < one.high
     per_user = []
     for row in (neighbours, popular):
-        columns = [values.of(row["key"], "masked", seed) for seed in (1, 2)]
+        columns = [values.get(row["key"], "masked", seed) for seed in (1, 2)]
         per_user.append(np.mean([of[:, names.index("NDCG@10")] for _, names, of in columns], axis=0))
     by_hand = paired_interval(*per_user)
     assert one.low == pytest.approx(by_hand.low, abs=1e-6)

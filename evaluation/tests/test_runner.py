@@ -16,11 +16,12 @@ from evaluation.conditions import evaluate
 from evaluation.protocols import star_query, training_split
 from evaluation.report import ReportError
 from evaluation.runner import Benchmark, run_benchmark
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.errors import PredictorError
 from predictors.id_map import IdMap
 from predictors.models.mf.model import MfConfig, MfPredictor
 from predictors.models.popular import PopularPredictor
+from predictors.query import Query
 from predictors.testing import fit_model
 from ranking_metrics.ranking import per_user
 
@@ -150,7 +151,7 @@ def test_sampled_candidates_are_the_same_for_every_model(leave_one_out):
     assert found[0].label == "candidates=5"
     assert "5 uniformly drawn" in found[0].ranking
     np.testing.assert_array_equal(found[0].values, found[1].values)
-    # one target among five strangers: with random scores each of six places is as likely
+    # one target among five strangers: with random scores each of six ranks is as likely
     assert found[0].means()["MRR"] == pytest.approx(np.mean(1 / np.arange(1, 7)), abs=0.05)
     assert found[0].means()["HR@10"] == 1.0
     assert not found[0].totals

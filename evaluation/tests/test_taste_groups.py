@@ -32,10 +32,10 @@ def true_groups(world: World) -> dict[str, str]:
 
 def test_groups_are_found_where_there_are_some(world, ratings):
     found = analyse(ratings, n_groups=3)
-    place = np.full(300, -1)
+    found_group = np.full(300, -1)
     for number, group in enumerate(found.groups):
-        place[group.users] = number
-    assert agreement(place[place >= 0], world.group_of[place >= 0]) > 0.8
+        found_group[group.users] = number
+    assert agreement(found_group[found_group >= 0], world.group_of[found_group >= 0]) > 0.8
     assert found.within > 0.8 and found.between < 0.2
     sizes = [len(group.users) for group in found.groups]
     assert sizes == sorted(sizes, reverse=True) and [group.name for group in found.groups] == ["1", "2", "3"]

@@ -1,1 +1,1 @@
-"""The REST API. `v1.py` lists its routers; `docs/api.md` tells what it offers."""
+"""The REST API. `v1.py` lists its routers; `docs/api.md` describes it."""

@@ -1,4 +1,4 @@
-"""API clients and their keys in the admin."""
+"""Admin pages of API clients and their keys."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from movie.api.models import SCOPES, ApiClient, ApiKey, give_token
+from movie.api.models import SCOPES, ApiClient, ApiKey, set_new_token
 
-# Axes writes neither of these here (see AXES_ settings); only its access attempts are of use.
+# The AXES_ settings switch both off; only access attempts are written.
 for unused in (AccessFailureLog, AccessLog):
     if admin.site.is_registered(unused):
         admin.site.unregister(unused)
 
 
 class NoDeleteAdmin(admin.ModelAdmin):
-    """Nothing here is deleted: the name of a client that is gone must not come to another one."""
+    """Deletes nothing: another client must never get the name of a former one."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -59,7 +59,7 @@ class ApiKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
         label=_("May"),
         required=False,
-        choices=lambda: [(scope, f"{scope}: {what}") for scope, what in SCOPES.items()],
+        choices=lambda: [(scope, f"{scope}: {meaning}") for scope, meaning in SCOPES.items()],
         widget=forms.CheckboxSelectMultiple,
         help_text=_("What every visitor may read needs none of these."),
     )
@@ -71,7 +71,7 @@ class ApiKeyForm(forms.ModelForm):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(NoDeleteAdmin):
-    """A new key is shown once, in the answer to the form that made it."""
+    """Shows a new key once, in the answer to the form that created it."""
 
     form = ApiKeyForm
     list_display = ["prefix", "client", "scope_list", "state_now", "expires_at", "last_used_at", "created"]
@@ -90,13 +90,13 @@ class ApiKeyAdmin(NoDeleteAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm, change: bool) -> None:
         if not change:
-            request.new_api_key = give_token(obj)  # type: ignore[attr-defined]
+            request.new_api_key = set_new_token(obj)  # type: ignore[attr-defined]
         super().save_model(request, obj, form, change)
 
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The key itself. It goes into no message and no session, and no cache keeps the page."""
+        """Show the new key. No message, session or cache keeps it."""
         context = {
             **self.admin_site.each_context(request),
             "title": _("The new key"),
@@ -121,6 +121,6 @@ class ApiKeyAdmin(NoDeleteAdmin):
         report_revoked(self, request, keys.revoke())  # type: ignore[attr-defined]
 
 
-def report_revoked(page: admin.ModelAdmin, request: HttpRequest, n: int) -> None:
-    text = ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", n) % {"n": n}
+def report_revoked(page: admin.ModelAdmin, request: HttpRequest, n_keys: int) -> None:
+    text = ngettext("%(n)d key is revoked.", "%(n)d keys are revoked.", n_keys) % {"n": n_keys}
     page.message_user(request, text, messages.SUCCESS)

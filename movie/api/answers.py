@@ -1,4 +1,4 @@
-"""Ranked lists as the API answers them, and its requests as options of a ranking."""
+"""Ranking for API requests, and the lists in the shape of the API's answers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from movie.recommendations.ranking import RankingOptions, predicted_stars
 from movie.telemetry.requests import count_shown
 from predictors.history import History
 
+NO_REASONS: dict[str, Any] = {"reasons": [], "rest": 0.0, "instead": ""}
 
-def ranked_lists(histories: Sequence[History], wanted: RankingRequest) -> list[RankedList]:
+
+def rank_histories(histories: Sequence[History], request: RankingRequest) -> list[RankedList]:
     """Rank for each history and count the lists.
 
     Raises Problem: 422 for a genre or language that no movie has, 503 while no model is trained.
     """
     try:
-        lists = recommend_batch(histories, _options(wanted))
+        lists = recommend_batch(histories, _options(request))
     except UnknownName as error:
         raise field_problem("body", error.field, str(error)) from error
     except NoTrainedModel as error:
@@ -32,10 +34,10 @@ def ranked_lists(histories: Sequence[History], wanted: RankingRequest) -> list[R
     return lists
 
 
-def list_answer(ranked: RankedList, wanted: RankingRequest) -> dict[str, Any]:
-    """Write a list in the shape of `RankedOut`, with expected stars where they can be told."""
+def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
+    """Return a list in the shape of `RankedOut`, with predicted stars where the history allows them."""
     index = movie_index()
-    known = [found for found in ranked.recommendations if found.movie_id in index]  # not hidden just now
+    known = [found for found in ranked.recommendations if found.movie_id in index]  # without just hidden ones
     answer: dict[str, Any] = {
         "recommendation_id": ranked.recommendation_id,
         "model": ranked.model,
@@ -50,40 +52,40 @@ def list_answer(ranked: RankedList, wanted: RankingRequest) -> dict[str, Any]:
             for rank, found in enumerate(known, start=1)
         ],
         "unknown_ids": list(ranked.unknown),
-        "fallback": fallback_info(ranked) if wanted.model else None,
+        "fallback": render_fallback(ranked) if request.model else None,
     }
-    expected = predicted_stars(ranked.history, ranked.films)
+    predicted = predicted_stars(ranked.history, ranked.films)
     for entry in answer["recommendations"]:
-        stars = expected.get(entry["movie_id"])
+        stars = predicted.get(entry["movie_id"])
         if stars is not None:
             entry["predicted_rating"] = round(stars, 2)
     return answer
 
 
 def add_reasons(answer: dict[str, Any], history: History) -> None:
-    """Add true sentences with their shares, or what the score came from where nothing connects the movie."""
-    films = [entry["movie_id"] for entry in answer["recommendations"]]
-    found = explain(films, history, model=answer["model"])
+    """Add to each entry its reasons with their shares, or without reasons the origin of its score."""
+    movie_ids = [entry["movie_id"] for entry in answer["recommendations"]]
+    found = explain(movie_ids, history, model=answer["model"])
     for entry in answer["recommendations"]:
-        why = found.get(entry["movie_id"])
-        facts = {"reasons": [], "rest": 0.0, "instead": ""} if why is None else why.as_dict()
-        entry.update({name: facts[name] for name in ("reasons", "rest", "instead")})
+        explanation = found.get(entry["movie_id"])
+        fields = NO_REASONS if explanation is None else explanation.as_dict()
+        entry.update({name: fields[name] for name in NO_REASONS})
 
 
-def fallback_info(ranked: RankedList) -> dict[str, str] | None:
-    """Say why another model answered than the one that was asked for; None where it did answer."""
+def render_fallback(ranked: RankedList) -> dict[str, str] | None:
+    """Return why another model answered than the requested one; None if the requested one did."""
     if not ranked.fallback:
         return None
     return {"requested": ranked.requested, "reason": ranked.fallback, "detail": ranked.fallback_text}
 
 
 def round_score(value: float) -> float:
-    """Round to seven digits, which is what float32 holds."""
+    """Round to seven digits, the precision of float32."""
     return float(f"{value:.7g}")
 
 
-def _options(wanted: RankingRequest) -> RankingOptions:
-    sent = wanted.filters
+def _options(request: RankingRequest) -> RankingOptions:
+    sent = request.filters
     filters = None
     if sent is not None:
         filters = Filters(
@@ -94,10 +96,10 @@ def _options(wanted: RankingRequest) -> RankingOptions:
             tuple(sent.languages),
         )
     return RankingOptions(
-        k=wanted.k,
-        model=wanted.model,
-        exclude=wanted.exclude,
-        exclude_known=wanted.exclude_seen,
+        k=request.k,
+        model=request.model,
+        exclude=request.exclude,
+        exclude_known=request.exclude_seen,
         filters=filters,
-        diversity=wanted.diversity,
+        diversity=request.diversity,
     )

@@ -1,10 +1,10 @@
 """Authenticate API clients by their keys, and throttle requests by client or by address.
 
 A client shows its key as `Authorization: Bearer rg_...`. Without that header a caller is anonymous and may
-read what every visitor of the site can, within `API_ANONYMOUS_RATE_LIMIT`. A wrong key is never taken for
+read what every visitor of the site can, within `API_ANONYMOUS_RATE_LIMIT`. A wrong key is never treated as
 no key. Refused requests count towards the limits too, so that keys cannot be tried out quickly.
 
-A route is open to everybody unless it names scopes: `@router.post(..., auth=needs(WRITE_INTERACTIONS))`.
+A route is open to everybody unless it names scopes: `@router.post(..., auth=require_scopes(READ))`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from ninja.throttling import BaseThrottle
 
 from movie.api.models import SCOPES, ApiKey
 from movie.api.problems import Problem
-from movie.visitors.client_address import client_address
-from movie.visitors.throttling import WINDOW, add_cost, seconds_until
+from movie.visitors.throttling import WINDOW, add_cost, client_address, seconds_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,19 @@ class Caller:
     client: str = ""
     scopes: frozenset[str] = frozenset()
 
-    def may(self, scope: str) -> bool:
+    def has_scope(self, scope: str) -> bool:
         return scope in self.scopes
 
 
 class ClientThrottle(BaseThrottle):
     """Limits the requests a minute of a client, or of an address for callers without a key.
 
-    It counts in one number per caller and minute. ninja's SimpleRateThrottle stores the time of every request
-    and keeps the one at hand on the throttle, which all threads share.
+    It keeps one number for each caller and minute. ninja's SimpleRateThrottle stores the time of every
+    request and keeps the request at hand on the throttle, which all threads share.
     """
 
     def allow_request(self, request: HttpRequest) -> bool:
-        return self.allow(caller_of(request))
+        return self.allow(get_caller(request))
 
     def allow(self, caller: Caller) -> bool:
         return not seconds_until(caller.counted_as, caller.limit, WINDOW)
@@ -58,7 +57,7 @@ class ClientThrottle(BaseThrottle):
 
     def count_entries(self, request: HttpRequest, n_entries: int) -> None:
         """Count a batch as one request for each entry. It is answered if its first entry was allowed."""
-        add_cost(caller_of(request).counted_as, n_entries - 1, WINDOW)
+        add_cost(get_caller(request).counted_as, n_entries - 1, WINDOW)
 
 
 throttle = ClientThrottle()
@@ -77,31 +76,30 @@ class ApiKeyAuth(HttpBearer):
         super().__init__()
 
     def __call__(self, request: HttpRequest) -> Caller:
-        """Raises Problem (401, 403), or Throttled for one refused request too many."""
-        caller = Caller(f"address:{client_address(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
+        """Return the caller. Raises Problem (401, 403), or Throttled for one refused request too many."""
         header = request.headers.get("Authorization")
+        caller = None
         try:
-            if header is not None:
-                caller = self.authenticate(request, header)
+            caller = anonymous_caller(request) if header is None else self.authenticate(request, header)
             for scope in self.scopes:
-                require(caller, scope)
+                require_scope(caller, scope)
         except Problem:
-            if not throttle.allow(caller):
+            if not throttle.allow(caller or anonymous_caller(request)):
                 raise Throttled(math.ceil(throttle.wait())) from None
             raise
         return caller
 
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
-        """Return the client whose key this is. `token` is the whole header. Raises Problem (401)."""
+        """Return the client with this key; `token` is the complete header. Raises Problem (401)."""
         scheme, _, token = token.strip().partition(" ")
-        key = ApiKey.objects.with_token(token.strip()).first() if scheme.lower() == "bearer" else None
+        key = ApiKey.objects.find(token.strip()) if scheme.lower() == "bearer" else None
         if key is None:
             raise Problem(401, "This is no valid API key.")
         if key.state == "revoked":
             raise Problem(401, "This API key was revoked.")
         if key.state == "expired":
             raise Problem(401, f"This API key expired at {key.expires_at:%Y-%m-%dT%H:%MZ}.")
-        key.note_use()
+        key.store_use()
         client = key.client
         limit = client.rate_limit or settings.API_RATE_LIMIT
         return Caller(f"api:{client.slug}", limit, client.slug, frozenset(key.scopes))
@@ -110,21 +108,26 @@ class ApiKeyAuth(HttpBearer):
 authenticate = ApiKeyAuth()
 
 
+def anonymous_caller(request: HttpRequest) -> Caller:
+    """Return the sender of a request without a valid key, who is counted by address."""
+    return Caller(f"address:{client_address(request)}", settings.API_ANONYMOUS_RATE_LIMIT)
+
+
 @lru_cache
-def needs(*scopes: str) -> ApiKeyAuth:
+def require_scopes(*scopes: str) -> ApiKeyAuth:
     """Return the `auth=` of a route that only clients with all of these scopes may call."""
     return ApiKeyAuth(*scopes)
 
 
-def caller_of(request: HttpRequest) -> Caller:
+def get_caller(request: HttpRequest) -> Caller:
     """Return the sender of a request whose route authenticates."""
     caller: Caller = request.auth  # type: ignore[attr-defined]
     return caller
 
 
-def require(caller: Caller, scope: str) -> None:
-    """Raise Problem unless this caller has the scope: 401 for want of a key, 403 where the key lacks it."""
+def require_scope(caller: Caller, scope: str) -> None:
+    """Raise Problem unless this caller has the scope: 401 without a key, 403 where the key lacks it."""
     if not caller.client:
         raise Problem(401, "This needs an API key: send Authorization: Bearer rg_...")
-    if not caller.may(scope):
+    if not caller.has_scope(scope):
         raise Problem(403, f"This API key lacks the scope {scope}.")

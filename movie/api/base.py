@@ -1,7 +1,8 @@
-"""The NinjaAPI that every version and every compatible service of the API is an instance of."""
+"""The NinjaAPI of every version and service: strict JSON, keys, limits, problem documents."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -12,14 +13,36 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
+from ninja.parser import Parser
+from ninja.renderers import BaseRenderer
+from pydantic_core import from_json, to_json
 
 from movie.api.authentication import authenticate, throttle
-from movie.api.json import JsonParser, JsonRenderer
-from movie.api.problems import Problem, as_response, response_to
+from movie.api.problems import Problem, handle_error, problem_response
 
 View = Callable[..., HttpResponse]
+MEDIA_TYPE = "application/json"
 # An answer is data: a browser that shows it loads nothing.
 DATA_POLICY = {"default-src": [NONE], "frame-ancestors": [NONE]}
+
+
+class JsonParser(Parser):
+    """Reads JSON by name and by content (RFC 8259), without NaN, broken UTF-8 or lone surrogates."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        if request.content_type != MEDIA_TYPE:
+            raise Problem(415, f"Send the body as Content-Type: {MEDIA_TYPE}.")
+        try:
+            return from_json(request.body, allow_inf_nan=False)
+        except ValueError as error:
+            raise Problem(400, f"The body is no JSON: {error}.") from error
+
+
+class JsonRenderer(BaseRenderer):
+    media_type = MEDIA_TYPE
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return to_json(data, inf_nan_mode="null")
 
 
 class JsonAPI(NinjaAPI):
@@ -36,25 +59,35 @@ class JsonAPI(NinjaAPI):
             **options,
         )
         for kind in (Exception, *self._exception_handlers):
-            self.add_exception_handler(kind, response_to)  # type: ignore[arg-type]
+            self.add_exception_handler(kind, handle_error)  # type: ignore[arg-type]
 
     def _get_urls(self) -> list[URLResolver | URLPattern]:
-        """Return ninja's addresses, between the root and a last one that refuse what is no address."""
+        """Return ninja's addresses, between the root and a last one that refuse unknown addresses."""
         urls = [path("", unknown_address), *super()._get_urls(), re_path("", unknown_address)]
         for pattern in urls:
-            pattern.callback = csp(DATA_POLICY)(_answers_head_and_405(pattern.callback))  # type: ignore
+            pattern.callback = csp(DATA_POLICY)(_add_head_and_405(pattern.callback))  # type: ignore
         return urls
+
+
+def json_response(data: Any, status: int = 200) -> HttpResponse:
+    """Return a pydantic model or plain values as JSON, without ninja's second validation."""
+    return HttpResponse(to_json(data, inf_nan_mode="null"), status=status, content_type=MEDIA_TYPE)
+
+
+def ms_since(started: float) -> float:
+    """Return the milliseconds since a reading of `time.perf_counter()`."""
+    return round((time.perf_counter() - started) * 1000, 2)
 
 
 @csrf_exempt
 def unknown_address(request: HttpRequest) -> HttpResponse:
     """Refuse an address that the API does not have; the log names no route for it."""
     request.resolver_match = None
-    return response_to(request, Http404())
+    return handle_error(request, Http404())
 
 
-def _answers_head_and_405(view: View) -> View:
-    """Add to a view of ninja what ninja leaves out: HEAD, and a problem document for another method."""
+def _add_head_and_405(view: View) -> View:
+    """Add HEAD and a problem document for other methods to a view of ninja, which has neither."""
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -66,7 +99,7 @@ def _answers_head_and_405(view: View) -> View:
         if isinstance(response, HttpResponseNotAllowed):
             allowed = response["Allow"]
             detail = f"{method} is not possible here, only {allowed}."
-            return as_response(Problem(405, detail, headers={"Allow": allowed}))
+            return problem_response(Problem(405, detail, headers={"Allow": allowed}))
         return response
 
     return answer

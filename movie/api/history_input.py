@@ -1,4 +1,4 @@
-"""The history a list is made for: one that the client sends, or one that the site holds."""
+"""Resolve a request's user id or history into the history to rank for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.contrib.auth import get_user_model
 
 from movie.api.authentication import Caller
 from movie.api.problems import Problem
-from movie.api.schemas import LARGEST_ID, HistoryEntry, HistorySource
-from movie.api.visitor_access import OF_CLIENTS, OF_SITE, askable_visitor
+from movie.api.schemas import MAX_ID, HistoryEntry, HistorySource
+from movie.api.visitor_access import is_dataset_user, require_rankable
 from movie.catalogue.models import Rating
 from movie.events.history import get_history
 from predictors.history import History, MovieId
@@ -21,11 +21,11 @@ MEMBER = "user:"
 def resolve_history(source: HistorySource, caller: Caller, where: str = "body") -> History:
     """Return the history to rank for.
 
-    Raises Problem: 404 for an unknown user, 401 and 403 for one that the caller may not ask about.
+    Raises Problem: 404 for an unknown user, 401 and 403 for a user that the caller may not rank for.
     """
     if source.history is not None:
         return request_history(source.history)
-    visitor = askable_visitor(caller, source.user_id, where)
+    visitor = require_rankable(caller, source.user_id, where)
     history = get_history(visitor)
     if not history and not _is_member(visitor):
         raise unknown_user(source.user_id)
@@ -37,7 +37,7 @@ def resolve_histories(sources: Mapping[int, HistorySource], caller: Caller) -> d
     from_data_sets = {
         source.user_id
         for source in sources.values()
-        if source.history is None and _has_ratings_only(source.user_id)
+        if source.history is None and is_dataset_user(source.user_id)
     }
     stored = _histories_of(from_data_sets)
     found: dict[int, History | Problem] = {}
@@ -58,7 +58,7 @@ def request_history(entries: Sequence[int | HistoryEntry]) -> History:
     Where every entry has a time, the times decide. A movie that occurs again stands where it was last, and
     its latest stars count.
     """
-    stars: dict[MovieId, float | None] = {}  # a movie that comes again moves to the end
+    stars: dict[MovieId, float | None] = {}  # in the order of each movie's last entry
     for entry in _in_order(entries):
         movie_id, rating = (entry, None) if isinstance(entry, int) else (entry.movie_id, entry.rating)
         earlier = stars.pop(movie_id, None)
@@ -78,22 +78,16 @@ def _in_order(entries: Sequence[int | HistoryEntry]) -> Sequence[int | HistoryEn
     return list(timed)
 
 
-def _has_ratings_only(user_id: str) -> bool:
-    """Whether this is a user of a data set: public, and without interactions."""
-    kind, colon, _ = user_id.partition(":")
-    return bool(colon) and kind not in (*OF_SITE, OF_CLIENTS)
-
-
 def _is_member(user_id: str) -> bool:
-    """Whether this is a member, who may have no history yet."""
+    """Whether this id is an account's, which may have no history yet."""
     pk = user_id.removeprefix(MEMBER)
-    if pk == user_id or not (pk.isascii() and pk.isdecimal()) or int(pk) > LARGEST_ID:
+    if pk == user_id or not (pk.isascii() and pk.isdecimal()) or int(pk) > MAX_ID:
         return False
     return get_user_model().objects.filter(pk=pk).exists()
 
 
 def _histories_of(users: Iterable[str]) -> dict[str, History]:
-    """Histories of users of data sets, ratings of the same time in the order that `History` has."""
+    """Return histories of users of data sets; ratings of the same time are in order of their movie ids."""
     rows = Rating.objects.filter(visitor__in=users).values_list("visitor", "movie_id", "value", "rated_at")
     stars: dict[str, dict[MovieId, float | None]] = defaultdict(dict)
     for visitor, movie_id, value, _at in sorted(rows, key=lambda row: (row[3], str(row[1]))):

@@ -1,7 +1,7 @@
-"""Programs that use the API: who they are, and the keys they show.
+"""API clients and their keys.
 
-Of a key only a hash is stored. Keys are read from the database at every request, so that a revoked one is
-refused by every process from then on.
+Only a hash of a key is stored. Keys are read from the database at every request, so that every process
+refuses a revoked key from then on.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from movie.core.fields import ExactCharField
 
 logger = logging.getLogger(__name__)
 
-MARK = "rg_"  # what every key begins with, so that one that leaked is recognised
-PREFIX_LENGTH = len(MARK) + 8  # what is stored and shown of a key, to find it again
+KEY_MARK = "rg_"  # every key begins with it, so that scanners recognise one that leaked
+PREFIX_LENGTH = len(KEY_MARK) + 8  # characters of a key that are stored and shown, to find it again
 SECRET_BYTES = 32
-USED_EVERY = timedelta(minutes=1)  # how exactly the last use is known
+LAST_USE_RESOLUTION = timedelta(minutes=1)  # a write at most so often for each key
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?\Z"
 
 READ = "read"
@@ -46,7 +46,10 @@ SCOPES = {
 
 
 class ApiClient(models.Model):
-    """A program. Its visitors are `api:<slug>:<its own id>`, so the slug never changes hands."""
+    """A program that calls the API.
+
+    Its visitors are stored as `api:<slug>:<its own id>`, so no other client ever gets the slug.
+    """
 
     slug = ExactCharField(
         _("name"),
@@ -75,7 +78,7 @@ class ApiClient(models.Model):
 
 
 class NewKey(NamedTuple):
-    """`token` is the whole key; nobody can find it out again."""
+    """A stored key with its token, which nobody can find out again."""
 
     key: ApiKey
     token: str
@@ -85,12 +88,13 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self) -> Self:
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
 
-    def with_token(self, token: str) -> Self:
-        """Return the key that a client shows, if there is one, with its client."""
-        return self.select_related("client").filter(key_hash=hash_of(token))
+    def find(self, token: str) -> ApiKey | None:
+        """Return the key with this token, with its client. Every request calls it: no sorting, no `first`."""
+        keys = self.filter(key_hash=hash_token(token)).select_related("client").order_by()
+        return next(iter(keys), None)
 
     def revoke(self) -> int:
-        """From the next request on none of these is accepted; returns how many were not revoked before."""
+        """Revoke these keys from the next request on; return how many were not revoked before."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
 
 
@@ -125,38 +129,38 @@ class ApiKey(models.Model):
             return "revoked"
         return "expired" if self.expires_at and self.expires_at <= timezone.now() else "usable"
 
-    def note_use(self) -> None:
-        """Store when the key was used, once in `USED_EVERY`. A failed write refuses nobody."""
+    def store_use(self) -> None:
+        """Store the time of use, at most once in `LAST_USE_RESOLUTION`. A failed write refuses nobody."""
         now, before = timezone.now(), self.last_used_at
-        if before is not None and now - before < USED_EVERY:
+        if before is not None and now - before < LAST_USE_RESOLUTION:
             return
-        try:  # of requests at the same time one writes it
+        try:  # one of several requests at the same time writes it
             ApiKey.objects.filter(pk=self.pk, last_used_at=before).update(last_used_at=now)
         except DatabaseError as error:
-            logger.warning("the use of an API key was not noted: %s", error)
+            logger.warning("the last use of an API key was not stored: %s", error)
 
 
 def make_token() -> str:
-    """`rg_<8 letters to find it by>_<256 random bits>`."""
-    return f"{MARK}{secrets.token_hex(4)}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    """Return `rg_<8 letters to find it by>_<256 random bits>`."""
+    return f"{KEY_MARK}{secrets.token_hex(4)}_{secrets.token_urlsafe(SECRET_BYTES)}"
 
 
-def hash_of(token: str) -> str:
-    """A plain SHA-256 is enough: nobody can try out 256 random bits."""
+def hash_token(token: str) -> str:
+    """Return the SHA-256 of a token, which is enough: nobody can try out 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def give_token(key: ApiKey) -> str:
-    """Fill in what is stored of a new token, which is returned and known to nobody else."""
+def set_new_token(key: ApiKey) -> str:
+    """Set the prefix and the hash of a new token on a key; return the token, which is stored nowhere."""
     token = make_token()
-    key.prefix, key.key_hash = token[:PREFIX_LENGTH], hash_of(token)
+    key.prefix, key.key_hash = token[:PREFIX_LENGTH], hash_token(token)
     return token
 
 
 def create_key(client: ApiClient, scopes: list[str], expires_at: datetime | None = None) -> NewKey:
-    """Raises ValidationError when a scope does not exist."""
+    """Create a key. Raises ValidationError for a scope that does not exist."""
     key = ApiKey(client=client, scopes=sorted(set(scopes)), expires_at=expires_at)
-    token = give_token(key)
+    token = set_new_token(key)
     key.full_clean()
     key.save()
     return NewKey(key, token)

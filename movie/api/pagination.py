@@ -1,4 +1,4 @@
-"""Pages of a list in a fixed order, by the cursor that the page before ended with."""
+"""Pagination by cursor: a page begins after the position that the page before ended with."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pydantic import TypeAdapter
 
 from movie.api.problems import field_problem
 
-# Up to so many rows after a position, None for the beginning: each with its own position.
+# Returns up to n rows after a position (None: the beginning), each with its own position.
 ReadRows = Callable[[tuple[Any, ...] | None, int], list[tuple[tuple[Any, ...], Any]]]
 
 
 class PositionPagination(PaginationBase):
-    """Pages through rows by position, so that a page costs the same wherever it is in the list.
+    """Pages through rows by position, so that every page of a list costs the same.
 
     The view returns `ReadRows`. Subclasses name the field of the rows, the type of a position and the limits
     of `limit`. ninja's own CursorPagination counts offsets and answers in another shape.
@@ -34,7 +34,7 @@ class PositionPagination(PaginationBase):
     def paginate_queryset(
         self, queryset: Any, pagination: Any, request: HttpRequest, **params: Any
     ) -> dict[str, Any]:
-        """`queryset` is the view's `ReadRows`. Raises Problem (422) for a cursor that no page ended with."""
+        """Return a page of the view's `ReadRows` (`queryset`). Raises Problem (422) for an invalid cursor."""
         rows = queryset(self._decode(pagination.cursor), pagination.limit + 1)
         page = rows[: pagination.limit]
         return {

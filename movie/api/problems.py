@@ -1,4 +1,4 @@
-"""What every refusal of the API looks like: problem details, RFC 9457.
+"""The API's error document: problem details, RFC 9457.
 
 {"type": "about:blank", "title": "Unprocessable Content", "status": 422,
  "detail": "...", "errors": [{"in": "body", "field": "history[0].rating", "detail": "..."}]}
@@ -25,23 +25,23 @@ from movie.events.archive.base import ArchiveUnavailable
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_SECONDS = 5  # after a database that was away; as the pages say
+RETRY_SECONDS = 5  # after a database outage; the same as on the pages
 TRAINING_SECONDS = 60  # after a model that is not trained yet
 TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # as RFC 9110 calls them
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field."""
+    """A field that was refused, with the reason."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     where: str = Field(alias="in", description="body, query, path or header")
-    field: str = Field(description="The path to the field, such as history[0].rating; empty for the whole.")
+    field: str = Field(description="The path to the field, such as history[0].rating; empty for all of it.")
     detail: str
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was refused (RFC 9457)."""
+    """The document of a refusal (RFC 9457)."""
 
     type: str = "about:blank"
     title: str
@@ -51,7 +51,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """A refusal: raise it anywhere below a route. `errors` name the fields."""
+    """Refuses a request, from anywhere below a route. `errors` name the fields."""
 
     def __init__(
         self,
@@ -67,12 +67,12 @@ class Problem(Exception):
 
 
 def field_problem(where: str, field: str, detail: str, *, status: int = 422) -> Problem:
-    """A refusal of one field."""
+    """Return the refusal of one field."""
     return Problem(status, detail, errors=[{"in": where, "field": field, "detail": detail}])
 
 
 def unavailable(detail: str, seconds: int = RETRY_SECONDS) -> Problem:
-    """503 with the time after which it is worth asking again."""
+    """Return a 503 with the seconds after which the client may retry."""
     return Problem(503, detail, headers={"Retry-After": str(seconds)})
 
 
@@ -80,7 +80,7 @@ def title_of(status: int) -> str:
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
-def as_response(problem: Problem) -> HttpResponse:
+def problem_response(problem: Problem) -> HttpResponse:
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": title_of(problem.status),
@@ -98,19 +98,19 @@ def as_response(problem: Problem) -> HttpResponse:
         content_type=MEDIA_TYPE,
         headers=headers,
     )
-    # The request's own line says it. Django's would come after the request has left and name its address.
+    # The access log has a line for it. Django's line would come later and name the address.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
-def response_to(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The one place where errors become answers. What nobody foresaw is logged and reported as 500."""
+def handle_error(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Return the answer to an exception. An unknown one is logged and answered by 500."""
     problem = _problem_of(error)
     if problem is None:
         got_request_exception.send(sender=None, request=request)
         logger.error("an API request failed: %s", request.path, exc_info=error)
         problem = Problem(500, "Something went wrong here. It was logged; the request changed nothing.")
-    return as_response(problem)
+    return problem_response(problem)
 
 
 KNOWN: tuple[tuple[type[Exception], int, str], ...] = (
@@ -138,7 +138,7 @@ def _problem_of(error: Exception) -> Problem | None:
 
 
 def _problem_of_ninja(error: HttpError) -> Problem:
-    if isinstance(error.__cause__, Problem):  # what the parser refused
+    if isinstance(error.__cause__, Problem):  # raised by the parser
         return error.__cause__
     if isinstance(error, Throttled):
         wait = math.ceil(error.wait or 1)
@@ -147,30 +147,30 @@ def _problem_of_ninja(error: HttpError) -> Problem:
 
 
 def field_problems(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """One entry per field. Where a value may be of several types, what each expected is joined."""
+    """Return one entry per field. Messages of a value's alternative types are joined."""
     messages: dict[tuple[str, str], list[str]] = {}
     for error in errors:
         where, *path = error["loc"]
         if where == "body":
             path = path[1:]  # the name of the view's argument
         found = messages.setdefault((str(where), _path(path)), [])
-        if (said := _said(error)) not in found:
-            found.append(said)
+        if (message := _message(error)) not in found:
+            found.append(message)
     return [
         {"in": where, "field": field, "detail": "; or: ".join(found)}
         for (where, field), found in messages.items()
     ]
 
 
-def _said(error: Mapping[str, Any]) -> str:
-    """pydantic's words without what only Python knows of."""
+def _message(error: Mapping[str, Any]) -> str:
+    """Return pydantic's message without the names of Python types."""
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return "Input should be an object"
     return error["msg"].removeprefix("Value error, ")
 
 
 def _path(parts: Sequence[int | str]) -> str:
-    """history[0].rating; the names of the types of a union, which pydantic adds, are left out."""
+    """Return a path such as history[0].rating, without the names of union types that pydantic adds."""
     text = ""
     for part in parts:
         if isinstance(part, int):

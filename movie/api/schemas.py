@@ -1,7 +1,7 @@
-"""What requests may hold and what answers look like.
+"""Schemas of requests and answers that several modules use.
 
-Plain pydantic models: ninja's own `Schema` wraps every object it validates in Python, which for a history
-of 200 films costs more than the answer.
+They are plain pydantic models: ninja's own `Schema` wraps every object that it validates in Python, which
+for a history of 200 movies costs more than the answer.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from pydantic import (
 from movie.catalogue.models import HALF_STARS
 from predictors.plugins import MODELS
 
-LARGEST_ID = 2**63 - 1  # what a column holds
-MOST_FILMS = 1000  # in one history
-MOST_EXCLUDED = 10_000
-MOST_ENTRIES = 1000  # in one batch
-LONGEST_LIST = 100
-DEFAULT_LENGTH = 20
-NOT_GIVEN: Any = None  # a field that was not sent; one that was sent as null is refused
-EARLIEST_YEAR, LATEST_YEAR = 1800, 2200
+MAX_ID = 2**63 - 1  # of a 64-bit column
+MAX_HISTORY = 1000  # movies
+MAX_EXCLUDED = 10_000
+MAX_BATCH = 1000  # entries
+MAX_K = 100
+DEFAULT_K = 20
+NOT_GIVEN: Any = None  # the default of a field that may be left out, but not be null
+MIN_YEAR, MAX_YEAR = 1800, 2200
 
 
-def _known_model(name: object) -> object:
+def _check_model_name(name: object) -> object:
     if isinstance(name, str) and name not in MODELS:
         raise ValueError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
     return name
 
 
-MovieId = Annotated[int, Field(strict=True, ge=1, le=LARGEST_ID, description="A film of this site.")]
+MovieId = Annotated[int, Field(strict=True, ge=1, le=MAX_ID, description="A film of this site.")]
 UserId = Annotated[
     str,
     Field(
@@ -48,23 +48,25 @@ UserId = Annotated[
         description="A user of a data set, such as `ml-100k:42`, or a visitor: `user:7`, `guest:...`.",
     ),
 ]
-ModelName = Annotated[str, BeforeValidator(_known_model), Field(json_schema_extra={"enum": list(MODELS)})]
-Length = Annotated[int, Field(strict=True, ge=1, le=LONGEST_LIST, description="How many films.")]
+ModelName = Annotated[
+    str, BeforeValidator(_check_model_name), Field(json_schema_extra={"enum": list(MODELS)})
+]
+K = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="How many films.")]
 Stars = Annotated[float, Field(strict=True, ge=HALF_STARS[0], le=HALF_STARS[-1], multiple_of=0.5)]
-Year = Annotated[int, Field(strict=True, ge=EARLIEST_YEAR, le=LATEST_YEAR)]
+Year = Annotated[int, Field(strict=True, ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Flag = Annotated[bool, Field(strict=True)]
 Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
 
 
 class RequestModel(BaseModel):
-    """Something a client sends: an unknown field is an error, not a wish that is not heard."""
+    """A body that a client sends. Unknown fields are refused, so that a misspelt one is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class HistoryEntry(RequestModel):
-    """A film with what is known of it; without `rating` it counts as a click."""
+    """A film of a history; without `rating` it counts as a click."""
 
     movie_id: MovieId
     rating: Stars = Field(default=NOT_GIVEN)
@@ -78,7 +80,7 @@ IdOrEntry = Annotated[
 
 
 class Filters(RequestModel):
-    """Which films may be recommended. A list that is empty asks for nothing."""
+    """Conditions on the recommended films. An empty list is no condition."""
 
     genres_in: list[Name] = Field(default=[], max_length=20, description="A film has all of them.")
     genres_out: list[Name] = Field(default=[], max_length=20, description="A film has none of them.")
@@ -97,7 +99,7 @@ class HistorySource(RequestModel):
     user_id: UserId = Field(default=NOT_GIVEN)
     history: list[IdOrEntry] = Field(
         default=NOT_GIVEN,
-        max_length=MOST_FILMS,
+        max_length=MAX_HISTORY,
         description="Oldest first: ids, or objects. Where every entry has a time, the times decide.",
     )
 
@@ -109,12 +111,12 @@ class HistorySource(RequestModel):
 
 
 class RankingRequest(RequestModel):
-    """The options that a list and a batch of lists share."""
+    """Options of a list, and of all lists of a batch."""
 
     model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
-    k: Length = DEFAULT_LENGTH
+    k: K = DEFAULT_K
     exclude_seen: Flag = Field(default=True, description="Leave out films of the history.")
-    exclude: list[MovieId] = Field(default=[], max_length=MOST_EXCLUDED)
+    exclude: list[MovieId] = Field(default=[], max_length=MAX_EXCLUDED)
     filters: Filters = Field(default=NOT_GIVEN)
     diversity: Diversity = 0.0
 
@@ -139,21 +141,21 @@ class BatchRequest(RankingRequest):
 
     entries: list[Any] = Field(
         min_length=1,
-        max_length=MOST_ENTRIES,
-        description="One list for each; an entry that cannot be read has an error in its place.",
+        max_length=MAX_BATCH,
+        description="One list for each; an invalid entry has an error as its result.",
     )
 
 
 class Fallback(BaseModel):
-    """Why another model answered than the one that was asked for."""
+    """The reason why another model answered than the requested one."""
 
     requested: str
     reason: str = Field(description="history_too_short, no_known_films or not_trained")
     detail: str
 
 
-class PathStop(BaseModel):
-    """A place on the way from the history to a film, and what leads to it."""
+class PathNode(BaseModel):
+    """A node on a path from the history to a film, with the edge that leads to it."""
 
     kind: str
     id: int | None
@@ -163,12 +165,12 @@ class PathStop(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """A true sentence and its share of the reasons."""
+    """A reason as a sentence, with its share of all reasons."""
 
     kind: str
     sentence: str
     share: float
-    paths: list[list[PathStop]]
+    paths: list[list[PathNode]]
 
 
 class RecommendationOut(BaseModel):
@@ -183,7 +185,7 @@ class RecommendationOut(BaseModel):
 
 
 class RankedOut(BaseModel):
-    """A list, and who made it."""
+    """A ranked list, with the model that made it."""
 
     recommendation_id: str = Field(description="Send it with interactions that follow from this list.")
     model: str
@@ -204,7 +206,7 @@ class BatchError(BaseModel):
 
 
 class BatchEntryOut(BaseModel):
-    """One entry's list, or why there is none."""
+    """The list of an entry, or its error."""
 
     user_id: str | None = None
     recommendation_id: str | None = None
@@ -217,7 +219,7 @@ class BatchEntryOut(BaseModel):
 
 
 class BatchOut(BaseModel):
-    """As many results as entries, in their order."""
+    """One result for each entry, in the order of the entries."""
 
     results: list[BatchEntryOut]
     failed: int
@@ -304,7 +306,7 @@ class ModelVersionOut(BaseModel):
 
 
 class MetricsOut(BaseModel):
-    """Figures of one protocol; `conditions` tell how it was measured."""
+    """Metrics under one protocol; `conditions` say how they were measured."""
 
     protocol: str
     conditions: str

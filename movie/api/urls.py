@@ -5,7 +5,7 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 from ninja.openapi.docs import Swagger
 
-from movie.api.compat import services
+from movie.api.compat.api import api as compat_api
 from movie.api.v1 import api
 
 # Without the badge that Swagger UI else fetches from a validator on the internet.
@@ -20,6 +20,6 @@ def reference(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("v1/", api.urls),
-    path("compat/", services.api.urls),
+    path("compat/", compat_api.urls),
     path("docs/", reference, name="api_docs"),
 ]

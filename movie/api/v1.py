@@ -1,4 +1,4 @@
-"""Version 1 of the API: its routers, and what holds for all of them."""
+"""Version 1 of the API: its routers and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from ninja.operation import Operation
 from pydantic_core import to_json
 
 from movie.api.authentication import ApiKeyAuth
-from movie.api.base import JsonAPI
-from movie.api.json import MEDIA_TYPE
+from movie.api.base import MEDIA_TYPE, JsonAPI
 from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from movie.api.problems import ProblemDetails
-from movie.api.routes import batch, catalogue, experiments, interactions, models, recommend, users, visitors
+from movie.api.routes import catalogue, experiments, interactions, models, recommend, users, visitors
 from movie.api.schemas import HistorySource
 
 VERSION = "1"
@@ -25,18 +24,17 @@ DESCRIPTION = (
     "Every refusal is a problem document (RFC 9457)."
 )
 SCHEMAS = "#/components/schemas/"
-KEY = ApiKeyAuth.__name__  # as ninja calls the way to show a key
+KEY = ApiKeyAuth.__name__  # ninja's name of the security scheme
 SCHEMA_SECONDS = 300  # a client may keep the description so long
 
 api = JsonAPI(title="Reelgraph", version=VERSION, description=DESCRIPTION, urls_namespace="api-v1")
-# `/recommend/batch` comes before `/recommend/{user_id}`, which would take it for a user.
-for _module in (batch, recommend, catalogue, models, interactions, visitors, users, experiments):
+for _module in (recommend, catalogue, models, interactions, visitors, users, experiments):
     api.add_router("", _module.router)
 
 
 @api.get("/openapi.json", url_name="openapi-json", include_in_schema=False, auth=None, throttle=[])
 def openapi(request: HttpRequest) -> HttpResponse:
-    """This API in OpenAPI 3.1, for tools."""
+    """Answer with this API in OpenAPI 3.1, for tools."""
     response = HttpResponse(to_json(description()), content_type=MEDIA_TYPE)
     patch_cache_control(response, public=True, max_age=SCHEMA_SECONDS)
     return response
@@ -44,21 +42,21 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 @cache
 def description() -> dict[str, Any]:
-    """The OpenAPI document. Whatever a route does not list itself is a problem document."""
+    """Return the OpenAPI document. An answer that no route lists is a problem document."""
     document = dict(api.get_openapi_schema(path_prefix=f"/api/v{VERSION}/"))
     schemas = document["components"]["schemas"]
-    schemas.pop("Input", None)  # of pagination: its fields stand among the parameters
+    schemas.pop("Input", None)  # of pagination: its fields are among the parameters
     for model in (HistorySource, ProblemDetails):
         schema = model.model_json_schema(ref_template=f"{SCHEMAS}{{model}}")
         schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
-    # Read one by one, so that a wrong entry spoils no other; this is what each should be.
+    # Entries are validated one by one, so that a wrong one spoils no other; here is their schema.
     schemas["BatchRequest"]["properties"]["entries"]["items"] = {"$ref": f"{SCHEMAS}HistorySource"}
     refusal = {PROBLEM_TYPE: {"schema": {"$ref": f"{SCHEMAS}ProblemDetails"}}}
     scopes = _scopes()
     for operations in document["paths"].values():
         for operation in operations.values():
             needed = scopes[operation["operationId"]]
-            # Without a scope a key is welcome, and nothing ({}) will do as well.
+            # A route without scopes takes a key, or none ({}).
             operation["security"] = [{KEY: []}] if needed else [{}, {KEY: []}]
             operation["x-scopes"] = list(needed)
             for scope in needed:
@@ -72,7 +70,7 @@ def description() -> dict[str, Any]:
 
 
 def _scopes() -> dict[str, tuple[str, ...]]:
-    """What a key must allow, by operation."""
+    """Return the scopes that a key needs, by operation."""
     return {
         operation.operation_id or api.get_openapi_operation_id(operation): _scopes_of(operation)
         for router in api._get_bound_routers()
@@ -83,4 +81,4 @@ def _scopes() -> dict[str, tuple[str, ...]]:
 
 
 def _scopes_of(operation: Operation) -> tuple[str, ...]:
-    return next((door.scopes for door in operation.auth_callbacks if isinstance(door, ApiKeyAuth)), ())
+    return next((auth.scopes for auth in operation.auth_callbacks if isinstance(auth, ApiKeyAuth)), ())

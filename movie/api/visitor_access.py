@@ -1,4 +1,4 @@
-"""Whose history a client may read or write.
+"""Permissions of clients on histories: whose history a client may read, change or rank for.
 
     42                   one of the client's own visitors, stored as api:<client>:42
     ml-100k:196          a user of a data set
@@ -13,77 +13,90 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from movie.api.authentication import Caller, require
+from movie.api.authentication import Caller, require_scope
 from movie.api.models import READ, READ_VISITORS
 from movie.api.problems import Problem, field_problem
-from movie.visitors.namespaces import LONGEST_VISITOR, OF_CLIENTS, OF_SITE
+from movie.visitors.visitor import ACTING, LONGEST_VISITOR, OF_CLIENTS, OF_SITE
 
-LONGEST_OWN_ID = 80  # with `api:<client>:` before it, it fits the column
-OWN_ID = re.compile(rf"(?!\.+$)[\w.@~+=|-]{{1,{LONGEST_OWN_ID}}}")  # an address cannot hold `..`
-FIELDS = {"path": "visitor", "body": "user_id"}  # what holds an id, by where it is sent
-OWN_ID_WORDS = f"Expected 1 to {LONGEST_OWN_ID} letters, digits or . _ @ ~ + = | -"
+MAX_OWN_ID_LENGTH = 80  # with `api:<client>:` before it, it fits the column
+OWN_ID = re.compile(rf"(?!\.+$)[\w.@~+=|-]{{1,{MAX_OWN_ID_LENGTH}}}")  # an address cannot hold `..`
+OWN_ID_RULE = f"Expected 1 to {MAX_OWN_ID_LENGTH} letters, digits or . _ @ ~ + = | -"
+ID_FIELDS = {"path": "visitor", "body": "user_id"}  # the field that holds an id, by where it is sent
 
 
 def namespace_of(client: str) -> str:
     return f"{OF_CLIENTS}:{client}:"
 
 
-def own_visitor(caller: Caller, visitor_id: str) -> str:
-    """The key under which the client's visitor is stored. Raises ValueError where it is none of its own."""
+def is_dataset_user(visitor_id: str) -> bool:
+    """Return whether this id names a user of a data set: public, and with ratings only."""
+    namespace, colon, _ = visitor_id.partition(":")
+    return bool(colon) and namespace not in ACTING
+
+
+def parse_own_visitor(caller: Caller, visitor_id: str) -> str:
+    """Return the key that the client's visitor is stored under. Raises ValueError for any other id."""
     namespace = namespace_of(caller.client)
     own_id = visitor_id.removeprefix(namespace)
     if ":" in own_id:
         raise ValueError("Not one of this client's own visitors, whose ids hold no colon.")
     if not OWN_ID.fullmatch(own_id):
-        raise ValueError(OWN_ID_WORDS)
+        raise ValueError(OWN_ID_RULE)
     return namespace + unicodedata.normalize("NFC", own_id)
 
 
-def readable_visitor(caller: Caller, visitor_id: str, where: str = "path") -> str:
-    """The key under which somebody is stored whose history this caller may read.
+def require_readable(caller: Caller, visitor_id: str, where: str = "path") -> str:
+    """Return the stored key of a visitor whose history this caller may read.
 
-    Raises Problem: 401 for want of a key, 403 where the key may not, 422 for what is no id.
+    Raises Problem: 401 without a key, 403 where the key lacks the scope, 422 for a malformed id.
     """
-    kind, colon, _ = visitor_id.partition(":")
-    if not colon or kind == OF_CLIENTS:
-        require(caller, READ)
-        return _own(caller, visitor_id, where)
-    require(caller, READ_VISITORS if kind in OF_SITE else READ)
-    return _well_formed(visitor_id, where)
+    namespace, colon, _ = visitor_id.partition(":")
+    if not colon or namespace == OF_CLIENTS:
+        require_scope(caller, READ)
+        return _own_key(caller, visitor_id, where)
+    require_scope(caller, READ_VISITORS if namespace in OF_SITE else READ)
+    return _checked_key(visitor_id, where)
 
 
-def askable_visitor(caller: Caller, visitor_id: str, where: str = "body") -> str:
-    """As `readable_visitor`, of those for whom this caller may ask for a list: a data set's users too."""
-    kind, colon, _ = visitor_id.partition(":")
-    if colon and kind not in (*OF_SITE, OF_CLIENTS):
-        return _well_formed(visitor_id, where)
-    return readable_visitor(caller, visitor_id, where)
+def require_rankable(caller: Caller, visitor_id: str, where: str = "body") -> str:
+    """Return the stored key of a visitor for whom this caller may ask for a list.
+
+    Users of data sets need no scope; everybody else as `require_readable`.
+    """
+    if is_dataset_user(visitor_id):
+        return _checked_key(visitor_id, where)
+    return require_readable(caller, visitor_id, where)
 
 
-def writable_visitor(caller: Caller, visitor_id: str) -> str:
-    """As `readable_visitor`, of those that the client may change: its own. It has the scope already."""
-    kind, colon, _ = visitor_id.partition(":")
-    if colon and kind != OF_CLIENTS:
+def require_writable(caller: Caller, visitor_id: str) -> str:
+    """Return the stored key of one of the client's own visitors; the route has checked the scope.
+
+    Raises Problem: 403 for anybody else's visitor, 422 for a malformed id.
+    """
+    namespace, colon, _ = visitor_id.partition(":")
+    if colon and namespace != OF_CLIENTS:
         raise Problem(403, "A client changes only its own visitors.")
-    return _own(caller, visitor_id, "path")
+    return _own_key(caller, visitor_id, "path")
 
 
-def shown(visitor: str, caller: Caller) -> str:
-    """How a stored key is written for this caller: their own visitors by their own ids."""
+def id_for_caller(visitor: str, caller: Caller) -> str:
+    """Return the id that this caller knows a stored visitor by: their own visitors without the namespace."""
     return visitor.removeprefix(namespace_of(caller.client)) if caller.client else visitor
 
 
-def _own(caller: Caller, visitor_id: str, where: str) -> str:
+def _own_key(caller: Caller, visitor_id: str, where: str) -> str:
     if ":" in visitor_id and not visitor_id.startswith(namespace_of(caller.client)):
         raise Problem(403, "That visitor belongs to another client.")
     try:
-        return own_visitor(caller, visitor_id)
+        return parse_own_visitor(caller, visitor_id)
     except ValueError as error:
-        raise field_problem(where, FIELDS[where], str(error)) from error
+        raise field_problem(where, ID_FIELDS[where], str(error)) from error
 
 
-def _well_formed(visitor_id: str, where: str) -> str:
-    kind, _, rest = visitor_id.partition(":")
-    if not kind or not rest or len(visitor_id) > LONGEST_VISITOR or not visitor_id.isprintable():
-        raise field_problem(where, FIELDS[where], "Expected an id such as ml-100k:196, user:7 or guest:...")
+def _checked_key(visitor_id: str, where: str) -> str:
+    namespace, _, rest = visitor_id.partition(":")
+    if not namespace or not rest or len(visitor_id) > LONGEST_VISITOR or not visitor_id.isprintable():
+        raise field_problem(
+            where, ID_FIELDS[where], "Expected an id such as ml-100k:196, user:7 or guest:..."
+        )
     return visitor_id

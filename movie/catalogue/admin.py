@@ -9,13 +9,15 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.db.models import Count, ForeignKey, Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV, TSV
 
+from movie.catalogue.merging import merge_people
 from movie.catalogue.models import (
     Country,
     Credit,
@@ -28,6 +30,7 @@ from movie.catalogue.models import (
 )
 from movie.catalogue.resources import MovieResource
 from movie.catalogue.titles import search_key
+from movie.catalogue.twins import find_twins
 
 
 class KnownAutocomplete(AutocompleteSelect):
@@ -79,7 +82,7 @@ class MovieTitleInline(admin.TabularInline):
     extra = 0
 
 
-class SearchesByKey(admin.ModelAdmin):
+class SearchKeyAdmin(admin.ModelAdmin):
     """Searches as the site does: typed in any case and any Unicode form."""
 
     def get_search_results(
@@ -88,12 +91,49 @@ class SearchesByKey(admin.ModelAdmin):
         return super().get_search_results(request, queryset, search_key(search_term))
 
 
+class TwinFilter(admin.SimpleListFilter):
+    """Lists what the catalogue holds more than once."""
+
+    title = _("twins")
+    parameter_name = "twins"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, Any]]:
+        return [("yes", _("in the catalogue more than once"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() != "yes":
+            return queryset
+        if queryset.model is Movie:
+            return queryset.filter(pk__in=[pk for group in find_twins() for pk in group])
+        names = Person.objects.order_by().values("search_key").annotate(n=Count("pk")).filter(n__gt=1)
+        return queryset.filter(search_key__in=names.values("search_key"))
+
+
+def confirm_merge(
+    request: HttpRequest, model_admin: admin.ModelAdmin, objects: Sequence[Model], action: str
+) -> HttpResponse | None:
+    """Return a page that asks for confirmation, or None once it was given; a single object is refused."""
+    if len(objects) < 2:
+        model_admin.message_user(request, _("Select at least two."), messages.ERROR)
+        return HttpResponseRedirect(request.get_full_path())
+    if "confirmed" in request.POST:
+        return None
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": _("Merge"),
+        "opts": model_admin.opts,
+        "objects": objects,
+        "action": action,
+    }
+    return TemplateResponse(request, "admin/catalogue/merge_confirmation.html", context)
+
+
 @admin.register(Movie)
-class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
+class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
     resource_classes = [MovieResource]
     formats = [CSV, TSV]
     list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
-    list_filter = ["is_visible", "genres", "languages"]
+    list_filter = ["is_visible", TwinFilter, "genres", "languages"]
     search_fields = ["titles__search_key", "=external_ids__value"]
     filter_horizontal = ["genres", "countries", "languages"]
     readonly_fields = ["rating_count", "rating_sum", "rating_average", "created", "updated"]
@@ -123,24 +163,37 @@ class MovieAdmin(ImportExportModelAdmin, SearchesByKey):
         return None if movie.rating_average is None else f"{movie.rating_average:.2f}"
 
     @admin.action(description=_("Hide the selected films from visitors"), permissions=["change"])
-    def hide(self, request: HttpRequest, films: QuerySet) -> None:
-        n = films.update(is_visible=False, updated=timezone.now())
+    def hide(self, request: HttpRequest, movies: QuerySet) -> None:
+        n = movies.update(is_visible=False, updated=timezone.now())
         text = ngettext("%(n)d film is hidden now.", "%(n)d films are hidden now.", n) % {"n": n}
         self.message_user(request, text, messages.SUCCESS)
 
     @admin.action(description=_("Show the selected films to visitors"), permissions=["change"])
-    def show(self, request: HttpRequest, films: QuerySet) -> None:
-        n = films.update(is_visible=True, updated=timezone.now())
+    def show(self, request: HttpRequest, movies: QuerySet) -> None:
+        n = movies.update(is_visible=True, updated=timezone.now())
         text = ngettext("%(n)d film is shown now.", "%(n)d films are shown now.", n) % {"n": n}
         self.message_user(request, text, messages.SUCCESS)
 
 
 @admin.register(Person)
-class PersonAdmin(SearchesByKey):
+class PersonAdmin(SearchKeyAdmin):
     list_display = ["name", "credit_count"]
+    list_filter = [TwinFilter]
     search_fields = ["search_key"]
+    actions = ["merge"]
     list_per_page = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    @admin.action(description=_("Merge the selected people"), permissions=["change", "delete"])
+    def merge(self, request: HttpRequest, people: QuerySet) -> HttpResponse | None:
+        credited = people.annotate(n_credits=Count("credits")).order_by("-n_credits", "pk")
+        found = list(credited)
+        if page := confirm_merge(request, self, found, "merge"):
+            return page
+        merge_people(found[0], found[1:])
+        self.message_user(request, _("They are one now: %(name)s.") % {"name": found[0]}, messages.SUCCESS)
+        return None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         people = super().get_queryset(request)

@@ -1,4 +1,4 @@
-"""Browsing the catalogue: what one can filter by, and the films a set of filters leaves."""
+"""Browse the catalogue: facets to filter by, and the query of a set of filters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from movie.catalogue.models import Country, Genre, Language, Movie, Rating
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
 FACETS_SECONDS = 60  # an admin sees a new genre within a minute; a visitor saves two table scans
-PRIOR_RATINGS = 20  # a film needs about this many ratings before its own mean outweighs the site's
+PRIOR_RATINGS = 20  # a movie needs about this many ratings before its own mean outweighs the site's
 
 SORTS = {
     "popular": _("Most rated"),
@@ -32,11 +32,11 @@ DEFAULT_SORT = "popular"
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One value that films can be filtered by, and how many visible films have it."""
+    """Counts the visible movies that have one value of a filter."""
 
     pk: int
     name: str
-    films: int
+    n_movies: int
 
 
 KINDS_OF_FACETS = ("genres", "languages", "countries", "decades")
@@ -52,7 +52,7 @@ class Facets:
 
 
 def facets() -> Facets:
-    """What the catalogue can be filtered by. Two queries at most once in `FACETS_SECONDS`."""
+    """Return the values to filter by. Takes two queries at most once in `FACETS_SECONDS`."""
     known = cache.get(FACETS_CACHE_KEY)
     if known is None:
         counted = _count_facets()
@@ -63,19 +63,19 @@ def facets() -> Facets:
 
 
 def _count_facets() -> Facets:
-    films = Count("movies", filter=Q(movies__is_visible=True))
+    n_movies = Count("movies", filter=Q(movies__is_visible=True))
     by_kind: dict[str, list[Facet]] = {"genre": [], "language": [], "country": []}
     rows = (
-        Genre.objects.annotate(kind=Value("genre"), films=films)
+        Genre.objects.annotate(kind=Value("genre"), n_movies=n_movies)
         .order_by()
-        .values_list("kind", "pk", "name", "films")
+        .values_list("kind", "pk", "name", "n_movies")
         .union(
-            Language.objects.annotate(kind=Value("language"), films=films)
+            Language.objects.annotate(kind=Value("language"), n_movies=n_movies)
             .order_by()
-            .values_list("kind", "pk", "name", "films"),
-            Country.objects.annotate(kind=Value("country"), films=films)
+            .values_list("kind", "pk", "name", "n_movies"),
+            Country.objects.annotate(kind=Value("country"), n_movies=n_movies)
             .order_by()
-            .values_list("kind", "pk", "name", "films"),
+            .values_list("kind", "pk", "name", "n_movies"),
             all=True,
         )
     )
@@ -86,7 +86,7 @@ def _count_facets() -> Facets:
         Movie.objects.visible()
         .order_by()
         .values("year")
-        .annotate(films=Count("pk"), rated=Sum("rating_count"), stars=Sum("rating_sum"))
+        .annotate(n_movies=Count("pk"), rated=Sum("rating_count"), stars=Sum("rating_sum"))
     )
     decades: dict[int, int] = {}
     ratings, stars = 0, 0.0
@@ -95,7 +95,7 @@ def _count_facets() -> Facets:
         stars += row["stars"]
         if row["year"] is not None:
             decade = row["year"] // 10 * 10
-            decades[decade] = decades.get(decade, 0) + row["films"]
+            decades[decade] = decades.get(decade, 0) + row["n_movies"]
     return Facets(
         genres=_by_name(by_kind["genre"]),
         languages=_by_name(by_kind["language"]),
@@ -111,7 +111,7 @@ def _by_name(found: list[Facet]) -> tuple[Facet, ...]:
 
 @dataclass(frozen=True, slots=True)
 class BrowseFilters:
-    """What a visitor asked for, already validated. Round-trips through `query()`."""
+    """Holds validated filters and a sort order. Round-trips through `query()`."""
 
     genres_in: tuple[str, ...] = ()
     genres_out: tuple[str, ...] = ()
@@ -122,11 +122,11 @@ class BrowseFilters:
 
     @property
     def is_narrowing(self) -> bool:
-        """Whether any film is left out."""
+        """Return whether a filter leaves any movie out."""
         return replace(self, sort=DEFAULT_SORT) != BrowseFilters()
 
     def query(self, page: int = 1) -> str:
-        """The canonical query string, without the leading question mark."""
+        """Return the canonical query string, without the leading question mark."""
         pairs: list[tuple[str, Any]] = [("in", name) for name in self.genres_in]
         pairs += [("out", name) for name in self.genres_out]
         pairs += [
@@ -152,10 +152,10 @@ class BrowseFilters:
     def without(self, name: str) -> BrowseFilters:
         return replace(self, **{name: getattr(BrowseFilters(), name)})
 
-    def films(self, *, visitor_key: str | None = None, mean_rating: float = 0.0) -> QuerySet[Movie]:
-        """Visible films that have every wanted genre and none of the unwanted, in the order asked for.
+    def movies(self, *, visitor_key: str | None = None, mean_rating: float = 0.0) -> QuerySet[Movie]:
+        """Return the visible movies that pass the filters, sorted.
 
-        Every order ends in the primary key, so that no film is on two pages.
+        Every order ends in the primary key, so that no movie is on two pages.
         """
         found = Movie.objects.visible()
         membership = Movie.genres.through.objects.filter(movie=OuterRef("pk"))

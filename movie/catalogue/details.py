@@ -1,4 +1,4 @@
-"""What the catalogue knows about one film, read at once."""
+"""Details of one movie, read in one query, and the histogram of its ratings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models.functions import Cast
 from movie.catalogue.models import HALF_STARS, Credit, ExternalId, Movie, MovieTitle, Rating
 from movie.catalogue.titles import search_key
 
-# Where each source shows a film. Data sets number films their own way: only `movielens` ids are addresses.
+# Where each source shows a movie. Data sets number movies their own way: only `movielens` ids are addresses.
 ELSEWHERE = {
     "imdb": ("IMDb", "https://www.imdb.com/title/{}/"),
     "tmdb": ("TMDB", "https://www.themoviedb.org/movie/{}"),
@@ -19,27 +19,27 @@ ELSEWHERE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class Link:
     pk: int
     name: str
 
 
 @dataclass(slots=True)
-class FilmFacts:
-    """Names in the order they are shown: people by billing, the rest by name."""
+class MovieDetails:
+    """Lists the names around a movie: people by billing, the rest by name."""
 
-    genres: list[Named] = field(default_factory=list)
-    countries: list[Named] = field(default_factory=list)
-    languages: list[Named] = field(default_factory=list)
-    directors: list[Named] = field(default_factory=list)
-    writers: list[Named] = field(default_factory=list)
-    cast: list[Named] = field(default_factory=list)
+    genres: list[Link] = field(default_factory=list)
+    countries: list[Link] = field(default_factory=list)
+    languages: list[Link] = field(default_factory=list)
+    directors: list[Link] = field(default_factory=list)
+    writers: list[Link] = field(default_factory=list)
+    cast: list[Link] = field(default_factory=list)
     other_titles: list[tuple[str, str]] = field(default_factory=list)  # (title, language code or "")
     elsewhere: list[tuple[str, str]] = field(default_factory=list)  # (site, address)
 
 
-def facts_of(movie: Movie) -> FilmFacts:
-    """Everything around a film in one query."""
+def movie_details(movie: Movie) -> MovieDetails:
+    """Read everything around a movie in one query."""
     nothing = Value(0, output_field=IntegerField())
 
     def rows(kind: str, model: type[Model], pk: str, text: str, detail: Expression | F) -> QuerySet:
@@ -66,7 +66,7 @@ def facts_of(movie: Movie) -> FilmFacts:
         rows("elsewhere", ExternalId, "pk", "value", F("source")),
         all=True,
     )
-    facts = FilmFacts()
+    facts = MovieDetails()
     named = {
         "genre": facts.genres,
         "country": facts.countries,
@@ -78,7 +78,7 @@ def facts_of(movie: Movie) -> FilmFacts:
     own_key = search_key(movie.title)
     for kind, pk, text, detail, _place in sorted(found, key=lambda row: (row[4], row[2].casefold(), row[1])):
         if kind in named:
-            named[kind].append(Named(pk, text))
+            named[kind].append(Link(pk, text))
         elif kind == "title" and search_key(text) != own_key:
             facts.other_titles.append((text, detail))
         elif kind == "elsewhere" and detail in ELSEWHERE:
@@ -89,7 +89,7 @@ def facts_of(movie: Movie) -> FilmFacts:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of the histogram, in the units of its drawing."""
+    """Holds one bar of the histogram, in the units of its drawing."""
 
     value: float
     count: int
@@ -100,7 +100,7 @@ class Bar:
 
     @property
     def label_y(self) -> float:
-        """Where the number above the bar stands."""
+        """Return the height of the number above the bar."""
         return self.y - 4
 
 
@@ -108,8 +108,8 @@ BAR_STEP = 24
 PLOT_HEIGHT = 100.0
 
 
-def histogram_of(movie: Movie) -> list[Bar]:
-    """How often each half star was given, ten bars from a zero line; one query."""
+def rating_histogram(movie: Movie) -> list[Bar]:
+    """Return ten bars, how often each half star was given, in one query."""
     counts = dict(
         Rating.objects.filter(movie=movie).order_by().values_list("value").annotate(count=Count("pk"))
     )

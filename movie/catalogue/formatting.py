@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_noop as _
 
@@ -19,6 +21,7 @@ SPOKEN_STARS = {
 }
 
 
+@lru_cache(maxsize=256)
 def stars(value: float | None) -> str:
     """Print a rating: 3.5 -> "3½", 0.5 -> "½", None -> ""."""
     if value is None:

@@ -1,6 +1,6 @@
-"""The catalogue as a knowledge graph: who made a film, where, when and of what kind.
+"""The catalogue as a knowledge graph: who made a movie, where, when and of what kind.
 
-    movie:<id>        the film's primary key, or its id in another id space (`ids`)
+    movie:<id>        the movie's primary key, or its id in another id space (`ids`)
     person:<pk>       the smallest primary key of the credited people whose names are the same
     genre:<name>      country:<name>      tag:<name>      decade:<its first year>
 
@@ -33,19 +33,19 @@ OF_ROLE: dict[str, str] = {
     Credit.Role.CAST: "starring",
 }
 
-Link = tuple[int, str, str]  # primary key of a film, relation, key of what it leads to
+Link = tuple[int, str, str]  # primary key of a movie, relation, key of what it leads to
 
 
 def catalogue_facts(*, ids: str | None = None, tags: int | None = None) -> Facts:
-    """Entities and triples of the whole catalogue, hidden films included, in six queries.
+    """Return entities and triples of the whole catalogue, hidden movies included, in six queries.
 
-    ids    the id space that films are named in, such as `movielens`; a film without an id there is left
-           out, one with several is several. By default films have their primary keys.
-    tags   also the tags that people gave this often in all, on two films or more; one query more
+    ids    the id space that movies are named in, such as `movielens`; a movie without an id there is left
+           out, one with several is several. By default movies have their primary keys.
+    tags   also the tags that people gave this often in all, on two movies or more; one query more
     """
     from datasets.knowledge_graph.facts import Facts
 
-    keys = film_keys(ids)
+    keys = movie_keys(ids)
     facts = Facts(type_names=TYPES, relation_names=RELATIONS)
     decades: list[tuple[int, int]] = []
     for pk, title, year in Movie.objects.order_by("pk").values_list("pk", "title", "year"):
@@ -64,13 +64,13 @@ def catalogue_facts(*, ids: str | None = None, tags: int | None = None) -> Facts
     if tags is not None:
         facts.type_names, facts.relation_names = (*TYPES, TAG), (*RELATIONS, TAGGED)
         links += _tags(tags)
-    facts.triples = [(film, relation, thing) for pk, relation, thing in links for film in keys.get(pk, ())]
+    facts.triples = [(movie, relation, thing) for pk, relation, thing in links for movie in keys.get(pk, ())]
     _name_the_rest(facts)
     return facts
 
 
-def film_keys(ids: str | None = None) -> dict[int, list[str]]:
-    """The keys of each film by primary key: its own, or those of its ids in an id space."""
+def movie_keys(ids: str | None = None) -> dict[int, list[str]]:
+    """Return the keys of each movie by primary key: its own, or those of its ids in an id space."""
     if ids is None:
         return {pk: [f"movie:{pk}"] for pk in Movie.objects.order_by("pk").values_list("pk", flat=True)}
     keys: defaultdict[int, list[str]] = defaultdict(list)
@@ -82,40 +82,42 @@ def film_keys(ids: str | None = None) -> dict[int, list[str]]:
 
 
 def in_catalogue(facts: Facts, source: str, *, ids: str | None = None) -> tuple[Facts, int]:
-    """Facts of a file with the films of the catalogue, and how many films of the file it does not know.
+    """Return facts of a file about movies of the catalogue, and the number of movies it lacks.
 
-    source  the id space of the film ids in the file
+    source  the id space of the movie ids in the file
     ids     as for `catalogue_facts`
 
-    Films of the catalogue that the file does not have are there without edges.
+    Movies of the catalogue that the file does not have are there without edges.
     """
-    keys = film_keys(ids)
+    keys = movie_keys(ids)
     known = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
-    titles = {film.pk: str(film) for film in Movie.objects.only("pk", "title", "year")}
-    films = {f"movie:{value}": [(key, titles[pk]) for key in keys.get(pk, ())] for value, pk in known.items()}
+    titles = {movie.pk: str(movie) for movie in Movie.objects.only("pk", "title", "year")}
+    movies = {
+        f"movie:{value}": [(key, titles[pk]) for key in keys.get(pk, ())] for value, pk in known.items()
+    }
     stated = [key for key in facts.entities if key.startswith("movie:")]
-    moved = facts.with_films({key: films[key] for key in stated if films.get(key)})
+    moved = facts.with_films({key: movies[key] for key in stated if movies.get(key)})
     for pk in sorted(keys):
         for key in keys[pk]:
             moved.entities.setdefault(key, titles[pk])
-    return moved, sum(not films.get(key) for key in stated)
+    return moved, sum(not movies.get(key) for key in stated)
 
 
 def ratings_of(graph: KnowledgeGraph, ids: str | None = None) -> np.ndarray:
-    """(n_movies,) int64 how often visitors rated each film of a graph whose films have these ids."""
+    """Return (n_movies,) int64, the number of ratings of each movie of a graph with these ids."""
     counts = dict(Movie.objects.values_list("pk", "rating_count"))
-    by_key = {key: counts[pk] for pk, keys in film_keys(ids).items() for key in keys}
+    by_key = {key: counts[pk] for pk, keys in movie_keys(ids).items() for key in keys}
     return np.array([by_key.get(key, 0) for key in graph.keys[: graph.n_movies]], dtype=np.int64)
 
 
 def same_person(pk: int) -> QuerySet[Person]:
-    """The people that `person:<pk>` stands for: everyone whose name is the same as this one's."""
+    """Return the people of `person:<pk>`: everyone of the same name."""
     key = Person.objects.filter(pk=pk).exclude(search_key="").values("search_key")
     return Person.objects.filter(Q(pk=pk) | Q(search_key__in=key))
 
 
 def _people() -> tuple[dict[int, int], dict[int, str]]:
-    """For each person who has a credit the primary key that stands for them, and the names of those."""
+    """Return the representative primary key of each credited person, and the representatives' names."""
     first: dict[str, int] = {}
     stands_for: dict[int, int] = {}
     names: dict[int, str] = {}
@@ -128,31 +130,31 @@ def _people() -> tuple[dict[int, int], dict[int, str]]:
 
 def _credits(people: dict[int, int]) -> Iterator[Link]:
     credits = Credit.objects.order_by("pk").values_list("movie_id", "role", "person_id")
-    for film, role, person in credits.iterator():
+    for movie, role, person in credits.iterator():
         if person in people:  # else credited since the people were read
-            yield film, OF_ROLE[role], f"person:{people[person]}"
+            yield movie, OF_ROLE[role], f"person:{people[person]}"
 
 
 def _named(relation: str, kind: str, links: models.Manager) -> Iterator[Link]:
-    for film, name in links.order_by("pk").values_list("movie_id", f"{kind}__name").iterator():
-        yield film, relation, f"{kind}:{name}"
+    for movie, name in links.order_by("pk").values_list("movie_id", f"{kind}__name").iterator():
+        yield movie, relation, f"{kind}:{name}"
 
 
 def _tags(least: int) -> Iterator[Link]:
-    """Tags that are given often enough; one that only one film has leads nowhere."""
+    """Return tags that enough movies have; a tag of one movie leads nowhere."""
     rows = list(MovieTag.objects.order_by("movie_id", "name").values_list("movie_id", "name", "count"))
     given: Counter[str] = Counter()
-    for _film, name, count in rows:
+    for _movie, name, count in rows:
         given[name] += count
-    films = Counter(name for _film, name, _count in rows)
-    for film, name, _count in rows:
-        if given[name] >= least and films[name] > 1:
-            yield film, TAGGED, f"{TAG}:{name}"
+    movies = Counter(name for _movie, name, _count in rows)
+    for movie, name, _count in rows:
+        if given[name] >= least and movies[name] > 1:
+            yield movie, TAGGED, f"{TAG}:{name}"
 
 
 def _name_the_rest(facts: Facts) -> None:
-    """Genres, countries, decades and tags bear the names that their keys end with, in their order."""
-    rest = {other for _film, _relation, other in facts.triples} - facts.entities.keys()
+    """Name genres, countries, decades and tags by the ends of their keys."""
+    rest = {other for _movie, _relation, other in facts.triples} - facts.entities.keys()
     for key in sorted(rest):
         kind, _colon, name = key.partition(":")
         facts.entities[key] = f"{name}s" if kind == "decade" else name

@@ -1,25 +1,30 @@
-"""The catalogue and its ratings, with the words to query them."""
+"""Models of the catalogue and its ratings, with their querysets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
+from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Avg, Count, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.importing.cells import imdb_id, tmdb_id
+from movie.catalogue.importing.errors import RejectReason, RowError
+from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 
+SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 
 class NamedQuerySet(models.QuerySet[Any]):
     def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Objects by name, made where they do not exist yet."""
+        """Return objects by name, and create those that are missing."""
         wanted = list(dict.fromkeys(names))
         self.bulk_create([self.model(name=name) for name in wanted], ignore_conflicts=True)
         return {found.name: found for found in self.filter(name__in=wanted)}
@@ -86,11 +91,11 @@ class Person(models.Model):
 
 class MovieQuerySet(models.QuerySet["Movie"]):
     def visible(self) -> Self:
-        """What visitors may see."""
+        """Keep the movies that visitors may see."""
         return self.filter(is_visible=True)
 
     def for_cards(self) -> Self:
-        """With what a card shows: genres and directors, in two more queries."""
+        """Prefetch genres and directors for cards, in two more queries."""
         directors = (
             Credit.objects.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
         )
@@ -102,29 +107,29 @@ class MovieQuerySet(models.QuerySet["Movie"]):
         return self.order_by("-rating_count", "-rating_average", "pk")
 
     def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
-        """Recount the ratings of these films (of all, when None); returns how many were recounted."""
-        films = self.all() if ids is None else self.filter(pk__in=list(ids))
+        """Recount the ratings of these movies (of all, when None); returns how many were recounted."""
+        movies = self.all() if ids is None else self.filter(pk__in=list(ids))
         facts = (
-            Rating.objects.filter(movie__in=films)
+            Rating.objects.filter(movie__in=movies)
             .order_by()
             .values("movie")
             .annotate(n=Count("pk"), total=Sum("value"), mean=Avg("value"))
         )
         counted: dict[int, Any] = {fact["movie"]: fact for fact in facts}
         changed = []
-        for film in films.only("pk", "rating_count", "rating_sum", "rating_average"):
-            fact = counted.get(film.pk, {"n": 0, "total": 0.0, "mean": None})
-            before = (film.rating_count, film.rating_sum, film.rating_average)
-            film.rating_count, film.rating_sum = fact["n"], fact["total"] or 0.0
-            film.rating_average = fact["mean"]
-            if before != (film.rating_count, film.rating_sum, film.rating_average):
-                changed.append(film)
+        for movie in movies.only("pk", "rating_count", "rating_sum", "rating_average"):
+            fact = counted.get(movie.pk, {"n": 0, "total": 0.0, "mean": None})
+            before = (movie.rating_count, movie.rating_sum, movie.rating_average)
+            movie.rating_count, movie.rating_sum = fact["n"], fact["total"] or 0.0
+            movie.rating_average = fact["mean"]
+            if before != (movie.rating_count, movie.rating_sum, movie.rating_average):
+                changed.append(movie)
         Movie.objects.bulk_update(changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500)
         return len(changed)
 
 
 class Movie(models.Model):
-    """A film. `title` is what is shown; every title in every language is a `MovieTitle`."""
+    """Describes a movie. Pages show `title`; every title in every language is a `MovieTitle`."""
 
     title = models.CharField(_("title"), max_length=255)
     sort_title = models.CharField(_("sort title"), max_length=255, db_index=True, blank=True)
@@ -155,7 +160,7 @@ class Movie(models.Model):
         verbose_name = _("film")
         verbose_name_plural = _("films")
         indexes: ClassVar = [
-            # Nearly every film is visible: an index of that alone would mislead the planner into using it.
+            # Nearly every movie is visible: an index of that alone would mislead the planner into using it.
             models.Index(
                 fields=["is_visible", "-rating_count", "-rating_average", "id"], name="visible_most_rated"
             ),
@@ -165,7 +170,8 @@ class Movie(models.Model):
         return f"{self.title} ({self.year})" if self.year else self.title
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new title brings its sort title, unless that is changed too, and replaces the old one's row."""
+        """Save;
+        a new title sets the sort title, unless that changed too, and replaces the old title's row."""
         before = Movie.objects.filter(pk=self.pk).first() if self.pk else None
         fields = kwargs.get("update_fields")
         if fields is not None and "title" not in fields:
@@ -184,12 +190,17 @@ class Movie(models.Model):
         return reverse("pages:movie", args=[self.pk])
 
     @property
+    def poster_version(self) -> str:
+        """Return the version of the drawn poster: it changes with the movie and with `DRAWING`."""
+        return f"{DRAWING}{int(self.updated.timestamp() * 1e6):x}"
+
+    @property
     def slug(self) -> str:
         return slugify(self.title)
 
     @property
     def director_names(self) -> list[str]:
-        """Directors in billing order; without a query when `for_cards` was used."""
+        """Return the directors in billing order; without a query when `for_cards` was used."""
         if not hasattr(self, "director_credits"):
             self.director_credits = list(
                 self.credits.filter(role=Credit.Role.DIRECTOR).select_related("person").order_by("order")
@@ -202,7 +213,8 @@ class Movie(models.Model):
 
 
 class ExternalId(models.Model):
-    """What a film is called elsewhere: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any data set."""
+    """Identifies a movie in another catalogue: `imdb` tt0113277, `movielens` 6, `ml-100k` 273, any
+    data set."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="external_ids")
     source = ExactCharField(_("source"), max_length=64)
@@ -218,10 +230,23 @@ class ExternalId(models.Model):
     def __str__(self) -> str:
         return f"{self.source}:{self.value}"
 
+    def clean(self) -> None:
+        """Write IMDb and TMDB ids in one form, and refuse what is none, such as a placeholder of zeros."""
+        parse = {"imdb": imdb_id, "tmdb": tmdb_id}.get(self.source)
+        if parse is None:
+            return
+        reason = RejectReason.IMDB if self.source == "imdb" else RejectReason.TMDB
+        try:
+            self.value = parse(self.value)
+        except RowError:
+            self.value = ""
+        if not self.value:
+            raise ValidationError({"value": _(reason.label)})
+
 
 class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
     def put(self, movie: Movie, *, instead_of: str = "") -> None:
-        """Make the film's title one of its titles, in the row of the one before it.
+        """Store the movie's title as one of its titles, in the row of the one before it.
 
         A row that states a language is a title of its own and stays.
         """
@@ -237,7 +262,7 @@ class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
 
 
 class MovieTitle(models.Model):
-    """One title of a film; `search_key` is what searches compare with."""
+    """Holds one title of a movie; searches compare with `search_key`."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="titles")
     title = models.CharField(_("title"), max_length=255)
@@ -262,7 +287,7 @@ class MovieTitle(models.Model):
 
 
 class MovieTag(models.Model):
-    """A word that people put on a film in a data set, folded as searches fold; `count` says how often."""
+    """Counts how often people of a data set put a word on a movie; the word is folded as searches fold."""
 
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="tags")
     name = ExactCharField(_("tag"), max_length=64, db_index=True)
@@ -303,7 +328,10 @@ class Credit(models.Model):
 
 
 class Rating(models.Model):
-    """The stars a visitor gives a film now. Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`."""
+    """Holds the stars that a visitor gives a movie now.
+
+    Visitors are `guest:<uuid>`, `user:<pk>` or `ml-100k:42`.
+    """
 
     visitor = ExactCharField(_("visitor"), max_length=128)
     # `rating_of_film` is its index.
@@ -318,7 +346,7 @@ class Rating(models.Model):
             models.UniqueConstraint(fields=["visitor", "movie"], name="one_rating_per_visitor_and_film"),
             models.CheckConstraint(condition=Q(value__in=HALF_STARS), name="rating_in_half_stars"),
         ]
-        # With the stars in it: a film's histogram is counted without a look at its ratings.
+        # With the stars in it: a movie's histogram is counted without a look at its ratings.
         indexes: ClassVar = [models.Index(fields=["movie", "value"], name="rating_of_film")]
 
     def __str__(self) -> str:

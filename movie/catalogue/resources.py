@@ -1,42 +1,47 @@
-"""What films and ratings look like as CSV in the admin: import with a preview, and export."""
+"""Movies as CSV in the admin: import with a preview, and export."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
 from import_export import fields, resources, widgets
 
-from movie.catalogue.importing.rows import (
+from movie.catalogue.importing.cells import (
     LONGEST_NAME,
     LONGEST_RUNTIME,
-    Refusal,
     imdb_id,
+    parse_names,
+    parse_runtime,
+    parse_year,
 )
+from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
 
 
-class WholeNumber(widgets.Widget):
-    """A number within bounds, or nothing; anything else is refused in words."""
+class WholeNumberWidget(widgets.Widget):
+    """Reads a whole number within bounds, or nothing; refuses the rest in words."""
 
-    def __init__(self, least: int, most: int) -> None:
+    def __init__(self, parse: Callable[[str], int | None], least: int, most: int) -> None:
         super().__init__()
-        self._least, self._most = least, most
+        self._parse, self._least, self._most = parse, least, most
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> int | None:
-        text = "" if value is None else str(value).strip().removesuffix(".0")
+        text = "" if value is None else str(value).strip()
         if not text:
             return None
-        if not (text.isascii() and text.isdigit() and self._least <= int(text) <= self._most):
+        number = self._parse(text)
+        if number is None:
             message = _("“%(value)s” is not a whole number from %(least)s to %(most)s.")
             raise ValueError(message % {"value": text, "least": self._least, "most": self._most})
-        return int(text)
+        return number
 
 
-class Flag(widgets.Widget):
-    """Yes or no; empty means yes."""
+class FlagWidget(widgets.Widget):
+    """Reads yes or no; empty means yes."""
 
     WORDS: ClassVar = {
         "": True,
@@ -58,14 +63,17 @@ class Flag(widgets.Widget):
         return "1" if value else "0"
 
 
-class Names(widgets.ManyToManyWidget):
-    """Names parted by "|"; those that do not exist yet are made."""
+class NamesWidget(widgets.ManyToManyWidget):
+    """Reads names parted by "|" or commas and creates those that are missing."""
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
         super().__init__(model, separator="|", field="name")
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> models.QuerySet:
-        names = [name for part in str(value or "").split("|") if (name := clean(part))]
+        text = clean(str(value or ""))
+        # A name that holds a comma is one name if it is there already.
+        is_one = "," in text and self.model.objects.filter(name=text).exists()
+        names = [text] if is_one else list(parse_names(text))
         long = [name for name in names if len(name) > LONGEST_NAME]
         if long:
             raise ValueError(_("“%(name)s” is too long for a name.") % {"name": long[0]})
@@ -73,11 +81,11 @@ class Names(widgets.ManyToManyWidget):
         return self.model.objects.filter(name__in=names)
 
 
-STATED = "imdb_stated"  # where the cell waits on the film until it is saved
+STATED = "imdb_stated"  # where the cell waits on the movie until it is saved
 
 
-class Imdb(fields.Field):
-    """The IMDb id, which is kept beside the film; an empty cell leaves it as it is."""
+class ImdbField(fields.Field):
+    """Reads and writes a movie's IMDb id; an empty cell leaves it as it is."""
 
     def __init__(self) -> None:
         super().__init__(attribute="imdb", column_name="imdb")
@@ -92,8 +100,8 @@ class Imdb(fields.Field):
         text = str(row.get(self.column_name) or "")
         try:
             stated = imdb_id(text)
-        except Refusal as refusal:
-            raise ValueError(_(refusal.reason.label)) from refusal
+        except RowError as row_error:
+            raise ValueError(_(row_error.reason.label)) from row_error
         owner = ExternalId.objects.filter(source="imdb", value=stated).exclude(movie=instance.pk)
         if stated and owner.exists():
             raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": stated})
@@ -101,15 +109,15 @@ class Imdb(fields.Field):
 
 
 class MovieResource(resources.ModelResource):
-    """Films by their id on this site; a row without an id is a new film."""
+    """Imports movies by their id on this site; a row without an id is a new movie."""
 
-    year = fields.Field("year", "year", widget=WholeNumber(EARLIEST_YEAR, LATEST_YEAR))
-    runtime = fields.Field("runtime", "runtime", widget=WholeNumber(1, LONGEST_RUNTIME))
-    is_visible = fields.Field("is_visible", "is_visible", widget=Flag())
-    genres = fields.Field("genres", "genres", widget=Names(Genre))
-    countries = fields.Field("countries", "countries", widget=Names(Country))
-    languages = fields.Field("languages", "languages", widget=Names(Language))
-    imdb = Imdb()
+    year = fields.Field("year", "year", widget=WholeNumberWidget(parse_year, EARLIEST_YEAR, LATEST_YEAR))
+    runtime = fields.Field("runtime", "runtime", widget=WholeNumberWidget(parse_runtime, 1, LONGEST_RUNTIME))
+    is_visible = fields.Field("is_visible", "is_visible", widget=FlagWidget())
+    genres = fields.Field("genres", "genres", widget=NamesWidget(Genre))
+    countries = fields.Field("countries", "countries", widget=NamesWidget(Country))
+    languages = fields.Field("languages", "languages", widget=NamesWidget(Language))
+    imdb = ImdbField()
 
     class Meta:
         model = Movie

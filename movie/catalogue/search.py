@@ -1,4 +1,4 @@
-"""Finding films by any of their titles, and people by name.
+"""Search movies by any of their titles, and people by name.
 
 Plain `LIKE` on the normalised `search_key` column: it finds two-character Korean and Chinese
 titles, which a trigram index cannot, and needs nothing beyond the database. A scan of 20,000
@@ -29,7 +29,7 @@ from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.titles import search_key
 
 EXACT, PREFIX, WORD_PREFIX, CONTAINS = range(4)
-FILMS_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
+MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_WORDS = 8  # of a query that are looked at; each costs a comparison per title
 TRIGRAMS_COMPARED = 10
 CANDIDATES = 40  # titles that share the most trigrams with a misspelt query
@@ -37,9 +37,9 @@ SIMILAR_ENOUGH = 0.7  # of SequenceMatcher.ratio(): one or two slips in a word
 
 
 def search_movies(text: str) -> QuerySet[Movie]:
-    """Visible films of which one title holds every word of `text`, best match first.
+    """Return visible movies with a title that holds every word of `text`, best match first.
 
-    A word that is a year also matches the film's year. Films come by how well their best title
+    A word that is a year also matches the movie's year. Movies come by how well their best title
     matches (the whole title, its beginning, the beginning of a word, anywhere), then by how
     often they were rated. Each has `match` (0 to 3). Nothing is found for an empty text. One or two
     Latin letters are looked for at the beginning of words, everything else anywhere.
@@ -59,9 +59,9 @@ def search_movies(text: str) -> QuerySet[Movie]:
 
 
 def search_people(text: str) -> QuerySet[Person]:
-    """People with a visible film whose name holds every word of `text`, best match first.
+    """Return people of visible movies whose name holds every word of `text`, best match first.
 
-    Each has `match` (0 to 3) and `films`, the number of their visible films. A single Latin letter
+    Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. A single Latin letter
     names nobody.
     """
     key = search_key(text)
@@ -71,40 +71,42 @@ def search_people(text: str) -> QuerySet[Person]:
         Person.objects.filter(_every_word(key))
         .annotate(
             match=_closeness(key),
-            films=Count("movies", filter=Q(movies__is_visible=True), distinct=True),
+            n_movies=Count("movies", filter=Q(movies__is_visible=True), distinct=True),
         )
-        .filter(films__gt=0)
-        .order_by("match", "-films", "name", "pk")
+        .filter(n_movies__gt=0)
+        .order_by("match", "-n_movies", "name", "pk")
     )
 
 
 @dataclass(slots=True)
-class SuggestedFilm:
+class SuggestedMovie:
     movie: Movie
     directors: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestions:
-    films: list[SuggestedFilm] = field(default_factory=list)
+    movies: list[SuggestedMovie] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
 
 
 def suggestions(text: str) -> Suggestions:
-    """The best films and people for what was typed so far, in three queries at most."""
+    """Return the best movies and people for an unfinished query, in three queries at most."""
     if not search_key(text):
         return Suggestions()
     shown = ("title", "year", "poster_path", "rating_count", "updated")
-    films = {film.pk: SuggestedFilm(film) for film in search_movies(text).only(*shown)[:FILMS_SUGGESTED]}
-    directors = Credit.objects.filter(movie__in=films, role=Credit.Role.DIRECTOR).order_by("order", "pk")
+    movies = {
+        movie.pk: SuggestedMovie(movie) for movie in search_movies(text).only(*shown)[:MOVIES_SUGGESTED]
+    }
+    directors = Credit.objects.filter(movie__in=movies, role=Credit.Role.DIRECTOR).order_by("order", "pk")
     for movie_id, name in directors.values_list("movie_id", "person__name"):
-        films[movie_id].directors.append(name)
+        movies[movie_id].directors.append(name)
     people = [] if _is_short(search_key(text)) else list(search_people(text)[:PEOPLE_SUGGESTED])
-    return Suggestions(list(films.values()), people)
+    return Suggestions(list(movies.values()), people)
 
 
 def closest_titles(text: str, limit: int = 3) -> list[str]:
-    """Titles and names that `text` may be a slip of, closest first. For when nothing was found.
+    """Return titles and names close to `text`, the closest first, for queries without a result.
 
     The database counts shared trigrams, so nothing is kept in memory and nothing goes stale; the
     few that share most are compared letter by letter.
@@ -137,7 +139,7 @@ def _every_word(key: str, year: str = "") -> Q:
 
 
 def _is_short(word: str) -> bool:
-    """Too little to look for inside words; two Korean or Chinese characters may be a whole title."""
+    """Return whether a word is too short to find inside words; two Korean characters may be a title."""
     return len(word) <= 2 and word.isascii() and word.isalpha()
 
 
@@ -152,7 +154,7 @@ def _closeness(key: str) -> Case:
 
 
 def _sharing_trigrams(rows: QuerySet, field: str, trigrams: Iterable[str]) -> dict[str, str]:
-    """Shown text by search key, of the rows that share most trigrams."""
+    """Return text by search key, of the rows that share most trigrams."""
     shared = sum(
         (Case(When(search_key__contains=trigram, then=Value(1)), default=Value(0)) for trigram in trigrams),
         start=Value(0),
@@ -162,7 +164,7 @@ def _sharing_trigrams(rows: QuerySet, field: str, trigrams: Iterable[str]) -> di
 
 
 def _similarity(key: str, other: str) -> float:
-    """How alike two keys are, 0 to 1; a part of `other` with as many words counts nearly as much."""
+    """Return how alike two keys are, 0 to 1; a part of `other` with as many words counts nearly as much."""
     words, n = other.split(), len(key.split())
     parts = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)] if len(words) > n else []
     whole = SequenceMatcher(None, key, other).ratio()

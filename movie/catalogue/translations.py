@@ -1,4 +1,4 @@
-"""Names that come with the films and are shown in the visitor's language where a translation is known.
+"""Translatable names of genres, countries and languages that come with the movies.
 
 Data sets and Wikidata name genres, languages and countries in English, and addresses and filters keep
 that name. `gettext(name)` finds the translation; a name that is not listed here is shown as it is.

@@ -1,4 +1,4 @@
-"""Parts of the admin that apps share."""
+"""Admin classes that apps share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Shows rows and changes none."""
+    """Shows rows and lets nobody change them."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -26,11 +26,10 @@ T = TypeVar("T")
 CONNECT_SECONDS, ANSWER_SECONDS = 0.3, 0.5
 AWAY_SECONDS = 5.0  # after a failure each process caches in its own memory for so long
 LOCAL_ENTRIES = 5_000
-_MISSING = object()
 
 
 class TTLValue(Generic[T]):
-    """A computed value, kept for some seconds. One thread computes it, others wait; errors are not kept."""
+    """Keeps a computed value for some seconds. One thread computes it, others wait; errors are not kept."""
 
     def __init__(self, compute: Callable[[], T], seconds: float) -> None:
         self._compute, self._seconds = compute, seconds
@@ -78,29 +77,25 @@ def _refuse_keys(value: Any) -> None:
 
 
 class JSONLocMemCache(LocMemCache):
-    """Keeps in the process's memory what Redis would keep: JSON, so that no page works with one alone."""
+    """Keeps in the process's memory what Redis would return, so that no page works with one cache alone."""
 
     serializer = JSONSerializer()
 
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
-        return super().add(key, self._stored(value), timeout, version)
-
-    def get(self, key: Any, default: Any = None, version: int | None = None) -> Any:
-        found = super().get(key, _MISSING, version)
-        if found is _MISSING:
-            return default
-        return self.serializer.loads(found) if isinstance(found, bytes) else found
+        return super().add(key, self._plain(value), timeout, version)
 
     def set(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
-        super().set(key, self._stored(value), timeout, version)
+        super().set(key, self._plain(value), timeout, version)
 
-    def _stored(self, value: Any) -> int | bytes:
-        """Whole numbers as they are, for `incr`."""
-        return value if type(value) is int else self.serializer.dumps(value)
+    def _plain(self, value: Any) -> Any:
+        """Return the value after a round trip through JSON. Raises for one that JSON cannot hold."""
+        return self.serializer.loads(self.serializer.dumps(value))
 
 
 class ForgivingRedisCache(RedisCache):
-    """Without its server it counts and remembers in local memory, which is emptied when Redis is back."""
+    """Caches in Redis, and in local memory while Redis is away; the local memory is emptied when Redis is
+    back.
+    """
 
     away_until: dict[tuple[str, ...], float] = {}  # by servers, for all threads of the process
     _class: Any
@@ -126,39 +121,39 @@ class ForgivingRedisCache(RedisCache):
         )
 
     def add(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("add", *arguments, **options)
+        return self._try_redis("add", *arguments, **options)
 
     def get(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("get", *arguments, **options)
+        return self._try_redis("get", *arguments, **options)
 
     def set(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("set", *arguments, **options)
+        return self._try_redis("set", *arguments, **options)
 
     def touch(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("touch", *arguments, **options)
+        return self._try_redis("touch", *arguments, **options)
 
     def delete(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("delete", *arguments, **options)
+        return self._try_redis("delete", *arguments, **options)
 
     def get_many(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("get_many", *arguments, **options)
+        return self._try_redis("get_many", *arguments, **options)
 
     def has_key(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("has_key", *arguments, **options)
+        return self._try_redis("has_key", *arguments, **options)
 
     def incr(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("incr", *arguments, **options)
+        return self._try_redis("incr", *arguments, **options)
 
     def set_many(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("set_many", *arguments, **options)
+        return self._try_redis("set_many", *arguments, **options)
 
     def delete_many(self, *arguments: Any, **options: Any) -> Any:
-        return self._tried("delete_many", *arguments, **options)
+        return self._try_redis("delete_many", *arguments, **options)
 
     def clear(self) -> Any:
-        return self._tried("clear")
+        return self._try_redis("clear")
 
-    def _tried(self, operation: str, *arguments: Any, **options: Any) -> Any:
+    def _try_redis(self, operation: str, *arguments: Any, **options: Any) -> Any:
         from redis.exceptions import RedisError
 
         servers = tuple(self._servers)

@@ -1,7 +1,8 @@
-"""What a database server may do to a transaction, and what to do then."""
+"""Errors of a database server that ended a transaction, and the retry that follows."""
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -10,6 +11,11 @@ from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
 from django.db.models import Model
+
+from movie.core.backoff import Backoff
+from movie.core.shutdown import GracefulShutdown
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,7 +31,7 @@ TRIES = 6
 FIRST_PAUSE = 0.01  # seconds, doubled with every try
 
 
-def retried_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
+def retry_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
     """Run a whole transaction again when the server ended it in favour of another one.
 
     Inside a larger transaction nothing is retried: what came before it is lost too.
@@ -45,6 +51,21 @@ def retried_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
         return work(*args, **kwargs)
 
     return again
+
+
+def retry_while_away(work: Callable[[], R], shutdown: GracefulShutdown) -> R | None:
+    """Do the work, again and again while the database is away; return None when asked to stop before."""
+    backoff = Backoff()
+    while True:
+        try:
+            return work()
+        except DatabaseError as error:
+            if not is_away(error):
+                raise
+            log.warning("The database is away: %s", error)
+            connection.close()
+        if shutdown.wait(backoff.next_pause()):
+            return None
 
 
 def insert_unless_taken(row: Model) -> bool:
@@ -69,7 +90,9 @@ def insert_unless_taken(row: Model) -> bool:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether this says that the database cannot be reached or is too busy, so that later is better."""
+    """Return whether the error says that the database cannot be reached or is too busy, so that a later try
+    may succeed.
+    """
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":

@@ -1,4 +1,4 @@
-"""Model fields that every app may use."""
+"""Model fields that apps share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class ExactCharField(models.CharField):
-    """Text that differs where one letter, its case or its accent differs, in every database.
+    """Holds text that is compared exactly, by letter, case and accent, in every database.
 
     MySQL and MariaDB compare text loosely by default; here their column has the binary collation.
     """

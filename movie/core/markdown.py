@@ -1,4 +1,6 @@
-"""Plain Markdown as HTML. Reviews of papers, with formulas and figures, have a renderer of their own."""
+"""Renders plain Markdown as HTML. Reviews of papers, with formulas and figures, have a renderer of their
+own.
+"""
 
 from __future__ import annotations
 

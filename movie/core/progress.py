@@ -1,15 +1,17 @@
-"""The progress bar of management commands."""
+"""The progress bar of management commands, and progress of a part of the work."""
 
 from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from predictors.progress import Progress as ProgressCallback
     from predictors.progress import ProgressEvent
 
 DELAY_SECONDS = 2.0  # shorter work shows nothing
@@ -58,6 +60,16 @@ class ProgressBar:
             self._written = event.message
             sys.stderr.write(f"{task}  {event.done:4.0%}  {text}\n")
             sys.stderr.flush()
+
+
+def part_of(progress: ProgressCallback, begin: float, end: float, label: str = "") -> ProgressCallback:
+    """Return a callback that reports a part of the work, from `begin` to `end` of the whole."""
+
+    def report(event: ProgressEvent) -> None:
+        message = f"{label}: {event.message}" if label and event.message else label or event.message
+        progress(replace(event, done=begin + (end - begin) * event.done, message=message))
+
+    return report
 
 
 def _start(*, transient: bool) -> Progress:

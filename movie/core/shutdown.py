@@ -1,4 +1,6 @@
-"""How a process that runs for ever ends: SIGTERM and Ctrl+C ask it to, and it finishes what it began."""
+"""Ends a long-running process in good order: SIGTERM and Ctrl+C request it, and the process finishes what
+it began.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from types import FrameType
 from typing import Any, Self
 
 
-class Stopping:
-    """`asked()` once a signal came. A second signal ends the process at once."""
+class GracefulShutdown:
+    """Becomes `requested` by a signal. A second signal ends the process at once."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -27,17 +29,17 @@ class Stopping:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         self._event.set()
 
-    def asked(self) -> bool:
+    def requested(self) -> bool:
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Do nothing for so long, or until somebody asks; returns whether somebody did."""
+        """Do nothing for so long, or until shutdown is requested; return whether it was."""
         return self._event.wait(seconds)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.ask()
+        self.request()
         for each, handler in self._before.items():
             signal.signal(each, handler)

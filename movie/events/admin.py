@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from import_export.admin import ImportExportModelAdmin
 from import_export.formats.base_formats import CSV, TSV
 
-from movie.catalogue.models import (
-    Rating,
-)
+from movie.catalogue.admin import MovieAdmin, confirm_merge
+from movie.catalogue.merging import MergeRefused
+from movie.catalogue.models import Movie, Rating
 from movie.core.admin import ReadOnlyAdmin
 from movie.events.models import DeadLetter, Event
+from movie.events.movie_merging import merge_movies
 from movie.events.rating_edits import delete_ratings, save_rating
 from movie.events.resources import RatingResource
 
 
+@admin.action(description=_("Merge the selected films"), permissions=["change", "delete"])
+def merge_selected(
+    model_admin: admin.ModelAdmin, request: HttpRequest, movies: QuerySet[Movie]
+) -> HttpResponse | None:
+    """Make the selected movies one: the one with most ratings stays."""
+    found = list(movies.order_by("-rating_count", "pk"))
+    if page := confirm_merge(request, model_admin, found, "merge_selected"):
+        return page
+    try:
+        merge_movies(found[0], found[1:])
+    except MergeRefused as refused:
+        model_admin.message_user(request, str(refused), messages.ERROR)
+        return None
+    model_admin.message_user(request, _("They are one now: %(name)s.") % {"name": found[0]}, messages.SUCCESS)
+    return None
+
+
+# It moves events, which the catalogue does not know.
+MovieAdmin.actions = [*MovieAdmin.actions, merge_selected]
+
+
 @admin.register(Rating)
 class RatingAdmin(ImportExportModelAdmin):
-    """Whatever is edited or deleted here, the visitors' histories and the films' figures follow."""
+    """Edits ratings; visitors' histories and movies' aggregates follow each change."""
 
     resource_classes = [RatingResource]
     formats = [CSV, TSV]

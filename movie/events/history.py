@@ -1,4 +1,4 @@
-"""The one door out: from a visitor to their history.
+"""The one way from a visitor to their history.
 
 The database holds every decision (rating, dismissal, watchlist, undo) and the clicks that are not yet
 archived; the archive holds the older clicks. People of a data set have ratings and no events: their
@@ -19,7 +19,7 @@ from movie.catalogue.models import Rating
 from movie.events.archive import ArchiveUnavailable, get_archive
 from movie.events.archive.base import Archived
 from movie.events.models import FIELDS, TO_ARCHIVE, Event, HistoryChange
-from movie.visitors.namespaces import can_act
+from movie.visitors.visitor import can_act
 from predictors.history import History, Interaction
 
 IMPORTED = "import"  # the surface of a rating that was not given on the site
@@ -38,16 +38,18 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
     """
     if not can_act(visitor):
         return History(_rating_interactions(visitor))
+    has_archive = get_archive().uses_outbox
     events = Event.objects.of(visitor)
     if limit is None:
         # First the rows: what is deleted from there meanwhile is in the archive already.
         rows = events.interactions()
-        return _merged(_archived(visitor), rows)
+        return _merge(_read_archived(visitor), rows) if has_archive else History(rows)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
     clicks = events.filter(kind="click").interactions(limit)
     decisions = events.decisions().interactions()
-    with suppress(ArchiveUnavailable):  # the archive logs it
-        clicks = list(_merged(_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
+    if has_archive:
+        with suppress(ArchiveUnavailable):  # the archive logs it
+            clicks = list(_merge(_read_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
     return History([*decisions, *clicks])
 
 
@@ -56,9 +58,9 @@ def get_decisions(visitor: str, movie_id: int) -> History:
     return History(Event.objects.of(visitor, movie_id).decisions().interactions())
 
 
-def whole_histories() -> Iterator[tuple[str, History]]:
+def iter_histories() -> Iterator[tuple[str, History]]:
     """Yield each visitor who can act with everything they did. Raises ArchiveUnavailable."""
-    archived = _archived_visitors()
+    archived = _find_archived_visitors()
     rows = Event.objects.order_by("visitor", "at", "event_id").values_list(*FIELDS)
     for visitor, events in groupby(rows.iterator(ROWS_AT_ONCE), key=itemgetter(1)):
         if visitor not in archived:
@@ -67,8 +69,8 @@ def whole_histories() -> Iterator[tuple[str, History]]:
         yield visitor, get_history(visitor, limit=None)
 
 
-def _archived_visitors() -> set[str]:
-    """Everybody of whom the archive has something, or will have once it followed every merge."""
+def _find_archived_visitors() -> set[str]:
+    """Return the visitors of whom the archive has events, or will have once every merge is applied."""
     if not get_archive().uses_outbox:
         return set()
     merges = HistoryChange.objects.undelivered(TO_ARCHIVE).filter(kind=HistoryChange.Kind.MERGE)
@@ -77,7 +79,7 @@ def _archived_visitors() -> set[str]:
 
 
 def _rating_interactions(visitor: str) -> list[Interaction]:
-    """The ratings of a person of a data set, as interactions without a UUID."""
+    """Return the ratings of a person of a data set, as interactions without a UUID."""
     rows = Rating.objects.filter(visitor=visitor).values_list("movie_id", "value", "rated_at")
     return [
         Interaction(f"rating of {movie_id}", visitor, "rating", movie_id, rated_at, value, IMPORTED)
@@ -85,22 +87,20 @@ def _rating_interactions(visitor: str) -> list[Interaction]:
     ]
 
 
-def _archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
-    """What the archive has of a visitor, as it will be once it followed every change asked for."""
-    if not get_archive().uses_outbox:
-        return []
+def _read_archived(visitor: str, latest_clicks: int | None = None) -> list[Interaction]:
+    """Return a visitor's archived events, with every requested change applied."""
     due = HistoryChange.objects.undelivered(TO_ARCHIVE).order_by("pk")
     changes = list(due.filter(Q(visitor=visitor) | Q(into=visitor)))
     if guests := {change.visitor for change in changes if change.into == visitor}:
         changes = list(due.filter(Q(visitor=visitor) | Q(visitor__in=guests)))
-    return [each.interaction for each in _followed(visitor, changes, latest_clicks)]
+    return [each.interaction for each in _apply_changes(visitor, changes, latest_clicks)]
 
 
-def _followed(visitor: str, changes: list[HistoryChange], latest_clicks: int | None) -> list[Archived]:
+def _apply_changes(visitor: str, changes: list[HistoryChange], latest_clicks: int | None) -> list[Archived]:
     found = list(get_archive().read(visitor, latest_clicks=latest_clicks))
     for position, change in enumerate(changes):
         if change.into == visitor:
-            guest = _followed(change.visitor, changes[:position], latest_clicks)
+            guest = _apply_changes(change.visitor, changes[:position], latest_clicks)
             found += [each.of(visitor) for each in guest if covers(change, each)]
         elif change.visitor == visitor:
             found = [each for each in found if not covers(change, each)]
@@ -108,11 +108,11 @@ def _followed(visitor: str, changes: list[HistoryChange], latest_clicks: int | N
 
 
 def covers(change: HistoryChange, archived: Archived) -> bool:
-    """Whether an archived event is to be deleted or moved by a change."""
+    """Return whether a change deletes or moves an archived event."""
     return change.covers(archived.interaction.movie_id, archived.recorded_at)
 
 
-def _merged(archived: list[Interaction], rows: list[Interaction]) -> History:
-    """Both as one history, each interaction once; a row stands for its archived copy."""
+def _merge(archived: list[Interaction], rows: list[Interaction]) -> History:
+    """Return both as one history, each interaction once; a row stands for its archived copy."""
     known = {(each.event_id, each.kind, each.movie_id): each for each in [*archived, *rows]}
     return History(known.values())

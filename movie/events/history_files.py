@@ -1,11 +1,11 @@
-"""A visitor's history as a CSV file, out and in again."""
+"""Write a visitor's history as a CSV file, and read such files and other sites' exports."""
 
 from __future__ import annotations
 
-import csv
+import codecs
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,6 +13,10 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware
 from django.utils.translation import gettext as _
 
+from movie.catalogue.importing.cells import TimeFormat, imdb_id, parse_number, parse_year, without_fraction
+from movie.catalogue.importing.errors import RejectReason, RowError
+from movie.catalogue.importing.reading import read_columns, split_quoted
+from movie.catalogue.importing.rows import PROBED_ROWS
 from movie.catalogue.models import ExternalId, Movie
 from movie.catalogue.titles import search_key
 from movie.events.recording import InvalidInteraction, validate
@@ -31,84 +35,148 @@ COLUMNS = (
     "event_id",
 )
 NEEDED = ("at", "kind", "value")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would calculate
 MOST_BYTES = 5 * 1024**2
 MOST_ROWS = 10_000
 EVENT_NAMESPACE = uuid.UUID("5c7bb9f2-6a52-5d3b-9a0e-3f5d86a0c1de")  # of rows without an event id
 
 
 @dataclass(slots=True)
-class Rejected:
+class RejectedRow:
     line: int
     reason: str
 
 
 @dataclass(slots=True)
-class ReadHistory:
+class ParsedHistory:
     interactions: list[Interaction] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
 
 
 def history_rows(history: History) -> Iterator[list[str]]:
-    """The header and one line for each interaction, oldest first."""
-    films = Movie.objects.in_bulk({event.movie_id for event in history})
-    imdb = dict(ExternalId.objects.filter(source="imdb", movie__in=films).values_list("movie_id", "value"))
+    """Yield the header and one line for each interaction, oldest first."""
+    movies = Movie.objects.in_bulk({event.movie_id for event in history})
+    imdb = dict(ExternalId.objects.filter(source="imdb", movie__in=movies).values_list("movie_id", "value"))
     yield list(COLUMNS)
     for event in history:
-        film = films.get(event.movie_id)
-        if film is None:
+        movie = movies.get(event.movie_id)
+        if movie is None:
             continue
         yield [
             event.at.astimezone(UTC).isoformat(),
             event.kind,
-            str(film.pk),
-            film.title,
-            str(film.year or ""),
-            imdb.get(film.pk, ""),
+            str(movie.pk),
+            _neutral(movie.title),
+            str(movie.year or ""),
+            imdb.get(movie.pk, ""),
             "" if event.value is None else f"{event.value:g}",
-            event.surface,
-            event.recommendation_id,
+            _neutral(event.surface),
+            _neutral(event.recommendation_id),
             event.event_id if _is_uuid(event.event_id) else "",
         ]
 
 
-def read_history(text: str, visitor: str) -> ReadHistory:
-    """Such a file as interactions of `visitor`, with every row that cannot be used and why.
+def decode_history_file(content: bytes) -> str:
+    """Return the text of a file in UTF-8 or, as spreadsheets save it, UTF-16. Raises UnicodeDecodeError."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
 
-    A film is found by its IMDb id, else by `movie_id` when the title agrees, else by title and
-    year, so that a file from another site works too. Reading a file again gives the same event
-    ids, so importing it again changes nothing.
+
+def parse_history_file(text: str, visitor: str) -> ParsedHistory:
+    """Parse a history into interactions of `visitor`, and list every row that cannot be used and why.
+
+    Reads the site's own export, also as a spreadsheet saves it, and the ratings that Letterboxd and IMDb
+    export. A movie is found by its IMDb id, else by `movie_id` when the title agrees, else by title and
+    year, so that a file from another site works too. Reading a file again gives the same event ids, so
+    importing it again changes nothing.
     """
-    found = ReadHistory()
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
-    if missing:
-        reason = _("These columns are missing: %(names)s.") % {"names": ", ".join(missing)}
-        found.rejected.append(Rejected(1, reason))
+    found = ParsedHistory()
+    lines = ((n, line.rstrip("\r\n")) for n, line in enumerate(io.StringIO(text, newline=""), 1))
+    columns, delimiter, _line = read_columns(next(lines, (1, ""))[1], lines)
+    names = [name.strip("\ufeff \t").casefold() for name in columns]
+    convert = _converter(names)
+    if convert is None:
+        missing = ", ".join(name for name in NEEDED if name not in names)
+        found.rejected.append(RejectedRow(1, _("These columns are missing: %(names)s.") % {"names": missing}))
         return found
     rows: list[tuple[int, dict[str, str]]] = []
-    try:
-        for row in reader:
-            if len(rows) == MOST_ROWS:
-                reason = _("A file may have %(n)d rows; this and later rows are left out.") % {"n": MOST_ROWS}
-                found.rejected.append(Rejected(reader.line_num, reason))
-                break
-            cells = {name: (row.get(name) or "").strip() for name in COLUMNS}
-            if any(cells.values()):
-                rows.append((reader.line_num, cells))
-    except csv.Error as wrong:
-        found.rejected.append(Rejected(reader.line_num, _("Not CSV: %(why)s.") % {"why": wrong}))
-    films = _Films([row for _line, row in rows])
+    for record in split_quoted(lines, delimiter, len(names)):
+        if record.cells is None:
+            reason = record.problem or RejectReason.BROKEN
+            found.rejected.append(RejectedRow(record.line, _(reason.label)))
+            continue
+        if len(rows) == MOST_ROWS:
+            reason_text = _("A file may have %(n)d rows; this and later rows are left out.")
+            found.rejected.append(RejectedRow(record.line, reason_text % {"n": MOST_ROWS}))
+            break
+        row = convert(dict(zip(names, map(str.strip, record.cells), strict=True)))
+        if any(row.values()):
+            rows.append((record.line, _normalized(row)))
+    times = TimeFormat.detect(row["at"] for _line, row in rows[:PROBED_ROWS])
+    movies = _Movies([row for _line, row in rows])
     for line, row in rows:
         try:
-            found.interactions.append(_interaction(row, visitor, films))
+            found.interactions.append(_interaction(row, visitor, movies, times))
         except InvalidInteraction as refused:
-            found.rejected.append(Rejected(line, f"{refused.field}: {refused}"))
+            found.rejected.append(RejectedRow(line, f"{refused.field}: {refused}"))
     found.rejected.sort(key=lambda rejected: rejected.line)
     return found
 
 
-class _Films:
-    """The films that the rows of a file name, looked up together."""
+Row = dict[str, str]
+
+
+def _converter(names: list[str]) -> Callable[[Row], Row] | None:
+    """Return a function from a row of a file with these columns to the site's own; None for no known file."""
+    has = frozenset(names).issuperset
+    if has(NEEDED):
+        return lambda row: {name: row.get(name, "") for name in COLUMNS}
+    if has(("const", "your rating", "date rated")):
+        return _from_imdb
+    if has(("date", "name", "year", "rating")):
+        return _from_letterboxd
+    return None
+
+
+def _from_letterboxd(row: Row) -> Row:
+    stated = {"at": row["date"], "title": row["name"], "year": row["year"], "value": row["rating"] or "-"}
+    return dict.fromkeys(COLUMNS, "") | {"kind": "rating"} | stated if any(row.values()) else {}
+
+
+def _from_imdb(row: Row) -> Row:
+    """IMDb rates from 1 to 10."""
+    try:
+        value = f"{parse_number(row['your rating']) / 2:g}"
+    except ValueError:
+        value = row["your rating"] or "-"
+    stated = {"at": row["date rated"], "title": row.get("title", ""), "year": row.get("year", "")}
+    stated |= {"imdb": row["const"], "value": value}
+    return dict.fromkeys(COLUMNS, "") | {"kind": "rating"} | stated if any(row.values()) else {}
+
+
+def _normalized(row: Row) -> Row:
+    """Undo what spreadsheets do to cells: an apostrophe before a formula, 1995.0 for 1995."""
+    cells = {
+        name: text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+        for name, text in row.items()
+    }
+    cells["movie_id"] = without_fraction(cells["movie_id"])
+    cells["year"] = str(parse_year(cells["year"]) or "")
+    try:
+        cells["imdb"] = imdb_id(cells["imdb"])
+    except RowError:
+        cells["imdb"] = ""
+    return cells
+
+
+def _neutral(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+class _Movies:
+    """Finds the movies that the rows of a file name, in few queries."""
 
     def __init__(self, rows: list[dict[str, str]]) -> None:
         imdb = {row["imdb"] for row in rows}
@@ -125,7 +193,7 @@ class _Films:
             self.by_title.setdefault((key, str(year or "")), set()).add(pk)
 
     def find(self, row: dict[str, str]) -> int:
-        """The film of a row. Raises InvalidInteraction."""
+        """Return the movie of a row. Raises InvalidInteraction."""
         key = search_key(row["title"])
         if row["imdb"] in self.by_imdb:
             return self.by_imdb[row["imdb"]]
@@ -142,13 +210,13 @@ class _Films:
         raise InvalidInteraction("movie_id", _("No film of this site is %(name)r.") % {"name": name})
 
 
-def _interaction(row: dict[str, str], visitor: str, films: _Films) -> Interaction:
-    at, value = _time(row["at"]), _number(row["value"])
+def _interaction(row: Row, visitor: str, movies: _Movies, times: TimeFormat) -> Interaction:
+    at, value = _time(row["at"], times), _number(row["value"])
     interaction = Interaction(
         event_id=row["event_id"].lower() or _made_id(row),
         visitor=visitor,
         kind=row["kind"],
-        movie_id=films.find(row),
+        movie_id=movies.find(row),
         at=at,
         value=value,
         surface=row["surface"],
@@ -158,10 +226,12 @@ def _interaction(row: dict[str, str], visitor: str, films: _Films) -> Interactio
     return interaction
 
 
-def _time(text: str) -> datetime:
+def _time(text: str, times: TimeFormat) -> datetime:
     try:
         at = parse_datetime(text)
-    except ValueError:  # the form is right, the date is not: 30 February
+        if at is None and not times.is_assumed:  # nobody can tell which of 02/03 is the month
+            at = datetime.fromtimestamp(times.seconds(text), UTC)
+    except (ValueError, RowError):  # also where the form is right and the date is not: 30 February
         at = None
     if at is None:
         raise InvalidInteraction("at", _("%(text)r is not a date and time.") % {"text": text})
@@ -173,13 +243,13 @@ def _time(text: str) -> datetime:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text) if text else None
+        return parse_number(text) if text else None
     except ValueError:
         raise InvalidInteraction("value", _("%(text)r is not a number.") % {"text": text}) from None
 
 
 def _made_id(row: dict[str, str]) -> str:
-    """The same row always gets the same id."""
+    """Return an event id that is always the same for the same row."""
     return str(uuid.uuid5(EVENT_NAMESPACE, "\n".join(row[name] for name in COLUMNS)))
 
 

@@ -29,17 +29,18 @@ Row = TypeVar("Row", bound=models.Model)
 
 class DeliverableQuerySet(models.QuerySet[Row]):
     def undelivered(self, sinks: int = DELIVERIES) -> Self:
-        """Rows that wait for any of these sinks."""
+        """Return the rows that wait for any of these sinks."""
         return self.filter(pending_sinks__in=pending_values(sinks))
 
     def ready(self, now: datetime) -> Self:
-        """Rows that no relay has claimed and that do not pause after a failure."""
+        """Return the rows that no relay has claimed and that do not pause after a failure."""
         return self.filter(available_at__lte=now)
 
 
 class Deliverable(models.Model):
-    """A row that relays deliver. `available_at` is the end of a claim, of a pause after a failure or,
-    once delivered, of the time for which the row is kept."""
+    """A row that relays deliver. `available_at` is the end of a claim, of a pause after a failure or, once
+    delivered, of the time for which the row is kept.
+    """
 
     recorded_at = models.DateTimeField(_("recorded"), default=timezone.now)
     pending_sinks = models.PositiveSmallIntegerField(default=0)
@@ -52,7 +53,7 @@ class Deliverable(models.Model):
 
 class EventQuerySet(DeliverableQuerySet["Event"]):
     def of(self, visitor: str, movie_id: MovieId | None = None) -> Self:
-        """The events of a visitor, with one movie if given."""
+        """Return the events of a visitor, with one movie if given."""
         rows = self.filter(visitor=visitor)
         return rows if movie_id is None else rows.filter(movie_id=movie_id)
 
@@ -60,13 +61,13 @@ class EventQuerySet(DeliverableQuerySet["Event"]):
         return self.filter(kind__in=DECISION_KINDS)
 
     def interactions(self, limit: int | None = None) -> list[Interaction]:
-        """The latest `limit` of these events (all, when None), oldest first."""
+        """Return the latest `limit` of these events (all, when None), oldest first."""
         rows = self.order_by("-at", "-event_id").values_list(*FIELDS)
         return [Interaction(*row) for row in rows[:limit]][::-1]
 
 
 class Event(Deliverable):
-    """One thing that a visitor did; see `predictors.history.Interaction` for the fields.
+    """One interaction of a visitor; see `predictors.history.Interaction` for the fields.
 
     With an archive or a stream it is a row of the outbox too: `pending_sinks` says where it is to go.
     """
@@ -99,7 +100,7 @@ class Event(Deliverable):
 
 
 class HistoryChange(Deliverable):
-    """A deletion or a merge of histories that the archive and the stream have still to follow.
+    """A deletion or a merge of histories that the archive and the stream have not applied yet.
 
     It covers what was recorded up to it. The archive follows the changes one by one in order of their ids.
     """
@@ -130,12 +131,12 @@ class HistoryChange(Deliverable):
 
 
 def pending_values(sinks: int) -> list[int]:
-    """Every value of `pending_sinks` that contains any of these sinks."""
+    """Return every value of `pending_sinks` that contains any of these sinks."""
     return [value for value in range(1, (DELIVERIES | TO_PRUNE) + 1) if value & sinks]
 
 
 class DailyMovieActivity(models.Model):
-    """How often a film was opened, rated or put on a watchlist on a day (UTC)."""
+    """Counts how often a movie was opened, rated or put on a watchlist on a day (UTC)."""
 
     movie = models.ForeignKey("catalogue.Movie", models.CASCADE, related_name="activity")
     day = models.DateField(_("day"))
@@ -168,7 +169,7 @@ class ProcessedEvent(models.Model):
 
 
 class DeadLetter(models.Model):
-    """A message that a consumer group could not process, kept until somebody looks at it."""
+    """A message that a consumer group could not process, kept for replay."""
 
     group = ExactCharField(_("group"), max_length=32)
     position = ExactCharField(_("where it was"), max_length=128)

@@ -1,4 +1,4 @@
-"""Ratings that somebody else than the visitor changes: in the admin, or by a file imported there.
+"""Change visitors' ratings in the admin, by hand or by an imported file.
 
 A visitor who can act has events, and the rating follows from these. A person of a data set has the
 rating alone.
@@ -17,14 +17,14 @@ from movie.events.history import IMPORTED
 from movie.events.models import Event
 from movie.events.rating_import import refresh_aggregates
 from movie.events.recording import record, record_all
-from movie.visitors.namespaces import can_act
+from movie.visitors.visitor import can_act
 from predictors.history import Interaction
 
 ADMIN = "admin"  # the surface of these events
 
 
 def save_rating(rating: Rating) -> None:
-    """Store a new or an edited rating; whatever the visitor did before, this is what counts then."""
+    """Store a new or an edited rating; it counts over everything that the visitor did before."""
     before = Rating.objects.filter(pk=rating.pk).first()
     if before and (before.visitor, before.movie_id) != (rating.visitor, rating.movie_id):
         delete_ratings([before])
@@ -37,7 +37,7 @@ def save_rating(rating: Rating) -> None:
 
 
 def delete_ratings(ratings: Iterable[Rating]) -> None:
-    """Take ratings away, and out of the figures of their movies."""
+    """Delete ratings and update the aggregates of their movies."""
     movies = set()
     for rating in ratings:
         if can_act(rating.visitor):
@@ -49,7 +49,7 @@ def delete_ratings(ratings: Iterable[Rating]) -> None:
 
 
 def import_rating(rating: Rating) -> None:
-    """Take in a rating of a visitor who can act, once. It keeps its time, and the newest one counts."""
+    """Record a rating of a visitor who can act, once. It keeps its time, and the newest one counts."""
     same = {"kind": "rating", "at": rating.rated_at, "value": rating.value}
     if not Event.objects.of(rating.visitor, rating.movie_id).filter(**same).exists():
         record_all([_interaction(rating, rating.value, rating.rated_at, IMPORTED)])

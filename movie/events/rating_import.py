@@ -1,4 +1,4 @@
-"""Ratings of a data set into the database, in large batches."""
+"""Import ratings of a data set into the database, in large batches."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
-from movie.catalogue.importing.reports import Outcome, RejectReport, Watch, unwatched
-from movie.catalogue.importing.rows import CatalogueError, RatingRow, Reason, Rejected, Scale, rating_rows
+from movie.catalogue.importing.errors import CatalogueError, RejectReason
+from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
+from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
-from movie.visitors.namespaces import ACTING
+from movie.visitors.visitor import ACTING
 
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
-FILMS_AT_ONCE = 5_000
+MOVIES_AT_ONCE = 5_000
+VISITORS_AT_ONCE = 500
+MONTH_FIRST = "Dates such as 02/03/2021 are read as month/day/year; --day-first reads day/month/year."
+
+Totals = tuple[int, float]  # number and sum of stars
 
 
 class RatingWriter:
-    """Writes batches of ratings; the newest of a visitor's ratings of a film stands.
+    """Writes batches of ratings; the newest of a visitor's ratings of a movie stands.
 
     A row as old as the stored rating replaces it, so a corrected file corrects. Rows without a time
     change only the stars. Plain SQL because a model instance a row would cost three times as much.
@@ -59,19 +65,78 @@ class RatingWriter:
             )
 
     def write(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int]:
-        """Store (visitor, film, stars, time as the database keeps it). Returns (added, changed)."""
-        before = Rating.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        """Store (visitor, movie, stars, time as the database keeps it). Returns (added, changed).
+
+        The aggregates of the movies follow in the same transaction, so a killed import leaves none that
+        is wrong. They are shifted by what the batch adds; only where it changes ratings that were there
+        is the batch written again between two counts of its visitors' stars.
+        """
+        try:
+            with transaction.atomic():
+                added, changed, shifts = self._store(rows)
+                if changed:
+                    raise _ChangesOldRatingsError
+        except _ChangesOldRatingsError:
+            visitors = sorted({row[0] for row in rows})
+            before = self._totals(visitors)
+            added, changed, _added = self._store(rows)
+            after = self._totals(visitors)
+            shifts = {
+                movie: (n - before.get(movie, (0, 0.0))[0], total - before.get(movie, (0, 0.0))[1])
+                for movie, (n, total) in after.items()
+            }
+        shift_aggregates({movie: shift for movie, shift in shifts.items() if shift != (0, 0.0)})
+        return added, changed
+
+    def _store(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int, dict[int, Totals]]:
+        latest = Rating.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         with connection.cursor() as cursor:
             cursor.executemany(self._sql, rows)
             touched = cursor.rowcount
-        added = self._ours.filter(pk__gt=before).count()
+        new = self._totals_of(self._ours.filter(pk__gt=latest))
+        added = sum(n for n, _total in new.values())
         if self._mysql:  # counts 1 for a new or an equal row, 2 for a changed one
-            return added, touched - len(rows)
-        return added, touched - added
+            return added, touched - len(rows), new
+        return added, touched - added, new
+
+    def _totals(self, visitors: list[str]) -> dict[int, Totals]:
+        """Return the number and the sum of these visitors' stars by movie."""
+        totals: dict[int, Totals] = {}
+        for start in range(0, len(visitors), VISITORS_AT_ONCE):
+            some = Rating.objects.filter(visitor__in=visitors[start : start + VISITORS_AT_ONCE])
+            for movie, (n, total) in self._totals_of(some).items():
+                n_before, total_before = totals.get(movie, (0, 0.0))
+                totals[movie] = n_before + n, total_before + total
+        return totals
+
+    @staticmethod
+    def _totals_of(ratings: QuerySet[Rating]) -> dict[int, Totals]:
+        counted = ratings.order_by().values_list("movie").annotate(n=Count("pk"), total=Sum("value"))
+        return {movie: (n, total) for movie, n, total in counted}
 
 
-def time_keeper() -> Callable[[float], Any]:
-    """A function from seconds since 1970 to the form in which this database keeps a moment.
+class _ChangesOldRatingsError(Exception):
+    """Takes back a batch that changes ratings, to write it again between two counts."""
+
+
+def shift_aggregates(shifts: Mapping[int, Totals]) -> None:
+    """Add to the number and the sum of movies' stars, in the order of their ids, within a transaction.
+
+    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
+    """
+    sql = (
+        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
+        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
+        "rating_count = rating_count + %s, rating_sum = rating_sum + %s WHERE id = %s"
+    )
+    rows = [(n, total, n, n, total, movie) for movie, (n, total) in sorted(shifts.items())]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+
+def time_adapter() -> Callable[[float], Any]:
+    """Return a function from seconds since 1970 to the database's own form of a time.
 
     Does what `adapt_datetimefield_value` does, without its look-ups: it runs once a row.
     """
@@ -81,16 +146,16 @@ def time_keeper() -> Callable[[float], Any]:
     return lambda seconds: str(datetime.fromtimestamp(seconds, zone).replace(tzinfo=None))
 
 
-def refresh_aggregates(films: Iterable[int]) -> None:
-    """Recount the stars of these films, a few thousand in a statement (databases bound its size)."""
-    remaining = iter(sorted(films))
-    while some := list(itertools.islice(remaining, FILMS_AT_ONCE)):
+def refresh_aggregates(movies: Iterable[int]) -> None:
+    """Recount the stars of these movies, a few thousand in a statement (databases bound its size)."""
+    remaining = iter(sorted(movies))
+    while some := list(itertools.islice(remaining, MOVIES_AT_ONCE)):
         with transaction.atomic():  # no rating comes between the count and the writing
             Movie.objects.refresh_aggregates(some)
 
 
-def _of_nobody_here(name: str) -> str:
-    """The name, unless people of this site are called so: their histories are their own."""
+def _check_namespace(name: str) -> str:
+    """Return the name. Raises CatalogueError for a namespace of people who can act on this site."""
     if name.partition(":")[0].casefold() in ACTING:
         message = "Users cannot become visitors “%(name)s”: that is what people of this site are called."
         raise CatalogueError(f"{message % {'name': name}} " + "Give another name with --visitors.")
@@ -106,80 +171,75 @@ def import_ratings(
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
     scale: Scale | None = None,
+    day_first: bool | None = None,
     dry_run: bool = False,
     batch: int | None = None,
     report: RejectReport | None = None,
-    watch: Watch = unwatched,
-) -> Outcome:
+    progress: ProgressCallback = ignore_progress,
+) -> ImportResult:
     """Import a file of ratings, or the rating file of a folder.
 
-    Users become visitors `<visitors>:<user>`. Films are found by their id in `source`; a row about
-    an unknown film is refused. Every batch is one transaction, so an interrupted import keeps what
+    Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about
+    an unknown movie is refused. Every batch is one transaction, so an interrupted import keeps what
     it finished and a second run does the rest. Raises CatalogueError for a file that cannot be used.
     """
     batch = batch or BATCH
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
     source = source or formats.source_of(path, known)
-    prefix = _of_nobody_here(visitors or formats.visitors_of(path, known, source)) + ":"
+    prefix = _check_namespace(visitors or formats.visitors_of(path, known, source)) + ":"
     report = report if report is not None else RejectReport()
-    films = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
-    if not films:
+    movies = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
+    if not movies:
         there = ", ".join(sorted(ExternalId.objects.values_list("source", flat=True).distinct())) or "-"
         message = (
             "The catalogue has no film with an id of “%(source)s”. Import the films first with "
             "import_movies, or name another id space with --source. There are ids of: %(there)s."
         )
         raise CatalogueError(message % {"source": source, "there": there})
-    outcome = Outcome(rejected=report.reasons)
-    touched: set[int] = set()
+    outcome = ImportResult(rejected=report.reasons)
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "ratings", columns)
+        table, times = detect_time_format(table, day_first=day_first)
+        if times.is_assumed:
+            outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
-        rows = _prepared(rating_rows(table, scale), films, prefix, path, report)
+        rows = _prepared(rating_rows(table, scale, times), movies, prefix, path, report)
         try:
             while chunk := list(itertools.islice(rows, batch)):
                 with transaction.atomic():
                     added, changed = writer.write(chunk)
                     if dry_run:
                         transaction.set_rollback(True)
-                outcome.added += added
-                outcome.changed += changed
-                outcome.unchanged += len(chunk) - added - changed
-                touched.update(row[1] for row in chunk)
-                watch(file.done, "{n} ratings".format(n=f"{outcome.read:,}"))
+                outcome.add(len(chunk), added, changed)
+                progress(file.done, f"{outcome.read:,} ratings")
         except KeyboardInterrupt:
             outcome.interrupted = True
-        finally:
-            # Also after an interruption or a damaged end: what was stored must be counted.
-            if not dry_run:
-                watch(1.0, "counting stars")
-                refresh_aggregates(touched)
     return outcome
 
 
 def _prepared(
-    rows: Iterator[RatingRow | Rejected],
-    films: Mapping[str, int],
+    rows: Iterator[RatingRow | RejectedRow],
+    movies: Mapping[str, int],
     prefix: str,
     path: Path,
     report: RejectReport,
 ) -> Iterator[tuple[str, int, float, Any]]:
-    """What the writer takes; refused rows go to the report."""
+    """Yield rows for the writer; refused rows go to the report."""
     longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
-    stored_time = time_keeper()
+    stored_time = time_adapter()
     now = stored_time(int(timezone.now().timestamp()))
-    times: dict[float, Any] = {}  # people rate many films in the same second
+    times: dict[float, Any] = {}  # people rate many movies in the same second
     for row in rows:
-        if isinstance(row, Rejected):
+        if isinstance(row, RejectedRow):
             report.add(path, row)
             continue
-        line, raw, user, film_id, value, seconds = row
-        film = films.get(film_id)
-        if film is None:
-            report.add(path, Rejected(line, Reason.UNKNOWN_FILM, raw))
+        line, raw, user, movie_id, value, seconds = row
+        movie = movies.get(movie_id)
+        if movie is None:
+            report.add(path, RejectedRow(line, RejectReason.UNKNOWN_MOVIE, raw))
         elif len(user) > longest:
-            report.add(path, Rejected(line, Reason.LONG_VISITOR, raw))
+            report.add(path, RejectedRow(line, RejectReason.LONG_VISITOR, raw))
         else:
             if seconds is None:
                 at = now
@@ -187,4 +247,4 @@ def _prepared(
                 if len(times) > BATCH:
                     times.clear()
                 at = times[seconds] = stored_time(seconds)
-            yield prefix + user, film, value, at
+            yield prefix + user, movie, value, at

@@ -1,4 +1,4 @@
-"""The stars that stand: rows that follow from the events of a visitor, and the aggregates of the movies."""
+"""Ratings that follow from a visitor's events, and the aggregates of movies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one door in: a click or a rating, deleting a history, and joining a guest's to an account.
+"""The one way in: record an interaction, delete a history, merge a guest's history into an account.
 
 The relational database is the commit point: an event, the rating that follows from it and the movie's
 aggregates are written in one transaction, and the next read sees them. The archive and the stream follow
@@ -20,14 +20,14 @@ from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
 from movie.catalogue.models import HALF_STARS, Movie, Rating
-from movie.core.database import insert_unless_taken, retried_on_deadlock
+from movie.core.database import insert_unless_taken, retry_on_deadlock
 from movie.core.ids import fresh_ids, new_event_id
 from movie.events.archive import get_archive
 from movie.events.models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
-from movie.visitors.namespaces import LONGEST_VISITOR, can_act
+from movie.visitors.visitor import LONGEST_VISITOR, can_act
 from predictors.history import EVENT_KINDS, History, Interaction, MovieId
 
 __all__ = [
@@ -46,7 +46,7 @@ MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
 
 
 class InvalidInteraction(ValueError):
-    """An interaction that cannot be true. `field` is the field that is wrong; nothing was stored."""
+    """Refuses an interaction that cannot be true. `field` is the field that is wrong; nothing was stored."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -78,10 +78,10 @@ def _visitor(interaction: Interaction) -> str:
     return interaction.visitor
 
 
-@retried_on_deadlock
+@retry_on_deadlock
 def _record_validated(reported: list[Interaction], live: list[Interaction]) -> int:
     with transaction.atomic():
-        unknown = _unknown_movies([*reported, *live])
+        unknown = _find_unknown_movies([*reported, *live])
         if unknown:
             raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
@@ -121,7 +121,7 @@ def validate(interaction: Interaction) -> None:
             raise InvalidInteraction(field, _("It is longer than %(n)d characters.") % {"n": longest})
 
 
-@retried_on_deadlock
+@retry_on_deadlock
 def forget(visitor: str, movie_id: int | None = None) -> int:
     """Delete a visitor's history, all or that of one movie, and ask every copy to follow.
 
@@ -136,7 +136,7 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
     return count
 
 
-@retried_on_deadlock
+@retry_on_deadlock
 def merge_guest(guest: str, user: str) -> int:
     """Make a guest's history part of an account; return how many events of the database moved.
 
@@ -171,7 +171,7 @@ def merge_guest(guest: str, user: str) -> int:
 
 def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
     if live:
-        events = _after_the_latest(visitor, events)
+        events = _order_live_events(visitor, events)
     recorded_at = _recorded_at(visitor)
     new = _store_all(events, recorded_at)
     movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
@@ -182,7 +182,8 @@ def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) 
 
 
 def _recorded_at(visitor: str) -> datetime:
-    """Now, and later than every change of the visitor's history that copies have still to follow.
+    """Return the current time, later than every change of the visitor's history that copies have not
+    applied.
 
     Else a change that was asked for on a server whose clock is ahead would cover what came after it.
     """
@@ -193,8 +194,8 @@ def _recorded_at(visitor: str) -> datetime:
     return max(now, latest + MICROSECOND) if latest else now
 
 
-def _after_the_latest(visitor: str, events: list[Interaction]) -> list[Interaction]:
-    """The events with their times in order: each later than what the visitor did with the movie before."""
+def _order_live_events(visitor: str, events: list[Interaction]) -> list[Interaction]:
+    """Return the events with times in order, each later than the visitor's latest event of the movie."""
     movies = {int(event.movie_id) for event in events}
     rows = Event.objects.of(visitor).filter(movie__in=movies).order_by()
     latest: dict[MovieId, datetime] = dict(rows.values_list("movie").annotate(Max("at")))
@@ -238,7 +239,9 @@ def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | Non
 
 
 def idempotency_key(interaction: Interaction) -> tuple[str, str, MovieId, float | None]:
-    """What makes two interactions the same. The time is not in it: a POST sent again arrives later."""
+    """Return the values by which a repeat is recognised. The time is not in it: a POST sent again arrives
+    later.
+    """
     return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
 
 
@@ -274,14 +277,14 @@ def _sinks_of_changes() -> int:
 
 
 def _publish(messages: Sequence[Message]) -> None:
-    """Tell the counters, unless they learn of it from the outbox."""
+    """Publish messages to the stream in process; with an outbox relays publish them."""
     stream = get_event_stream()
     if messages and not stream.uses_outbox:
         stream.publish(messages)
 
 
-def _unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
-    """The movies that are not there. Those whose aggregates may change are locked.
+def _find_unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
+    """Return the ids of movies that do not exist. Those whose aggregates may change are locked.
 
     The others are not: a movie that everybody opens would have its visitors wait for one another.
     """

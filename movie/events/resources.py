@@ -10,33 +10,30 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from import_export import fields, resources, widgets
 
-from movie.catalogue.importing.rows import (
-    LATEST_TIME,
-    Refusal,
-    seconds_of,
-)
+from movie.catalogue.importing.cells import LATEST_TIME, seconds_of
+from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.catalogue.titles import clean
 from movie.events.rating_edits import import_rating
 from movie.events.rating_import import refresh_aggregates
-from movie.visitors.namespaces import can_act
+from movie.visitors.visitor import can_act
 
 
-class Film(widgets.Widget):
-    """A film by its id on this site."""
+class MovieWidget(widgets.Widget):
+    """Reads a movie by its id on this site."""
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> Movie:
         text = str(value or "").strip().removesuffix(".0")
-        film = Movie.objects.filter(pk=int(text)).first() if text.isascii() and text.isdigit() else None
-        if film is None:
+        movie = Movie.objects.filter(pk=int(text)).first() if text.isascii() and text.isdigit() else None
+        if movie is None:
             raise ValueError(_("There is no film with the id “%(id)s”.") % {"id": text})
-        return film
+        return movie
 
     def render(self, value: Movie | None, obj: object = None, **kwargs: object) -> str:
         return str(value.pk) if value else ""
 
 
-class Stars(widgets.Widget):
+class StarsWidget(widgets.Widget):
     def clean(self, value: object, row: object = None, **kwargs: object) -> float:
         try:
             stars = float(str(value).strip())
@@ -50,8 +47,8 @@ class Stars(widgets.Widget):
         return "" if value is None else f"{value:g}"
 
 
-class Moment(widgets.Widget):
-    """An ISO date or seconds since 1970, UTC; empty means now."""
+class TimeWidget(widgets.Widget):
+    """Reads an ISO date or seconds since 1970, UTC; empty means now."""
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> datetime:
         if isinstance(value, datetime):
@@ -61,19 +58,19 @@ class Moment(widgets.Widget):
             return timezone.now()
         try:
             return datetime.fromtimestamp(min(seconds_of(text), LATEST_TIME), timezone.get_default_timezone())
-        except Refusal as refusal:
-            raise ValueError(_(refusal.reason.label)) from refusal
+        except RowError as row_error:
+            raise ValueError(_(row_error.reason.label)) from row_error
 
     def render(self, value: datetime | None, obj: object = None, **kwargs: object) -> str:
         return value.isoformat() if value else ""
 
 
 class RatingResource(resources.ModelResource):
-    """Ratings; a rating of a person of a data set is replaced, a visitor's history gains an event."""
+    """Imports ratings; replaces those of people of data sets, records an event for visitors who can act."""
 
-    movie = fields.Field("movie", "movie", widget=Film())
-    value = fields.Field("value", "value", widget=Stars())
-    rated_at = fields.Field("rated_at", "rated_at", widget=Moment())
+    movie = fields.Field("movie", "movie", widget=MovieWidget())
+    value = fields.Field("value", "value", widget=StarsWidget())
+    rated_at = fields.Field("rated_at", "rated_at", widget=TimeWidget())
 
     class Meta:
         model = Rating
@@ -95,7 +92,7 @@ class RatingResource(resources.ModelResource):
         try:
             return super().get_instance(instance_loader, row)
         except ValueError:
-            return None  # the film's own field refuses the row, naming the column
+            return None  # the movie's own field refuses the row, naming the column
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
         row["visitor"] = clean(str(row.get("visitor") or ""))

@@ -1,4 +1,4 @@
-"""What follows from signing in, signing out and closing an account."""
+"""Effects of signing in, signing out and closing an account on histories."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from movie.visitors.visitor import Visitor, VisitorRequest, guest_key_of
 
 @receiver(user_logged_in, dispatch_uid="movie.join_guest")
 def join_guest(request: VisitorRequest | None, user: AbstractBaseUser, **kwargs: Any) -> None:
-    """The guest's history becomes the member's, and the guest cookie has done its work."""
+    """Merge the guest's history into the member's and end the guest's visit."""
     if request is None:
         return
     visitor = Visitor.for_user(user)
@@ -30,12 +30,12 @@ def join_guest(request: VisitorRequest | None, user: AbstractBaseUser, **kwargs:
 
 @receiver(user_logged_out, dispatch_uid="movie.new_guest")
 def begin_as_guest(request: VisitorRequest | None, **kwargs: Any) -> None:
-    """Whoever uses the browser next is somebody else."""
+    """Make the next user of the browser a new guest."""
     if request is not None:
         request.visitor, request.visitor_was_used = Visitor.new_guest(), True
 
 
 @receiver(post_delete, sender=get_user_model(), dispatch_uid="movie.forget_member")
 def forget_member(instance: AbstractBaseUser, **kwargs: Any) -> None:
-    """A closed account leaves no history behind."""
+    """Delete the history of a closed account."""
     forget(f"user:{instance.pk}")

@@ -1,4 +1,4 @@
-"""The films that people open, rate and put on their watchlists these days."""
+"""Movies by the activity of the last week."""
 
 from datetime import timedelta
 
@@ -16,11 +16,13 @@ CACHED_SECONDS = 60
 
 
 def trending_ids() -> list[int]:
-    """Visible films by their activity of the last week, most first; at most a minute old."""
-    return cache.get_or_set("trending-films", _counted, CACHED_SECONDS) or []
+    """Return the ids of visible movies by their activity of the last week, most first; at most a minute
+    old.
+    """
+    return cache.get_or_set("trending-films", _rank_by_activity, CACHED_SECONDS) or []
 
 
-def _counted() -> list[int]:
+def _rank_by_activity() -> list[int]:
     today = timezone.now().date()
     weight = Case(
         When(day__gt=today - timedelta(days=FRESH_DAYS), then=Value(FRESH_WEIGHT)), default=Value(1)

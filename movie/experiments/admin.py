@@ -68,7 +68,7 @@ class ArmInline(admin.TabularInline):
 
 @admin.register(Experiment)
 class ExperimentAdmin(admin.ModelAdmin):
-    """The state starts and ends an experiment; so do the buttons beside its results."""
+    """Defines, starts and ends experiments; the page of results has buttons for the last two."""
 
     list_display = ["name", "state", "metric", "starts_at", "ends_at", "results"]
     list_filter = ["state", "metric"]
@@ -80,7 +80,7 @@ class ExperimentAdmin(admin.ModelAdmin):
         return ["name", "metric"] if _is_frozen(obj) else []
 
     def save_model(self, request: HttpRequest, obj: Experiment, form: forms.ModelForm, change: bool) -> None:
-        """What is to start is saved as a draft here, because the arms of what has started cannot change."""
+        """Save an experiment that is about to start as a draft, because its arms are saved after it."""
         if _is_to_start(form):
             obj.state = Experiment.State.DRAFT
         super().save_model(request, obj, form, change)
@@ -92,7 +92,7 @@ class ExperimentAdmin(admin.ModelAdmin):
             form.instance.save()
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Another experiment may be started between the check of the form and the change: that is said."""
+        """Report a start that another experiment won between the check of the form and the change."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except ValidationError as error:
@@ -104,7 +104,7 @@ class ExperimentAdmin(admin.ModelAdmin):
         return super().has_delete_permission(request, obj) and not runs
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Deleting is for one at a time: what runs must not go with the others."""
+        """Return the actions without bulk deletion, which could delete a running experiment."""
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions

@@ -1,4 +1,4 @@
-"""Which arm of the running experiment a visitor is in.
+"""Assigns each visitor to an arm of the running experiment.
 
 Nothing is stored for it and no row is read: the arm follows from a hash of the experiment's salt and the
 visitor's key, the same in every process, and what runs is read from the cache. A list that an experiment
@@ -33,7 +33,7 @@ _VERSION = "8"  # RFC 9562, 5.8: the content is ours
 
 
 class ListTag(NamedTuple):
-    """What the id of a list says."""
+    """The experiment's part of a list id."""
 
     experiment: int
     arm_index: int
@@ -48,7 +48,7 @@ class Arm(NamedTuple):
     predictor: str
 
     def list_id(self, *, fallback: bool) -> str:
-        """A new id for a list of this arm; `fallback` when another model had to answer."""
+        """Return a new id for a list of this arm; `fallback` when another model answered."""
         return tagged_list_id(ListTag(self.experiment, self.arm_index, fallback))
 
 
@@ -95,7 +95,7 @@ def tagged_list_id(tag: ListTag) -> str:
 
 
 def parse_list_id(recommendation_id: str) -> ListTag | None:
-    """What the id of a list says of an experiment, None for every other id."""
+    """Return the tag of an experiment's list id, None for every other id."""
     if recommendation_id[14:15] != _VERSION:
         return None
     try:
@@ -113,7 +113,7 @@ def forget_active_config() -> None:
 
 
 def _active_config() -> list[list[Any]]:
-    """What runs or will, as every cache can keep it: numbers, texts and lists."""
+    """Return the running and planned experiments as JSON values, from the cache if possible."""
     config: list[list[Any]] | None = cache.get(ACTIVE_CONFIG)
     if config is None:
         config = _not_over(timezone.now())

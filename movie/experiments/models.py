@@ -25,7 +25,7 @@ FROZEN = ("name", "metric", "salt")  # once it has been started
 
 
 class ArmError(NamedTuple):
-    """What is wrong with the arms. `arm_index` is that of the arm, None where it is all of them."""
+    """An error in the arms of an experiment. `arm_index` is that of the arm, None where it is all of them."""
 
     arm_index: int | None
     field: str
@@ -38,23 +38,23 @@ def new_salt() -> str:
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
     def started(self) -> Self:
-        """Running, planned to run, or ended."""
+        """Return the experiments that are running, planned or ended."""
         return self.exclude(state=Experiment.State.DRAFT)
 
     def not_over(self, now: datetime) -> Self:
-        """Running, or going to by themselves."""
+        """Return the experiments that are running or planned."""
         open_end = Q(ends_at=None) | Q(ends_at__gt=now)
         return self.filter(open_end, state=Experiment.State.RUNNING)
 
     def at_the_time_of(self, other: Experiment) -> Self:
-        """Started ones whose time overlaps with that of another."""
+        """Return the started experiments whose time overlaps with that of another."""
         still = Q(ends_at=None) | Q(ends_at__gt=other.starts_at)
         begun = Q() if other.ends_at is None else Q(starts_at__lt=other.ends_at)
         return self.filter(still, begun, state=Experiment.State.RUNNING).exclude(pk=other.pk)
 
 
 class Experiment(models.Model):
-    """Several models, each for a share of the visitors; at any time at most one experiment runs."""
+    """Several models, each for a share of the visitors; at most one experiment runs at any time."""
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
@@ -106,7 +106,7 @@ class Experiment(models.Model):
         return self.name
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """An experiment begins no earlier than it is started, and one that is ended is over now.
+        """Save with a start that is not in the past and an end that is not in the future.
 
         Raises ValidationError when another one runs at that time.
         """
@@ -140,11 +140,11 @@ class Experiment(models.Model):
         return reverse("experiments:detail", args=[self.name])
 
     def validate_constraints(self, exclude: Collection[str] | None = None) -> None:
-        """Those that a form can break; `save` takes the number."""
+        """Check the constraints that a form can break; `save` takes the schedule number."""
         super().validate_constraints({*(exclude or ()), "schedule_number"})
 
     def clean(self) -> None:
-        """What holds for the experiment alone; `arm_errors` tells about its arms."""
+        """Check the experiment without its arms, which `arm_errors` checks."""
         stored = self._stored()
         before = self.State.DRAFT if stored is None else stored.state
         allowed = {
@@ -182,7 +182,7 @@ class Experiment(models.Model):
         return self.has_started and self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
     def _keep_fractions(self, stored: Experiment) -> None:
-        """A form sends whole seconds: a time that differs by less is the time that was."""
+        """Keep the stored time where the form's, in whole seconds, is the same."""
         for name in ("starts_at", "ends_at"):
             sent, kept = getattr(self, name), getattr(stored, name)
             if sent and kept and sent.replace(microsecond=0) == kept.replace(microsecond=0):
@@ -247,7 +247,7 @@ class ExperimentArm(models.Model):
 
 
 class VisitorTotals(models.Model):
-    """What one visitor did with the lists of an experiment, summed up.
+    """Sums of one visitor's interactions with the lists of an experiment.
 
     `unit` is a hash of the visitor under the experiment's salt. A visitor who asks to be forgotten gets a
     random one, so that the counts stay and lead to nobody.
@@ -272,7 +272,9 @@ class VisitorTotals(models.Model):
 
 
 def arm_errors(arms: Sequence[ExperimentArm], *, starting: bool) -> Iterator[ArmError]:
-    """What keeps these arms from being an experiment; when it is to start, models must be trained."""
+    """Yield the errors that keep these arms from an experiment; when it is `starting`, untrained models are
+    errors too.
+    """
     from predictors.serving.registry import ModelStore
 
     if not FEWEST_ARMS <= len(arms) <= MOST_ARMS:

@@ -1,4 +1,4 @@
-"""What an experiment has found so far: figures of its arms, what they mean in words, and what is wrong."""
+"""Results of an experiment so far: figures by arm, verdict, warnings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from movie.experiments.statistics import (
     ALPHA,
     LEAST_EVENTS,
     LEAST_VISITORS,
-    Comparison,
+    Effect,
     Interval,
     Moments,
     SampleRatio,
@@ -49,14 +49,14 @@ COUNTS = ("impressions", "fallbacks", "clicks", "ratings")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Estimate:
     """A metric of an arm. `lift` is None for the control, and while there is too little."""
 
     metric: Metric
     value: float | None
     low: float | None
     high: float | None
-    lift: Comparison | None
+    lift: Effect | None
 
     @property
     def label(self) -> str:
@@ -64,7 +64,7 @@ class Figure:
 
     @property
     def lift_words(self) -> dict[str, str] | None:
-        """The effect in percent and its p-value, for people."""
+        """The effect in percent and its p-value as text."""
         if self.lift is None:
             return None
         p = float(self.lift.p)
@@ -82,19 +82,21 @@ class ArmResult:
     clicks: int
     ratings: int
     moments: dict[Metric, Moments]
-    figures: dict[Metric, Figure]
+    figures: dict[Metric, Estimate]
 
     @property
     def fallback_percent(self) -> str | None:
         return percent(self.fallbacks / self.impressions) if self.impressions else None
 
 
-Compared = tuple[ArmResult, Comparison]
+Compared = tuple[ArmResult, Effect]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`state` is for programs, `text` for people. `winner` is an arm that may be made the default."""
+    """The conclusion: `state` for programs, `text` for people. `winner` is an arm that may be made the
+    default.
+    """
 
     state: str  # draft, planned, early, imbalance, better, worse, same, open
     text: str
@@ -119,7 +121,7 @@ class Results:
 
 
 def results_of(experiment: Experiment) -> Results:
-    """From the sums of all visitors, in two queries."""
+    """Compute the results from the sums of all visitors, in two queries."""
     arms = list(experiment.arms.all())
     sums = _sums(experiment)
     alpha = ALPHA / max(1, len(arms) - 1)
@@ -135,7 +137,7 @@ def results_of(experiment: Experiment) -> Results:
 
 
 def as_rows(results: Results) -> list[dict[str, Any]]:
-    """A row for each arm and metric, as it is given to programs; numbers that cannot be told are None."""
+    """Return a row for each arm and metric for programs; undefined numbers are None."""
     return [
         {
             "arm": each.arm.name,
@@ -169,7 +171,7 @@ def as_csv(results: Results) -> str:
     return text.getvalue()
 
 
-def _plain(found: Comparison | None) -> dict[str, float | None]:
+def _plain(found: Effect | None) -> dict[str, float | None]:
     if found is None:
         return dict.fromkeys(("lift", "lift_low", "lift_high", "p"))
     lift = found.lift
@@ -182,7 +184,7 @@ def _plain(found: Comparison | None) -> dict[str, float | None]:
 
 
 def _sums(experiment: Experiment) -> dict[int, dict[str, Any]]:
-    """By arm the sums, and sums of products, over visitors who were shown a list."""
+    """Return the sums and sums of products by arm, over visitors who were shown a list."""
     products = {
         f"{a}_{b}": Sum(F(a) * F(b))
         for a, b in [
@@ -227,7 +229,7 @@ def _arm_result(
             found = compare(control[metric], moments[metric], ratio.tau, alpha)
             lift = found if math.isfinite(found.p) else None  # all visitors of an arm did the same
         value, low, high = (_number(each) for each in estimate)
-        figures[metric] = Figure(metric, value, low, high, lift)
+        figures[metric] = Estimate(metric, value, low, high, lift)
     counts = {name: int(row.get(f"{name}_sum") or 0) for name in COUNTS}
     return ArmResult(
         arm=arm,
@@ -274,7 +276,7 @@ def _verdict(experiment: Experiment, arms: Sequence[ArmResult], ratio: SampleRat
 
 
 def _decision(metric: Metric, arms: Sequence[ArmResult], ready: Sequence[Compared]) -> Verdict | None:
-    """What can be said for sure about the primary metric."""
+    """Return the verdict on the primary metric when the intervals allow one."""
     control = next((each.arm for each in arms if each.arm.is_control), None)
     better = [(each, found) for each, found in ready if found.lift.low > 0]
     if better:

@@ -1,4 +1,4 @@
-"""What follows from a change of an experiment or of the default model."""
+"""Caches that a change of an experiment or of the default model clears."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from django.dispatch import receiver
 
 from movie.experiments.assignment import forget_active_config
 from movie.experiments.models import Experiment
-from movie.training.default_models import forget_default_model
 from movie.training.models import DefaultModel
+from movie.training.registry import forget_default_model
 
 
 @receiver([post_save, post_delete], sender=Experiment, dispatch_uid="movie.experiment_changed")

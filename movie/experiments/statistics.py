@@ -1,4 +1,4 @@
-"""What the counts of an experiment say, at whatever moment somebody looks.
+"""Statistics of an experiment that hold at every look.
 
 Arrays in, arrays out: one real experiment and a thousand simulated ones go through the same lines.
 
@@ -39,7 +39,7 @@ LEAST_VISITORS, LEAST_EVENTS = 100, 25  # in each arm; with fewer a normal appro
 
 
 class Moments(NamedTuple):
-    """Of one arm: how many visitors, and sums over them. Numbers, or arrays of the same shape."""
+    """The number of visitors of an arm and sums over them, as numbers or arrays of the same shape."""
 
     visitors: Floats
     x: Floats
@@ -59,15 +59,15 @@ class Interval(NamedTuple):
     high: Floats
 
 
-class Comparison(NamedTuple):
-    """`lift` is R of the treatment over R of the control, less 1; `p` is always valid."""
+class Effect(NamedTuple):
+    """An effect: `lift` is R of the treatment over R of the control minus 1, `p` is always valid."""
 
     lift: Interval
     p: Floats
 
 
 class SampleRatio(NamedTuple):
-    """Whether visitors came to the arms as the shares say."""
+    """Test of whether visitors came to the arms by their shares."""
 
     chi_square_p: Floats  # for a single look
     sequential_p: Floats  # for any number of looks
@@ -78,7 +78,7 @@ class SampleRatio(NamedTuple):
 
 
 def ratio(of: Moments) -> tuple[Floats, Floats]:
-    """R, and the variance of log R. NaN where nothing was counted."""
+    """Return R and the variance of log R. NaN where nothing was counted."""
     with np.errstate(divide="ignore", invalid="ignore"):
         visitors, x, y = (np.asarray(each, float) for each in (of.visitors, of.x, of.y))
         value = y / x
@@ -88,7 +88,7 @@ def ratio(of: Moments) -> tuple[Floats, Floats]:
 
 
 def ci_half_width(variance: Floats, tau: float, alpha: float = ALPHA) -> Floats:
-    """Half the width of the interval around an estimate with this variance."""
+    """Return half the width of the interval around an estimate with this variance."""
     v = np.asarray(variance, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sqrt(v * (v + tau**2) / tau**2 * (2 * np.log(1 / alpha) + np.log((v + tau**2) / v)))
@@ -102,25 +102,25 @@ def always_valid_p(effect: Floats, variance: Floats, tau: float) -> Floats:
 
 
 def interval(of: Moments, tau: float, alpha: float = ALPHA) -> Interval:
-    """R of one arm with its interval."""
+    """Return R of one arm with its interval."""
     value, variance = ratio(of)
     factor = np.exp(ci_half_width(variance, tau, alpha))
     return Interval(value, value / factor, value * factor)
 
 
-def compare(control: Moments, treatment: Moments, tau: float, alpha: float = ALPHA) -> Comparison:
-    """The effect of the treatment. Whether there is `has_min_sample` is for the caller to ask."""
+def compare(control: Moments, treatment: Moments, tau: float, alpha: float = ALPHA) -> Effect:
+    """Return the effect of the treatment. Whether there is `has_min_sample` is for the caller to ask."""
     (r_control, v_control), (r_treatment, v_treatment) = ratio(control), ratio(treatment)
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.log(r_treatment) - np.log(r_control)
     variance = v_control + v_treatment
     width = ci_half_width(variance, tau, alpha)
     lift = Interval(np.expm1(effect), np.expm1(effect - width), np.expm1(effect + width))
-    return Comparison(lift, always_valid_p(effect, variance, tau))
+    return Effect(lift, always_valid_p(effect, variance, tau))
 
 
 def sample_ratio_test(counts: Sequence[Floats], shares: Sequence[float]) -> SampleRatio:
-    """The sample ratio: `counts` of visitors in each arm against the shares that were set.
+    """Test `counts` of visitors in each arm against the shares that were set.
 
     Besides the chi-square test, which is for one look, the sequential test of Lindon and Malek 2022,
     "Anytime-Valid Inference for Multinomial Count Data": the Bayes factor of a Dirichlet mixture

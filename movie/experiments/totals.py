@@ -1,4 +1,4 @@
-"""The consumer group of experiments: from events to the totals of each visitor in an experiment.
+"""The consumer group of experiments: sums events into the totals of each visitor.
 
 Everything needed is in the event: its `recommendation_id` names experiment and arm, and the arm is worked out
 again from the visitor, so that nobody can count for another arm than their own.
@@ -34,7 +34,9 @@ SUMS = ("impressions", "fallbacks", "clicks", "ratings", "stars")
 
 
 class Experiments(CountingHandler):
-    """Adds up what each visitor does with the lists of an experiment, and follows deletions and merges."""
+    """Adds up each visitor's interactions with the lists of an experiment, and applies deletions and
+    merges.
+    """
 
     group = "experiments"
 
@@ -96,7 +98,7 @@ def _note_change_of_arm(experiment: Experiment, joined: GuestMerged) -> None:
 
 
 def _sums_of(each: Interaction, tag: ListTag) -> tuple[float, ...]:
-    """What an interaction adds, in the order of SUMS."""
+    """Return the amounts that an interaction adds, in the order of SUMS."""
     if each.kind == "impression":
         return (1, int(tag.fallback), 0, 0, 0)
     if each.kind == "click":

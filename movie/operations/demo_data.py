@@ -1,4 +1,4 @@
-"""The demonstration catalogue: MovieLens 100K from the recbole wheel, films from bokeh-sampledata.
+"""Load the demonstration catalogue: MovieLens 100K from the recbole wheel, movies from bokeh-sampledata.
 
 Both packages only carry the data; they are found without being imported, because their own
 dependencies are not installed.
@@ -13,10 +13,10 @@ from pathlib import Path
 from django.db.models import Sum
 
 from movie.catalogue.importing.enrichment import Enrichment, enrich_movies
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.formats import MOVIELENS_100K
 from movie.catalogue.importing.movies import import_movies
-from movie.catalogue.importing.reports import Outcome, Watch, unwatched
-from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.importing.reports import ImportResult, ProgressCallback, ignore_progress
 from movie.catalogue.models import Movie
 from movie.events.rating_import import import_ratings
 
@@ -36,16 +36,19 @@ MOVIELENS_TERMS = (
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What was loaded; `already` when everything was there before."""
+    """Report of a load; `already` when everything was there before."""
 
     already: bool
-    movies: Outcome | None = None
-    ratings: Outcome | None = None
+    movies: ImportResult | None = None
+    ratings: ImportResult | None = None
     enrichment: Enrichment | None = None
 
 
 def data_folder() -> Path:
-    """RecBole's example data, in the installed wheel. Raises CatalogueError when it is not installed."""
+    """Return the folder of RecBole's example data in the installed wheel.
+
+    Raises CatalogueError when it is not installed.
+    """
     spec = find_spec("recbole")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "dataset_example" / "ml-100k"
@@ -55,13 +58,16 @@ def data_folder() -> Path:
 
 
 def is_loaded() -> bool:
-    """Whether the films and ratings are there and counted. A few that an admin removed stay removed."""
-    films = Movie.objects.filter(external_ids__source=MOVIELENS_100K)
-    return (films.aggregate(total=Sum("rating_count"))["total"] or 0) >= NEARLY_ALL * RATINGS
+    """Return whether the movies and ratings are there and counted.
+
+    A few that an admin removed stay removed.
+    """
+    movies = Movie.objects.filter(external_ids__source=MOVIELENS_100K)
+    return (movies.aggregate(total=Sum("rating_count"))["total"] or 0) >= NEARLY_ALL * RATINGS
 
 
-def load_demo(progress: Watch = unwatched) -> Demo:
-    """Load films, ratings, and who made the films. What is there already is left as it is.
+def load_demo(progress: ProgressCallback = ignore_progress) -> Demo:
+    """Load movies, ratings and credits. Everything that is there already stays as it is.
 
     `progress` hears how far the whole is, 0 to 1, and what is being done. Raises CatalogueError.
     """
@@ -70,13 +76,13 @@ def load_demo(progress: Watch = unwatched) -> Demo:
         return Demo(already=True)
     folder = data_folder()
 
-    def part(start: float, share: float) -> Watch:
+    def part(start: float, share: float) -> ProgressCallback:
         return lambda done, text: progress(start + share * done, text)
 
-    # The film people come before the ratings, so that a loaded demo is a complete one.
-    movies = import_movies(folder, watch=part(0.0, 0.1))
-    enrichment = enrich_movies(watch=part(0.1, 0.5))
-    ratings = import_ratings(folder, watch=part(0.6, 0.4))
+    # The movie people come before the ratings, so that a loaded demo is a complete one.
+    movies = import_movies(folder, progress=part(0.0, 0.1))
+    enrichment = enrich_movies(progress=part(0.1, 0.5))
+    ratings = import_ratings(folder, progress=part(0.6, 0.4))
     if movies.interrupted or enrichment.interrupted or ratings.interrupted:
         raise KeyboardInterrupt
     return Demo(False, movies, ratings, enrichment)

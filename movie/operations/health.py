@@ -1,10 +1,10 @@
 """Whether the site can serve: the checks of GET /health/ready.
 
-    database     answers, and takes a write
-    migrations   all are applied
-    event_log    a history can be read, wherever clicks are kept
-    stream       deliveries from the outbox are not late
-    models       a default model answers
+    database       answers, and takes a write
+    migrations     all are applied
+    click_archive  a history can be read, wherever clicks are kept
+    stream         deliveries from the outbox are not late
+    models         a default model answers
 
 Without the database, its migrations or a model the site cannot serve; the others leave it degraded. What else
 operators want to know is a metric with an alert: docs/observability.md.
@@ -35,12 +35,12 @@ Status = Literal["ready", "degraded", "unavailable"]
 
 REMEMBERED_SECONDS = 1.0  # probes cannot load the site, however many there are
 WRITE_SECONDS = BACKLOG_SECONDS = 10.0
-EVENT_LOG_SECONDS = 5.0
+CLICK_ARCHIVE_SECONDS = 5.0
 NEEDED = ("database", "migrations", "models")  # without one of these the site cannot serve
 
 
 class CheckFailed(Exception):
-    """A check did not pass. The message is for operators: no address, no secret, nothing of a visitor."""
+    """Fails a check. The message is for operators: no address, no secret, nothing of a visitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +98,16 @@ def _log_change(found: Readiness) -> None:
 
 
 def _checks() -> Iterator[Check]:
-    database = _checked("database", _check_database)
+    database = _run_check("database", _check_database)
     yield database
     if database.ok:
-        yield _checked("migrations", _check_migrations)
-        yield _event_log.get()
-        yield _checked("stream", _check_stream)
-    yield _checked("models", _check_models)
+        yield _run_check("migrations", _check_migrations)
+        yield _click_archive.get()
+        yield _run_check("stream", _check_stream)
+    yield _run_check("models", _check_models)
 
 
-def _checked(name: str, check: Callable[[], str]) -> Check:
+def _run_check(name: str, check: Callable[[], str]) -> Check:
     started = time.perf_counter()
     try:
         ok, why = True, check()
@@ -141,7 +141,7 @@ def _check_migrations() -> str:
     return "all are applied"
 
 
-def _check_event_log() -> str:
+def _check_click_archive() -> str:
     try:
         next(get_archive().read("probe:"), None)  # a visitor who cannot exist
     except ArchiveUnavailable as error:
@@ -150,7 +150,7 @@ def _check_event_log() -> str:
 
 
 def _check_stream() -> str:
-    """Late deliveries say that Kafka, DynamoDB or the relays are away."""
+    """Fail on late deliveries, which say that Kafka, DynamoDB or the relays are away."""
     waiting = _backlog.get()
     late = [
         f"{sink}: {values.rows} rows, the oldest for {values.oldest_seconds:.0f} s"
@@ -163,8 +163,8 @@ def _check_stream() -> str:
 
 
 def _check_models() -> str:
-    """The first default model that can be loaded answers; it is loaded now if it is not yet."""
-    from movie.training.default_models import default_models
+    """Return the first default model that can be loaded; load it if it is not loaded yet."""
+    from movie.training.registry import default_models
 
     refused = []
     for name in default_models():
@@ -188,4 +188,4 @@ def _check_models() -> str:
 _readiness = TTLValue(_run_checks, REMEMBERED_SECONDS)
 _write = TTLValue(_write_and_roll_back, WRITE_SECONDS)
 _backlog = TTLValue(backlog, BACKLOG_SECONDS)
-_event_log = TTLValue(lambda: _checked("event_log", _check_event_log), EVENT_LOG_SECONDS)
+_click_archive = TTLValue(lambda: _run_check("click_archive", _check_click_archive), CLICK_ARCHIVE_SECONDS)

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from movie.operations.site_state import ProcessState, SiteState
+from movie.operations.collectors import ProcessState, SiteState
 from movie.telemetry.counters import counters_of_all_workers
 
 # What a proxy adds. Where one is asked for metrics, its own address says nothing about who asks.
@@ -21,7 +21,7 @@ FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via")
 
 
 def may_read(address: str, headers: Mapping[str, str]) -> bool:
-    """`address` of the other side, `headers` by their names in any case."""
+    """Return whether a client may read the metrics, by its `address` and `headers` (names in any case)."""
     if settings.METRICS_TOKEN:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
@@ -37,7 +37,7 @@ def may_read(address: str, headers: Mapping[str, str]) -> bool:
 
 
 def refusal() -> tuple[int, dict[str, str]]:
-    """Status and headers for who may not."""
+    """Return status and headers for a client that may not read the metrics."""
     return (401, {"WWW-Authenticate": "Bearer"}) if settings.METRICS_TOKEN else (403, {})
 
 

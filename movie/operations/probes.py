@@ -1,4 +1,4 @@
-"""What probes and Prometheus ask.
+"""Answers probes and Prometheus.
 
     GET /health/live    the process answers; nothing is checked
     GET /health/ready   movie/operations/health.py; 503 when the site cannot serve
@@ -20,7 +20,7 @@ from movie.operations.metrics_view import metrics
 
 
 class ProbeMiddleware:
-    """The first of all. Answers probes and Prometheus itself and lets everything else through."""
+    """Answers probes and Prometheus itself, before all other middleware, and passes other requests on."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

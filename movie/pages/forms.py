@@ -176,11 +176,11 @@ def _by_own_name(found: Iterable[Facet]) -> list[Facet]:
 
 
 def _named(facet: Facet) -> tuple[str, str]:
-    return facet.name, f"{gettext(facet.name)} ({facet.films})"
+    return facet.name, f"{gettext(facet.name)} ({facet.n_movies})"
 
 
 def _decade(facet: Facet) -> tuple[str, str]:
-    return facet.name, gettext("%(decade)ss") % {"decade": facet.name} + f" ({facet.films})"
+    return facet.name, gettext("%(decade)ss") % {"decade": facet.name} + f" ({facet.n_movies})"
 
 
 class SearchForm(forms.Form):

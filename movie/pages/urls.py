@@ -1,4 +1,4 @@
-"""The pages, and the doors through which clicks and ratings come in."""
+"""Addresses of the pages, and of the views that record interactions."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""What members write, and what staff edits."""
+"""Forms: comments of members, and reviews in the admin."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from movie.papers.rendering import render
 from movie.papers.sync import known_models
 
 
-class Text(forms.CharField):
-    """Text of many lines, each ending as in the file; browsers send two characters for it."""
+class NormalizedTextField(forms.CharField):
+    """Text whose line ends are made "\\n"; browsers send two characters for them."""
 
     def to_python(self, value: Any) -> str:
         return str(super().to_python(value)).replace("\r\n", "\n")
@@ -24,7 +24,7 @@ class Text(forms.CharField):
 class CommentForm(forms.ModelForm):
     """Plain text. `post_id` was made with the page."""
 
-    body = Text(
+    body = NormalizedTextField(
         label=gettext_lazy("Your comment"),
         max_length=LONGEST_COMMENT,
         widget=forms.Textarea(attrs={"rows": 5}),
@@ -36,7 +36,7 @@ class CommentForm(forms.ModelForm):
         fields: ClassVar = ["body"]
 
 
-class Lines(forms.CharField):
+class LineListField(forms.CharField):
     """A list of texts, one a line."""
 
     widget = forms.Textarea(attrs={"rows": 4, "cols": 60})
@@ -60,10 +60,10 @@ def _model_choices() -> list[tuple[str, str]]:
 class PaperReviewForm(forms.ModelForm):
     """A review in the admin. What cannot be shown as meant is refused with its line."""
 
-    authors = Lines(label=gettext_lazy("Authors of the paper"), help_text=gettext_lazy("One a line."))
-    tags = Lines(label=gettext_lazy("Tags"), help_text=gettext_lazy("One a line."), required=False)
+    authors = LineListField(label=gettext_lazy("Authors of the paper"), help_text=gettext_lazy("One a line."))
+    tags = LineListField(label=gettext_lazy("Tags"), help_text=gettext_lazy("One a line."), required=False)
     model = forms.ChoiceField(label=gettext_lazy("Model it explains"), choices=_model_choices, required=False)
-    body = Text(
+    body = NormalizedTextField(
         label=gettext_lazy("Text (Markdown)"),
         widget=forms.Textarea(attrs={"rows": 40, "cols": 100, "class": "vLargeTextField"}),
     )

@@ -1,4 +1,4 @@
-"""The "try it" panel: what the model of a review makes of the reader's own history, or of an example.
+"""The live demo of a review: its model ranks for the reader's own history, or for an example.
 
 An example is made by rule from the catalogue: the most rated films of one genre, five stars each. The
 genres are those whose films are rated most.
@@ -28,7 +28,7 @@ MINE = "mine"
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A taste anyone can imagine: much-rated films of one genre."""
+    """An example history: much-rated movies of one genre."""
 
     genre: str
     films: tuple[tuple[int, str], ...]  # (id, title), most rated first
@@ -39,7 +39,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Demo:
     """A list, or the reason why there is none. `chosen` is `mine` or the genre of the example."""
 
     chosen: str
@@ -52,12 +52,12 @@ class Trial:
 
     @property
     def why(self) -> str:
-        """What "Why?" asks of each film; that page explains the reader's own history, not an example."""
+        """Return the query of the "Why?" links; "" for an example, which that page does not explain."""
         return self.ranked.why if self.ranked and not self.example else ""
 
 
-def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
-    """Let `model` rank for the history that was asked for: `mine`, a genre, or whatever there is."""
+def run_demo(visitor: Visitor, model: str, asked: str = "") -> Demo:
+    """Rank by `model` for the requested history: `mine`, the genre of an example, or the first there is."""
     own = visitor_history(visitor)
     offered = examples()
     by_genre = {example.genre: example for example in offered}
@@ -72,7 +72,7 @@ def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
         count_shown([ranked])
         if example:
             _say_example(ranked, example)
-    return Trial(
+    return Demo(
         chosen=example.genre if example else MINE,
         has_own=bool(own.liked),
         examples=offered,
@@ -84,7 +84,7 @@ def trial(visitor: Visitor, model: str, asked: str = "") -> Trial:
 
 
 def _say_example(ranked: RankedList, example: Example) -> None:
-    """The reader rated none of these films, so no reason may say so."""
+    """Replace reasons that say the reader rated a movie of the example."""
     titles = dict(example.films)
     reasons = {found.movie_id: found.reasons for found in ranked.recommendations}
     for entry in ranked.entries:
@@ -96,13 +96,13 @@ def _say_example(ranked: RankedList, example: Example) -> None:
 
 
 def examples() -> tuple[Example, ...]:
-    """Up to four genres with five films each; no film stands in two of them."""
+    """Return up to four genres with five movies each; no movie is in two of them."""
     rows = cache.get_or_set("paper-examples", _example_rows, EXAMPLE_SECONDS) or []
     return tuple(Example(genre, tuple((pk, title) for pk, title in films)) for genre, films in rows)
 
 
 def _example_rows() -> list[tuple[str, list[tuple[int, str]]]]:
-    """Genres with (id, title) of their films, as every cache can keep them."""
+    """Return genres with (id, title) of their movies, as plain lists for the cache."""
     rated = Movie.objects.visible().filter(rating_count__gt=0).most_rated()
     films = list(rated.only("title", "rating_count").prefetch_related("genres")[:WELL_KNOWN])
     weight: dict[str, int] = defaultdict(int)

@@ -152,15 +152,9 @@ class Comment(models.Model):
 
 
 def addresses_by_model() -> dict[str, str]:
-    """Model name -> the address of its newest review; read at most once a minute for all pages."""
-    known = cache.get(BY_MODEL)
-    if known is None:
-        rows = PaperReview.objects.published().exclude(model="").order_by("published", "pk")
-        known = {
-            model: reverse("papers:detail", args=[slug]) for model, slug in rows.values_list("model", "slug")
-        }
-        cache.set(BY_MODEL, known, BY_MODEL_SECONDS)
-    return known
+    """Return the address of each model's newest review, by the model's name."""
+    rows = PaperReview.objects.published().exclude(model="").order_by("published", "pk")
+    return {model: reverse("papers:detail", args=[slug]) for model, slug in rows.values_list("model", "slug")}
 
 
 @receiver([post_save, post_delete], sender=PaperReview, dispatch_uid="papers.forget_by_model")

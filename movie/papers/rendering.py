@@ -27,7 +27,7 @@ from mdit_py_plugins.footnote import footnote_plugin
 from movie.papers.code_styles import highlighted
 from movie.papers.figures import FigureError, read_figure
 from movie.papers.formulas import FormulaError, mathml
-from movie.papers.sanitize import sanitised
+from movie.papers.sanitize import sanitize
 from movie.papers.source_code import SourceNotFound, find_source
 
 RENDERER = 1  # count up when what is made here changes: `sync_papers` then renders every review again
@@ -96,7 +96,7 @@ def render(text: str, *, known_reviews: Container[str] | None = None) -> Rendere
     tokens = markdown.parse(text, env)
     _check_footnotes(env, text)
     _check_anchors(tokens, done)
-    done.html = sanitised(markdown.renderer.render(tokens, markdown.options, env))
+    done.html = sanitize(markdown.renderer.render(tokens, markdown.options, env))
     done.code_links = list(dict.fromkeys(done.code_links))
     done.problems = sorted(set(done.problems))
     return done

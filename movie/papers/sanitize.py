@@ -1,4 +1,4 @@
-"""What a rendered review may consist of. Nothing reaches a page without passing here."""
+"""The HTML that a rendered review may consist of; every review passes here before a page shows it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _OUR_ID = re.compile(r"(?:s-[\w-]{1,100}|fn(?:ref)?[\w:-]{1,40})")
 _FIGURE_ADDRESS = re.compile(r"[\w/.-]*/figures/[a-z0-9-]+\.svg\?v=[0-9a-f]{8}")
 
 
-def sanitised(markup: str) -> str:
+def sanitize(markup: str) -> str:
     """`markup` with everything taken out that a review does not need: scripts, styles, forms, foreign
     images, ids that could meet those of the page, classes that are not ours."""
     return nh3.clean(

@@ -1,4 +1,4 @@
-"""How often a review was read: people, not requests.
+"""View counts of reviews: people, not requests.
 
 A view counts once a day for each visitor. Not counted: HEAD, htmx and prefetching requests, what calls itself
 a robot or sends no browser's headers, and staff. A guest who comes without a cookie is known by address and
@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from movie.papers.models import PaperReview, ViewToday
-from movie.visitors.client_address import client_address
+from movie.visitors.throttling import client_address
 from movie.visitors.visitor import VisitorRequest
 
 DAY_SECONDS = 24 * 3600
@@ -33,8 +33,8 @@ _ROBOT = re.compile(  # "Cubot" makes telephones
 
 
 def count_view(request: VisitorRequest, review: PaperReview) -> bool:
-    """Count this request when it is a person's first look today; returns whether it was counted."""
-    if not _is_reading(request):
+    """Count this request if it is a person's first view today; return whether it was counted."""
+    if not _is_human_view(request):
         return False
     visitor = request.visitor
     if getattr(visitor.user, "is_staff", False):
@@ -42,17 +42,17 @@ def count_view(request: VisitorRequest, review: PaperReview) -> bool:
     who = [visitor.key]
     if visitor.is_new:
         who.insert(0, f"{client_address(request)} {request.headers.get('User-Agent', '')}")
-    is_news = [_remember(review, each) for each in who]
-    if is_news[0]:
+    is_first_view = [_mark_viewed(review, each) for each in who]
+    if is_first_view[0]:
         _forget_earlier_days()
         # The database adds, so that readers at the same time all count.
         PaperReview.objects.filter(pk=review.pk).update(views=F("views") + 1)
         review.views += 1
-    return is_news[0]
+    return is_first_view[0]
 
 
-def _remember(review: PaperReview, who: str) -> bool:
-    """Whether this is news today."""
+def _mark_viewed(review: PaperReview, who: str) -> bool:
+    """Store today's digest of a view; return whether it is the first one."""
     today = timezone.now().date()
     digest = salted_hmac("movie.papers.views", f"{today} {review.pk} {who}", algorithm="sha256").hexdigest()
     if ViewToday.objects.filter(pk=digest).exists():
@@ -66,14 +66,14 @@ def _remember(review: PaperReview, who: str) -> bool:
 
 
 def _forget_earlier_days() -> None:
-    """Once a day in each process, or on the site where the cache is shared."""
+    """Delete the digests of earlier days, once a day in each process or on a site with a shared cache."""
     today = timezone.now().date()
     if cache.add(f"paper-views-of-{today}", 1, DAY_SECONDS):
         ViewToday.objects.filter(day__lt=today).delete()
 
 
-def _is_reading(request: HttpRequest) -> bool:
-    """Whether a person's browser asks for the page to show it."""
+def _is_human_view(request: HttpRequest) -> bool:
+    """Return whether a person's browser requests the page to show it."""
     headers = request.headers
     agent = headers.get("User-Agent", "")
     purpose = headers.get("Sec-Purpose", "") + headers.get("Purpose", "")

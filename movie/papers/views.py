@@ -23,7 +23,7 @@ from movie.core.ids import new_event_id
 from movie.papers.code_styles import highlighted_lines
 from movie.papers.figures import FigureError, read_figure
 from movie.papers.forms import CommentForm
-from movie.papers.live_demo import trial
+from movie.papers.live_demo import run_demo
 from movie.papers.models import Comment, PaperReview
 from movie.papers.source_code import SourceNotFound, find_source
 from movie.papers.view_counts import count_view
@@ -39,7 +39,7 @@ FIGURE_SECONDS = 365 * 24 * 3600  # the address carries the figure's version
 @require_safe
 @cache_control(private=True, no_cache=True)
 def papers(request: HttpRequest) -> HttpResponse:
-    """All reviews, or those with one tag."""
+    """List all reviews, or those with one tag."""
     reviews = list(PaperReview.objects.readable_by(request.user).for_lists())
     tags = sorted({tag for review in reviews for tag in review.tags})
     tag = request.GET.get("tag", "")
@@ -53,7 +53,7 @@ def papers(request: HttpRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def paper(request: VisitorRequest, slug: str) -> HttpResponse:
-    """One review; the model that it explains ranks for the reader."""
+    """Show one review, with a live demo of its model."""
     review = _readable(request, slug)
     if not review.is_draft:
         count_view(request, review)
@@ -63,14 +63,14 @@ def paper(request: VisitorRequest, slug: str) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def try_model(request: VisitorRequest, slug: str) -> HttpResponse:
-    """The panel alone, for htmx; everyone else gets the review."""
+    """Answer htmx with the live demo alone, everyone else with the review."""
     review = _readable(request, slug)
     if review.model not in MODEL_INFO:
         raise Http404
     address = f"{review.get_absolute_url()}?{request.GET.urlencode()}#try"
     if not is_htmx(request):
         return see_other(address)
-    context = {"review": review, "next": address, **_tried(request, review)}
+    context = {"review": review, "next": address, **_demo_context(request, review)}
     response = render(request, "papers/_try.html", context)
     patch_vary_headers(response, ["HX-Request"])
     return response
@@ -78,7 +78,7 @@ def try_model(request: VisitorRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def figure(request: HttpRequest, name: str) -> HttpResponse:
-    """A drawing of a review."""
+    """Return a drawing of a review."""
     try:
         found = read_figure(name)
     except FigureError as error:
@@ -96,7 +96,7 @@ def figure(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def code(request: HttpRequest, dotted: str) -> HttpResponse:
-    """The source of a name that a review links to, and of no other."""
+    """Show the source of a name that a published review links to."""
     linked = PaperReview.objects.readable_by(request.user).defer("body", "html", "headings")
     reviews = [review for review in linked if dotted in review.code_links]
     if not reviews:
@@ -114,7 +114,7 @@ def code(request: HttpRequest, dotted: str) -> HttpResponse:
 
 @limited_post
 def comment(request: HttpRequest, slug: str) -> HttpResponse:
-    """A member's comment. The same form sent twice is one comment."""
+    """Store a member's comment; the same form sent twice makes one comment."""
     review = _readable(request, slug)
     if not request.user.is_authenticated:
         return redirect_to_login(f"{review.get_absolute_url()}#comments")
@@ -142,7 +142,7 @@ def comment(request: HttpRequest, slug: str) -> HttpResponse:
 
 @cache_control(private=True, no_cache=True)
 def comment_edit(request: HttpRequest, comment_id: int) -> HttpResponse:
-    """A member's own comment, to be changed."""
+    """Let a member change their own comment."""
     if request.method == "POST":
         return _save_comment(request, comment_id)
     return _edit_comment(request, comment_id)
@@ -236,15 +236,15 @@ def _page(request: VisitorRequest, review: PaperReview) -> dict[str, Any]:
         "page_obj": page_obj,
         "comment_form": CommentForm(),
     }
-    return context | (_tried(request, review) if review.model in MODEL_INFO else {})
+    return context | (_demo_context(request, review) if review.model in MODEL_INFO else {})
 
 
-def _tried(request: VisitorRequest, review: PaperReview) -> dict[str, Any]:
-    """The panel: see `trying.trial`. Cards show the reader's own stars, not the example's."""
-    tried = trial(request.visitor, review.model, request.GET.get("history", "")[:64])
+def _demo_context(request: VisitorRequest, review: PaperReview) -> dict[str, Any]:
+    """Return the context of the live demo. Cards show the reader's own stars, not the example's."""
+    demo = run_demo(request.visitor, review.model, request.GET.get("history", "")[:64])
     return {
-        "trial": tried,
+        "demo": demo,
         "model_label": MODEL_INFO[review.model].label,
-        "ratings": tried.history.ratings,
-        "watchlist": tried.history.watchlist,
+        "ratings": demo.history.ratings,
+        "watchlist": demo.history.watchlist,
     }

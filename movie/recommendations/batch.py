@@ -13,12 +13,14 @@ from movie.recommendations.micro_batching import score
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList
 from movie.recommendations.ranking import Ranking, RankingOptions, candidate_models, encode, rank_all
-from movie.telemetry.counters import count_ranking
+from movie.telemetry.counters import instruments
 from movie.training.model_info import MOST_RATED
 from movie.training.registry import registry
-from predictors.base import Predictor, Query, top_k
+from predictors.base import Predictor
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, Recommendation
+from predictors.query import Query
+from predictors.ranking import top_k
 
 BLOCK = 64  # histories scored together; the scores of 60,000 movies for them take 15 MB
 
@@ -61,7 +63,7 @@ def _rank_in_blocks(
         ((position, query),) = queries.items()
         started = time.perf_counter()
         rankings[position] = ranker.rank(score(predictor, query), histories[position], query)
-        count_ranking(predictor.name, time.perf_counter() - started)
+        instruments().ranking_seconds.labels(predictor.name).observe(time.perf_counter() - started)
     else:
         answerable = list(queries.items())
         for start in range(0, len(answerable), BLOCK):
@@ -86,7 +88,8 @@ class _BlockRanker:
         """Mask and rank (n_items,) scores, which are written to."""
         scores[self.excluded] = -np.inf
         if self.options.exclude_known:
-            scores[self.predictor.ids.indices_of(history.known)[0]] = -np.inf
+            known = {*history.known, *self.alignment.index.twins_of(history.known)}
+            scores[self.predictor.ids.indices_of(known)[0]] = -np.inf
         k, diversity = self.options.k, self.options.diversity
         indices, best = top_k(scores[None], pool_size(k, diversity))
         n = int((indices[0] >= 0).sum())

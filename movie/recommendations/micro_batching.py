@@ -15,7 +15,8 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
+from predictors.query import Query
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

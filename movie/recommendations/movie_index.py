@@ -22,6 +22,7 @@ from django.db import DatabaseError
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from movie.catalogue.models import Credit, Movie
+from movie.catalogue.twins import find_twins
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,16 @@ class MovieIndex:
             if movie_id in self._row_of:
                 found[self._row_of[movie_id]].add(person)
         return [frozenset(each) for each in found]
+
+    @cached_property
+    def _twins(self) -> dict[int, set[int]]:
+        return {pk: set(group) - {pk} for group in find_twins() for pk in group}
+
+    def twins_of(self, movie_ids: Iterable[Any]) -> set[int]:
+        """Return the movies that the catalogue holds a second time beside these."""
+        if not self._twins:
+            return set()
+        return {twin for pk in movie_ids if pk in self._twins for twin in self._twins[pk]}
 
     def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> RowsByName:
         rows: dict[str, list[int]] = defaultdict(list)

@@ -1,20 +1,27 @@
-"""A ranked list, and the movies of its cards."""
+"""Ranked lists: the object, its rankings in the cache, and the movies of its cards."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+import hashlib
+import time
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, starmap
 from urllib.parse import urlencode
 
+from django.conf import settings
+from django.core.cache import cache
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from movie.catalogue.formatting import stars
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
+from movie.telemetry.counters import instruments
 from movie.training.model_info import MODEL_INFO, MOST_RATED, fallback_text
-from predictors.history import History, MovieId, Recommendation
+from predictors.history import History, MovieId, Reason, Recommendation
+
+CACHE_SECONDS = 600
 
 
 @dataclass(slots=True)
@@ -77,21 +84,57 @@ class RankedList:
         return fallback_text(self.requested, self.fallback)
 
 
+def cached_ranking(
+    versions: Sequence[str],
+    history: History,
+    k: int,
+    exclude: Iterable[MovieId],
+    compute: Callable[[], Sequence[Recommendation]],
+) -> Sequence[Recommendation]:
+    """Return the ranking that `compute` makes, from the cache if it was made before.
+
+    The key holds everything that a ranking follows from: the model and its version (`versions` begins with
+    the model's name), the visible movies, and every interaction of the history. So an interaction, a deletion
+    or a new version leads to another key at once, in every process, and nothing has to be invalidated.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((str(settings.MODEL_DIR), *versions, k, sorted(map(str, exclude)))).encode())
+    digest.update("".join([f"{event.event_id}{event.movie_id}:{event.value}" for event in history]).encode())
+    key = f"list:{digest.hexdigest()}"
+    found = cache.get(key)
+    instruments().lookups.labels(versions[0], "miss" if found is None else "hit").inc()
+    if found is None:
+        started = time.perf_counter()
+        ranking = compute()
+        instruments().ranking_seconds.labels(versions[0]).observe(time.perf_counter() - started)
+        cache.set(key, [_as_plain(each) for each in ranking], CACHE_SECONDS)
+        return ranking
+    return [
+        Recommendation(movie_id, score, tuple(starmap(Reason, reasons))) for movie_id, score, reasons in found
+    ]
+
+
+def _as_plain(found: Recommendation) -> tuple:
+    reasons = [(each.kind, each.movie_id, each.weight, each.detail) for each in found.reasons]
+    return found.movie_id, found.score, reasons
+
+
 def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie]:
     """Fill the entries of all these lists and return the visible movies by id, `more` among them.
 
     One query; a second one only where movies were hidden or deleted after they were ranked, to close the
     gaps with those that are ranked next.
     """
+    visible = Movie.objects.visible()
     wanted: set[MovieId] = set(more)
     for ranked in lists:
         wanted |= _named_in(ranked.recommendations[: ranked.k])
-    movies = _visible(wanted)
+    movies: dict[MovieId, Movie] = visible.in_bulk(wanted)
     if len(movies) < len(wanted):
         spare = [
             _named_in(ranked.recommendations[ranked.k :]) for ranked in lists if _has_gap(ranked, movies)
         ]
-        movies |= _visible(set().union(*spare) - wanted)
+        movies |= visible.in_bulk(set().union(*spare) - wanted)
     for ranked in lists:
         shown = (found for found in ranked.recommendations if found.movie_id in movies)
         ranked.entries = [
@@ -114,10 +157,6 @@ def _named_in(recommendations: Iterable[Recommendation]) -> set[MovieId]:
 
 def _has_gap(ranked: RankedList, movies: Container[MovieId]) -> bool:
     return any(found.movie_id not in movies for found in ranked.recommendations[: ranked.k])
-
-
-def _visible(ids: Iterable[MovieId]) -> dict[MovieId, Movie]:
-    return Movie.objects.visible().defer("synopsis").in_bulk(ids)
 
 
 def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Movie]) -> str:

@@ -13,26 +13,26 @@ from typing import NamedTuple
 import numpy as np
 from django.db.models import Count
 
-from movie.catalogue.models import Movie
+from movie.catalogue.models import Genre, Movie
 from movie.events.history import get_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.filtering import Filters, align_items, excluded_mask
-from movie.recommendations.list_cache import cached_ranking
 from movie.recommendations.movie_index import movie_index
-from movie.recommendations.ranked_list import RankedList
-from movie.telemetry.counters import count_fallback
-from movie.training.default_models import default_models
+from movie.recommendations.ranked_list import RankedList, cached_ranking
+from movie.telemetry.counters import instruments
 from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, NOT_TRAINED
-from movie.training.registry import registry
+from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
 NEIGHBOURS = "neighbours"  # gives reasons to models without any of their own
+SIMILAR_MODELS = ("for_you", NEIGHBOURS)  # the first that knows a movie finds those like it, everywhere
 STAR_PREDICTOR = "mf"
 MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie's mean
 
@@ -95,7 +95,8 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
             predictor = registry().get(name)
             rankings = rank(predictor, [histories[position] for position in waiting], options)
         except PredictorError as error:
-            rankings = [_as_refusal(error)] * len(waiting)
+            refusal = error if isinstance(error, CannotAnswer) else CannotAnswer(NOT_TRAINED, str(error))
+            rankings = [refusal] * len(waiting)
         for position, ranking in zip(waiting, rankings, strict=True):
             if isinstance(ranking, Ranking):
                 lists[position] = _new_list(name, ranking, histories[position], options)
@@ -110,15 +111,15 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
         if options.model or ranked.model == MOST_RATED:
             ranked.fallback = reasons.get(position, "")
     for reason in reasons.values():
-        count_fallback(requested, reason)
+        instruments().fallbacks.labels(requested, reason).inc()
     return [lists[position] for position in range(len(histories))]
 
 
 def candidate_models(options: RankingOptions) -> Iterator[str]:
     """The models that are asked one after another. The defaults are looked up only when it comes to them."""
     first = options.arm.predictor if options.arm else options.model
-    if first in MODEL_INFO:
-        yield str(first)
+    if first and first in MODEL_INFO:
+        yield first
     for name in () if options.alone else default_models():
         if name in MODEL_INFO and name != first:
             yield name
@@ -137,24 +138,29 @@ def visitor_history(visitor: Visitor) -> History:
 
 
 def rank_similar(
-    movie: Movie, history: History = History.EMPTY, k: int = 12, exclude: Collection[int] = ()
+    movie_id: int, history: History = History.EMPTY, k: int = 12, exclude: Collection[int] = ()
 ) -> RankedList:
     """Rank movies like this one without those the visitor has seen."""
-    taken = {movie.pk, *history.seen, *exclude}
-    ranked = RankedList(NEIGHBOURS, requested=NEIGHBOURS, k=k, history=history)
+    taken = {movie_id, *history.seen, *exclude}
+    taken |= movie_index().twins_of(taken)
     longest = k + SPARE + len(taken)
-    try:
-        predictor = registry().get(NEIGHBOURS)
-        if not isinstance(predictor, FindsSimilar):
-            raise CannotAnswer("not_supported", f"{NEIGHBOURS} ranks no similar movies")
-        index = movie_index()
-        similar = predictor.similar(movie.pk, longest + len(align_items(predictor, index).absent))
+    for name in SIMILAR_MODELS:
+        try:
+            predictor = registry().get(name)
+            if not isinstance(predictor, FindsSimilar):
+                raise CannotAnswer("not_supported", f"{name} ranks no similar movies")
+            index = movie_index()
+            similar = predictor.similar(movie_id, longest + len(align_items(predictor, index).absent))
+        except PredictorError as error:
+            reason = getattr(error, "reason", NOT_TRAINED)
+            continue
         similar = [found for found in similar if found.movie_id in index]
-        ranked.version = predictor.version
-    except PredictorError as error:
-        count_fallback(NEIGHBOURS, _as_refusal(error).reason)
-        ranked.model, ranked.fallback = MOST_RATED, "unknown_film"
-        similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie, longest)]
+        ranked = RankedList(name, requested=name, version=predictor.version, k=k, history=history)
+        break
+    else:
+        instruments().fallbacks.labels(name, reason).inc()
+        similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie_id, longest)]
+        ranked = RankedList(MOST_RATED, requested=name, fallback="unknown_film", k=k, history=history)
     ranked.recommendations = [found for found in similar if found.movie_id not in taken][: k + SPARE]
     return ranked
 
@@ -219,9 +225,9 @@ def _new_list(model: str, ranking: Ranking, history: History, options: RankingOp
 def _rank_now(predictor: Predictor, histories: Sequence[History], options: RankingOptions) -> list[Ranking]:
     """Rank by one model alone, with its own reasons."""
     (history,) = histories
-    excluded = np.union1d(
-        align_items(predictor, movie_index()).absent, predictor.ids.indices_of(options.exclude)[0]
-    )
+    index = movie_index()
+    left_out = {*options.exclude, *index.twins_of(history.known)}
+    excluded = np.union1d(align_items(predictor, index).absent, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
     indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
     best = indices[0][indices[0] >= 0]
@@ -244,7 +250,8 @@ def _rank_cached(
     except PredictorError:
         reasoner = ""
     made_of = (predictor.name, predictor.version, reasoner, movie_index().digest)
-    return [Ranking(cached_ranking(made_of, histories[0], options.k, options.exclude, compute))]
+    left_out = {*options.exclude, *movie_index().twins_of(histories[0].known)}
+    return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
 
 
 def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation]) -> Sequence[Recommendation]:
@@ -281,9 +288,10 @@ def _last_resort(history: History, options: RankingOptions) -> Ranking:
     """The movies with most ratings, from the database; all scores are 0. Nothing with `alone`."""
     if options.alone:
         return Ranking(())
-    taken = {*options.exclude, *(history.known if options.exclude_known else ())}
-    ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)
     index = movie_index()
+    known = history.known if options.exclude_known else ()
+    taken = {*options.exclude, *known, *index.twins_of(known)}
+    ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)
     excluded = excluded_mask(options.filters, index)
     if excluded is None:
         found = list(ids[: options.k + SPARE + len(taken)])
@@ -294,17 +302,13 @@ def _last_resort(history: History, options: RankingOptions) -> Ranking:
     return Ranking(ranked[: options.k + SPARE])
 
 
-def _of_same_genres(movie: Movie, n: int) -> list[int]:
+def _of_same_genres(movie_id: int, n: int) -> list[int]:
     """Return up to n movies by how many genres they share with this one."""
     alike = (
         Movie.objects.visible()
-        .filter(genres__in=movie.genres.all())
+        .filter(genres__in=Genre.objects.filter(movies=movie_id))
         .annotate(shared=Count("pk"))
         .order_by("-shared", "-rating_count", "pk")
         .values_list("pk", flat=True)
     )
     return list(alike[:n])
-
-
-def _as_refusal(error: PredictorError) -> CannotAnswer:
-    return error if isinstance(error, CannotAnswer) else CannotAnswer(NOT_TRAINED, str(error))

@@ -10,10 +10,9 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -24,14 +23,6 @@ log = logging.getLogger(__name__)
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 REQUEST_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 RANKING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-
-
-class ListOfFilms(NamedTuple):
-    """A list that is shown to a visitor."""
-
-    recommendation_id: str
-    model: str  # that answered
-    films: Sequence[int]
 
 
 class Instruments:
@@ -50,6 +41,7 @@ class Instruments:
             return Gauge(name, text, ("group",), registry=registry, multiprocess_mode="max")
 
         self.registry = registry
+        # `route` is a name from the address table, `method` one of `METHODS` or other.
         self.requests = counter(
             "http_requests", "Answered requests, without static files and probes", "route", "method", "status"
         )
@@ -68,7 +60,7 @@ class Instruments:
             registry=registry,
         )
         self.lookups = counter("list_cache", "Lists that were looked for in the cache", "model", "result")
-        self.answers = counter("answers", "Lists on pages by the model that answered", "model")
+        self.lists_shown = counter("lists_shown", "Lists on pages by the model that answered", "model")
         self.fallbacks = counter(
             "fallbacks",
             "Lists for which another model had to answer than the one that was asked",
@@ -80,8 +72,8 @@ class Instruments:
         self.delivered = counter("relay_delivered", "Rows delivered by a relay", "sink")
         self.delivery_failures = counter("relay_failures", "Deliveries that failed", "sink")
         self.pruned = counter("relay_pruned", "Delivered rows that were deleted")
-        self.consumed = counter("consumer_handled", "Messages that had their effect", "group")
-        self.dead_letters = counter("consumer_dead", "Messages that cannot be used", "group")
+        self.consumed = counter("consumer_processed", "Messages that were processed", "group")
+        self.dead_letters = counter("consumer_dead_letters", "Messages that cannot be processed", "group")
         self.consumer_partitions = consumer_gauge("partitions", "Partitions that this consumer holds")
         self.consumer_lag = consumer_gauge("lag", "Messages in these partitions that it has not read")
         self.consumer_committed = consumer_gauge(
@@ -94,33 +86,6 @@ def instruments() -> Instruments:
     from prometheus_client import CollectorRegistry
 
     return Instruments(CollectorRegistry())
-
-
-def count_request(route: str, method: str, status: int, seconds: float) -> None:
-    """Count a request. `route` is a name from the address table, `method` one of `METHODS` or other."""
-    instruments().requests.labels(route, method, status).inc()
-    instruments().request_seconds.labels(route, method).observe(seconds)
-
-
-def count_ranking(model: str, seconds: float) -> None:
-    """Observe how long a model took to make a list."""
-    instruments().ranking_seconds.labels(model).observe(seconds)
-
-
-def count_lookup(model: str, *, found: bool) -> None:
-    """Count a lookup of a model's list in the cache."""
-    instruments().lookups.labels(model, "hit" if found else "miss").inc()
-
-
-def count_fallback(model: str, reason: str) -> None:
-    """Count a list that `model` could not make; `reason` is that of `CannotAnswer`, or not_trained."""
-    instruments().fallbacks.labels(model, reason).inc()
-
-
-def count_lists(lists: Iterable[ListOfFilms]) -> None:
-    """Count shown lists by the model that answered."""
-    for each in lists:
-        instruments().answers.labels(each.model).inc()
 
 
 def count_cache_failure() -> None:

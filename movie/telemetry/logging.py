@@ -1,4 +1,4 @@
-"""How a line of the log looks: one JSON object, or something to read at a terminal (LOG_FORMAT).
+"""Format of log lines: one JSON object, or text for a terminal (LOG_FORMAT).
 
 `logging` and `structlog` both end here, through the handler in settings.LOGGING. Lines that somebody else
 worded are cleared of people: keys of visitors, addresses, what the request of the moment says about its
@@ -47,7 +47,7 @@ SHORTEST = 4  # letters; what a form says in less cannot be told from the words 
 
 
 def formatter(style: str) -> logging.Formatter:
-    """For settings.LOGGING, "json" or "readable". From now on structlog.get_logger() writes here too."""
+    """Return the formatter of settings.LOGGING, "json" or "readable", and send structlog through it too."""
     everywhere: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""One line for every request, and an id that joins it to every other line written meanwhile.
+"""Writes one log line for every request, with an id that every other line of the request has too.
 
 A line names the route, never the address that was asked: what people search for, who they are and where they
 come from is in no log. `movie.telemetry.logging` holds other lines to the same.
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from movie.telemetry.counters import METHODS, ListOfFilms, count_lists, count_request
+from movie.telemetry.counters import METHODS, instruments
 
 ACCESS = "movie.access"  # the logger of the lines that are one for each request
 MOST_NAMED = 20  # lists of one request in its line
@@ -30,7 +30,7 @@ _FROM_PROXY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 
 
 class AccessLine(dict[str, Any]):
-    """Made of names of ours alone: it is written as it is."""
+    """A line of our own words alone, which needs no redaction."""
 
 
 @dataclass(slots=True)
@@ -61,9 +61,9 @@ def current() -> RequestContext | None:
 
 def count_shown(lists: Iterable[ShownList]) -> None:
     """Count lists that are about to be shown, and name them in the request's log lines."""
-    shown = [ListOfFilms(each.recommendation_id, each.model, each.films) for each in lists]
-    shown = [each for each in shown if each.films]
-    count_lists(shown)
+    shown = [each for each in lists if each.films]
+    for each in shown:
+        instruments().lists_shown.labels(each.model).inc()
     request = _current.get()
     if request is not None:
         request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]
@@ -71,7 +71,7 @@ def count_shown(lists: Iterable[ShownList]) -> None:
 
 
 class RequestLogMiddleware:
-    """Outside of everything that can answer, so that refusals and errors are counted too."""
+    """Counts and logs requests; outermost, so that refusals and errors are counted too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -91,7 +91,8 @@ class RequestLogMiddleware:
             route, status = route_of(request), response.status_code
             method = request.META["REQUEST_METHOD"]
             method = method if method in METHODS else "other"
-            count_request(route, method, status, seconds)
+            instruments().requests.labels(route, method, status).inc()
+            instruments().request_seconds.labels(route, method).observe(seconds)
             if self.log.isEnabledFor(logging.INFO):
                 line = AccessLine(
                     at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
@@ -114,7 +115,7 @@ class RequestLogMiddleware:
 
 
 def route_of(request: HttpRequest) -> str:
-    """The name of the address, or its pattern where it has no name; never the address itself."""
+    """Return the name of the route, or its pattern where it has no name; never the address itself."""
     match = request.resolver_match
     if match is None:
         return NO_ROUTE
@@ -122,6 +123,6 @@ def route_of(request: HttpRequest) -> str:
 
 
 def _id_for(request: HttpRequest) -> str:
-    """The one that a proxy in front gave it, or a new one."""
+    """Return the request id that a proxy gave, or a new one."""
     given = request.META.get("HTTP_X_REQUEST_ID", "")
     return given if given and _FROM_PROXY.fullmatch(given) else secrets.token_hex(ID_BYTES)

@@ -24,7 +24,7 @@ def model_options() -> list[tuple[str, str]]:
 
 @admin.register(DefaultModel)
 class DefaultModelAdmin(admin.ModelAdmin):
-    """Who made what the default, and when. The latest row holds."""
+    """Shows when and by whom each default model was set. The latest row holds."""
 
     list_display = ["since", "predictor", "by", "experiment"]
     list_select_related = ["by", "experiment"]
@@ -60,5 +60,5 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("message"), ordering="message")
     def said(self, run: TrainingRun) -> str:
-        """What is stored is English; sentences without figures have translations."""
+        """Return the message; stored messages are English, and those without figures have translations."""
         return gettext(run.message) if run.message else ""

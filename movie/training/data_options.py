@@ -1,4 +1,4 @@
-"""What train and tune learn from: the options that name the data, and the rows behind them."""
+"""Command line options that name training data, and the rows behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from evaluation.trainer import FROM_SITE
-from movie.training.datasets import DataUnusable, to_train_on
+from movie.training.datasets import DataUnusable, load_training_data
 from movie.training.training_feed import id_space_of
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def id_space(options: Mapping[str, Any]) -> str:
     return id_space_of(options["data"])
 
 
-def interactions_of(options: Mapping[str, Any], *, dislikes: bool) -> Interactions:
+def load_interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions:
     """Return what to train on; from the site with or without low ratings.
 
     Raises CommandError saying what to do when there is nothing.
     """
     if options["from_site"]:
         try:
-            return to_train_on(dislikes=dislikes)
+            return load_training_data(dislikes=dislikes)
         except DataUnusable as error:
             raise CommandError(str(error)) from error
     from datasets.readers.dataset import DatasetError, named_columns, read_interactions

@@ -1,4 +1,4 @@
-"""What models of this site train on: what visitors liked, as arrays, and the graph of the catalogue."""
+"""Training data of this site: liked movies as arrays, and the knowledge graph."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from django.db.models import QuerySet
 from evaluation.trainer import FROM_SITE
 from movie.catalogue.models import Movie, Rating
 from movie.events.archive import ArchiveUnavailable
-from movie.events.history import whole_histories
+from movie.events.history import iter_histories
 from movie.training.training_feed import feed_file, id_space_of
-from movie.visitors.namespaces import acting
+from movie.visitors.visitor import acting
 from predictors.history import LIKED_FROM
 from predictors.plugins import predictor_class
 
@@ -31,8 +31,8 @@ CHUNK = 20_000  # rows in memory as Python objects
 Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
 
 
-def from_site(*, dislikes: bool = False) -> Interactions:
-    """Every liked film of every visitor, with the films' primary keys as item ids.
+def interactions_from_site(*, dislikes: bool = False) -> Interactions:
+    """Return every liked movie of every visitor, with the movies' primary keys as item ids.
 
     Liked is what `History.liked` says: rated three stars or better, or clicked or put on the watchlist
     and not disliked. With `dislikes` every rating is there as well, however low. People of data sets, who
@@ -43,18 +43,20 @@ def from_site(*, dislikes: bool = False) -> Interactions:
     from datasets.interactions import Interactions
 
     users: dict[str, int] = {}
-    films: dict[int, int] = {}
+    item_indices: dict[int, int] = {}
     columns: list[list[np.ndarray]] = [[], [], [], []]
-    for visitors, movies, stars, times in chain(_rated_only(dislikes), _with_interactions(dislikes)):
+    for visitors, movies, stars, times in chain(_data_set_ratings(dislikes), _visitor_ratings(dislikes)):
         columns[0].append(np.array([users.setdefault(visitor, len(users)) for visitor in visitors], np.int32))
-        columns[1].append(np.array([films.setdefault(movie, len(films)) for movie in movies], np.int32))
+        columns[1].append(
+            np.array([item_indices.setdefault(movie, len(item_indices)) for movie in movies], np.int32)
+        )
         columns[2].append(np.array(stars, dtype=np.float32))
         columns[3].append(np.array(times, dtype="datetime64[us]").astype(np.int64))
     if not users:
         nothing = np.empty(0, dtype=np.int64)
         return Interactions.from_columns(nothing, nothing, user_ids=nothing, item_ids=nothing)
     user_column, item_column, values, microseconds = (np.concatenate(parts) for parts in columns)
-    item_column, item_ids = _by_id(item_column, films)
+    item_column, item_ids = _by_id(item_column, item_indices)
     by_time = np.argsort(microseconds, kind="stable")
     return Interactions.from_columns(
         user_column[by_time],
@@ -67,18 +69,18 @@ def from_site(*, dislikes: bool = False) -> Interactions:
 
 
 class DataUnusable(Exception):
-    """There is nothing to train on; the message says why and what to do."""
+    """There is no training data; the message says why and what to do."""
 
 
-def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
-    """What the site has, or what a training feed holds. Raises DataUnusable.
+def load_training_data(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
+    """Return the interactions of the site, or of a training feed. Raises DataUnusable.
 
     The feed adds nothing to what the site has: it is for machines that cannot ask the site, and knows only
     what was recorded since a stream was there.
     """
     if feed is None:
         try:
-            interactions = from_site(dislikes=dislikes)
+            interactions = interactions_from_site(dislikes=dislikes)
         except ArchiveUnavailable as error:
             said = (
                 "The archive of old clicks cannot be read, so some of what visitors like is missing: %(why)s"
@@ -102,8 +104,10 @@ def to_train_on(feed: Path | None = None, *, dislikes: bool = False) -> Interact
         raise DataUnusable(str(error)) from error
 
 
-def site_graph(name: str) -> dict[str, str]:
-    """The option `graph` of a model that wants one: the site's own, built now if there is none yet."""
+def graph_option(name: str) -> dict[str, str]:
+    """Return the option `graph` for a model that uses the site's knowledge graph, which is built if there
+    is none.
+    """
     if not predictor_class(name).wants_knowledge_graph:
         return {}
     from datasets.knowledge_graph.storage import META
@@ -114,8 +118,8 @@ def site_graph(name: str) -> dict[str, str]:
     return {"graph": str(folder)} if (folder / META).exists() else {}
 
 
-def _rated_only(dislikes: bool) -> Iterator[Rows]:
-    """Ratings of people of data sets, in chunks.
+def _data_set_ratings(dislikes: bool) -> Iterator[Rows]:
+    """Yield ratings of people of data sets, in chunks.
 
     Read past the ORM, whose time conversion takes most of the time: the times stay what the
     database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
@@ -139,25 +143,25 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
             yield chunk
 
 
-def _with_interactions(dislikes: bool) -> Iterator[Rows]:
-    """What each visitor who can act likes or, if wanted, rated; one visitor after the other."""
-    for visitor, history in whole_histories():
+def _visitor_ratings(dislikes: bool) -> Iterator[Rows]:
+    """Yield liked movies and, if wanted, rated ones of each visitor who can act."""
+    for visitor, history in iter_histories():
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
-        films = [*history.liked]
+        movies = [*history.liked]
         if dislikes:
-            films += [film for film in history.ratings if film not in history.strength]
+            movies += [movie for movie in history.ratings if movie not in history.strength]
         yield (
-            [visitor] * len(films),
-            [int(film) for film in films],
-            [history.ratings.get(film, float("nan")) for film in films],
-            [touched[film].astimezone(UTC).replace(tzinfo=None) for film in films],
+            [visitor] * len(movies),
+            [int(movie) for movie in movies],
+            [history.ratings.get(movie, float("nan")) for movie in movies],
+            [touched[movie].astimezone(UTC).replace(tzinfo=None) for movie in movies],
         )
 
 
-def _by_id(item_column: np.ndarray, films: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _by_id(item_column: np.ndarray, item_indices: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Number the films by ascending primary key, so that equal data gives equal arrays."""
-    item_ids = np.array(list(films), dtype=np.int64)
+    item_ids = np.array(list(item_indices), dtype=np.int64)
     order = np.argsort(item_ids)
-    place = np.empty(len(order), dtype=np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    return place[item_column], item_ids[order]
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    return rank[item_column], item_ids[order]

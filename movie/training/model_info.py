@@ -1,4 +1,4 @@
-"""The names of models on pages, what each does, and why one could not answer."""
+"""Labels and descriptions of models, and reasons why one could not answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ class ModelInfo:
 TRANSLATED = {
     "for_you": ModelInfo(
         _("For you"),
-        _("Several models as one, each counting as much as the length of your history warrants."),
+        _("What goes with your films, the latest counting most, personal from the first click."),
+    ),
+    "next_item": ModelInfo(
+        _("Watch next"),
+        _("What comes next, from the order of your history: a network and a linear model as one."),
     ),
     "popular": ModelInfo(_("Popular"), _("What everyone rates highly, recent votes counting more.")),
     "neighbours": ModelInfo(
@@ -35,6 +39,9 @@ TRANSLATED = {
     ),
     "linear_sequence": ModelInfo(
         _("Linear sequence"), _("A linear model of what people watch next, recent films counting more.")
+    ),
+    "transitions": ModelInfo(
+        _("Transitions"), _("Films that people watched within the next few after a film of yours.")
     ),
     "sasrec": ModelInfo(_("SASRec"), _("A self-attentive network that reads your history as a sequence.")),
     "ease": ModelInfo(

@@ -20,17 +20,17 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return self.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING])
 
     def alive(self) -> Self:
-        """Unfinished, and heard of lately: a process that was killed leaves its row as it was."""
+        """Return the unfinished runs that reported lately."""
         return self.unfinished().filter(updated_at__gte=timezone.now() - SILENT_AFTER)
 
     def abandoned(self, models_trained_anew: Iterable[str]) -> Self:
-        """Unfinished, but silent for long or about to be trained by somebody else."""
+        """Return the unfinished runs that are silent for long or about to be trained again."""
         silent = Q(updated_at__lt=timezone.now() - SILENT_AFTER)
         return self.unfinished().filter(silent | Q(model__in=list(models_trained_anew)))
 
 
 class TrainingRun(models.Model):
-    """Where a training stands, for the pages to show."""
+    """Progress of a training, for pages to show."""
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Waiting")
@@ -63,7 +63,9 @@ class TrainingRun(models.Model):
 
 
 class DefaultModel(models.Model):
-    """What staff made the site's default. The latest row holds; an empty one hands back to DEFAULT_MODELS."""
+    """A model that staff made the site's default. The latest row holds; an empty one hands back to
+    DEFAULT_MODELS.
+    """
 
     predictor = models.CharField(_("model"), max_length=32, blank=True)
     since = models.DateTimeField(_("since"), default=timezone.now)

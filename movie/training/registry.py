@@ -1,4 +1,4 @@
-"""The models of this site: those that serve, and those that can be chosen."""
+"""The models of this site: the predictors that serve, the choices of a visitor, and the default models."""
 
 from __future__ import annotations
 
@@ -7,10 +7,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
+from django.core.cache import cache
+from django.db import OperationalError
 
 from movie.training.model_info import MODEL_INFO, UNTRAINED
-from movie.training.models import TrainingRun
-from predictors.serving.registry import ModelStore, Registry
+from movie.training.models import DefaultModel, TrainingRun
+from movie.training.site_store import SiteModelStore
+from predictors.serving.registry import Registry
+
+DEFAULT, DEFAULT_SECONDS = "default-model", 15  # cache key; how late another process's change may show
+RUNNING, RUNNING_SECONDS = "running-trainings", 2  # likewise; one query serves many pages
+SHOWN_OF_TRAINING = ("id", "model", "state", "progress", "message")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class ModelChoice:
 
 @lru_cache(maxsize=8)
 def _registry_at(folder: Path, device: str) -> Registry:
-    return Registry(ModelStore(folder), device=device)
+    return Registry(SiteModelStore(folder), device=device)
 
 
 def registry() -> Registry:
@@ -36,7 +43,7 @@ def registry() -> Registry:
 def model_choices() -> list[ModelChoice]:
     """List every model with what it is, and whether it can be chosen now."""
     store = registry().store
-    running = {run.model: run for run in TrainingRun.objects.alive()}
+    running = {run.model: run for run in running_trainings()}
     choices = []
     for name, info in MODEL_INFO.items():
         if name not in UNTRAINED:
@@ -47,3 +54,30 @@ def model_choices() -> list[ModelChoice]:
                 )
             )
     return choices
+
+
+def running_trainings() -> list[TrainingRun]:
+    """Return the models in training or waiting for it, as of at most two seconds ago."""
+    rows = cache.get(RUNNING)
+    if rows is None:
+        rows = list(TrainingRun.objects.alive().order_by("pk").values(*SHOWN_OF_TRAINING))
+        cache.set(RUNNING, rows, RUNNING_SECONDS)
+    return [TrainingRun(**row) for row in rows]
+
+
+def default_models() -> tuple[str, ...]:
+    """Return the models to ask, the first that can answer first: what staff chose, then DEFAULT_MODELS."""
+    try:
+        chosen = cache.get_or_set(DEFAULT, _staff_choice, DEFAULT_SECONDS)
+    except OperationalError:  # the database is away; what is ranked from memory goes on
+        chosen = ""
+    return (chosen, *settings.DEFAULT_MODELS) if chosen else tuple(settings.DEFAULT_MODELS)
+
+
+def forget_default_model() -> None:
+    """Delete what is cached of the default; to be called when it has changed."""
+    cache.delete(DEFAULT)
+
+
+def _staff_choice() -> str:
+    return DefaultModel.objects.values_list("predictor", flat=True).first() or ""

@@ -1,4 +1,4 @@
-"""The rows by which the site shows where a training stands."""
+"""Rows that record the progress of trainings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.utils.translation import gettext_noop as _
 
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.training.models import TrainingRun
 from predictors.progress import Progress, ProgressEvent
 
@@ -18,19 +18,21 @@ State = TrainingRun.State
 
 
 class Interrupted(Exception):
-    """Somebody asked the training to end; it can be resumed."""
+    """The training was asked to end; it can be resumed."""
 
 
-class StopTraining(Stopping):
-    """Ends at the next report of progress, so that no file is left half-written."""
+class StopTraining(GracefulShutdown):
+    """Ends a training at its next report of progress, so that no file is left half-written."""
 
     def check(self) -> None:
-        if self.asked():
+        if self.requested():
             raise Interrupted
 
 
 def queue(names: Iterable[str]) -> dict[str, TrainingRun]:
-    """A waiting run per model. Earlier runs of these models that never said how they ended are closed."""
+    """Create a waiting run for each model. Earlier runs of these models that never said how they ended are
+    closed.
+    """
     names = list(names)
     TrainingRun.objects.abandoned(names).update(
         state=State.FAILED, message=_("The process ended without a word.")

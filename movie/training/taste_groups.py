@@ -31,7 +31,7 @@ SHADES = 5  # of either colour of the heatmap
 
 @dataclass(frozen=True, slots=True)
 class GroupFilm:
-    """A film that `likes` of the `raters` in a group liked, `lift` times as often as everybody."""
+    """A movie that `likes` of the `raters` in a group liked, `lift` times as often as everybody."""
 
     movie_id: int
     lift: float
@@ -78,7 +78,7 @@ class GroupsReport:
 def report_of(
     analysis: Analysis, genres: list[list[str]], *, known: bool, seed: int, agreement: float | None
 ) -> GroupsReport:
-    """The figures of an analysis whose items are the site's films."""
+    """Return the report of an analysis whose items are the site's movies."""
     ids = analysis.measured.item_ids
     groups = tuple(
         GroupReport(
@@ -130,7 +130,7 @@ def save_report(report: GroupsReport) -> Path:
 
 
 def read_report() -> GroupsReport | None:
-    """The latest report; None where there is none, or none that this version can read."""
+    """Return the latest report; None where there is none, or none that this version can read."""
     try:
         content = json.loads(report_path().read_text(encoding="utf-8"))
         return _report(content) if content.get("form") == FORM else None
@@ -172,14 +172,14 @@ class ShownFilm:
 
 @dataclass(frozen=True, slots=True)
 class ShownGroup:
-    """`films` without those that are hidden or gone by now."""
+    """A group with its movies, without hidden and deleted ones."""
 
     figures: GroupReport
     films: tuple[ShownFilm, ...]
 
 
 def with_films(report: GroupsReport) -> list[ShownGroup]:
-    """One query."""
+    """Return the groups with their movies, in one query."""
     wanted = {film.movie_id for group in report.groups for film in group.films}
     films = {film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).defer("synopsis")}
     return [
@@ -203,7 +203,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Heatmap:
-    """Sizes and places in the units of the drawing. `label_x`, `label_y` are where names stand."""
+    """The heatmap's sizes and positions in the units of the drawing. `label_x`, `label_y` are where names
+    stand.
+    """
 
     width: int
     height: int
@@ -229,6 +231,6 @@ def heatmap_of(report: GroupsReport) -> Heatmap:
 
 
 def shade_of(value: float) -> str:
-    """The steps are of equal width, so that twice the cosine is twice the colour."""
+    """Return the shade of a cosine, in steps of equal width, so that twice the cosine is twice the colour."""
     step = min(SHADES, round(abs(value) * SHADES))
     return f"{'warm' if value > 0 else 'cool'}-{step}" if step else "even"

@@ -51,7 +51,7 @@ class TrainingFeed(Handler):
             return
         self.parts.mkdir(parents=True, exist_ok=True)
         frame = pl.DataFrame([_row(message) for message in messages], schema=_schema())
-        _written(frame, self.parts / f"{uuid.uuid4().hex}.parquet")
+        _write_parquet(frame, self.parts / f"{uuid.uuid4().hex}.parquet")
 
     def maintenance(self) -> None:
         self.compact()
@@ -65,35 +65,35 @@ class TrainingFeed(Handler):
 
         self.folder.mkdir(parents=True, exist_ok=True)
         whole, training_file = self.folder / EVENTS, self.folder / INTERACTIONS
-        with self._alone():
+        with self._lock():
             parts = sorted(self.parts.glob("*.parquet"))
             if not parts:
                 return 0
             came = pl.concat([pl.read_parquet(part) for part in parts])
             known = pl.read_parquet(whole) if whole.exists() else pl.DataFrame(schema=_schema(OWNER))
             both = pl.concat([known, came.with_columns(pl.lit(None, pl.String).alias(OWNER))])
-            events, changed = _followed(both.unique("event_id", keep="first", maintain_order=True))
+            events, changed = _apply_changes(both.unique("event_id", keep="first", maintain_order=True))
             if not training_file.exists():
                 changed = events[OWNER].drop_nulls().unique().to_list()
             training = _training_rows(events, changed)
             if training_file.exists():
                 others = pl.read_parquet(training_file).filter(~pl.col("user").is_in(changed))
                 training = pl.concat([others, training]).sort("user", maintain_order=True)
-            _written(training, training_file)
-            _written(events, whole)
+            _write_parquet(training, training_file)
+            _write_parquet(events, whole)
             for part in parts:  # a part that is left by a crash is taken in again, to no effect
                 part.unlink()
         return len(training)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
 def feed_file(path: Path) -> Path:
-    """The file to train on, if `path` is a training feed or the folder of one; else `path` itself.
+    """Return the training file of a training feed or of its folder; any other `path` unchanged.
 
     Takes in what consumers wrote since the feed was compacted last.
     """
@@ -106,7 +106,7 @@ def feed_file(path: Path) -> Path:
 
 
 def id_space_of(path: Path) -> str:
-    """What the ids of a data file mean: FROM_SITE for a training feed, else FROM_FILE."""
+    """Return the id space of a data file: FROM_SITE for a training feed, else FROM_FILE."""
     import polars as pl
 
     if path.suffix != ".parquet" or not path.is_file():
@@ -152,8 +152,8 @@ def _row(message: Message) -> Row:
     return row
 
 
-def _followed(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """With every deletion and joining done, and of whose rows something is not as it was before.
+def _apply_changes(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Apply every deletion and merge; return the events and the owners whose rows changed.
 
     Changes are followed in the order in which they were asked for, in whatever order they arrived: a row
     keeps the visitor that it was recorded for, and OWNER says whose it is by now. The changes stay in the
@@ -169,7 +169,7 @@ def _followed(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     affected = pl.col("visitor").is_in(list(by_visitor))
     followed = rows.filter(affected)
     facts = followed.select("visitor", "movie_id", "recorded_at").iter_rows()
-    found = [_owner(visitor, film, recorded_at, by_visitor) for visitor, film, recorded_at in facts]
+    found = [_owner_after(visitor, movie, recorded_at, by_visitor) for visitor, movie, recorded_at in facts]
     owners = pl.Series("now", found, dtype=pl.String)
     now = pl.concat(
         [
@@ -183,10 +183,10 @@ def _followed(events: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     return pl.concat([rows, changes]).sort("recorded_at", "event_id"), touched
 
 
-def _owner(
+def _owner_after(
     visitor: str, movie_id: int, recorded_at: datetime, changes: Mapping[str, Sequence[Row]]
 ) -> str | None:
-    """Whose a row is after all changes; None when it was deleted."""
+    """Return the owner of a row after all changes; None when it was deleted."""
     owner, followed = visitor, (recorded_at, "")
     while True:
         for change in changes.get(owner, ()):
@@ -201,7 +201,7 @@ def _owner(
 
 
 def _training_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFrame:
-    """Each film that these visitors like, as `History.liked` says, with the stars where there are any."""
+    """Return each movie that these visitors like, by `History.liked`, with the stars where there are any."""
     import polars as pl
 
     rows: dict[str, list[Any]] = {"user": [], "item": [], "rating": [], "timestamp": []}
@@ -209,11 +209,11 @@ def _training_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFram
     for (owner,), group in theirs.sort(OWNER, "at", "event_id").group_by([OWNER], maintain_order=True):
         history = History(_interaction(row) for row in group.iter_rows(named=True))
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
-        for film in history.liked:
+        for movie in history.liked:
             rows["user"].append(owner)
-            rows["item"].append(film)
-            rows["rating"].append(history.ratings.get(film))
-            rows["timestamp"].append(int(touched[film].timestamp()))
+            rows["item"].append(movie)
+            rows["rating"].append(history.ratings.get(movie))
+            rows["timestamp"].append(int(touched[movie].timestamp()))
     schema = {"user": pl.String, "item": pl.Int64, "rating": pl.Float64, "timestamp": pl.Int64}
     return pl.DataFrame(rows, schema=schema)
 
@@ -223,8 +223,8 @@ def _interaction(row: Row) -> Interaction:
     return Interaction(row["event_id"], row["visitor"], row["kind"], row["movie_id"], at, row["value"])
 
 
-def _written(frame: pl.DataFrame, path: Path) -> None:
-    """Whole or not at all, and on the disk before anybody is told."""
+def _write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Write a file whole or not at all, and return once it is on the disk."""
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with unfinished.open("wb") as file:
         frame.write_parquet(file, compression="zstd", metadata={ID_SPACE: FROM_SITE})

@@ -1,4 +1,4 @@
-"""What manage.py tune has tried, for the page of trained versions. Read from the files it writes."""
+"""Searches of manage.py tune, for the page of trained versions. Read from the files it writes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SearchTable:
 
 
 def tuning_searches(root: Path) -> list[SearchTable]:
-    """Every search on the disk, newest first. A file that cannot be read is left out."""
+    """Return every search on the disk, newest first. A file that cannot be read is left out."""
     found = [search for path in sorted(root.glob(f"*/{TRIALS_FILE}")) for search in _read(path)]
     return sorted(found, key=lambda search: str(search.updated), reverse=True)
 

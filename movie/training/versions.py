@@ -1,4 +1,4 @@
-"""What every trained version on the disk says about itself, for the table of runs.
+"""Facts that every trained version on the disk stores about itself, for the table of runs.
 
 The facts come from `meta.json` of the artefacts, unverified: a file somebody edited or cut short makes
 a row that says so. Figures of different protocols never share a column.
@@ -29,7 +29,7 @@ _METRIC = re.compile(r"\w+@\d+|[A-Z]{2,}")  # NDCG@10, coverage@10, MRR, RMSE
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class MetricValue:
     """A metric of one run; `low` and `high` are its interval where one was stored."""
 
     value: float
@@ -39,7 +39,7 @@ class Figure:
 
 @dataclass(slots=True)
 class TrainedVersion:
-    """`problem` is set, and little else, when the facts cannot be read."""
+    """A trained version; `problem` is set, and little else, when its facts cannot be read."""
 
     model: str
     label: str
@@ -75,8 +75,8 @@ class Measured:
     run: TrainedVersion
     users: int | None
     seed: int | None
-    by_metric: dict[str, Figure]
-    figures: list[Figure | None] = field(default_factory=list)
+    by_metric: dict[str, MetricValue]
+    figures: list[MetricValue | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -90,12 +90,12 @@ class ProtocolTable:
 
     @property
     def data_differs(self) -> bool:
-        """Whether the runs saw different data, so that small differences mean little."""
+        """Return whether the runs saw different data, so that small differences mean little."""
         return len({row.run.fingerprint for row in self.rows}) > 1
 
 
 def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[ProtocolTable]]:
-    """Every version on the disk, by kind and newest first, and its figures by protocol."""
+    """Return every version on the disk, by model and newest first, and its figures by protocol."""
     runs: list[TrainedVersion] = []
     tables: dict[tuple[str, ...], ProtocolTable] = {}
     for name in MODELS:
@@ -104,7 +104,7 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
             run = TrainedVersion(name, model_label(name), version, version == current)
             runs.append(run)
             if run.is_active:
-                run.damage = damage_of(store, name, version)
+                run.damage = find_damage(store, name, version)
             try:
                 meta = store.meta(name, version)
             except ArtifactError as error:
@@ -121,8 +121,8 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
     return runs, sorted(tables.values(), key=lambda table: (table.protocol, _by_number(table.conditions)))
 
 
-def damage_of(store: ModelStore, name: str, version: str) -> str:
-    """What is wrong with the files of a version; "" where they are what was written.
+def find_damage(store: ModelStore, name: str, version: str) -> str:
+    """Return the error in the files of a version; "" where they are as written.
 
     Files are read again only when one of them has changed.
     """
@@ -145,7 +145,7 @@ def _damage(store: ModelStore, name: str, version: str, stamps: tuple[tuple[str,
 
 
 def _without_paths(error: Exception, store: ModelStore) -> str:
-    """What went wrong, for a page, which tells no paths of the server."""
+    """Return an error's text for a page, without paths of the server."""
     return str(error).replace(f"{store.root}/", "")
 
 
@@ -174,7 +174,7 @@ def _enter(tables: dict[tuple[str, ...], ProtocolTable], run: TrainedVersion, ro
         number = _number(value)
         if number is not None and _METRIC.fullmatch(str(name)):
             bounds = [bound for bound in map(_number, _list(intervals.get(name))) if bound is not None]
-            by_metric[str(name)] = Figure(number, *(bounds if len(bounds) == 2 else ()))
+            by_metric[str(name)] = MetricValue(number, *(bounds if len(bounds) == 2 else ()))
     if not by_metric:
         return
     said = [str(row[name]) if name in row and row[name] not in (None, "") else "" for name in CONDITIONS]
@@ -190,7 +190,7 @@ def _enter(tables: dict[tuple[str, ...], ProtocolTable], run: TrainedVersion, ro
 
 
 def _by_number(text: str) -> str:
-    """A key that sorts "n 3" before "n 10"."""
+    """Return a key that sorts "n 3" before "n 10"."""
     return re.sub(r"\d+", lambda digits: digits[0].zfill(9), text)
 
 
@@ -218,7 +218,7 @@ def _datetime(value: object) -> datetime | None:
 
 
 def _short(value: object) -> str:
-    """An option's value on one line: 0.5, "mean", 0.3 0.9 1."""
+    """Return an option's value on one line."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):

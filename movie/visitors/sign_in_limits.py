@@ -17,7 +17,7 @@ from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from movie.visitors.client_address import UNKNOWN
+from movie.visitors.throttling import UNKNOWN
 
 FAILURES_OF_AN_ADDRESS = 100
 LONGEST_NAME = 255  # what the column of axes holds

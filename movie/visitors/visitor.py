@@ -1,14 +1,32 @@
-"""Who is asking: a member by account, or a guest by a signed cookie."""
+"""Who is asking: a member by account, or a guest by a signed cookie; and the namespaces of visitor ids.
+
+    guest:<uuid>, user:<pk>      guests and members of the site
+    api:<client>:<its own id>    users of a program that calls the API
+    ml-100k:42                   people of a data set, here `ml-100k`
+
+The first three can act: they have events, and their ratings follow from these. People of a data set
+cannot act and have ratings only.
+"""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpRequest, HttpResponseBase
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
+
+OF_SITE = ("guest", "user")
+OF_CLIENTS = "api"
+ACTING = (*OF_SITE, OF_CLIENTS)
+LONGEST_VISITOR = 128  # characters, of the columns that hold a visitor
 
 GUEST_COOKIE = "guest"
 SALT = "movie.visitors.visitor"
@@ -79,3 +97,54 @@ def set_guest_cookie(request: VisitorRequest, response: HttpResponseBase) -> Non
             samesite="Lax",
             secure=settings.SESSION_COOKIE_SECURE,
         )
+
+
+class VisitorMiddleware:
+    """Sets `request.visitor`, found out when it is first used.
+
+    The guest cookie is sent with the first page, and wherever an answer depended on the visitor. Posters and
+    other files that are the same for everybody stay free of cookies, so they can be cached.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        asked = cast(VisitorRequest, request)
+
+        def find_visitor() -> Visitor:
+            asked.visitor_was_used = True
+            return Visitor.from_request(asked)
+
+        asked.visitor_was_used = False
+        asked.visitor = cast(Visitor, SimpleLazyObject(find_visitor))
+        response = self.get_response(asked)
+        if asked.visitor_was_used or _is_page(asked, response):
+            set_guest_cookie(asked, response)
+            patch_vary_headers(response, ["Cookie"])
+        return response
+
+
+def _is_page(request: HttpRequest, response: HttpResponse) -> bool:
+    return (
+        request.method == "GET"
+        and response.status_code == 200
+        and response.get("Content-Type", "").startswith("text/html")
+    )
+
+
+# -- namespaces of visitor ids ------------------------------------------------------------------------
+
+
+def can_act(visitor: str) -> bool:
+    """Whether this visitor is no person of a data set."""
+    namespace, colon, _ = visitor.partition(":")
+    return bool(colon) and namespace in ACTING
+
+
+def acting() -> Q:
+    """The condition of `can_act` for a table with a column `visitor`."""
+    condition = Q()
+    for namespace in ACTING:
+        condition |= Q(visitor__startswith=f"{namespace}:")
+    return condition

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, Reason
 from predictors.history_features import as_matrix, top_influences
 from predictors.id_map import IdMap
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
+from predictors.query import Query
 from predictors.run import Run
 from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 
-SMALL = 1_000_000  # users * items below which the ridge would outweigh all there is to learn
+SMALL = 1_000_000  # users * items below which the ridge would outweigh the data
 
 
 @dataclass(frozen=True)
 class AlsConfig(Config):
-    """The factorisation, its regularisation, and the confidence of each cell."""
+    """Configures the factorisation, its regularisation, and the confidence of each cell."""
 
     factors: int = 128  #: length of an item's vector
     epochs: int = 10  #: rounds over all users and all items
@@ -50,12 +51,12 @@ class AlsConfig(Config):
 
 
 class AlsPredictor(Predictor):
-    """Scores are x'y_i: x the visitor's vector, found by one linear solve from their history.
+    """Scores items by x'y_i, where x is the user vector that one linear solve finds from a history.
 
         x = (alpha_0 Y'Y + sum over liked j of w_j y_j y_j' + ridge_x I) ** -1  sum over liked j of w_j y_j
 
     (Hu, Koren and Volinsky, ICDM 2008, eq. 4, with the weights of Rendle et al., RecSys 2022.) w_j is
-    the weight of a liked film; a disliked one is in the first sum only, with `dislike_weight`: known,
+    the weight of a liked item; a disliked one is in the first sum only, with `dislike_weight`: known,
     and not liked. The same solve found every user of the training data.
 
     items   (n_items, d) float32, Y
@@ -97,9 +98,9 @@ class AlsPredictor(Predictor):
         return self._vectors(queries) @ self.factors.items.T
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added.
+        """Name the liked item that added most to each score; its weight is its share of the sum.
 
-        A score is a sum over the liked films: w_j y_i' A**-1 y_j, A the matrix of the solve (Hu, Koren
+        A score is a sum over the liked items: w_j y_i' A**-1 y_j, A the matrix of the solve (Hu, Koren
         and Volinsky 2008, eq. 7).
         """
         known = np.concatenate([query.liked, query.disliked])
@@ -123,12 +124,12 @@ class AlsPredictor(Predictor):
         return cls(items, float(ridge[0]), saved.ids, saved.config)
 
     def _vectors(self, queries: Sequence[Query]) -> np.ndarray:
-        """(B, d) float32 vectors of visitors with these histories."""
+        """Solve for (B, d) float32 user vectors of these histories."""
         return self.factors.fold_in(as_matrix(queries, self.n_items, self.dislike_weight), self._gram)
 
 
 def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
-    """(n_users, n_items): the confidence of each interaction, in (0, 1]."""
+    """Return (n_users, n_items) float32 the confidence of each interaction, in (0, 1]."""
     strength = np.where(np.isnan(train.values), IMPLICIT_STRENGTH, train.values / HIGHEST_RATING)
     if np.isnan(train.values).all():
         strength = np.ones(len(train))

@@ -26,7 +26,10 @@ class EaseConfig(Config):
     """The regression, and how much of its solution is kept."""
 
     ridge: float = 300.0  #: L2 weight lambda (Steck 2019, eq. 8): a larger value keeps rare items back
-    dropout: float = 0.5  #: share of a history that the weights must do without; 0 = plain EASE
+    dropout: float = 0.5  #: share of a history that the weights must do without (EDLAE); 0 = plain EASE
+    #: scores are divided by popularity to this power, against least squares' bias towards popular items
+    popularity_exponent: float = 0.0
+    intercept: bool = False  #: regress on how much more often than by chance items are met together
     threshold: float = 0.0  #: weights of smaller magnitude are dropped, the rest is kept sparse; 0 = keep all
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
     max_items: int = (
@@ -36,6 +39,7 @@ class EaseConfig(Config):
     def check(self) -> None:
         self.require(self.ridge > 0, "ridge must be above 0")
         self.require(0 <= self.dropout < 1, "dropout must be 0 or more and below 1")
+        self.require(self.popularity_exponent >= 0, "popularity_exponent must be 0 or more")
         self.require(self.threshold >= 0, "threshold must be 0 or more")
         self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
         self.require(self.max_items >= 1, "max_items must be 1 or more")
@@ -49,8 +53,12 @@ class EasePredictor(Predictor):
 
     X is the binary interaction matrix. The zero diagonal is what keeps B from saying that a film
     predicts itself. The dropout term (Steck, NeurIPS 2020, section 3.2) is what training with random
-    gaps in every history comes to; it makes up for histories that are short. x holds the weights of
-    the liked films and -dislike_weight for each disliked one. An item without interactions scores 0.
+    gaps in every history comes to (EDLAE); it makes up for histories that are short, and dropout = 0 is
+    plain EASE. With `intercept` every film has a constant of its own, the share of users who have it:
+    X'X becomes the covariance X'X - n mu mu', and popularity is corrected by the history instead of
+    learnt by every pair; the constants are left out of the scores. B_ij is divided by the number
+    of users of j to the `popularity_exponent`. x holds the weights of the liked films and
+    -dislike_weight for each disliked one. An item without interactions scores 0.
 
     weights  (m, m) float32, from the film of the row to the film of the column, dense or sparse
     items    (m,) int64 indices of the items with interactions, ascending
@@ -90,7 +98,12 @@ class EasePredictor(Predictor):
         matrix = data.matrix()[:, items]
         gram = (matrix.T @ matrix).toarray()
         run.report(COUNTED, f"{len(items):,} items")
-        weights = _closed_form(gram, config.ridge, config.dropout)
+        counts = gram.diagonal().copy()
+        if config.intercept:
+            gram -= np.outer(counts, counts / np.float32(max((np.diff(matrix.indptr) > 0).sum(), 1)))
+        weights = _closed_form(gram, counts, config.ridge, config.dropout)
+        if config.popularity_exponent:
+            weights /= counts**config.popularity_exponent
         run.report(1.0)
         kept = _above(weights, config.threshold) if config.threshold else weights
         return cls(kept, items, data.items, config)
@@ -117,6 +130,14 @@ class EasePredictor(Predictor):
         between = self.weights[rows][:, targets]
         added[np.ix_(liked, ranked)] = between.toarray() if sparse.issparse(between) else between
         return top_influences(added * query.weights[:, None], query.liked, self.ids)
+
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """(b, n_items) float32: what each item adds to every score."""
+        rows, modelled = self._rows(items)
+        between = self.weights[rows]
+        added = np.zeros((len(items), self.n_items), dtype=np.float32)
+        added[np.ix_(modelled, self.items)] = between.toarray() if sparse.issparse(between) else between
+        return added
 
     def tensors(self) -> dict[str, np.ndarray]:
         if isinstance(self.weights, np.ndarray):
@@ -155,10 +176,10 @@ class EasePredictor(Predictor):
         return rows[modelled], modelled
 
 
-def _closed_form(gram: np.ndarray, ridge: float, dropout: float) -> np.ndarray:
-    """(m, m) float32 weights. Overwrites X'X."""
+def _closed_form(gram: np.ndarray, counts: np.ndarray, ridge: float, dropout: float) -> np.ndarray:
+    """(m, m) float32 weights. Overwrites X'X; counts is the diagonal it has without an intercept."""
     diagonal = np.arange(len(gram))
-    gram[diagonal, diagonal] = gram[diagonal, diagonal] / (1 - dropout) + ridge
+    gram[diagonal, diagonal] += dropout / (1 - dropout) * counts + ridge
     # The transpose is the same matrix in the order of LAPACK, which then copies nothing.
     factor, failed = linalg.lapack.spotrf(gram.T, lower=False, overwrite_a=True, clean=False)
     if not failed:

@@ -23,6 +23,8 @@ from predictors.run import Run
 from predictors.training_data import TrainingData
 
 FEW = 0.1  # share of all people up to which products that skip the others are faster
+ITEMS_PER_FACTOR = 64
+FEWEST_FACTORS, MOST_FACTORS = 48, 448
 OVERSAMPLING = 16  # further random directions, so that the wanted ones come out exactly
 
 
@@ -30,13 +32,19 @@ OVERSAMPLING = 16  # further random directions, so that the wanted ones come out
 class GraphFilterConfig(Config):
     """The two filters and the randomised SVD."""
 
-    factors: int = 48  #: singular vectors of the ideal low-pass filter
+    factors: int = 0  #: singular vectors of the ideal low-pass filter; 0 = by size
     alpha: float = 0.2  #: how much the ideal low-pass filter counts against the linear one
+    people_exponent: float = 0.5  #: of people's degrees in R; above 0.5 busy people count less
+    history_exponent: float = 0.5  #: of the degrees of a history's items; above 0.5 popular ones count less
+    sharpening: float = 0.0  #: how much of the smoothed signal, smoothed once more, is taken away
     iterations: int = 4  #: rounds of the randomised SVD: more make the last factors exact
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
 
     def check(self) -> None:
-        self.require(self.factors >= 1, "factors must be 1 or more")
+        self.require(self.factors >= 0, "factors must be 0 or more")
+        self.require(self.people_exponent >= 0, "people_exponent must be 0 or more")
+        self.require(self.history_exponent >= 0, "history_exponent must be 0 or more")
+        self.require(0 <= self.sharpening <= 1, "sharpening must be between 0 and 1")
         self.require(self.iterations >= 0, "iterations must be 0 or more")
         self.require(self.alpha >= 0, "alpha must be 0 or more")
         self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
@@ -45,17 +53,22 @@ class GraphFilterConfig(Config):
 class GraphFilterPredictor(Predictor):
     """Scores of a history x, as in Shen et al. (CIKM 2021, eq. 14):
 
-        R = D_U ** -0.5  X  D_I ** -0.5
-        score = x R'R + alpha * x D_I ** -0.5  V V'  D_I ** 0.5
+        R = D_U ** -p  X  D_I ** -0.5
+        score = y R'R + alpha * x D_I ** -0.5  V V'  D_I ** 0.5 - sharpening * y V S ** 4 V'
+        y = x D_I ** (0.5 - h)
 
     X is the binary interaction matrix, D_U and D_I its row and column sums, V the first `factors`
-    right singular vectors of R (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1). x holds the
+    right singular vectors of R (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1), S their
+    singular values; R is divided by the largest. The exponents p of people and h of histories are .5
+    in the paper. Sharpening takes the smoothed signal, smoothed once more, away, as in the reverse
+    process of BSPM (Choi et al., SIGIR 2023, eq. 9), here on the first singular vectors. x holds the
     weights of the liked films and -dislike_weight for each disliked one. No matrix of films by films
-    is made: x R'R is two sparse products.
+    is made: y R'R is two sparse products.
 
-    people   (n_users, n_items) CSR float32, R
-    vectors  (n_items, factors) float32, V
-    roots    (n_items,) float32, the square root of each item's number of users
+    people    (n_users, n_items) CSR float32, R
+    vectors   (n_items, factors) float32, V
+    spectrum  (factors,) float32, S ** 2
+    roots     (n_items,) float32, the square root of each item's number of users
     """
 
     name = "graph_filter"
@@ -68,12 +81,14 @@ class GraphFilterPredictor(Predictor):
         self,
         people: sparse.csr_matrix,
         vectors: np.ndarray,
+        spectrum: np.ndarray,
         roots: np.ndarray,
+        *,
         ids: IdMap,
         config: GraphFilterConfig | None = None,
     ) -> None:
         super().__init__(ids, config)
-        self.people, self.vectors, self.roots = people, vectors, roots
+        self.people, self.vectors, self.spectrum, self.roots = people, vectors, spectrum, roots
         self._people_of = people.T.tocsr()  # (n_items, n_users)
         self.alpha = np.float32(self.config.alpha)
         self.dislike_weight = self.config.dislike_weight
@@ -85,33 +100,49 @@ class GraphFilterPredictor(Predictor):
         matrix = matrix[np.diff(matrix.indptr) > 0]  # users without an item would be empty rows
         matrix.sort_indices()
         roots = np.sqrt(np.bincount(matrix.indices, minlength=data.n_items)).astype(np.float32)
-        of_user = np.sqrt(np.diff(matrix.indptr)).astype(np.float32)
+        of_user = (np.diff(matrix.indptr) ** config.people_exponent).astype(np.float32)
         matrix.data = 1 / (np.repeat(of_user, np.diff(matrix.indptr)) * roots[matrix.indices])
-        vectors = _right_singular_vectors(matrix, config, run)
+        factors = config.factors or _factors_by_size(*matrix.shape)
+        vectors, spectrum = _right_singular_vectors(matrix, factors, config.iterations, run)
+        matrix.data /= np.sqrt(spectrum[0])
         run.report(1.0)
-        return cls(matrix, vectors, roots, data.items, config)
+        return cls(matrix, vectors, spectrum / spectrum[0], roots, ids=data.items, config=config)
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         histories = as_matrix(queries, self.n_items, self.dislike_weight)
-        alike = histories @ self._people_of  # (B, n_users): users with the same items
+        signals = self._damped(histories, self.config.history_exponent - 0.5)
+        alike = signals @ self._people_of  # (B, n_users): users with the same items
         if alike.nnz < FEW * len(queries) * self.people.shape[0]:
             scores = (alike @ self.people).toarray()
         else:
             scores = np.ascontiguousarray((self._people_of @ alike.toarray().T).T)
-        ideal = (self._damped(histories) @ self.vectors) @ self.vectors.T
+        ideal = (self._damped(histories, 0.5) @ self.vectors) @ self.vectors.T
         ideal *= self.alpha * self.roots
         scores += ideal
+        if self.config.sharpening:
+            smoothed = (signals @ self.vectors) * (np.float32(self.config.sharpening) * self.spectrum**2)
+            scores -= smoothed @ self.vectors.T
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The liked film that added most to each score; its weight is its share of all that was added."""
         ranked = np.asarray(indices, dtype=np.int64)
-        linear = (self._people_of[query.liked] @ self._people_of[ranked].T).toarray()
-        ideal = (self.vectors[query.liked] / np.maximum(self.roots[query.liked], 1)[:, None]) @ (
-            self.vectors[ranked] * self.roots[ranked, None]
+        damping = np.maximum(self.roots[query.liked], 1) ** np.float32(1 - 2 * self.config.history_exponent)
+        of_liked, of_ranked = self.vectors[query.liked], self.vectors[ranked]
+        linear = (self._people_of[query.liked] @ self._people_of[ranked].T).toarray() * damping[:, None]
+        ideal = (of_liked / np.maximum(self.roots[query.liked], 1)[:, None]) @ (
+            of_ranked * self.roots[ranked, None]
         ).T
-        added = (linear + self.alpha * ideal) * query.weights[:, None]
+        added = linear + self.alpha * ideal
+        if self.config.sharpening:
+            twice = (of_liked * self.spectrum**2) @ of_ranked.T
+            added -= np.float32(self.config.sharpening) * damping[:, None] * twice
+        added *= query.weights[:, None]
         return top_influences(added, query.liked, self.ids)
+
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """(b, n_items) float32: what each item adds to every score."""
+        return self._score([Query.from_indices([item]) for item in np.asarray(items).tolist()])
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -119,6 +150,7 @@ class GraphFilterPredictor(Predictor):
             "indices": self.people.indices.astype(np.int32),
             "indptr": self.people.indptr.astype(np.int64),
             "vectors": self.vectors,
+            "spectrum": self.spectrum,
             "roots": self.roots,
         }
 
@@ -132,29 +164,42 @@ class GraphFilterPredictor(Predictor):
         except ValueError as error:
             raise ArtifactError(f"{saved.directory}: not a graph of users and items: {error}") from error
         vectors, roots = saved.tensor("vectors", (n_items, None)), saved.tensor("roots", (n_items,))
-        return cls(people, vectors, roots, saved.ids, saved.config)
+        spectrum = saved.tensor("spectrum", (vectors.shape[1],))
+        return cls(people, vectors, spectrum, roots, ids=saved.ids, config=saved.config)
 
-    def _damped(self, histories: sparse.csr_matrix) -> sparse.csr_matrix:
-        """x D_I ** -0.5; items without interactions count 0, as their vectors are 0."""
-        damped = histories.data / np.maximum(self.roots, 1)[histories.indices]
+    def _damped(self, histories: sparse.csr_matrix, exponent: float) -> sparse.csr_matrix:
+        """x D_I ** -exponent; items without interactions count 0, as their vectors are 0."""
+        if not exponent:
+            return histories
+        damped = histories.data / np.maximum(self.roots, 1)[histories.indices] ** np.float32(2 * exponent)
         return sparse.csr_matrix((damped, histories.indices, histories.indptr), shape=histories.shape)
 
 
-def _right_singular_vectors(matrix: sparse.csr_matrix, config: GraphFilterConfig, run: Run) -> np.ndarray:
-    """(n, k) float32 orthonormal, largest singular value first, k = min(factors, both sides)."""
+def _factors_by_size(n_users: int, n_items: int) -> int:
+    """One for so many of the smaller side, between FEWEST_FACTORS and MOST_FACTORS."""
+    return int(np.clip(min(n_users, n_items) // ITEMS_PER_FACTOR, FEWEST_FACTORS, MOST_FACTORS))
+
+
+def _right_singular_vectors(
+    matrix: sparse.csr_matrix, factors: int, iterations: int, run: Run
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, k) float32 orthonormal, largest singular value first, k = min(factors, both sides); the squares
+    of the values, (k,) float32.
+    """
     n_rows, n_columns = matrix.shape
-    n_factors = min(config.factors, n_rows, n_columns)
+    n_factors = min(factors, n_rows, n_columns)
     n_directions = min(n_factors + OVERSAMPLING, n_rows, n_columns)
     flipped = matrix.T.tocsr()
     rng = np.random.default_rng(run.seed)
     basis = rng.standard_normal((n_columns, n_directions)).astype(np.float32)
-    for done in range(config.iterations + 1):
+    for done in range(iterations + 1):
         basis = _orthonormal(flipped @ (matrix @ basis))
-        run.report((done + 1) / (config.iterations + 2), "singular vectors")
+        run.report((done + 1) / (iterations + 2), "singular vectors")
     # basis spans the wanted rows: the small matrix (matrix @ basis) has the same singular values.
     small = matrix @ basis
-    _, rotation = linalg.eigh(small.T.astype(np.float64) @ small.astype(np.float64))
-    return np.ascontiguousarray(basis @ rotation[:, ::-1][:, :n_factors].astype(np.float32))
+    squares, rotation = linalg.eigh(small.T.astype(np.float64) @ small.astype(np.float64))
+    vectors = np.ascontiguousarray(basis @ rotation[:, ::-1][:, :n_factors].astype(np.float32))
+    return vectors, np.maximum(squares[::-1][:n_factors], np.finfo(np.float32).tiny).astype(np.float32)
 
 
 def _orthonormal(columns: np.ndarray) -> np.ndarray:

@@ -64,8 +64,10 @@ class LinearSequenceConfig(Config):
     #: scores are divided by popularity to this power, against least squares' bias towards popular items
     popularity_exponent: float = 0.1
     max_history: int = 500  #: longest history: older items of a user are left out
-    #: items to model, the most frequent ones; memory is 4 bytes * (rates * max_items) ** 2, time by its cube
+    #: items whose weights are fitted, the most frequent ones; with k = rates * max_items a fit takes
+    #: 4 bytes * k * (k + items), and time by the cube of k
     max_items: int = 6000
+    max_targets: int = 24_000  #: items that can be predicted, the most frequent ones
 
     def check(self) -> None:
         self.require(
@@ -78,6 +80,7 @@ class LinearSequenceConfig(Config):
         self.require(0 <= self.smoothing < 1, "smoothing must be 0 or more and below 1")
         self.require(self.max_history >= 2, "max_history must be 2 or more")
         self.require(self.max_items >= 1, "max_items must be 1 or more")
+        self.require(self.max_targets >= 1, "max_targets must be 1 or more")
 
 
 class LinearSequencePredictor(Predictor):
@@ -88,10 +91,12 @@ class LinearSequencePredictor(Predictor):
     films only: no user of the training data has an item twice, so the fit pushes known items far down,
     which is wrong for films that a visitor has only looked at.
 
-    weights  (rates, m, m) int8 from history film to next film, scales (rates, m) float32
+    weights  (rates, m, t) int8 from history film to next film, scales (rates, m) float32
     own      (rates, m) float32, from a film to itself
     bias     (n_items,) float32, the score for a history of nothing known
-    items    (m,) int64 indices of the films that are modelled, ascending; the others score their bias
+    items    (t,) int64 indices of the films that can come next, ascending; the others score their bias
+    inputs   (m,) int64 positions in `items` of the films that weights start from, ascending; the
+             others only age a history
     """
 
     name = "linear_sequence"
@@ -104,35 +109,38 @@ class LinearSequencePredictor(Predictor):
     ) -> None:
         super().__init__(ids, config)
         self.weights, self.scales, self.own = tensors["weights"], tensors["scales"], tensors["own"]
-        self.bias, self.items = tensors["bias"], tensors["items"]
+        self.bias, self.items, self.inputs = tensors["bias"], tensors["items"], tensors["inputs"]
         self.rates = np.asarray(self.config.rates, dtype=np.float64)
         self.max_history = self.config.max_history
-        self._row_of = np.full(len(ids), -1, dtype=np.int64)  # of an item among the modelled ones
-        self._row_of[self.items] = np.arange(len(self.items))
+        self._target_of = np.full(len(ids), -1, dtype=np.int64)  # of an item among those that can come next
+        self._target_of[self.items] = np.arange(len(self.items))
+        self._input_of = _inverse(self.inputs, len(self.items))
 
     @classmethod
     def _fit(cls, data: TrainingData, config: LinearSequenceConfig, run: Run) -> Self:
         """Solve for the weights. Raises TrainingError when no user has two items."""
         train = data.train
-        items = _most_frequent(train, config.max_items)
+        items = _most_frequent(train, config.max_targets)
+        inputs = np.searchsorted(items, _most_frequent(train, min(config.max_items, len(items))))
         histories = _histories(train, items, config.max_history)
         if not histories:
             raise TrainingError("no user has two films, so there is no next film to learn from")
         gram, targets = _normal_equations(
-            histories, len(items), config.rates, smoothing=config.smoothing, run=run
+            histories, len(items), config.rates, smoothing=config.smoothing, run=run, inputs=inputs
         )
         run.report(GRAM_SHARE, "solving")
         counts = np.bincount(train.items, minlength=train.n_items).astype(np.float64)
-        solution = _solved(gram, targets, np.repeat(config.ridge, len(items)))
+        solution = _solved(gram, targets, np.repeat(config.ridge, len(inputs)))
         del gram, targets
         run.report(1.0)
         solution /= ((counts[items] + 1) ** config.popularity_exponent).astype(np.float32)
         bias = counts / counts.sum() / (counts + 1) ** config.popularity_exponent
         bias[items] = solution[-1]
         tensors = {
-            **_quantised(solution[:-1].reshape(len(config.rates), len(items), len(items))),
+            **_quantised(solution[:-1].reshape(len(config.rates), len(inputs), len(items)), inputs),
             "bias": bias.astype(np.float32),
             "items": items,
+            "inputs": inputs.astype(np.int64),
         }
         return cls(tensors, data.items, config)
 
@@ -149,20 +157,21 @@ class LinearSequencePredictor(Predictor):
                 amounts = decay[counting] * self.scales[rate, counted]
                 modelled += amounts @ self.weights[rate, counted].astype(np.float32)
             row[self.items] += modelled
-            again = np.isin(self.items[rows], query.seen)
-            row[self.items[rows[again]]] += (decays * self.own[:, rows]).sum(axis=0)[again]
+            films = self.items[self.inputs[rows]]
+            again = np.isin(films, query.seen)
+            row[films[again]] += (decays * self.own[:, rows]).sum(axis=0)[again]
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
         """The film of the history that added most to each score, with its share of all that was added."""
         rows, decays = self._decayed(query)
-        targets = self._row_of[np.asarray(indices, dtype=np.int64)]
+        targets = self._target_of[np.asarray(indices, dtype=np.int64)]
         added = np.zeros((len(rows), len(targets)), dtype=np.float32)
         for rate, decay in enumerate(decays):
             weights = self.weights[rate, rows[:, None], np.maximum(targets, 0)]
             added += (decay * self.scales[rate, rows])[:, None] * weights
         added[:, targets < 0] = 0
-        return top_influences(added, self.items[rows], self.ids)
+        return top_influences(added, self.items[self.inputs[rows]], self.ids)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -171,30 +180,33 @@ class LinearSequencePredictor(Predictor):
             "own": self.own,
             "bias": self.bias,
             "items": self.items,
+            "inputs": self.inputs,
         }
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
-        items, n_rates = saved.tensor("items", (None,)), len(saved.config.rates)
-        n_modelled = len(items)
-        saved.tensor("weights", (n_rates, n_modelled, n_modelled))
-        saved.tensor("scales", (n_rates, n_modelled))
-        saved.tensor("own", (n_rates, n_modelled))
+        items, inputs = saved.tensor("items", (None,)), saved.tensor("inputs", (None,))
+        n_rates = len(saved.config.rates)
+        saved.tensor("weights", (n_rates, len(inputs), len(items)))
+        saved.tensor("scales", (n_rates, len(inputs)))
+        saved.tensor("own", (n_rates, len(inputs)))
         saved.tensor("bias", (len(saved.ids),))
-        if n_modelled and not (items.min() >= 0 and items.max() < len(saved.ids)):
-            raise ArtifactError(f"{saved.directory}: weights of items beyond the {len(saved.ids)} ids")
+        for indices, size in ((items, len(saved.ids)), (inputs, len(items))):
+            if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+                raise ArtifactError(f"{saved.directory}: weights of items beyond the {len(saved.ids)} ids")
         return cls(saved.tensors, saved.ids, saved.config)
 
     def _decayed(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the modelled items of a history, (T,) int64, and how much each still counts at
+        """Rows of the weights for the films of a history, (T,) int64, and how much each still counts at
         each rate, (rates, T) float32.
         """
-        rows = self._row_of[query.liked]
-        known = rows >= 0
-        rows, strength = rows[known][-self.max_history :], query.weights[known][-self.max_history :]
-        age = np.arange(len(rows) - 1, -1, -1)
+        targets = self._target_of[query.liked]
+        known = targets >= 0
+        targets, strength = targets[known][-self.max_history :], query.weights[known][-self.max_history :]
+        age = np.arange(len(targets) - 1, -1, -1)
         decays = self.rates[:, None] ** age * strength  # 0 ** 0 = 1: the last film counts at every rate
-        return rows, decays.astype(np.float32)
+        rows = self._input_of[targets]
+        return rows[rows >= 0], decays[:, rows >= 0].astype(np.float32)
 
 
 def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
@@ -202,6 +214,13 @@ def _most_frequent(train: Interactions, max_items: int) -> np.ndarray:
     counts = np.bincount(train.items, minlength=train.n_items)
     by_count = np.argsort(-counts, kind="stable")[:max_items]
     return np.sort(by_count[counts[by_count] > 0])
+
+
+def _inverse(chosen: np.ndarray, n: int) -> np.ndarray:
+    """(n,) int64: where each of 0..n-1 is among the chosen ones, else -1."""
+    inverse = np.full(n, -1, dtype=np.int64)
+    inverse[chosen] = np.arange(len(chosen))
+    return inverse
 
 
 def _histories(train: Interactions, items: np.ndarray, max_history: int) -> list[np.ndarray]:
@@ -235,16 +254,27 @@ def _chunks(histories: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _normal_equations(
-    histories: list[np.ndarray], n: int, rates: Sequence[float], *, smoothing: float, run: Run
+    histories: list[np.ndarray],
+    n: int,
+    rates: Sequence[float],
+    *,
+    smoothing: float,
+    run: Run,
+    inputs: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """F'F as (k, k) float32 of which the lower triangle is filled, and F'Y as (k, n) float32.
 
-    k = rates * n + 1; the last row belongs to the constant.
+    inputs  (m,) films that weights start from, all n by default; the others are targets only
+
+    k = rates * m + 1; the last row belongs to the constant.
     """
-    k = len(rates) * n + 1
+    inputs = np.arange(n) if inputs is None else inputs
+    input_of = _inverse(inputs, n)
+    m = len(inputs)
+    k = len(rates) * m + 1
     gram = np.zeros((k, k), dtype=np.float32)
     targets = np.zeros((k, n), dtype=np.float32)
-    diagonal = np.arange(n)
+    diagonal = np.arange(m)
     total = sum(len(history) ** 2 for history in histories)
     done = 0
     for chunk in _chunks(histories):
@@ -254,20 +284,22 @@ def _normal_equations(
         rows = np.arange(len(films))
         position = rows - (ends - np.repeat(lengths, lengths))
         following = ends - 1 - rows  # positions after this one: each has a target
+        known = np.flatnonzero(input_of[films] >= 0)
+        starts, after = input_of[films[known]], following[known]
         for a, rate in enumerate(rates):
-            block = slice(a * n, (a + 1) * n)
-            decayed, led_to = _decayed_rows(films, position, rate, smoothing, n)
+            block = slice(a * m, (a + 1) * m)
+            decayed, led_to = _decayed_rows(input_of[films], position, rate, smoothing, m)
             for b, other in enumerate(rates):
-                amounts = _geometric(rate * other, following)
-                pairs = _summed_by_film(films, rows, amounts, decayed)  # [film at j, film at i <= j]
+                amounts = _geometric(rate * other, after)
+                pairs = _summed_by_film(starts, known, amounts, decayed, m)  # [film at j, film at i <= j]
                 if b >= a:
-                    gram[b * n : (b + 1) * n, block] += pairs
+                    gram[b * m : (b + 1) * m, block] += pairs
                 if b <= a:
-                    pairs[diagonal, diagonal] -= np.bincount(films, weights=amounts, minlength=n)
-                    gram[block, b * n : (b + 1) * n] += pairs.T  # i = j is counted once
+                    pairs[diagonal, diagonal] -= np.bincount(starts, weights=amounts, minlength=m)
+                    gram[block, b * m : (b + 1) * m] += pairs.T  # i = j is counted once
             ones = np.ones(len(films), dtype=np.float32)
-            targets[block] += _summed_by_film(films, rows, ones, led_to).T
-            gram[-1, block] += np.bincount(films, weights=_geometric(rate, following), minlength=n)
+            targets[block] += _summed_by_film(films, rows, ones, led_to, n).T
+            gram[-1, block] += np.bincount(starts, weights=_geometric(rate, after), minlength=m)
         targets[-1] += (1 - smoothing) * np.bincount(
             films, weights=_geometric(smoothing, position), minlength=n
         )
@@ -283,7 +315,8 @@ def _decayed_rows(
     """Two (rows, n) matrices with an entry for each film up to position t of the same user.
 
     The first holds rate ** age in row t. The second holds what the film at that age adds to the
-    prediction of the film at t, summed over all positions between them; 0 at age 0.
+    prediction of the film at t, summed over all positions between them; 0 at age 0. Films of index -1
+    only take a position.
     """
     slowest = max(rate, smoothing)
     reach = int(position.max()) + 1
@@ -298,6 +331,10 @@ def _decayed_rows(
     row -= age
     columns = films[row]
     del row
+    if len(films) and films.min() < 0:
+        known = columns >= 0
+        indptr = np.concatenate([[0], np.cumsum(known)])[indptr]
+        columns, age = columns[known], age[known]
     ages = np.arange(reach)
     by_age = float(rate) ** ages
     led_to = (1 - smoothing) * np.convolve(by_age, float(smoothing) ** ages)[: reach - 1]
@@ -315,11 +352,10 @@ def _geometric(ratio: float, terms: np.ndarray) -> np.ndarray:
 
 
 def _summed_by_film(
-    films: np.ndarray, rows: np.ndarray, amounts: np.ndarray, decayed: sparse.csr_matrix
+    films: np.ndarray, rows: np.ndarray, amounts: np.ndarray, decayed: sparse.csr_matrix, n_films: int
 ) -> np.ndarray:
-    """(n, n) float32: for each film the sum of amount * decayed[row] over its rows."""
-    n_rows, n = decayed.shape
-    choose = sparse.csr_matrix((amounts, (films, rows)), shape=(n, n_rows))
+    """(n_films, n) float32: for each film the sum of amount * decayed[row] over its rows."""
+    choose = sparse.csr_matrix((amounts, (films, rows)), shape=(n_films, decayed.shape[0]))
     return (choose @ decayed).toarray()
 
 
@@ -335,14 +371,16 @@ def _solved(gram: np.ndarray, targets: np.ndarray, ridge: np.ndarray) -> np.ndar
         raise TrainingError("the linear system cannot be solved; use a larger ridge") from error
 
 
-def _quantised(weights: np.ndarray) -> dict[str, np.ndarray]:
-    """(rates, n, n) float32 as int8 `weights`, (rates, n) `scales`, and the diagonal as (rates, n) `own`."""
-    n_rates, n, _ = weights.shape
-    diagonal = np.arange(n)
-    own = weights[:, diagonal, diagonal].copy()
-    weights[:, diagonal, diagonal] = 0
+def _quantised(weights: np.ndarray, inputs: np.ndarray) -> dict[str, np.ndarray]:
+    """(rates, m, t) float32 as int8 `weights`, (rates, m) `scales`, and what a film says of itself as
+    (rates, m) `own`; inputs (m,) are the columns of the films of the rows.
+    """
+    n_rates, m, _ = weights.shape
+    rows = np.arange(m)
+    own = weights[:, rows, inputs].copy()
+    weights[:, rows, inputs] = 0
     rounded = np.empty(weights.shape, dtype=np.int8)
-    scales = np.empty((n_rates, n), dtype=np.float32)
+    scales = np.empty((n_rates, m), dtype=np.float32)
     for rate, block in enumerate(weights):
         scales[rate] = np.abs(block).max(axis=1) / QUANTISED
         rounded[rate] = np.rint(block / np.where(scales[rate] > 0, scales[rate], 1)[:, None])

@@ -1,4 +1,4 @@
-"""Item neighbours: films that the same people watched as the films of a history."""
+"""Item neighbours: items that the same people watched as the items of a history."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import top_influences
+from predictors.history_features import largest_of_rows, top_influences
 from predictors.id_map import IdMap
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
-BLOCK = 512  # items whose similarities are dense at one time
+BLOCK = 512  # items whose similarities are counted at one time
 
 
 @dataclass(frozen=True)
 class NeighboursConfig(Config):
-    """The similarity, how many neighbours are kept, and the popularity prior."""
+    """Configures the similarity, the number of neighbours, and the popularity prior."""
 
     neighbours: int = 1000  #: most similar items kept of each item
     shrinkage: float = 20.0  #: added to the denominator: similarity with little support counts less
@@ -40,17 +41,17 @@ class NeighboursConfig(Config):
 
 
 class NeighboursPredictor(Predictor):
-    """Item-item collaborative filtering with shrinkage.
+    """Ranks by item-item collaborative filtering with shrinkage.
 
         s_ij = n_ij / (n_i ** (1 - e) * n_j ** e + shrinkage)
         score_j = popularity_weight * sqrt(n_j / max n) + sum over liked i of w_i * s_ij
                   - dislike_weight * sum over disliked i of s_ij
 
-    n_i users have item i, n_ij both; w is the weight of a liked film. With e = 0.5 s is the
+    n_i users have item i, n_ij both; w is the weight of a liked item. With e = 0.5 s is the
     cosine of Sarwar et al. (WWW 2001, 3.1.1) with the support shrinkage of Bell and Koren (ICDM
     2007, section 3); other e give the asymmetric cosine of Aiolli (RecSys 2013, section 3). The
-    popularity term is a prior: with one film in a history it keeps obscure neighbours back, with
-    ten it is outweighed. Of each film i the `neighbours` largest s_ij are kept, as CSR: row i
+    popularity term is a prior: with one item in a history it keeps obscure neighbours back, with
+    ten it is outweighed. Of each item i the `neighbours` largest s_ij are kept, as CSR: row i
     holds j by ascending index.
     """
 
@@ -72,19 +73,22 @@ class NeighboursPredictor(Predictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: NeighboursConfig, run: Run) -> Self:
-        """Count co-occurrences. Memory: BLOCK x n_items floats besides the result."""
+        """Count co-occurrences. Memory: what a block of items has in common, besides the result."""
         matrix = data.matrix().tocsc()
         counts = np.diff(matrix.indptr).astype(np.float32)
         by_item = matrix.T.tocsr()
         n_items = data.n_items
+        of_row, of_column = counts ** (1 - config.exponent), counts**config.exponent
         blocks = []
         for start in range(0, n_items, BLOCK):
             stop = min(start + BLOCK, n_items)
-            together = (by_item[start:stop] @ matrix).toarray()
-            scale = counts[start:stop, None] ** (1 - config.exponent) * counts[None, :] ** config.exponent
-            together /= np.maximum(scale + config.shrinkage, 1e-9)
-            together[np.arange(stop - start), np.arange(start, stop)] = 0
-            blocks.append(_keep_largest(together, config.neighbours))
+            together = (by_item[start:stop] @ matrix).tocsr()
+            rows = np.repeat(np.arange(start, stop), np.diff(together.indptr))
+            scale = of_row[rows] * of_column[together.indices]
+            together.data /= np.maximum(scale + np.float32(config.shrinkage), np.float32(1e-9))
+            together.data[rows == together.indices] = 0
+            together.eliminate_zeros()
+            blocks.append(largest_of_rows(together, config.neighbours))
             run.report(stop / n_items, f"{stop:,} of {n_items:,} items")
         similarities = sparse.vstack(blocks, format="csr", dtype=np.float32)
         prior = config.popularity_weight * np.sqrt(counts / counts.max())
@@ -102,7 +106,7 @@ class NeighboursPredictor(Predictor):
         return scores
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added."""
+        """Name the liked item that added most to each score; its weight is its share of the sum."""
         columns = np.asarray(indices, dtype=np.int64)
         if len(query.liked) == 0 or len(columns) == 0:
             return [()] * len(columns)
@@ -110,9 +114,9 @@ class NeighboursPredictor(Predictor):
         return top_influences(added, query.liked, self.ids)
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """The nearest films, nearest first; ties by index.
+        """Return the k nearest items, nearest first; ties by index.
 
-        Raises CannotAnswer on a film that the model does not know, ValueError when k is negative.
+        Raises CannotAnswer on an item that the model does not know, ValueError when k is negative.
         """
         if k < 0:
             raise ValueError(f"k must not be negative, not {k}")
@@ -123,6 +127,10 @@ class NeighboursPredictor(Predictor):
         nearest = np.argsort(-values, kind="stable")[:k]
         why = (Reason("similar_to", movie_id, 1.0),)
         return [Recommendation(self.ids.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
+
+    def item_weights(self, items: np.ndarray) -> np.ndarray:
+        """(b, n_items) float32: what each item adds to every score."""
+        return self.similarities[items].toarray()
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
@@ -143,19 +151,6 @@ class NeighboursPredictor(Predictor):
         return cls(similarities, saved.tensor("prior", (len(saved.ids),)), saved.ids, saved.config)
 
     def _neighbours_of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Item indices (ascending) and similarities of the neighbours kept of one film."""
+        """Return the neighbours of one item: ascending indices (K,) int32 and similarities (K,) float32."""
         row = slice(self.similarities.indptr[index], self.similarities.indptr[index + 1])
         return self.similarities.indices[row], self.similarities.data[row]
-
-
-def _keep_largest(rows: np.ndarray, k: int) -> sparse.csr_matrix:
-    """The k largest positive values of each row; among equals the lower index is kept."""
-    n_items = rows.shape[1]
-    if k < n_items:
-        threshold = np.partition(rows, n_items - k, axis=1)[:, n_items - k, None]
-        above = rows > threshold
-        spare = k - above.sum(axis=1, keepdims=True)
-        equal = rows == threshold
-        keep = above | (equal & (np.cumsum(equal, axis=1) <= spare))
-        rows = np.where(keep, rows, 0)
-    return sparse.csr_matrix(rows)

@@ -1,4 +1,4 @@
-"""Popularity: what everyone watches and rates highly. The answer for a visitor without a history."""
+"""Popularity: what everyone watches and rates highly. The answer for a user without a history."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.history import Reason
 from predictors.id_map import IdMap
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -23,7 +24,7 @@ SECONDS_PER_DAY = 86_400
 
 @dataclass(frozen=True)
 class PopularConfig(Config):
-    """How stars and age count."""
+    """Configures the weight of stars and of age."""
 
     rating_weight: float = 0.03  #: how much one star above the mean multiplies a count (as a power of e)
     prior: float = 20.0  #: ratings at the global mean that every item starts with
@@ -35,7 +36,7 @@ class PopularConfig(Config):
 
 
 class PopularPredictor(Predictor):
-    """One ranking for everybody, from training data only.
+    """Ranks by popularity in the training data, the same for everybody.
 
         score_i = log(1 + c_i) + rating_weight * (m_i - m)
         c_i = sum over interactions of 0.5 ** (age in days / half_life_days); 1 each without times
@@ -43,7 +44,7 @@ class PopularPredictor(Predictor):
 
     m is the mean of all ratings, age counts from the newest interaction of the data. m_i is the
     posterior mean of a normal with a conjugate prior (Gelman et al., Bayesian Data Analysis, 2.12),
-    which keeps a film with one five-star rating behind one with hundreds of good ones.
+    which keeps an item with one five-star rating behind one with hundreds of good ones.
     """
 
     name = "popular"
@@ -69,7 +70,7 @@ class PopularPredictor(Predictor):
         return cls(scores.astype(np.float32), data.items, config)
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        """The same scores for everybody."""
+        """Return the same scores for every query."""
         return np.tile(self.scores, (len(queries), 1))
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
@@ -84,7 +85,7 @@ class PopularPredictor(Predictor):
 
 
 def _shrunk_rating(train: Interactions, prior: float) -> np.ndarray:
-    """(n_items,) stars above the mean of all ratings, shrunk towards 0 where there are few."""
+    """Return (n_items,) stars above the mean of all ratings, shrunk towards 0 where there are few."""
     rated = ~np.isnan(train.values)
     if not rated.any():
         return np.zeros(train.n_items)

@@ -61,9 +61,9 @@ def write(
     meta: Mapping[str, Any],
     extra: Callable[[Path], None] = lambda directory: None,
 ) -> None:
-    """Write an artifact so that it appears whole or not at all. Raises ArtifactError when it cannot."""
+    """Write an artifact so that it appears completely or not at all. Raises ArtifactError when it cannot."""
     if directory.exists():
-        raise ArtifactError(f"{directory} exists already; an artefact is never overwritten")
+        raise ArtifactError(f"{directory} exists already; an artifact is never overwritten")
     building = directory.parent / f".{directory.name}.{uuid.uuid4().hex}"
     try:
         building.mkdir(parents=True)
@@ -84,7 +84,7 @@ def write(
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
-    """The facts of an artifact, unverified. Raises ArtifactError when they cannot be read."""
+    """Read the facts of an artifact, unverified. Raises ArtifactError when they cannot be read."""
     try:
         meta = json.loads((directory / META).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -134,12 +134,12 @@ def read(directory: Path, *, expected_name: str | None = None) -> Loaded:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """One safetensors file; equal arrays make equal bytes."""
+    """Write one safetensors file; equal arrays make equal bytes."""
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
 
 
 def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    """The arrays of a file that was verified to have this sha256, mapped into memory and read-only.
+    """Map the arrays of a file with this sha256, verified before, into memory, read-only.
 
     Processes that serve the same artifact share its pages, and files of equal content are mapped once for
     as long as anything holds their arrays: a model that is also a member of a blend is in memory once.
@@ -165,7 +165,7 @@ def _map(path: Path) -> mmap.mmap:
 def _array(
     mapped: mmap.mmap, start: int, *, dtype: str, shape: list[int], data_offsets: list[int]
 ) -> np.ndarray:
-    """One tensor of a safetensors file whose data begins at `start`, as a view of the mapping."""
+    """Return one tensor of a safetensors file whose data begins at `start`, as a view of the mapping."""
     count = math.prod(shape)
     if not count:
         return np.empty(shape, _DTYPES[dtype])

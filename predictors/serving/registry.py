@@ -44,11 +44,11 @@ class ModelStore:
         self.root = Path(root)
 
     def names(self) -> list[str]:
-        """Kinds with an active version, in the order of `MODELS`."""
+        """Return the models with an active version, in the order of `MODELS`."""
         return [name for name in MODELS if self.current(name)]
 
     def path(self, name: str, version: str) -> Path:
-        """Raises PredictorError on a name or version that could lead outside the store."""
+        """Return the folder of a version. Raises PredictorError on a name that leads outside the store."""
         if name not in MODELS:
             raise PredictorError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
         if not _VERSION.fullmatch(version):
@@ -64,14 +64,14 @@ class ModelStore:
         return sorted((version for version in found if _VERSION.fullmatch(version)), reverse=True)
 
     def current(self, name: str) -> str:
-        """The active version, or an empty string."""
+        """Return the active version, or an empty string."""
         return self._read_pointer(name, "current")
 
     def previous(self, name: str) -> str:
         return self._read_pointer(name, "previous")
 
     def new_version(self) -> str:
-        """A name that sorts by time."""
+        """Return a version name that sorts by time."""
         return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f") + f"-{uuid.uuid4().hex[:4]}"
 
     def publish(
@@ -113,10 +113,6 @@ class ModelStore:
         self.activate(name, previous)
         return previous
 
-    def deactivate(self, name: str) -> None:
-        """Stop serving a kind; its versions stay on disk."""
-        (self.root / name / "current").unlink(missing_ok=True)
-
     def verify(self, name: str, version: str) -> dict[str, Any]:
         return artifact.verify(self.path(name, version))
 
@@ -133,7 +129,7 @@ class ModelStore:
         return predictor_class(name).load(self.path(name, version))
 
     def pointer_stamp(self, name: str) -> tuple[int, int]:
-        """Changes whenever another version is activated; `NEVER` when none is. Costs one stat call."""
+        """Return a stamp that changes with each activation; `NEVER` without one. Costs one stat call."""
         try:
             status = (self.root / name / "current").stat()
         except FileNotFoundError:
@@ -156,7 +152,7 @@ class ModelStore:
 
 @dataclass(slots=True)
 class _Slot:
-    """What one process holds of one kind."""
+    """Holds the live predictor of one model in one process."""
 
     predictor: Predictor | None = None
     stamp: tuple[int, int] = NEVER
@@ -167,7 +163,7 @@ class _Slot:
 
 
 class Registry:
-    """The live predictors of one process. Safe to use from many threads.
+    """Holds the live predictors of one process. Safe to use from many threads.
 
     The pointer of a kind is looked at no more than once every `check_seconds`. The first request for
     a kind loads it and waits; later versions are loaded beside the old one and swapped in when ready.
@@ -184,7 +180,7 @@ class Registry:
         return self.store.names()
 
     def get(self, name: str) -> Predictor:
-        """The active predictor of a kind.
+        """Return the active predictor of a model.
 
         Raises ArtifactError when none is active or the first load fails, PredictorError on an unknown name.
         """
@@ -232,7 +228,7 @@ class Registry:
         if not version:
             return
         try:
-            predictor = self._placed(self.store.load(name, version))
+            predictor = self._on_device(self.store.load(name, version))
         except PredictorError:
             slot.refused = stamp
             if slot.predictor is None:
@@ -243,8 +239,8 @@ class Registry:
             return
         slot.predictor, slot.stamp = predictor, stamp
 
-    def _placed(self, predictor: Predictor) -> Predictor:
-        """The predictor on this process's device; on the CPU where `auto` found a GPU it cannot use."""
+    def _on_device(self, predictor: Predictor) -> Predictor:
+        """Move a predictor to this process's device; to the CPU where `auto` found a GPU it cannot use."""
         device = resolved(self.device)
         try:
             return predictor.to(device)
@@ -255,7 +251,7 @@ class Registry:
             return predictor
 
     def _load_previous(self, name: str) -> Predictor | None:
-        """A process that starts while the active artifact is damaged serves the one before it."""
+        """Load the version before a damaged one, for a process that starts meanwhile; None without one."""
         previous = self.store.previous(name)
         try:
             return self.store.load(name, previous) if previous else None

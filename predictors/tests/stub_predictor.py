@@ -5,9 +5,10 @@ from typing import Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.id_map import IdMap
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 

@@ -99,10 +99,19 @@ def test_options_of_the_run_are_taken_from_among_those_of_the_model() -> None:
     assert split_options(predictor_class("kprn"), {"graph": "/there"})[2] == "/there"
 
 
+def test_an_option_is_for_one_of_several_models_or_for_all() -> None:
+    given = {"ease.ridge": "5", "als.factors": "8", "epochs": "3", "for_you.ease.ridge": "7"}
+    assert options_of("ease", given, ["ease", "als", "for_you"]) == {"ridge": "5", "epochs": "3"}
+    assert options_of("als", given, ["ease", "als", "for_you"]) == {"factors": "8", "epochs": "3"}
+    assert options_of("for_you", {"ease.ridge": "7"}, ["for_you"]) == {"ease": {"ridge": "7"}}
+    assert options_of("neighbours", {"neighbours": "5"}, ["neighbours"]) == {"neighbours": "5"}  # its option
+
+
 def test_a_blend_configures_its_members() -> None:
-    config = ForYouConfig.read(options_of("for_you", {"for_you.ease.ridge": "20", "members": "popular,ease"}))
+    given = {"for_you.ease.ridge": "20", "for_you.members": "popular,ease", "ease.ridge": "5"}
+    config = ForYouConfig.read(options_of("for_you", given, ["for_you", "ease"]))
     assert config.members == ("popular", "ease")
-    assert config.member_configs == {"ease": EaseConfig(ridge=20)}
+    assert config.member_configs == {"ease": EaseConfig(ridge=20, popularity_exponent=0.1)}
     assert ForYouConfig.read(config.as_dict()) == config
     assert config.as_dict()["ease"]["ridge"] == 20
     with pytest.raises(ConfigError, match="als"):

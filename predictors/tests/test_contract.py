@@ -13,15 +13,21 @@ from predictors.testing import ModelContract
 # Options that make a fit on the small data set a matter of seconds.
 QUICK = {
     "linear_sequence": {"ridge": (5.0, 5.0, 5.0)},
+    "next_item": {
+        "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
+        "linear_sequence.ridge": (5.0, 5.0, 5.0),
+    },
     "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
 }
 
 
 class TestEveryModel(ModelContract):
     @pytest.fixture(scope="class", params=BUILT_IN)
-    def kind(self, request: pytest.FixtureRequest) -> type[Predictor]:
+    @classmethod
+    def kind(cls, request: pytest.FixtureRequest) -> type[Predictor]:
         return predictor_class(request.param)
 
     @pytest.fixture(scope="class")
-    def options(self, kind: type[Predictor]) -> dict[str, Any]:
+    @classmethod
+    def options(cls, kind: type[Predictor]) -> dict[str, Any]:
         return QUICK.get(kind.name, {})

@@ -8,11 +8,13 @@ import pytest
 from predictors.models.als import AlsConfig, AlsPredictor
 from predictors.models.ease import EasePredictor
 from predictors.models.for_you.model import ForYouConfig, ForYouPredictor
+from predictors.models.linear_sequence import LinearSequencePredictor
+from predictors.models.next_item import NextItemPredictor
 from predictors.plugins import predictor_class
 from predictors.refit import Schedule, refit_config
 from predictors.run import Hook, Run
 from predictors.testing import fit_model
-from predictors.tests.small_world import FILM_IDS, interactions, rated
+from predictors.tests.small_world import interactions
 from predictors.training_data import TrainingData
 
 
@@ -49,12 +51,23 @@ def test_a_blend_keeps_its_weights_and_fits_its_members_on_all_rows():
     config = ForYouConfig(members=("popular", "neighbours", "ease"))
     chosen = ForYouPredictor.fit(TrainingData(train, held_out), config, Run(stage="select"))
     again = chosen.refit(rows)
-    np.testing.assert_array_equal(again.curves.weights, chosen.curves.weights)
-    for member in again.members:
-        alone = type(member).fit(rows)
-        np.testing.assert_array_equal(
-            member.score_history(rated(FILM_IDS[3])), alone.score_history(rated(FILM_IDS[3]))
-        )
+    np.testing.assert_array_equal(again.mix.weights, chosen.mix.weights)
+    whole = ForYouPredictor.fit(rows, config)
+    assert again.meta["members"] == whole.meta["members"]
+    np.testing.assert_array_equal(again.basis.values, whole.basis.values)
+    assert (again.basis.scales != chosen.basis.scales).any()
+
+
+def test_watch_next_keeps_its_weight_and_the_length_of_its_network():
+    rows, train, held_out = halves()
+    options = {"sasrec": {"epochs": 4, "dim": 8, "max_length": 12, "threads": 1}}
+    chosen = fit_model(NextItemPredictor, train, held_out, options=options, run=Run(stage="select"))
+    again = chosen.refit(rows)
+    assert again.weight == chosen.weight
+    assert again.meta["chosen"] == chosen.meta["chosen"] == chosen.network.meta["chosen"]
+    alone = LinearSequencePredictor.fit(rows)
+    np.testing.assert_array_equal(again.linear.weights, alone.weights)
+    assert again.network.meta["training"]["best_step"] == again.network.meta["training"]["steps"]
 
 
 @pytest.mark.parametrize("name", ["sasrec", "lightgcn", "kprn"])

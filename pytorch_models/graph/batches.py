@@ -25,7 +25,7 @@ class Step:
     """Holds one batch: pairs by user row.
 
     users (U,) int64; rows (P,) int64 into users; items (P,) int64; negatives (P,) int64 for BPR,
-    (N,) int64 shared for a drawn softmax, None for the whole catalogue; positives (U, N) bool, where
+    (N,) int64 shared for a drawn softmax, None for the full catalogue; positives (U, N) bool, where
     a drawn item is one
     """
 
@@ -85,11 +85,11 @@ class Batches:
         self.indptr, self.items = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
         self.fitted, self.config = fitted, config
         counts = np.diff(self.indptr)
-        # A user of the whole catalogue has no negative, and nothing to be recommended.
+        # A user of the full catalogue has no negative, and nothing to be recommended.
         self.users = np.flatnonzero((counts > 0) & fitted.negatives.positives.have_negatives)
         self.counts = counts
         if not len(self.users):
-            raise ValueError("no user has both a positive and a negative to learn from")
+            raise ValueError("no user has both a positive and a negative")
         n_pairs = int(counts[self.users].sum())
         self.steps_per_epoch = math.ceil(n_pairs / config.batch_size)
         self.pair_users = np.repeat(self.users, counts[self.users])
@@ -98,7 +98,7 @@ class Batches:
     def __call__(self, epoch: int) -> Iterator[Step]:
         self.fitted.refresh_negatives(epoch)
         rng = np.random.default_rng([self.config.seed, epoch])
-        yield from self._pairs(rng) if self.config.loss == "bpr" else self._whole_users(rng)
+        yield from self._pairs(rng) if self.config.loss == "bpr" else self._all_pairs_of_users(rng)
 
     def _pairs(self, rng: np.random.Generator) -> Iterator[Step]:
         order = rng.permutation(len(self.pair_users))
@@ -112,7 +112,7 @@ class Batches:
                 _tensor(negatives[chosen]),
             )
 
-    def _whole_users(self, rng: np.random.Generator) -> Iterator[Step]:
+    def _all_pairs_of_users(self, rng: np.random.Generator) -> Iterator[Step]:
         order = rng.permutation(self.users)
         pairs_before = np.cumsum(self.counts[order]) - self.counts[order]
         # Equal shares of the pairs, each user in the batch where their first pair falls.
@@ -134,7 +134,7 @@ class Batches:
         return replace(step, negatives=_tensor(drawn), positives=_tensor(is_positive))
 
     def _drawn(self, users: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-        """Return (N,) int64 items shared by a batch, each once; None for the whole catalogue."""
+        """Return (N,) int64 items shared by a batch, each once; None for the full catalogue."""
         n, n_items = self.config.n_negatives, self.fitted.model.config.n_items
         if self.config.negatives == "uniform":
             return rng.permutation(n_items)[:n] if 0 < n < n_items else None

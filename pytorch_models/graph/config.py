@@ -1,4 +1,4 @@
-"""How LightGCN and NGCF are fitted."""
+"""Settings of the training of LightGCN and NGCF."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ DRAWN = 1024  # items drawn per batch where negatives are not uniform and no num
 class GraphFitConfig:
     """Configures a fit. `l2` multiplies half the squared norms per pair, as in the papers.
 
-    batch_size    pairs per step (softmax: as many whole users as make up so many pairs)
-    n_negatives   items drawn per batch in the softmax; 0 = the whole catalogue, or DRAWN of them
+    batch_size    pairs per step (softmax: as many entire users as make up so many pairs)
+    n_negatives   items drawn per batch in the softmax; 0 = the full catalogue, or DRAWN of them
                   where negatives are not uniform
     temperature   t of the softmax
     similarity    what the softmax compares: dot products, or cosines, whose lengths carry no popularity

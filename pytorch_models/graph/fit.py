@@ -75,7 +75,7 @@ def fit(
     """Build the graph of the training rows, fit a model on it and return it with its best weights.
 
     Negatives keep clear of training positives alone, whatever the sampler: to know the validation positives
-    would tell the model which items to spare and flatter the validation figures.
+    would leak the validation items into the negatives and flatter the validation figures.
     Raises ValueError where no user can be trained on, and what `training.train` raises.
     """
     device = torch.device(device)

@@ -1,4 +1,4 @@
-"""How KPRN is fitted."""
+"""Settings of the training of KPRN."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Examples:
             row[films] = True
         if config.negatives != "uniform":
             # Where negatives are films of an open search, positives are too: otherwise the model would
-            # learn that what the search does not find is good.
+            # learn that unreachable items are good.
             kept = found[positives.owner, positives.films]
             positives = Targets(positives.films[kept], positives.owner[kept])
         negatives = self._negatives(known, found, rng)

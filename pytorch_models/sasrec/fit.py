@@ -38,7 +38,7 @@ class SasrecFitConfig:
 
     epochs        passes over the histories; 0 = by size (see TOKENS_IN_A_RUN)
     batch         items of histories per step; 0 = by size
-    loss          softmax over the whole catalogue, or sampled over `negatives` items per step
+    loss          softmax over the full catalogue, or sampled over `negatives` items per step
     ema_decay     of the running average of the weights that is kept; 0 = none
     patience      validations without a better one before stopping; 0 = never
     threads       of torch; 0 = as many as it takes by itself
@@ -100,7 +100,7 @@ def fit(
     max_length = int(shape["max_length"])
     per_epoch = Windows(train_on.items, train_on.indptr, max_length, 1, config.seed).tokens_per_epoch
     if not per_epoch:
-        raise ValueError("there is nothing to learn: no one has two or more films in the training data")
+        raise ValueError("no user has two or more items in the training data")
     epochs = config.epochs or int(np.clip(TOKENS_IN_A_RUN // per_epoch, MIN_EPOCHS, MAX_EPOCHS))
     batch = config.batch or int(np.clip(per_epoch // BATCHES_PER_EPOCH, MIN_BATCH, MAX_BATCH))
     windows = Windows(train_on.items, train_on.indptr, max_length, batch, config.seed)

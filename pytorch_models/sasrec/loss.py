@@ -1,4 +1,4 @@
-"""The losses of SASRec: cross-entropy over the whole catalogue, or over sampled negatives."""
+"""The losses of SASRec: cross-entropy over the full catalogue, or over sampled negatives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
     """Computes the mean cross-entropy over all items with its gradient in the forward pass, chunk by chunk.
 
     Each chunk of logits is turned in place into probabilities and then into dL/dlogits = p - y, so the
-    logits of a whole batch (over a gigabyte) never exist.
+    logits of a full batch (over a gigabyte) never exist.
     """
 
     @staticmethod
@@ -56,7 +56,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
 def softmax_cross_entropy(
     hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """Compute the mean of -log softmax(hidden @ table.T)[target] over the whole catalogue.
+    """Compute the mean of -log softmax(hidden @ table.T)[target] over the full catalogue.
 
     hidden (N, D), table (V, D), targets (N,) int64; `dtype` is that of the logits and products.
     """
@@ -67,7 +67,7 @@ def softmax_cross_entropy(
 def sampled_cross_entropy(
     hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, negatives: torch.Tensor
 ) -> torch.Tensor:
-    """Compute the cross-entropy over the target and negatives that the whole batch shares.
+    """Compute the cross-entropy over the target and negatives that the batch shares.
 
     negatives (S,) int64, distinct and uniform over the V items. Their logits are raised by
     log((V - 1) / S), so that the sum over them estimates the sum over all (Bengio and Senecal 2008, the

@@ -1,8 +1,8 @@
-"""SASRec: causal self-attention over a sequence of films, trained to predict the next one at every position.
+"""SASRec: causal self-attention over a sequence of items, trained to predict the next one at every position.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018). The blocks are pre-norm as in the
 paper (section III-B). Three things differ, which later work found to matter more than the architecture:
-cross-entropy over the whole catalogue instead of one negative with BCE (Klenitskiy and Vasilev, "Turning
+cross-entropy over the full catalogue instead of one negative with BCE (Klenitskiy and Vasilev, "Turning
 Dross Into Gold Loss", RecSys 2023; Petrov and Macdonald, "gSASRec", RecSys 2023), a GELU layer of four times
 the width, and windows drawn from all of a long history instead of only its end.
 

@@ -1,4 +1,4 @@
-"""How a network is trained, and where a run stands. No torch here."""
+"""Settings and state of a training run. No torch here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TrainingConfig:
     evaluate_every      steps between two validations
     patience            validations without a better one before stopping; 0 = never
     ema_decay           of a running average of the weights, which is validated and kept; 0 = none
-    cpu_budget_seconds  stop when this process has spent so much on the run; 0 = no limit
+    cpu_budget_seconds  stop after so many CPU-seconds of this process; 0 = no limit
     identity            what else makes the run what it is, as JSON; a resumed run must have the same
     """
 

@@ -52,10 +52,10 @@ def test_agreement_with_ir_measures(random_case, k):
 def test_mrr_without_a_cut_and_ranks_with_ties():
     scores = np.array([[0.5, 0.9, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0], [-np.inf, 0.0, 2.0, 1.0]])
     targets = np.array([[0, 0, 1, 1], [0, 1, 0, 0], [0, 1, 0, 0]], dtype=bool)
-    places = ranking.first_ranks(scores, targets)
+    ranks = ranking.first_ranks(scores, targets)
     # equal scores are ranked by index: item 2 comes after 1 and 0, item 1 after 0
-    assert places.tolist() == [3, 2, 3]
-    values = ranking.per_user(np.zeros((3, 1), bool), np.ones(3, int), ["MRR"], first_ranks=places)
+    assert ranks.tolist() == [3, 2, 3]
+    values = ranking.per_user(np.zeros((3, 1), bool), np.ones(3, int), ["MRR"], first_ranks=ranks)
     np.testing.assert_allclose(values[:, 0], [1 / 3, 1 / 2, 1 / 3])
 
 

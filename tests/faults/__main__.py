@@ -31,7 +31,7 @@ PAUSE = 0.2  # seconds between two things that a visitor does, on average
 
 @dataclass
 class Result:
-    """What came of everything. `problems` is empty when nothing was lost or doubled."""
+    """The outcome of a run. `problems` is empty when nothing was lost or doubled."""
 
     load: Load
     tally: dict[str, Any]
@@ -40,7 +40,7 @@ class Result:
     took: float
 
     def table(self) -> str:
-        """The figures, for people."""
+        """Return the figures as text."""
         acknowledged, tally = self.load.acknowledged, self.tally
         stored, delivered = Counter(tally["stored"]), Counter(tally["delivered"])
         effects = sum(tally["activity"].values())
@@ -57,6 +57,11 @@ class Result:
             ("in the training feed", len(tally["feed"]), ""),
             ("duplicated (stored or in effect)", self.duplicated(), ""),
             ("lost (stored, delivered or in effect)", self.lost(), ""),
+            (
+                "ratings that are not the last stars",
+                len(self.wrong_stars()),
+                f"of {len(self.load.last_ratings)}",
+            ),
             ("dead letters", tally["dead"], ""),
         ]
         text = "\n".join(f"{what:<40}{number:>8}  {note}".rstrip() for what, number, note in lines)
@@ -67,6 +72,7 @@ class Result:
         return (
             f"{text}\n\nAnswers, by what was broken:\n{seen}\n\n"
             f"Starts: {', '.join(f'{name} {number}' for name, number in self.starts.items())}\n"
+            f"Models: {tally['readiness']['checks']['models']['why']}\n"
             f"{self.took:.0f} s under load; acknowledged within {half:.0f} ms (median), {most:.0f} ms (99 %)"
         )
 
@@ -82,6 +88,17 @@ class Result:
             + len(acknowledged - set(self.tally["experiments"]))
         )
 
+    def wrong_stars(self) -> list[str]:
+        """Return the ratings that are not the stars their visitor was acknowledged last, or another's."""
+        visitors, stored = self.tally["visitor_of"], self.tally["stars"]
+        found, keys = [], {}
+        for (number, film), (event_id, stars) in self.load.last_ratings.items():
+            visitor = visitors.get(event_id, "")
+            kept = stored.get(visitor, {}).get(str(film))
+            if kept != stars or keys.setdefault(number, visitor) != visitor:
+                found.append(f"{visitor or number}, film {film}: {kept} stars in place of {stars}")
+        return found
+
     def duplicated(self) -> int:
         counted = Counter(self.tally["activity"])
         expected = Counter(str(film) for film in self.load.acknowledged.values())
@@ -90,8 +107,8 @@ class Result:
         return again + extra + (counted - expected).total()
 
 
-def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float) -> None:
-    """Every part once; what is stopped is away for `seconds`."""
+def break_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float) -> None:
+    """Break every part once; a stopped service is away for `seconds`."""
     services, kept = site.services, site.kept
 
     def say(what: str) -> None:
@@ -144,13 +161,13 @@ def broken_in_turn(site: Deployment, load: Load, *, seconds: float, calm: float)
 
 
 def run(site: Deployment, *, least: int, seconds: float, calm: float) -> Result:
-    """Load, faults, then wait for everything to arrive, and count."""
+    """Run the load and the faults, wait until everything has arrived, and count."""
     load = Load(site.port, site.run(FILM_IDS)["films"])
     visitors = [VisitorThread(load, number, PAUSE) for number in range(CLIENTS)]
     started = time.monotonic()
     for visitor in visitors:
         visitor.start()
-    broken_in_turn(site, load, seconds=seconds, calm=calm)
+    break_in_turn(site, load, seconds=seconds, calm=calm)
     while len(load.acknowledged) < least:
         time.sleep(0.5)
     load.stop.set()
@@ -183,6 +200,9 @@ def _problems(result: Result) -> list[str]:
         found.append(f"{tally['dead']} dead letters")
     if load.unanswered:
         found.append(f"{len(load.unanswered)} never acknowledged")
+    found += result.wrong_stars()
+    if not tally["readiness"]["checks"]["models"]["ok"]:
+        found.append(f"no model answers: {tally['readiness']['checks']['models']['why']}")
     if tally["ratings"] != tally["rating_rows"]:
         found.append(f"the films count {tally['ratings']} ratings, there are {tally['rating_rows']}")
     for (state, what), number in load.answers.items():

@@ -25,14 +25,26 @@ OPEN_SECONDS = 60
 STOP_SECONDS = 20
 RESTART_SECONDS = 0.5
 
+PEOPLE, RATINGS_EACH = 60, 8  # of a data set, for the models to learn from
+MODELS = ("neighbours", "popular")
+
 PREPARE = f"""
+import random
 from django.core.management import call_command
-from movie.catalogue.models import Movie
+from django.utils import timezone
+from movie.catalogue.models import Movie, Rating
 call_command("migrate", verbosity=0)
 call_command("collectstatic", interactive=False, verbosity=0)
 call_command("create_event_table")
 call_command("create_event_topic", partitions=4)
 Movie.objects.bulk_create([Movie(title=f"Film {{n}}", sort_title=f"film {{n}}") for n in range({FILMS})])
+films, chance = list(Movie.objects.values_list("pk", flat=True)), random.Random(1)
+Rating.objects.bulk_create([
+    Rating(visitor=f"people:{{n}}", movie_id=film, value=chance.randint(6, 10) / 2, rated_at=timezone.now())
+    for n in range({PEOPLE}) for film in chance.sample(films, {RATINGS_EACH})
+])
+Movie.objects.refresh_aggregates(films)
+call_command("train", *{MODELS}, from_site=True, activate=True, quiet=True)
 """
 
 
@@ -103,7 +115,7 @@ class Deployment:
         self.kept: dict[str, Kept] = {}
 
     def missing(self) -> str:
-        """Why it cannot be had, or nothing."""
+        """Return what is not installed, or an empty string."""
         return "; ".join(filter(None, (service.missing() for service in self.services.values())))
 
     def start(self) -> None:
@@ -121,6 +133,7 @@ class Deployment:
             "ALLOWED_HOSTS": HOST,
             "DATA_DIR": str(self.folder / "site"),
             "WRITE_RATE_LIMIT": "1000000",
+            "DEFAULT_MODELS": ",".join(MODELS),
             "OUTBOX_KEEP_MINUTES": "1",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
@@ -178,5 +191,5 @@ class Deployment:
 
 
 def pause(least: float, most: float) -> None:
-    """At a random point of whatever is going on."""
+    """Sleep for a random time, to end at a random point of the work."""
     time.sleep(random.uniform(least, most))

@@ -9,12 +9,17 @@ from django.db.models import Sum
 from movie.events.archive import get_archive
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import decode
-from movie.events.stream.backlog import backlog
 from movie.training.training_feed import TrainingFeed
 from movie.catalogue.models import Movie, Rating
+from movie.events.models import DailyMovieActivity, DeadLetter, Event, ProcessedEvent
+from movie.operations.health import readiness
 from movie.events.models import Event
 from movie.events.models import DeadLetter, DailyMovieActivity, ProcessedEvent
 
+rated = Event.objects.filter(kind="rating").exclude(surface="import")
+ratings = {}
+for visitor, movie_id, value in Rating.objects.values_list("visitor", "movie_id", "value"):
+    ratings.setdefault(visitor, {})[movie_id] = value
 rows = set(Event.objects.exclude(surface="import").values_list("event_id", "movie_id"))
 items = [(each.interaction.event_id, each.interaction.movie_id) for each in get_archive().read()]
 stored = Counter(event_id for event_id, _ in rows | set(items))
@@ -41,6 +46,9 @@ print(json.dumps({
     "dead": DeadLetter.objects.count(),
     "ratings": sum(Movie.objects.values_list("rating_count", flat=True)),
     "rating_rows": Rating.objects.count(),
+    "visitor_of": dict(rated.values_list("event_id", "visitor")),
+    "stars": ratings,
+    "readiness": readiness().as_json(),
 }))
 """
 

@@ -32,6 +32,11 @@ def manage(*arguments: str, tmp_path: Path, **variables: str) -> subprocess.Comp
     )  # fmt: skip
 
 
+def test_the_documents_name_the_default_topic(settings):
+    for document in (".env.example", "docs/configuration.md", "docs/events.md"):
+        assert settings.KAFKA_TOPIC in (ROOT / document).read_text(), document
+
+
 def test_production_variables_pass_the_deployment_check(tmp_path):
     finished = manage("check", "--deploy", "--fail-level", "WARNING", tmp_path=tmp_path, **PRODUCTION)
     assert finished.returncode == 0, finished.stderr
@@ -165,4 +170,4 @@ def test_a_network_that_is_none_is_refused_by_name(monkeypatch):
     environment = Environment()
     networks = environment.networks("METRICS_ALLOWED_NETWORKS")
     assert networks == [ip_network("10.0.0.0/8"), ip_network("192.0.2.7")]
-    assert [problem.message for problem in environment.problems] == ["holds 'example.org'"]
+    assert [error.message for error in environment.errors] == ["holds 'example.org'"]

@@ -1,8 +1,8 @@
 """A typed client for the API of a Reelgraph site; see `Client` and `AsyncClient`."""
 
 from reelgraph_client.client import (
-    ANSWERS_AT_ONCE,
-    INTERACTIONS_AT_ONCE,
+    MAX_BATCH,
+    MAX_INTERACTIONS,
     Activated,
     AsyncClient,
     BadRequest,
@@ -34,7 +34,7 @@ from reelgraph_client.client import (
     MovieDetail,
     MoviePage,
     NotFound,
-    PathStop,
+    PathNode,
     Person,
     Problem,
     Reason,
@@ -62,8 +62,8 @@ from reelgraph_client.client import (
 
 __version__ = "0.1.0"
 __all__ = [
-    "ANSWERS_AT_ONCE",
-    "INTERACTIONS_AT_ONCE",
+    "MAX_BATCH",
+    "MAX_INTERACTIONS",
     "Activated",
     "AsyncClient",
     "BadRequest",
@@ -95,7 +95,7 @@ __all__ = [
     "MovieDetail",
     "MoviePage",
     "NotFound",
-    "PathStop",
+    "PathNode",
     "Person",
     "Problem",
     "Reason",

@@ -1,7 +1,7 @@
-"""The client: what can be asked (functions that describe a request), and two ways of asking.
+"""The clients of the API, synchronous and asynchronous, and the requests that both send.
 
-Every request is described once, as a `_Call`: method, address, body, how the answer is read, and whether it
-may be sent again when nobody knows whether it arrived. `Client` sends it and waits, `AsyncClient` awaits it.
+Every request is described once, as a `_Call`: method, address, body, the type of the answer, and whether it
+may be sent again when it is unknown whether it arrived. `Client` sends it and waits, `AsyncClient` awaits it.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ P = ParamSpec("P")
 Kind = Literal["click", "rating", "dismiss", "watchlist", "undo", "impression"]
 Sort = Literal["popular", "best", "newest", "oldest", "title"]
 
-ANSWERS_AT_ONCE = 1_000  # entries of a batch of lists
-INTERACTIONS_AT_ONCE = 500
+MAX_BATCH = 1_000  # entries of a batch of lists
+MAX_INTERACTIONS = 500
 TIMEOUT = 10.0  # seconds
 USER_AGENT = "reelgraph-client/0.1.0"
 
 
-# -- what goes wrong -----------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 
 
 class ReelgraphError(Exception):
-    """Anything that this client raises about a request."""
+    """The base of all errors that this client raises about a request."""
 
 
 class ConnectionFailed(ReelgraphError):
@@ -51,12 +51,12 @@ class ConnectionFailed(ReelgraphError):
 
 
 class UnexpectedAnswer(ReelgraphError):
-    """What came back is no answer of this API; perhaps the address is that of something else."""
+    """The answer is not of this API; the address may belong to another program."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field; `where` is body, query, path or header."""
+    """A field that was refused, with the reason; `where` is body, query, path or header."""
 
     where: str
     field: str
@@ -94,11 +94,11 @@ class Forbidden(Problem):
 
 
 class NotFound(Problem):
-    """404"""
+    """404: the site has nothing by this id."""
 
 
 class Conflict(Problem):
-    """409: it cannot be done as things stand."""
+    """409: the state of the site does not allow it."""
 
 
 class TooLarge(Problem):
@@ -106,7 +106,7 @@ class TooLarge(Problem):
 
 
 class Invalid(Problem):
-    """422: `errors` say which fields."""
+    """422: `errors` name the invalid fields."""
 
 
 class TooManyRequests(Problem):
@@ -118,7 +118,7 @@ class Unavailable(Problem):
 
 
 class ServerFailed(Problem):
-    """Another status from 500 up: something broke over there."""
+    """Another status from 500 up: the site failed."""
 
 
 _BY_STATUS: dict[int, type[Problem]] = {
@@ -134,12 +134,12 @@ _BY_STATUS: dict[int, type[Problem]] = {
 }
 
 
-# -- what is sent --------------------------------------------------------------------------------
+# -- requests ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A film of a history that is sent along; without `rating` it counts as a click."""
+    """A film of a history in a request; without `rating` it counts as a click."""
 
     movie_id: int
     rating: float | None = None
@@ -154,7 +154,7 @@ History = Sequence[int | HistoryEntry]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which films may be recommended: all of `genres_in`, none of `genres_out`, one of `languages`."""
+    """Conditions on the recommended films: all of `genres_in`, none of `genres_out`, one of `languages`."""
 
     genres_in: Sequence[str] = ()
     genres_out: Sequence[str] = ()
@@ -176,7 +176,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """Something that one of your own visitors did.
+    """An interaction of one of your own visitors.
 
     `value` is the stars of a rating. `client_event_id` is made here: the same object sent twice has one
     effect. Give your own id to keep that promise over a restart of your program.
@@ -216,12 +216,12 @@ def _without_none(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value is not None}
 
 
-# -- what comes back -----------------------------------------------------------------------------
+# -- answers --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Why another model answered than the one that was asked for."""
+    """The reason why another model answered than the requested one."""
 
     requested: str
     reason: str
@@ -229,8 +229,8 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
-class PathStop:
-    """A place on the way from the history to a film, and what leads to it."""
+class PathNode:
+    """A node on a path from the history to a film, with the edge that leads to it."""
 
     kind: str
     id: int | None
@@ -241,12 +241,12 @@ class PathStop:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A true sentence and its share of the reasons."""
+    """A reason as a sentence, with its share of all reasons."""
 
     kind: str
     sentence: str
     share: float
-    paths: tuple[tuple[PathStop, ...], ...]
+    paths: tuple[tuple[PathNode, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """A list and who made it. Send `recommendation_id` with interactions that follow from it."""
+    """A ranked list. Send `recommendation_id` with the interactions that follow from it."""
 
     recommendation_id: str
     model: str
@@ -285,7 +285,7 @@ class BatchError:
 
 @dataclass(frozen=True, slots=True)
 class BatchEntry:
-    """One entry's list, or in `error` why there is none."""
+    """The list of an entry, or its `error`."""
 
     user_id: str | None = None
     recommendation_id: str | None = None
@@ -299,7 +299,7 @@ class BatchEntry:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """As many results as entries, in their order."""
+    """One result for each entry, in the order of the entries."""
 
     results: tuple[BatchEntry, ...]
     failed: int
@@ -388,7 +388,7 @@ class Similar:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An interaction of which nothing was stored; `index` is its place in what was sent."""
+    """An interaction that was not stored; `index` is its position in the request."""
 
     index: int
     errors: tuple[FieldProblem, ...]
@@ -396,7 +396,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`stored` are safe; `repeated` were known by their client_event_id and had no second effect."""
+    """Counts of interactions: `stored` ones are safe, `repeated` ones had no second effect."""
 
     stored: int
     repeated: int
@@ -405,7 +405,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a visitor did; `event_id` is None for a rating that came with a data set."""
+    """An interaction of a visitor; `event_id` is None for a rating that came with a data set."""
 
     event_id: str | None
     kind: str
@@ -450,7 +450,7 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Figures of one protocol; those of different protocols are not comparable."""
+    """Metrics under one protocol, comparable under the same protocol only."""
 
     protocol: str
     conditions: str
@@ -556,31 +556,31 @@ class _Forgotten:
     deleted: int
 
 
-_SENT_AS = {"where": "in"}  # a word that Python keeps to itself
+_SENT_AS = {"where": "in"}  # `in` is a keyword of Python
 
 
-def _read(kind: Any, value: Any, place: str = "") -> Any:
-    """A JSON value as the type it should have. Fields that this client does not know are left out, so that
-    a newer site can say more. Raises UnexpectedAnswer."""
+def _read(kind: Any, value: Any, path: str = "") -> Any:
+    """Return a JSON value as an instance of a type. Unknown fields are dropped, so that a newer site may add
+    fields. Raises UnexpectedAnswer."""
     match typing.get_origin(kind), value:
         case (types.UnionType, None):
             return None
         case (types.UnionType, _):
             (kind,) = (each for each in typing.get_args(kind) if each is not types.NoneType)
-            return _read(kind, value, place)
+            return _read(kind, value, path)
         case (origin, list()) if origin is tuple:
             each_kind = typing.get_args(kind)[0]
-            return tuple(_read(each_kind, each, f"{place}[{index}]") for index, each in enumerate(value))
+            return tuple(_read(each_kind, each, f"{path}[{index}]") for index, each in enumerate(value))
         case (origin, dict()) if origin is dict:
             each_kind = typing.get_args(kind)[1]
-            return {name: _read(each_kind, each, f"{place}.{name}") for name, each in value.items()}
-    return _read_plain(kind, value, place)
+            return {name: _read(each_kind, each, f"{path}.{name}") for name, each in value.items()}
+    return _read_plain(kind, value, path)
 
 
-def _read_plain(kind: Any, value: Any, place: str) -> Any:
+def _read_plain(kind: Any, value: Any, path: str) -> Any:
     if isinstance(kind, type):
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-            return kind(**_read_fields(kind, value, place))
+            return kind(**_read_fields(kind, value, path))
         if kind is float and type(value) is int:
             return float(value)
         if kind is datetime and isinstance(value, str):
@@ -588,12 +588,12 @@ def _read_plain(kind: Any, value: Any, place: str) -> Any:
                 return datetime.fromisoformat(value)
         elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
-    raise UnexpectedAnswer(f"{place or 'the answer'}: {value!r} was not expected")
+    raise UnexpectedAnswer(f"{path or 'the answer'}: {value!r} was not expected")
 
 
 @functools.cache
 def _fields_of(kind: type) -> list[tuple[str, str, Any, bool]]:
-    """(name here, name in JSON, type, whether it may be missing) of each field."""
+    """Return for each field (name here, name in JSON, type, whether it may be missing)."""
     hints = typing.get_type_hints(kind)
     return [
         (
@@ -606,10 +606,10 @@ def _fields_of(kind: type) -> list[tuple[str, str, Any, bool]]:
     ]
 
 
-def _read_fields(kind: type, value: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _read_fields(kind: type, value: Mapping[str, Any], path: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, sent_as, hint, may_be_missing in _fields_of(kind):
-        where = f"{place}.{sent_as}" if place else sent_as
+        where = f"{path}.{sent_as}" if path else sent_as
         if sent_as in value:
             found[name] = _read(hint, value[sent_as], where)
         elif not may_be_missing:
@@ -617,12 +617,12 @@ def _read_fields(kind: type, value: Mapping[str, Any], place: str) -> dict[str, 
     return found
 
 
-# -- what can be asked ---------------------------------------------------------------------------
+# -- calls ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Call(Generic[T]):
-    """A request. `repeatable`: sending it again after nobody knows what has no second effect."""
+    """A request. A `repeatable` one has no second effect when it is sent again."""
 
     method: str
     path: str
@@ -639,7 +639,7 @@ def _as(kind: type[T]) -> Callable[[Any], T]:
     return read
 
 
-def _params(**pairs: str | int | float | bool | Sequence[str] | None) -> list[tuple[str, str]]:
+def _query(**pairs: str | int | float | bool | Sequence[str] | None) -> list[tuple[str, str]]:
     found = []
     for name, value in pairs.items():
         for each in [value] if isinstance(value, str | int | float) else value or ():
@@ -648,7 +648,7 @@ def _params(**pairs: str | int | float | bool | Sequence[str] | None) -> list[tu
 
 
 def _part(value: str | int) -> str:
-    """One part of an address."""
+    """Return a value as one segment of an address."""
     return quote(str(value), safe="")
 
 
@@ -656,7 +656,7 @@ def _history(history: History) -> list[Any]:
     return [each if isinstance(each, int) else each._json() for each in history]
 
 
-def _wishes(
+def _ranking_options(
     *,
     model: str | None,
     k: int,
@@ -689,7 +689,7 @@ def _recommend(
     diversity: float = 0.0,
     explain: bool = False,
 ) -> _Call[Recommendations]:
-    """Films for somebody the site knows, or for a history (film ids or `HistoryEntry`, oldest first).
+    """Rank films for a known user, or for a history (film ids or `HistoryEntry`, oldest first).
 
     Give either `user_id` or `history`. Nothing is stored.
     """
@@ -698,7 +698,7 @@ def _recommend(
     asker = {"user_id": user_id} if history is None else {"history": _history(history)}
     body = {
         **asker,
-        **_wishes(
+        **_ranking_options(
             model=model,
             k=k,
             exclude_seen=exclude_seen,
@@ -714,8 +714,8 @@ def _recommend(
 def _recommend_to(
     user_id: str, *, k: int = 20, model: str | None = None, explain: bool = False
 ) -> _Call[Recommendations]:
-    """The short form of `recommend` for somebody the site knows."""
-    params = _params(k=k, model=model, explain=explain)
+    """Rank films for a known user, with the defaults of `recommend`."""
+    params = _query(k=k, model=model, explain=explain)
     return _Call("GET", f"recommend/{_part(user_id)}", _as(Recommendations), params)
 
 
@@ -729,14 +729,14 @@ def _recommend_batch(
     filters: Filters | None = None,
     diversity: float = 0.0,
 ) -> _Call[Batch]:
-    """Films for many: an entry is a user id or a history. At most ANSWERS_AT_ONCE of them.
+    """Rank films for many: an entry is a user id or a history. At most MAX_BATCH of them.
 
-    An entry that cannot be answered has an `error` in its place.
+    An entry that cannot be answered has an `error` as its result.
     """
     askers = [{"user_id": each} if isinstance(each, str) else {"history": _history(each)} for each in entries]
     body = {
         "entries": askers,
-        **_wishes(
+        **_ranking_options(
             model=model,
             k=k,
             exclude_seen=exclude_seen,
@@ -760,10 +760,10 @@ def _movies_page(
     page: int = 1,
     page_size: int = 100,
 ) -> _Call[MoviePage]:
-    """One page of the films that have every `genre` and none of `without_genre`."""
-    params = _params(
-        genre=_several(genre),
-        without_genre=_several(without_genre),
+    """Return one page of the films that have every `genre` and none of `without_genre`."""
+    params = _query(
+        genre=_as_list(genre),
+        without_genre=_as_list(without_genre),
         year_from=year_from,
         year_to=year_to,
         language=language,
@@ -775,24 +775,24 @@ def _movies_page(
     return _Call("GET", "movies", _as(MoviePage), params)
 
 
-def _several(names: Sequence[str]) -> list[str]:
-    """A single name is meant as one name, not as its letters."""
+def _as_list(names: Sequence[str]) -> list[str]:
+    """Return names as a list; a single string is one name."""
     return [names] if isinstance(names, str) else list(names)
 
 
 def _movie(movie_id: int) -> _Call[MovieDetail]:
-    """Everything the catalogue knows about a film."""
+    """Return everything the catalogue knows about a film."""
     return _Call("GET", f"movies/{_part(movie_id)}", _as(MovieDetail))
 
 
 def _similar(movie_id: int, *, k: int = 20) -> _Call[Similar]:
-    """Films that the same people liked."""
-    return _Call("GET", f"movies/{_part(movie_id)}/similar", _as(Similar), _params(k=k))
+    """Return films that the same people liked."""
+    return _Call("GET", f"movies/{_part(movie_id)}/similar", _as(Similar), _query(k=k))
 
 
 def _search(q: str, *, page: int = 1, page_size: int = 100) -> _Call[SearchPage]:
-    """Films by title in any language, and people by name; the best match first."""
-    return _Call("GET", "search", _as(SearchPage), _params(q=q, page=page, page_size=page_size))
+    """Find films by title in any language, and people by name; the best match is first."""
+    return _Call("GET", "search", _as(SearchPage), _query(q=q, page=page, page_size=page_size))
 
 
 def _record(interaction: Interaction) -> _Call[Recorded]:
@@ -802,56 +802,56 @@ def _record(interaction: Interaction) -> _Call[Recorded]:
 
 def _record_some(interactions: Sequence[Interaction], *, atomic: bool) -> _Call[Recorded]:
     body = [each._json() for each in interactions]
-    return _Call("POST", "interactions", _as(Recorded), _params(atomic=atomic), body)
+    return _Call("POST", "interactions", _as(Recorded), _query(atomic=atomic), body)
 
 
 def _history_page(visitor: str, *, limit: int = 200, cursor: str = "") -> _Call[HistoryPage]:
-    """One page of what a visitor did, newest first."""
-    params = _params(limit=limit, cursor=cursor or None)
+    """Return one page of a visitor's interactions, newest first."""
+    params = _query(limit=limit, cursor=cursor or None)
     return _Call("GET", f"visitors/{_part(visitor)}/history", _as(HistoryPage), params)
 
 
 def _forget(visitor: str, *, movie_id: int | None = None) -> _Call[int]:
-    """Delete what one of your own visitors did, or what is about one film; says how much there was."""
+    """Delete the history of one of your own visitors, or its part about one film; return its size."""
 
     def read(content: Any) -> int:
         return _as(_Forgotten)(content).deleted
 
-    return _Call("DELETE", f"visitors/{_part(visitor)}/history", read, _params(movie_id=movie_id))
+    return _Call("DELETE", f"visitors/{_part(visitor)}/history", read, _query(movie_id=movie_id))
 
 
 def _users_page(*, limit: int = 1_000, cursor: str = "") -> _Call[UserPage]:
-    """One page of the users of data sets and, with the scope `read`, of your own visitors."""
-    return _Call("GET", "users", _as(UserPage), _params(limit=limit, cursor=cursor or None))
+    """Return one page of the users of data sets and, with the scope `read`, of your own visitors."""
+    return _Call("GET", "users", _as(UserPage), _query(limit=limit, cursor=cursor or None))
 
 
 def _models() -> _Call[tuple[Model, ...]]:
-    """Every kind of model, its versions, and what the active one reached."""
+    """Return the models, their versions, and the metrics of the active one."""
     return _Call("GET", "models", lambda content: _as(_Models)(content).models)
 
 
 def _activate(name: str, version: str) -> _Call[Activated]:
-    """Verify a version of a model and make it the one that serves."""
+    """Verify a version of a model and make it serve."""
     address = f"models/{_part(name)}/activate"
     return _Call("POST", address, _as(Activated), json={"version": version}, repeatable=False)
 
 
 def _experiments() -> _Call[tuple[Experiment, ...]]:
-    """All experiments."""
+    """Return all experiments."""
     return _Call("GET", "experiments", lambda content: _as(_Experiments)(content).experiments)
 
 
 def _experiment(name: str) -> _Call[ExperimentResults]:
-    """What an experiment has found so far."""
+    """Return the results of an experiment so far."""
     return _Call("GET", f"experiments/{_part(name)}", _as(ExperimentResults))
 
 
-# -- sending, waiting, trying again --------------------------------------------------------------
+# -- sending and retries -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How a request that did not go through is tried again.
+    """The policy for sending a failed request again.
 
     After 429 and 503 the client waits as long as `Retry-After` says, or else `first_wait` seconds, twice as
     long each time and a random part of that again. It does not wait longer than `longest_wait`: then
@@ -863,7 +863,7 @@ class Retries:
     longest_wait: float = 30.0
 
     def wait(self, attempt: int, asked: float | None) -> float | None:
-        """Seconds before the next attempt, after so many; None = give up."""
+        """Return the seconds before the next attempt; None = give up."""
         if attempt >= self.attempts:
             return None
         seconds = self.first_wait * 2 ** (attempt - 1) * (1 + random.random()) if asked is None else asked  # noqa: S311
@@ -875,7 +875,7 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Of a Retry-After header: seconds or a date."""
+    """Return the seconds of a Retry-After header, which holds seconds or a date."""
     if retry_after is None:
         return None
     if retry_after.strip().isdecimal():
@@ -916,19 +916,19 @@ def _answer(call: _Call[T], response: httpx.Response) -> T:
 
 
 class _Attempt:
-    """What both clients do around sending: how the request is put, and what becomes of what came back."""
+    """A call under way: builds the request, reads the answer, decides about retries for both clients."""
 
     def __init__(self, call: _Call[Any], retries: Retries) -> None:
         self._call, self._retries = call, retries
         self._number = 0
 
     def wait_after(self, response: httpx.Response) -> float | None:
-        """Seconds to wait before the same again; None when this is the answer. Raises the refusal."""
+        """Return the seconds until a retry; None if this is the answer. Raises the refusal."""
         self._number += 1
         if response.is_success:
             return None
         problem = _problem(response)
-        # After 429 and 503 nothing was done; a gateway's 502 or 504 leaves it open.
+        # 429 and 503 changed nothing; after a gateway's 502 or 504 nobody knows.
         if response.status_code in _TRY_AGAIN and (
             response.status_code in (429, 503) or self._call.repeatable
         ):
@@ -955,15 +955,15 @@ def _settings(base_url: str, key: str | None, timeout: float | httpx.Timeout) ->
     return {"base_url": f"{base_url.rstrip('/')}/api/v1/", "headers": headers, "timeout": timeout}
 
 
-def _sent(call: _Call[Any]) -> dict[str, Any]:
+def _request_arguments(call: _Call[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"method": call.method, "url": call.path, "params": call.params}
     if call.json is not None:
         found["json"] = call.json
     return found
 
 
-def _like(build: Callable[..., Any], method: Callable[..., Any]) -> None:
-    """Let help() show a method with the arguments and the words of the request that it sends."""
+def _copy_signature(build: Callable[..., Any], method: Callable[..., Any]) -> None:
+    """Copy the signature and the docstring of a call to a method, for help()."""
     functools.update_wrapper(method, build)
     method.__name__ = build.__name__.removeprefix("_")
     del method.__dict__["__wrapped__"]
@@ -975,38 +975,38 @@ def _like(build: Callable[..., Any], method: Callable[..., Any]) -> None:
     )
 
 
-def _now(build: Callable[P, _Call[T]]) -> Callable[Concatenate[Client, P], T]:
+def _blocking(build: Callable[P, _Call[T]]) -> Callable[Concatenate[Client, P], T]:
     def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._send(build(*args, **kwargs))
 
-    _like(build, method)
+    _copy_signature(build, method)
     return method
 
 
-def _soon(build: Callable[P, _Call[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
+def _awaiting(build: Callable[P, _Call[T]]) -> Callable[Concatenate[AsyncClient, P], Awaitable[T]]:
     async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._send(build(*args, **kwargs))
 
-    _like(build, method)
+    _copy_signature(build, method)
     return method
 
 
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
 
 
-def _parts(interactions: Iterable[Interaction], atomic: bool) -> Iterator[tuple[int, list[Interaction]]]:
-    """What can be sent at once, each with its place in the whole."""
+def _chunks(interactions: Iterable[Interaction], atomic: bool) -> Iterator[tuple[int, list[Interaction]]]:
+    """Yield chunks of at most MAX_INTERACTIONS, each with the index of its first interaction."""
     everything = list(interactions)
-    if atomic and len(everything) > INTERACTIONS_AT_ONCE:
+    if atomic and len(everything) > MAX_INTERACTIONS:
         raise ValueError(
-            f"all or none is possible for {INTERACTIONS_AT_ONCE} interactions, not {len(everything)}"
+            f"all or none is possible for {MAX_INTERACTIONS} interactions, not {len(everything)}"
         )
-    for start in range(0, len(everything), INTERACTIONS_AT_ONCE):
-        yield start, everything[start : start + INTERACTIONS_AT_ONCE]
+    for start in range(0, len(everything), MAX_INTERACTIONS):
+        yield start, everything[start : start + MAX_INTERACTIONS]
 
 
-def _all_refused(problem: Invalid) -> Recorded:
-    """A part of which every entry was wrong, said as the others are. Raises any other problem."""
+def _refused_chunk(problem: Invalid) -> Recorded:
+    """Return the result of a chunk without a valid entry. Raises any other problem."""
     refused: dict[int, list[FieldProblem]] = {}
     for error in problem.errors:
         found = _PLACE.fullmatch(error.field)
@@ -1018,7 +1018,7 @@ def _all_refused(problem: Invalid) -> Recorded:
     return Recorded(0, 0, tuple(Refused(index, tuple(errors)) for index, errors in refused.items()))
 
 
-def _joined(recorded: Iterable[tuple[int, Recorded]]) -> Recorded:
+def _merge(recorded: Iterable[tuple[int, Recorded]]) -> Recorded:
     stored = repeated = 0
     refused: list[Refused] = []
     for start, each in recorded:
@@ -1028,7 +1028,7 @@ def _joined(recorded: Iterable[tuple[int, Recorded]]) -> Recorded:
 
 
 class Client:
-    """The API of one site. Safe to share between threads; close it, or use it in a `with` block.
+    """A client of one site's API. Safe to share between threads; close it, or use it in a `with` block.
 
     base_url   of the site: https://films.example.org
     key        rg_...; without it only what every visitor of the site may read
@@ -1058,21 +1058,21 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    recommend = _now(_recommend)
-    recommend_to = _now(_recommend_to)
-    recommend_batch = _now(_recommend_batch)
-    movies_page = _now(_movies_page)
-    movie = _now(_movie)
-    similar = _now(_similar)
-    search = _now(_search)
-    record = _now(_record)
-    history_page = _now(_history_page)
-    forget = _now(_forget)
-    users_page = _now(_users_page)
-    models = _now(_models)
-    activate = _now(_activate)
-    experiments = _now(_experiments)
-    experiment = _now(_experiment)
+    recommend = _blocking(_recommend)
+    recommend_to = _blocking(_recommend_to)
+    recommend_batch = _blocking(_recommend_batch)
+    movies_page = _blocking(_movies_page)
+    movie = _blocking(_movie)
+    similar = _blocking(_similar)
+    search = _blocking(_search)
+    record = _blocking(_record)
+    history_page = _blocking(_history_page)
+    forget = _blocking(_forget)
+    users_page = _blocking(_users_page)
+    models = _blocking(_models)
+    activate = _blocking(_activate)
+    experiments = _blocking(_experiments)
+    experiment = _blocking(_experiment)
 
     def movies(
         self,
@@ -1085,7 +1085,7 @@ class Client:
         country: str | None = None,
         sort: Sort = "popular",
     ) -> Iterator[Movie]:
-        """All films of `movies_page`, page by page as they are needed."""
+        """Iterate over all films of `movies_page`; pages are requested when needed."""
         number, more = 1, True
         while more:
             page = self.movies_page(
@@ -1102,7 +1102,7 @@ class Client:
             number, more = number + 1, page.next is not None
 
     def search_movies(self, q: str) -> Iterator[Movie]:
-        """All films that `search` finds, page by page as they are needed."""
+        """Iterate over all films that `search` finds; pages are requested when needed."""
         number, more = 1, True
         while more:
             page = self.search(q, page=number)
@@ -1110,7 +1110,7 @@ class Client:
             number, more = number + 1, page.next is not None
 
     def history(self, visitor: str) -> Iterator[Event]:
-        """Everything a visitor did, newest first, page by page as it is needed."""
+        """Iterate over a visitor's history, newest first; pages are requested when needed."""
         cursor: str | None = ""
         while cursor is not None:
             page = self.history_page(visitor, cursor=cursor)
@@ -1118,7 +1118,7 @@ class Client:
             cursor = page.next
 
     def users(self) -> Iterator[User]:
-        """All users of `users_page`, page by page as they are needed."""
+        """Iterate over all users of `users_page`; pages are requested when needed."""
         cursor: str | None = ""
         while cursor is not None:
             page = self.users_page(cursor=cursor)
@@ -1126,25 +1126,25 @@ class Client:
             cursor = page.next
 
     def record_all(self, interactions: Iterable[Interaction], *, atomic: bool = False) -> Recorded:
-        """Store many, INTERACTIONS_AT_ONCE at a time. What is wrong is in `refused`, the rest is stored.
+        """Store many, MAX_INTERACTIONS at a time. Invalid ones are in `refused`, the others are stored.
 
         With `atomic` all are stored or none, and Invalid is raised; then they must fit in one request.
         """
         recorded = []
-        for start, some in _parts(interactions, atomic):
+        for start, some in _chunks(interactions, atomic):
             try:
                 recorded.append((start, self._send(_record_some(some, atomic=atomic))))
             except Invalid as problem:
                 if atomic:
                     raise
-                recorded.append((start, _all_refused(problem)))
-        return _joined(recorded)
+                recorded.append((start, _refused_chunk(problem)))
+        return _merge(recorded)
 
     def _send(self, call: _Call[T]) -> T:
         attempt = _Attempt(call, self._retries)
         while True:
             try:
-                response = self._http.request(**_sent(call))
+                response = self._http.request(**_request_arguments(call))
                 wait = attempt.wait_after(response)
                 if wait is None:
                     return _answer(call, response)
@@ -1154,8 +1154,10 @@ class Client:
 
 
 class AsyncClient:
-    """As `Client`, with methods to await and iterators for `async for`. Close it with `aclose`, or use it in
-    an `async with` block."""
+    """An asynchronous `Client`, with methods to await and iterators for `async for`.
+
+    Close it with `aclose`, or use it in an `async with` block.
+    """
 
     def __init__(
         self,
@@ -1178,21 +1180,21 @@ class AsyncClient:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    recommend = _soon(_recommend)
-    recommend_to = _soon(_recommend_to)
-    recommend_batch = _soon(_recommend_batch)
-    movies_page = _soon(_movies_page)
-    movie = _soon(_movie)
-    similar = _soon(_similar)
-    search = _soon(_search)
-    record = _soon(_record)
-    history_page = _soon(_history_page)
-    forget = _soon(_forget)
-    users_page = _soon(_users_page)
-    models = _soon(_models)
-    activate = _soon(_activate)
-    experiments = _soon(_experiments)
-    experiment = _soon(_experiment)
+    recommend = _awaiting(_recommend)
+    recommend_to = _awaiting(_recommend_to)
+    recommend_batch = _awaiting(_recommend_batch)
+    movies_page = _awaiting(_movies_page)
+    movie = _awaiting(_movie)
+    similar = _awaiting(_similar)
+    search = _awaiting(_search)
+    record = _awaiting(_record)
+    history_page = _awaiting(_history_page)
+    forget = _awaiting(_forget)
+    users_page = _awaiting(_users_page)
+    models = _awaiting(_models)
+    activate = _awaiting(_activate)
+    experiments = _awaiting(_experiments)
+    experiment = _awaiting(_experiment)
 
     async def movies(
         self,
@@ -1205,7 +1207,7 @@ class AsyncClient:
         country: str | None = None,
         sort: Sort = "popular",
     ) -> AsyncIterator[Movie]:
-        """All films of `movies_page`, page by page as they are needed."""
+        """Iterate over all films of `movies_page`; pages are requested when needed."""
         number, more = 1, True
         while more:
             page = await self.movies_page(
@@ -1223,7 +1225,7 @@ class AsyncClient:
             number, more = number + 1, page.next is not None
 
     async def search_movies(self, q: str) -> AsyncIterator[Movie]:
-        """All films that `search` finds, page by page as they are needed."""
+        """Iterate over all films that `search` finds; pages are requested when needed."""
         number, more = 1, True
         while more:
             page = await self.search(q, page=number)
@@ -1232,7 +1234,7 @@ class AsyncClient:
             number, more = number + 1, page.next is not None
 
     async def history(self, visitor: str) -> AsyncIterator[Event]:
-        """Everything a visitor did, newest first, page by page as it is needed."""
+        """Iterate over a visitor's history, newest first; pages are requested when needed."""
         cursor: str | None = ""
         while cursor is not None:
             page = await self.history_page(visitor, cursor=cursor)
@@ -1241,7 +1243,7 @@ class AsyncClient:
             cursor = page.next
 
     async def users(self) -> AsyncIterator[User]:
-        """All users of `users_page`, page by page as they are needed."""
+        """Iterate over all users of `users_page`; pages are requested when needed."""
         cursor: str | None = ""
         while cursor is not None:
             page = await self.users_page(cursor=cursor)
@@ -1250,22 +1252,22 @@ class AsyncClient:
             cursor = page.next
 
     async def record_all(self, interactions: Iterable[Interaction], *, atomic: bool = False) -> Recorded:
-        """As `Client.record_all`."""
+        """Store many, as `Client.record_all`."""
         recorded = []
-        for start, some in _parts(interactions, atomic):
+        for start, some in _chunks(interactions, atomic):
             try:
                 recorded.append((start, await self._send(_record_some(some, atomic=atomic))))
             except Invalid as problem:
                 if atomic:
                     raise
-                recorded.append((start, _all_refused(problem)))
-        return _joined(recorded)
+                recorded.append((start, _refused_chunk(problem)))
+        return _merge(recorded)
 
     async def _send(self, call: _Call[T]) -> T:
         attempt = _Attempt(call, self._retries)
         while True:
             try:
-                response = await self._http.request(**_sent(call))
+                response = await self._http.request(**_request_arguments(call))
                 wait = attempt.wait_after(response)
                 if wait is None:
                     return _answer(call, response)

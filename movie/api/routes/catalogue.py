@@ -1,4 +1,4 @@
-"""The catalogue: films, searching them, and films like one."""
+"""The catalogue: movies by facts, one movie, similar movies, and search."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
 
 from movie.api.answers import round_score
-from movie.api.json import json_response
+from movie.api.base import json_response
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import (
-    DEFAULT_LENGTH,
-    EARLIEST_YEAR,
-    LARGEST_ID,
-    LATEST_YEAR,
-    LONGEST_LIST,
+    DEFAULT_K,
+    MAX_ID,
+    MAX_K,
+    MAX_YEAR,
+    MIN_YEAR,
     MovieDetailOut,
     MoviePageOut,
     SearchOut,
@@ -27,7 +27,7 @@ from movie.api.schemas import (
     Sort,
 )
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
-from movie.catalogue.details import FilmFacts, Named, facts_of
+from movie.catalogue.details import Link, MovieDetails, movie_details
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.search import closest_titles, search_movies, search_people
 from movie.recommendations.ranked_list import load_movies
@@ -36,15 +36,18 @@ from movie.telemetry.requests import count_shown
 
 router = Router(tags=["catalogue"])
 
-LARGEST_PAGE = 1_000_000  # an offset beyond it would not fit a column
-PEOPLE_SHOWN = 12
-LONGEST_QUERY = 100
+MAX_PAGE = 1_000_000  # an offset beyond it would not fit a column
+MAX_PEOPLE = 12
+MAX_QUERY_LENGTH = 100
 
-PathId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
-PageNumber = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
-PageSize = Annotated[int, Query(ge=1, le=LONGEST_LIST)]
-YearBound = Annotated[int | None, Query(ge=EARLIEST_YEAR, le=LATEST_YEAR)]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
+PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
+PageSize = Annotated[int, Query(ge=1, le=MAX_K)]
+YearBound = Annotated[int | None, Query(ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str | None, Query(min_length=1, max_length=128)]
+SearchWords = Annotated[
+    str, Query(min_length=1, max_length=MAX_QUERY_LENGTH, description="Words of a title or name.")
+]
 Names = Annotated[list[str] | None, Query(max_length=20, description="May be given more than once.")]
 
 
@@ -62,38 +65,38 @@ def movies(
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
-    """As the browse page: films that have every `genre` and none of `without_genre`.
+    """Lists the films that have every `genre` and none of `without_genre`, as the browse page.
 
     A film is on one page only. A page after the last one is not found.
     """
     offered = facets()
     filters = BrowseFilters(
-        _known("genre", genre, offered.genres),
-        _known("without_genre", without_genre, offered.genres),
-        language="".join(_known("language", language and [language], offered.languages)),
-        country="".join(_known("country", country and [country], offered.countries)),
+        _catalogue_names("genre", genre, offered.genres),
+        _catalogue_names("without_genre", without_genre, offered.genres),
+        language="".join(_catalogue_names("language", language and [language], offered.languages)),
+        country="".join(_catalogue_names("country", country and [country], offered.countries)),
         sort=sort,
     )
-    films = filters.films(mean_rating=offered.mean_rating)
+    found = filters.movies(mean_rating=offered.mean_rating)
     if year_from is not None:
-        films = films.filter(year__gte=year_from)
+        found = found.filter(year__gte=year_from)
     if year_to is not None:
-        films = films.filter(year__lte=year_to)
-    return json_response(_paged(request, films, page, page_size))
+        found = found.filter(year__lte=year_to)
+    return json_response(_page(request, found, page, page_size))
 
 
 @router.get("/movies/{movie_id}", response=MovieDetailOut, operation_id="movie", summary="One film")
 def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
-    """Everything the catalogue knows about a film."""
-    film = _film(movie_id)
-    facts = facts_of(film)
-    stars = Rating.objects.filter(movie=film).order_by().values_list("value").annotate(count=Count("pk"))
-    external = ExternalId.objects.filter(movie=film).order_by("source", "value").values("source", "value")
+    """Answers with everything the catalogue knows about a film."""
+    found = visible_movie(movie_id)
+    facts = movie_details(found)
+    stars = Rating.objects.filter(movie=found).order_by().values_list("value").annotate(count=Count("pk"))
+    external = ExternalId.objects.filter(movie=found).order_by("source", "value").values("source", "value")
     return json_response(
         {
-            **_as_dict(film, _names(facts.genres)),
-            "runtime": film.runtime,
-            "synopsis": film.synopsis,
+            **_render_movie(found, _names(facts.genres)),
+            "runtime": found.runtime,
+            "synopsis": found.synopsis,
             "countries": _names(facts.countries),
             "languages": _names(facts.languages),
             **_people(facts),
@@ -110,10 +113,10 @@ def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
 def similar(
     request: HttpRequest,
     movie_id: PathId,
-    k: Annotated[int, Query(ge=1, le=LONGEST_LIST)] = DEFAULT_LENGTH,
+    k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
 ) -> HttpResponse:
-    """Films that the same people liked; of a film that no model knows, films of its genres."""
-    ranked = rank_similar(_film(movie_id), k=k)
+    """Lists films that the same people liked, or films of the same genres if no model knows the film."""
+    ranked = rank_similar(visible_movie(movie_id).pk, k=k)
     load_movies(ranked)
     count_shown([ranked])
     return json_response(
@@ -139,35 +142,38 @@ def similar(
 @router.get("/search", response=SearchOut, operation_id="search", summary="Films by title, people by name")
 def search(
     request: HttpRequest,
-    q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUERY, description="Words of a title or name.")],
+    q: Annotated[
+        str, Query(min_length=1, max_length=MAX_QUERY_LENGTH, description="Words of a title or name.")
+    ],
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
-    """Every title of a film is searched, in every language; the best match comes first."""
-    found = _paged(request, search_movies(q), page, page_size)
-    people = list(search_people(q)[:PEOPLE_SHOWN])
-    found["people"] = [
+    """Searches all titles of films in all languages, and names of people; the best match is first."""
+    answer = _page(request, search_movies(q), page, page_size)
+    people = list(search_people(q)[:MAX_PEOPLE])
+    answer["people"] = [
         {
             "id": person.pk,
             "name": person.name,
-            "films": person.films,  # type: ignore[attr-defined]
+            "films": person.n_movies,  # type: ignore[attr-defined]
             "url": person.get_absolute_url(),
         }
         for person in people
     ]
-    found["did_you_mean"] = [] if found["count"] or people else closest_titles(q)
-    return json_response(found)
+    answer["did_you_mean"] = [] if answer["count"] or people else closest_titles(q)
+    return json_response(answer)
 
 
-def _film(movie_id: int) -> Movie:
-    film = Movie.objects.visible().filter(pk=movie_id).first()
-    if film is None:
+def visible_movie(movie_id: int) -> Movie:
+    """Return a movie of the site. Raises Problem (404)."""
+    found = Movie.objects.visible().filter(pk=movie_id).first()
+    if found is None:
         raise Problem(404, f"There is no film {movie_id}.")
-    return film
+    return found
 
 
-def _known(field: str, wanted: Sequence[str] | None, offered: Iterable[Facet]) -> tuple[str, ...]:
-    """The names as the catalogue writes them. Raises Problem for one that it does not have."""
+def _catalogue_names(field: str, wanted: Sequence[str] | None, offered: Iterable[Facet]) -> tuple[str, ...]:
+    """Return names in the catalogue's spelling. Raises Problem (422) for one that it does not have."""
     names = {facet.name.casefold(): facet.name for facet in offered} if wanted else {}
     for name in wanted or ():
         if name.casefold() not in names:
@@ -175,8 +181,8 @@ def _known(field: str, wanted: Sequence[str] | None, offered: Iterable[Facet]) -
     return tuple(names[name.casefold()] for name in wanted or ())
 
 
-def _paged(request: HttpRequest, films: QuerySet[Movie], number: int, size: int) -> dict[str, Any]:
-    paginator = Paginator(films.defer("synopsis").prefetch_related("genres"), size)
+def _page(request: HttpRequest, found: QuerySet[Movie], number: int, size: int) -> dict[str, Any]:
+    paginator = Paginator(found.defer("synopsis").prefetch_related("genres"), size)
     if number > paginator.num_pages:
         raise Problem(404, f"There is no page {number}; the last one is {paginator.num_pages}.")
     page = paginator.page(number)
@@ -187,32 +193,32 @@ def _paged(request: HttpRequest, films: QuerySet[Movie], number: int, size: int)
         "page_size": size,
         "next": _address(request, page, 1) if page.has_next() else None,
         "previous": _address(request, page, -1) if page.has_previous() else None,
-        "results": [_as_dict(film, film.genre_names) for film in page],
+        "results": [_render_movie(each, each.genre_names) for each in page],
     }
 
 
 def _address(request: HttpRequest, page: Page, step: int) -> str:
-    """The same question for another page, from the root of the site."""
+    """Return the address of another page of the same list, from the root of the site."""
     pairs = [(name, value) for name, values in request.GET.lists() if name != "page" for value in values]
     return f"{request.path}?{urlencode([*pairs, ('page', page.number + step)])}"
 
 
-def _as_dict(film: Movie, genres: list[str]) -> dict[str, Any]:
+def _render_movie(found: Movie, genres: list[str]) -> dict[str, Any]:
     return {
-        "id": film.pk,
-        "title": film.title,
-        "year": film.year,
+        "id": found.pk,
+        "title": found.title,
+        "year": found.year,
         "genres": genres,
-        "rating_count": film.rating_count,
-        "rating_average": None if film.rating_average is None else round(film.rating_average, 4),
-        "url": film.get_absolute_url(),
+        "rating_count": found.rating_count,
+        "rating_average": None if found.rating_average is None else round(found.rating_average, 4),
+        "url": found.get_absolute_url(),
     }
 
 
-def _names(named: list[Named]) -> list[str]:
+def _names(named: list[Link]) -> list[str]:
     return [each.name for each in named]
 
 
-def _people(facts: FilmFacts) -> dict[str, list[dict[str, Any]]]:
+def _people(facts: MovieDetails) -> dict[str, list[dict[str, Any]]]:
     roles = {"directors": facts.directors, "writers": facts.writers, "cast": facts.cast}
     return {role: [{"id": each.pk, "name": each.name} for each in people] for role, people in roles.items()}

@@ -1,4 +1,4 @@
-"""What experiments have found so far, as JSON and as CSV."""
+"""Experiments and their results, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router, Schema
 
-from movie.api.authentication import needs
-from movie.api.json import json_response
+from movie.api.authentication import require_scopes
+from movie.api.base import json_response
 from movie.api.models import EXPERIMENTS
 from movie.api.problems import Problem
 from movie.experiments.models import Experiment
 from movie.experiments.results import as_csv, as_rows, results_of
 
-router = Router(tags=["experiments"], auth=needs(EXPERIMENTS))
+router = Router(tags=["experiments"], auth=require_scopes(EXPERIMENTS))
 Name = Annotated[str, Path(max_length=64, pattern=r"^[-a-zA-Z0-9_]+$")]
 
 
@@ -79,7 +79,7 @@ class ExperimentResultsOut(ExperimentOut):
 
 @router.get("/experiments", response=ExperimentsOut, operation_id="experiments", summary="Experiments")
 def experiments(request: HttpRequest) -> HttpResponse:
-    return json_response({"experiments": [_about(found) for found in Experiment.objects.all()]})
+    return json_response({"experiments": [_render_experiment(found) for found in Experiment.objects.all()]})
 
 
 @router.get(
@@ -89,24 +89,24 @@ def experiments(request: HttpRequest) -> HttpResponse:
     openapi_extra={"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}},
 )
 def experiment_csv(request: HttpRequest, name: Name) -> HttpResponse:
-    """A row for each arm and metric."""
-    return HttpResponse(as_csv(results_of(_found(name))), content_type="text/csv; charset=utf-8")
+    """Answers with a row for each arm and metric."""
+    return HttpResponse(as_csv(results_of(_experiment(name))), content_type="text/csv; charset=utf-8")
 
 
 @router.get(
     "/experiments/{name}",
     response=ExperimentResultsOut,
     operation_id="experiment",
-    summary="What an experiment has found so far",
+    summary="The results of an experiment so far",
 )
 def experiment(request: HttpRequest, name: Name) -> HttpResponse:
-    """Figures with intervals and p-values that hold however often one looks, and what they mean."""
-    found = _found(name)
+    """Answers with a verdict and its figures, whose intervals and p-values hold at all looks together."""
+    found = _experiment(name)
     results = results_of(found)
     verdict, ratio = results.verdict, results.sample_ratio
     return json_response(
         {
-            **_about(found),
+            **_render_experiment(found),
             "verdict": {
                 "state": verdict.state,
                 "text": verdict.text,
@@ -123,13 +123,13 @@ def experiment(request: HttpRequest, name: Name) -> HttpResponse:
     )
 
 
-def _found(name: str) -> Experiment:
-    found = Experiment.objects.filter(name=name).first()
-    if found is None:
+def _experiment(name: str) -> Experiment:
+    experiment = Experiment.objects.filter(name=name).first()
+    if experiment is None:
         raise Problem(404, f"There is no experiment {name}.")
-    return found
+    return experiment
 
 
-def _about(found: Experiment) -> dict[str, object]:
+def _render_experiment(found: Experiment) -> dict[str, object]:
     fields = ("name", "question", "metric", "state", "starts_at", "ends_at")
     return {**{field: getattr(found, field) for field in fields}, "is_running": found.is_running()}

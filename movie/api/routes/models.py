@@ -1,4 +1,4 @@
-"""The trained models: what serves, what it reached, and switching to another version."""
+"""Trained models: the serving versions with their metrics, and switching to another version."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router
 
-from movie.api.authentication import needs
-from movie.api.json import json_response
+from movie.api.authentication import require_scopes
+from movie.api.base import json_response
 from movie.api.models import ACTIVATE_MODELS
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import ActivatedOut, ActivateRequest, ModelsOut
@@ -24,7 +24,7 @@ router = Router(tags=["models"])
 
 @router.get("/models", response=ModelsOut, operation_id="models", summary="Models and their versions")
 def models(request: HttpRequest) -> HttpResponse:
-    """Every kind of model, its trained versions, and what the active one reached by protocol.
+    """Lists the models, their trained versions, and the metrics of the active one by protocol.
 
     Figures of different protocols are not comparable.
     """
@@ -44,8 +44,8 @@ def models(request: HttpRequest) -> HttpResponse:
                     "version": choice.version,
                     "is_default": choice.name == default,
                     "training": None if choice.training is None else choice.training.progress,
-                    "versions": [_version(run) for run in versions[choice.name]],
-                    "metrics": _metrics(choice.name, tables),
+                    "versions": [_render_version(run) for run in versions[choice.name]],
+                    "metrics": _render_metrics(choice.name, tables),
                 }
                 for choice in model_choices()
             ]
@@ -56,14 +56,14 @@ def models(request: HttpRequest) -> HttpResponse:
 @router.post(
     "/models/{name}/activate",
     response=ActivatedOut,
-    auth=needs(ACTIVATE_MODELS),
+    auth=require_scopes(ACTIVATE_MODELS),
     operation_id="activate_model",
     summary="Switch to another version",
 )
 def activate(
     request: HttpRequest, name: Annotated[str, Path(max_length=32)], body: ActivateRequest
 ) -> HttpResponse:
-    """Verifies a version and makes it the one that serves; every process follows within seconds.
+    """Verifies a version and makes it serve; every process follows within seconds.
 
     A damaged version is refused and the old one goes on serving. The version before is in `previous`: to
     go back, activate that.
@@ -83,13 +83,13 @@ def activate(
     return json_response({"name": name, "version": store.current(name), "previous": store.previous(name)})
 
 
-def _version(run: TrainedVersion) -> dict[str, Any]:
+def _render_version(run: TrainedVersion) -> dict[str, Any]:
     fields = ("version", "is_active", "created", "users", "items", "interactions")
     return {**{field: getattr(run, field) for field in fields}, "problem": run.problem or run.damage}
 
 
-def _metrics(name: str, tables: list[ProtocolTable]) -> list[dict[str, Any]]:
-    """The figures of the active version, one row for each protocol and its conditions."""
+def _render_metrics(name: str, tables: list[ProtocolTable]) -> list[dict[str, Any]]:
+    """Return the metrics of the active version, one row for each protocol and its conditions."""
     return [
         {
             "protocol": table.protocol,

@@ -1,30 +1,77 @@
-"""Recommendations for one visitor."""
+"""Recommendations for one visitor, or for many at once."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
+from pydantic import ValidationError
 
-from movie.api.answers import add_reasons, list_answer, ranked_lists
-from movie.api.authentication import Caller, caller_of
-from movie.api.history_input import resolve_history
-from movie.api.json import json_response
-from movie.api.schemas import DEFAULT_LENGTH, LONGEST_LIST, ModelName, RecommendOut, RecommendRequest, UserId
+from movie.api.answers import add_reasons, rank_histories, render_list
+from movie.api.authentication import Caller, get_caller, throttle
+from movie.api.base import json_response, ms_since
+from movie.api.history_input import resolve_histories, resolve_history
+from movie.api.problems import Problem, field_problems, title_of
+from movie.api.schemas import (
+    DEFAULT_K,
+    MAX_K,
+    BatchOut,
+    BatchRequest,
+    HistorySource,
+    ModelName,
+    RecommendOut,
+    RecommendRequest,
+    UserId,
+)
+from predictors.history import History
 
 router = Router(tags=["recommendations"])
 
 
 @router.post("/recommend", response=RecommendOut, operation_id="recommend", summary="Films for a visitor")
 def recommend(request: HttpRequest, body: RecommendRequest) -> HttpResponse:
-    """Ranks films for somebody the site knows, or for a history sent with the request.
+    """Ranks films for a known user, or for a history in the request.
 
-    Nothing is stored. Films handed out here are no interactions; send `recommendation_id` along with those
+    Nothing is stored: recommended films are no interactions. Send `recommendation_id` with the interactions
     that follow from the list.
     """
-    return _answer(body, caller_of(request))
+    return _recommend(body, get_caller(request))
+
+
+# Before `/recommend/{user_id}`, which would take `batch` for a user.
+@router.post(
+    "/recommend/batch", response=BatchOut, operation_id="recommend_batch", summary="Films for many visitors"
+)
+def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
+    """Ranks as `POST /recommend` for up to 1,000 users or histories, which are scored together.
+
+    `results` has one result for each entry. An invalid entry has an `error` as its result and changes
+    nothing for the others.
+    """
+    started = time.perf_counter()
+    throttle.count_entries(request, len(body.entries))
+    results: list[dict[str, Any]] = [{} for _ in body.entries]
+    sources: dict[int, HistorySource] = {}
+    for position, entry in enumerate(body.entries):
+        try:
+            sources[position] = HistorySource.model_validate(entry)
+        except ValidationError as error:
+            results[position]["error"] = _render_error(Problem(422, _summarize(error)))
+    histories: dict[int, History] = {}
+    for position, found in resolve_histories(sources, get_caller(request)).items():
+        if sources[position].user_id is not None:
+            results[position]["user_id"] = sources[position].user_id
+        if isinstance(found, Problem):
+            results[position]["error"] = _render_error(found)
+        else:
+            histories[position] = found
+    lists = rank_histories(list(histories.values()), body)
+    for position, ranked in zip(histories, lists, strict=True):
+        results[position] |= render_list(ranked, body)
+    n_failed = sum("error" in result for result in results)
+    return json_response({"results": results, "failed": n_failed, "latency_ms": ms_since(started)})
 
 
 @router.get(
@@ -33,23 +80,33 @@ def recommend(request: HttpRequest, body: RecommendRequest) -> HttpResponse:
 def recommend_to(
     request: HttpRequest,
     user_id: Annotated[UserId, Path()],
-    k: Annotated[int, Query(ge=1, le=LONGEST_LIST)] = DEFAULT_LENGTH,
+    k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
     model: Annotated[ModelName | None, Query()] = None,
     explain: bool = False,
 ) -> HttpResponse:
-    """The short form: the defaults of `POST /recommend` hold."""
-    wanted = RecommendRequest(user_id=user_id, k=k, explain=explain)
+    """Ranks as `POST /recommend` with its defaults."""
+    options = RecommendRequest(user_id=user_id, k=k, explain=explain)
     if model is not None:
-        wanted.model = model
-    return _answer(wanted, caller_of(request), "path")
+        options.model = model
+    return _recommend(options, get_caller(request), "path")
 
 
-def _answer(wanted: RecommendRequest, caller: Caller, where: str = "body") -> HttpResponse:
+def _recommend(options: RecommendRequest, caller: Caller, where: str = "body") -> HttpResponse:
     started = time.perf_counter()
-    history = resolve_history(wanted, caller, where)
-    (ranked,) = ranked_lists([history], wanted)
-    answer = list_answer(ranked, wanted)
-    if wanted.explain:
+    history = resolve_history(options, caller, where)
+    (ranked,) = rank_histories([history], options)
+    answer = render_list(ranked, options)
+    if options.explain:
         add_reasons(answer, history)
-    answer["latency_ms"] = round((time.perf_counter() - started) * 1000, 2)
+    answer["latency_ms"] = ms_since(started)
     return json_response(answer)
+
+
+def _summarize(error: ValidationError) -> str:
+    """Return the errors of an entry on one line."""
+    problems = field_problems([{**each, "loc": ("entry", *each["loc"])} for each in error.errors()])
+    return "; ".join(f"{each['field']}: {each['detail']}".removeprefix(": ") for each in problems)
+
+
+def _render_error(problem: Problem) -> dict[str, Any]:
+    return {"status": problem.status, "title": title_of(problem.status), "detail": problem.detail}

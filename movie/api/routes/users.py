@@ -1,4 +1,4 @@
-"""Who is known: the users of data sets, and a client's own visitors."""
+"""The users that a client may rank for: those of data sets, and the client's own visitors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ninja import Router
 from ninja.pagination import paginate
 from pydantic import BaseModel, Field
 
-from movie.api.authentication import Caller, caller_of
+from movie.api.authentication import Caller, get_caller
 from movie.api.models import READ
 from movie.api.pagination import PositionPagination, ReadRows
-from movie.api.visitor_access import OF_CLIENTS, OF_SITE, namespace_of, shown
+from movie.api.visitor_access import id_for_caller, is_dataset_user, namespace_of
 from movie.catalogue.models import Rating
 from movie.events.models import Event
 
@@ -44,66 +44,58 @@ class UserPagination(PositionPagination):
 @router.get("/users", response=UserPageOut, operation_id="list_users", summary="Known users")
 @paginate(UserPagination)
 def list_users(request: HttpRequest) -> ReadRows:
-    """Users of data sets and, for a key with the scope `read`, the client's own visitors.
+    """Lists users of data sets and, for a key with the scope `read`, the client's own visitors.
 
-    Each kind in order of its ids as text. Members and guests of the site are in no list.
+    Each namespace is in order of its ids as text. Members and guests of the site are in no list.
     """
-    caller = caller_of(request)
-
-    def read(after: tuple[str] | None, n: int) -> list[tuple[tuple[str], dict[str, object]]]:
-        keys = users_after(caller, after, n)
-        counts = dict(
-            Rating.objects.filter(visitor__in=keys).order_by().values_list("visitor").annotate(Count("pk"))
-        )
-        return [((key,), {"id": shown(key, caller), "ratings": counts.get(key, 0)}) for key in keys]
-
-    return read
+    caller = get_caller(request)
+    return lambda after, n: [
+        ((visitor,), {"id": id_for_caller(visitor, caller), "ratings": n_ratings})
+        for visitor, n_ratings in list_visitors_after(caller, after, n)
+    ]
 
 
-def users_after(caller: Caller, position: tuple[str] | None, limit: int) -> list[str]:
-    """Return the next keys after a position, in the order of the list; None is its beginning."""
+def list_visitors_after(caller: Caller, position: tuple[str] | None, limit: int) -> list[tuple[str, int]]:
+    """Return the visitors after a position with their numbers of ratings; None is the list's beginning."""
     after = position[0] if position else ""
     namespaces = [f"{name}:" for name in data_sets()]
-    if caller.client and caller.may(READ):
+    if caller.client and caller.has_scope(READ):
         namespaces.append(namespace_of(caller.client))
-    found: list[str] = []
-    begin = next((place for place, each in enumerate(namespaces) if after.startswith(each)), 0)
-    for place in range(begin, len(namespaces)):
-        found += _known(namespaces[place], after if place == begin else "", limit - len(found))
+    first = next((index for index, name in enumerate(namespaces) if after.startswith(name)), 0)
+    found: list[tuple[str, int]] = []
+    for namespace in namespaces[first:]:
+        found += _visitors_of(namespace, after if after.startswith(namespace) else "", limit - len(found))
         if len(found) == limit:
             break
     return found
 
 
 def data_sets() -> list[str]:
-    """The data sets whose users have ratings here; at most a minute old."""
+    """Return the names of the data sets whose users have ratings here; at most a minute old."""
     return cache.get_or_set("api-data-sets", _data_sets, CACHED_SECONDS) or []
 
 
 def _data_sets() -> list[str]:
-    """One query for each kind of visitor, whatever their number: each looks for the next kind."""
+    """Return the names with one query for each namespace, which finds the next one by the index."""
     names: list[str] = []
     after = ""
     while True:
-        visitor = (
-            Rating.objects.filter(visitor__gt=after)
-            .order_by("visitor")
-            .values_list("visitor", flat=True)
-            .first()
-        )
+        rows = Rating.objects.filter(visitor__gt=after).order_by("visitor")
+        visitor = rows.values_list("visitor", flat=True).first()
         if visitor is None:
             return names
         name, colon, _ = visitor.partition(":")
-        if colon and name not in (*OF_SITE, OF_CLIENTS):
+        if is_dataset_user(visitor):
             names.append(name)
         after = name + AFTER_COLON if colon else visitor
 
 
-def _known(namespace: str, after: str, limit: int) -> list[str]:
-    """Visitors of a name space with a rating or another interaction in the database."""
+def _visitors_of(namespace: str, after: str, limit: int) -> list[tuple[str, int]]:
+    """Return visitors of a namespace with their numbers of ratings; a client's also without any."""
     bounds = {"visitor__gt": after or namespace, "visitor__lt": namespace[:-1] + AFTER_COLON}
-    found: set[str] = set()
-    for model in (Rating, Event):
-        rows = model.objects.filter(**bounds).order_by("visitor").values_list("visitor", flat=True).distinct()
-        found.update(rows[:limit])
-    return sorted(found)[:limit]
+    rated = Rating.objects.filter(**bounds).order_by("visitor").values_list("visitor")
+    n_ratings: dict[str, int] = dict(rated.annotate(Count("pk"))[:limit])
+    if not is_dataset_user(namespace):
+        acted = Event.objects.filter(**bounds).order_by("visitor").values_list("visitor", flat=True)
+        n_ratings = dict.fromkeys(acted.distinct()[:limit], 0) | n_ratings
+    return sorted(n_ratings.items())[:limit]

@@ -1,4 +1,4 @@
-"""Histories: to read, page by page, and to delete."""
+"""Histories of visitors: reading page by page, and deletion."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,12 +8,12 @@ from ninja import Path, Query, Router
 from ninja.pagination import paginate
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
-from movie.api.authentication import caller_of, needs
-from movie.api.json import json_response
+from movie.api.authentication import get_caller, require_scopes
+from movie.api.base import json_response
 from movie.api.models import WRITE_VISITORS
 from movie.api.pagination import PositionPagination, ReadRows
-from movie.api.schemas import LARGEST_ID
-from movie.api.visitor_access import readable_visitor, shown, writable_visitor
+from movie.api.schemas import MAX_ID
+from movie.api.visitor_access import id_for_caller, require_readable, require_writable
 from movie.events.history import get_history
 from movie.events.recording import forget
 from predictors.history import Interaction
@@ -33,7 +33,7 @@ VisitorId = Annotated[
 
 
 class EventOut(BaseModel):
-    """Something the visitor did. `event_id` is null for a rating that came with a data set."""
+    """An interaction of the visitor. `event_id` is null for a rating that came with a data set."""
 
     event_id: str | None
     kind: str
@@ -66,9 +66,9 @@ class HistoryPagination(PositionPagination):
     def paginate_queryset(
         self, queryset: Any, pagination: Any, request: HttpRequest, **params: Any
     ) -> dict[str, Any]:
-        caller = caller_of(request)
+        caller = get_caller(request)
         page = super().paginate_queryset(queryset, pagination, request, **params)
-        return {"visitor": shown(readable_visitor(caller, params["visitor"]), caller), **page}
+        return {"visitor": id_for_caller(require_readable(caller, params["visitor"]), caller), **page}
 
 
 @router.get(
@@ -79,25 +79,25 @@ class HistoryPagination(PositionPagination):
 )
 @paginate(HistoryPagination)
 def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
-    """What a visitor did, newest first, as far as it was not forgotten.
+    """Lists the interactions of a visitor, newest first.
 
-    With the scope `read` those of the client's own visitors and of users of data sets, with
-    `read:visitors` those of guests and members of the site.
+    The scope `read` allows it for the client's own visitors and for users of data sets, the scope
+    `read:visitors` for guests and members of the site.
     """
-    key = readable_visitor(caller_of(request), visitor)
+    key = require_readable(get_caller(request), visitor)
 
     def read(before: tuple[datetime, str] | None, n: int) -> list[tuple[tuple[datetime, str], Any]]:
         events = get_history(key, limit=None).interactions
         if before:
             events = tuple(event for event in events if (event.at, event.event_id) < before)
-        return [((each.at, each.event_id), _event(each)) for each in events[-n:][::-1]]
+        return [((each.at, each.event_id), _render_event(each)) for each in events[-n:][::-1]]
 
     return read
 
 
 @router.delete(
     "/visitors/{visitor}/history",
-    auth=needs(WRITE_VISITORS),
+    auth=require_scopes(WRITE_VISITORS),
     response=ForgottenOut,
     operation_id="forget_history",
     summary="Forget a history",
@@ -105,18 +105,16 @@ def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
 def forget_history(
     request: HttpRequest,
     visitor: VisitorId,
-    movie_id: int | None = Query(
-        default=None, ge=1, le=LARGEST_ID, description="Only what is about this film."
-    ),
+    movie_id: int | None = Query(default=None, ge=1, le=MAX_ID, description="Only what is about this film."),
 ) -> HttpResponse:
-    """Delete everything that one of the client's own visitors did, everywhere the data went.
+    """Deletes the history of one of the client's own visitors from the site and from all copies.
 
     `deleted` counts the interactions in the database; archived clicks follow uncounted.
     """
-    return json_response({"deleted": forget(writable_visitor(caller_of(request), visitor), movie_id)})
+    return json_response({"deleted": forget(require_writable(get_caller(request), visitor), movie_id)})
 
 
-def _event(event: Interaction) -> dict[str, object]:
+def _render_event(event: Interaction) -> dict[str, object]:
     return {
         "event_id": None if " " in event.event_id else event.event_id,
         "kind": event.kind,

@@ -1,4 +1,4 @@
-"""The catalogue and the models over the API."""
+"""Tests of the catalogue and the models over the API."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_models_tell_what_serves(get):
 
 @pytest.fixture
 def two_versions(api_site, settings, tmp_path):
-    """A store of its own with an older and a newer version of one model."""
+    """Create a store with an older and a newer version of one model."""
     shutil.copytree(settings.MODEL_DIR, tmp_path / "models")
     settings.MODEL_DIR = tmp_path / "models"
     cache.clear()

@@ -1,4 +1,4 @@
-"""Clients of other services find their calls and their shapes, on the lists of this site."""
+"""Tests of the compatible services: the documented calls of other services and their answers."""
 
 import json
 import re
@@ -27,7 +27,7 @@ LONG_AGO = datetime(1998, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Small models of these films, trained once."""
+    """Train small models of these movies, once."""
     folder = tmp_path_factory.mktemp("models")
     rng = np.random.default_rng(1)
     users = np.repeat(np.arange(60), 8)
@@ -57,7 +57,7 @@ def post(client, path, **body):
 
 
 def documented():
-    """Each call of the documentation with the answer shown below it, if there is one."""
+    """Return each documented call with the answer below it, if there is one."""
     found = []
     for language, block in re.findall(r"```(\w+)\n(.*?)```", DOCS.read_text(), flags=re.DOTALL):
         if language == "json":
@@ -67,8 +67,8 @@ def documented():
     return found
 
 
-def run(client, command):
-    """What curl would do."""
+def run_curl(client, command):
+    """Send the request of a curl command through the test client."""
     words = iter(shlex.split(command))
     assert next(words) == "curl"
     url, headers, body = "", {}, None
@@ -87,7 +87,7 @@ def run(client, command):
 
 
 def shape(value):
-    """Names and types, without what varies."""
+    """Return the names and types of an answer without its values."""
     if isinstance(value, dict):
         return {name: shape(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -101,7 +101,7 @@ def shape(value):
     ids=lambda each: re.sub(r".*compat/", "", each) if isinstance(each, str) else "",
 )
 def test_the_documented_calls_answer_as_documented(client, command, answer):
-    response = run(client, command)
+    response = run_curl(client, command)
     assert response.status_code == 200
     if answer is not None:
         assert shape(response.json()) == shape(answer)

@@ -1,4 +1,4 @@
-"""The reference, the OpenAPI document and the lines of docs/api.md tell what the API does."""
+"""Tests of the reference page, the OpenAPI document and the commands of docs/api.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLOCKS = list(BLOCK.finditer(MANUAL.read_text(encoding="utf-8")))
 
 
 def call(client, command: str):
-    """What curl would do with this line, through the test client."""
+    """Send the request of a curl command through the test client."""
     _curl, *words = shlex.split(command.replace("\\\n", " "))
     address, body, method, headers = "", None, None, {}
     while words:
@@ -52,7 +52,7 @@ def key(api_site) -> str:
 
 
 def has(answer: Any, shown: Any) -> bool:
-    """Whether every field that is shown is in the answer, at the same place."""
+    """Whether the answer has every shown field, at the same path."""
     if isinstance(shown, dict):
         return all(name in answer and has(answer[name], value) for name, value in shown.items())
     if isinstance(shown, list) and shown:
@@ -81,7 +81,7 @@ def test_the_manual_was_read():
 
 
 def bodies_shown() -> dict[str, Any]:
-    """The example of every body that the document has one for, by path."""
+    """Return the examples of bodies in the document, by path."""
     schemas = description()["components"]["schemas"]
     named = {
         path: operation["post"]["requestBody"]["content"]["application/json"]["schema"].get("$ref", "")

@@ -1,4 +1,4 @@
-"""What clients record of their own visitors: stored once, told apart from others', read and deleted."""
+"""Tests of interactions that clients record: stored once, kept apart, read and deleted."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -253,7 +253,7 @@ def test_users_of_data_sets_are_read_with_a_key(client, shop, film):
 
 @pytest.fixture
 def people(film, shop):
-    """Users of two data sets, two visitors of the client, and everybody who is in no list."""
+    """Create users of two data sets, two visitors of the client, and visitors that no list shows."""
     stored = [f"ml-100k:{n}" for n in range(4)] + ["books:1"]
     for visitor in [*stored, "user:1", "guest:1", "api:other:1"]:
         Rating.objects.create(visitor=visitor, movie=film, value=3.0, rated_at=LONG_AGO)
@@ -272,6 +272,13 @@ def test_users_are_listed_page_by_page(shop, people, limit):
         cursor = page["next"]
     assert [each["id"] for each in found] == people
     assert [each["ratings"] for each in found] == [1, 1, 1, 1, 1, 0, 1]
+
+
+def test_a_page_of_users_costs_one_query_for_each_data_set(client, people):
+    client.get(USERS)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(client.get(USERS).json()["users"]) == 5
+    assert len(queries) == 2
 
 
 def test_a_clients_visitors_are_listed_for_itself_alone(client, people):

@@ -1,4 +1,4 @@
-"""Keys of the API: made, shown once, used, limited, expired and revoked."""
+"""Tests of API keys: created, shown once, used, limited, expired and revoked."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from movie.api.models import READ, SCOPES, WRITE_INTERACTIONS, ApiClient, ApiKey, create_key, hash_of
+from movie.api.models import READ, SCOPES, WRITE_INTERACTIONS, ApiClient, ApiKey, create_key, hash_token
 from movie.catalogue.models import Movie
 from movie.catalogue.tests.films import make_film
 from movie.events.models import Event
@@ -51,7 +51,7 @@ def test_the_command_makes_a_key_that_works_and_stores_only_its_hash(client):
     token = out.splitlines()[-1]
     assert client.get(USERS, headers=bearer(token)).status_code == 200
     key = ApiKey.objects.get()
-    assert (key.key_hash, key.prefix) == (hash_of(token), token[:11])
+    assert (key.key_hash, key.prefix) == (hash_token(token), token[:11])
     assert token.startswith("rg_") and len(token) > 50
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM api_apikey")

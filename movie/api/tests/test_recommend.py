@@ -1,4 +1,4 @@
-"""Recommendations over the API: for a history, for a user, with wishes, and for many at once."""
+"""Tests of recommendations over the API: for a history, for a user, with options, and in batches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ADDRESS = "/api/v1/recommend"
 
 @pytest.fixture
 def ask(client, api_site):
-    """POST a body; the answer as JSON, with its status."""
+    """Return a function that posts a body and returns the answer's JSON."""
 
     def post(body, *, path="", status=200, **headers):
         sent = body if isinstance(body, str | bytes) else json.dumps(body)
@@ -345,8 +345,8 @@ entries = st.lists(
 )
 
 
-def story_of(sent) -> History:
-    """Every entry as an interaction of its own, in the order sent or, where all have one, by their times."""
+def history_of_interactions(sent) -> History:
+    """Return every entry as an interaction, in the order sent or, if all have times, by their times."""
     every = [HistoryEntry(movie_id=each) if isinstance(each, int) else each for each in sent]
     timed = all(each.at is not None for each in every)
     return History(
@@ -364,10 +364,10 @@ def story_of(sent) -> History:
 
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(entries)
-def test_a_history_that_was_sent_is_the_story_of_its_entries(sent):
+def test_a_sent_history_equals_the_interactions_of_its_entries(sent):
     history = request_history(sent)
     predictor = PopularPredictor(np.ones(20, np.float32), IdMap(range(1, 21)))
-    story = story_of(sent)
+    story = history_of_interactions(sent)
     quick, full = predictor.encode(history), predictor.encode(story)
     assert quick.liked.tolist() == full.liked.tolist()
     assert quick.weights.tolist() == pytest.approx(full.weights.tolist())

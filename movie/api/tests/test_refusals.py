@@ -1,4 +1,4 @@
-"""What the API says to requests that it cannot answer: one shape, the right status, never a 500."""
+"""Tests of refusals: one shape, the right status, never a 500."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ADDRESS = "/api/v1/recommend"
 
 
 def refused(response, status: int) -> dict:
-    """The problem document of a refusal, whose shape is checked."""
+    """Return the problem document of a refusal, and check its shape."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == MEDIA_TYPE
     problem = response.json()
@@ -184,7 +184,7 @@ def test_an_error_that_nobody_foresaw_is_logged_and_tells_nothing(api_site, monk
     def broken(*args, **kwargs):
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr("movie.api.routes.recommend.ranked_lists", broken)
+    monkeypatch.setattr("movie.api.routes.recommend.rank_histories", broken)
     response = Client(raise_request_exception=False).post(
         ADDRESS, {"history": [1]}, content_type="application/json"
     )

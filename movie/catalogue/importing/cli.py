@@ -1,4 +1,4 @@
-"""What the catalogue's commands share: their options, their end on a signal, what they say."""
+"""Options, signals and summary lines that the import commands share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 from django.core.management.base import CommandError
 
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.formats import FORMATS
-from movie.catalogue.importing.reports import Outcome, RejectReport
-from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.importing.reports import ImportResult, RejectReport
 
 INTERRUPTED = 130  # what shells give for Ctrl+C
 
@@ -47,8 +47,8 @@ def add_file_options(parser: ArgumentParser) -> None:
 
 
 @contextmanager
-def ending_cleanly() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl+C does; a file that cannot be used becomes a CommandError."""
+def handle_interrupts() -> Iterator[None]:
+    """Turn SIGTERM into KeyboardInterrupt and CatalogueError into CommandError."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -66,8 +66,8 @@ def ending_cleanly() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def summary(outcome: Outcome, what: str, *, dry_run: bool) -> str:
-    """One line about what an import did."""
+def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
+    """Describe the result of an import in one line."""
     if not outcome.added and not outcome.changed:
         text = "%(accepted)s %(what)s read, nothing to change."
     elif dry_run:
@@ -83,19 +83,31 @@ def summary(outcome: Outcome, what: str, *, dry_run: bool) -> str:
     }
 
 
-def refusals(report: RejectReport) -> Iterator[str]:
-    """Lines about what was refused, the most frequent reason first."""
-    total = report.reasons.total()
-    if not total:
-        return
-    yield "{total} rows were refused:".format(total=f"{total:,}")
-    for reason, count in report.reasons.most_common():
-        yield f"  {count:>9,}  {reason}"
-    if report.path is not None:
-        yield f"Each is in {report.path}."
-    else:
-        yield "Name a file with --report to see each of them."
+def rejected_lines(report: RejectReport) -> Iterator[str]:
+    """Yield lines about refused rows and fields left empty, the most frequent reason first."""
+    if total := report.reasons.total():
+        yield f"{total:,} rows were refused:"
+        for reason, count in report.reasons.most_common():
+            yield f"  {count:>9,}  {reason}"
+        for detail in report.details:
+            yield f"             {detail}"
+    if report.notes:
+        yield f"{report.notes.total():,} fields could not be read and are empty:"
+        for reason, count in report.notes.most_common():
+            yield f"  {count:>9,}  {reason}"
+    if total or report.notes:
+        is_written = report.path is not None
+        yield f"Each is in {report.path}." if is_written else "Name a file with --report to see each of them."
 
 
-def interruption() -> str:
+def finish(outcome: ImportResult) -> None:
+    """Raise CommandError after an interruption, and when nothing or less than half could be used."""
+    if outcome.interrupted:
+        raise CommandError(interruption_line(), returncode=INTERRUPTED)
+    if outcome.is_mostly_rejected:
+        rejected, read = outcome.rejected.total(), outcome.read
+        raise CommandError(f"{rejected:,} of {read:,} rows were refused: is this the file you meant?")
+
+
+def interruption_line() -> str:
     return "Interrupted. What was finished is kept; the same command goes on from there."

@@ -1,38 +1,52 @@
-"""What the columns of a named table mean."""
+"""Names of columns in common data sets, and their meanings here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.importing.errors import CatalogueError
 
 # The names under which common data sets file each meaning, compared without case.
 MOVIE_COLUMNS: dict[str, tuple[str, ...]] = {
-    "id": ("id", "movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin"),
-    "title": ("title", "movie_title", "name"),
-    "year": ("year", "release_year"),
+    "id": (
+        "id",
+        "movieid",
+        "movie_id",
+        "item_id",
+        "itemid",
+        "item",
+        "movie",
+        "iid",
+        "asin",
+        "const",
+        "tconst",
+    ),
+    "title": ("title", "movie_title", "name", "primarytitle"),
+    "original_title": ("original title", "original_title", "originaltitle"),
+    "year": ("year", "release_year", "startyear"),
+    "release_date": ("release_date", "release date", "released"),
     "genres": ("genres", "genre", "class", "categories"),
-    "countries": ("countries", "country"),
-    "languages": ("languages", "language"),
+    "countries": ("countries", "country", "production_countries"),
+    "languages": ("languages", "language", "spoken_languages"),
     "synopsis": ("synopsis", "overview", "description", "plot"),
-    "runtime": ("runtime",),
+    "runtime": ("runtime", "runtime (mins)", "runtimeminutes", "runtime_minutes"),
     "poster_path": ("poster_path",),
     "imdb": ("imdb", "imdbid", "imdb_id"),
     "tmdb": ("tmdb", "tmdbid", "tmdb_id"),
 }
 RATING_COLUMNS: dict[str, tuple[str, ...]] = {
     "user": ("user", "userid", "user_id", "uid", "visitor"),
-    "film": ("movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin", "film", "id"),
+    "movie": ("movieid", "movie_id", "item_id", "itemid", "item", "movie", "iid", "asin", "film", "id"),
     "rating": ("rating", "value", "stars", "score"),
     "time": ("timestamp", "time", "rated_at", "at", "date", "datetime"),
 }
 MOVIES_NEED = ("id", "title")
-RATINGS_NEED = ("user", "film", "rating")
+RATINGS_NEED = ("user", "movie", "rating")
 
 
 def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Read "id=asin,title=name"; a meaning may go by any of its common names, such as `item` for `film`.
+    """Read "id=asin,title=name"; a meaning may go by any of its common names, such as `item` for `movie`.
 
     Raises CatalogueError on a meaning that does not exist.
     """
@@ -54,12 +68,12 @@ def meanings(
     needed: Sequence[str],
     chosen: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
-    """The meaning of each column found in a file, "" for columns of no use here.
+    """Return the meaning of each column of a file, "" for columns of no use here.
 
     `chosen` (meaning -> column) goes before the common names. Raises CatalogueError naming what is
     missing and what is there.
     """
-    names = [name.strip().strip('"').casefold() for name in found]
+    names = [name.strip("\ufeff \t").strip('"').casefold() for name in found]
     result = [""] * len(names)
     for meaning, column in (chosen or {}).items():
         if column.casefold() not in names:

@@ -1,4 +1,4 @@
-"""Any CSV or TSV file with a header line; ids may be any text."""
+"""Read any CSV or TSV file with a header line; ids may be any text."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from movie.catalogue.importing.columns import (
     RATINGS_NEED,
     meanings,
 )
-from movie.catalogue.importing.reading import TextFile, header, split_plain, split_quoted
+from movie.catalogue.importing.reading import TextFile, header, read_columns, split_plain, split_quoted
 from movie.catalogue.importing.rows import Table
-
-DELIMITERS = ("\t", ",", ";", "|")
 
 
 def _open(
@@ -24,13 +22,9 @@ def _open(
     chosen: Mapping[str, str] | None,
 ) -> Table:
     lines = file.lines()
-    first = header(file.path, lines)
-    delimiter = max(DELIMITERS, key=first.count)  # the first of equals
-    # The header itself may be quoted; every split is by the rule of the rows.
-    record = next(split_quoted([(1, first)], delimiter, first.count(delimiter) + 1), None)
-    columns = record.cells if record and record.cells else [first]
+    columns, delimiter, line = read_columns(header(file.path, lines), lines)
     meaning = meanings(file.path, columns, known, needed, chosen)
-    split = split_plain if delimiter == "\t" and '"' not in first else split_quoted
+    split = split_plain if delimiter == "\t" and '"' not in line else split_quoted
     return Table(meaning, split(lines, delimiter, len(meaning)))
 
 

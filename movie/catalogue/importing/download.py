@@ -1,4 +1,4 @@
-"""MovieLens data sets from the site of GroupLens, checked against their published MD5 checksums."""
+"""Download MovieLens data sets and check them against their published MD5 checksums."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from movie.catalogue.importing.reports import Watch, unwatched
-from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.reports import ProgressCallback, ignore_progress
 
 BASE_URL = "https://files.grouplens.org/datasets/movielens/"
 TIMEOUT = 20  # seconds without an answer
@@ -33,7 +33,12 @@ _MD5 = re.compile(r"\b[0-9a-f]{32}\b")
 
 
 def download(
-    name: str, into: Path, *, base_url: str = BASE_URL, timeout: float = TIMEOUT, watch: Watch = unwatched
+    name: str,
+    into: Path,
+    *,
+    base_url: str = BASE_URL,
+    timeout: float = TIMEOUT,
+    progress: ProgressCallback = ignore_progress,
 ) -> Path:
     """Fetch a data set and unpack it to `into`/`name`; a folder that is there is used as it is.
 
@@ -54,7 +59,7 @@ def download(
         with tempfile.TemporaryDirectory(dir=into, prefix=f".{name}-") as folder:
             expected = PINNED.get(name) or _published_checksum(f"{url}.md5", timeout)
             archive = Path(folder) / "archive.zip"
-            found = _fetch(url, archive, timeout, watch)
+            found = _fetch(url, archive, timeout, progress)
             if found != expected:
                 message = (
                     "%(url)s arrived damaged: its MD5 is %(found)s, the published one is %(expected)s. "
@@ -100,8 +105,8 @@ def _published_checksum(url: str, timeout: float) -> str:
     return found[0]
 
 
-def _fetch(url: str, path: Path, timeout: float, watch: Watch) -> str:
-    """Store what is at `url`; returns its MD5, which is what GroupLens publishes."""
+def _fetch(url: str, path: Path, timeout: float, progress: ProgressCallback) -> str:
+    """Store the file at `url` and return its MD5, the checksum that GroupLens publishes."""
     digest = hashlib.md5(usedforsecurity=False)
     received = 0
     try:
@@ -111,7 +116,7 @@ def _fetch(url: str, path: Path, timeout: float, watch: Watch) -> str:
                 file.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
-                watch(received / expected if expected else 0.0, "downloading")
+                progress(received / expected if expected else 0.0, "downloading")
     except HTTPError as error:
         raise _unreachable(url, f"HTTP {error.code}") from error
     except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:

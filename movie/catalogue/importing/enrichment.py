@@ -1,4 +1,4 @@
-"""People, countries, languages and running times for the films of the catalogue."""
+"""Complete movies with people, countries, languages and running times."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from django.db import transaction
 
-from movie.catalogue.importing.movies import Names, create_all, link_table
-from movie.catalogue.importing.reports import RejectReport, Watch, unwatched
-from movie.catalogue.importing.wikidata_films import Film, FilmTable, default_path
+from movie.catalogue.importing.movies import NameCache, create_all, link_table
+from movie.catalogue.importing.reports import ProgressCallback, RejectReport, ignore_progress
+from movie.catalogue.importing.wikidata_films import WikidataEntry, WikidataTable, default_path
 from movie.catalogue.models import Country, Credit, ExternalId, Language, Movie, Person
 from movie.catalogue.titles import match_key, search_key
 
-BATCH = 200  # films in one transaction
+BATCH = 200  # movies in one transaction
 LONGEST_PERSON = 255
 LONGEST_PLACE = 128
 NO_MATCH = "no film of that title within a year"
@@ -26,7 +26,7 @@ AMBIGUOUS = "several films of that title and year"
 
 @dataclass
 class Enrichment:
-    """What was found (`matched`), what of it changed something, and what was not found."""
+    """Counts the movies found (`matched`), changed and not found."""
 
     matched: int = 0
     by_imdb: int = 0
@@ -42,13 +42,13 @@ class Enrichment:
 
 
 class People:
-    """Persons by name. The sources have no ids of people, so one name is one person."""
+    """Finds and creates persons by name. The sources have no ids of people, so one name is one person."""
 
     def __init__(self) -> None:
         self.added = 0
 
     def ids(self, names: Iterable[str]) -> dict[str, int]:
-        """Primary keys by search key, with people made who are not there yet."""
+        """Return primary keys by search key, and create the people who are missing."""
         wanted: dict[str, str] = {}
         for name in names:
             wanted.setdefault(search_key(name), name)
@@ -70,15 +70,15 @@ def enrich_movies(
     dry_run: bool = False,
     batch: int = BATCH,
     report: RejectReport | None = None,
-    watch: Watch = unwatched,
+    progress: ProgressCallback = ignore_progress,
 ) -> Enrichment:
-    """Complete films from a film table (default: the one that bokeh-sampledata ships).
+    """Complete movies from a movie table (default: the one that bokeh-sampledata ships).
 
-    A film is found by its IMDb id, else by its titles and year. Only what is empty is filled - the
-    IMDb id, running time, countries, languages, and each of directors, writers and cast if the film
+    A movie is found by its IMDb id, else by its titles and year. Only what is empty is filled - the
+    IMDb id, running time, countries, languages, and each of directors, writers and cast if the movie
     has none - unless `overwrite`. Raises CatalogueError when the table cannot be used.
     """
-    table = FilmTable(path or default_path())
+    table = WikidataTable(path or default_path())
     report = report if report is not None else RejectReport()
     outcome = Enrichment(unmatched=report.reasons)
     writer = _Writer(overwrite)
@@ -95,22 +95,22 @@ def enrich_movies(
             if dry_run:
                 writer.rolled_back()
             done += len(some)
-            watch(done / total, "{n} films".format(n=f"{done:,}"))
+            progress(done / total, "{n} films".format(n=f"{done:,}"))
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
 
 
 def _batches(pks: Iterator[int], size: int) -> Iterator[list[int]]:
-    """Lists of primary keys; all are read first, because transactions end an open cursor."""
+    """Split primary keys into lists; reads all first, because transactions end an open cursor."""
     everything = iter(list(pks))
     while some := list(itertools.islice(everything, size)):
         yield some
 
 
 def _match(
-    table: FilmTable, pks: list[int], outcome: Enrichment, report: RejectReport
-) -> Iterator[tuple[Movie, Film]]:
+    table: WikidataTable, pks: list[int], outcome: Enrichment, report: RejectReport
+) -> Iterator[tuple[Movie, WikidataEntry]]:
     movies = Movie.objects.filter(pk__in=pks).prefetch_related("titles", "external_ids", "credits")
     rows: dict[Movie, int] = {}
     for movie in movies:
@@ -120,7 +120,7 @@ def _match(
         if row is not None:
             outcome.by_imdb += 1
         else:
-            # A film whose IMDb id the table does not have is another film, whatever its title.
+            # A movie whose IMDb id the table does not have is another movie, whatever its title.
             candidates = [] if imdb else table.by_title(keys - {""}, movie.year)
             if len(candidates) != 1:
                 reason = AMBIGUOUS if candidates else NO_MATCH if movie.year else NO_YEAR
@@ -128,23 +128,23 @@ def _match(
                 continue
             (row,) = candidates
         rows[movie] = row
-    films = dict(table.films(set(rows.values())))
+    entries = dict(table.entries(set(rows.values())))
     outcome.matched += len(rows)
     for movie, row in rows.items():
-        yield movie, films[row]
+        yield movie, entries[row]
 
 
 class _Writer:
     def __init__(self, overwrite: bool) -> None:
         self._overwrite = overwrite
         self._people = People()
-        self._names = {"countries": Names(Country), "languages": Names(Language)}
+        self._names = {"countries": NameCache(Country), "languages": NameCache(Language)}
 
     def rolled_back(self) -> None:
         for names in self._names.values():
             names.reread()
 
-    def write(self, found: dict[Movie, Film], outcome: Enrichment) -> None:
+    def write(self, found: dict[Movie, WikidataEntry], outcome: Enrichment) -> None:
         changed = self._ids(found) | self._runtimes(found)
         changed |= self._credits(found, outcome)
         for relation in self._names:
@@ -152,11 +152,11 @@ class _Writer:
         outcome.changed += len(changed)
         outcome.people = self._people.added
 
-    def _ids(self, found: dict[Movie, Film]) -> set[int]:
+    def _ids(self, found: dict[Movie, WikidataEntry]) -> set[int]:
         wanted: dict[str, int] = {}
-        for movie, film in found.items():
+        for movie, entry in found.items():
             if not any(each.source == "imdb" for each in movie.external_ids.all()):
-                wanted.setdefault(film.imdb, movie.pk)  # a data set may list a film twice; the first has it
+                wanted.setdefault(entry.imdb, movie.pk)  # a data set may list a movie twice; the first has it
         taken = ExternalId.objects.filter(source="imdb", value__in=wanted).values_list("value", flat=True)
         for value in list(taken):
             del wanted[value]
@@ -164,33 +164,33 @@ class _Writer:
         ExternalId.objects.bulk_create(ids)
         return set(wanted.values())
 
-    def _runtimes(self, found: dict[Movie, Film]) -> set[int]:
+    def _runtimes(self, found: dict[Movie, WikidataEntry]) -> set[int]:
         changed = []
-        for movie, film in found.items():
-            stale = movie.runtime is None or (self._overwrite and movie.runtime != film.runtime)
-            if film.runtime and stale:
-                movie.runtime = film.runtime
+        for movie, entry in found.items():
+            stale = movie.runtime is None or (self._overwrite and movie.runtime != entry.runtime)
+            if entry.runtime and stale:
+                movie.runtime = entry.runtime
                 changed.append(movie)
         Movie.objects.bulk_update(changed, ["runtime"])
         return {movie.pk for movie in changed}
 
-    def _credits(self, found: dict[Movie, Film], outcome: Enrichment) -> set[int]:
+    def _credits(self, found: dict[Movie, WikidataEntry], outcome: Enrichment) -> set[int]:
         people = self._people.ids(
             name
-            for film in found.values()
-            for name in (*film.directors, *film.writers, *film.cast)
+            for entry in found.values()
+            for name in (*entry.directors, *entry.writers, *entry.cast)
             if len(name) <= LONGEST_PERSON
         )
         new: list[Credit] = []
         replaced: list[int] = []
-        for movie, film in found.items():
+        for movie, entry in found.items():
             there: dict[str, dict[int, Credit]] = {}
             for credit in movie.credits.all():
                 there.setdefault(credit.role, {})[credit.person_id] = credit
             stated = {
-                Credit.Role.DIRECTOR: film.directors,
-                Credit.Role.WRITER: film.writers,
-                Credit.Role.CAST: film.cast,
+                Credit.Role.DIRECTOR: entry.directors,
+                Credit.Role.WRITER: entry.writers,
+                Credit.Role.CAST: entry.cast,
             }
             for role, names in stated.items():
                 ids = [people[key] for name in names if (key := search_key(name)) in people]
@@ -207,8 +207,8 @@ class _Writer:
         outcome.credits += len(new)
         return {credit.movie_id for credit in new}
 
-    def _related(self, relation: str, found: dict[Movie, Film]) -> set[int]:
-        """Countries or languages of films that have none (of all, when overwriting)."""
+    def _related(self, relation: str, found: dict[Movie, WikidataEntry]) -> set[int]:
+        """Set countries or languages of movies that have none (of all, when overwriting)."""
         through, column = link_table(relation)
         there: dict[int, set[int]] = {}
         old = through._default_manager.filter(movie__in=[movie.pk for movie in found])
@@ -216,8 +216,8 @@ class _Writer:
             there.setdefault(pk, set()).add(related)
         links = []
         changed: set[int] = set()
-        for movie, film in found.items():
-            names = [name for name in getattr(film, relation) if len(name) <= LONGEST_PLACE]
+        for movie, entry in found.items():
+            names = [name for name in getattr(entry, relation) if len(name) <= LONGEST_PLACE]
             if not names or (movie.pk in there and not self._overwrite):
                 continue
             wanted = set(self._names[relation].ids(names))

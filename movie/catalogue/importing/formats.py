@@ -1,6 +1,6 @@
-"""Which format a file has, by its name and, where many share a name, its header.
+"""Detect the format of a file from its name and, where many share a name, its header.
 
-Folders are searched for their film or rating file, so the path of an unpacked data set will do.
+Folders are searched for their movie or rating file, so the path of an unpacked data set will do.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Protocol
 
 from movie.catalogue.importing import movielens_csv
+from movie.catalogue.importing.cells import LONGEST_NAME
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import COMPRESSIONS, TextFile, plain_name
-from movie.catalogue.importing.rows import LONGEST_NAME, CatalogueError, Table
+from movie.catalogue.importing.rows import Table
+from movie.catalogue.models import SHARED_SOURCES
 
 MOVIELENS = "movielens"  # ids that all MovieLens data sets but 100K share
 MOVIELENS_100K = "ml-100k"
+# Names that every data set gives its files: two such files are not of one id space.
+_PART_NAMES = frozenset(("movies", "films", "items", "titles", "ratings", "interactions", "reviews"))
 _MOVIELENS_SET = re.compile(r"^ml-?(latest(-small)?|\d+m\w*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is recognised and read. `module` is imported on first use."""
+    """Describes how to recognise and read a format. `module` is imported on first use."""
 
     name: str
     module: str
@@ -77,7 +82,7 @@ _FOLDER = {
 
 
 class OpenFile(Protocol):
-    """What the readers of all formats share."""
+    """Describes an open file for the readers of all formats."""
 
     path: Path
 
@@ -86,7 +91,7 @@ class OpenFile(Protocol):
 
 
 def locate(path: Path, kind: str) -> Path:
-    """The file of `kind` ("movies" or "ratings") that a path means. Raises CatalogueError."""
+    """Return the file of `kind` ("movies" or "ratings") at a path. Raises CatalogueError."""
     if path.is_file():
         return path
     if not path.is_dir():
@@ -106,7 +111,7 @@ def locate(path: Path, kind: str) -> Path:
 
 
 def format_of(path: Path, kind: str, name: str | None = None) -> Format:
-    """The format of a file, by `name` or found out. Raises CatalogueError."""
+    """Return the format of a file, by `name` or detected. Raises CatalogueError."""
     if name is not None:
         return FORMATS[name]
     for known in FORMATS.values():
@@ -119,14 +124,22 @@ def format_of(path: Path, kind: str, name: str | None = None) -> Format:
 
 
 def source_of(path: Path, known: Format) -> str:
-    """The id space of a file's film ids."""
+    """Return the id space of a file's movie ids: of its format, or the name of the file or its folder."""
+    name = known.source or _own_name(path)
+    if _MOVIELENS_SET.match(name):
+        name = MOVIELENS
+    # A file called imdb.csv has ids of its own all the same.
+    return (f"{name}-file" if name.casefold() in SHARED_SOURCES else name)[:LONGEST_NAME]
+
+
+def _own_name(path: Path) -> str:
+    """Return the name of a data set: "shop" for shop.csv, and for shop/movies.csv, shop/ratings.csv."""
     stem = plain_name(path).rpartition(".")[0] or plain_name(path)
-    name = known.source or (MOVIELENS if _MOVIELENS_SET.match(stem) else stem)
-    return name[:LONGEST_NAME]
+    return (path.resolve().parent.name or stem) if stem.casefold() in _PART_NAMES else stem
 
 
 def visitors_of(path: Path, known: Format, source: str) -> str:
-    """The prefix of a file's users. MovieLens data sets share film ids but not users, so the data
+    """Return the prefix of a file's users. MovieLens data sets share movie ids but not users, so the data
     set's own name is taken where the file or its folder tells it."""
     stem = plain_name(path).rpartition(".")[0]
     for name in (stem, path.resolve().parent.name):
@@ -136,7 +149,7 @@ def visitors_of(path: Path, known: Format, source: str) -> str:
 
 
 def open_file(path: Path, known: Format, encoding: str | None = None) -> AbstractContextManager[OpenFile]:
-    """The file, to be handed to `read`. Raises CatalogueError."""
+    """Open a file for `read`. Raises CatalogueError."""
     if known.name == "parquet":
         from movie.catalogue.importing.parquet import ParquetFile
 
@@ -145,7 +158,7 @@ def open_file(path: Path, known: Format, encoding: str | None = None) -> Abstrac
 
 
 def read(file: OpenFile, known: Format, kind: str, columns: Mapping[str, str] | None = None) -> Table:
-    """The table of films or ratings in a file. Raises CatalogueError when it is not of the format."""
+    """Return the table of movies or ratings in a file. Raises CatalogueError when it is not of the format."""
     module = import_module(f"movie.catalogue.importing.{known.module}")
     reader = getattr(module, kind)
     if known.named_columns:

@@ -1,4 +1,4 @@
-"""MovieLens 100K: u.item (parted by "|", Latin-1, a flag for each genre) and u.data (tabs).
+"""Read MovieLens 100K: u.item (parted by "|", Latin-1, a flag for each genre) and u.data (tabs).
 
 Format: https://files.grouplens.org/datasets/movielens/ml-100k-README.txt
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from movie.catalogue.importing.reading import TextFile, split_plain
-from movie.catalogue.importing.rows import CatalogueError, Record, Table
+from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.reading import LONGEST_LINE, TextFile, broken, split_plain
+from movie.catalogue.importing.rows import Record, Table
 
 # In the order of the flags; the first, "unknown", is no genre.
 GENRES = (
@@ -41,7 +42,7 @@ def movies(file: TextFile) -> Table:
 
 def _movies(file: TextFile) -> Iterator[Record]:
     for number, line in file.lines():
-        cells = line.split("|")
+        cells = line.split("|") if len(line) <= LONGEST_LINE else []
         flags = cells[-len(GENRES) :]
         if len(cells) >= 2 + AFTER_TITLE and set(flags) <= {"0", "1"}:
             title = "|".join(cells[1:-AFTER_TITLE])
@@ -53,11 +54,11 @@ def _movies(file: TextFile) -> Iterator[Record]:
             message = "%(path)s should hold %(cells)d cells a line parted by “|”; line 1 is “%(line)s”."
             raise CatalogueError(message % {"path": file.path, "cells": 2 + AFTER_TITLE, "line": line[:100]})
         elif line.strip():
-            yield Record(number, line, None)
+            yield broken(number, line)
 
 
 def ratings(file: TextFile) -> Table:
-    return Table(("user", "film", "rating", "time"), split_plain(_checked(file), "\t", 4))
+    return Table(("user", "movie", "rating", "time"), split_plain(_checked(file), "\t", 4))
 
 
 def _checked(file: TextFile) -> Iterator[tuple[int, str]]:

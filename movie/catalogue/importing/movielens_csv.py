@@ -1,4 +1,4 @@
-"""MovieLens "latest", 20M, 25M and 32M: movies.csv, links.csv, tags.csv, ratings.csv.
+"""Read MovieLens "latest", 20M, 25M and 32M: movies.csv, links.csv, tags.csv, ratings.csv.
 
 Format: https://files.grouplens.org/datasets/movielens/ml-latest-README.html
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from movie.catalogue.importing.cells import imdb_id, tmdb_id
+from movie.catalogue.importing.errors import CatalogueError, RowError
 from movie.catalogue.importing.reading import TextFile, header, split_quoted
-from movie.catalogue.importing.rows import CatalogueError, Record, Refusal, Rejected, Table, imdb_id, tmdb_id
+from movie.catalogue.importing.rows import Record, RejectedRow, Table
 
 MOVIES_HEADER = "movieId,title,genres"
 RATINGS_HEADER = "userId,movieId,rating,timestamp"
@@ -31,27 +33,27 @@ def movies(file: TextFile) -> Table:
 
 
 def ratings(file: TextFile) -> Table:
-    return Table(("user", "film", "rating", "time"), _records(file, RATINGS_HEADER))
+    return Table(("user", "movie", "rating", "time"), _records(file, RATINGS_HEADER))
 
 
 def is_movielens(path: Path) -> bool:
-    """Whether a CSV file has a header of MovieLens; other CSV files may have any columns."""
+    """Return whether a CSV file has a header of MovieLens; other CSV files may have any columns."""
     with TextFile(path, fallback="latin-1") as file:
         return header(path, file.lines()).strip() in (MOVIES_HEADER, RATINGS_HEADER)
 
 
-def links(file: TextFile) -> Iterator[tuple[str, str, str] | Rejected]:
-    """(MovieLens id, IMDb id, TMDB id), "" where there is none."""
+def links(file: TextFile) -> Iterator[tuple[str, str, str] | RejectedRow]:
+    """Yield (MovieLens id, IMDb id, TMDB id), "" where there is none."""
     for record in _records(file, LINKS_HEADER):
         if record.cells is None:
-            yield Rejected(record.line, record.problem, record.raw)  # type: ignore[arg-type]
+            yield RejectedRow(record.line, record.problem, record.raw)  # type: ignore[arg-type]
             continue
         try:
             yield record.cells[0].strip(), imdb_id(record.cells[1]), tmdb_id(record.cells[2])
-        except Refusal as refusal:
-            yield Rejected(record.line, refusal.reason, record.raw)
+        except RowError as row_error:
+            yield RejectedRow(record.line, row_error.reason, record.raw)
 
 
 def tags(file: TextFile) -> Iterator[Record]:
-    """Records of (user, film, tag, time)."""
+    """Return records of (user, movie, tag, time)."""
     return _records(file, TAGS_HEADER)

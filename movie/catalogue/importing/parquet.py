@@ -1,4 +1,4 @@
-"""Parquet files with named columns, read in slices by Polars (imported only here)."""
+"""Read Parquet files with named columns in slices by Polars (imported only here)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from movie.catalogue.importing.columns import (
     RATINGS_NEED,
     meanings,
 )
-from movie.catalogue.importing.rows import CatalogueError, Record, Table
+from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.rows import Record, Table
 
 if TYPE_CHECKING:
     import polars
@@ -24,7 +25,7 @@ SLICE = 50_000  # rows held at a time
 
 
 class ParquetFile:
-    """A Parquet file's columns and rows, and how far reading has come."""
+    """Reads a Parquet file's columns and rows, and says how far it has come."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -54,7 +55,7 @@ class ParquetFile:
         del self._frame
 
     def records(self, columns: Sequence[str]) -> Iterator[Record]:
-        """Rows of these columns as text; a missing value is ""."""
+        """Yield rows of these columns as text; a missing value is ""."""
         import polars
 
         for start in range(0, self._height, SLICE):

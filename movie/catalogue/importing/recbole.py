@@ -1,4 +1,4 @@
-"""RecBole's atomic files: .item and .inter, tabs, a header of name:type.
+"""Read RecBole's atomic files: .item and .inter, tabs, a header of name:type.
 
 Format: https://recbole.io/docs/user_guide/data/atomic_files.html
 """
@@ -14,8 +14,9 @@ from movie.catalogue.importing.columns import (
     RATINGS_NEED,
     meanings,
 )
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import TextFile, header, split_plain
-from movie.catalogue.importing.rows import CatalogueError, Record, Table
+from movie.catalogue.importing.rows import Record, Table
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 UNKNOWN = "unkonwn"  # so spelt in the MovieLens files that RecBole distributes
@@ -42,7 +43,7 @@ def movies(file: TextFile, chosen: Mapping[str, str] | None = None) -> Table:
 
 
 def _repaired(table: Table) -> Iterator[Record]:
-    """RecBole's years are whatever stood in the last brackets: "V" for a video, "unkonwn" for none."""
+    """Yield records without RecBole's false years, such as "V" for a video and "unkonwn" for none."""
     title = table.columns.index("title")
     year = table.columns.index("year") if "year" in table.columns else None
     for record in table.records:

@@ -1,4 +1,4 @@
-"""What an import did: counts, the rows it refused and why, and the type of who watches it."""
+"""Results of an import: counts, refused rows with their reasons, progress."""
 
 from __future__ import annotations
 
@@ -10,22 +10,37 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from movie.catalogue.importing.rows import CatalogueError, Rejected
+from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.rows import RejectedRow
+
+DETAILS_SHOWN = 5
 
 
 @dataclass
-class Outcome:
+class ImportResult:
     """Counts of one import. `accepted` = `added` + `changed` + `unchanged`."""
 
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    notices: list[str] = field(default_factory=list)  # assumptions that were made about the file
     interrupted: bool = False
 
     @property
     def accepted(self) -> int:
         return self.added + self.changed + self.unchanged
+
+    @property
+    def is_mostly_rejected(self) -> bool:
+        """Return whether nothing, or less than half of the rows, could be used."""
+        return self.rejected.total() > self.accepted
+
+    def add(self, accepted: int, added: int, changed: int) -> None:
+        """Count a batch."""
+        self.added += added
+        self.changed += changed
+        self.unchanged += accepted - added - changed
 
     @property
     def read(self) -> int:
@@ -41,6 +56,8 @@ class RejectReport:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
         self.reasons: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()  # fields left empty in rows that were taken in
+        self.details: list[str] = []  # of the first rows that have one
         self._file: TextIO | None = None
 
     def __enter__(self) -> RejectReport:
@@ -60,17 +77,32 @@ class RejectReport:
         if self._file is not None:
             self._file.close()
 
-    def add(self, file: Path, rejected: Rejected) -> None:
-        self.note(file, rejected.line, str(rejected.reason.label), rejected.raw)
+    def add(self, file: Path, rejected: RejectedRow) -> None:
+        reason = str(rejected.reason.label)
+        self.reasons[reason] += 1
+        if rejected.detail:
+            if len(self.details) < DETAILS_SHOWN:
+                self.details.append(f"line {rejected.line}: {rejected.detail}")
+            reason = f"{reason}: {rejected.detail}"
+        self._write(file, rejected.line, reason, rejected.raw)
 
     def note(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
+        """Count something that was refused and is no row of a file."""
         self.reasons[reason] += 1
+        self._write(file, line, reason, raw)
+
+    def add_note(self, file: Path | str, line: int, reason: str, raw: str) -> None:
+        """Count a field that was left empty in a row that was taken in."""
+        self.notes[reason] += 1
+        self._write(file, line, f"taken in, but {reason}", raw)
+
+    def _write(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
         if self._file is not None:
             self._writer.writerow([file, line, reason, raw])
 
 
-Watch = Callable[[float, str], None]  # share done, 0 to 1, and what is being done
+ProgressCallback = Callable[[float, str], None]  # share done, 0 to 1, and what is being done
 
 
-def unwatched(done: float, text: str) -> None:
+def ignore_progress(done: float, text: str) -> None:
     """Show nothing."""

@@ -1,4 +1,4 @@
-"""The Wikidata film table: 17,472 films of 1940-2014 with people, countries, languages, running time.
+"""Read the Wikidata movie table: 17,472 movies of 1940-2014 with people, countries, languages, running time.
 
 An SQLite file with a table `omdb` keyed by `imdbID`, shipped by the package bokeh-sampledata as
 `_data/movies.db` (data CC0). Its lists are joined by ", ", so a name that holds a comma comes apart.
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from movie.catalogue.importing.rows import LONGEST_RUNTIME, CatalogueError
+from movie.catalogue.importing.cells import LONGEST_RUNTIME
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.titles import clean, match_key, parse_title
 
 PACKAGE = "bokeh_sampledata"
@@ -32,7 +33,7 @@ _REMARK = re.compile(r" \((?:\d{4} film|film|\d{4})\)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class WikidataEntry:
     imdb: str
     title: str
     year: int
@@ -45,7 +46,7 @@ class Film:
 
 
 def split_names(text: str | None) -> tuple[str, ...]:
-    """The names in a cell, in order and once each, with suffixes put back: "George Tillman Jr."."""
+    """Return the names in a cell, in order and once each, with suffixes put back: "George Tillman Jr."."""
     names: list[str] = []
     for part in clean(text or "").split(", "):
         if names and _SUFFIX.match(part):
@@ -56,7 +57,10 @@ def split_names(text: str | None) -> tuple[str, ...]:
 
 
 def default_path() -> Path:
-    """The table in the installed package, found without importing it. Raises CatalogueError."""
+    """Return the path of the table in the installed package, without importing the package.
+
+    Raises CatalogueError.
+    """
     spec = find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder) / "_data" / "movies.db"
@@ -66,8 +70,8 @@ def default_path() -> Path:
     raise CatalogueError(message)
 
 
-class FilmTable:
-    """The table, with an index of titles in memory and the rest read when asked for."""
+class WikidataTable:
+    """Keeps an index of the table's titles in memory and reads the rest on request."""
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -99,7 +103,10 @@ class FilmTable:
         return sum(map(len, self._rowids.values()))
 
     def by_imdb(self, imdb: str, keys: Iterable[str] = ()) -> int | None:
-        """The row of an IMDb id. Where the table has two (a film and its later cut), the title decides."""
+        """Return the row of an IMDb id.
+
+        Where the table has two (a movie and its later cut), the title decides.
+        """
         rowids = self._rowids.get(imdb, [])
         if len(rowids) > 1:
             named = {rowid for key in keys for _year, rowid in self._titles.get(key, ())}
@@ -107,7 +114,7 @@ class FilmTable:
         return rowids[0] if rowids else None
 
     def by_title(self, keys: Iterable[str], year: int | None) -> list[int]:
-        """Rows with one of these title keys (`titles.match_key`): of that year, else of the years
+        """Return rows with one of these title keys (`titles.match_key`): of that year, else of the years
         beside it. Several mean that titles and year do not tell."""
         if year is None:
             return []
@@ -117,8 +124,8 @@ class FilmTable:
                 return rowids
         return []
 
-    def films(self, rowids: Iterable[int]) -> Iterator[tuple[int, Film]]:
-        """Films by row. `rowids` at most a few hundred at a time."""
+    def entries(self, rowids: Iterable[int]) -> Iterator[tuple[int, WikidataEntry]]:
+        """Yield entries by row. `rowids` at most a few hundred at a time."""
         wanted = list(rowids)
         marks = ",".join("?" * len(wanted))
         names = ", ".join(f'"{column}"' for column in COLUMNS)
@@ -127,7 +134,7 @@ class FilmTable:
             minutes = round(runtime) if runtime else 0
             yield (
                 rowid,
-                Film(
+                WikidataEntry(
                     imdb=imdb,
                     title=clean(title or ""),
                     year=year,

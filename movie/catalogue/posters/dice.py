@@ -1,4 +1,4 @@
-"""Chance that follows from a text."""
+"""Random numbers that follow from a text."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ Thing = TypeVar("Thing")
 
 
 class Dice:
-    """Numbers that follow from a text and are the same everywhere."""
+    """Draws numbers that follow from a text and are the same on every machine."""
 
     def __init__(self, *facts: object) -> None:
         self._seed = "\x1f".join(str(fact) for fact in facts).encode()
@@ -26,7 +26,7 @@ class Dice:
         return self._next() % count
 
     def between(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """Draw a whole number from low to high, both included."""
         return low + self._next() % (high - low + 1)
 
     def choice(self, things: Sequence[Thing]) -> Thing:

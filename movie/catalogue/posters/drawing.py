@@ -1,4 +1,4 @@
-"""Posters drawn from a film's facts: a flat field, one motif, the title, director and year.
+"""Draw posters from a movie's facts: a flat field, one motif, the title, director and year.
 
 They are meant as one printed series. The first genre chooses the field, the title chooses the motif
 and every measure in it, the decade lays a texture over it, and the director brings the habits that
@@ -8,10 +8,10 @@ Everything follows from hashes, so a film has the same poster on every machine.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from xml.sax.saxutils import escape
 
+from movie.catalogue.posters.brush import Brush
 from movie.catalogue.posters.dice import Dice
 from movie.catalogue.posters.inks import ACCENTS, Inks, field_for, inks_for
 from movie.catalogue.posters.lettering import (
@@ -23,10 +23,8 @@ from movie.catalogue.posters.lettering import (
     split_title,
     width_of,
 )
-from movie.catalogue.posters.motifs import MOTIFS, Brush
+from movie.catalogue.posters.motifs import MOTIFS
 from movie.catalogue.posters.sheet import FOOT_LINE, FOOT_RULE, FOOT_SIZE, HEIGHT, MARGIN, MEASURE, WIDTH
-
-DRAWING = "1"  # raise it when posters are drawn differently: addresses and ETags carry it
 
 SERIF = "ui-serif,Georgia,'Noto Serif KR','Noto Serif CJK KR','Noto Serif SC','Noto Serif CJK SC',serif"
 SANS = "system-ui,'Segoe UI','Noto Sans KR','Noto Sans CJK KR','Noto Sans SC','Noto Sans CJK SC',sans-serif"
@@ -69,7 +67,7 @@ def _texture(year: int | None, inks: Inks) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """What recurs in one director's posters."""
+    """Holds the traits that one director's posters share."""
 
     favourite: int  # which accent comes first
     fill: str  # flat, hatched, cut or outlined
@@ -95,7 +93,7 @@ def _habit(director: str) -> Habit:
 
 
 def _brush(inks: Inks, fill: str) -> tuple[Brush, str]:
-    """The brush and the definitions it needs."""
+    """Return the brush and the SVG definitions that it needs."""
     hole = f'fill="{inks.field}"'
     if fill == "hatched":
         tile = (
@@ -114,7 +112,7 @@ def _brush(inks: Inks, fill: str) -> tuple[Brush, str]:
 
 
 def draw_poster(title: str, year: int | None, genres: Sequence[str], director: str, seed: int = 0) -> str:
-    """A poster as an SVG document, 240 by 360 units, 1 to 4 KB.
+    """Draw a poster as an SVG document, 240 by 360 units, 1 to 4 KB.
 
     `genres` in their order, the first one known chooses the colours; `director` may be empty, then the film
     has habits of its own. `seed` tells apart films with the same title and year.
@@ -179,8 +177,3 @@ def _foot(director: str, year: int | None, inks: Inks) -> str:
     if year:
         foot += f'<text x="{WIDTH - MARGIN}" y="{FOOT_LINE}" text-anchor="end">{year}</text>'
     return f'<g fill="{inks.text}" font-family="{SANS}" font-size="{FOOT_SIZE}">{foot}</g>'
-
-
-def poster_version(changed: datetime) -> str:
-    """What a drawn poster's address carries: it differs once the film's facts or our drawing change."""
-    return f"{DRAWING}{int(changed.timestamp() * 1e6):x}"

@@ -42,7 +42,7 @@ def _channels(colour: str) -> tuple[int, int, int]:
 
 
 def _luminance(colour: str) -> float:
-    """Relative luminance, WCAG 2.2."""
+    """Return the relative luminance, WCAG 2.2."""
     linear = [
         channel / 3294.6 if channel <= 10 else ((channel / 255 + 0.055) / 1.055) ** 2.4
         for channel in _channels(colour)
@@ -51,7 +51,7 @@ def _luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """Contrast ratio of two ``#rrggbb`` colours, 1 to 21 (WCAG 2.2)."""
+    """Return the contrast ratio of two ``#rrggbb`` colours, 1 to 21 (WCAG 2.2)."""
     dark, light = sorted((_luminance(one), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
@@ -72,7 +72,7 @@ class Inks:
 
 @lru_cache(maxsize=1024)
 def inks_for(field: str, favourite: int) -> Inks:
-    """What is printed with on this field; `favourite` is the place of the director's accent in `ACCENTS`."""
+    """Return the inks for a field; `favourite` is the index of the director's accent in `ACCENTS`."""
     text = max((CREAM, BLACK), key=lambda ink: contrast(field, ink))
     order = ACCENTS[favourite:] + ACCENTS[:favourite]
     accent = next(ink for ink in order if contrast(field, ink) >= 2.4 or ink == text)
@@ -83,7 +83,7 @@ def inks_for(field: str, favourite: int) -> Inks:
 
 
 def field_for(genres: Sequence[str], dice: Dice) -> str:
-    """The colour of the field: one of those of the first genre that has some."""
+    """Return the colour of the field, one of the colours of the first genre that has any."""
     for genre in genres:
         name = genre.casefold().strip()
         fields = FIELDS.get(SAME_GENRE.get(name, name))

@@ -15,17 +15,17 @@ BREAKS_BEFORE_SUBTITLE = (" or: ", ": ", " - ", " – ", " (", "; ")
 
 
 def is_full(letter: str) -> bool:
-    """Whether a letter fills a whole square and a line may end after it: Chinese, Japanese, Korean."""
+    """Return whether a letter fills a whole square and a line may end after it: Chinese, Japanese, Korean."""
     return letter > "\u10ff" and east_asian_width(letter) in "WF"
 
 
 def width_of(text: str) -> int:
-    """Estimated width in hundredths of the type size."""
+    """Estimate the width in hundredths of the type size."""
     return sum(_WIDTHS.get(letter) or (_FULL if is_full(letter) else _PLAIN) for letter in text)
 
 
 def _pieces(text: str) -> list[tuple[str, str]]:
-    """What a line may be broken into: (piece, what joins it to the one before)."""
+    """Split a line into pieces that may be parted: (piece, the joint before it)."""
     pieces: list[tuple[str, str]] = []
     for word in text.split():
         glue = " "
@@ -75,7 +75,7 @@ def _balanced(pieces: list[tuple[str, str]], count: int) -> list[str]:
 
 
 def set_lines(text: str, tallest: int, largest: float, most_lines: int) -> tuple[list[str], float]:
-    """The lines and the type size that fill the measure best within a height."""
+    """Return the lines and the type size that fill the measure best within a height."""
     pieces = _pieces(text)
     best: tuple[list[str], float] = ([text], 0.0)
     for count in range(1, min(most_lines, len(pieces)) + 1):
@@ -87,7 +87,7 @@ def set_lines(text: str, tallest: int, largest: float, most_lines: int) -> tuple
 
 
 def split_title(title: str) -> tuple[str, str]:
-    """A long title as the name people use and the rest: "Star Wars", "Episode IV – A New Hope"."""
+    """Split a long title into its usual name and the rest: "Star Wars", "Episode IV – A New Hope"."""
     if len(title) > 16:
         for mark in BREAKS_BEFORE_SUBTITLE:
             name, found, rest = title.partition(mark)
@@ -98,7 +98,7 @@ def split_title(title: str) -> tuple[str, str]:
 
 
 def fitted(text: str, limit: float, size: float) -> str:
-    """`textLength` for a line that another font could push out of its measure."""
+    """Return a `textLength` for a line that another font could push out of its measure."""
     width = width_of(text) * size / 100
     if width < limit * 0.62:
         return ""
@@ -106,10 +106,10 @@ def fitted(text: str, limit: float, size: float) -> str:
 
 
 def printable(text: str) -> str:
-    """On one line, without what an XML document may not hold."""
+    """Return the text on one line, without characters that XML forbids."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def shortened(text: str, letters: int) -> str:
-    """Cut to so many letters, the last then being an ellipsis."""
+    """Cut a text to a number of letters, the last of them an ellipsis."""
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"

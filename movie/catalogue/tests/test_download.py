@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from movie.catalogue.importing.download import download
-from movie.catalogue.importing.rows import CatalogueError
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.models import Movie
 
 NAME = "ml-latest-small"

@@ -155,13 +155,13 @@ def test_bad_rows_are_reported_and_the_rest_goes_on(tmp_path):
         6: ("5,A film", "number of columns"),
         7: ('6,"A film (1990),Drama', "quotation mark"),
         8: (f"7,{'x' * 256},Drama", "255"),
-        9: (f"8,A film,{'x' * 65}", "64"),
+        9: (f"8,A film (1991),{'x' * 65}|Drama", "taken in, but a genre is longer than 64"),
     }
     text = (
         HEADER
         + "1,Toy Story (1995),Comedy\n"
         + "".join(row + "\n" for row, _r in bad.values())
-        + "9,Last (1999),Drama\n"
+        + "".join(f"{n},Last {n} (1999),Drama\n" for n in range(10, 15))
     )
     report = tmp_path / "report.csv"
     out = run(write(tmp_path, text), report=report)
@@ -170,8 +170,11 @@ def test_bad_rows_are_reported_and_the_rest_goes_on(tmp_path):
     for line, (raw, reason) in bad.items():
         assert rows[line]["row"] == raw
         assert reason in rows[line]["reason"]
-    assert "7 rows were refused" in out
-    assert set(Movie.objects.values_list("title", flat=True)) == {"Toy Story", "Last"}
+    assert "6 rows were refused" in out
+    assert "1 fields could not be read" in out
+    lasts = {f"Last {n}" for n in range(10, 15)}
+    assert set(Movie.objects.values_list("title", flat=True)) == {"Toy Story", "A film"} | lasts
+    assert by_id("8").genre_names == ["Drama"]
 
 
 def test_two_ids_of_one_title_are_two_films(tmp_path):

@@ -103,7 +103,7 @@ def test_hidden_films_and_people_who_have_no_other_are_not_found(films):
 
 
 def test_people_are_found_by_any_part_of_the_name_with_their_number_of_films(films):
-    assert [(p.name, p.films) for p in search_people("봉준")] == [("봉준호", 2)]
+    assert [(p.name, p.n_movies) for p in search_people("봉준")] == [("봉준호", 2)]
     assert [p.name for p in search_people("mann michael")] == ["Michael Mann"]
     assert [p.name for p in search_people("mag")] == ["Maggie Cheung"]
 
@@ -193,8 +193,8 @@ def test_a_suggested_film_has_the_poster_of_its_card(films):
     from movie.pages.templatetags.reelgraph import poster_url
 
     film = Movie.objects.get(title="Hero")
-    assert poster_url(suggestions("hero").films[0].movie) == poster_url(film)
-    assert suggestions("hero").films[0].directors == ["Zhang Yimou"]
+    assert poster_url(suggestions("hero").movies[0].movie) == poster_url(film)
+    assert suggestions("hero").movies[0].directors == ["Zhang Yimou"]
 
 
 @pytest.mark.parametrize(

@@ -116,3 +116,29 @@ def test_titles_of_other_scripts_do_not_all_meet():
 def test_only_english_articles_are_moved_from_the_front():
     assert sort_title("A Separation") == "Separation, A"
     assert sort_title("La La Land") == "La La Land"
+
+
+@pytest.mark.parametrize(
+    ("raw", "title", "year"),
+    [
+        ("Walk, Run, Die (2003)", "Walk, Run, Die", 2003),
+        ("You, Yourself, I (1998)", "You, Yourself, I", 1998),
+        ("Blechtrommel, Die (1979)", "Die Blechtrommel", 1979),
+        ("Quatrilho, O (1995)", "O Quatrilho", 1995),
+        ("Good, the Bad and the Ugly, The (1966)", "The Good, the Bad and the Ugly", 1966),
+        ("Serial (1995 - 1999)", "Serial", 1995),
+        ("Serial (1995-1999)", "Serial", 1995),
+        ("Serial (2006–)", "Serial", 2006),
+        ("Serial (1995- )", "Serial", 1995),
+        ("Evening (TV Movie 2003)", "Evening", 2003),
+        ("Evening (TV Mini-Series 2001-2003)", "Evening", 2001),
+        ("Evening (Jan 1995)", "Evening", 1995),
+        ("Tom (1999/II)", "Tom", 1999),
+        ("Film (2010) (2011)", "Film (2010)", 2011),
+        ("1984 (1984)", "1984", 1984),
+        ("(1995)", "(1995)", None),
+    ],
+)
+def test_years_and_articles_as_lists_write_them(raw, title, year):
+    parsed = parse_title(raw)
+    assert (parsed.title, parsed.year, parsed.alternatives) == (title, year, ())

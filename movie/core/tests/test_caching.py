@@ -145,7 +145,7 @@ def test_writes_are_limited_without_redis_too(redis, rf, settings):
 
 
 def test_a_list_follows_from_the_history_and_the_version_alone(redis):
-    from movie.recommendations.list_cache import cached_ranking
+    from movie.recommendations.ranked_list import cached_ranking
     from predictors.history import History, Reason, Recommendation
 
     film = Movie.objects.create(title="Heat")

@@ -1,5 +1,5 @@
 """What a server with row locks does to transactions. On SQLite, which has none, these are skipped;
-`tests/test_on_mariadb.py` runs them against a real server."""
+`tests/test_on_real_services.py` runs them against a real server."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, connections, transaction
 
 from movie.catalogue.models import ExternalId, Genre, Movie, Rating
-from movie.core.database import TRIES, insert_unless_taken, is_away, retried_on_deadlock
+from movie.core.database import TRIES, insert_unless_taken, is_away, retry_on_deadlock
 from movie.core.ids import new_event_id
 from movie.events import recording
 from movie.events.models import Event
@@ -67,7 +67,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
 def test_retrying_has_an_end_and_only_follows_lost_races():
     calls = []
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def fails(number):
         calls.append(number)
         raise OperationalError(number, "...")

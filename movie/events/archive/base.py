@@ -11,23 +11,23 @@ from predictors.history import Interaction
 
 
 class ArchiveUnavailable(Exception):
-    """The archive cannot be read or written now. Nothing is lost; later is better."""
+    """The archive cannot be read or written now; nothing is lost, and a later try may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A click or an impression, and when the database recorded it."""
+    """A click or an impression with the time at which the database recorded it."""
 
     interaction: Interaction
     recorded_at: datetime
 
     def of(self, visitor: str) -> Archived:
-        """The same one under another visitor."""
+        """Return the same event under another visitor."""
         return replace(self, interaction=replace(self.interaction, visitor=visitor))
 
 
 class ClickArchive(ABC):
-    """Clicks and impressions outside the database, by visitor; nothing is decided by them.
+    """Stores clicks and impressions outside the database, by visitor; no decision depends on them.
 
     Relays write and delete, pages read. Threads share it. Every method raises ArchiveUnavailable.
     """

@@ -38,7 +38,7 @@ Item = dict[str, dict[str, str]]
 
 
 class DynamoDBArchive(ClickArchive):
-    """Credentials come from where boto3 looks for them."""
+    """Stores old clicks in a DynamoDB table, with the credentials that boto3 finds."""
 
     uses_outbox = True
 
@@ -65,7 +65,7 @@ class DynamoDBArchive(ClickArchive):
 
         Raises ArchiveUnavailable.
         """
-        with _translated():
+        with _translate_errors():
             try:
                 self._client.create_table(
                     TableName=self.name,
@@ -91,7 +91,7 @@ class DynamoDBArchive(ClickArchive):
         """Let DynamoDB delete expired items; False where the server cannot. Raises ArchiveUnavailable."""
         from botocore.exceptions import ClientError
 
-        with _translated():
+        with _translate_errors():
             try:
                 self._client.update_time_to_live(
                     TableName=self.name,
@@ -114,11 +114,13 @@ class DynamoDBArchive(ClickArchive):
             yield from self._latest_clicks(visitor, latest_clicks)
 
     def _latest_clicks(self, visitor: str, limit: int) -> list[Item]:
-        """One answer, of 1 MB at most; after a failure pages do without for a while."""
+        """Return the latest clicks by one query, of 1 MB at most; raise at once for a while after a
+        failure.
+        """
         if time.monotonic() < self._away_until:
             raise ArchiveUnavailable("it failed a moment ago")
         try:
-            with _translated():
+            with _translate_errors():
                 answer = self._client.query(
                     TableName=self.name, Limit=limit, ScanIndexForward=False, **_of(visitor, clicks=True)
                 )
@@ -131,7 +133,7 @@ class DynamoDBArchive(ClickArchive):
 
     def _pages(self, operation: str, **request: Any) -> Iterator[Item]:
         while True:
-            with _translated():
+            with _translate_errors():
                 answer = getattr(self._client, operation)(TableName=self.name, Limit=PAGE, **request)
             yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
@@ -145,7 +147,7 @@ class DynamoDBArchive(ClickArchive):
 
     def _write_batch(self, requests: list[dict[str, Any]]) -> None:
         for attempt in range(BATCH_TRIES):
-            with _translated():
+            with _translate_errors():
                 answer = self._client.batch_write_item(RequestItems={self.name: requests})
             requests = answer.get("UnprocessedItems", {}).get(self.name, [])
             if not requests:
@@ -171,7 +173,7 @@ class DynamoDBArchive(ClickArchive):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -181,7 +183,7 @@ def _translated() -> Iterator[None]:
 
 
 def _of(visitor: str, *, clicks: bool = False) -> dict[str, Any]:
-    """The conditions of a query: everything of a visitor, or only the clicks."""
+    """Return the conditions of a query: all events of a visitor, or only the clicks."""
     condition, values = "visitor = :visitor", {":visitor": {"S": visitor}}
     if clicks:
         condition += " AND event < :impression"

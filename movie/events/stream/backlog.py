@@ -1,4 +1,4 @@
-"""What the outbox and the dead letters hold now."""
+"""Numbers of undelivered rows and dead letters."""
 
 from __future__ import annotations
 

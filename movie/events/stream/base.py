@@ -1,4 +1,4 @@
-"""The interface of a stream of interactions."""
+"""The contract of every event stream."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WITHOUT_PARTITION_SECONDS = 30.0  # a rebalance of a group takes less
 
 
 class EventStreamUnavailable(Exception):
-    """The stream cannot be written or read now. Nothing is lost; later is better."""
+    """The stream cannot be written or read now; nothing is lost, and a later try may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """A message as it came, not yet understood, and where from."""
+    """A message as received, before decoding, with its position."""
 
     raw: bytes
     position: str  # topic, partition and offset, for people to read
@@ -73,19 +73,21 @@ class Membership:
 
 
 class EventStream(ABC):
-    """At least once, to every group of consumers, in no order that anybody may rely on."""
+    """Delivers each message at least once to every consumer group, in no guaranteed order."""
 
     uses_outbox: bool  # whether rows wait in the outbox for `manage.py relay_events`
 
     @abstractmethod
     def publish(self, messages: Sequence[Message]) -> None:
-        """Returns once all of them are safe. Raises EventStreamUnavailable; then some may be there."""
+        """Publish messages and return once all of them are stored. Raises EventStreamUnavailable; then some
+        may be there.
+        """
 
     @abstractmethod
     def consume(
         self, group: str, stop: Stop, member: str = "", membership: Membership | None = None
     ) -> Iterator[Batch]:
-        """Batches for a member of this group, until `stop` says so. `membership` is kept up to date.
+        """Yield batches for a member of this group until `stop` returns True; keep `membership` up to date.
 
         A member with a name, which no other running one has, gets its share back at once when it is
         started again; for others the group waits first whether they come back.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from django.db import DatabaseError, DataError, IntegrityError, connection
+from django.db import DataError, IntegrityError
 
-from movie.core.database import is_away
-from movie.core.shutdown import Stopping
+from movie.core.backoff import Backoff
+from movie.core.database import retry_while_away
+from movie.core.shutdown import GracefulShutdown
 from movie.events.models import DeadLetter
 from movie.events.stream import EventStream, EventStreamUnavailable
 from movie.events.stream.base import Membership, RawMessage
@@ -23,13 +23,13 @@ log = logging.getLogger(__name__)
 
 # Errors that one message can be to blame for. Everything else ends the process: nothing counts as read then.
 UNPROCESSABLE = (ValueError, TypeError, LookupError, ArithmeticError, IntegrityError, DataError)
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds
+LONGEST_PAUSE = 5.0  # seconds while the stream is away
 LONGEST_REASON = 255
 MAINTENANCE_EVERY = 15.0  # seconds
 
 
 class Consumer:
-    """One member of a group."""
+    """One member of a consumer group."""
 
     def __init__(self, handler: Handler, stream: EventStream, member: str = "") -> None:
         self.handler, self.stream, self.member = handler, stream, member
@@ -39,31 +39,31 @@ class Consumer:
         count_dead_letter(handler.group, 0)
         self._maintained_at = time.monotonic()
 
-    def run(self, stopping: Stopping) -> None:
+    def run(self, shutdown: GracefulShutdown) -> None:
         """Process batches until asked to stop; wait for a stream or a database that is away."""
-        pause, said = FIRST_PAUSE, ""
+        backoff, logged = Backoff(LONGEST_PAUSE), ""
         group = self.handler.group
-        while not stopping.asked():
+        while not shutdown.requested():
             try:
-                for batch in self.stream.consume(group, stopping.asked, self.member, self.membership):
-                    pause = FIRST_PAUSE
-                    if said:
+                for batch in self.stream.consume(group, shutdown.requested, self.member, self.membership):
+                    backoff.reset()
+                    if logged:
                         log.info("The stream is there again")
-                        said = ""
-                    if batch and not _retry_while_down(partial(self.process, batch), stopping):
+                        logged = ""
+                    if batch and retry_while_away(partial(self.process, batch), shutdown) is None:
                         break  # asked to stop before the batch had its effect: it comes again
                     if time.monotonic() - self._maintained_at > MAINTENANCE_EVERY:
                         self._maintained_at = time.monotonic()
-                        _retry_while_down(self.handler.maintenance, stopping)
+                        retry_while_away(self.handler.maintenance, shutdown)
             except EventStreamUnavailable as error:
                 self.membership.lose(str(error))
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("The stream is away: %s", said)
-                pause = _wait(pause, stopping)
+                if str(error) != logged:
+                    logged = str(error)
+                    log.warning("The stream is away: %s", logged)
+                shutdown.wait(backoff.next_pause())
 
-    def process(self, batch: Sequence[RawMessage]) -> None:
-        """Process a batch. Raises DatabaseError; then it had no effect."""
+    def process(self, batch: Sequence[RawMessage]) -> int:
+        """Process a batch; return the number of messages. Raises DatabaseError; then it had no effect."""
         messages: list[tuple[RawMessage, Message]] = []
         for raw in batch:
             try:
@@ -81,6 +81,7 @@ class Consumer:
                 self._process_one(raw, message)
         self.handled += len(messages)
         count_consumed(self.handler.group, len(messages))
+        return len(messages)
 
     def _process_one(self, raw: RawMessage, message: Message) -> None:
         try:
@@ -96,27 +97,3 @@ class Consumer:
         DeadLetter.objects.update_or_create(
             group=self.handler.group, position=raw.position, defaults={"raw": text, "reason": reason}
         )
-
-
-def _retry_while_down(work: Callable[[], None], stopping: Stopping) -> bool:
-    """Do the work, as often as it takes while the database is away; False when asked to stop before."""
-    pause = FIRST_PAUSE
-    while True:
-        try:
-            work()
-        except DatabaseError as error:
-            if not is_away(error):
-                raise
-            log.warning("The database is away: %s", error)
-            connection.close()
-            pause = _wait(pause, stopping)
-            if stopping.asked():
-                return False
-        else:
-            return True
-
-
-def _wait(pause: float, stopping: Stopping) -> float:
-    """Wait about so many seconds, with jitter; return the next, longer pause."""
-    stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-    return min(LONGEST_PAUSE, 2 * pause)

@@ -1,4 +1,4 @@
-"""Counters that several processes add to at once."""
+"""Sums in the database that several processes add to at once."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from movie.catalogue.models import Movie
-from movie.core.database import retried_on_deadlock
+from movie.core.database import retry_on_deadlock
 from movie.events.models import DailyMovieActivity, ProcessedEvent
 from movie.events.stream.counts import add_counts
 from movie.events.stream.messages import InteractionRecorded, Message
@@ -29,7 +29,9 @@ NOT_COUNTED = ("import", "admin")  # surfaces: not done by the visitor on the si
 
 
 class Handler(ABC):
-    """Processes the messages of a group, each once. Raises ValueError and its like for one it cannot."""
+    """Processes the messages of a consumer group, each once. Raises ValueError and its like for one it
+    cannot.
+    """
 
     group: str
 
@@ -62,10 +64,10 @@ class CountingHandler(Handler):
         ProcessedEvent.objects.filter(pk__in=ids).delete()
 
     def drop_deleted(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages without those whose subject was deleted while they were under way."""
+        """Return the messages whose subject still exists."""
         return messages
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _apply_new(self, messages: Mapping[str, Message]) -> None:
         rows = ProcessedEvent.objects.filter(group=self.group, event_id__in=list(messages))
         with transaction.atomic():
@@ -99,12 +101,12 @@ class Popularity(CountingHandler):
 
 
 def counted_interactions(messages: Iterable[Message]) -> list[Interaction]:
-    """What visitors did here, among the messages."""
+    """Return the interactions of visitors on the site, without imported ones."""
     recorded = (each.interaction for each in messages if isinstance(each, InteractionRecorded))
     return [each for each in recorded if each.surface not in NOT_COUNTED]
 
 
-def handler_of(group: str) -> Handler:
+def get_handler(group: str) -> Handler:
     handler: Handler = import_string(settings.EVENT_HANDLERS[group])()
     return handler
 
@@ -112,6 +114,6 @@ def handler_of(group: str) -> Handler:
 def handle_in_process(messages: Sequence[Message]) -> None:
     """Run the counting handlers in the open transaction, where each event is recorded once."""
     for group in settings.EVENT_HANDLERS:
-        handler = handler_of(group)
+        handler = get_handler(group)
         if isinstance(handler, CountingHandler):
             handler.apply(messages)

@@ -1,4 +1,4 @@
-"""The stream within one process: what is published is handled at once, in the caller's transaction."""
+"""The stream within one process: messages are handled at once, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from movie.events.stream.messages import Message, encode
 PAUSE = 0.05  # seconds between looks for more
 
 
-class LocalEventStream(EventStream):
-    """With `keep` it remembers what was published, so that groups can consume it, as tests do."""
+class InProcessEventStream(EventStream):
+    """Handles messages at once; with `keep` it stores them, so that groups can consume them, as tests do."""
 
     uses_outbox = False
 

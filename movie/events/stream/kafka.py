@@ -39,12 +39,12 @@ GROUP_PREFIX = "reelgraph-"
 
 
 class KafkaEventStream(EventStream):
-    """For relays and consumers, one of each in a process; web processes only look at `uses_outbox`."""
+    """Publishes for a relay or consumes for one consumer; web processes only read `uses_outbox`."""
 
     uses_outbox = True
 
     def __init__(self, *, topic: str, **connection: Any) -> None:
-        """`connection` goes to the client: bootstrap_servers, security_protocol, ..."""
+        """Pass `connection` to the client unchanged: bootstrap_servers, security_protocol and so on."""
         self.topic = topic
         self._connection = connection
         self._producer: KafkaProducer | None = None
@@ -52,7 +52,7 @@ class KafkaEventStream(EventStream):
     def publish(self, messages: Sequence[Message]) -> None:
         try:
             with self._translated():
-                producer = self._ready_producer()
+                producer = self._get_producer()
                 deadline = time.monotonic() + ACKNOWLEDGED_WITHIN
                 sent = [
                     producer.send(self.topic, key=message.visitor.encode(), value=encode(message))
@@ -139,7 +139,7 @@ class KafkaEventStream(EventStream):
         with self.admin() as admin:
             admin.require()
 
-    def _ready_producer(self) -> KafkaProducer:
+    def _get_producer(self) -> KafkaProducer:
         from kafka import KafkaProducer
 
         if self._producer is None:

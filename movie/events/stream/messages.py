@@ -1,4 +1,4 @@
-"""What travels on the stream, and how it is written; docs/events.md describes it for others."""
+"""Messages of the stream and their JSON form; docs/events.md describes it for other programs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from predictors.history import EVENT_KINDS, Interaction
 SCHEMA = 1
 
 
-class MessageRefused(ValueError):
-    """A message that cannot be understood; says why."""
+class InvalidMessage(ValueError):
+    """Refuses a message that cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionRecorded:
-    """A visitor did something."""
+    """Says that a visitor's interaction was recorded."""
 
     interaction: Interaction
     recorded_at: datetime
@@ -34,7 +34,7 @@ class InteractionRecorded:
 
 @dataclass(frozen=True, slots=True)
 class HistoryForgotten:
-    """What the visitor did up to `recorded_at`, all or with one film, is to be deleted."""
+    """Deletes a visitor's events up to `recorded_at`, all or those with one movie."""
 
     event_id: str
     visitor: str
@@ -44,7 +44,7 @@ class HistoryForgotten:
 
 @dataclass(frozen=True, slots=True)
 class GuestMerged:
-    """What the visitor, a guest, did up to `recorded_at` is the account's `into` now."""
+    """Moves a guest's events up to `recorded_at` to the account `into`."""
 
     event_id: str
     visitor: str
@@ -66,55 +66,55 @@ def encode(message: Message) -> bytes:
         content = {"type": "interaction", **interaction, "recorded_at": message.recorded_at}
     else:
         content = {"type": "forget" if isinstance(message, HistoryForgotten) else "merge", **asdict(message)}
-    return json.dumps({"schema": SCHEMA, **content}, default=_text, separators=(",", ":")).encode()
+    return json.dumps({"schema": SCHEMA, **content}, default=_format_time, separators=(",", ":")).encode()
 
 
 def decode(raw: bytes | str | None) -> Message | None:
-    """The message, or None for a type of message that is not known here. Raises MessageRefused.
+    """Decode a message; return None for an unknown type. Raises InvalidMessage.
 
     Fields that are not known are passed over, so that later versions may add some.
     """
     try:
         content = json.loads(raw or b"")
     except ValueError as error:
-        raise MessageRefused(f"no JSON: {error}") from error
+        raise InvalidMessage(f"no JSON: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema"), int):
-        raise MessageRefused("no object with a schema number")
+        raise InvalidMessage("no object with a schema number")
     if not 1 <= content["schema"] <= SCHEMA:
-        raise MessageRefused(f"schema {content['schema']} is not known here, only up to {SCHEMA}")
+        raise InvalidMessage(f"schema {content['schema']} is not known here, only up to {SCHEMA}")
     try:
         if content["type"] == "interaction":
-            return _recorded(content)
+            return _decode_interaction(content)
         change = _CHANGES.get(content["type"])
         if change is None:
             return None
         known = {field.name: content[field.name] for field in fields(change)}
-        return change(**{**known, "recorded_at": _time(content["recorded_at"])})
+        return change(**{**known, "recorded_at": _parse_time(content["recorded_at"])})
     except KeyError as missing:
-        raise MessageRefused(f"there is no {missing}") from missing
+        raise InvalidMessage(f"there is no {missing}") from missing
     except (TypeError, AttributeError) as error:
-        raise MessageRefused(f"a value is of the wrong type: {error}") from error
+        raise InvalidMessage(f"a value is of the wrong type: {error}") from error
 
 
-def _recorded(content: dict[str, Any]) -> InteractionRecorded:
+def _decode_interaction(content: dict[str, Any]) -> InteractionRecorded:
     values = {name: content[name] for name in _INTERACTION}
     if values["kind"] not in EVENT_KINDS:
-        raise MessageRefused(f"the kind {values['kind']!r} is not known here")
+        raise InvalidMessage(f"the kind {values['kind']!r} is not known here")
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
-        raise MessageRefused("movie_id is no number or visitor is no text")
+        raise InvalidMessage("movie_id is no number or visitor is no text")
     return InteractionRecorded(
-        Interaction(**{**values, "at": _time(values["at"])}), _time(content["recorded_at"])
+        Interaction(**{**values, "at": _parse_time(values["at"])}), _parse_time(content["recorded_at"])
     )
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError as error:
-        raise MessageRefused(f"{text!r} is no time") from error
+        raise InvalidMessage(f"{text!r} is no time") from error
 
 
-def _text(value: Any) -> str:
+def _format_time(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
     raise TypeError(f"{value!r} cannot be written")

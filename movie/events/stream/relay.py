@@ -8,7 +8,6 @@ consumers know the ids.
 from __future__ import annotations
 
 import logging
-import random
 import time
 import uuid
 from collections import defaultdict
@@ -18,12 +17,13 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from movie.core.database import is_away, retried_on_deadlock
-from movie.core.shutdown import Stopping
+from movie.core.backoff import Backoff
+from movie.core.database import retry_on_deadlock, retry_while_away
+from movie.core.shutdown import GracefulShutdown
 from movie.events.archive import ArchiveUnavailable, ClickArchive, get_archive
 from movie.events.archive.base import Archived
 from movie.events.history import covers
@@ -49,24 +49,22 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 IDLE_SECONDS = 0.2  # between looks at an empty outbox
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds after a failure
-LONGEST_STREAM_PAUSE = 5.0  # a broker that is back gets what waits within seven seconds
+LONGEST_STREAM_PAUSE = 5.0  # seconds: a broker that is back gets what waits within seven seconds
 PRUNED_AT_ONCE = 2_000
 CHANGED_AT_ONCE = 500
 
 
 @dataclass
 class Sink:
-    """One place to deliver to, with its pause after failures."""
+    """A place to deliver to, with its pause after failures."""
 
     label: str  # in metrics
     name: str
     delivered: int = 0
     failures: int = 0
-    in_a_row: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
     open_at: float = 0.0  # monotonic
-    said: str = ""  # the last failure in the log
-    longest_pause: float = LONGEST_PAUSE
+    logged: str = ""  # the last failure in the log
 
     def __post_init__(self) -> None:
         self.bit = SINKS[self.label]
@@ -76,28 +74,28 @@ class Sink:
     def is_open(self) -> bool:
         return time.monotonic() >= self.open_at
 
-    def worked(self, number: int) -> None:
-        if self.in_a_row:
+    def record_success(self, number: int) -> None:
+        if self.backoff.failures:
             log.info("%s takes deliveries again", self.name)
-            self.said = ""
+            self.logged = ""
         self.delivered += number
         count_delivered(self.label, number)
-        self.in_a_row = 0
+        self.backoff.reset()
 
-    def failed(self, error: Exception) -> None:
+    def record_failure(self, error: Exception) -> None:
         self.failures += 1
         count_delivery_failure(self.label)
-        if str(error) != self.said:
-            self.said = str(error)
+        if str(error) != self.logged:
+            self.logged = str(error)
             log.warning("%s takes no deliveries, they wait: %s", self.name, error)
-        pause = min(self.longest_pause, FIRST_PAUSE * 2**self.in_a_row)
-        self.in_a_row += 1
-        self.open_at = time.monotonic() + random.uniform(pause / 2, pause)  # noqa: S311 - jitter
+        self.open_at = time.monotonic() + self.backoff.next_pause()
 
 
 @dataclass
 class Relay:
-    """`keep` is for how long delivered rows stay: repeats of a request are recognised meanwhile."""
+    """Delivers the outbox; `keep` is the time for which delivered rows stay, so that repeats are
+    recognised.
+    """
 
     batch: int = BATCH
     keep: timedelta = field(default_factory=lambda: timedelta(minutes=settings.OUTBOX_KEEP_MINUTES))
@@ -106,32 +104,20 @@ class Relay:
     def __post_init__(self) -> None:
         self.archive, self.stream = get_archive(), get_event_stream()
         self.to_archive = Sink("archive", "The archive")
-        self.to_stream = Sink("stream", "The stream", longest_pause=LONGEST_STREAM_PAUSE)
+        self.to_stream = Sink("stream", "The stream", backoff=Backoff(LONGEST_STREAM_PAUSE))
         sinks = ((self.archive, self.to_archive), (self.stream, self.to_stream))
         self.sinks = [sink for backend, sink in sinks if backend.uses_outbox]
 
-    def run(self, stopping: Stopping) -> None:
+    def run(self, shutdown: GracefulShutdown) -> None:
         """Deliver until asked to stop. A database that is away is waited for."""
-        pause = FIRST_PAUSE
-        while not stopping.asked():
-            try:
-                busy = self.step()
-                pause = FIRST_PAUSE
-            except DatabaseError as error:
-                if not is_away(error):
-                    raise
-                log.warning("The database is away: %s", error)
-                connection.close()
-                stopping.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
-                pause = min(LONGEST_PAUSE, 2 * pause)
-                continue
-            if not busy:
+        while not shutdown.requested():
+            if not retry_while_away(self.step, shutdown):
                 connection.close_if_unusable_or_obsolete()
-                stopping.wait(IDLE_SECONDS)
+                shutdown.wait(IDLE_SECONDS)
         self.stream.close()
 
     def step(self) -> bool:
-        """One batch, one change and some pruning; returns whether there was anything to do."""
+        """Deliver one batch and one change and prune old rows; return whether there was anything to do."""
         rows = self._deliver_rows()
         changes = self._deliver_change()
         pruned = self._prune()
@@ -148,13 +134,13 @@ class Relay:
         for sink, deliver in ((self.to_archive, self._write_archive), (self.to_stream, self._publish)):
             some = [row for row in rows if row.pending_sinks & sink.bit & bits]
             # A process that was held up must not deliver what others may have claimed since.
-            if some and time.monotonic() < until and _tried(sink, deliver, some):
+            if some and time.monotonic() < until and _try_delivery(sink, deliver, some):
                 for row in some:
                     done[row.pk] |= sink.bit
         self._mark(rows, done, claim)
         return len(done)
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _claim(self, values: list[int], claim: str) -> list[Event]:
         ready = Event.objects.filter(pending_sinks__in=values).ready(timezone.now())
         if not ready.exists():
@@ -172,9 +158,9 @@ class Relay:
         # By id, which is by time: a visitor's events go out in order as far as one relay can help it.
         return list(Event.objects.filter(pk__in=ids, claimed_by=claim).order_by("pk"))
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _mark(self, rows: Sequence[Event], done: dict[str, int], claim: str) -> None:
-        """Say what was delivered. A row that changed hands or was merged into an account is left."""
+        """Mark the delivered rows. A row that changed hands or was merged into an account is left."""
         now = timezone.now()
         groups: dict[tuple[int, datetime], list[str]] = defaultdict(list)
         for row in rows:
@@ -198,7 +184,7 @@ class Relay:
                 continue
             change = self._claim_change(sink.bit)
             if change is not None:
-                worked = _tried(sink, deliver, [change])
+                worked = _try_delivery(sink, deliver, [change])
                 left = F("pending_sinks").bitand(DELIVERIES - sink.bit) if worked else F("pending_sinks")
                 HistoryChange.objects.filter(pk=change.pk).update(
                     pending_sinks=left, available_at=timezone.now()
@@ -207,7 +193,7 @@ class Relay:
                 followed += worked
         return followed
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _claim_change(self, bit: int) -> HistoryChange | None:
         due = HistoryChange.objects.undelivered(bit).order_by("pk")
         if not due.exists():
@@ -219,7 +205,7 @@ class Relay:
             HistoryChange.objects.filter(pk=change.pk).update(available_at=timezone.now() + CLAIM)
         return change
 
-    @retried_on_deadlock
+    @retry_on_deadlock
     def _prune(self) -> int:
         old = Event.objects.filter(pending_sinks=TO_PRUNE).ready(timezone.now())
         ids = list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE])
@@ -240,16 +226,16 @@ class Relay:
             apply_change(self.archive, change)
 
     def _publish_changes(self, changes: Sequence[HistoryChange]) -> None:
-        self.stream.publish([_message(change) for change in changes])
+        self.stream.publish([_message_of(change) for change in changes])
 
 
-def _tried(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
+def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
     try:
         deliver(what)
     except (ArchiveUnavailable, EventStreamUnavailable) as error:
-        sink.failed(error)
+        sink.record_failure(error)
         return False
-    sink.worked(len(what))
+    sink.record_success(len(what))
     return True
 
 
@@ -262,7 +248,7 @@ def apply_change(archive: ClickArchive, change: HistoryChange) -> None:
         archive.delete(some)
 
 
-def _message(change: HistoryChange) -> Message:
+def _message_of(change: HistoryChange) -> Message:
     if change.kind == HistoryChange.Kind.MERGE:
         return GuestMerged(change.event_id, change.visitor, change.into, change.recorded_at)
     return HistoryForgotten(change.event_id, change.visitor, change.movie_id, change.recorded_at)

@@ -21,15 +21,15 @@ from movie.events.models import DailyMovieActivity, DeadLetter, ProcessedEvent
 from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.base import RawMessage
 from movie.events.stream.consumer import Consumer
-from movie.events.stream.handlers import Popularity, handler_of
-from movie.events.stream.in_process import LocalEventStream
+from movie.events.stream.handlers import Popularity, get_handler
+from movie.events.stream.in_process import InProcessEventStream
 from movie.events.stream.kafka import KafkaEventStream
 from movie.events.stream.kafka_topic import TopicSpec
 from movie.events.stream.messages import (
     GuestMerged,
     HistoryForgotten,
     InteractionRecorded,
-    MessageRefused,
+    InvalidMessage,
     decode,
     encode,
 )
@@ -64,7 +64,7 @@ def topic(kafka_service):
 def stream(request):
     Movie.objects.create(pk=1, title="Heat")  # what `event` is about
     if request.param == "local":
-        yield LocalEventStream(keep=True)
+        yield InProcessEventStream(keep=True)
     else:
         found = KafkaEventStream(**request.getfixturevalue("topic"))
         yield found
@@ -139,7 +139,7 @@ def test_later_versions_may_add_fields_and_types():
     ],
 )
 def test_what_is_no_message_is_refused(raw):
-    with pytest.raises(MessageRefused):
+    with pytest.raises(InvalidMessage):
         decode(raw)
 
 
@@ -199,7 +199,7 @@ def test_from_a_click_through_outbox_and_broker_to_the_counter(topic, films):
         assert not DailyMovieActivity.objects.exists(), "nothing is counted before it was consumed"
         relay = deliver_everything()
         assert relay.to_stream.delivered == 2
-        consumer = Consumer(handler_of("popularity"), get_event_stream())
+        consumer = Consumer(get_handler("popularity"), get_event_stream())
         ends = threading.Event()
         for batch in get_event_stream().consume("popularity", ends.is_set):
             consumer.process(batch)
@@ -319,7 +319,7 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_has_its_effect(films):
         RawMessage(b"{", "t/0@7"),
         RawMessage(encode(replace(recorded(films[1]), interaction=event(films[1]))), "t/0@8"),
     ]
-    consumer = Consumer(Popularity(), LocalEventStream())
+    consumer = Consumer(Popularity(), InProcessEventStream())
     for _ in range(2):  # the batch comes again after a crash
         consumer.process(batch)
     assert DailyMovieActivity.objects.count() == 2
@@ -339,7 +339,7 @@ def test_a_message_that_breaks_its_batch_is_found(films, monkeypatch):
 
     monkeypatch.setattr(Popularity, "apply", refuse)
     good = [recorded(films[0]) for _ in range(3)]
-    Consumer(Popularity(), LocalEventStream()).process(raw_messages(*good[:2], bad, good[2]))
+    Consumer(Popularity(), InProcessEventStream()).process(raw_messages(*good[:2], bad, good[2]))
     assert DailyMovieActivity.objects.get().count == 3
     assert "cannot be counted" in DeadLetter.objects.get().reason
     monkeypatch.undo()
@@ -353,7 +353,7 @@ def test_a_message_that_breaks_its_batch_is_found(films, monkeypatch):
 def test_every_group_has_its_handler(settings):
     assert set(settings.EVENT_HANDLERS) == {"popularity", "experiments", "training-feed"}
     for group in settings.EVENT_HANDLERS:
-        assert handler_of(group).group == group
+        assert get_handler(group).group == group
     with pytest.raises(CommandError, match="KAFKA_BOOTSTRAP_SERVERS"):
         call_command("consume_events", group="popularity")
 

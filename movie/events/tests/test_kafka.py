@@ -122,7 +122,7 @@ def test_publish_lets_nothing_out_but_unavailable(monkeypatch, call):
     for error in every_error():
         stream = KafkaEventStream(topic="t", bootstrap_servers=(f"{HOST}:{free_port()}",))
         client = FailingClient(call, error)
-        monkeypatch.setattr(stream, "_ready_producer", lambda client=client: client._do("create", client))
+        monkeypatch.setattr(stream, "_get_producer", lambda client=client: client._do("create", client))
         with pytest.raises(EventStreamUnavailable) as raised:
             stream.publish([message()])
         assert str(raised.value) and "\n" not in str(raised.value)

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from movie.catalogue.importing import reading
+from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
-from movie.catalogue.importing.rows import CatalogueError
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.events import rating_import as ratings_module
 from movie.events.rating_import import import_ratings
@@ -122,11 +122,12 @@ def test_every_text_format_packed_or_not(tmp_path, name, text, visitor, pack):
 def test_parquet(tmp_path, films):
     polars = pytest.importorskip("polars")
     path = tmp_path / "own.parquet"
-    frame = {"user": ["añ", "b", None], "movie_id": [1, 2, 3], "rating": [4.0, 9.0, 1.0], "extra": [1, 2, 3]}
-    frame["at"] = [datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC)] * 3
+    frame = {"user": ["añ", "b", None, "c"], "movie_id": [1, 2, 3, 2], "rating": [4.0, 9.0, 1.0, 5.0]}
+    frame["at"] = [datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC)] * 4
     polars.DataFrame(frame).write_parquet(path)
     text = run(path, source="movielens", visitors="mine")
-    assert facts() == [("mine:añ", "Film 1", 4.0, datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC))]
+    at = datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC)
+    assert facts() == [("mine:añ", "Film 1", 4.0, at), ("mine:c", "Film 2", 5.0, at)]
     assert "2 rows were refused" in text
 
 
@@ -163,6 +164,7 @@ def test_every_bad_row_is_reported_with_its_line_and_the_rest_goes_on(tmp_path, 
         13: ("x" * 200 + ",1,4,964982703", "too long"),
     }
     lines = [HEADER.strip(), "7,1,4,964982703", *(row for row, _reason in bad.values()), "7,2,5,964982703"]
+    lines += [f"{user},3,5,964982703" for user in range(20, 32)]
     path = write(tmp_path, "\n".join(lines) + "\n")
     report = tmp_path / "report.csv"
     text = run(path, report=report)
@@ -175,7 +177,7 @@ def test_every_bad_row_is_reported_with_its_line_and_the_rest_goes_on(tmp_path, 
     assert "11 rows were refused" in text
     assert "--scale" in text
     assert Counter(facts())[("movielens:7", "Film 2", 5.0, datetime(2000, 7, 30, 18, 45, 3, tzinfo=UTC))] == 1
-    assert Rating.objects.count() == 2
+    assert Rating.objects.count() == 14
 
 
 def test_other_scales_are_mapped_when_named(tmp_path, films):
@@ -207,7 +209,7 @@ def test_a_dry_run_counts_and_changes_nothing(tmp_path, films):
     ("name", "content", "hint"),
     [
         ("ratings.csv", b"", "empty"),
-        ("own.csv", b"user,rating\n1,2\n", "film"),
+        ("own.csv", b"user,rating\n1,2\n", "movie"),
         ("own.csv", b"user,movie,rating\nJos\xe9,1,4\n", "latin-1"),
         ("own.csv", b"\x00\x01\x02", "not a text file"),
         ("ratings.dat", b"1,2,3,4\n", "::"),
@@ -246,6 +248,77 @@ def test_what_was_read_before_the_damage_is_kept_in_whole_batches(tmp_path, film
     assert figures() == figures_counted_again()
     path.write_bytes(gzip.compress((HEADER + rows).encode()))
     assert import_ratings(path, batch=1000).added == 10_000 - stored
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the import runs after it."""
+
+
+@pytest.mark.parametrize("is_second_time", [False, True])
+def test_a_killed_import_leaves_no_wrong_counts(tmp_path, films, is_second_time):
+    if is_second_time:  # the rows are there with other stars
+        import_ratings(
+            write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},2,1\n" for user in range(30)))
+        )
+    path = write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},4.5,2000\n" for user in range(30)))
+    real, calls = ratings_module.RatingWriter.write, []
+
+    def write_twice_and_a_half(self, rows):
+        calls.append(rows)
+        done = real(self, rows)
+        if len(calls) == 3:
+            raise Killed
+        return done
+
+    with (
+        mock.patch.object(ratings_module.RatingWriter, "write", write_twice_and_a_half),
+        pytest.raises(Killed),
+    ):
+        import_ratings(path, batch=7)
+    assert Rating.objects.filter(value=4.5).count() == 14
+    assert figures() == figures_counted_again()
+    import_ratings(path, batch=7)
+    assert Rating.objects.filter(value=4.5).count() == 30
+    assert figures() == figures_counted_again()
+
+
+def test_the_forms_in_which_other_programs_write_numbers_and_times(tmp_path, films):
+    rows = [
+        "a,1.0,4.0,1400000000.0", "b,1,4,2021-02-03T10:00:00Z", "c,1,4,2021-02-03 10:00:00 UTC",
+        "d,1,4,25/12/2020", 'e,2,"4,5",1400000000', "1.0,2,4,1400000000", "1e3,2,4,1400000000",
+        "007,2,4,1400000000", "7,2,3,1400000000",
+    ]  # fmt: skip
+    text = run(write(tmp_path, HEADER + "\n".join(rows) + "\n"))
+    assert "9 ratings read: 9 added" in text and "refused" not in text
+    assert set(Rating.objects.values_list("visitor", flat=True)) == {
+        f"movielens:{user}" for user in ("a", "b", "c", "d", "e", "1", "1e3", "007", "7")
+    }
+    assert Rating.objects.get(visitor="movielens:e").value == 4.5
+    at = Rating.objects.get(visitor="movielens:c").rated_at
+    assert at == datetime(2021, 2, 3, 10, tzinfo=UTC)
+
+
+def test_milliseconds_are_found_before_anything_is_written(tmp_path, films):
+    rows = "".join(f"u{n}\t{n % 5 + 1}\t4\t{1_400_000_000_000 + n * 1000}\n" for n in range(20))
+    path = write(tmp_path, "user\titem\trating\ttimestamp\n" + rows, "own.csv", "utf-16")
+    assert "20 added" in run(path, source="movielens")
+    assert Rating.objects.get(visitor="movielens:u1").rated_at == datetime(
+        2014, 5, 13, 16, 53, 21, tzinfo=UTC
+    )
+
+
+def test_an_assumption_about_dates_is_said_and_can_be_corrected(tmp_path, films):
+    path = write(tmp_path, "user,item,rating,date\na,1,4,02/03/2021\n", "own.csv")
+    assert "--day-first" in run(path, source="movielens", dry_run=True)
+    assert "--day-first" not in run(path, source="movielens", day_first=True)
+    assert Rating.objects.get().rated_at == datetime(2021, 3, 2, tzinfo=UTC)
+
+
+def test_most_rows_refused_is_a_failure(tmp_path, films):
+    path = write(tmp_path, HEADER + "a,1,4,1\nb,99,4,1\nc,99,4,1\n")
+    with pytest.raises(CommandError, match="2 of 3 rows were refused"):
+        run(path)
+    assert Rating.objects.count() == 1
 
 
 def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, films):

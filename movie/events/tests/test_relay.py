@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.events import recording
 from movie.events.archive import get_archive
 from movie.events.archive.base import ArchiveUnavailable
@@ -19,10 +19,10 @@ from movie.events.models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, Hist
 from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.backlog import backlog
 from movie.events.stream.handlers import Popularity
-from movie.events.stream.in_process import LocalEventStream
+from movie.events.stream.in_process import InProcessEventStream
 from movie.events.stream.relay import Relay
 from movie.events.tests.delivery import deliver_everything
-from movie.operations import site_state
+from movie.operations import collectors
 from movie.operations.metrics_server import metrics_server
 from movie.operations.metrics_view import process_metrics_text
 from predictors.history import Interaction
@@ -36,7 +36,7 @@ class Crash(BaseException):
     """As SIGKILL: nothing catches it."""
 
 
-class KeptStream(LocalEventStream):
+class KeptStream(InProcessEventStream):
     """A stream that needs a relay, without a broker."""
 
     uses_outbox = True
@@ -129,12 +129,12 @@ def test_pauses_grow_and_end_with_success(film):
     sink = Relay().to_archive
     pauses = []
     for _ in range(12):
-        sink.failed(EventStreamUnavailable("away"))
+        sink.record_failure(EventStreamUnavailable("away"))
         pauses.append(sink.open_at)
-    assert sink.in_a_row == sink.failures == 12
+    assert sink.backoff.failures == sink.failures == 12
     assert pauses[-1] - pauses[0] > 3
-    sink.worked(1)
-    assert sink.in_a_row == 0
+    sink.record_success(1)
+    assert sink.backoff.failures == 0
 
 
 def test_two_relays_claim_different_rows(sinks, film):
@@ -200,9 +200,9 @@ def test_the_command_delivers_once_and_says_what_waits(sinks, film, capsys):
 
 
 def test_a_relay_stops_when_asked(sinks):
-    with Stopping() as stopping:
-        stopping.ask()
-        Relay().run(stopping)
+    with GracefulShutdown() as shutdown:
+        shutdown.request()
+        Relay().run(shutdown)
 
 
 def test_the_metrics_are_there_for_prometheus(sinks, film):
@@ -213,7 +213,7 @@ def test_the_metrics_are_there_for_prometheus(sinks, film):
     relay = Relay()
     before = process_metrics_text()[0].decode()
     relay.step()
-    site_state._queues.clear()
+    collectors._queues.clear()
     own = process_metrics_text()[0].decode()
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"

@@ -54,7 +54,7 @@ from predictors.serving.registry import ModelStore
 pytestmark = pytest.mark.django_db
 State = Experiment.State
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
-PIXEL = re.compile(r'<img class="shown-mark" src="([^"]+)"')
+PIXEL = re.compile(r'<img class="impression-pixel" src="([^"]+)"')
 
 
 @pytest.fixture(scope="module")

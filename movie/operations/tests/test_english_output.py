@@ -8,7 +8,7 @@ from django.core.management import call_command, get_commands, load_command_clas
 from django.urls import reverse
 from django.utils import translation
 
-from movie.catalogue.importing.rows import Reason
+from movie.catalogue.importing.errors import RejectReason
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, queue, recorded
 
@@ -60,4 +60,4 @@ def test_a_training_that_ends_early_is_stored_in_english_and_shown_in_ones_own_l
 
 def test_a_reason_is_english_until_a_page_shows_it():
     with translation.override("ko"):
-        assert all(reason.label.isascii() for reason in Reason)
+        assert all(reason.label.isascii() for reason in RejectReason)

@@ -19,7 +19,7 @@ from movie.training.registry import registry
 from predictors.models.popular import PopularPredictor
 from services.base import free_port
 
-CHECKS = ["database", "migrations", "event_log", "stream", "models"]
+CHECKS = ["database", "migrations", "click_archive", "stream", "models"]
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +153,7 @@ def test_the_write_leaves_nothing_and_is_remembered_for_ten_seconds(client, trai
     assert MigrationRecorder(connection).applied_migrations().keys() == applied.keys()
 
 
-def test_an_event_log_that_is_away_leaves_the_site_serving(client, settings, trained):
+def test_a_click_archive_that_is_away_leaves_the_site_serving(client, settings, trained):
     port = free_port()
     settings.CLICK_ARCHIVE = {
         "BACKEND": "movie.events.archive.dynamodb.DynamoDBArchive",
@@ -161,7 +161,7 @@ def test_an_event_log_that_is_away_leaves_the_site_serving(client, settings, tra
     }
     status, found = asked(client)
     assert (status, found["status"]) == (200, "degraded")
-    assert list(away(found)) == ["event_log"]
+    assert list(away(found)) == ["click_archive"]
     assert "127.0.0.1" not in str(found)
 
 
@@ -172,7 +172,7 @@ def test_an_archive_that_answers(client, settings, trained, event_table):
     }
     _status, found = asked(client)
     assert found["status"] == "ready", found
-    assert found["checks"]["event_log"]["why"] == "can be read"
+    assert found["checks"]["click_archive"]["why"] == "can be read"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What Prometheus gets to see: right numbers, of the right people, and nothing about anybody."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from django.conf import settings as site
 from django.core.cache import cache
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -25,12 +26,13 @@ from movie.core.ids import new_event_id
 from movie.events.models import TO_ARCHIVE, DeadLetter, Event
 from movie.events.stream.base import RawMessage
 from movie.events.stream.consumer import Consumer
-from movie.events.stream.handlers import handler_of
-from movie.events.stream.in_process import LocalEventStream
-from movie.operations import site_state
+from movie.events.stream.handlers import get_handler
+from movie.events.stream.in_process import InProcessEventStream
+from movie.operations import collectors
 from movie.operations.metrics_server import metrics_server
 from movie.operations.tests.checks import forget_checks
-from movie.telemetry.counters import count_in_files, count_lists, worker_pids
+from movie.telemetry.counters import count_in_files, worker_pids
+from movie.telemetry.requests import count_shown
 from movie.training.registry import registry
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -43,7 +45,7 @@ pytestmark = pytest.mark.django_db
 def look_again():
     """What is remembered of the site of one test says nothing about the next one's."""
     cache.clear()
-    for remembered in (site_state._queues, site_state._sample_ratios):
+    for remembered in (collectors._queues, collectors._sample_ratios):
         remembered.clear()
     forget_checks()
     yield
@@ -138,6 +140,16 @@ def test_requests_are_counted_by_the_name_of_their_route(client, films):
     )
 
 
+def test_alerts_name_routes_that_the_site_has():
+    rules = (site.BASE_DIR / "deploy/prometheus/alerts.yml").read_text()
+    named = {name for found in re.findall(r'route=~?"([^"]+)"', rules) for name in found.split("|")}
+    assert named
+    for name in named:
+        namespace, _, route = name.rpartition(":")
+        resolver = get_resolver().namespace_dict[namespace][1] if namespace else get_resolver()
+        assert route in resolver.reverse_dict, name
+
+
 def test_the_api_is_counted_like_pages(client, films):
     client.post("/api/v1/recommend", {"history": []}, content_type="application/json")
     counted = [dict(name[1:]) for name in scraped(client) if name[0] == "reelgraph_http_requests_total"]
@@ -153,7 +165,7 @@ def test_lists_are_counted_with_their_model_cache_and_fallback(client, films):
     def more(name, **labels):
         return value(after, name, **labels) - value(before, name, **labels)
 
-    assert more("reelgraph_answers_total", model="popular") == 2
+    assert more("reelgraph_lists_shown_total", model="popular") == 2
     assert more("reelgraph_fallbacks_total", model="neighbours", reason="history_too_short") == 2
     assert more("reelgraph_list_cache_total", model="popular", result="miss") == 1
     assert more("reelgraph_list_cache_total", model="popular", result="hit") == 1
@@ -229,7 +241,7 @@ def test_a_process_without_pages_answers_the_same_people(settings):
     settings.METRICS_TOKEN = "the-token"
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
-    consumer = Consumer(handler_of("popularity"), LocalEventStream())
+    consumer = Consumer(get_handler("popularity"), InProcessEventStream())
     consumer.process([RawMessage(b"{", "t/0@1")])
     with metrics_server(port):
         with pytest.raises(urllib.error.HTTPError, match="401"):
@@ -237,8 +249,8 @@ def test_a_process_without_pages_answers_the_same_people(settings):
         asked = urllib.request.Request(address, headers={"Authorization": "Bearer the-token"})
         with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - our own address
             samples = samples_of(answer.read().decode())
-    assert ("reelgraph_consumer_handled_total", ("group", "popularity")) in samples
-    assert value(samples, "reelgraph_consumer_dead_total", group="popularity") >= 1
+    assert ("reelgraph_consumer_processed_total", ("group", "popularity")) in samples
+    assert value(samples, "reelgraph_consumer_dead_letters_total", group="popularity") >= 1
     assert value(samples, "process_cpu_seconds_total", worker=str(os.getpid())) > 0
     assert any(name[0] == "reelgraph_build_info" for name in samples)
 
@@ -247,13 +259,13 @@ WORKER = """
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
 from django.conf import settings
-from movie.telemetry.counters import Instruments, count_in_files, count_request, counters_of_all_workers
+from movie.telemetry.counters import Instruments, count_in_files, counters_of_all_workers, instruments
 count_in_files(settings.METRICS_DIR)
 for _ in range(int(sys.argv[1])):
-    count_request("home", "GET", 200, 0.01)
+    instruments().requests.labels("home", "GET", 200).inc()
 import django
 django.setup()
-from movie.operations.site_state import process_metrics, worker_pids
+from movie.operations.collectors import process_metrics, worker_pids
 from prometheus_client import generate_latest
 text = generate_latest(counters_of_all_workers()).decode()
 requests = [line for line in text.splitlines() if "requests_total{" in line]
@@ -326,9 +338,9 @@ def test_a_redis_that_is_away_is_counted(client):
 
 def test_a_list_that_nobody_sees_is_not_counted(client, films):
     before = scraped(client)
-    count_lists([])
+    count_shown([])
     client.get(reverse("pages:movie", args=[films[0].pk]))
     after = scraped(client)
-    name = "reelgraph_answers_total"
+    name = "reelgraph_lists_shown_total"
     assert value(after, name, model="neighbours") - value(before, name, model="neighbours") == 1
     assert value(after, name, model="trending") == value(before, name, model="trending")

@@ -16,9 +16,8 @@ from movie.catalogue.models import Movie, Rating
 from movie.catalogue.tests.films import make_film
 from movie.events.models import Event
 from movie.events.recording import new_event_id, record
-from movie.visitors.namespaces import can_act
 from movie.visitors.sign_in_limits import FAILURES_OF_AN_ADDRESS
-from movie.visitors.visitor import GUEST_COOKIE
+from movie.visitors.visitor import GUEST_COOKIE, can_act
 from predictors.history import Interaction
 
 pytestmark = pytest.mark.django_db

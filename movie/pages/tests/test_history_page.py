@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from movie.catalogue.models import ExternalId, Genre, Movie, Rating
 from movie.core.ids import new_event_id
 from movie.events.history import get_history
-from movie.events.history_files import COLUMNS, MOST_ROWS, read_history
+from movie.events.history_files import COLUMNS, MOST_ROWS, parse_history_file
 from movie.events.models import Event
 from movie.events.recording import forget, record
 from movie.pages.views.history import PAGE_SIZE
@@ -213,9 +213,68 @@ def test_films_are_found_by_imdb_id_or_title_when_the_ids_are_another_sites(film
         f"2024-05-02 10:00,rating,{films[2].pk},Ronin,1990,,3\n"
         f"2024-05-03T10:00:00Z,click,{films[3].pk},,,,\n"
     )
-    read = read_history(text, ada)
+    read = parse_history_file(text, ada)
     assert not read.rejected
     assert [each.movie_id for each in read.interactions] == [films[0].pk, films[1].pk, films[3].pk]
+
+
+LETTERBOXD = "Date,Name,Year,Letterboxd URI,Rating\n"
+IMDB = "Const,Your Rating,Date Rated,Title,URL,Title Type,IMDb Rating,Year,Genres\n"
+
+
+def test_an_export_of_letterboxd_is_recognised_and_the_unmatched_are_listed(client, films, ada):
+    rows = "2021-02-03,Heat,1990,https://example.org/a,3.5\n2021-02-04,Nowhere,2015,https://example.org/b,5\n"
+    rows += "2021-02-05,Ronin,1990,https://example.org/c,\n"
+    response = upload(client, LETTERBOXD + rows)
+    assert get_history(ada).ratings == {films[0].pk: 3.5}
+    reasons = [(row.line, row.reason) for row in response.context["rejected"]]
+    assert [line for line, _reason in reasons] == [3, 4]
+    assert "Nowhere" in reasons[0][1]
+    assert upload(client, LETTERBOXD + rows).context["new"] == 0
+
+
+def test_an_export_of_imdb_is_matched_by_id_and_its_tens_become_stars(client, films, ada):
+    ExternalId.objects.create(movie=films[2], source="imdb", value="tt8800002")
+    rows = 'tt8800009,10,2019-03-04,Heat,x,Movie,7.1,1990,"Drama, Crime"\n'
+    rows += "tt8800002,7,2019-03-05,Another Name,x,Movie,7.1,1960,Drama\n"
+    rows += "tt8800003,1,2019-03-06,Nowhere,x,TV Series,8,2010,Crime\n"
+    response = upload(client, IMDB + rows)
+    assert get_history(ada).ratings == {films[0].pk: 5.0, films[2].pk: 3.5}
+    assert [row.line for row in response.context["rejected"]] == [4]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_export_comes_back_as_a_spreadsheet_saves_it(client, lived, films, encoding):
+    text = exported(client).removeprefix("\ufeff")
+    rows = list(csv.reader(io.StringIO(text)))
+    year, value, movie = (rows[0].index(name) for name in ("year", "value", "movie_id"))
+    for row in rows[1:]:
+        row[year], row[movie], row[value] = f"{row[year]}.0", f"{row[movie]}.0", row[value].replace(".", ",")
+    saved = io.StringIO()
+    csv.writer(saved, delimiter=";").writerows(rows)
+    ratings = get_history(lived).ratings
+    forget(lived)
+    response = upload(client, f"sep=;\n{saved.getvalue()}".encode(encoding))
+    assert (response.context["new"], response.context["rejected_count"]) == (6, 0)
+    assert get_history(lived).ratings == ratings
+
+
+def test_a_quotation_mark_never_closed_swallows_no_line(films, ada):
+    rows = [f"2024-05-0{day},rating,Heat,1990,4" for day in range(1, 6)]
+    rows[1] = '2024-05-02,rating,"Heat,1990,4'
+    read = parse_history_file("at,kind,title,year,value\n" + "\n".join(rows), ada)
+    assert [each.at.day for each in read.interactions] == [1, 3, 4, 5]
+    assert [row.line for row in read.rejected] == [3]
+
+
+def test_a_title_that_spreadsheets_would_calculate_goes_out_neutral_and_comes_back(client, films, ada):
+    films[0].title = "=1+1"
+    films[0].save()
+    record(Interaction(new_event_id(), ada, "rating", films[0].pk, datetime(2024, 5, 1, tzinfo=UTC), 4.0))
+    text = exported(client)
+    assert ",'=1+1," in text
+    forget(ada)
+    assert upload(client, text).context["new"] == 1
 
 
 def test_good_rows_are_kept_and_every_other_is_named_by_its_line(client, films, ada):
@@ -276,7 +335,7 @@ def test_no_file_and_missing_columns_are_said(client, ada):
 
 def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
     line = f"2024-05-01T10:00:00Z,click,{films[0].pk},Heat,,,,,,\n"
-    read = read_history(",".join(COLUMNS) + "\n" + line * (MOST_ROWS + 1), ada)
+    read = parse_history_file(",".join(COLUMNS) + "\n" + line * (MOST_ROWS + 1), ada)
     assert len(read.interactions) == MOST_ROWS
     (rejected,) = read.rejected
     assert rejected.line == MOST_ROWS + 2
@@ -286,5 +345,5 @@ def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
 @effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(st.text(), st.text().map(lambda rest: ",".join(COLUMNS) + "\n" + rest)))
 def test_no_text_breaks_the_reader(text):
-    read = read_history(text, "guest:a")
+    read = parse_history_file(text, "guest:a")
     assert not read.interactions or Movie.objects.exists()

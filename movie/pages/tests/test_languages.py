@@ -20,7 +20,7 @@ from datasets.interactions import Interactions
 from movie.catalogue.models import Movie
 from movie.catalogue.tests.films import make_film, person
 from movie.catalogue.translations import COUNTRIES, GENRES, LANGUAGES
-from movie.pages.templatetags.catalogue import in_own_words
+from movie.pages.templatetags.reelgraph import translated_name
 from movie.recommendations.ranked_list import mean_sentence
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
@@ -113,9 +113,10 @@ def test_no_message_of_the_source_is_missing(tmp_path, monkeypatch, settings):
 def test_names_of_genres_languages_and_countries(language):
     with translation.override(language):
         for name in (*GENRES, *LANGUAGES, *COUNTRIES):
-            assert HANGUL_OR_HAN.search(in_own_words(name)) or in_own_words(name) in ("SF", "IMAX"), name
-        assert in_own_words("Mumblecore") == "Mumblecore"
-        assert in_own_words("") == ""
+            translated = translated_name(name)
+            assert HANGUL_OR_HAN.search(translated) or translated in ("SF", "IMAX"), name
+        assert translated_name("Mumblecore") == "Mumblecore"
+        assert translated_name("") == ""
 
 
 # -- pages ------------------------------------------------------------------------------------

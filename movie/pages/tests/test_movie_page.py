@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from movie.catalogue.details import histogram_of
+from movie.catalogue.details import rating_histogram
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.tests.films import make_film
 from movie.events.models import Event
@@ -106,7 +106,7 @@ def test_a_film_with_a_title_alone_has_a_page(client):
 
 
 def test_histogram_counts_every_half_star(client, heat):
-    bars = histogram_of(heat)
+    bars = rating_histogram(heat)
     assert [bar.value for bar in bars] == [0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5]
     assert [bar.count for bar in bars] == [1, 0, 0, 0, 0, 0, 0, 1, 1, 2]
     assert [bar.share for bar in bars] == pytest.approx([0.2, 0, 0, 0, 0, 0, 0, 0.2, 0.2, 0.4])

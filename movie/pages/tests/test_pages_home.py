@@ -18,9 +18,12 @@ from movie.catalogue.posters.inks import contrast
 from movie.catalogue.tests.films import make_film
 from movie.recommendations.movie_index import movie_index
 from movie.training.models import TrainingRun
+from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.neighbours import NeighboursPredictor
+from predictors.models.next_item import NextItemPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.serving.registry import ModelStore
+from predictors.testing import fit_model
 
 pytestmark = pytest.mark.django_db
 MOST_QUERIES = 8
@@ -48,12 +51,12 @@ def films():
 
 
 @pytest.fixture
-def trained(films, settings):
-    """Popular and neighbours, from viewers who watch even or odd films only."""
+def watched(films):
+    """Ratings of viewers who watch even or odd films only."""
     ids = np.array([film.pk for film in films])
     pairs = [(user, item) for user in range(60) for item in range(user % 2, 40, 2) if (user + item) % 7]
     users, items = (np.array(column, dtype=np.int32) for column in zip(*pairs, strict=True))
-    data = Interactions.from_columns(
+    return Interactions.from_columns(
         users,
         items,
         np.full(len(users), 4.0, np.float32),
@@ -61,9 +64,14 @@ def trained(films, settings):
         user_ids=np.arange(60),
         item_ids=ids,
     )
+
+
+@pytest.fixture
+def trained(films, watched, settings):
+    """Popular and neighbours."""
     store = ModelStore(settings.MODEL_DIR)
     for kind in (PopularPredictor, NeighboursPredictor):
-        store.publish(kind.fit(data), activate=True)
+        store.publish(kind.fit(watched), activate=True)
     settings.DEFAULT_MODELS = ("neighbours", "popular")
     return films
 
@@ -116,6 +124,40 @@ def test_two_ratings_change_the_next_page(client, trained):
     even = {film.pk for film in trained[::2]}
     assert set(for_you) <= even
     assert "Because you rated Film 2 5" in markup
+
+
+def test_a_row_of_few_films_is_not_shown(client, trained, monkeypatch):
+    unpopular = list(Movie.objects.filter(title__startswith="A ").values_list("pk", flat=True))
+    for number, expected in ((3, 0), (4, 1)):
+        monkeypatch.setattr("movie.pages.views.pages.trending_ids", lambda n=number: unpopular[:n])
+        assert headings(page(client)).count("Trending") == expected
+
+
+def test_recommendations_say_what_comes_next_where_a_model_of_it_is_active(
+    client, trained, watched, settings
+):
+    """Beside what fits a taste, with a sentence each, and without a film of the list above."""
+    settings.DEFAULT_MODELS = ("for_you", "popular")
+    rate(client, trained[2], "5")
+    assert headings(page(client, "recommend")) == ["How it works"]
+    store = ModelStore(settings.MODEL_DIR)
+    options = {"sasrec": {"epochs": 1, "dim": 8, "max_length": 12, "threads": 1}}
+    store.publish(fit_model(NextItemPredictor, watched, options=options), activate=True)
+    of_taste = {"members": ("popular", "neighbours"), "tries": 8}
+    store.publish(fit_model(ForYouPredictor, watched, options=of_taste), activate=True)
+    markup = page(client, "recommend")
+    assert headings(markup) == ["Watch next", "How it works"]
+    assert "films that go with yours" in markup
+    above, below = markup.split("Watch next</h2>")
+    assert "films that people watched after" in below
+    assert len(shown(below)) == 12
+    assert not set(shown(above)) & set(shown(below))
+    assert trained[2].pk not in shown(markup)
+    client.post(reverse("pages:choose_model"), {"model": "next_item"})
+    assert headings(page(client, "recommend")) == ["How it works"]
+    client.post(reverse("pages:choose_model"), {"model": ""})
+    client.cookies.clear()
+    assert headings(page(client, "recommend")) == ["How it works"]
 
 
 def test_nothing_comes_twice_and_nothing_rated_comes_again(client, trained):

@@ -1,4 +1,4 @@
-"""Template words: what they print, and that a list's cards are the card's template."""
+"""Template tags: what they print, and that a list's cards are the card's template."""
 
 import re
 from types import SimpleNamespace
@@ -13,8 +13,8 @@ from django.utils import translation
 from jinja2 import UndefinedError
 
 from movie.catalogue.tests.films import make_film
-from movie.pages import card_templates
-from movie.pages.templatetags.reelgraph import decade, get_item, is_in, running_trainings, spoken_stars, stars
+from movie.pages.jinja2 import card_environment
+from movie.pages.templatetags.reelgraph import decade, get_item, running_trainings, spoken_stars, stars
 from movie.training.models import TrainingRun
 
 EVENT_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -49,8 +49,6 @@ def test_decades():
 def test_looking_things_up_in_nothing_finds_nothing():
     assert get_item(None, 1) is None
     assert get_item({1: 4.5}, 1) == 4.5
-    assert is_in(1, None) is False
-    assert is_in(1, {1, 2}) is True
 
 
 @pytest.mark.django_db
@@ -100,7 +98,7 @@ def test_each_form_has_an_event_id_of_its_own():
 
 @pytest.mark.django_db
 def test_forms_return_to_the_page_they_are_on():
-    assert render("{% here %}") == "/browse/?genre=Crime&amp;page=2"
+    assert render("{% current_path %}") == "/browse/?genre=Crime&amp;page=2"
 
 
 def test_a_link_counts_with_and_without_a_script():
@@ -161,16 +159,16 @@ def test_whatever_a_card_is_asked_to_print_of_a_film_is_printed_in_lists(entries
         (changed / file.name).write_text(file.read_text().replace('<p class="reason">', added))
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
     entries[0].movie.runtime, entries[0].movie.synopsis = 170, "<Mann>"
-    card_templates._environment.cache_clear()
+    card_environment.cache_clear()
     try:
         assert "<p>170 min by &lt;Mann&gt;</p>" in render("{% cards entries %}", entries=entries)
         file = changed / "_cards.html"
         file.write_text(file.read_text().replace("movie.runtime", "movie.runtme"))
-        card_templates._environment.cache_clear()
+        card_environment.cache_clear()
         with pytest.raises(UndefinedError):
             render("{% cards entries %}", entries=entries)
     finally:
-        card_templates._environment.cache_clear()
+        card_environment.cache_clear()
 
 
 def test_titles_and_reasons_are_text_on_a_card(entries):

@@ -102,8 +102,8 @@ def test_the_page_says_why_in_sentences_with_shares_and_paths(guest, films):
     for reason in response.context["why"].reasons:
         assert reason.phrase.html in page
         assert f'<rect class="share-part" width="{reason.percent}"' in page
-    assert page.count('<ol class="chain') == sum(
-        len(reason.chains) for reason in response.context["why"].reasons
+    assert page.count('<ol class="path') == sum(
+        len(reason.paths) for reason in response.context["why"].reasons
     )
     assert 'href="/history/">You</a>' in page
     assert "KPRN weighed" in page
@@ -121,10 +121,10 @@ def test_htmx_gets_the_part_for_the_sheet_and_caches_keep_them_apart(guest):
 
 def test_the_row_about_one_film_is_explained_by_that_film_alone(guest, films):
     response = guest.get(f"/movies/{films[4].pk}/why/?model=neighbours&like={films[0].pk}")
-    starts = {chain[1].node.pk for reason in response.context["why"].reasons for chain in reason.chains}
+    starts = {chain[1].node.pk for reason in response.context["why"].reasons for chain in reason.paths}
     assert starts == {films[0].pk}
     ignored = guest.get(f"/movies/{films[4].pk}/why/?model=neighbours&like={films[9].pk}")
-    starts = {chain[1].node.pk for reason in ignored.context["why"].reasons for chain in reason.chains}
+    starts = {chain[1].node.pk for reason in ignored.context["why"].reasons for chain in reason.paths}
     assert starts <= {films[0].pk, films[5].pk}
     assert not ignored.context["is_one_row"]
 

@@ -16,7 +16,7 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-from movie.catalogue.details import facts_of, histogram_of
+from movie.catalogue.details import movie_details, rating_histogram
 from movie.catalogue.models import Credit, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.core.http import is_htmx
@@ -30,7 +30,7 @@ from predictors.history import History, Recommendation
 
 
 class Listed(NamedTuple):
-    """A film as `{% cards %}` takes it."""
+    """A movie with its reason, for `{% cards %}`."""
 
     movie: Movie
     reason: str
@@ -44,14 +44,14 @@ DIRECTORS_SHOWN = 12  # of a genre
 @require_safe
 @cache_control(private=True, no_cache=True)
 def browse(request: VisitorRequest) -> HttpResponse:
-    """The catalogue by genre, decade, language and country; everything chosen is in the address."""
+    """Browse the catalogue by genre, decade, language and country; the address holds every filter."""
     offered = facets()
     form = BrowseForm(request.GET, offered)
     filters = form.filters
     if form.sent_as_form and not form.notes and not is_htmx(request):
         return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
     history = visitor_history(request.visitor)
-    films = filters.films(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
+    films = filters.movies(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
     page_obj = _page(films.defer("synopsis"), request, form.notes)
     address = filters.url(page_obj.number)
     request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
@@ -76,7 +76,7 @@ def browse(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def search(request: VisitorRequest) -> HttpResponse:
-    """Films by any of their titles, and people by name."""
+    """Search movies by any of their titles, and people by name."""
     form = SearchForm(request.GET)
     page_obj = _page(search_movies(form.text).defer("synopsis"), request, form.notes)
     people = list(search_people(form.text)[: PEOPLE_SHOWN + 1])
@@ -96,7 +96,7 @@ def search(request: VisitorRequest) -> HttpResponse:
 
 @require_safe
 def search_suggest(request: HttpRequest) -> HttpResponse:
-    """What the search box offers while one types: nothing for nothing."""
+    """Answer the search box with suggestions while one types."""
     form = SearchForm(request.GET)
     return render(request, "pages/_suggestions.html", {"text": form.text, "found": suggestions(form.text)})
 
@@ -104,10 +104,10 @@ def search_suggest(request: HttpRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """One film. Nothing is written here: the click that led to it was counted on its way."""
+    """Show one movie. It records nothing: the click that led here was counted on its way."""
     history = visitor_history(request.visitor)
     alone = rank_one(movie_id, history)
-    similar = rank_similar(Movie(pk=movie_id), history)
+    similar = rank_similar(movie_id, history)
     # Each is here because it is like this film: the heading says so, the cards need not repeat it.
     similar.recommendations = [
         Recommendation(found.movie_id, found.score) for found in similar.recommendations
@@ -119,8 +119,8 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     film = alone.entries[0].movie
     context = {
         "movie": film,
-        "facts": facts_of(film),
-        "bars": histogram_of(film),
+        "facts": movie_details(film),
+        "bars": rating_histogram(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
         "explained": why_on_page(request, film.pk, history),
@@ -138,7 +138,7 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def person(request: VisitorRequest, person_id: int) -> HttpResponse:
-    """The films of a director, writer or actor, newest first under each role."""
+    """Show the movies of a person, newest first under each role."""
     credits = list(
         Credit.objects.filter(person=person_id, movie__is_visible=True).order_by().select_related("person")
     )
@@ -163,12 +163,12 @@ def person(request: VisitorRequest, person_id: int) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
-    """A genre at a glance: its best known and best rated films, its directors and its decades."""
+    """Show a genre: its best known and best rated movies, its directors and its decades."""
     found = get_object_or_404(Genre, pk=genre_id)
     filters = BrowseFilters(genres_in=(found.name,))
-    known = list(filters.films().defer("synopsis")[:KNOWN_FOR])
+    known = list(filters.movies().defer("synopsis")[:KNOWN_FOR])
     shown = {film.pk for film in known}
-    best_first = replace(filters, sort="best").films(mean_rating=facets().mean_rating).defer("synopsis")
+    best_first = replace(filters, sort="best").movies(mean_rating=facets().mean_rating).defer("synopsis")
     best = [film for film in best_first[: 2 * KNOWN_FOR] if film.pk not in shown][:KNOWN_FOR]
     inside = Movie.objects.visible().filter(genres=found).order_by()
     decades: dict[int, int] = {}
@@ -203,12 +203,12 @@ def _listed(films: Iterable[Movie]) -> list[Listed]:
 
 
 def _standing(history: History) -> dict[str, object]:
-    """What cards show of the visitor's own doing."""
+    """Return the visitor's own ratings and watchlist, which cards show."""
     return {"ratings": history.ratings, "watchlist": history.watchlist}
 
 
 def _page(films: QuerySet[Movie], request: HttpRequest, notes: list[str]) -> Page:
-    """The page asked for; for one that does not exist the nearest, and a note."""
+    """Return the requested page; for one that does not exist the nearest, and add a note."""
     paginator = Paginator(films, PAGE_SIZE)
     asked = request.GET.get("page") or "1"
     try:

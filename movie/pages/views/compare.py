@@ -30,7 +30,7 @@ from movie.pages.comparison import (
 from movie.recommendations.ranking import visitor_history
 from movie.training.registry import registry
 from movie.training.tuning_searches import tuning_searches
-from movie.training.versions import damage_of, trained_versions
+from movie.training.versions import find_damage, trained_versions
 from movie.visitors.visitor import VisitorRequest
 from predictors.errors import PredictorError
 from predictors.history import History
@@ -107,7 +107,7 @@ def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
     if request.GET.get("as") == "md":
         return HttpResponse(card, content_type="text/markdown; charset=utf-8")
     _title, _, text = card.partition("\n")
-    damage = damage_of(store, name, version)
+    damage = find_damage(store, name, version)
     markup = render_markdown(text)
     context = {"name": name, "version": version, "card": markup, "damage": damage}
     return render(request, "pages/model_card.html", context)

@@ -1,4 +1,4 @@
-"""Pages for what went wrong."""
+"""Error pages."""
 
 import sys
 
@@ -17,9 +17,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Rendered without context processors: the database may be what failed.
+    """Render the page of a failure, without context processors, which may need the database.
 
-    Then the answer is 503 and says when to try again. What the request wanted was not done.
+    While the database or the archive is away the answer is 503 and says when to try again.
     """
     error = sys.exc_info()[1]
     if is_away(error) or isinstance(error, ArchiveUnavailable):

@@ -18,9 +18,9 @@ from django.views.decorators.http import require_POST, require_safe
 from movie.core.http import see_other
 from movie.experiments.models import Experiment, arm_errors
 from movie.experiments.results import as_csv, results_of
-from movie.training.default_models import default_models
 from movie.training.model_info import MOST_RATED
 from movie.training.models import DefaultModel
+from movie.training.registry import default_models
 
 View = Callable[..., HttpResponse]
 CHANGE = "experiments.change_experiment"

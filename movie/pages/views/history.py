@@ -1,4 +1,4 @@
-"""My history: what a visitor did with each film, to look at, correct, take along or delete."""
+"""My history: a visitor's interactions by movie, to read, correct, export, import or delete."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from movie.catalogue.models import Movie
 from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
-from movie.events.history_files import MOST_BYTES, history_rows, read_history
+from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
 from movie.events.recording import forget, record_all
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
 
 PAGE_SIZE = 24
-IMPORT_BATCH = 500  # rows in one transaction: other visitors' recording_view get their turn in between
+IMPORT_BATCH = 500  # rows in one transaction: other visitors record in between
 REJECTED_SHOWN = 100
 
 KINDS = {
@@ -45,7 +45,7 @@ KINDS = {
 
 @dataclass(slots=True)
 class HistoryRow:
-    """A film and where the visitor stands with it."""
+    """A movie with the visitor's state: rating, clicks, watchlist, dismissal."""
 
     movie_id: MovieId
     latest: datetime
@@ -79,14 +79,14 @@ class ImportForm(forms.Form):
     )
 
     def clean_file(self) -> str:
-        """What is written in the file."""
+        """Return the text of the file."""
         upload = self.cleaned_data["file"]
         if upload.size > MOST_BYTES:
             limit = MOST_BYTES // 1024**2
             raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": limit})
         content = upload.read()
         try:
-            return content.decode("utf-8-sig")
+            return decode_history_file(content)
         except UnicodeDecodeError as wrong:
             line = content.count(b"\n", 0, wrong.start) + 1
             raise forms.ValidationError(_("Line %(n)d is not UTF-8 text.") % {"n": line}) from None
@@ -95,8 +95,8 @@ class ImportForm(forms.Form):
 @never_cache
 @require_safe
 def history(request: VisitorRequest) -> HttpResponse:
-    """Films by their latest interaction, newest first."""
-    rows = _rows(_as_much_as_there_is(request))
+    """Show movies by their latest interaction, newest first."""
+    rows = _rows(_available_history(request))
     kind = request.GET.get("show", "all")
     kind = kind if kind in KINDS else "all"
     page = Paginator([row for row in rows if row.is_of(kind)], PAGE_SIZE).get_page(request.GET.get("page"))
@@ -119,7 +119,7 @@ def history(request: VisitorRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def history_export(request: VisitorRequest) -> StreamingHttpResponse:
-    """Everything as CSV, one interaction a line; `history_import` reads the same form."""
+    """Export every interaction as CSV, one a line; `history_import` reads the same format."""
     lines = history_rows(get_history(request.visitor.key, limit=None))
     name = f"reelgraph-history-{timezone.localdate():%Y-%m-%d}.csv"
     return StreamingHttpResponse(
@@ -131,9 +131,9 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
 
 @recording_view
 def history_import(request: VisitorRequest) -> HttpResponse:
-    """Take in such a file: the good rows are kept, every other is reported with its line."""
+    """Import an exported file: valid rows are recorded, every other is reported with its line."""
     text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
-    read = read_history(text, request.visitor.key)
+    read = parse_history_file(text, request.visitor.key)
     new = sum(
         record_all(read.interactions[start : start + IMPORT_BATCH])
         for start in range(0, len(read.interactions), IMPORT_BATCH)
@@ -150,7 +150,7 @@ def history_import(request: VisitorRequest) -> HttpResponse:
 
 @recording_view
 def forget_movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """Delete everything this visitor did with one film."""
+    """Delete a visitor's interactions with one movie."""
     movie = get_object_or_404(Movie, pk=movie_id)
     forget(request.visitor.key, movie.pk)
     message = _("%(title)s is deleted from your history.") % {"title": movie.title}
@@ -161,7 +161,7 @@ def forget_movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 @recording_view
 def forget_all(request: VisitorRequest) -> HttpResponse:
-    """Delete everything this visitor ever did, and nobody else's."""
+    """Delete a visitor's whole history."""
     forget(request.visitor.key)
     return _done(request, _("Your history is deleted."))
 
@@ -173,7 +173,7 @@ def _done(request: HttpRequest, message: str) -> HttpResponse:
     return see_other(safe_next(request, default=reverse("pages:history")))
 
 
-def _as_much_as_there_is(request: VisitorRequest) -> History:
+def _available_history(request: VisitorRequest) -> History:
     visitor = request.visitor.key
     try:
         return get_history(visitor, limit=None)
@@ -183,7 +183,7 @@ def _as_much_as_there_is(request: VisitorRequest) -> History:
 
 
 def _rows(visited: History) -> list[HistoryRow]:
-    """One row for each film, the film of the latest interaction first."""
+    """Return one row for each movie, the latest interaction first."""
     events = [event for event in visited if event.kind != "impression"]
     opened = Counter(event.movie_id for event in events if event.kind == "click")
     latest = {event.movie_id: event.at for event in events}
@@ -202,7 +202,7 @@ def _rows(visited: History) -> list[HistoryRow]:
 
 
 class _Echo:
-    """A file whose write() hands the line back, so that rows can be streamed."""
+    """A file whose write() returns the line, so that rows can be streamed."""
 
     def write(self, line: str) -> str:
         return line

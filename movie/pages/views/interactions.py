@@ -1,4 +1,4 @@
-"""Clicks, ratings, dismissals, the watchlist and undo: each view is one line of a visitor's history."""
+"""Views that record an interaction: click, rating, dismissal, watchlist, undo, impression."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PARTS = {
 
 
 class InteractionForm(forms.Form):
-    """The hidden fields of every form. `part`, `reason`, `rank`, `why` and `large` only come back in the
+    """The hidden fields of every form. `part`, `reason`, `rank`, `why` and `large` are only sent back in the
     answer to htmx, so that a card looks as it did."""
 
     event_id = forms.UUIDField(required=False)
@@ -79,7 +79,7 @@ class SwitchForm(InteractionForm):
 
 @recording_view
 def rate(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """Stars for a film, or no more."""
+    """Rate a movie, or clear the rating."""
     movie, fields = _record(request, movie_id, "rating", RatingForm)
     value = fields["value"]
     if value is None:
@@ -94,7 +94,7 @@ def rate(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 @recording_view
 def dismiss(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """ "Not interested", or interested again."""
+    """Dismiss a movie ("Not interested"), or take that back."""
     movie, fields = _record(request, movie_id, "dismiss", SwitchForm)
     if fields["value"] is None:
         message = _("%(title)s will not be shown again. My history can undo this.") % {"title": movie.title}
@@ -105,7 +105,7 @@ def dismiss(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 @recording_view
 def watchlist(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """On the watchlist, or off it."""
+    """Put a movie on the watchlist, or take it off."""
     movie, fields = _record(request, movie_id, "watchlist", SwitchForm)
     if fields["value"] is None:
         message = _("%(title)s is on your watchlist.") % {"title": movie.title}
@@ -129,7 +129,7 @@ def undo(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 @recording_view
 def click(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """The beacon that a script sends when a film is opened."""
+    """Record a click, from the beacon that a script sends when a movie is opened."""
     _record(request, movie_id, "click")
     return HttpResponse(status=204)
 
@@ -137,7 +137,7 @@ def click(request: VisitorRequest, movie_id: int) -> HttpResponse:
 @never_cache
 @require_safe
 def go(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """The same without a script: a plain link that counts and leads on to the film.
+    """Record a click without a script: a plain link that redirects to the movie.
 
     A GET can be made by anybody, so it counts only when a person followed a link on this site in a
     browser that carries their cookie; everyone else is led on all the same.
@@ -159,7 +159,7 @@ def go(request: VisitorRequest, movie_id: int) -> HttpResponse:
 @never_cache
 @require_safe
 def shown(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """The invisible picture beside a list of an experiment: fetched once the list is about to be seen.
+    """Record an impression of an experiment's list, by an invisible image that browsers load with it.
 
     The film is the first of the list. As with `go`, only a page of this site counts, and the same page
     once however often it is drawn. It has a limit of its own, so that looking leaves no fewer ratings.
@@ -196,7 +196,7 @@ def _is_prefetch(request: HttpRequest) -> bool:
 def _record(
     request: VisitorRequest, movie_id: int, kind: str, form_class: type[InteractionForm] = InteractionForm
 ) -> tuple[Movie, dict[str, Any]]:
-    """Check what was sent and store it. Raises Http404 and InvalidInteraction."""
+    """Validate the form and record the interaction. Raises Http404 and InvalidInteraction."""
     movie = get_object_or_404(Movie.objects.visible(), pk=movie_id)
     fields = clean_or_refuse(form_class(request.POST))
     record(_interaction(request, movie, kind, fields))
@@ -219,7 +219,7 @@ def _interaction(request: VisitorRequest, movie: Movie, kind: str, fields: dict[
 def _answer(
     request: VisitorRequest, movie: Movie, fields: dict[str, Any], message: str, state: dict[str, Any]
 ) -> HttpResponse:
-    """Back to the page with a message; to htmx the part that changed, as it stands in the database."""
+    """Redirect back with a message; answer htmx with the changed part, as the database has it."""
     if is_script(request) and not is_htmx(request):
         return HttpResponse(status=204)  # a beacon: nobody reads the answer
     if not is_htmx(request):

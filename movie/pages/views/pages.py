@@ -19,28 +19,30 @@ from movie.catalogue.models import Movie
 from movie.core.http import safe_next, see_other
 from movie.events.trending import trending_ids
 from movie.experiments.assignment import assign_arm
-from movie.pages.context_processors import THEMES
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import SPARE, rank_similar, visitor_history
 from movie.recommendations.ranking import recommend as rank
 from movie.telemetry.requests import count_shown
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
-from movie.training.registry import model_choices
+from movie.training.registry import model_choices, registry
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
 
 CHOICE_LIFETIME = timedelta(days=365)
 MODEL_COOKIE, THEME_COOKIE = "model", "theme"
+THEMES = ("light", "dark")  # without one the page looks as the device does
 MODEL_SALT = "movie.pages.views.pages.model"
 
-FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED = 12, 6, 12, 12, 24
+FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED, WATCH_NEXT = 12, 6, 12, 12, 24, 12
+FEWEST = 4  # a row with fewer films is not shown, except the first of a page
+TASTE, NEXT = "for_you", "next_item"  # models that answer two questions, and say which
 LIKE_THIS_ROWS = 2
 LIKED_ENOUGH = 4.0  # "Because you liked": at least this many stars, where there are stars
 FEW = 5  # with fewer films than this a visitor is offered well-known ones to rate
 WELL_KNOWN, WELL_KNOWN_SECONDS = 160, 600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     heading: str
     ranked: RankedList
@@ -51,21 +53,23 @@ class Row:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def home(request: VisitorRequest) -> HttpResponse:
-    """Rows with their reasons; a guest without a history gets popular films and some to rate."""
+    """Show rows of cards with reasons; a guest without a history gets popular movies and some to rate."""
     history = visitor_history(request.visitor)
     rows: list[Row] = []
     shown: set[int] = set()
 
     def add(heading: str, ranked: RankedList, surface: str, note: str = "") -> None:
+        if rows and len(ranked.films) < FEWEST:
+            return
         rows.append(Row(heading, ranked, surface, note))
         shown.update(ranked.films)
 
     if history.liked:
         add(_("For you"), _for_you(request, history, FOR_YOU), "for_you")
-        for film in _latest_liked(history):
-            similar = rank_similar(film, history, LIKE_THIS, exclude=shown)
-            similar.seed_movie_id = film.pk
-            add(_("Because you liked %(title)s") % {"title": film.title}, similar, "because")
+        for movie_id in _latest_liked(history):
+            similar = rank_similar(movie_id, history, LIKE_THIS, exclude=shown)
+            similar.seed_movie_id = movie_id
+            add("", similar, "because")  # the heading names a movie that is still to be loaded
         add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         if len(history.ratings) < FEW:
             add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
@@ -74,11 +78,15 @@ def home(request: VisitorRequest) -> HttpResponse:
         add(_("Popular"), _popular(history, shown, POPULAR), "popular")
         add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         add(_("Rate a few"), _well_known(history, shown, TO_RATE), "rate_a_few", _few_note())
-    lists = [row.ranked for row in rows]
-    load_movies(*lists)
-    count_shown(lists)
+    seeded = [(row, int(row.ranked.seed_movie_id)) for row in rows if row.ranked.seed_movie_id is not None]
+    movies = load_movies(*(row.ranked for row in rows), more=[movie_id for _row, movie_id in seeded])
+    for row, movie_id in seeded:
+        if movie_id in movies:
+            row.heading = _("Because you liked %(title)s") % {"title": movies[movie_id].title}
+    rows = [row for row in rows if row.heading and row.ranked.entries]
+    count_shown([row.ranked for row in rows])
     context = {
-        "rows": [row for row in rows if row.ranked.entries],
+        "rows": rows,
         "ratings": history.ratings,
         "watchlist": history.watchlist,
         "is_new_here": not history.liked,
@@ -89,15 +97,19 @@ def home(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @cache_control(private=True, no_cache=True)
 def recommend(request: VisitorRequest) -> HttpResponse:
-    """One long list from the model that the visitor chose."""
+    """Show one long list from the model that the visitor chose, and a row of what comes next."""
     history = visitor_history(request.visitor)
     chosen = chosen_model(request)
     ranked = _for_you(request, history, RECOMMENDED)
-    load_movies(ranked)
-    count_shown([ranked])
+    watch_next = _watch_next(history, ranked)
+    lists = [ranked, watch_next] if watch_next else [ranked]
+    load_movies(*lists)
+    count_shown(lists)
     choices = model_choices()
     context = {
         "ranked": ranked,
+        "is_taste": ranked.model == TASTE and bool(history.liked),
+        "watch_next": watch_next,
         "choices": choices,
         "chosen": chosen or "",
         "waiting": next((choice for choice in choices if choice.name == chosen and choice.training), None),
@@ -110,7 +122,7 @@ def recommend(request: VisitorRequest) -> HttpResponse:
 
 @require_POST
 def choose_model(request: HttpRequest) -> HttpResponse:
-    """Remember which model is to answer; an empty name leaves the choice to the site."""
+    """Set the cookie of the chosen model; an empty name leaves the choice to the site."""
     response = see_other(reverse("pages:recommend"))
     name = request.POST.get("model", "")
     if name in MODEL_INFO and name not in UNTRAINED:
@@ -129,17 +141,17 @@ def choose_model(request: HttpRequest) -> HttpResponse:
 
 
 def chosen_model(request: HttpRequest) -> str | None:
-    """The model this visitor chose and the site still has, else None."""
+    """Return the model that this visitor chose and the site still has, else None."""
     name = request.get_signed_cookie(MODEL_COOKIE, default=None, salt=MODEL_SALT)
-    return name if name in MODEL_INFO else None
+    return name if name and name in MODEL_INFO else None
 
 
 @require_POST
 def choose_theme(request: HttpRequest) -> HttpResponse:
-    """Remember paper, projector or what the device says."""
+    """Set the cookie of the theme: light, dark, or as the device says."""
     response = see_other(safe_next(request, default=reverse("pages:home")))
     theme = request.POST.get("theme")
-    if theme in THEMES and theme != "auto":
+    if theme in THEMES:
         response.set_cookie(
             THEME_COOKIE,
             theme,
@@ -156,23 +168,30 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def training_status(request: HttpRequest) -> HttpResponse:
-    """The line about models in training, for htmx; it asks until there are none."""
+    """Answer htmx with the line about models in training; it asks until there are none."""
     back = request.htmx.current_url_abs_path if request.htmx else None  # type: ignore[attr-defined]
     return render(request, "pages/_training.html", {"was_training": back or reverse("pages:recommend")})
 
 
 def _for_you(request: VisitorRequest, history: History, k: int) -> RankedList:
-    """From the model that the visitor chose, else that of their arm in an experiment, else the default."""
+    """Rank by the model that the visitor chose, else by their arm of an experiment, else by the default."""
     chosen = chosen_model(request)
     return rank(history, k=k, model=chosen, arm=None if chosen else assign_arm(request.visitor.key))
 
 
-def _latest_liked(history: History) -> list[Movie]:
-    """The films of the "Because you liked" rows, latest first."""
-    liked = [pk for pk in reversed(history.liked) if history.ratings.get(pk, LIKED_ENOUGH) >= LIKED_ENOUGH]
-    wanted = (liked or list(reversed(history.liked)))[:LIKE_THIS_ROWS]
-    films = Movie.objects.visible().only("title").in_bulk(wanted)
-    return [films[pk] for pk in wanted if pk in films]
+def _watch_next(history: History, above: RankedList) -> RankedList | None:
+    """Rank what comes next without the movies above; None where the model cannot, or has answered above."""
+    if not history.liked or above.model == NEXT or not registry().store.current(NEXT):
+        return None
+    ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=above.films)
+    return ranked if ranked.model == NEXT and len(ranked.films) >= FEWEST else None
+
+
+def _latest_liked(history: History) -> list[int]:
+    """Return the movies of the "Because you liked" rows, latest first."""
+    latest_first = history.liked[::-1]
+    liked = [pk for pk in latest_first if history.ratings.get(pk, LIKED_ENOUGH) >= LIKED_ENOUGH]
+    return [int(pk) for pk in (liked or latest_first)[:LIKE_THIS_ROWS]]
 
 
 def _few_note() -> str:
@@ -192,13 +211,13 @@ def _popular(history: History, shown: Collection[int], k: int) -> RankedList:
 
 
 def _well_known(history: History, shown: Iterable[int], k: int) -> RankedList:
-    """Much-rated films that differ: no genre comes again until the other genres had their turn."""
+    """Return much-rated movies of alternating genres."""
     ids: list[int] = cache.get_or_set("well-known-films", _varied_films, WELL_KNOWN_SECONDS) or []
     return _counted(MOST_RATED, ids, history, shown, k)
 
 
 def _counted(model: str, ids: Iterable[int], history: History, shown: Iterable[int], k: int) -> RankedList:
-    """A list that the site counts itself, without what the visitor has seen or sees above it."""
+    """Build a list from counted ids, without movies seen before or shown above it."""
     taken = {*shown, *history.seen}
     ranking = [Recommendation(pk, 0.0) for pk in ids if pk not in taken][: k + SPARE]
     return RankedList(model, requested=model, recommendations=ranking, k=k, history=history)

@@ -1,4 +1,4 @@
-"""Drawn posters as pictures that browsers may keep."""
+"""Drawn posters, cacheable by browsers."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
-from movie.catalogue.posters.drawing import draw_poster, poster_version
+from movie.catalogue.posters.drawing import draw_poster
 
 KEEP = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=3600"  # an address without the hash, or with an old one
@@ -20,13 +20,13 @@ POSTER_POLICY = "default-src 'none'; sandbox"
 
 @require_safe
 def poster(request: HttpRequest, movie_id: int) -> HttpResponse:
-    """The poster of a film; `?v=` is what `poster_url` puts there."""
+    """Return the poster of a movie; `?v=` is the version from `poster_url`."""
     asked = request.GET.get("v", "")
     drawing = cache.get(f"poster:{movie_id}:{asked}") if asked.isalnum() else None
     version = asked
     if drawing is None:
         film = get_object_or_404(Movie.objects.visible().for_cards(), pk=movie_id)
-        version = poster_version(film.updated)
+        version = film.poster_version
         directors = film.director_names
         drawing = draw_poster(film.title, film.year, film.genre_names, directors[0] if directors else "")
         cache.set(f"poster:{movie_id}:{version}", drawing, DRAWN_SECONDS)

@@ -1,4 +1,4 @@
-"""What tastes there are among the site's people, as manage.py analyse_groups found them."""
+"""The groups of taste among the site's users, from the report of manage.py analyse_groups."""
 
 from __future__ import annotations
 

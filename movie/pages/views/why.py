@@ -1,4 +1,4 @@
-"""Why one film: the answer behind every "Why?", as a page of its own or in a sheet over the list."""
+"""The explanation of one movie: a page of its own, or a sheet over the list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from django.views.decorators.http import require_safe
 from movie.core.http import is_htmx
 from movie.experiments.assignment import assign_arm
 from movie.pages.views.pages import chosen_model
-from movie.recommendations.explanations.explain import Why, explain, only, own_history
+from movie.recommendations.explanations.explain import explain, history_about, history_without
+from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.ranking import answering_model, visitor_history
 from movie.training.model_info import MODEL_INFO
 from movie.visitors.visitor import VisitorRequest
@@ -24,12 +25,12 @@ SHEET = "why-sheet"
 @require_safe
 @cache_control(private=True, no_cache=True)
 def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """`model` says whose list the film was in, `like` the film of a row "Because you liked"."""
+    """Explain a movie. `model` made its list; `like` is the movie of a row "Because you liked"."""
     history = visitor_history(request.visitor)
     asked = request.GET.get("model", "")
     model = asked if asked in MODEL_INFO else _answering_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
-    known = own_history(history if anchor is None else only(history, anchor), movie_id)
+    known = history_without(history if anchor is None else history_about(history, anchor), movie_id)
     answer = explain([movie_id], known, model=model, detailed=True).get(movie_id)
     if answer is None:
         raise Http404(gettext("There is no such film."))
@@ -50,10 +51,9 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     return response
 
 
-def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Why | None:
-    """What the film's own page says: nothing to somebody who liked nothing yet, or has seen the film."""
-    known = own_history(history, movie_id)
-    if not known.liked or movie_id in history.seen:
+def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Explanation | None:
+    """Explain a movie on its own page; None for a visitor who has seen it or liked nothing yet."""
+    if movie_id in history.seen or not (known := history_without(history, movie_id)).liked:
         return None
     return explain([movie_id], known, model=_answering_model(request)).get(movie_id)
 

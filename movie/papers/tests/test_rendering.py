@@ -9,7 +9,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from movie.papers.rendering import Heading, Problem, render
-from movie.papers.sanitize import sanitised
+from movie.papers.sanitize import sanitize
 from movie.papers.tests.writing import DRAWING, draw
 
 
@@ -266,7 +266,7 @@ def test_hostile_markdown_does_nothing(text):
 @pytest.mark.parametrize("markup", HOSTILE)
 def test_the_sanitiser_alone_would_hold(markup):
     """The second line of defence, given as HTML what the first prints as text."""
-    assert complaints(sanitised(markup)) == []
+    assert complaints(sanitize(markup)) == []
 
 
 def test_the_inspection_sees_what_is_wrong():
@@ -303,7 +303,7 @@ def test_the_sanitiser_keeps_all_that_the_renderer_makes(folder):
         assert f"<{tag}" in done.html, tag
     for name in ("align-right", "formula", "code-link", "footnote-backref", "table-scroll", "highlight"):
         assert name in done.html, name
-    assert sanitised(done.html) == done.html
+    assert sanitize(done.html) == done.html
 
 
 @effort(max_examples=80, deadline=None)

@@ -1,4 +1,4 @@
-"""Is it true? Every edge of a path is looked up in the catalogue as it is now, before a page says it.
+"""Verification of paths: every edge is looked up in the catalogue as it is now, before a page shows it.
 
 A path comes from a knowledge graph that was built some time ago. A credit may have been corrected since, a
 film hidden, a rating taken back; then the path is dropped. What a page shows of a path (names, roles,
@@ -41,7 +41,7 @@ FEWEST_PEOPLE = 2  # with one it would be about somebody
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """From one film over a node to another, as a path claims."""
+    """A step of a path from one movie over a node to another, as the graph claims it."""
 
     before: int
     relation_before: str
@@ -54,8 +54,8 @@ class Hop:
         return KIND_OF[self.relation_before]
 
 
-def hops_of(reason: PathReason) -> tuple[Hop, ...]:
-    """The path as hops between films; empty where it is not made of relations of the catalogue."""
+def parse_path(reason: PathReason) -> tuple[Hop, ...]:
+    """Return the path as hops between movies; empty where it has other relations than the catalogue's."""
     first, *rest = reason.steps
     film = _film(first.entity)
     hops: list[Hop] = []
@@ -76,14 +76,12 @@ def hops_of(reason: PathReason) -> tuple[Hop, ...]:
     return tuple(hops)
 
 
-class CatalogueNow:
-    """What these paths claim, as the catalogue has it, in four queries at most; `count_people` does the
-    rest, which costs more.
-    """
+class PathVerifier:
+    """Holds the facts of the catalogue that paths claim: four queries at most; `count_people` makes more."""
 
-    def __init__(self, paths: Iterable[Sequence[Hop]], *, besides: Iterable[int] = ()) -> None:
+    def __init__(self, paths: Iterable[Sequence[Hop]], *, more: Iterable[int] = ()) -> None:
         hops = [hop for path in paths for hop in path]
-        wanted = {*besides, *(film for hop in hops for film in (hop.before, hop.after))}
+        wanted = {*more, *(film for hop in hops for film in (hop.before, hop.after))}
         self.films = {
             film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).defer("synopsis")
         }
@@ -98,7 +96,7 @@ class CatalogueNow:
             self._read_labels(wanted)
 
     def links(self, path: Sequence[Hop]) -> tuple[Link, ...]:
-        """The path with what is true of it; empty unless every edge of it is there."""
+        """Return the path with verified names and roles; empty unless every edge is in the catalogue."""
         links = [self._link(hop) for hop in path]
         return tuple(link for link in links if link) if all(links) else ()
 
@@ -183,7 +181,7 @@ class CatalogueNow:
 
 
 def _name_of(person: Person) -> str:
-    """The name that people are compared by; who has none that a search could find is alone with it."""
+    """Return the name that people are compared by; one that a search cannot find is unique."""
     return person.search_key or f"#{person.pk}"
 
 

@@ -1,4 +1,4 @@
-"""What a reason says: sentences with links, put together from phrases that are true on their own.
+"""Wording of reasons: sentences with links, composed of phrases that are true on their own.
 
 A sentence goes from the recommended film back to the visitor's: what leads to it ("Directed by Michael
 Mann"), what that has to do with another film ("who made Heat") and what the visitor did with that film
@@ -30,8 +30,8 @@ def _set(*roles: str) -> Roles:
     return frozenset(roles)
 
 
-# What a person did for the recommended film.
-LEADS = {
+# The roles of a person in the recommended film,
+ROLE_PHRASES = {
     _set(DIRECTOR): _("Directed by %(person)s"),
     _set(WRITER): _("Written by %(person)s"),
     _set(CAST): _("With %(person)s"),
@@ -40,8 +40,8 @@ LEADS = {
     _set(WRITER, CAST): _("Written by and with %(person)s"),
     _set(DIRECTOR, WRITER, CAST): _("Written and directed by, and with, %(person)s"),
 }
-# What the same person did for the other film,
-DID = {
+# the roles of the same person in the other film,
+OTHER_ROLE_PHRASES = {
     _set(DIRECTOR): _("who directed %(film)s"),
     _set(WRITER): _("who wrote %(film)s"),
     _set(CAST): _("who is in %(film)s"),
@@ -50,8 +50,8 @@ DID = {
     _set(WRITER, CAST): _("who wrote and is in %(film)s"),
     _set(DIRECTOR, WRITER, CAST): _("who wrote, directed and is in %(film)s"),
 }
-# and where that is exactly the same.
-DID_ALSO = {
+# and the same where the roles are equal.
+SAME_ROLE_PHRASES = {
     _set(DIRECTOR): _("who made %(film)s"),
     _set(WRITER): _("who also wrote %(film)s"),
     _set(CAST): _("who is also in %(film)s"),
@@ -61,14 +61,14 @@ DID_ALSO = {
     _set(DIRECTOR, WRITER, CAST): _("who also wrote, directed and is in %(film)s"),
 }
 # What else two films can have in common; %(film)s ends with a clause of its own ("Heat, which you ...").
-IN_COMMON = {
+SHARED_PHRASES = {
     "genre": _("Filed under %(name)s, like %(film)s"),
     "country": _("Made in the same country (%(name)s) as %(film)s"),
     "decade": _("From the %(name)s, like %(film)s"),
     "people": _("People who liked %(film)s, also liked this"),
 }
 # A film in the middle of a longer path, by what it has in common with the one before it.
-BY_WAY_OF = {
+INTERMEDIATE_PHRASES = {
     "person": _("%(film)s, which shares %(name)s with %(before)s"),
     "genre": _("%(film)s, itself filed under %(name)s like %(before)s"),
     "country": _("%(film)s, itself made in the same country (%(name)s) as %(before)s"),
@@ -124,27 +124,27 @@ def linked(name: str, url: str = "") -> Phrase:
     return Phrase(name, mark_safe(html))  # noqa: S308 - both are escaped
 
 
-def said(message: str, **parts: Phrase | str) -> Phrase:
-    """A translated message with phrases in its places."""
+def compose(message: str, **parts: Phrase | str) -> Phrase:
+    """Put phrases into the placeholders of a translated message."""
     phrases = {name: linked(part) if isinstance(part, str) else part for name, part in parts.items()}
     text = message % {name: phrase.text for name, phrase in phrases.items()}
     html = escape(message) % {name: phrase.html for name, phrase in phrases.items()}
     return Phrase(text, mark_safe(html))  # noqa: S308 - the message and every part are escaped
 
 
-def film_of_yours(film: Node, history: History) -> Phrase:
-    """ "Heat, which you rated 4½". Only for a film that the visitor liked."""
+def film_with_action(film: Node, history: History) -> Phrase:
+    """Name a liked film with what the visitor did: "Heat, which you rated 4½"."""
     pk: MovieId = film.pk or 0
     rating = history.ratings.get(pk)
     if rating is not None:
-        return said(gettext("%(film)s, which you rated %(stars)s"), film=film.phrase, stars=stars(rating))
+        return compose(gettext("%(film)s, which you rated %(stars)s"), film=film.phrase, stars=stars(rating))
     if pk in history.watchlist:
-        return said(gettext("%(film)s, which is on your watchlist"), film=film.phrase)
-    return said(gettext("%(film)s, which you looked at"), film=film.phrase)
+        return compose(gettext("%(film)s, which is on your watchlist"), film=film.phrase)
+    return compose(gettext("%(film)s, which you looked at"), film=film.phrase)
 
 
-def what_you_did(film: Node, history: History) -> str:
-    """The same in two words, for the first line of a drawn path."""
+def short_action(film: Node, history: History) -> str:
+    """Say what the visitor did with a movie in two words, for the first edge of a drawn path."""
     pk: MovieId = film.pk or 0
     rating = history.ratings.get(pk)
     if rating is not None:
@@ -153,51 +153,51 @@ def what_you_did(film: Node, history: History) -> str:
 
 
 def sentence(paths: Sequence[Sequence[Link]], history: History) -> Phrase:
-    """What these paths say, told from their end. Several lead over the same node, each from another film."""
+    """Compose the sentence of one reason, from its end. Several paths lead over the same node."""
     *earlier, last = paths[0]
     kind = last.node.kind
-    film = _films_of_yours([links[0].before for links in paths], history, any_of=kind == "people")
+    film = _films_with_actions([links[0].before for links in paths], history, any_of=kind == "people")
     for link in earlier:
-        message = gettext(BY_WAY_OF[link.node.kind])
-        film = said(message, film=link.after.phrase, name=link.node.phrase, before=film)
+        message = gettext(INTERMEDIATE_PHRASES[link.node.kind])
+        film = compose(message, film=link.after.phrase, name=link.node.phrase, before=film)
     if kind == "people" and earlier:
-        return said(gettext(LIKED_BY_THE_SAME), film=film)
+        return compose(gettext(LIKED_BY_THE_SAME), film=film)
     if kind != "person":
-        return said(gettext(IN_COMMON[kind]), name=last.node.phrase, film=film)
-    did = DID_ALSO if last.roles_after == last.roles_before else DID
-    return said(
+        return compose(gettext(SHARED_PHRASES[kind]), name=last.node.phrase, film=film)
+    did = SAME_ROLE_PHRASES if last.roles_after == last.roles_before else OTHER_ROLE_PHRASES
+    return compose(
         gettext("%(made)s, %(did)s"),
-        made=said(gettext(LEADS[last.roles_after]), person=last.node.phrase),
-        did=said(gettext(did[last.roles_before]), film=film),
+        made=compose(gettext(ROLE_PHRASES[last.roles_after]), person=last.node.phrase),
+        did=compose(gettext(did[last.roles_before]), film=film),
     )
 
 
-def _films_of_yours(films: Sequence[Node], history: History, *, any_of: bool) -> Phrase:
-    """One film with what the visitor did, two, or one and how many more.
+def _films_with_actions(films: Sequence[Node], history: History, *, any_of: bool) -> Phrase:
+    """Name one film with what the visitor did, two, or one and how many more.
 
     With `any_of` they are joined by "or": what holds for each of them need not hold for all together.
     """
-    first = film_of_yours(films[0], history)
+    first = film_with_action(films[0], history)
     more = len(films) - 1
     if more == 0:
         return first
     if more == 1:
         both = gettext("%(first)s, or %(second)s") if any_of else gettext("%(first)s, and %(second)s")
-        return said(both, first=first, second=film_of_yours(films[1], history))
+        return compose(both, first=first, second=film_with_action(films[1], history))
     if any_of:
         message = gettext("%(first)s, or one of %(count)s others of yours")
     else:
         message = gettext("%(first)s, and %(count)s others of yours")
-    return said(message, first=first, count=str(more))
+    return compose(message, first=first, count=str(more))
 
 
 def role_names(roles: Roles) -> str:
-    """ "Director, Writer", in the order of a title card."""
+    """Return the names of roles in the order of a title card: "Director, Writer"."""
     return ", ".join(str(label) for role, label in ROLE_NAMES.items() if role in roles)
 
 
 def people_who_liked_both(count: int) -> str:
-    """The name of the node between two films that the same people liked."""
+    """Return the name of the node between two films that the same people liked."""
     return ngettext("%(count)s person liked both", "%(count)s people liked both", count) % {
         "count": number_format(count, force_grouping=True)
     }

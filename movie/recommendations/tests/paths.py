@@ -10,16 +10,18 @@ from unittest import mock
 
 from movie.catalogue.models import Credit, Movie, Rating
 from movie.recommendations.explanations import explain as explaining
-from movie.recommendations.explanations.explain import Why
+from movie.recommendations.explanations.explanation import Explanation
 from predictors.explain import (
     CLICKED,
     RATED,
     SOMEONE,
     WATCHLIST,
     Explainer,
-    Explanation,
     PathReason,
     PathStep,
+)
+from predictors.explain import (
+    Explanation as PathExplanation,
 )
 from predictors.history import LIKED_FROM, History, MovieId
 
@@ -51,10 +53,10 @@ class CataloguePaths:
         for film, visitor in Rating.objects.filter(value__gte=LIKED_FROM).values_list("movie_id", "visitor"):
             self._add(film, "rated_by", f"user:{visitor}")
 
-    def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
+    def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[PathExplanation]:
         return [self._one(history, movie_id, most) for movie_id in movie_ids]
 
-    def _one(self, history: History, movie_id: MovieId, most: int) -> Explanation:
+    def _one(self, history: History, movie_id: MovieId, most: int) -> PathExplanation:
         end = f"movie:{movie_id}"
         found: set[tuple[PathStep, ...]] = set()
         for film in history.strength:
@@ -77,7 +79,7 @@ class CataloguePaths:
                 left[over_people] -= 1
                 reasons.append(PathReason(path, share))
         rest = 1 - sum(reason.share for reason in reasons) if reasons else 0.0
-        return Explanation(movie_id, tuple(reasons), rest, len(paths))
+        return PathExplanation(movie_id, tuple(reasons), rest, len(paths))
 
     def _weight(self, path: tuple[PathStep, ...]) -> float:
         """Always the same for the same path: e to a number between -2 and 2, less for a long one."""
@@ -127,7 +129,7 @@ def _leads_over_people(path: Sequence[PathStep]) -> bool:
 
 def explain(
     movie_ids: Iterable[int], history: History, *, explainer: Explainer | None = None, **options: Any
-) -> dict[int, Why]:
+) -> dict[int, Explanation]:
     """`explanations.explain`, where `explainer` stands in for KPRN."""
     if explainer is None:
         return explaining.explain(movie_ids, history, **options)

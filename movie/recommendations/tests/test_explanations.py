@@ -16,13 +16,8 @@ from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
 from movie.catalogue.models import Credit, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
-from movie.recommendations.explanations.explain import (
-    THE_SAME_FOR_ALL,
-    ShownReason,
-    Why,
-    only,
-    whole_percents,
-)
+from movie.recommendations.explanations.explain import IMPERSONAL_MODELS, history_about
+from movie.recommendations.explanations.explanation import Explanation, ShownReason, whole_percents
 from movie.recommendations.ranked_list import RankedMovie, load_movies, mean_sentence
 from movie.recommendations.ranking import rank_one, recommend
 from movie.recommendations.tests.paths import CataloguePaths, explain
@@ -33,7 +28,7 @@ from predictors.history import History, Interaction
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 N_FILMS = 28
-EXAMPLES = 60
+EXAMPLES = 100
 KINDS = (
     *(("rating", stars / 2) for stars in range(1, 11)),
     ("click", None),
@@ -193,18 +188,18 @@ def _likers(film: Movie) -> set[str]:
     return set(Rating.objects.filter(movie=film, value__gte=3).values_list("visitor", flat=True))
 
 
-def check_shares(why: Why) -> None:
+def check_shares(why: Explanation) -> None:
     shares = [reason.share for reason in why.reasons]
     assert sum(shares) + why.rest == pytest.approx(1.0, abs=1e-9)
     assert all(0 < share <= 1 for share in shares)
     assert shares == sorted(shares, reverse=True)
-    assert sum(reason.percent for reason in why.reasons) + why.shares.rest_percent == 100
+    assert sum(reason.percent for reason in why.reasons) + why.weighted.rest_percent == 100
 
 
-def check_chains(why: Why, history: History) -> None:
+def check_paths(why: Explanation, history: History) -> None:
     """A drawn path begins with the visitor, goes on over a liked film, and ends with the film explained."""
     for reason in why.reasons:
-        for chain in reason.chains:
+        for chain in reason.paths:
             kinds = [stop.node.kind for stop in chain]
             assert kinds[0] == "you"
             assert kinds[1::2] == ["movie"] * (len(kinds) // 2)
@@ -249,11 +244,11 @@ def test_every_sentence_is_true_and_shares_sum_to_one(films, walked, kinds, chan
             assert why.movie.is_visible
             if not why.reasons:
                 told["nothing"] += 1
-                assert why.instead
+                assert why.fallback_text
                 continue
             told["reasons"] += 1
             check_shares(why)
-            check_chains(why, history)
+            check_paths(why, history)
             reader = Reader(why.movie, history)
             for reason in why.reasons:
                 reader.check(reason.phrase.text)
@@ -292,9 +287,9 @@ def test_decades_and_countries_are_told_where_nothing_else_is():
     history = history_of([(0, ("rating", 5.0))], [heat])
     found = explain([film.pk for film in films], history, explainer=CataloguePaths())
     assert [*map(_kind, found[films[0].pk].reasons)] == ["genre"]
-    assert 0 < found[films[0].pk].of_all < 1
+    assert 0 < found[films[0].pk].weight_share < 1
     assert [*map(_kind, found[films[1].pk].reasons)] == ["decade"]
-    assert found[films[1].pk].of_all > 0.5
+    assert found[films[1].pk].weight_share > 0.5
 
 
 def _kind(reason: ShownReason) -> str:
@@ -314,7 +309,7 @@ def test_credits_moved_to_another_role_are_not_claimed():
 def test_a_film_of_the_history_is_no_reason_for_itself(films):
     history = history_of([(0, ("click", None)), (1, ("rating", 5.0))], films)
     why = explain([films[0].pk], history, explainer=CataloguePaths())[films[0].pk]
-    starts = {chain[1].node.pk for reason in why.reasons for chain in reason.chains}
+    starts = {chain[1].node.pk for reason in why.reasons for chain in reason.paths}
     assert starts <= {films[1].pk}
 
 
@@ -327,7 +322,7 @@ def test_hidden_and_unknown_films_are_left_out(films):
 
 def test_only_what_the_history_says_of_one_film(films):
     history = history_of([(0, ("rating", 5.0)), (1, ("rating", 4.0))], films)
-    assert only(history, films[1].pk).liked == (films[1].pk,)
+    assert history_about(history, films[1].pk).liked == (films[1].pk,)
 
 
 def test_as_dict_is_plain_and_complete(films):
@@ -411,14 +406,14 @@ def test_a_film_without_a_path_says_what_its_score_came_from(films, model):
     history = history_of([(0, ("rating", 5.0))], films)
     why = explain([films[1].pk], history, model=model)[films[1].pk]
     assert why.reasons == ()
-    assert str(MODEL_INFO[model].summary) in why.instead
-    assert ("is the same for everyone" in why.instead) == (model in THE_SAME_FOR_ALL)
+    assert str(MODEL_INFO[model].summary) in why.fallback_text
+    assert ("is the same for everyone" in why.fallback_text) == (model in IMPERSONAL_MODELS)
 
 
 def test_without_a_history_nothing_is_said_about_taste(films):
     why = explain([films[0].pk], History.EMPTY, model="for_you", explainer=CataloguePaths())[films[0].pk]
     assert why.reasons == ()
-    assert "not liked a film yet" in why.instead
+    assert "not liked a film yet" in why.fallback_text
 
 
 @pytest.mark.parametrize(("model", "kind"), [("neighbours", "yours"), ("popular", "mean")])

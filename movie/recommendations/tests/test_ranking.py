@@ -1,5 +1,6 @@
 """From a visitor's history to films on a page: fallbacks are named, hidden and seen films stay away."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,10 +9,12 @@ from django.core.cache import cache
 
 from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
-from movie.catalogue.models import Movie, Rating
+from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.tests.films import make_film
+from movie.recommendations.batch import recommend_batch
+from movie.recommendations.movie_index import index_holder
 from movie.recommendations.ranked_list import RankedList, RankedMovie, load_movies
-from movie.recommendations.ranking import rank_similar, recommend
+from movie.recommendations.ranking import RankingOptions, rank_similar, recommend
 from movie.training.model_info import MODEL_INFO, MOST_RATED, UNTRAINED
 from movie.training.registry import model_choices, registry
 from predictors.history import History, Interaction
@@ -95,7 +98,7 @@ def test_a_film_that_was_hidden_leaves_every_list_at_once(films):
     Movie.objects.filter(pk=films[1].pk).update(is_visible=False)
     for name in ("popular", "neighbours"):
         assert films[1] not in shown(recommend(history, k=12, model=name))
-    assert films[1] not in shown(rank_similar(films[0]))
+    assert films[1] not in shown(rank_similar(films[0].pk))
 
 
 def delete(films: list[Movie]) -> None:
@@ -127,11 +130,35 @@ def test_films_that_are_gone_shorten_no_list(films, remove, age, name, monkeypat
 def test_films_that_are_gone_shorten_no_row_of_similar_films(films, remove):
     films += [make_film(f"Film {number}") for number in range(12, 60)]
     trained(films, "neighbours", liked_by_each=30)
-    similar = shown(rank_similar(films[0], k=8))
+    similar = shown(rank_similar(films[0].pk, k=8))
     remove(list(similar[:6]))
-    rest = shown(rank_similar(films[0], k=8))
+    rest = shown(rank_similar(films[0].pk, k=8))
     assert len(rest) == 8
     assert rest[:2] == similar[6:]
+
+
+def test_similar_films_have_one_order_everywhere(films, client):
+    """On a film's page, under a film one liked, and in the API; For you finds them where it is active."""
+    films += [make_film(f"Film {number}") for number in range(12, 60)]
+    trained(films, "neighbours", liked_by_each=30)
+    assert rank_similar(films[0].pk).model == "neighbours"
+    rng = np.random.default_rng(2)
+    data = Interactions.from_columns(
+        np.repeat(np.arange(60), 20),
+        np.concatenate([rng.permutation(50)[:20] for _ in range(60)]),
+        user_ids=np.arange(60),
+        item_ids=np.array([film.pk for film in films[:50]]),
+    )
+    options = {"members": ("popular", "cosine"), "tries": 8}
+    train("for_you", data, registry().store, id_space=FROM_SITE, options=options, activate=True)
+    similar = rank_similar(films[0].pk, k=6)
+    expected = [int(found.movie_id) for found in registry().get("for_you").similar(films[0].pk, 6)]
+    assert (similar.model, [film.pk for film in shown(similar)]) == ("for_you", expected)
+    answer = client.get(f"/api/v1/movies/{films[0].pk}/similar?k=6").json()
+    assert (answer["model"], [each["movie_id"] for each in answer["similar"]]) == ("for_you", expected)
+    page = client.get(films[0].get_absolute_url()).content.decode()
+    assert [int(pk) for pk in re.findall(r'class="card" data-movie="(\d+)"', page)][:6] == expected
+    assert rank_similar(films[55].pk).model == "neighbours", "which knows a film that is newer than For you"
 
 
 def test_many_films_that_were_hidden_earlier_shorten_no_list(films, monkeypatch):
@@ -159,3 +186,24 @@ def test_a_reason_points_to_a_film_of_the_history_and_to_its_stars(films):
 def test_every_kind_of_model_has_a_name_and_a_summary_on_pages(films):
     assert set(MODELS) == set(MODEL_INFO) - set(UNTRAINED)
     assert {choice.name for choice in model_choices()} == set(MODELS)
+
+
+def test_the_twin_of_a_movie_that_was_seen_is_never_recommended(api_site):
+    """MovieLens 100K lists 18 films twice: whoever rated one of them has rated the other."""
+    film, other, different = api_site[0], api_site[2], api_site[4]
+    history = History.from_stars({film.pk: 5.0})
+    assert other.pk in {found.movie_id for found in recommend(history, k=24).recommendations}
+    assert other.pk in {found.movie_id for found in rank_similar(film, history, k=24).recommendations}
+    for each in (film, other, different):
+        each.title, each.year = "Hugo Pool", 1997
+        each.save()
+    ExternalId.objects.create(movie=film, source="imdb", value="tt0119314")
+    ExternalId.objects.create(movie=different, source="imdb", value="tt0000002")
+    index_holder.cache_clear()
+    for model in ("neighbours", "popular", None):
+        found = {each.movie_id for each in recommend(history, k=24, model=model).recommendations}
+        assert other.pk not in found
+        assert different.pk in found, "another IMDb id makes another film"
+    assert other.pk not in {found.movie_id for found in rank_similar(film, history, k=24).recommendations}
+    (ranked,) = recommend_batch([history], RankingOptions(k=24))
+    assert other.pk not in {found.movie_id for found in ranked.recommendations}

@@ -7,9 +7,10 @@ from django.core.cache import cache
 
 from movie.catalogue.models import Credit, Movie, Rating
 from movie.catalogue.tests.films import make_film, person
-from movie.recommendations.explanations.explain import Why
+from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.tests.paths import explain
-from predictors.explain import SOMEONE, Explanation, PathReason, PathStep
+from predictors.explain import SOMEONE, PathReason, PathStep
+from predictors.explain import Explanation as PathExplanation
 from predictors.history import History, Interaction
 
 pytestmark = pytest.mark.django_db
@@ -29,10 +30,10 @@ class Told:
     def __init__(self, *paths: tuple[PathStep, ...]) -> None:
         self.paths = paths
 
-    def explain(self, history, movie_ids, most=3):
+    def explain(self, history, movie_ids, limit=3):
         share = 1 / len(self.paths)
         reasons = tuple(PathReason(path, share) for path in self.paths)
-        return [Explanation(movie_id, reasons, 0.0, len(reasons)) for movie_id in movie_ids]
+        return [PathExplanation(movie_id, reasons, 0.0, len(reasons)) for movie_id in movie_ids]
 
 
 def path(start: Movie, *hops: tuple[str, str, str, Movie]) -> tuple[PathStep, ...]:
@@ -50,7 +51,7 @@ def did(*events: tuple[Movie, str, float | None]) -> History:
     )
 
 
-def why(film: Movie, history: History, *paths: tuple[PathStep, ...]) -> Why:
+def why(film: Movie, history: History, *paths: tuple[PathStep, ...]) -> Explanation:
     return explain([film.pk], history, explainer=Told(*paths))[film.pk]
 
 
@@ -120,7 +121,7 @@ def test_what_you_disliked_or_never_met_begins_no_reason(events):
     history = did((other, "rating", 5.0), *((heat, kind, value) for kind, value in events))
     answer = why(film, history, path(heat, ("in_genre", "genre:Crime", "in_genre", film)))
     assert answer.reasons == ()
-    assert "Nothing in the catalogue connects it to a film you liked" in answer.instead
+    assert "Nothing in the catalogue connects it to a film you liked" in answer.fallback_text
 
 
 def test_countries_decades_and_other_people():
@@ -139,7 +140,7 @@ def test_countries_decades_and_other_people():
     assert said(film, history, decade) == ["From the 1990s, like Heat, which you rated 4"]
     answer = why(film, history, people)
     assert answer.reasons[0].phrase.text == "People who liked Heat, which you rated 4, also liked this"
-    assert "2 people liked both" in [stop.node.name for stop in answer.reasons[0].chains[0]]
+    assert "2 people liked both" in [stop.node.name for stop in answer.reasons[0].paths[0]]
 
 
 def test_one_person_is_not_people():
@@ -168,7 +169,7 @@ def test_paths_over_the_same_node_are_one_reason_and_roles_keep_them_apart():
         "Directed by Ann, who is in Cameo, which you rated 4",
     ]
     assert [reason.percent for reason in answer.reasons] == [75, 25]
-    assert [len(reason.chains) for reason in answer.reasons] == [3, 1]
+    assert [len(reason.paths) for reason in answer.reasons] == [3, 1]
 
 
 def test_what_several_films_share_with_other_people_holds_for_each_and_not_for_all_together():

@@ -110,9 +110,9 @@ def test_it_is_trained_served_and_explained_on_the_site(api_site, client, settin
     found = store.load(NAME, version).recommend(history_of_two(), 3)
     assert {found.reasons[0].movie_id for found in found} <= {1, 3}
 
-    client.post(reverse("choose_model"), {"model": NAME})
-    client.post(reverse("rate", args=[1]), {"value": "5"})
-    page = client.get(reverse("recommend")).content.decode()
+    client.post(reverse("pages:choose_model"), {"model": NAME})
+    client.post(reverse("pages:rate", args=[1]), {"value": "5"})
+    page = client.get(reverse("pages:recommend")).content.decode()
     assert "Liked together" in page
 
 

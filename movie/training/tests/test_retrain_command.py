@@ -20,14 +20,16 @@ from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.events.recording import new_event_id, record_all
 from movie.recommendations.ranking import recommend
-from movie.training.datasets import to_train_on
+from movie.training.comparison import IdTranslatingPredictor
+from movie.training.datasets import load_training_data
 from movie.training.models import TrainingRun
-from movie.training.promotion import AskedInOtherIds, alone, later_rows, recipe_of
-from predictors.base import Query
+from movie.training.promotion import exclusive_lock, recipe_of
+from movie.training.temporal_split import split_by_time
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularConfig, PopularPredictor
+from predictors.query import Query
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -115,7 +117,7 @@ def test_the_version_that_serves_has_learned_from_the_rows_it_was_asked_about(si
     visits(site, range(6, 12))
     run("retrain", "neighbours", *ENOUGH)
     serves = store.load("neighbours", store.current("neighbours"))
-    rows = to_train_on()
+    rows = load_training_data()
     expected = NeighboursPredictor.fit(latest_of_each_pair(rows))
     np.testing.assert_array_equal(serves.similarities.toarray(), expected.similarities.toarray())
     assert serves.meta["data"]["until"] == rows.at.max()
@@ -220,7 +222,7 @@ def test_an_interrupted_run_leaves_what_serves_alone(site, store, monkeypatch, n
 
 def test_two_do_not_race(site, store) -> None:
     run("train", "popular", "--from-site", "--activate")
-    with alone(store.root), pytest.raises(CommandError, match=f"process {os.getpid()}") as end:
+    with exclusive_lock(store.root), pytest.raises(CommandError, match=f"process {os.getpid()}") as end:
         run("retrain", *ENOUGH)
     assert end.value.returncode == 75
     with (store.root / ".retraining.lock").open() as lock:
@@ -252,6 +254,23 @@ def test_one_that_fails_is_named_and_the_others_are_retrained(site, store) -> No
         run("retrain", *ENOUGH, "--options", "half_life_days=7")
     assert end.value.returncode == 1
     assert store.current("popular") != first
+
+
+@pytest.mark.parametrize("error", [ValueError("a bad day"), MemoryError(), ZeroDivisionError()])
+def test_whatever_one_model_raises_the_others_are_retrained(site, store, monkeypatch, error) -> None:
+    run("train", "neighbours", "popular", "--from-site", "--activate")
+    kept, replaced = store.current("neighbours"), store.current("popular")
+    visits(site, range(6, 12))
+
+    def fail(cls, *args, **options):
+        raise error
+
+    monkeypatch.setattr(NeighboursPredictor, "_fit", classmethod(fail))
+    with pytest.raises(CommandError, match=f"neighbours: {type(error).__name__}") as end:
+        run("retrain", *ENOUGH)
+    assert end.value.returncode == 1
+    assert store.current("neighbours") == kept
+    assert store.current("popular") != replaced
 
 
 def test_the_star_predictor_is_judged_by_its_stars(site, store) -> None:
@@ -292,18 +311,18 @@ def rows(*described: tuple[int, int, int]) -> Interactions:
 
 def test_nothing_that_is_asked_about_was_learned_from() -> None:
     data = rows(*[(user, step, 100 * step + user) for user in range(40) for step in range(3)])
-    later = later_rows(data, since=220, least=5, seed=1)
-    assert len(later) == 5 and later.until == 234
-    assert later.taught.at.max() <= later.until < later.rows.at[later.targets].min()
-    assert [later.rows.items[later.before(target)].tolist() for target in later.targets] == [[0, 1]] * 5
-    assert later_rows(data, since=236, least=5, seed=1) is None
-    assert later_rows(rows((0, 0, 5), (1, 1, 5), (1, 2, 5)), since=None, least=1, seed=1) is None
+    split = split_by_time(data, since=220, min_visitors=5, seed=1)
+    assert len(split) == 5 and split.until == 234
+    assert split.train.at.max() <= split.until < split.rows.at[split.targets].min()
+    assert [split.rows.items[split.history_rows(target)].tolist() for target in split.targets] == [[0, 1]] * 5
+    assert split_by_time(data, since=236, min_visitors=5, seed=1) is None
+    assert split_by_time(rows((0, 0, 5), (1, 1, 5), (1, 2, 5)), since=None, min_visitors=1, seed=1) is None
 
 
 def test_a_version_is_asked_in_the_ids_of_the_data() -> None:
     """It knows films 7 and 5, in that order; the data has 5, 6 and 7."""
     predictor = PopularPredictor(np.array([1.0, 2.0], np.float32), IdMap([7, 5]))
-    asked = AskedInOtherIds(predictor, np.array([5, 6, 7]))
+    asked = IdTranslatingPredictor(predictor, np.array([5, 6, 7]))
     assert asked.score([Query.from_indices([1])]).tolist() == [[2.0, -np.inf, 1.0]]
     predictor.min_history = 1
     assert np.isneginf(asked.score([Query.from_indices([1])])).all(), "it knows no film of this visitor"

@@ -18,7 +18,7 @@ from django.urls import reverse
 from datasets.splits.protocols import latest_of_each_pair
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
-from movie.training.datasets import to_train_on
+from movie.training.datasets import load_training_data
 from movie.training.models import SILENT_AFTER, TrainingRun
 from predictors.history import History
 from predictors.models.neighbours import NeighboursPredictor
@@ -111,7 +111,7 @@ def test_what_serves_has_learned_from_every_row(site, store) -> None:
     run("train", "neighbours", "--from-site")
     run("train", "neighbours", "--from-site", "--no-refit")
     measured, everything = (store.load("neighbours", version) for version in store.versions("neighbours"))
-    rows = to_train_on()
+    rows = load_training_data()
     expected = NeighboursPredictor.fit(latest_of_each_pair(rows))
     np.testing.assert_array_equal(everything.similarities.toarray(), expected.similarities.toarray())
     assert (measured.similarities != everything.similarities).nnz
@@ -292,6 +292,12 @@ def test_the_list_shows_versions_figures_and_what_serves(site, store, data) -> N
     assert "leave-one-out validation NDCG@10" in active
     assert "active" not in other
     assert data.name in other
+
+
+def test_options_may_be_for_one_of_several_models(site, store) -> None:
+    run("train", "ease", "neighbours", "--from-site", "--options", "ease.ridge=7", "neighbours.shrinkage=3")
+    config = {name: store.meta(name, store.versions(name)[0])["config"] for name in ("ease", "neighbours")}
+    assert (config["ease"]["ridge"], config["neighbours"]["shrinkage"]) == (7.0, 3.0)
 
 
 def test_a_damaged_version_is_found_and_listed(site, store) -> None:

@@ -51,7 +51,7 @@ def test_the_graph_is_built_and_explains_with_the_names_of_the_catalogue(films, 
     assert (settings.KNOWLEDGE_GRAPH_DIR / "graph.json").exists()
     predictor = KprnPredictor.load(store.root / "kprn" / store.current("kprn"))
     assert predictor.meta["graph"]["statistics"]["types"]["person"]["entities"] == 6
-    (explanation,) = predictor.explain(rated(films[0].pk), [films[1].pk], most=20)
+    (explanation,) = predictor.explain(rated(films[0].pk), [films[1].pk], limit=20)
     over = {predictor.name_of(reason.steps[1].entity) for reason in explanation.reasons}
     assert {"Director 0", "Drama"} <= over
 

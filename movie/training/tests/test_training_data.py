@@ -11,7 +11,7 @@ from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import make_film
 from movie.events.history import get_history
 from movie.events.recording import new_event_id, record_all
-from movie.training.datasets import from_site
+from movie.training.datasets import interactions_from_site
 from predictors.history import Interaction
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def did(visitor: str, kind: str, film, minutes: float, value: float | None = Non
 
 def sequences() -> dict[str, list[int]]:
     """Film ids by visitor, oldest first."""
-    data = from_site()
+    data = interactions_from_site()
     return {
         str(data.user_ids[user]): [int(data.item_ids[item]) for item in data.items_of(user)]
         for user in range(data.n_users)
@@ -57,7 +57,7 @@ def test_imported_ratings_from_three_stars_up_in_order_of_time(films) -> None:
 
 def test_stars_and_seconds_are_kept(films) -> None:
     imported("ml-100k:1", films[0], 4.5, 0.5)
-    data = from_site()
+    data = interactions_from_site()
     assert data.values.tolist() == [4.5]
     assert data.at.tolist() == [int(START.timestamp()) + 30]
     assert data.users.dtype == data.items.dtype == np.int32
@@ -76,7 +76,7 @@ def test_clicks_and_the_watchlist_count_and_dislikes_do_not(films) -> None:
     did("guest:a", "click", films[3], 3)
     did("guest:a", "dismiss", films[3], 4)
     did("guest:a", "rating", films[4], 5, 1.0)
-    data = from_site()
+    data = interactions_from_site()
     assert sequences() == {"guest:a": [films[0].pk, films[1].pk, films[2].pk]}
     assert np.isnan(data.values[:2]).all()
     assert data.values[2] == 4.0
@@ -104,11 +104,11 @@ def test_it_is_what_the_pages_take_for_liked(films) -> None:
 def test_equal_data_has_an_equal_fingerprint(films) -> None:
     for visitor, film in (("ml-100k:1", 3), ("ml-100k:1", 0), ("ml-100k:2", 1)):
         imported(visitor, films[film], 4, film)
-    assert from_site().fingerprint() == from_site().fingerprint()
+    assert interactions_from_site().fingerprint() == interactions_from_site().fingerprint()
 
 
 def test_a_site_without_ratings_gives_no_rows(films) -> None:
-    data = from_site()
+    data = interactions_from_site()
     assert (len(data), data.n_users, data.n_items) == (0, 0, 0)
 
 
@@ -118,4 +118,4 @@ def test_the_number_of_queries_does_not_grow_with_the_imported_users(
     for number in range(30):
         imported(f"ml-100k:{number}", films[number % 5], 4, number)
     with django_assert_num_queries(2):
-        assert len(from_site()) == 30
+        assert len(interactions_from_site()) == 30

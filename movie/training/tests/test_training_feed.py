@@ -25,7 +25,7 @@ from movie.events.stream import get_event_stream
 from movie.events.stream.kafka import KafkaEventStream
 from movie.events.stream.kafka_topic import TopicSpec
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
-from movie.training.datasets import from_site
+from movie.training.datasets import interactions_from_site
 from movie.training.training_feed import TrainingFeed, feed_file
 from predictors.history import History, Interaction
 from predictors.serving.registry import ModelStore
@@ -122,7 +122,7 @@ def test_the_feed_says_what_the_site_says(tmp_path) -> None:
         feed.handle(messages[start : start + 10])
         feed.compact()
     table = pl.read_parquet(tmp_path / "interactions.parquet")
-    site = from_site()
+    site = interactions_from_site()
     expected = {
         (str(site.user_ids[user]), int(site.item_ids[item]), int(at))
         for user, item, at in zip(site.users, site.items, site.at, strict=True)

@@ -12,7 +12,7 @@ from django.core.management import call_command
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.events.recording import new_event_id, record
-from movie.training.datasets import from_site
+from movie.training.datasets import interactions_from_site
 from predictors.history import History, Interaction
 from predictors.serving.registry import ModelStore
 
@@ -27,7 +27,7 @@ def films() -> list:
 
 
 def stars_by_visitor(*, dislikes: bool) -> dict[str, dict[int, float]]:
-    data = from_site(dislikes=dislikes)
+    data = interactions_from_site(dislikes=dislikes)
     found: dict[str, dict[int, float]] = {}
     for user, item, value in zip(data.users, data.items, data.values, strict=True):
         found.setdefault(str(data.user_ids[user]), {})[int(data.item_ids[item])] = float(value)

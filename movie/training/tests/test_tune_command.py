@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
-from movie.tests.test_train_command import run
+from movie.training.tests.test_train_command import run
 from predictors.serving.registry import ModelStore
 
 pytestmark = pytest.mark.django_db
@@ -61,9 +61,9 @@ def test_dislikes_reach_a_model_that_learns_from_them(site, settings) -> None:
 
 
 def test_the_trials_are_shown_beside_the_trained_versions(client, site, settings) -> None:
-    assert "Searches" not in client.get(reverse("compare_runs")).content.decode()
+    assert "Searches" not in client.get(reverse("pages:compare_runs")).content.decode()
     run("tune", "ease", "--from-site", "--trials", 3, "--protocol", "guest", "--n", "1,3")
-    markup = client.get(reverse("compare_runs")).content.decode()
+    markup = client.get(reverse("pages:compare_runs")).content.decode()
     assert "Searches for the best options" in markup
     assert "guest" in markup
     (folder,) = Path(settings.TUNING_DIR).iterdir()
@@ -72,7 +72,7 @@ def test_the_trials_are_shown_beside_the_trained_versions(client, site, settings
     assert f"{best['value']:.4f}" in markup
     assert str(settings.TUNING_DIR) not in markup, "no paths of the server"
     (folder / "trials.json").write_text("{")
-    assert client.get(reverse("compare_runs")).status_code == 200
+    assert client.get(reverse("pages:compare_runs")).status_code == 200
 
 
 @pytest.mark.parametrize(

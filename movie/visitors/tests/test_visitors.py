@@ -12,8 +12,7 @@ from django.urls import path, reverse
 
 from movie.catalogue.models import Movie, Rating
 from movie.events.models import Event
-from movie.visitors.middleware import VisitorMiddleware
-from movie.visitors.visitor import GUEST_COOKIE, LIFETIME, RENEW_AFTER
+from movie.visitors.visitor import GUEST_COOKIE, LIFETIME, RENEW_AFTER, VisitorMiddleware
 
 
 def whoami(request):

@@ -1,4 +1,4 @@
-"""The base of LightGCN and NGCF as predictors: a query becomes a new node, and the node ranks the films."""
+"""The base of LightGCN and NGCF as predictors: a query becomes a new node, and the node ranks the items."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models.graph.fine_tuning import MAX_OPERATIONS, FineTuning, fine_tuned
 from predictors.models.graph.new_node import EPSILON, FORMS, MAX_LAYERS, ItemRows, NewNode
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import METRIC, Validator
@@ -42,7 +43,7 @@ class GraphConfig(Config):
     #: cosine: items are served at their length to this power. 0 leaves the length out, 1 is the dot product
     length_power: float = 0.0
     negatives: str = "uniform"  #: sampler of negatives: uniform, popularity or hard
-    n_negatives: int = 0  #: drawn per batch in the softmax; 0 = the whole catalogue
+    n_negatives: int = 0  #: drawn per batch in the softmax; 0 = the full catalogue
     hard_share: float = 0.5  #: share of hard negatives among the sampled
     refresh_every: int = 5  #: epochs between two searches for hard negatives
     evaluate_every: int = 5  #: epochs between two validations
@@ -72,7 +73,7 @@ _FIT_OPTIONS = (
 class GraphPredictor(Predictor):
     """Serves from the cached tables of a `NewNode`; they are only read, so threads share them freely.
 
-    A film's weight in the history is the weight of its edge. Disliked films take part in the
+    An item's weight in the history is the weight of its edge. Disliked items take part in the
     fine-tuning only. `form` and `fine_tuning` may be replaced on a loaded predictor before it serves.
     """
 
@@ -125,8 +126,8 @@ class GraphPredictor(Predictor):
 
         def node_of(tables: Any) -> NewNode:
             node = cls.new_node(tables, rows)
-            if config.similarity == "cosine":  # a visitor's own length does not change their ranking
-                node.films = _scaled(node.films, config.length_power)
+            if config.similarity == "cosine":  # a user's own length does not change their ranking
+                node.item_vectors = _scaled(node.item_vectors, config.length_power)
             return node
 
         def validate(tables: Any) -> dict[str, float]:
@@ -166,10 +167,10 @@ class GraphPredictor(Predictor):
         return predictor, model
 
     def vector(self, query: Query) -> np.ndarray:
-        """Compute (f,) float32 the final vector of the new node; zeros for a query without films."""
+        """Compute (f,) float32 the final vector of the new node; zeros for a query without items."""
         node = self.node
         if not len(query.liked):
-            return np.zeros(node.films.shape[1], dtype=np.float32)
+            return np.zeros(node.item_vectors.shape[1], dtype=np.float32)
         edges = node.edges(query.liked, query.weights)
         start = node.initial(edges)
         if self.fine_tuning.steps:
@@ -177,26 +178,26 @@ class GraphPredictor(Predictor):
         return node.vector(edges, start, self.form).astype(np.float32, copy=False)
 
     def score_users(self, users: np.ndarray) -> np.ndarray | None:
-        return None if self.trained_users is None else self.trained_users[users] @ self.node.films.T
+        return None if self.trained_users is None else self.trained_users[users] @ self.node.item_vectors.T
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        vectors = np.empty((len(queries), self.node.films.shape[1]), dtype=np.float32)
+        vectors = np.empty((len(queries), self.node.item_vectors.shape[1]), dtype=np.float32)
         for row, query in zip(vectors, queries, strict=True):
             row[:] = self.vector(query)
-        return vectors @ self.node.films.T
+        return vectors @ self.node.item_vectors.T
 
 
 def item_rows(train: Interactions) -> ItemRows:
-    """Return the users of each film from training rows; repeated rows are one edge."""
+    """Return the users of each item from training rows; repeated rows are one edge."""
     by_item = train.csr().tocsc()
     by_item.sort_indices()
     return ItemRows(by_item.indptr.astype(np.int64), by_item.indices.astype(np.int32), train.n_users)
 
 
-def _scaled(films: np.ndarray, power: float) -> np.ndarray:
-    """Scale rows (n_items, f) to their length to this power; a film without a vector stays at zero."""
-    lengths = np.maximum(np.linalg.norm(films, axis=1, keepdims=True), EPSILON)
-    return (films * lengths ** (power - 1)).astype(films.dtype)
+def _scaled(item_vectors: np.ndarray, power: float) -> np.ndarray:
+    """Scale rows (n_items, f) to their length to this power; an item without a vector stays at zero."""
+    lengths = np.maximum(np.linalg.norm(item_vectors, axis=1, keepdims=True), EPSILON)
+    return (item_vectors * lengths ** (power - 1)).astype(item_vectors.dtype)
 
 
 def graph_tensors(rows: ItemRows) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from predictors.models.graph.new_node import NewEdges, NewNode, Tangent
 
-MAX_OPERATIONS = 25_000_000  # about 50 CPU-milliseconds: ten steps of NGCF for 2,400 liked films
+MAX_OPERATIONS = 25_000_000  # about 50 CPU-milliseconds: ten steps of NGCF for 2,400 liked items
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class FineTuning:
     """Configures BPR steps on the new node's own layer 0, which is a copy; no table is written.
 
     steps           at most; 0 = none
-    rate            of Adam, as a share of the root mean square of the films' layer 0
+    rate            of Adam, as a share of the root mean square of the items' layer 0
     max_operations  multiply-adds of all steps together: a long history gets fewer steps. No clock is read,
                     so that a history has one list and not one per load of the machine
     """
@@ -50,17 +50,17 @@ def fine_tuned(
 ) -> np.ndarray:
     """Return (d,) float32 `start` after the steps of Adam that its budget affords.
 
-    In each step every liked film, by its weight, is compared with one film drawn from the rest of the
-    catalogue and, when there are disliked films, one of those.
+    In each step every liked item, by its weight, is compared with one item drawn from the rest of the
+    catalogue and, when there are disliked items, one of those.
     """
     rng = np.random.default_rng(seed_of(edges, disliked))
     # The local form is near enough for a direction; the answer is then made in the form asked for.
-    films, tangent = node.films, node.tangent(edges, start, "local")
-    n_items, n_liked = len(films), len(edges.items)
+    item_vectors, tangent = node.item_vectors, node.tangent(edges, start, "local")
+    n_items, n_liked = len(item_vectors), len(edges.items)
     disliked = np.setdiff1d(disliked, edges.items)
     if n_liked + len(disliked) >= n_items and not len(disliked):
         return start  # nothing is left to compare with
-    liked = films[edges.items]
+    liked = item_vectors[edges.items]
     rate = np.float32(how.rate * node.spread)
     weights = edges.weights / edges.weights.sum()
     vector = start.astype(np.float32, copy=True)
@@ -68,12 +68,12 @@ def fine_tuned(
     square: np.ndarray = np.zeros_like(vector)
     excluded = np.zeros(n_items, dtype=bool)
     excluded[edges.items] = True
-    for step in range(1, affordable_steps(n_liked, len(disliked), films.shape[1], tangent, how) + 1):
+    for step in range(1, affordable_steps(n_liked, len(disliked), item_vectors.shape[1], tangent, how) + 1):
         drawn = rng.integers(0, n_items, n_liked)
         drawn = np.where(excluded[drawn], rng.integers(0, n_items, n_liked), drawn)
-        pairs = [(films[drawn], weights * ~excluded[drawn])]
+        pairs = [(item_vectors[drawn], weights * ~excluded[drawn])]
         if len(disliked):
-            pairs.append((films[disliked[rng.integers(0, len(disliked), n_liked)]], weights))
+            pairs.append((item_vectors[disliked[rng.integers(0, len(disliked), n_liked)]], weights))
         final = tangent.at(vector)
         gradient = np.zeros(len(final), dtype=np.float32)
         for against, pair_weights in pairs:

@@ -1,4 +1,4 @@
-"""LightGCN: propagation over the graph of films and people; a visitor is one more node of it."""
+"""LightGCN: propagation over the graph of items and people; a user is one more node of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LightgcnConfig(GraphConfig):
 
 
 class LightgcnPredictor(GraphPredictor):
-    """Ranks by LightGCN (He et al., SIGIR 2020), extended by one node per visitor."""
+    """Ranks by LightGCN (He et al., SIGIR 2020), extended by one node per user."""
 
     name = "lightgcn"
     label = "LightGCN"
@@ -41,9 +41,9 @@ class LightgcnPredictor(GraphPredictor):
     @classmethod
     def new_node(cls, tables: LightGCNTables, rows: ItemRows) -> LightGCNNode:
         alpha, layers = tables.alpha, tables.item_layers
-        films = sum(weight * layer for weight, layer in zip(alpha, layers, strict=True))
+        item_vectors = sum(weight * layer for weight, layer in zip(alpha, layers, strict=True))
         served = [layer.astype(np.float32) for layer in layers[:-1]]
-        return LightGCNNode(rows, served, alpha, films.astype(np.float32))
+        return LightGCNNode(rows, served, alpha, item_vectors.astype(np.float32))
 
     @classmethod
     def user_vectors(cls, tables: LightGCNTables) -> np.ndarray:
@@ -52,13 +52,13 @@ class LightgcnPredictor(GraphPredictor):
     def tensors(self) -> dict[str, np.ndarray]:
         node = self.node
         layers = {f"layer.{k}": table for k, table in enumerate(node.layers)}
-        return {"films": node.films, "alpha": node.alpha, **layers, **graph_tensors(node.rows)}
+        return {"item_vectors": node.item_vectors, "alpha": node.alpha, **layers, **graph_tensors(node.rows)}
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
         read, n_items = saved.tensor, len(saved.ids)
         alpha = read("alpha", (None,))
-        films = read("films", (n_items, None))
+        item_vectors = read("item_vectors", (n_items, None))
         n_layers = len(alpha) - 1
         n_tables = sum(name.startswith("layer.") for name in saved.tensors)
         if not 1 <= n_layers == n_tables <= MAX_LAYERS:
@@ -66,8 +66,8 @@ class LightgcnPredictor(GraphPredictor):
                 f"{saved.directory}: {n_layers} layers with {n_tables} tables, "
                 f"expected 1 to {MAX_LAYERS} of both"
             )
-        layers = [read(f"layer.{k}", (n_items, films.shape[1])) for k in range(n_layers)]
-        return cls(LightGCNNode(graph_from(saved), layers, alpha, films), saved.ids, saved.config)
+        layers = [read(f"layer.{k}", (n_items, item_vectors.shape[1])) for k in range(n_layers)]
+        return cls(LightGCNNode(graph_from(saved), layers, alpha, item_vectors), saved.ids, saved.config)
 
 
 # -- the new node ----------------------------------------------------------------------
@@ -76,13 +76,13 @@ class LightgcnPredictor(GraphPredictor):
 class LightGCNNode(NewNode):
     """Extends LightGCN by a node.
 
-    layers[k] (n_items, d) float32 is E^(k) of the films, k = 0 .. L - 1; alpha (L + 1,); films = E.
+    layers[k] (n_items, d) float32 is E^(k) of the items, k = 0 .. L - 1; alpha (L + 1,); item_vectors = E.
     """
 
     def __init__(
-        self, rows: ItemRows, layers: Sequence[np.ndarray], alpha: np.ndarray, films: np.ndarray
+        self, rows: ItemRows, layers: Sequence[np.ndarray], alpha: np.ndarray, item_vectors: np.ndarray
     ) -> None:
-        self.rows, self.layers, self.films = rows, list(layers), films
+        self.rows, self.layers, self.item_vectors = rows, list(layers), item_vectors
         self.alpha = np.asarray(alpha, dtype=np.float32)
 
     @property
@@ -90,7 +90,7 @@ class LightGCNNode(NewNode):
         return self.layers[0]
 
     def initial(self, edges: NewEdges) -> np.ndarray:
-        """Start from zero for one or two films, from their mean from five on, in between from a blend."""
+        """Start from zero for one or two items, from their mean from five on, in between from a blend."""
         share = min(max((len(edges.items) - 2) / 3, 0.0), 1.0)
         return np.float32(share) * edges.mean_of(self.layers[0])
 
@@ -115,18 +115,18 @@ class LightGCNNode(NewNode):
     def _combined(
         self, edges: NewEdges, here: list[np.ndarray], start: np.ndarray, near: Neighbourhood | None
     ) -> np.ndarray:
-        """Combine the new node's layers by alpha; here[k] (S, d) is E^(k) of its films before."""
+        """Combine the new node's layers by alpha; here[k] (S, d) is E^(k) of its items before."""
         c, s = edges.c, edges.s
-        node, films, films_before = start, here[0], here[0]
+        node, item_vectors, item_vectors_before = start, here[0], here[0]
         total = self.alpha[0] * start
         for k in range(len(here)):
-            following = c[:, 0] @ films
+            following = c[:, 0] @ item_vectors
             if k + 1 < len(here):
                 table = here[k + 1]
                 if near is not None and k >= 1:
                     # What N(S) pass on of the change of S two layers ago.
-                    table = table + near.gram_product(s * films_before - here[k - 1])
-                films_before, films = films, s * table + c * node
+                    table = table + near.gram_product(s * item_vectors_before - here[k - 1])
+                item_vectors_before, item_vectors = item_vectors, s * table + c * node
             node = following
             total = total + self.alpha[k + 1] * node
         return total

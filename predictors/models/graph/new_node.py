@@ -1,7 +1,7 @@
 """The new node: a history as one more user of a trained graph, without torch and without writing its tables.
 
-Adding a user u with films S and edge weights w changes A_hat in few places. With d the degrees of the
-films before, W the sum of w, and B the rows of A_hat that belong to S:
+Adding a user u with items S and edge weights w changes A_hat in few entries. With d the degrees of the
+items before, W the sum of w, and B the rows of A_hat that belong to S:
 
     c_i = w_i / sqrt((d_i + w_i) W)     the new edges, i in S
     s_i = sqrt(d_i / (d_i + w_i))       the scale of the old entries in the rows of S
@@ -11,8 +11,8 @@ layer 4 depends on nothing else that changed: S up to layer 3 and N(S) up to lay
 MAX_LAYERS layers the rows of u, S and N(S) give the vector of a full rebuild (`exact`). The local
 form leaves N(S) as it is, an error of second order in s - 1.
 
-The new vector is compared with the cached vectors of the films: how the newcomer would move those of
-other films, by one edge per film among many, is left out in both forms.
+The new vector is compared with the cached vectors of the items: how the newcomer would move those of
+other items, by one edge per item among many, is left out in both forms.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ EPSILON = 1e-12  # no vector shorter than this is scaled up to length 1
 _DENSE_ADVANTAGE = 12
 _MAX_DENSE_ENTRIES = 1 << 24
 _RENUMBER_UP_TO = 3  # edges per user of the graph; with more of them nearly everybody is a neighbour
-_GRAM_UP_TO = 96  # films; beyond, two thin products cost less than the square one
+_GRAM_UP_TO = 96  # items; beyond, two thin products cost less than the square one
 
 
 @dataclass(frozen=True)
 class ItemRows:
-    """Holds the training graph by films, each edge of weight 1.
+    """Holds the training graph by items, each edge of weight 1.
 
     indptr  (n_items + 1,) int64
-    users   (n_edges,) int32: users of film i at indptr[i]:indptr[i + 1], ascending
+    users   (n_edges,) int32: users of item i at indptr[i]:indptr[i + 1], ascending
     """
 
     indptr: np.ndarray
@@ -50,7 +50,7 @@ class ItemRows:
 
     @cached_property
     def degrees(self) -> np.ndarray:
-        """(n_items,) float32 number of users of each film"""
+        """(n_items,) float32 number of users of each item"""
         return np.diff(self.indptr).astype(np.float32)
 
     @cached_property
@@ -72,7 +72,7 @@ class ItemRows:
 
 
 class Neighbourhood:
-    """Holds B, the rows of A_hat of some films, over the users of any of them.
+    """Holds B, the rows of A_hat of some items, over the users of any of them.
 
     Dense where that is the faster form, else CSR. `users` selects its columns among all users.
     """
@@ -101,8 +101,8 @@ class Neighbourhood:
         entries = len(items) * n_columns
         if entries <= min(_DENSE_ADVANTAGE * n_edges, _MAX_DENSE_ENTRIES):
             self.matrix: np.ndarray | sparse.csr_matrix = np.zeros((len(items), n_columns), np.float32)
-            for row, (film_scale, here) in enumerate(zip(item_scale, columns, strict=True)):
-                self.matrix[row, here] = film_scale * scale[here]
+            for row, (scale_of_item, here) in enumerate(zip(item_scale, columns, strict=True)):
+                self.matrix[row, here] = scale_of_item * scale[here]
         else:
             indices = np.concatenate([*columns, np.empty(0, np.int32)]).astype(np.int32)
             indptr = np.concatenate([[0], np.cumsum(lengths)])
@@ -130,7 +130,7 @@ class Neighbourhood:
 
 @dataclass(frozen=True)
 class NewEdges:
-    """Holds the edges of a new node, films ascending, each once.
+    """Holds the edges of a new node, items ascending, each once.
 
     items (S,) int64; weights (S,) float32 above 0; c and s (S, 1) float32 as in the module's docstring
     """
@@ -142,9 +142,9 @@ class NewEdges:
 
     @classmethod
     def from_history(cls, items: np.ndarray, weights: np.ndarray, degrees: np.ndarray) -> NewEdges:
-        """Weigh the edges to films (T,); a film given more than once counts once, with its last weight.
+        """Weigh the edges to items (T,); an item given more than once counts once, with its last weight.
 
-        degrees (n_items,) number of users of each film
+        degrees (n_items,) number of users of each item
         """
         kept, from_the_end = np.unique(items[::-1], return_index=True)
         chosen = np.asarray(weights[::-1][from_the_end], dtype=np.float64)
@@ -160,7 +160,7 @@ class NewEdges:
         )
 
     def mean_of(self, table: np.ndarray) -> np.ndarray:
-        """Return (d,) float32 the weighted mean of these films' rows."""
+        """Return (d,) float32 the weighted mean of these items' rows."""
         return (self.weights @ table[self.items]) / self.weights.sum()
 
 
@@ -168,7 +168,7 @@ class NewNode(ABC):
     """Extends one kind of model by a node. Its tables are only read, so threads share them."""
 
     rows: ItemRows
-    films: np.ndarray  # (n_items, f) float32 final vectors of the films
+    item_vectors: np.ndarray  # (n_items, f) float32 final vectors of the items
 
     @abstractmethod
     def initial(self, edges: NewEdges) -> np.ndarray:
@@ -185,7 +185,7 @@ class NewNode(ABC):
     @property
     @abstractmethod
     def layer_0(self) -> np.ndarray:
-        """(n_items, d) float32 layer 0 of the films"""
+        """(n_items, d) float32 layer 0 of the items"""
 
     @cached_property
     def spread(self) -> float:
@@ -193,7 +193,7 @@ class NewNode(ABC):
         return max(float(np.sqrt(np.mean(self.layer_0.astype(np.float64) ** 2))), EPSILON)
 
     def edges(self, items: np.ndarray, weights: np.ndarray) -> NewEdges:
-        """Weigh the edges to films (T,) int64 with weights (T,) float32."""
+        """Weigh the edges to items (T,) int64 with weights (T,) float32."""
         return NewEdges.from_history(items, weights, self.rows.degrees)
 
 

@@ -1,4 +1,4 @@
-"""NGCF: messages along the graph of films and people; a visitor is one more node of it."""
+"""NGCF: messages along the graph of items and people; a user is one more node of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SLOPE = 0.2  # of the LeakyReLU, as in pytorch_models.graph.ngcf
 # The start of a NGCF node, chosen on validation guests of MovieLens 100K: an average of people is shorter
 # than a person, and by so much the two parts are lengthened.
 _ALIKE, _AVERAGE = 2.0, 2.0
-_KNOWN_BY = 5.0  # films after which the average person counts half
+_KNOWN_BY = 5.0  # items after which the average person counts half
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class NgcfConfig(GraphConfig):
 
 
 class NgcfPredictor(GraphPredictor):
-    """Ranks by NGCF (Wang et al., SIGIR 2019), extended by one node per visitor."""
+    """Ranks by NGCF (Wang et al., SIGIR 2019), extended by one node per user."""
 
     name = "ngcf"
     label = "NGCF"
@@ -96,7 +96,7 @@ class NgcfPredictor(GraphPredictor):
     def tensors(self) -> dict[str, np.ndarray]:
         tables = self.node.tables
         named = {
-            "films": self.node.films,
+            "item_vectors": self.node.item_vectors,
             "average_user": tables.average_user,
             **graph_tensors(self.node.rows),
         }
@@ -134,7 +134,9 @@ class NgcfPredictor(GraphPredictor):
             read("average_user", (dims[0],)),
         )
         return cls(
-            NGCFNode(rows, layers, tables, read("films", (n_items, sum(dims)))), saved.ids, saved.config
+            NGCFNode(rows, layers, tables, read("item_vectors", (n_items, sum(dims)))),
+            saved.ids,
+            saved.config,
         )
 
 
@@ -195,20 +197,20 @@ class NGCFNode(NewNode):
     """Extends NGCF by a node."""
 
     def __init__(
-        self, rows: ItemRows, layers: Sequence[NGCFLayer], tables: NGCFTables, films: np.ndarray
+        self, rows: ItemRows, layers: Sequence[NGCFLayer], tables: NGCFTables, item_vectors: np.ndarray
     ) -> None:
-        self.rows, self.layers, self.tables, self.films = rows, list(layers), tables, films
+        self.rows, self.layers, self.tables, self.item_vectors = rows, list(layers), tables, item_vectors
 
     @property
     def layer_0(self) -> np.ndarray:
         return self.tables.item_layers[0]
 
     def initial(self, edges: NewEdges) -> np.ndarray:
-        """Start from people with the same films, and from the average person while little is known.
+        """Start from people with the same items, and from the average person while little is known.
 
         Never zero, which would lose the product of node and message at layer 1; and not the mean of
-        the films, since a layer's matrices expect the row of a person here: with it NDCG@10 of
-        MovieLens 100K validation guests is .32 after two films, with people .58, popularity .53.
+        the items, since a layer's matrices expect the row of a person here: with it NDCG@10 of
+        MovieLens 100K validation guests is .32 after two items, with people .58, popularity .53.
         """
         message = self.tables.item_messages[0][edges.items]
         sums = self.rows.row_sums[edges.items][:, None]
@@ -230,42 +232,42 @@ class NGCFNode(NewNode):
         return _OwnPath(self.layers, list(self._messages(edges, start, form)), float(edges.c.sum()))
 
     def _messages(self, edges: NewEdges, start: np.ndarray, form: str) -> list[np.ndarray]:
-        """Compute [k] (d_k,) the message to the new node at layer k: the sum of c_i times its films' rows."""
+        """Compute [k] (d_k,) the message to the new node at layer k: the sum of c_i times its items' rows."""
         tables, items, c, s = self.tables, edges.items, edges.c, edges.s
         near = None
         if form == "exact" and len(self.layers) >= 3:
             near = Neighbourhood(self.rows, items)
-        films, node, total = tables.item_layers[0][items], start, c.sum(axis=0)
+        item_vectors, node, total = tables.item_layers[0][items], start, c.sum(axis=0)
         row_sums = s * self.rows.row_sums[items][:, None] + c
         messages = []
-        films_change: np.ndarray = (s - 1) * films  # of what S send to N(S)
+        item_vectors_change: np.ndarray = (s - 1) * item_vectors  # of what S send to N(S)
         users_change: np.ndarray | None = None  # of the rows of N(S)
         for k, layer in enumerate(self.layers):
-            messages.append(c[:, 0] @ films)
+            messages.append(c[:, 0] @ item_vectors)
             if k + 1 == len(self.layers):
                 break
             message = tables.item_messages[k][items]
             if near is not None and users_change is not None:
                 message = message + near.from_users(users_change)
-            films_after = layer(films, s * message + c * node, row_sums)
+            item_vectors_after = layer(item_vectors, s * message + c * node, row_sums)
             if near is not None and k + 2 < len(self.layers):
-                users_change = self._users_change(k, near, films_change, users_change, s)
-                films_change = s * films_after - tables.item_layers[k + 1][items]
+                users_change = self._users_change(k, near, item_vectors_change, users_change, s)
+                item_vectors_change = s * item_vectors_after - tables.item_layers[k + 1][items]
             node = layer(node, messages[-1], total)
-            films = films_after
+            item_vectors = item_vectors_after
         return messages
 
     def _users_change(
         self,
         k: int,
         near: Neighbourhood,
-        films_change: np.ndarray,
+        item_vectors_change: np.ndarray,
         users_change: np.ndarray | None,
         s: np.ndarray,
     ) -> np.ndarray:
         """Compute (V, d_{k+1}) by how much the rows of N(S) differ from their table after layer k."""
         tables, layer = self.tables, self.layers[k]
-        message_change = near.to_users(films_change)
+        message_change = near.to_users(item_vectors_change)
         row_sum_change = near.to_users(s - 1)
         if k == 0:
             # Their own rows are still the old ones, so the input of LeakyReLU is the cached one plus this.

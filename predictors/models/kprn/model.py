@@ -18,7 +18,7 @@ import numpy as np
 from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph, path_graph_statistics
 from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets
 from datasets.knowledge_graph.search import candidates, find_paths
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.explain import Explanation
@@ -26,6 +26,7 @@ from predictors.history import History, MovieId, Reason
 from predictors.id_map import IdMap
 from predictors.models.kprn.explanations import Entities, PathNames, path_reasons, path_shares
 from predictors.models.kprn.scorer import NAMES, KprnScorer
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import METRIC, Validator
@@ -236,14 +237,14 @@ class KprnPredictor(Predictor):
             found.append((Reason("path", self.ids.ids[int(films[best])], weight),))
         return found
 
-    def explain(self, history: History, movie_ids: Sequence[MovieId], most: int = 3) -> list[Explanation]:
+    def explain(self, history: History, movie_ids: Sequence[MovieId], limit: int = 3) -> list[Explanation]:
         """Explain films by the paths to them, whichever model recommended them.
 
         Shares are a softmax over the scores of all paths found.
 
         Paths that differ in the relations alone are one reason, with their shares added. No two reasons of a
         film lead over the same entity from the same film of the history. Where ratings are many, paths over
-        other users hold most of the weight; `most` of the others are named as well.
+        other users hold most of the weight; `limit` of the others are named as well.
         """
         query = self.encode(history)
         known = [index for index in map(self.ids.index_of, dict.fromkeys(movie_ids)) if index is not None]
@@ -254,7 +255,7 @@ class KprnPredictor(Predictor):
             row = rows.get(movie_id, -1)
             first, last = np.searchsorted(paths.target, [row, row + 1]) if row >= 0 else (0, 0)
             rows_of_film = slice(int(first), int(last))
-            reasons = path_reasons(self.names, history, paths, shares, rows=rows_of_film, limit=most)
+            reasons = path_reasons(self.names, history, paths, shares, rows=rows_of_film, limit=limit)
             rest = max(0.0, 1.0 - sum(reason.share for reason in reasons)) if reasons else 0.0
             explained.append(Explanation(movie_id, reasons, rest, int(last - first)))
         return explained

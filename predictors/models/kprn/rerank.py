@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from predictors.base import Predictor, Query
+from predictors.base import Predictor
 from predictors.models.kprn.model import KprnPredictor
+from predictors.query import Query
 
-DEPTH = 100  # films of the base's list that may change places
+DEPTH = 100  # films of the base's list that may change ranks
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 
 

@@ -1,11 +1,11 @@
 """Matrix factorisation of ratings with learned priors: variational Bayes, mixtures of taste groups.
 
     stars = mean + a_u + b_i + x_u'y_i + e,      e ~ Normal(0, noise)
-    theta_u = [a_u, x_u] ~ sum over groups g of pi_g Normal(c_g, C)      people
-    phi_i   = [b_i, y_i] ~ the same with groups and a covariance of its own      films
+    theta_u = [a_u, x_u] ~ sum over groups g of pi_g Normal(c_g, C)      users
+    phi_i   = [b_i, y_i] ~ the same with groups and a covariance of its own      items
 
 The posterior is taken as independent between rows (Lim and Teh, KDD Cup 2007; here with mixtures as priors),
-and people and films are updated in turn. With the other side's means and covariances at hand, a row's
+and users and items are updated in turn. With the other side's means and covariances at hand, a row's
 posterior is exact: one linear solve for all groups together, as they share C. Everything that
 plain matrix factorisation leaves to be tuned (how strongly to shrink, biases or vectors, and towards
 what) is learned from the training ratings. With one group this is a normal prior with a learned mean and
@@ -24,21 +24,21 @@ from predictors.models.mf.solver import fit_ratings
 
 START_EPOCHS, START_RIDGE, START_BIAS_RIDGE = 8, 0.05, 10.0  # of the plain factorisation it starts from
 LEAST_VARIANCE = 1e-5
-PRIOR_COUNT = 1.0  # members that every group is thought to have before any is seen
+PRIOR_COUNT = 1.0  # pseudo-members of every group
 
 
 @dataclass(frozen=True)
 class GroupPrior:
-    """shares (K,), means (K, D), covariance (D, D), float64; D is 1 + d, the bias first"""
+    """Holds a mixture: shares (K,), means (K, D), covariance (D, D), float64; D is 1 + d, the bias first."""
 
     shares: np.ndarray
     means: np.ndarray
     covariance: np.ndarray
 
     def posterior(self, precision: np.ndarray, evidence: np.ndarray) -> Posterior:
-        """Of R rows whose ratings say exp(-theta'precision theta / 2 + theta'evidence).
+        """Compute the posterior of R rows with likelihood exp(-theta'precision theta / 2 + theta'evidence).
 
-        precision (R, D, D), evidence (R, D); a row of zeros is one of whom nothing is known.
+        precision (R, D, D), evidence (R, D); a row of zeros has no ratings.
         """
         own = np.linalg.inv(self.covariance)
         within = np.linalg.inv(precision + own)  # (R, D, D), the same for every group
@@ -54,7 +54,7 @@ class GroupPrior:
 
     @classmethod
     def around(cls, rows: np.ndarray, groups: int, seed: int) -> GroupPrior:
-        """A first guess from (R, D) points: k-means."""
+        """Initialise the mixture from (R, D) points by k-means."""
         from scipy.cluster.vq import kmeans2  # only training needs it
 
         groups = min(groups, len(rows))
@@ -70,8 +70,10 @@ class GroupPrior:
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is known of R rows: means (R, D), covariances (R, D, D), chances (R, K) of each group;
-    given the group, centres (R, K, D) and within (R, D, D)."""
+    """Holds the posterior of R rows: means (R, D), covariances (R, D, D) and group probabilities (R, K).
+
+    Given the group: centres (R, K, D) and within (R, D, D).
+    """
 
     means: np.ndarray
     covariances: np.ndarray
@@ -80,7 +82,7 @@ class Posterior:
     within: np.ndarray
 
     def prior(self) -> GroupPrior:
-        """The mixture that makes these rows most likely, given what is known of them."""
+        """Return the mixture that maximises the expected likelihood of these rows (the M step)."""
         members = self.chances.sum(axis=0)
         shares = (members + PRIOR_COUNT) / (members + PRIOR_COUNT).sum()
         means = np.einsum("rk,rki->ki", self.chances, self.centres) / np.maximum(members, 1e-3)[:, None]
@@ -91,13 +93,13 @@ class Posterior:
 
 @dataclass(frozen=True)
 class GroupFactors:
-    """What predicting stars needs; the same words as `mf.RatingFactors`.
+    """Holds the parameters that predict stars; fields as in `mf.solver.RatingFactors`.
 
     mean              of all ratings, stars
     item_biases       (n_items,) float32, stars above the mean
     items             (n_items, d) float32
-    item_covariances  (n_items, 1 + d, 1 + d) float32: how sure bias and vector of an item are
-    prior             of people
+    item_covariances  (n_items, 1 + d, 1 + d) float32 posterior covariance of an item's bias and vector
+    prior             of users
     noise             variance of e, stars squared
     """
 
@@ -109,17 +111,17 @@ class GroupFactors:
     noise: float
 
     def fold_in(self, above_item: sparse.csr_matrix, weights: np.ndarray) -> np.ndarray:
-        """(B, 1 + d) float32 bias and vector of users who gave these ratings; see RatingFactors.fold_in."""
+        """Solve for (B, 1 + d) float32 bias and vector of users; see RatingFactors.fold_in."""
         return self.posterior(above_item, weights).means.astype(np.float32)
 
     def posterior(self, above_item: sparse.csr_matrix, weights: np.ndarray) -> Posterior:
-        """All that is known of these users, the chance of each group included."""
+        """Return the posterior of users with these ratings, the probability of each group included."""
         rows = np.column_stack([self.item_biases, self.items]).astype(np.float64)
-        precision, evidence = _told(above_item, weights, rows, self.item_covariances.astype(np.float64))
+        precision, evidence = _evidence(above_item, weights, rows, self.item_covariances.astype(np.float64))
         return self.prior.posterior(precision / self.noise, evidence / self.noise)
 
     def stars(self, users: np.ndarray, items: np.ndarray | slice) -> np.ndarray:
-        """(B, K) float32 predicted stars, not clipped: mean + a_u + b_i + x_u'y_i."""
+        """Predict (B, K) float32 stars, not clipped: mean + a_u + b_i + x_u'y_i."""
         return (
             np.float32(self.mean)
             + users[:, :1]
@@ -128,7 +130,7 @@ class GroupFactors:
         )
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """What `from_tensors` needs beside mean, biases and vectors."""
+        """Return the tensors that `from_tensors` needs beside mean, biases and vectors."""
         return {
             "item_covariances": self.item_covariances,
             "group_shares": self.prior.shares,
@@ -179,20 +181,21 @@ def fit_groups(
     items = np.column_stack([start.item_biases, start.items]).astype(np.float64)
     above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
     users = start.fold_in(above.astype(np.float32), np.ones(above.nnz, np.float32)).astype(np.float64)
-    people, films = GroupPrior.around(users, groups, seed), GroupPrior.around(items, item_groups, seed)
+    user_prior = GroupPrior.around(users, groups, seed)
+    item_prior = GroupPrior.around(items, item_groups, seed)
     noise = _error(above, users, items)
     covariances = np.zeros((*items.shape, items.shape[1]))
     ones = np.ones(by_user.nnz)
     for epoch in range(1, epochs + 1):
         above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
-        precision, evidence = _told(above, ones, items, covariances)
-        of_users = people.posterior(precision / noise, evidence / noise)
-        people = of_users.prior()
+        precision, evidence = _evidence(above, ones, items, covariances)
+        of_users = user_prior.posterior(precision / noise, evidence / noise)
+        user_prior = of_users.prior()
 
         above = _with_data(by_item, by_item.data - of_users.means[by_item.indices, 0])
-        precision, evidence = _told(above, ones, of_users.means, of_users.covariances)
-        of_items = films.posterior(precision / noise, evidence / noise)
-        films = of_items.prior()
+        precision, evidence = _evidence(above, ones, of_users.means, of_users.covariances)
+        of_items = item_prior.posterior(precision / noise, evidence / noise)
+        item_prior = of_items.prior()
 
         items, covariances = of_items.means, of_items.covariances
         unsure = of_users.covariances[by_item.indices, 0, 0]
@@ -205,15 +208,15 @@ def fit_groups(
         items[:, 0].astype(np.float32),
         items[:, 1:].astype(np.float32),
         covariances.astype(np.float32),
-        people,
+        user_prior,
         noise,
     )
 
 
-def _told(
+def _evidence(
     residuals: sparse.csr_matrix, weights: np.ndarray, others: np.ndarray, covariances: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the ratings of each row say of its bias and vector, in expectation over the other side.
+    """Compute the evidence of ratings about the bias and vector of their row, in expectation.
 
     residuals (R, n) CSR: stars above mean and the other side's bias; weights parallel to its data;
     others (n, D) bias and vector there, covariances (n, D, D).
@@ -234,19 +237,19 @@ def _told(
 
 
 def _error(above: sparse.csr_matrix, users: np.ndarray, items: np.ndarray) -> float:
-    """Mean squared error of these users' biases and vectors on ratings above the items' biases."""
+    """Return the mean squared error of users' biases and vectors on ratings above the items' biases."""
     rows = np.repeat(np.arange(above.shape[0]), np.diff(above.indptr))
-    said = users[rows, 0] + np.einsum("nd,nd->n", users[rows, 1:], items[above.indices, 1:])
-    return float(np.mean((above.data - said) ** 2))
+    predicted = users[rows, 0] + np.einsum("nd,nd->n", users[rows, 1:], items[above.indices, 1:])
+    return float(np.mean((above.data - predicted) ** 2))
 
 
 def _with_data(matrix: sparse.csr_matrix, data: np.ndarray) -> sparse.csr_matrix:
-    """The same entries with other values."""
+    """Replace the values of a sparse matrix and keep its structure."""
     return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _outer(rows: np.ndarray) -> np.ndarray:
-    """(R, D, D) of (R, D)"""
+    """Return the outer product of each row with itself: (R, D) -> (R, D, D)."""
     return rows[:, :, None] * rows[:, None, :]
 
 

@@ -1,4 +1,4 @@
-"""MF: ratings with biases. Predicts the stars a visitor would give; ranks by them and by popularity."""
+"""MF: ratings with biases. Predicts the stars a user would give; ranks by them and by popularity."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import HIGHEST_RATING, History, MovieId
 from predictors.id_map import IdMap
 from predictors.models.mf.groups import GroupFactors, fit_groups
 from predictors.models.mf.solver import RatingFactors, fit_ratings
+from predictors.query import Query
 from predictors.run import Run
 from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 LOWEST_STARS = 0.5
-DISMISSED = 1.0  # stars that a dismissed film counts as; one liked without stars counts as HIGHEST_RATING
+DISMISSED = 1.0  # stars that a dismissed item counts as; one liked without stars counts as HIGHEST_RATING
 
 
 @dataclass(frozen=True)
 class MfConfig(Config):
-    """The factorisation, its regularisation, and the popularity term of the ranking."""
+    """Configures the factorisation, its regularisation, and the popularity term of the ranking."""
 
     factors: int = 8  #: length of an item's vector
     epochs: int = 20  #: rounds over all users and all items
@@ -39,7 +40,7 @@ class MfConfig(Config):
     #: 1: how strongly vectors shrink, and towards what, is learned (variational Bayes); with several
     #: groups users shrink towards the mean of theirs. 0: they shrink towards zero by the two ridges
     groups: int = 1
-    film_groups: int = 1  #: the same for items, where groups is not 0
+    item_groups: int = 1  #: the same for items, where groups is not 0
 
     def check(self) -> None:
         self.require(self.factors >= 1, "factors must be 1 or more")
@@ -48,20 +49,20 @@ class MfConfig(Config):
         self.require(self.bias_ridge > 0, "bias_ridge must be above 0")
         self.require(self.popularity_weight >= 0, "popularity_weight must be 0 or more")
         self.require(self.groups >= 0, "groups must be 0 or more")
-        self.require(self.film_groups >= 1, "film_groups must be 1 or more")
+        self.require(self.item_groups >= 1, "item_groups must be 1 or more")
 
 
 class MfPredictor(Predictor):
-    """Predicted stars are mean + b_u + b_i + x_u'y_i (Koren, Bell and Volinsky 2009, eq. 4).
+    """Predicts stars as mean + b_u + b_i + x_u'y_i (Koren, Bell and Volinsky 2009, eq. 4).
 
-    b_u and x_u belong to the visitor and are found by one ridge regression on their ratings, the same
-    that found those of the training data. Ranking by predicted stars alone would fill a list with films
+    b_u and x_u belong to the user and are found by one ridge regression on their ratings, the same
+    that found those of the training data. Ranking by predicted stars alone would fill a list with items
     that a handful of people adored, so the ranking adds the popularity:
 
         score_i = predicted stars + popularity_weight * log(1 + ratings of i)
 
-    with the predicted stars unclipped. There a film liked without stars is a rating of 5 that counts as
-    much as the weight of the like says (half for a click), a dismissed film one of 1. `predict_stars`
+    with the predicted stars unclipped. There an item liked without stars is a rating of 5 that counts as
+    much as the weight of the like says (half for a click), a dismissed item one of 1. `predict_stars`
     looks at real ratings alone.
 
     items   (n_items, d) float32; biases (n_items,) float32, stars above the mean
@@ -111,7 +112,7 @@ class MfPredictor(Predictor):
                     n_dims=config.factors,
                     epochs=config.epochs,
                     groups=config.groups,
-                    item_groups=config.film_groups,
+                    item_groups=config.item_groups,
                     seed=run.seed,
                     after_epoch=after_epoch,
                 )
@@ -134,14 +135,14 @@ class MfPredictor(Predictor):
         return self.factors.stars(visitors, slice(None)) + self._popularity
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
-        """The stars this visitor would give each film, within 0.5 to 5; films not known are left out.
+        """Predict the stars for each item, within 0.5 to 5; items that the model does not know are left out.
 
-        A visitor without ratings gets what people give on average. Costs one linear solve.
+        A user without ratings gets what people give on average. Costs one linear solve.
         """
         query = self.encode(history)
         above = self._above(query.stars, query.rated)
         visitor = self._fold_in([(query.rated, above, np.ones(len(above)))])
-        wanted = [film for film in dict.fromkeys(movie_ids) if self.ids.index_of(film) is not None]
+        wanted = [item for item in dict.fromkeys(movie_ids) if self.ids.index_of(item) is not None]
         indices, _ = self.ids.indices_of(wanted)
         stars = self.factors.stars(visitor, indices)[0].clip(LOWEST_STARS, HIGHEST_RATING)
         return dict(zip(wanted, stars.tolist(), strict=True))
@@ -161,26 +162,26 @@ class MfPredictor(Predictor):
             raise ArtifactError(f"{saved.directory}: {error} is missing") from error
 
     def _stated_stars(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Films of a history, the stars of each above what people give it, and how much they count."""
+        """Return the items of a history, their stars above the item's average, and the weight of each."""
         liked = ~np.isin(query.liked, query.rated)
         dismissed = query.disliked[~np.isin(query.disliked, query.rated)]
-        films = np.concatenate([query.rated, query.liked[liked], dismissed])
+        items = np.concatenate([query.rated, query.liked[liked], dismissed])
         stars = np.concatenate(
             [query.stars, np.full(liked.sum(), HIGHEST_RATING), np.full(len(dismissed), DISMISSED)]
         )
         weights = np.concatenate([np.ones(len(query.rated)), query.weights[liked], np.ones(len(dismissed))])
-        return films, self._above(stars, films), weights
+        return items, self._above(stars, items), weights
 
-    def _above(self, stars: np.ndarray, films: np.ndarray) -> np.ndarray:
-        """Stars less what people give these films."""
-        return stars - self.factors.mean - self.factors.item_biases[films]
+    def _above(self, stars: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Subtract the mean and the item biases from stars."""
+        return stars - self.factors.mean - self.factors.item_biases[items]
 
     def _fold_in(self, stated: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> np.ndarray:
-        """(B, 1 + d) float32 bias and vector of each visitor."""
-        films, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
+        """Solve for (B, 1 + d) float32 bias and vector of each user."""
+        items, above, weights = (np.concatenate([*parts, []]) for parts in zip(*stated, strict=True))
         indptr = np.concatenate([[0], np.cumsum([len(row[0]) for row in stated], dtype=np.int64)])
         matrix = sparse.csr_matrix(
-            (above.astype(np.float32), films.astype(np.int64), indptr), shape=(len(stated), self.n_items)
+            (above.astype(np.float32), items.astype(np.int64), indptr), shape=(len(stated), self.n_items)
         )
         return self.factors.fold_in(matrix, weights.astype(np.float32))
 
@@ -196,7 +197,7 @@ def _tensors(factors: RatingFactors | GroupFactors, counts: np.ndarray) -> dict[
 
 
 def _latest_stars(rated: Interactions) -> sparse.csr_matrix:
-    """(n_users, n_items) stars; of several ratings of one film by one user the latest counts."""
+    """Build (n_users, n_items) stars; of several ratings of one item by one user the latest counts."""
     pairs = rated.users.astype(np.int64) * rated.n_items + rated.items
     _, from_the_end = np.unique(pairs[::-1], return_index=True)
     latest = len(pairs) - 1 - from_the_end

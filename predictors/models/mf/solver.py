@@ -27,7 +27,7 @@ def ridge_rows(
     ridge: np.ndarray,
     gram: np.ndarray | None = None,
 ) -> np.ndarray:
-    """One weighted ridge regression per row, each solved exactly:
+    """Solve one weighted ridge regression per row, exactly:
 
         x_r = (gram + sum over j of w_rj f_j f_j' + diag(ridge_r)) ** -1  sum over j of t_rj f_j
 
@@ -56,7 +56,7 @@ def ridge_rows(
 
 
 def _padded(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows of a CSR in chunks of similar length: (C,) rows, (C, L) entries of its data, (C, L) filled."""
+    """Yield rows of a CSR in chunks of similar length: (C,) rows, (C, L) entries of data, (C, L) filled."""
     lengths = np.diff(indptr)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -81,7 +81,7 @@ def _padded(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, np.nd
 
 @dataclass(frozen=True)
 class ImplicitFactors:
-    """What folding in needs.
+    """Holds the parameters that fold a user in.
 
     items             (n_items, d) float32
     ridge             lambda
@@ -95,13 +95,13 @@ class ImplicitFactors:
     unobserved_weight: float
 
     def gram(self) -> np.ndarray:
-        """(d, d) float32: what all items together add to every user's system."""
+        """Return (d, d) float32 alpha_0 Y'Y, the part of every user's system that all items share."""
         return self.unobserved_weight * (self.items.T @ self.items)
 
     def fold_in(self, weights: sparse.csr_matrix, gram: np.ndarray) -> np.ndarray:
-        """(B, d) float32 vectors of users with these items, one linear solve each.
+        """Solve for (B, d) float32 vectors of users with these items, one linear solve each.
 
-        weights (B, n_items) CSR: how sure it is that an item was liked or, below 0, that it was not.
+        weights (B, n_items) CSR: confidence that an item is liked or, below 0, that it is not.
         gram is that of `gram()`.
         """
         confidence = sparse.csr_matrix(
@@ -111,14 +111,14 @@ class ImplicitFactors:
         return ridge_rows(confidence, np.maximum(weights.data, 0), self.items, ridge, gram)
 
     def ridge_of(self, counts: np.ndarray | int) -> np.ndarray:
-        """The ridge of users of whom so many items are known; float32 in the shape of `counts`."""
+        """Return the ridge of users with so many items, float32 in the shape of `counts`."""
         return scaled_ridge(counts, len(self.items), self.ridge, self.ridge_exponent, self.unobserved_weight)
 
 
 def scaled_ridge(
     counts: np.ndarray | int, n_others: int, ridge: float, exponent: float, unobserved_weight: float
 ) -> np.ndarray:
-    """float32 in the shape of `counts`: ridge * (count + alpha_0 * n_others) ** nu, by entries of a row."""
+    """Return float32 like `counts`: ridge * (count + alpha_0 * n_others) ** nu, by entries of a row."""
     known = np.asarray(counts) + unobserved_weight * n_others
     return np.asarray(ridge * known**exponent, dtype=np.float32)
 
@@ -134,8 +134,8 @@ def fit_implicit(
     seed: int,
     after_epoch: AfterEpoch = lambda epoch: True,
 ) -> ImplicitFactors:
-    """Implicit ALS (Hu, Koren and Volinsky, ICDM 2008, eqs. 4-5) in the form of Rendle et al. (RecSys
-    2022, "Revisiting the performance of iALS", eqs. 4-6):
+    """Fit implicit ALS (Hu, Koren and Volinsky, ICDM 2008, eqs. 4-5) in the form of Rendle et al.
+    (RecSys 2022, "Revisiting the performance of iALS", eqs. 4-6), minimising:
 
         sum over observed (u, i) of w_ui (1 - x_u'y_i)**2 + alpha_0 * sum over all (u, i) of (x_u'y_i)**2
         + ridge * (sum over u of (n_u + alpha_0 * n_items) ** nu |x_u|**2 + the same for items)
@@ -164,7 +164,7 @@ def fit_implicit(
 
 @dataclass(frozen=True)
 class RatingFactors:
-    """What predicting stars needs.
+    """Holds the parameters that predict stars.
 
     mean        of all ratings, stars
     item_biases (n_items,) float32, stars above the mean
@@ -180,15 +180,15 @@ class RatingFactors:
     bias_ridge: float
 
     def fold_in(self, above_item: sparse.csr_matrix, weights: np.ndarray) -> np.ndarray:
-        """(B, 1 + d) float32: bias and vector of users who gave these ratings, one linear solve each.
+        """Solve for (B, 1 + d) float32 bias and vector of users with these ratings, one linear solve each.
 
         above_item (B, n_items) CSR: stars minus the mean and the item's bias; weights (nnz,) parallel
-        to its data: how much each rating counts, 1 for one in earnest.
+        to its data: the weight of each rating, 1 for stars that were given.
         """
         return _one_side(above_item, weights, self.items, self.ridge, self.bias_ridge)
 
     def stars(self, users: np.ndarray, items: np.ndarray | slice) -> np.ndarray:
-        """(B, K) float32 predicted stars, not clipped: mean + b_u + b_i + x_u'y_i (Koren 2009, eq. 4)."""
+        """Predict (B, K) float32 stars, not clipped: mean + b_u + b_i + x_u'y_i (Koren 2009, eq. 4)."""
         return (
             np.float32(self.mean)
             + users[:, :1]
@@ -207,7 +207,7 @@ def fit_ratings(
     seed: int,
     after_epoch: AfterEpoch = lambda epoch: True,
 ) -> RatingFactors:
-    """Matrix factorisation with biases (Koren, Bell and Volinsky, Computer 2009, eqs. 4-5), by
+    """Fit matrix factorisation with biases (Koren, Bell and Volinsky, Computer 2009, eqs. 4-5) by
     alternating least squares whose ridge grows with the number of ratings of a row (Zhou et al., AAIM
     2008, eq. 1). A row's bias is solved together with its vector.
 
@@ -239,7 +239,7 @@ def fit_ratings(
 def _one_side(
     residuals: sparse.csr_matrix, weights: np.ndarray, others: np.ndarray, ridge: float, bias_ridge: float
 ) -> np.ndarray:
-    """(R, 1 + d) float32 bias and vector of each row, from (R, n) residuals and the (n, d) vectors there."""
+    """Solve for (R, 1 + d) float32 bias and vector of each row from (R, n) residuals and (n, d) vectors."""
     n_rows, n_dims = residuals.shape[0], others.shape[1]
     features = np.column_stack([np.ones(len(others), dtype=np.float32), others])
     counts = np.diff(residuals.indptr)
@@ -251,13 +251,13 @@ def _one_side(
 
 
 def _minus_columns(matrix: sparse.csr_matrix, biases: np.ndarray) -> sparse.csr_matrix:
-    """Each entry less the bias of its column."""
+    """Subtract from each entry the bias of its column."""
     return sparse.csr_matrix(
         (matrix.data - biases[matrix.indices], matrix.indices, matrix.indptr), shape=matrix.shape
     )
 
 
 def _shrunk_means(rows: sparse.csr_matrix, ridge: float) -> np.ndarray:
-    """(R,) float32: sum of each row's entries / (their number + ridge)."""
+    """Return (R,) float32: sum of each row's entries / (their number + ridge)."""
     sums = np.asarray(rows.sum(axis=1)).ravel()
     return (sums / (np.diff(rows.indptr) + ridge)).astype(np.float32)

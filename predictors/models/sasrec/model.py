@@ -1,4 +1,4 @@
-"""SASRec: the liked films as a sequence; trained by torch, served by ONNX Runtime.
+"""SASRec: the liked items as a sequence; trained by torch, served by ONNX Runtime.
 
 Importing this module imports neither torch nor ONNX Runtime; `fit` needs the first, scoring the second.
 """
@@ -12,12 +12,13 @@ from typing import Self
 
 import numpy as np
 
-from predictors.base import Predictor, Query, Saved
+from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import Reason
 from predictors.id_map import IdMap
 from predictors.models.sasrec.encoder import ENCODER, onnx_encoder
+from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
@@ -25,7 +26,7 @@ from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
 LOSSES = ("softmax", "sampled")
 
 SEQUENCES_AT_ONCE = 64
-EXPLAINED_FILMS = 6  # latest films that can be named as the reason for a recommendation
+EXPLAINED_ITEMS = 6  # latest items that can be named as the reason for a recommendation
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class SasrecConfig(Config):
     batch: int = 0  #: positions of histories per step; 0 = by size
     learning_rate: float = 2e-3  #: the highest, after the warm-up
     weight_decay: float = 0.0  #: of AdamW
-    loss: str = "softmax"  #: softmax = over the whole catalogue; sampled = over `negatives` items per step
+    loss: str = "softmax"  #: softmax = over the full catalogue; sampled = over `negatives` items per step
     negatives: int = 512  #: items of the sampled loss
     ema_decay: float = 0.0  #: of a running average of the weights, which is kept; 0 = none
     patience: int = 8  #: validations (30 per run) without a better one before stopping; 0 = never
@@ -70,10 +71,10 @@ _FIT = (
 
 
 class SasrecPredictor(Predictor):
-    """Reads the liked films as a sequence, and scores every film as the next one.
+    """Reads the liked items as a sequence, and scores every item as the next one.
 
     score_i = h . e_i, where h is the encoder's output at the last position and e_i the item's vector (Kang
-    and McAuley, ICDM 2018, eq. 6). Only the latest `max_length` liked films are read. On the CPU ONNX Runtime
+    and McAuley, ICDM 2018, eq. 6). Only the latest `max_length` liked items are read. On the CPU ONNX Runtime
     computes h; `to("cuda")` moves the encoder to torch on a GPU.
     """
 
@@ -205,25 +206,25 @@ class SasrecPredictor(Predictor):
         return result
 
     def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Name for each item the recent liked film without which its score would fall the most.
+        """Name for each item the recent liked item without which its score would fall the most.
 
-        Each of the EXPLAINED_FILMS latest films is taken out of the sequence in turn; `weight` is how
-        much of the fall over all of them is this film's. Where no film raises the score, none is named. The
-        model reads as much of the history as when it scores, so a film that moves up is read instead.
+        Each of the EXPLAINED_ITEMS latest items is taken out of the sequence in turn; `weight` is how
+        much of the fall over all of them is this item's. Where no item raises the score, none is named. The
+        model reads as much of the history as when it scores, so an item that moves up is read instead.
         """
         liked, chosen = query.liked, np.asarray(indices, dtype=np.int64)
         if len(liked) < 2 or not len(chosen):
             only = int(liked[0]) if len(liked) else None
             return [(self._reason(only, 1.0 if len(liked) else 0.0),) for _ in chosen]
-        positions = range(len(liked) - 1, max(-1, len(liked) - 1 - EXPLAINED_FILMS), -1)
+        positions = range(len(liked) - 1, max(-1, len(liked) - 1 - EXPLAINED_ITEMS), -1)
         histories = [liked, *(np.delete(liked, position) for position in positions)]
-        without = self.encode_histories(histories) @ self.table[chosen].T  # (1 + films, items)
-        falls = np.maximum(without[0] - without[1:], 0)  # (films, items)
+        without = self.encode_histories(histories) @ self.table[chosen].T  # (1 + T, K)
+        falls = np.maximum(without[0] - without[1:], 0)  # (T, K)
         reasons: list[tuple[Reason, ...]] = []
         for fall in falls.T:
             strongest, total = int(fall.argmax()), float(fall.sum())
-            film = int(liked[positions[strongest]]) if total > 0 else None
-            reasons.append((self._reason(film, float(fall[strongest]) / total if total > 0 else 0.0),))
+            item = int(liked[positions[strongest]]) if total > 0 else None
+            reasons.append((self._reason(item, float(fall[strongest]) / total if total > 0 else 0.0),))
         return reasons
 
     def _reason(self, item: int | None, weight: float) -> Reason:

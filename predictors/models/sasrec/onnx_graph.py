@@ -2,7 +2,7 @@
 
 Written by hand rather than exported, because serving needs less than training: no padding, and in the
 last block only the last position has a query. The item table stays outside, so that the scores of
-all films are one matrix product.
+all items are one matrix product.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def normalised_with(rows: ItemRows, items: np.ndarray, weights: np.ndarray) -> t
 def lightgcn_vector(
     matrix: sparse.csr_matrix, node: int, layer_0: np.ndarray, alpha: np.ndarray
 ) -> np.ndarray:
-    """layer_0 (n_nodes, d) float64 with the new node in its place -> its final vector."""
+    """layer_0 (n_nodes, d) float64 with the new node in its row -> its final vector."""
     x, total = layer_0, alpha[0] * layer_0[node]
     for weight in alpha[1:]:
         x = matrix @ x

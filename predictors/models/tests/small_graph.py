@@ -12,9 +12,9 @@ def small_graph() -> KnowledgeGraph:
     entities += [(f"person:{number}", f"Person {number}") for number in range(16)]
     entities += [("genre:Drama", "Drama"), ("genre:Western", "Western")]
     triples = []
-    for place, film in enumerate(FILM_IDS):
-        triples.append((f"movie:{film}", "directed_by", f"person:{place // 3}"))
-        if place % 2:
-            triples.append((f"movie:{film}", "written_by", f"person:{place // 3}"))
-        triples.append((f"movie:{film}", "in_genre", "genre:Western" if place % 12 == 0 else "genre:Drama"))
+    for index, film in enumerate(FILM_IDS):
+        triples.append((f"movie:{film}", "directed_by", f"person:{index // 3}"))
+        if index % 2:
+            triples.append((f"movie:{film}", "written_by", f"person:{index // 3}"))
+        triples.append((f"movie:{film}", "in_genre", "genre:Western" if index % 12 == 0 else "genre:Drama"))
     return KnowledgeGraph.from_triples(entities, triples)

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.als import AlsPredictor
 from predictors.models.mf.model import MfPredictor
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
@@ -48,8 +48,8 @@ def test_the_reasons_add_up_to_the_score(als):
     """With one liked film everything is due to it; with two the nearer one has the larger share."""
     assert als.recommend(rated(FILM_IDS[10]), 1)[0].reasons[0].weight == 1.0
     for found in als.recommend(rated(FILM_IDS[10], FILM_IDS[30]), 4):
-        place = FILM_IDS.index(found.movie_id)
-        nearer = FILM_IDS[10] if abs(place - 10) < abs(place - 30) else FILM_IDS[30]
+        index = FILM_IDS.index(found.movie_id)
+        nearer = FILM_IDS[10] if abs(index - 10) < abs(index - 30) else FILM_IDS[30]
         assert found.reasons[0].movie_id == nearer
 
 

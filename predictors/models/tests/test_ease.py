@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.models.ease import EasePredictor
+from predictors.plugins import predictor_class
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
@@ -75,7 +76,40 @@ def test_too_many_films_are_refused_before_any_memory_is_taken():
         fit_model(EasePredictor, interactions(), options={"max_items": 40})
 
 
-@pytest.mark.parametrize("wrong", [{"ridge": 0}, {"dropout": 1}, {"threshold": -1}, {"dislike_weight": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"ridge": 0}, {"dropout": 1}, {"threshold": -1}, {"dislike_weight": -1}, {"popularity_exponent": -1}],
+)
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
         fit_model(EasePredictor, interactions(), options=wrong)
+
+
+def test_with_an_intercept_it_is_the_regression_on_centred_columns():
+    data = interactions()
+    met = data.csr(np.float64).toarray()
+    met = met[met.any(axis=1)]
+    options = {"intercept": True, "ridge": 4.0, "dropout": 0.0}
+    found = fit_model(EasePredictor, data, options=options)
+    inverse = np.linalg.inv(np.cov(met.T, bias=True) * len(met) + 4.0 * np.eye(N_FILMS))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found.weights, expected, atol=2e-3)
+
+
+def test_scores_can_be_divided_by_popularity():
+    data = interactions()
+    counts = np.bincount(data.items, minlength=N_FILMS)
+    plain = fit_model(EasePredictor, data).weights
+    divided = fit_model(EasePredictor, data, options={"popularity_exponent": 0.5}).weights
+    np.testing.assert_allclose(divided, plain / np.sqrt(counts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["ease", "neighbours", "graph_filter", "transitions"])
+def test_item_weights_are_what_a_film_adds_to_every_score(model):
+    predictor = fit_model(predictor_class(model), interactions())
+    added = predictor.item_weights(np.array([3, 20]))
+    alone, both, other = predictor.score([Query.from_indices(films) for films in ([3], [3, 20], [20])])
+    recency = getattr(predictor.config, "recency", 1.0)
+    np.testing.assert_allclose(alone - added[0], other - added[1], atol=1e-5)  # a prior is the same for all
+    np.testing.assert_allclose(both - other, recency * added[0], atol=1e-4)

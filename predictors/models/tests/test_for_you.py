@@ -1,37 +1,29 @@
-"""The blend: what it computes, how its weights come about, what its artifact holds."""
+"""For you: what it computes, how its weights come about, what its artifact holds."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
-from datasets.readers.dataset import read_dataset
-from evaluation.conditions import evaluate
-from evaluation.runner import Benchmark
-from predictors.base import Predictor, Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
-from predictors.id_map import IdMap
 from predictors.models.for_you import model
-from predictors.models.for_you.cases import KNOTS, ORDERS, standardise
+from predictors.models.for_you.balance import Balance, Cases, Figures, cases_at, decayed
+from predictors.models.for_you.basis import ItemBasis
+from predictors.models.for_you.members import DEFAULT_MEMBERS, member_config
+from predictors.models.for_you.mix import AIMS, KNOTS, Mix, Wish, fit_mix, fit_similar, value_of
 from predictors.models.for_you.model import ForYouPredictor
-from predictors.models.for_you.weights import (
-    OPENINGS,
-    Curves,
-    fit_curves,
-    openings,
-)
-from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.plugins import predictor_class
+from predictors.query import Query
+from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
-ML_100K = Path(__file__).resolve().parents[4] / "shared" / "data" / "ml-100k"
-QUICK = {"members": ("popular", "neighbours", "ease")}
+QUICK = {"members": ("popular", "cosine", "ease", "transitions_30"), "tries": 80}
 
 
 @pytest.fixture(scope="module")
@@ -39,37 +31,319 @@ def for_you() -> ForYouPredictor:
     return fit_model(ForYouPredictor, interactions(), options=QUICK)
 
 
-class Told(Predictor):
-    """A member that ranks as it is told to."""
+class Told:
+    """A member that adds what it is told to."""
 
-    def __init__(self, name: str, ranks) -> None:
-        super().__init__(IdMap(FILM_IDS))
-        self.name, self.ranks = name, ranks  # type: ignore[misc]
+    def __init__(self, weights) -> None:
+        self.weights = np.asarray(weights, dtype=np.float32)
 
-    @classmethod
-    def _fit(cls, data, config, run):
-        raise NotImplementedError
-
-    def _score(self, queries):
-        return np.stack([self.ranks(query) for query in queries]).astype(np.float32)
-
-    def tensors(self):
-        return {}
-
-    @classmethod
-    def from_artifact(cls, saved):
-        raise NotImplementedError
+    def item_weights(self, items):
+        return self.weights[items].copy()
 
 
-def curves_of(at_random, opening, gate=0.0) -> Curves:
-    """The same weights at every length."""
-    weights = np.stack([np.tile(each, (len(KNOTS), 1)) for each in (at_random, opening)]).astype(float)
-    gates = np.zeros((len(KNOTS), 1 + len(OPENINGS)))
-    gates[:, 1] = gate
-    return Curves(weights, gates, np.zeros((1000, len(OPENINGS)), np.float32))
+def random_basis(n_members=3, n=N_FILMS, kept=N_FILMS, seed=0):
+    rng = np.random.default_rng(seed)
+    return ItemBasis.build([Told(rng.exponential(size=(n, n))) for _ in range(n_members)], n, kept=kept)
 
 
-# -- what it computes ----------------------------------------------------------------------------
+# -- the basis -----------------------------------------------------------------------------------
+
+
+def test_rows_of_the_basis_are_the_members_rows_with_deviation_one():
+    rng = np.random.default_rng(1)
+    weights = [rng.normal(size=(9, 9)).astype(np.float32) for _ in range(2)]
+    basis = ItemBasis.build([Told(each) for each in weights], 9, kept=9)
+    for member, each in enumerate(weights):
+        np.fill_diagonal(each, 0)
+        expected = each / each.std(axis=1, keepdims=True)
+        for film in range(9):
+            found = basis.by_member(np.array([film]), np.ones(1, np.float32))[member]
+            places = basis.row(film, np.ones(2))[0]
+            np.testing.assert_allclose(found[places], expected[film, places], atol=basis.scales[film, member])
+            assert found[film] == 0
+
+
+def test_of_each_member_the_best_targets_are_kept_and_what_the_others_say_there():
+    weights = np.zeros((6, 6))
+    weights[0] = [9, 5, 4, 3, 2, 1]
+    other = np.zeros((6, 6))
+    other[0] = [9, 1, 2, 3, 4, 5]
+    basis = ItemBasis.build([Told(weights), Told(other)], 6, kept=1)
+    films, values = basis.row(0, np.array([1.0, 0.0]))
+    assert films.tolist() == [1, 5]
+    assert values[0] / values[1] == pytest.approx(5, rel=0.05)
+    assert len(basis.row(3, np.ones(2))[0]) == 0  # nobody met it
+
+
+def test_a_mix_is_the_sum_of_its_influences():
+    basis = random_basis()
+    films, weights = np.array([3, 9, 20]), np.random.default_rng(2).random((3, 3))
+    added = basis.influences(films, weights, np.arange(N_FILMS))
+    np.testing.assert_allclose(added.sum(axis=0), basis.mixed(films, weights), rtol=1e-4, atol=1e-5)
+    alone = basis.by_member(films[:1], np.ones(1, np.float32))
+    np.testing.assert_allclose(added[0], weights[0] @ alone, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_kept_of_members_that_are_not_selected():
+    basis = random_basis()
+    some = basis.select(np.array([2, 0]))
+    films, ones = np.array([4]), np.ones(1, np.float32)
+    np.testing.assert_array_equal(some.by_member(films, ones), basis.by_member(films, ones)[[2, 0]])
+
+
+# -- what is asked -------------------------------------------------------------------------------
+
+
+def test_older_films_count_less_and_a_history_counts_one():
+    np.testing.assert_allclose(decayed(np.ones(3), 0.5), np.array([1, 2, 4]) / 7, rtol=1e-6)
+    np.testing.assert_allclose(decayed(np.array([1.0, 0.5]), 0.5), [0.5, 0.5], rtol=1e-6)
+    assert (decayed(np.ones(100), 0.5)[:50] == 0).all()
+
+
+def test_the_three_questions():
+    rows = from_rows([0] * 6 + [1] * 2, [5, 1, 4, 2, 0, 3, 7, 8])
+    following, later, taste = cases_at(rows, 2, np.random.default_rng(0), in_order=True)
+    assert [part.tolist() for part in following[0]] == [[2, 0], [3]]
+    assert [part.tolist() for part in later[0]] == [[5, 1], [4, 2, 0, 3]]
+    assert sorted(np.concatenate(taste[0]).tolist()) == [0, 1, 2, 3, 4, 5]
+    assert len(taste[0][0]) == 2
+    assert len(later) == len(taste) == 1  # the second person has too few films
+    for given, (wanted,) in following[1:]:  # few people are asked for earlier films too
+        history = [5, 1, 4, 2, 0, 3]
+        place = history.index(wanted)
+        assert given.tolist() == history[place - 2 : place]
+
+
+def cases(n_members, shown, scores, n_items=40):
+    """Cases in which members say the scores (C, n_items, M) of every film; the prior says nothing."""
+    items = np.tile(np.arange(n_items, dtype=np.int32), (len(shown), 1))
+    standing = np.concatenate([scores, np.zeros((len(shown), n_items, 1))], axis=2)
+    standing = np.moveaxis(standing, 2, 0).astype(np.float32)
+    targets = np.zeros(items.shape, dtype=bool)
+    targets[np.arange(len(shown)), shown] = True
+    ones = np.ones(len(shown))
+    return Cases(items, standing, targets, ones.astype(int), ones.astype(np.float32))
+
+
+def test_lists_that_are_alike_share_all_and_others_nothing():
+    same = np.tile(np.arange(40.0), (4, 1))[:, :, None]
+    all_alike = cases(1, [0, 1, 2, 3], same)
+    assert all_alike.shared(all_alike.ranked(np.array([1.0, 0]))) == 1
+    apart = cases(1, [0, 1, 2, 3], np.stack([np.roll(row, 10 * place) for place, row in enumerate(same)]))
+    assert apart.shared(apart.ranked(np.array([1.0, 0]))) == 0
+    assert all_alike.share_of(all_alike.ranked(np.array([1.0, 0])), np.arange(35, 40)) == 0.5
+    assert all_alike.crowded(all_alike.ranked(np.array([1.0, 0])), np.arange(35, 40)) == 1
+    assert all_alike.crowded(all_alike.ranked(np.array([1.0, 0])), np.arange(37, 40)) == 0
+
+
+# -- how the weights come about ------------------------------------------------------------------
+
+
+def knowing(n_cases=60, n_members=4, who=2, seed=0):
+    """Members of whom one knows what is wanted."""
+    rng = np.random.default_rng(seed)
+    scores = rng.random((n_cases, 40, n_members))
+    wanted = rng.integers(40, size=n_cases)
+    scores[np.arange(n_cases), wanted, who] += 0.7
+    return cases(n_members, wanted, scores)
+
+
+def test_weights_go_to_the_member_that_finds_the_films():
+    some = knowing()
+    options = {"tries": 120, "most_shared": 1.0, "taste": 1.0, "seed": 1}
+    mix, rows = fit_mix(lambda n: Balance(some, some, some, (0, 1, 2, 3)), 4, 1, **options)
+    default = mix.weights[AIMS.index("default")]
+    assert (default.argmax(axis=1) == 2).all()
+    np.testing.assert_allclose(default.sum(axis=1), 1)
+    assert [row["n"] for row in rows] == list(KNOTS)
+    assert rows[0]["default"]["balance"] > 0.9
+    again, _ = fit_mix(lambda n: Balance(some, some, some, (0, 1, 2, 3)), 4, 1, **options)
+    np.testing.assert_array_equal(mix.weights, again.weights)
+
+
+def test_common_films_cost_more_than_they_bring():
+    """One member says the same to everybody and is right a little more often than the other."""
+    rng = np.random.default_rng(3)
+    wanted = np.where(rng.random(80) < 0.9, rng.integers(5, size=80), rng.integers(5, 40, size=80))
+    scores = rng.random((80, 40, 2))
+    scores[:, :, 0] = np.where(np.arange(40) < 10, 5.0 - np.arange(40) / 40, np.arange(40) / 400)
+    scores[np.arange(80), wanted, 1] += 0.3
+    some = cases(2, wanted, scores)
+    chosen = {}
+    for bound in (0.3, 1.0):
+        _, rows = fit_mix(
+            lambda n: Balance(some, some, some, (0, 1)), 2, 1, tries=120, most_shared=bound, taste=0.0, seed=1
+        )
+        chosen[bound] = rows[0]["default"]["shared"]
+    assert chosen[0.3] < 0.4 < chosen[1.0]
+
+
+def test_the_rest_of_a_taste_counts_only_where_it_falls_short():
+    wish = Wish.at(8, most_shared=0.1, weight=2.0)
+    wanted = [Wish.at(n, 0.1, 2.0).taste for n in (1, 2, 4, 8)]
+    np.testing.assert_allclose(np.diff(wanted), np.diff(wanted)[0])
+    enough = Figures(next=1.0, later=0.8, taste=wish.taste, stratified=1.0, shared=0.05, popularity=0.0)
+    more, less = replace(enough, taste=wish.taste + 1), replace(enough, taste=wish.taste - 0.1)
+    assert value_of("default", enough, wish) == value_of("default", more, wish) == pytest.approx(0.9)
+    assert value_of("default", less, wish) == pytest.approx(0.7)
+    assert value_of("default", replace(enough, shared=0.2), wish) < 0
+    for aim in ("default", "unexpected"):
+        assert value_of(aim, replace(enough, crowded=0.2), wish) < value_of(aim, enough, wish) - 1
+    assert Wish.at(20, 0.1, 2.0).weight == 1.0
+
+
+def test_lengths_without_visitors_take_the_weights_of_the_next_shorter_one():
+    some = knowing()
+    mix, rows = fit_mix(
+        lambda n: Balance(some, some, some, (0,)) if n == 3 else None,
+        4,
+        1,
+        tries=40,
+        most_shared=1.0,
+        taste=0.5,
+        seed=1,
+    )
+    assert [row["n"] for row in rows] == [3]
+    assert (mix.weights == mix.weights[:, 1:2]).all()
+
+
+def test_similar_films_are_not_the_popular_ones():
+    some = knowing(who=1)
+    similar = fit_similar(some, some, np.arange(10), (1, 3), n_members=4, tries=60, seed=1)
+    assert similar[0] == similar[2] == 0
+    assert similar[1] > 0.5
+    assert similar.sum() == pytest.approx(1)
+
+
+def test_weights_between_two_lengths_and_along_the_dial_are_between_theirs():
+    weights = np.zeros((3, len(KNOTS), 3))
+    weights[:, :, 0] = 1
+    weights[1, KNOTS.index(10)] = [0, 1, 0]
+    weights[2] = [0, 0, 1]
+    mix = Mix(weights)
+    assert mix.at(5, 0).tolist() == mix.at(20, 0).tolist() == mix.at(400, 0).tolist() == [1, 0, 0]
+    assert mix.at(10, 0).tolist() == [0, 1, 0]
+    assert mix.at(7, 0)[1] == pytest.approx(np.log(8 / 6) / np.log(11 / 6))
+    assert mix.at(10, 1).tolist() == [0, 0, 1]
+    np.testing.assert_allclose(mix.at(10, -0.25), [0.25, 0.75, 0])
+
+
+def test_equal_data_and_seed_give_equal_weights(for_you):
+    again = fit_model(ForYouPredictor, interactions(), options=QUICK)
+    for name, array in for_you.tensors().items():
+        np.testing.assert_array_equal(again.tensors()[name], array, err_msg=name)
+
+
+@pytest.fixture
+def fitted_on(monkeypatch):
+    """The users that the members were fitted on, one set per fit of `popular`, and the visitors."""
+    seen = {"members": [], "visitors": []}
+    fit, weigh = PopularPredictor.fit, model.fit_mix
+
+    def fit_and_note(data, *args, **kwargs):
+        seen["members"].append(set(data.train.users.tolist()))
+        return fit(data, *args, **kwargs)
+
+    def asked(rows, *args, **kwargs):
+        seen["visitors"].append(set(rows.users.tolist()))
+        return cases_at(rows, *args, **kwargs)
+
+    monkeypatch.setattr(PopularPredictor, "fit", fit_and_note)
+    monkeypatch.setattr(model, "cases_at", asked)
+    monkeypatch.setattr(model, "fit_mix", weigh)
+    return seen
+
+
+def test_people_are_held_out_for_the_weights_and_the_members_fitted_anew_on_all(fitted_on):
+    fit_model(ForYouPredictor, interactions(), options=QUICK)
+    first, final = fitted_on["members"]
+    visitors = fitted_on["visitors"][0]
+    assert len(visitors) == 12
+    assert not visitors & first
+    assert final == visitors | first == set(range(120))
+
+
+def test_validation_people_without_training_rows_are_the_visitors(fitted_on):
+    everyone = interactions()
+    train, validation = everyone.select(everyone.users < 60), everyone.select(everyone.users >= 60)
+    fit_model(ForYouPredictor, train, validation, options=QUICK)
+    assert fitted_on["members"] == [set(range(60))]
+    assert fitted_on["visitors"][0] == set(range(60, 120))
+
+
+def test_validation_rows_of_people_who_were_trained_on_are_no_visitors(fitted_on):
+    everyone = interactions()
+    last = np.zeros(len(everyone), dtype=bool)
+    last[everyone.indptr[1:] - 1] = True
+    fit_model(ForYouPredictor, everyone.select(~last), everyone.select(last), options=QUICK)
+    assert not fitted_on["visitors"][0] & fitted_on["members"][0]
+
+
+# -- a refit -------------------------------------------------------------------------------------
+
+
+def test_when_a_refit_follows_nothing_is_fitted_twice_and_the_refit_keeps_the_weights(fitted_on):
+    for_you = fit_model(ForYouPredictor, interactions(), options=QUICK, run=Run(stage="select"))
+    assert len(fitted_on["members"]) == 1
+    again = for_you.refit(interactions())
+    assert fitted_on["members"][1:] == [set(range(120))]
+    np.testing.assert_array_equal(again.mix.weights, for_you.mix.weights)
+    np.testing.assert_array_equal(again.similar_weights, for_you.similar_weights)
+    for fact in ("members", "left_out", "training", "weights"):
+        assert again.meta[fact] == for_you.meta[fact]
+    whole = fit_model(ForYouPredictor, interactions(), options=QUICK)
+    assert set(whole.meta["members"]) == set(again.meta["members"])
+    np.testing.assert_array_equal(whole.basis.values, again.basis.values)
+
+
+def test_a_refit_on_data_that_other_members_can_use_fits_everything_anew(fitted_on):
+    for_you = fit_model(ForYouPredictor, interactions(), options=QUICK)
+    again = for_you.refit(replace(interactions(), has_time=False))
+    assert set(again.meta["left_out"]) == {"transitions_30"}
+    assert again.recencies == (1.0,)
+    assert again.config == for_you.config
+
+
+# -- members that cannot be fitted ---------------------------------------------------------------
+
+
+def test_without_times_nothing_is_learnt_from_the_order_and_the_answer_has_none(caplog):
+    without = replace(interactions(), has_time=False)
+    for_you = fit_model(ForYouPredictor, without, options=QUICK)
+    assert set(for_you.meta["left_out"]) == {"transitions_30"}
+    assert "times" in for_you.meta["left_out"]["transitions_30"]
+    assert "transitions_30" in caplog.text
+    assert "transitions_30" not in for_you.meta["members"]
+    forward, backward = (for_you.score_history(rated(*films)) for films in (FILM_IDS[:4], FILM_IDS[3::-1]))
+    np.testing.assert_allclose(forward, backward, atol=1e-5)
+
+
+def test_rows_without_times_may_be_said_to_be_in_order():
+    without = replace(interactions(), has_time=False)
+    for_you = fit_model(ForYouPredictor, without, options={**QUICK, "file_order": True})
+    assert for_you.meta["left_out"] == {}
+    assert "transitions_30" in for_you.meta["members"]
+
+
+def test_a_member_for_whom_the_catalogue_is_too_large_is_left_out_and_named(tmp_path, caplog):
+    """As EASE is with more than 12,000 films: the default model must not fail with it."""
+    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 10})
+    assert "48 items occur: more than max_items=10" in for_you.meta["left_out"]["ease"]
+    assert set(for_you.meta["members"]) <= {"cosine", "transitions_30"}
+    assert "without ease" in caplog.text
+    for_you.save(tmp_path / "v1")
+    loaded = ForYouPredictor.load(tmp_path / "v1")
+    assert loaded.meta["left_out"] == for_you.meta["left_out"]
+    assert loaded.recommend(rated(FILM_IDS[3]), 5) == for_you.recommend(rated(FILM_IDS[3]), 5)
+
+
+def test_when_no_member_can_be_fitted_all_reasons_are_said():
+    options = {"members": "popular,ease", "ease.max_items": 10}
+    with pytest.raises(TrainingError, match=r"ease: .*max_items"):
+        fit_model(ForYouPredictor, interactions(), options=options)
+
+
+# -- what it answers -----------------------------------------------------------------------------
 
 
 def test_a_visitor_without_a_liked_film_gets_what_is_popular(for_you):
@@ -81,208 +355,99 @@ def test_a_visitor_without_a_liked_film_gets_what_is_popular(for_you):
         ]
 
 
-def test_scores_are_the_weighted_sum_of_standardised_scores(for_you):
-    query = Query.from_indices([3, 4, 30], weights=[1.0, 0.5, 1.0], disliked=[7])
-    (weights,) = for_you.curves.weights_of([query])
-    assert weights.sum() == pytest.approx(1)
-    free = np.setdiff1d(np.arange(N_FILMS), query.seen)
-    expected = np.zeros(N_FILMS)
-    for member, weight in zip(for_you.members, weights, strict=True):
-        scores = member.score([query])[0].astype(np.float64)
-        expected += weight * (scores - scores[free].mean()) / scores[free].std()
+def test_scores_are_the_weighted_sum_of_what_the_films_add(for_you):
+    query = Query.from_indices([3, 4, 30], weights=[1.0, 0.5, 1.0])
+    weights = for_you.mix.at(3, 0.0)
+    expected = weights[-1] * for_you.prior.astype(np.float64)
+    for recency, row in zip(
+        for_you.recencies, weights[:-1].reshape(-1, for_you.basis.n_members), strict=True
+    ):
+        amounts = np.array([recency**2, 0.5 * recency, 1.0])
+        expected += row @ for_you.basis.by_member(query.liked, amounts / amounts.sum())
     np.testing.assert_allclose(for_you.score([query])[0], expected, atol=1e-4)
 
 
-def test_a_member_that_tells_no_film_from_another_adds_nothing():
-    queries = [Query.from_indices([1]), Query.from_indices(range(N_FILMS))]
-    flat = np.full((2, N_FILMS), 0.3, np.float32)
-    assert not standardise(flat, queries).any()
-    assert not standardise(np.random.default_rng(0).random((1, N_FILMS), np.float32), queries[1:]).any()
-
-
-def test_weights_between_two_lengths_are_between_theirs():
-    curves = curves_of([0, 1], [0, 1])
-    curves.weights[:, KNOTS.index(10)] = [1, 0]
-    lengths = {n: curves.weights_of([Query.from_indices(range(n))])[0][0] for n in (1, 5, 7, 10, 14, 20, 40)}
-    assert lengths[5] == lengths[1] == lengths[20] == lengths[40] == 0
-    assert lengths[10] == pytest.approx(1)
-    assert lengths[7] == pytest.approx(np.log(8 / 6) / np.log(11 / 6))
-    assert 0 < lengths[14] < 1
-
-
-def test_a_history_longer_than_any_length_fitted_takes_the_last_weights():
-    curves = curves_of([0.5, 0.5], [0.5, 0.5])
-    curves.weights[:, -1] = [0.2, 0.8]
-    np.testing.assert_allclose(curves.weights_of([Query.from_indices(range(900))]), [[0.2, 0.8]])
-
-
-def test_a_history_of_films_that_people_meet_first_is_weighed_as_an_opening():
-    curves = curves_of([1, 0], [0, 1], gate=2.0)
-    curves.opening[:5], curves.opening[5:10] = 3.0, -3.0
-    opening, later, neither = curves.weights_of(
-        [Query.from_indices([0, 1]), Query.from_indices([5, 6]), Query.from_indices([20])]
+def test_influences_sum_up_to_the_score(for_you):
+    """Exactly: stars, clicks and dislikes included."""
+    history = told(("rating", FILM_IDS[3], 4.0), ("click", FILM_IDS[9], None), ("rating", FILM_IDS[20], 1.0))
+    query = for_you.encode(history)
+    films, added = for_you.influences(query, np.arange(N_FILMS))
+    assert films.tolist() == [3, 9, 20]
+    _, _, of_prior = for_you._weights_of(query)
+    np.testing.assert_allclose(
+        added.sum(axis=0) + of_prior * for_you.prior, for_you.score([query])[0], rtol=1e-4, atol=1e-5
     )
-    assert opening[1] > 0.99
-    assert later[0] > 0.99
-    np.testing.assert_allclose(neither, [0.5, 0.5])
+    assert added[2].sum() < 0  # disliked: it takes away from what goes with it
+    for found in for_you.recommend(history, 5):
+        (reason,) = found.reasons
+        index = FILM_IDS.index(found.movie_id)
+        strongest = added[:2, index].argmax()
+        if added[strongest, index] > 0:
+            assert reason.movie_id == FILM_IDS[films[strongest]]
+            share = added[strongest, index] / np.maximum(added[:2, index], 0).sum()
+            assert reason.weight == pytest.approx(share, abs=1e-5)
 
 
-def test_films_met_early_are_openings():
-    users, films = [], []
-    for user in range(30):  # film 0 always comes first, film 20 always last
-        users += [user] * 21
-        films += [0, *(1 + (np.arange(19) + user) % 19), 20]
-    values = openings(from_rows(users, films))
-    first_ten = values[:21, OPENINGS.index(10)]
-    assert first_ten[0] == first_ten.max() > 0
-    assert first_ten[20] == first_ten.min() < 0
-    assert not values[:21, OPENINGS.index(50)].any()  # all that they met
-    assert not values[30].any()  # nobody met it
+def test_more_stars_and_a_later_place_count_more(for_you):
+    def share(query):
+        _, added = for_you.influences(query, np.arange(N_FILMS))
+        total = np.abs(added).sum(axis=1)
+        return total[0] / total.sum()
+
+    assert share(Query.from_indices([3, 30], [1.0, 0.5])) > share(Query.from_indices([3, 30], [0.5, 1.0]))
+    alike = Query.from_indices([3, 30])
+    assert share(Query.from_indices([3, 30], [1.0, 0.5])) > share(alike)
 
 
-# -- how the weights come about ------------------------------------------------------------------
+def test_a_dislike_takes_away_what_a_like_would_add(for_you):
+    liked = Query.from_indices([3, 4])
+    disliked = Query.from_indices([3, 4], disliked=[20])
+    change = for_you.score([disliked])[0] - for_you.score([liked])[0]
+    near, _ = for_you.basis.row(20, np.ones(for_you.basis.n_members))
+    assert change.min() < 0
+    assert set(np.flatnonzero(np.abs(change) > 1e-6)) <= set(near.tolist())
 
 
-def test_weights_go_to_the_member_that_finds_the_films_at_that_length():
-    """One member follows the walk of the small world from histories up to three films, another from
-    longer ones; a third knows nothing.
-    """
-
-    def after_last(query):
-        return -((np.arange(N_FILMS) - query.liked[-1]) % N_FILMS)
-
-    def noise(query):
-        return np.random.default_rng(int(query.liked.sum())).random(N_FILMS)
-
-    short = Told("short", lambda query: after_last(query) if len(query.liked) <= 3 else noise(query))
-    long = Told("long", lambda query: after_last(query) if len(query.liked) > 3 else noise(query))
-    neither = Told("neither", lambda query: noise(query)[::-1])
-    guests = interactions(seed=5)
-    curves, figures = fit_curves(
-        [short, long, neither], guests, openings(guests), time_shares=(0.5, 0.5), seed=1
-    )
-    at = {knot: curves.weights[:, place] for place, knot in enumerate(KNOTS)}
-    assert (at[1][:, 0] > 0.8).all()
-    assert (at[10][:, 1] > 0.8).all()
-    assert (curves.weights[:, :, 2] < 0.2).all()
-    np.testing.assert_allclose(curves.weights.sum(axis=2), 1)
-    by_case = {(row["n"], row["order"]): row for row in figures}
-    assert by_case[1, "time"]["NDCG@10"]["short"] > 2 * by_case[1, "time"]["NDCG@10"]["long"]
-    for case in (1, "time"), (3, "random"), (10, "time"):
-        figures_of = by_case[case]["NDCG@10"]
-        assert figures_of["for_you"] > 0.9 * max(figures_of["short"], figures_of["long"])
+def test_the_dial_shares_the_arrays_and_leaves_the_model_as_it_is(for_you):
+    before = for_you.score_history(rated(FILM_IDS[3]))
+    known = for_you.with_familiarity(1.0)
+    assert known.basis is for_you.basis
+    np.testing.assert_array_equal(for_you.score_history(rated(FILM_IDS[3])), before)
+    np.testing.assert_array_equal(known.with_familiarity(0).score_history(rated(FILM_IDS[3])), before)
+    assert for_you.familiarity == 0
+    for wrong in (-1.5, 2, float("nan")):
+        with pytest.raises(ValueError, match="familiarity"):
+            for_you.with_familiarity(wrong)
 
 
-def test_equal_data_and_seed_give_equal_weights(for_you):
-    again = fit_model(ForYouPredictor, interactions(), options=QUICK)
-    np.testing.assert_array_equal(again.curves.weights, for_you.curves.weights)
-    np.testing.assert_array_equal(again.curves.gate, for_you.curves.gate)
+def test_similar_films_come_from_members_that_know_no_order(for_you):
+    names = list(for_you.meta["members"])
+    if "transitions_30" in names:
+        assert for_you.similar_weights[names.index("transitions_30")] == 0
+    films, values = for_you.basis.row(20, for_you.similar_weights)
+    found = for_you.similar(FILM_IDS[20], 5)
+    assert [FILM_IDS.index(each.movie_id) for each in found] == films[np.argsort(-values)[:5]].tolist()
 
 
-@pytest.fixture
-def fitted_on(monkeypatch):
-    """The users that the members were fitted on, one set per fit of `popular`, and the guests."""
-    seen = {"members": [], "guests": []}
-    fit, weigh = PopularPredictor.fit, model.fit_curves
-
-    def fit_and_note(data, *args, **kwargs):
-        seen["members"].append(set(data.train.users.tolist()))
-        return fit(data, *args, **kwargs)
-
-    def weigh_and_note(members, guests, *args, **kwargs):
-        seen["guests"].append(set(guests.users.tolist()))
-        return weigh(members, guests, *args, **kwargs)
-
-    monkeypatch.setattr(PopularPredictor, "fit", fit_and_note)
-    monkeypatch.setattr(model, "fit_curves", weigh_and_note)
-    return seen
-
-
-def test_people_are_held_out_for_the_weights_and_the_members_fitted_anew_on_all(fitted_on):
-    fit_model(ForYouPredictor, interactions(), options=QUICK)
-    first, final = fitted_on["members"]
-    (guests,) = fitted_on["guests"]
-    assert len(guests) == 12
-    assert not guests & first
-    assert final == guests | first == set(range(120))
-
-
-def test_validation_people_without_training_rows_are_the_guests(fitted_on):
-    everyone = interactions()
-    fit_model(
-        ForYouPredictor,
-        everyone.select(everyone.users < 60),
-        everyone.select(everyone.users >= 60),
-        options=QUICK,
-    )
-    assert fitted_on["members"] == [set(range(60))]
-    assert fitted_on["guests"] == [set(range(60, 120))]
-
-
-def test_validation_rows_of_people_who_were_trained_on_are_no_guests(fitted_on):
-    everyone = interactions()
-    last = np.zeros(len(everyone), dtype=bool)
-    last[everyone.indptr[1:] - 1] = True
-    fit_model(ForYouPredictor, everyone.select(~last), everyone.select(last), options=QUICK)
-    (guests,) = fitted_on["guests"]
-    assert not guests & fitted_on["members"][0]
-
-
-@pytest.mark.skipif(not ML_100K.is_dir(), reason="MovieLens 100K is not beside the project")
-def test_on_real_ratings_no_member_alone_is_clearly_better():
-    split, _ = Benchmark("guest", ML_100K, (), n=("1", "3", "10")).split(read_dataset(ML_100K), 1)
-    for_you = fit_model(ForYouPredictor, split.train, split.validation, options=QUICK)
-    of_blend = [outcome.means()["NDCG@10"] for outcome in evaluate(for_you, split)]
-    of_members = [
-        [outcome.means()["NDCG@10"] for outcome in evaluate(member, split)] for member in for_you.members
-    ]
-    # 94 people are asked: a difference of 3 % is within chance.
-    assert (np.array(of_blend) > 0.97 * np.max(of_members, axis=0)).all()
-
-
-# -- what it says, and its artifact --------------------------------------------------------------
-
-
-def test_reasons_name_films_of_the_history_and_share_the_weight_of_the_member(for_you):
-    history = rated(FILM_IDS[3], FILM_IDS[4], FILM_IDS[30])
-    most = for_you.curves.weights_of([for_you.encode(history)])[0].max()
-    named = [found.reasons[0] for found in for_you.recommend(history, 5)]
-    assert {reason.movie_id for reason in named} <= set(history.liked)
-    assert all(0 < reason.weight <= most for reason in named)
-    assert for_you.recommend(History.EMPTY, 1)[0].reasons[0].kind == "popular"
-
-
-def test_similar_films_are_those_of_the_neighbours(for_you):
-    neighbours = NeighboursPredictor.fit(interactions())
-    assert for_you.similar(FILM_IDS[20], 5) == neighbours.similar(FILM_IDS[20], 5)
+# -- its artifact and its options ----------------------------------------------------------------
 
 
 def test_the_artifact_tells_what_justifies_its_weights(for_you, tmp_path):
     for_you.save(tmp_path / "v1", version="v1")
     meta = json.loads((tmp_path / "v1" / "meta.json").read_text())
-    assert {row["order"] for row in meta["curve"]} == set(ORDERS)
-    for row in meta["curve"]:
-        assert set(row["NDCG@10"]) == {"popular", "neighbours", "ease", "for_you"}
-        assert all(0 <= value <= 1 for value in row["NDCG@10"].values())
-        assert row["guests"] > 0
-    assert meta["members"]["ease"]["config"]["ridge"] == 300.0
-    assert {f"{name}.safetensors" for name in QUICK["members"]} < set(meta["files"])
+    assert meta["training"]["members"] == ["cosine", "ease", "transitions_30", "popular"]
+    row = meta["training"]["lengths"][0]
+    assert row["n"] == 1
+    assert row["visitors"] == 12
+    for aim in AIMS:
+        assert set(row[aim]) == {"balance", *(each.name for each in fields(Figures))}
+    assert meta["config"]["most_shared"] == 0.09
+    assert set(meta["weights"]["default"]) == {str(n) for n in KNOTS}
 
 
-def test_a_member_that_is_served_on_its_own_too_is_in_memory_once(for_you, tmp_path):
-    alone = predictor_class("ease").fit(interactions())
-    other = predictor_class("ease").fit(interactions(seed=1))
-    for name, predictor in (("blend", for_you), ("alone", alone), ("other", other)):
-        predictor.save(tmp_path / name)
-    loaded = ForYouPredictor.load(tmp_path / "blend")
-    member = next(member for member in loaded.members if member.name == "ease")
-    assert np.shares_memory(member.weights, type(alone).load(tmp_path / "alone").weights)
-    assert not np.shares_memory(member.weights, type(alone).load(tmp_path / "other").weights)
-    with pytest.raises(ValueError, match="read-only"):
-        member.weights[0, 0] = 1.0
-
-
-@pytest.mark.parametrize("change", [{"members": {"unheard": {}}}, {"knots": [1, 2]}, {"members": {}}])
+@pytest.mark.parametrize(
+    "change", [{"members": {}}, {"knots": [1, 2]}, {"members": {"ease": "ease"}}, {"training": {}}]
+)
 def test_an_artifact_that_does_not_fit_is_refused(for_you, tmp_path, change):
     for_you.save(tmp_path / "v1")
     path = tmp_path / "v1" / "meta.json"
@@ -299,9 +464,15 @@ def test_an_artifact_that_does_not_fit_is_refused(for_you, tmp_path, change):
         ({"members": "popular,unheard"}, "unheard"),
         ({"members": "popular,for_you"}, "for_you"),
         ({"members": "popular,mf"}, "mf"),
-        ({"time_share": 2}, "time_share"),
-        ({"long_time_share": -1}, "long_time_share"),
-        ({"guests": 1}, "guests"),
+        ({"members": "popular,cosine", "ease.ridge": 3}, "ease"),
+        ({"ease": 3}, "ease.option"),
+        ({"most_shared": 0}, "most_shared"),
+        ({"recencies": "1,2"}, "recencies"),
+        ({"tries": 1}, "tries"),
+        ({"taste": -1}, "taste"),
+        ({"visitors": 1}, "visitors"),
+        ({"kept": -1}, "kept"),
+        ({"dislike_weight": -1}, "dislike_weight"),
     ],
 )
 def test_unusable_options_are_refused(options, message):
@@ -309,25 +480,23 @@ def test_unusable_options_are_refused(options, message):
         fit_model(ForYouPredictor, interactions(), options=options)
 
 
+def test_a_variant_has_its_own_defaults_and_takes_options():
+    config = ForYouPredictor.config_class.read({"ease_90.ridge": 7})
+    assert config.of_member("ease_90").ridge == 7
+    assert config.of_member("ease_90").dropout == member_config("ease_90").dropout == 0.9
+    assert ForYouPredictor.config_class.read(config.as_dict()) == config
+    assert set(DEFAULT_MEMBERS) <= set(config.members)
+
+
+def test_any_model_whose_scores_add_up_can_be_a_member():
+    for_you = fit_model(
+        ForYouPredictor, interactions(), options={"members": "popular,neighbours", "tries": 40}
+    )
+    assert for_you.meta["members"] == {"neighbours": "neighbours"}
+    assert predictor_class("neighbours") is not None
+
+
 def test_too_few_people_are_refused_with_what_is_needed():
     users = np.repeat(np.arange(19), 3)
     with pytest.raises(TrainingError, match=r"19 users.* need 20"):
         fit_model(ForYouPredictor, from_rows(users.tolist(), [0, 1, 2] * 19), options=QUICK)
-
-
-def test_a_member_that_cannot_be_fitted_is_left_out_and_named(tmp_path, caplog):
-    """As EASE is with more than 12,000 films: the default model must not fail with it."""
-    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 40})
-    assert "ease" not in [member.name for member in for_you.members]
-    assert len(for_you.members) == len(QUICK["members"]) - 1
-    assert "48 items occur" in for_you.meta["left_out"]["ease"]
-    assert "without ease" in caplog.text
-    for_you.save(tmp_path / "v1")
-    loaded = ForYouPredictor.load(tmp_path / "v1")
-    assert loaded.meta["left_out"] == for_you.meta["left_out"]
-    assert loaded.recommend(rated(FILM_IDS[3]), 5) == for_you.recommend(rated(FILM_IDS[3]), 5)
-
-
-def test_a_blend_of_one_model_is_refused_with_the_reason():
-    with pytest.raises(TrainingError, match="max_items=40"):
-        fit_model(ForYouPredictor, interactions(), options={"members": "popular,ease", "ease.max_items": 40})

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from predictors.base import Query
 from predictors.errors import TrainingError
-from predictors.models.graph_filter import GraphFilterPredictor
+from predictors.models.graph_filter import GraphFilterPredictor, _factors_by_size
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated
 
@@ -77,7 +77,47 @@ def test_a_large_catalogue_needs_no_matrix_of_films_by_films():
     assert sum(array.nbytes for array in graph.tensors().values()) < 3_000_000
 
 
-@pytest.mark.parametrize("wrong", [{"factors": 0}, {"alpha": -1}, {"iterations": -1}, {"dislike_weight": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"factors": -1}, {"alpha": -1}, {"iterations": -1}, {"dislike_weight": -1}]
+)
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
         fit_model(GraphFilterPredictor, interactions(), options=wrong)
+
+
+def test_exponents_and_sharpening_are_those_of_the_formula():
+    options = {
+        "factors": 12,
+        "people_exponent": 0.7,
+        "history_exponent": 0.6,
+        "sharpening": 0.3,
+        "iterations": 12,
+    }
+    graph = fit_model(GraphFilterPredictor, interactions(), options=options)
+    met = interactions().csr(np.float64).toarray()
+    met = met[met.any(axis=1)]
+    of_film = met.sum(axis=0)
+    normalised = met / met.sum(axis=1)[:, None] ** 0.7 / np.sqrt(of_film)
+    values, vectors = np.linalg.svd(normalised)[1:]
+    normalised, values = normalised / values[0], values / values[0]
+    vectors = vectors[:12].T
+    history = np.zeros(N_FILMS)
+    history[[3, 20]] = [1.0, 0.5]
+    signal = history * of_film**-0.1
+    expected = signal @ normalised.T @ normalised
+    expected += 0.2 * (history / np.sqrt(of_film)) @ vectors @ vectors.T * np.sqrt(of_film)
+    expected -= 0.3 * (signal @ vectors) * values[:12] ** 4 @ vectors.T
+    query = Query.from_indices([3, 20], [1.0, 0.5])
+    np.testing.assert_allclose(graph.score([query])[0], expected, atol=1e-3)
+    alone = graph.item_weights(np.array([3, 20])) * np.array([[1.0], [0.5]])
+    for film, why in zip(range(N_FILMS), graph.reasons(query, range(N_FILMS)), strict=True):
+        if why:
+            assert why[0].movie_id == FILM_IDS[[3, 20][int(alone[:, film].argmax())]]
+
+
+def test_factors_follow_the_size_of_the_data():
+    small = GraphFilterPredictor.fit(interactions())
+    assert small.vectors.shape[1] == N_FILMS  # as many as there are
+    assert _factors_by_size(6040, 3706) == 57
+    assert _factors_by_size(29_858, 40_981) == 448
+    assert _factors_by_size(10**6, 10**6) == 448

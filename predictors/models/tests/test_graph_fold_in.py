@@ -215,7 +215,7 @@ def test_fine_tuning_moves_disliked_films_down_and_liked_ones_up(kind):
     assert np.array_equal(start, kept)
 
     def margin(vector: np.ndarray) -> float:
-        scores = case.node.films @ case.node.vector(edges, vector, "exact")
+        scores = case.node.item_vectors @ case.node.vector(edges, vector, "exact")
         return float(scores[items].mean() - scores[disliked].mean())
 
     assert margin(tuned) > margin(start)
@@ -229,7 +229,7 @@ def test_the_steps_of_fine_tuning_follow_from_sizes_and_not_from_a_clock(kind, m
     start = case.node.initial(edges)
     none = np.empty(0, np.int64)
     tangent = case.node.tangent(edges, start, "local")
-    step = 2 * 6 * case.node.films.shape[1] + tangent.n_operations
+    step = 2 * 6 * case.node.item_vectors.shape[1] + tangent.n_operations
     tuned = {
         name: fine_tuned(case.node, edges, start, none, how).tobytes()
         for name, how in {
@@ -263,7 +263,7 @@ def test_the_seed_follows_the_history_and_not_its_order():
 
 
 def _arrays(node: LightGCNNode | NGCFNode) -> list[np.ndarray]:
-    found = [node.films, node.rows.indptr, node.rows.users]
+    found = [node.item_vectors, node.rows.indptr, node.rows.users]
     if isinstance(node, LightGCNNode):
         return [*found, node.alpha, *node.layers]
     tables = node.tables

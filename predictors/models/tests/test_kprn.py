@@ -9,7 +9,6 @@ import pytest
 
 from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph
 from datasets.knowledge_graph.storage import save_graph
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.explain import SOMEONE, Explanation
 from predictors.history import History, MovieId
@@ -17,6 +16,7 @@ from predictors.models.kprn.model import KprnPredictor
 from predictors.models.kprn.rerank import blended, candidates_of
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.tests.small_graph import small_graph
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 
@@ -36,7 +36,7 @@ def fitted(folder: Path) -> KprnPredictor:
 
 
 HISTORIES = [
-    rated(*(FILM_IDS[place] for place in np.random.default_rng(seed).permutation(N_FILMS)[:length]))
+    rated(*(FILM_IDS[index] for index in np.random.default_rng(seed).permutation(N_FILMS)[:length]))
     for seed, length in enumerate((1, 2, 3, 5, 8, 20))
 ]
 
@@ -56,14 +56,16 @@ def edges_of(graph: KnowledgeGraph) -> set[tuple[str, str, str]]:
     }
 
 
-def explained(fitted: KprnPredictor, most: int = 3) -> list[tuple[History, Explanation]]:
-    return [(history, each) for history in HISTORIES for each in fitted.explain(history, FILM_IDS, most=most)]
+def explained(fitted: KprnPredictor, limit: int = 3) -> list[tuple[History, Explanation]]:
+    return [
+        (history, each) for history in HISTORIES for each in fitted.explain(history, FILM_IDS, limit=limit)
+    ]
 
 
 def test_every_step_of_a_reason_is_an_edge(fitted: KprnPredictor) -> None:
     edges = edges_of(small_graph())
     rows = interactions()
-    met = {film: set(rows.users[rows.items == place].tolist()) for place, film in enumerate(FILM_IDS)}
+    met = {film: set(rows.users[rows.items == index].tolist()) for index, film in enumerate(FILM_IDS)}
     checked = {"people": 0, "entities": 0}
     for history, explanation in explained(fitted):
         for reason in explanation.reasons:
@@ -88,7 +90,7 @@ def test_every_step_of_a_reason_is_an_edge(fitted: KprnPredictor) -> None:
 
 def test_shares_and_the_rest_are_everything(fitted: KprnPredictor) -> None:
     with_rest = 0
-    for _, explanation in explained(fitted, most=2):
+    for _, explanation in explained(fitted, limit=2):
         shares = [reason.share for reason in explanation.reasons]
         assert shares == sorted(shares, reverse=True)
         if not shares:
@@ -103,7 +105,7 @@ def test_shares_and_the_rest_are_everything(fitted: KprnPredictor) -> None:
 
 def test_paths_over_other_users_and_over_facts_are_told_apart(fitted: KprnPredictor) -> None:
     both = 0
-    for _, explanation in explained(fitted, most=2):
+    for _, explanation in explained(fitted, limit=2):
         by_taste = [each for each in explanation.reasons if any(s.entity == SOMEONE for s in each.steps)]
         facts = [each for each in explanation.reasons if each not in by_taste]
         assert max(len(by_taste), len(facts)) <= 2
@@ -113,14 +115,14 @@ def test_paths_over_other_users_and_over_facts_are_told_apart(fitted: KprnPredic
 
 def test_reasons_of_a_film_differ(fitted: KprnPredictor) -> None:
     """The same person as director and as writer is one reason."""
-    for _, explanation in explained(fitted, most=50):
+    for _, explanation in explained(fitted, limit=50):
         said = [(reason.steps[0].entity, reason.steps[-2].entity) for reason in explanation.reasons]
         assert len(said) == len(set(said))
 
 
 def test_two_roles_of_a_person_add_their_shares(fitted: KprnPredictor) -> None:
     history, film = rated(FILM_IDS[3]), FILM_IDS[5]  # one directed both, and wrote both
-    (explanation,) = fitted.explain(history, [film], most=50)
+    (explanation,) = fitted.explain(history, [film], limit=50)
     by_person = [reason for reason in explanation.reasons if reason.steps[-2].entity == "person:1"]
     assert len([reason for reason in by_person if len(reason.steps) == 3]) == 1
     paths, shares = fitted._shares(fitted.encode(history), np.array([5]))
@@ -171,7 +173,7 @@ def test_a_film_liked_more_counts_more(fitted: KprnPredictor) -> None:
     other = told(("rating", FILM_IDS[3], 5.0), ("rating", FILM_IDS[5], 3.0))
 
     def share(history: History) -> float:
-        (explanation,) = fitted.explain(history, [FILM_IDS[4]], most=50)
+        (explanation,) = fitted.explain(history, [FILM_IDS[4]], limit=50)
         mine = [each.share for each in explanation.reasons if each.steps[0].entity == f"movie:{FILM_IDS[5]}"]
         return sum(mine)
 

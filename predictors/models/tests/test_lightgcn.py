@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fine_tuning import FineTuning
 from predictors.plugins import predictor_class
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, RUN, interactions, rated, told
@@ -36,8 +36,8 @@ def test_films_near_those_of_the_history_come_first(fitted):
     """In the small world people walk along RUN films by index."""
     for first in (5, 20, 33):
         found = fitted.recommend(rated(*FILM_IDS[first : first + 5]), 5)
-        places = np.array([FILM_IDS.index(film.movie_id) for film in found])
-        distance = np.abs((places - (first + 2) + N_FILMS // 2) % N_FILMS - N_FILMS // 2)
+        indices = np.array([FILM_IDS.index(film.movie_id) for film in found])
+        distance = np.abs((indices - (first + 2) + N_FILMS // 2) % N_FILMS - N_FILMS // 2)
         assert (distance <= RUN).all()
 
 
@@ -67,13 +67,15 @@ def test_by_cosine_films_are_served_at_length_one(tmp_path):
     fitted = fit_model(predictor_class("lightgcn"), interactions(), options=options)
     fitted.save(tmp_path / "artifact")
     loaded = type(fitted).load(tmp_path / "artifact")
-    np.testing.assert_allclose(np.linalg.norm(loaded.node.films, axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(loaded.node.item_vectors, axis=1), 1.0, atol=1e-6)
     found = loaded.recommend(rated(*FILM_IDS[5:10]), 5)
     assert {film.movie_id for film in found} & set(FILM_IDS[3:12])
     half = fit_model(predictor_class("lightgcn"), interactions(), options=options | {"length_power": 0.5})
     dot = fit_model(predictor_class("lightgcn"), interactions(), options=options | {"length_power": 1.0})
     np.testing.assert_allclose(
-        np.linalg.norm(half.node.films, axis=1) ** 2, np.linalg.norm(dot.node.films, axis=1), rtol=1e-5
+        np.linalg.norm(half.node.item_vectors, axis=1) ** 2,
+        np.linalg.norm(dot.node.item_vectors, axis=1),
+        rtol=1e-5,
     )
     with pytest.raises(TrainingError, match="cosine"):
         fit_model(predictor_class("lightgcn"), interactions(), options=options | {"loss": "bpr"})

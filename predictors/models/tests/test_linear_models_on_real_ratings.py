@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datasets.readers.dataset import read_dataset
-from datasets.splits.protocols import Split
+from datasets.splits.cases import Split
 from evaluation.conditions import evaluate
 from evaluation.runner import Benchmark
 from predictors.plugins import predictor_class

@@ -10,12 +10,12 @@ import pytest
 from datasets.readers.dataset import read_interactions
 from datasets.splits.protocols import split_interactions
 from evaluation.conditions import evaluate
-from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models import linear_sequence
 from predictors.models.linear_sequence import LinearSequencePredictor
 from predictors.models.neighbours import NeighboursPredictor
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
@@ -113,10 +113,35 @@ def test_rare_films_are_left_out_where_there_are_too_many() -> None:
     data = interactions()
     predictor = fit_model(LinearSequencePredictor, data, options={"max_items": 10})
     counts = np.bincount(data.items, minlength=N_FILMS)
-    assert len(predictor.items) == 10
-    assert counts[predictor.items].min() >= np.delete(counts, predictor.items).max()
-    rare = int(np.delete(np.arange(N_FILMS), predictor.items)[0])
+    films = predictor.items[predictor.inputs]
+    assert len(films) == 10
+    assert counts[films].min() >= np.delete(counts, films).max()
+    rare = int(np.delete(np.arange(N_FILMS), films)[0])
     assert len(predictor.recommend(rated(FILM_IDS[rare]), N_FILMS)) == N_FILMS - 1
+
+
+def test_a_rare_film_can_come_next_but_says_nothing_of_what_does() -> None:
+    """The normal equations of the films with weights are a part of those of all; their targets are all."""
+    rng = np.random.default_rng(1)
+    n, rates, inputs = 9, (0.3, 1.0), np.array([0, 2, 3, 7])
+    histories = sorted((rng.permutation(n)[: rng.integers(2, n)] for _ in range(20)), key=len)
+    gram, targets = linear_sequence._normal_equations(
+        histories, n, rates, smoothing=0.4, run=Run(), inputs=inputs
+    )
+    features, following = regression(histories, rates, n, 0.4)
+    kept = np.concatenate([inputs, n + inputs, [2 * n]])
+    np.testing.assert_allclose(
+        np.tril(gram), np.tril(features.T @ features)[np.ix_(kept, kept)], rtol=1e-5, atol=1e-2
+    )
+    np.testing.assert_allclose(targets, (features.T @ following)[kept], rtol=1e-5, atol=1e-2)
+
+
+def test_targets_are_bounded_too() -> None:
+    predictor = fit_model(
+        LinearSequencePredictor, interactions(), options={"max_targets": 20, "max_items": 5}
+    )
+    assert predictor.weights.shape == (3, 5, 20)
+    assert np.isfinite(predictor.score_history(rated(*FILM_IDS[:9]))).all()
 
 
 def test_weights_are_compact() -> None:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from predictors.base import Query
 from predictors.errors import TrainingError
 from predictors.history import History
 from predictors.models.mf.model import MfPredictor
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, from_rows, rated, told
 
@@ -66,7 +66,7 @@ def test_the_list_follows_low_ratings_too(mf):
     """Disliking odd films says as much as liking even ones."""
     history = told(("rating", FILM_IDS[8], 3.0), *(("rating", film, 1.0) for film in FILM_IDS[3:12:2]))
     recommended = [FILM_IDS.index(found.movie_id) for found in mf.recommend(history, 6)]
-    assert all(place % 2 == 0 for place in recommended)
+    assert all(index % 2 == 0 for index in recommended)
 
 
 def test_a_like_without_stars_still_counts(mf):

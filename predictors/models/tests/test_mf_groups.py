@@ -11,7 +11,7 @@ from predictors.serving.registry import ModelStore
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, rated, told
 
-QUICK = {"factors": 3, "epochs": 10, "groups": 3, "film_groups": 2}
+QUICK = {"factors": 3, "epochs": 10, "groups": 3, "item_groups": 2}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_an_artifact_without_its_groups_is_refused(mf):
         MfPredictor.restore(tensors, mf.ids, mf.meta)
 
 
-@pytest.mark.parametrize("options", [{"groups": -1}, {"film_groups": 0}])
+@pytest.mark.parametrize("options", [{"groups": -1}, {"item_groups": 0}])
 def test_impossible_groups_are_refused(options):
     with pytest.raises(TrainingError, match="groups"):
         fit_model(MfPredictor, stars_of_two_camps(), options=options)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from predictors.base import Query
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models.neighbours import NeighboursPredictor
+from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
 

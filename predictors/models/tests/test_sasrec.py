@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from datasets.interactions import Interactions
-from predictors.base import Query
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
+from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from pytorch_models.sasrec.encoder import torch_encoder
@@ -31,7 +31,7 @@ def one_thread():
 
 
 def cyclic(n_users: int = 200, length: int = 12) -> Interactions:
-    """Every user goes round the catalogue in the same order, from a place of their own."""
+    """Every user goes round the catalogue in the same order, from a start of their own."""
     starts = np.random.default_rng(0).integers(0, N_ITEMS, n_users)
     items = (starts[:, None] + np.arange(length)) % N_ITEMS
     return Interactions.from_columns(
@@ -301,7 +301,7 @@ def test_unusable_options_are_refused_by_name(options, message):
 
 def test_data_without_a_sequence_is_refused():
     alone = Interactions.from_columns([0, 1], [0, 1], user_ids=np.arange(2), item_ids=np.arange(3))
-    with pytest.raises(TrainingError, match="nothing to learn"):
+    with pytest.raises(TrainingError, match="two or more items"):
         SasrecPredictor.fit(alone)
 
 

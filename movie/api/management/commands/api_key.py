@@ -1,4 +1,4 @@
-"""manage.py api_key: keys of programs that use the API."""
+"""manage.py api_key: create, list and revoke keys of API clients."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class Command(BaseCommand):
                 setattr(client, name, options[name])
         try:
             client.full_clean()
-        except ValidationError as wrong:
-            field, messages = next(iter(wrong.message_dict.items()))
-            raise CommandError(f"{'client' if field == 'slug' else field}: {messages[0]}") from wrong
+        except ValidationError as error:
+            field, messages = next(iter(error.message_dict.items()))
+            raise CommandError(f"{'client' if field == 'slug' else field}: {messages[0]}") from error
         client.save()
         expires_at = timezone.now() + timedelta(days=days) if days else None
         key, token = create_key(client, options["scope"], expires_at)
@@ -66,14 +66,14 @@ class Command(BaseCommand):
             table.add_column(heading, no_wrap=True)
         table.add_column("may")
         for key in ApiKey.objects.select_related("client"):
-            times = (_shown(key.expires_at), _shown(key.last_used_at))
+            times = (_format_time(key.expires_at), _format_time(key.last_used_at))
             scopes = escape(" ".join(key.scopes))
             style = None if key.state == "usable" else "dim"
             table.add_row(key.prefix, key.client.slug, key.state, *times, scopes, style=style)
         if not table.rows:
             self.stdout.write("There is no key yet. Create one with: manage.py api_key create NAME")
             return
-        # An ending would break the lines that rich writes in pieces.
+        # Django's line ending would break lines that rich writes in pieces.
         ending, self.stdout.ending = self.stdout.ending, ""
         stream: Any = self.stdout
         Console(file=stream, width=None if stream.isatty() else 200).print(table)
@@ -90,5 +90,5 @@ class Command(BaseCommand):
         self.stdout.write(f"{n} key is revoked." if n == 1 else f"{n} keys are revoked.")
 
 
-def _shown(moment: datetime | None) -> str:
+def _format_time(moment: datetime | None) -> str:
     return localtime(moment).strftime("%Y-%m-%d %H:%M") if moment else ""

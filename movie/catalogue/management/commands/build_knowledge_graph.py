@@ -1,4 +1,4 @@
-"""Who made which film, where and when, as a graph for path models: manage.py build_knowledge_graph."""
+"""Who made which movie, where and when, as a graph for path models: manage.py build_knowledge_graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from movie.catalogue import knowledge_graph
 from movie.catalogue.importing import cli
-from movie.catalogue.importing.reports import RejectReport, Watch
+from movie.catalogue.importing.reports import ProgressCallback, RejectReport
 from movie.catalogue.models import ExternalId, Movie
 from movie.catalogue.titles import search_key
 from movie.core.progress import ProgressBar
@@ -75,7 +75,7 @@ class Command(BaseCommand):
 
         _refuse_contradictions(options)
         try:
-            with cli.ending_cleanly(), RejectReport(options["report"]) as report:
+            with cli.handle_interrupts(), RejectReport(options["report"]) as report:
                 self._build(options, report)
         except (DatasetError, KnowledgeGraphError) as error:
             raise CommandError(str(error)) from error
@@ -87,16 +87,16 @@ class Command(BaseCommand):
         from datasets.knowledge_graph.storage import save_graph
 
         of_site = options["source"] == CATALOGUE or options["match"] is not None
-        with ProgressBar(enabled=not options["no_progress"]) as watch:
-            watch(0.0, "reading")
-            facts = self._facts(options, watch)
-            watch(0.7, "building")
+        with ProgressBar(enabled=not options["no_progress"]) as progress:
+            progress(0.0, "reading")
+            facts = self._facts(options, progress)
+            progress(0.7, "building")
             graph = facts.graph()
             if options["hub_limit"]:
                 graph = graph.without_hubs(options["hub_limit"])
             ratings = knowledge_graph.ratings_of(graph, options["ids"]) if of_site else None
             coverage = relation_coverage(graph, ratings if ratings is not None and ratings.any() else None)
-            watch(0.9, "writing")
+            progress(0.9, "writing")
             output = options["output"] or Path(settings.KNOWLEDGE_GRAPH_DIR)
             if not options["dry_run"]:
                 save_graph(
@@ -121,7 +121,7 @@ class Command(BaseCommand):
         self.stdout.write(text % counts)
         self._show(graph, coverage, weighted=ratings is not None and bool(ratings.any()))
 
-    def _facts(self, options: dict[str, Any], watch: Watch) -> Facts:
+    def _facts(self, options: dict[str, Any], progress: ProgressCallback) -> Facts:
         ids = options["ids"]
         if ids and not ExternalId.objects.filter(source=ids).exists():
             raise CommandError(_no_such_ids(ids))
@@ -144,7 +144,7 @@ class Command(BaseCommand):
         if match := options["match"]:
             if not ExternalId.objects.filter(source=match).exists():
                 raise CommandError(_no_such_ids(match))
-            watch(0.4, "films of the catalogue")
+            progress(0.4, "films of the catalogue")
             facts, unknown = knowledge_graph.in_catalogue(facts, match, ids=ids)
             if unknown:
                 self.stdout.write(
@@ -159,8 +159,8 @@ class Command(BaseCommand):
             report.note(path, line, reason, raw)
         for path, line, reason, _raw in facts.rejected[:SHOWN]:
             self.stderr.write(f"{path}, line {line}: {reason}")
-        for summary in cli.refusals(report):
-            self.stdout.write(summary)
+        for text in cli.rejected_lines(report):
+            self.stdout.write(text)
 
     def _show(self, graph: KnowledgeGraph, coverage: dict[str, dict[str, float]], *, weighted: bool) -> None:
         from datasets.knowledge_graph.statistics import graph_statistics

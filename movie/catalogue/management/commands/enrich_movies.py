@@ -1,4 +1,4 @@
-"""Complete films with people, countries, languages and running times: manage.py enrich_movies."""
+"""Complete movies with people, countries, languages and running times: manage.py enrich_movies."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -29,14 +29,14 @@ class Command(BaseCommand):
         cli.add_common_options(parser)
 
     def handle(self, **options: Any) -> None:
-        with cli.ending_cleanly(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as watch:
+        with cli.handle_interrupts(), RejectReport(options["report"]) as report:
+            with ProgressBar(enabled=not options["no_progress"]) as progress:
                 outcome = enrich_movies(
                     options["table"],
                     overwrite=options["overwrite"],
                     dry_run=options["dry_run"],
                     report=report,
-                    watch=watch,
+                    progress=progress,
                 )
             if not outcome.changed:
                 text = "%(matched)s films found in the table, nothing to change."
@@ -59,4 +59,4 @@ class Command(BaseCommand):
             for reason, count in report.reasons.most_common():
                 self.stdout.write(f"  {count:>9,}  {reason}")
             if outcome.interrupted:
-                raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED)
+                raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""Import films: manage.py import_movies PATH, or movielens --download NAME."""
+"""Import movies: manage.py import_movies PATH, or movielens --download NAME."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -12,9 +12,13 @@ from movie.catalogue.importing.columns import MOVIE_COLUMNS, parse_choice
 from movie.catalogue.importing.download import BASE_URL, NAMES, download
 from movie.catalogue.importing.formats import MOVIELENS
 from movie.catalogue.importing.movies import import_movies, tags_beside
-from movie.catalogue.importing.reports import RejectReport, Watch
+from movie.catalogue.importing.reports import ProgressCallback, RejectReport
 from movie.catalogue.importing.tags import import_tags
+from movie.catalogue.models import Movie
+from movie.catalogue.twins import find_twins
 from movie.core.progress import ProgressBar
+
+TWINS_SHOWN = 20
 
 
 class Command(BaseCommand):
@@ -40,9 +44,9 @@ class Command(BaseCommand):
         parser.add_argument("--base-url", default=BASE_URL, help="a mirror of the download site")
 
     def handle(self, **options: Any) -> None:
-        with cli.ending_cleanly(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as watch:
-                path = self._path(options, watch)
+        with cli.handle_interrupts(), RejectReport(options["report"]) as report:
+            with ProgressBar(enabled=not options["no_progress"]) as progress:
+                path = self._path(options, progress)
                 outcome = import_movies(
                     path,
                     source=options["source"],
@@ -53,27 +57,40 @@ class Command(BaseCommand):
                     by_title=not options["ids_only"],
                     dry_run=options["dry_run"],
                     report=report,
-                    watch=watch,
+                    progress=progress,
                 )
-            self.stdout.write(cli.summary(outcome, "films", dry_run=options["dry_run"]))
+            self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
             if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
-                with ProgressBar(enabled=not options["no_progress"]) as watch:
+                with ProgressBar(enabled=not options["no_progress"]) as progress:
                     tagged = import_tags(
                         tags,
                         options["source"] or MOVIELENS,
                         dry_run=options["dry_run"],
                         report=report,
-                        watch=watch,
+                        progress=progress,
                     )
-                self.stdout.write(cli.summary(tagged, "tags", dry_run=options["dry_run"]))
-            for line in cli.refusals(report):
+                self.stdout.write(cli.summary_line(tagged, "tags", dry_run=options["dry_run"]))
+            for line in cli.rejected_lines(report):
                 self.stdout.write(line)
-            if outcome.interrupted:
-                raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED)
-            if options["download"]:
+            if not options["dry_run"]:
+                self._report_twins()
+            if options["download"] and not outcome.interrupted:
                 self.stdout.write(f"The ratings: manage.py import_ratings {path}")
+            cli.finish(outcome)
 
-    def _path(self, options: dict[str, Any], watch: Watch) -> Path:
+    def _report_twins(self) -> None:
+        groups = find_twins()
+        if not groups:
+            return
+        movies = Movie.objects.in_bulk([pk for group in groups[:TWINS_SHOWN] for pk in group])
+        self.stdout.write(
+            f"{len(groups):,} films are in the catalogue more than once, by title and year; the admin lists "
+            "and merges them (Films, filter “Twins”):"
+        )
+        for group in groups[:TWINS_SHOWN]:
+            self.stdout.write(f"  {movies[group[0]]}: {', '.join(map(str, group))}")
+
+    def _path(self, options: dict[str, Any], progress: ProgressCallback) -> Path:
         if not options["download"]:
             if options["path"] == MOVIELENS and not Path(MOVIELENS).exists():
                 message = "Name a path, or a data set to fetch: import_movies movielens --download NAME."
@@ -82,4 +99,4 @@ class Command(BaseCommand):
         if options["path"] != MOVIELENS:
             raise CommandError("Only “movielens” can be downloaded.")
         into = options["into"] or Path(settings.DATA_DIR) / "downloads"
-        return download(options["download"], into, base_url=options["base_url"], watch=watch)
+        return download(options["download"], into, base_url=options["base_url"], progress=progress)

@@ -1,4 +1,4 @@
-"""manage.py consume_events: let what visitors do have its further effects."""
+"""manage.py consume_events: process the stream as a member of a consumer group."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from movie.core.migrations import require_migrations
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.events.stream import get_event_stream
 from movie.events.stream.consumer import Consumer
-from movie.events.stream.handlers import handler_of
+from movie.events.stream.handlers import get_handler
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +39,9 @@ class Command(BaseCommand):
             raise CommandError(
                 "There is no stream to consume: without KAFKA_BOOTSTRAP_SERVERS the site counts by itself."
             )
-        consumer = Consumer(handler_of(options["group"]), stream, options["member"])
+        consumer = Consumer(get_handler(options["group"]), stream, options["member"])
         metrics_server = import_string(settings.METRICS_SERVER)
         ready = consumer.membership.why_not_ready
-        with Stopping() as stopping, metrics_server(options["metrics_port"], ready):
+        with GracefulShutdown() as shutdown, metrics_server(options["metrics_port"], ready):
             log.info("Consuming as a member of %s", options["group"])
-            consumer.run(stopping)
+            consumer.run(shutdown)

@@ -1,4 +1,4 @@
-"""manage.py create_event_table: the table in DynamoDB."""
+"""manage.py create_event_table: create the table of old clicks in DynamoDB."""
 
 from typing import Any
 

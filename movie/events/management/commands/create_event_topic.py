@@ -1,11 +1,12 @@
-"""manage.py create_event_topic: the topic on Kafka."""
+"""manage.py create_event_topic: create the topic of interactions in Kafka."""
 
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from movie.events.stream import EventStreamUnavailable, get_event_stream
+from movie.events.stream import EventStreamUnavailable
 from movie.events.stream.kafka import KafkaEventStream
 from movie.events.stream.kafka_topic import PARTITIONS, RETENTION_HOURS, TopicAdmin, TopicSpec
 
@@ -22,12 +23,13 @@ class Command(BaseCommand):
         parser.add_argument("--alter", action="store_true", help="change what differs and can be changed")
 
     def handle(self, **options: Any) -> None:
-        stream = get_event_stream()
-        if not isinstance(stream, KafkaEventStream):
+        stream_options: Any = settings.EVENT_STREAM["OPTIONS"]
+        if "topic" not in stream_options:
             raise CommandError("There is no broker: set KAFKA_BOOTSTRAP_SERVERS first.")
         for name in ("partitions", "replication", "retention_hours"):
             if options[name] is not None and options[name] < 1:
                 raise CommandError("--{option}: expected 1 or more".format(option=name.replace("_", "-")))
+        stream = KafkaEventStream(**stream_options)
         spec = TopicSpec(options["partitions"], options["replication"], options["retention_hours"])
         try:
             with stream.admin() as admin:

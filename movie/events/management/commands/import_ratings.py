@@ -4,12 +4,13 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.columns import RATING_COLUMNS, parse_choice
+from movie.catalogue.importing.errors import RejectReason
 from movie.catalogue.importing.reports import RejectReport
-from movie.catalogue.importing.rows import Reason, Scale
+from movie.catalogue.importing.rows import Scale
 from movie.core.progress import ProgressBar
 from movie.events.rating_import import import_ratings
 
@@ -27,9 +28,16 @@ class Command(BaseCommand):
             "--scale", metavar="LOW-HIGH", help="the file's scale when it is not stars, such as 1-10"
         )
 
+        parser.add_argument(
+            "--day-first",
+            action="store_true",
+            default=None,
+            help="read 02/03/2021 as 2 March; found out from the file by default, else 3 February",
+        )
+
     def handle(self, **options: Any) -> None:
-        with cli.ending_cleanly(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as watch:
+        with cli.handle_interrupts(), RejectReport(options["report"]) as report:
+            with ProgressBar(enabled=not options["no_progress"]) as progress:
                 outcome = import_ratings(
                     options["path"],
                     source=options["source"],
@@ -38,16 +46,16 @@ class Command(BaseCommand):
                     columns=parse_choice(options["columns"], RATING_COLUMNS),
                     encoding=options["encoding"],
                     scale=Scale.parse(options["scale"]) if options["scale"] else None,
+                    day_first=options["day_first"],
                     dry_run=options["dry_run"],
                     report=report,
-                    watch=watch,
+                    progress=progress,
                 )
-            self.stdout.write(cli.summary(outcome, "ratings", dry_run=options["dry_run"]))
-            for line in cli.refusals(report):
+            self.stdout.write(cli.summary_line(outcome, "ratings", dry_run=options["dry_run"]))
+            for line in (*outcome.notices, *cli.rejected_lines(report)):
                 self.stdout.write(line)
-            if report.reasons[str(Reason.STARS.label)]:
+            if report.reasons[str(RejectReason.STARS.label)]:
                 self.stdout.write(
                     "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."
                 )
-            if outcome.interrupted:
-                raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED)
+            cli.finish(outcome)

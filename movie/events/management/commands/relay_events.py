@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils.module_loading import import_string
 
 from movie.core.migrations import require_migrations
-from movie.core.shutdown import Stopping
+from movie.core.shutdown import GracefulShutdown
 from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.backlog import backlog
 from movie.events.stream.relay import BATCH, Relay
@@ -41,18 +41,18 @@ class Command(BaseCommand):
                 "There is nowhere to deliver to: set DYNAMODB_TABLE or KAFKA_BOOTSTRAP_SERVERS first."
             )
         metrics_server = import_string(settings.METRICS_SERVER)
-        with Stopping() as stopping, metrics_server(options["metrics_port"]):
+        with GracefulShutdown() as shutdown, metrics_server(options["metrics_port"]):
             if options["once"]:
-                self._deliver_once(relay, stopping)
+                self._deliver_once(relay, shutdown)
                 return
             log.info("Delivering to: %s", ", ".join(sink.name for sink in relay.sinks))
-            relay.run(stopping)
+            relay.run(shutdown)
 
-    def _deliver_once(self, relay: Relay, stopping: Stopping) -> None:
-        while relay.step() and not stopping.asked():
+    def _deliver_once(self, relay: Relay, shutdown: GracefulShutdown) -> None:
+        while relay.step() and not shutdown.requested():
             pass
         relay.stream.close()
-        if failed := [sink.name for sink in relay.sinks if sink.in_a_row]:
+        if failed := [sink.name for sink in relay.sinks if sink.backoff.failures]:
             raise CommandError("{names} took no deliveries.".format(names=", ".join(failed)))
 
     def _say_status(self) -> None:

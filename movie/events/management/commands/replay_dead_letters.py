@@ -1,4 +1,4 @@
-"""manage.py replay_dead_letters: messages that could not be used, once more."""
+"""manage.py replay_dead_letters: process dead letters once more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from movie.events.models import DeadLetter
 from movie.events.stream.consumer import UNPROCESSABLE
-from movie.events.stream.handlers import handler_of
+from movie.events.stream.handlers import get_handler
 from movie.events.stream.messages import decode
 
 
@@ -33,11 +33,11 @@ class Command(BaseCommand):
         self.stdout.write(f"{replayed} handled, {left} left.")
 
     def _replay(self, letter: DeadLetter) -> bool:
-        """Whether it could be used now; then it is no dead letter any more."""
+        """Process a dead letter once more and delete it; return whether that worked."""
         try:
             message = decode(letter.raw)
             if message is not None:
-                handler_of(letter.group).handle([message])
+                get_handler(letter.group).handle([message])
         except UNPROCESSABLE as error:
             letter.reason = f"{type(error).__name__}: {error}"[:255]
             letter.save(update_fields=["reason"])

@@ -29,11 +29,11 @@ from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
 from movie.training.registry import registry
 
-QUICK_MODELS = ("popular", "neighbours", "linear_sequence", "ease", "graph_filter", "mf")
+QUICK_MODELS = ("popular", "neighbours", "transitions", "linear_sequence", "ease", "graph_filter", "mf")
 # Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
 BLEND = "for_you"
 SLOW_MODELS = ("als",)
-TORCH_MODELS = ("kprn", "sasrec", "lightgcn", "ngcf")
+TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
 TORCH_SIZE = "5.5 GB on Linux, where it brings CUDA along; 1 GB elsewhere"
 ADMIN = "admin"
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         if not options["no_serve"]:
             _require_free_port(host, port)
         self._prepare()
-        slow = () if options["quick_only"] else SLOW_MODELS
+        slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
         if not (options["quick_only"] or options["no_torch"]):
             slow += TORCH_MODELS
         missing = [name for name in (BLEND, *slow) if not registry().store.current(name)]
@@ -94,7 +94,7 @@ class Command(BaseCommand):
             )
 
     def _bring_in_papers(self) -> None:
-        """A review that cannot be shown is said and left out; the site opens all the same."""
+        """Import the paper reviews; report one that cannot be shown, and leave it out."""
         try:
             call_command("sync_papers", verbosity=0)
         except CommandError as error:

@@ -19,15 +19,15 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         self.stdout.write(str(MOVIELENS_TERMS))
         try:
-            with cli.ending_cleanly(), ProgressBar(enabled=not options["no_progress"]) as watch:
-                demo = load_demo(watch)
+            with cli.handle_interrupts(), ProgressBar(enabled=not options["no_progress"]) as progress:
+                demo = load_demo(progress)
         except KeyboardInterrupt as interrupt:
-            raise CommandError(cli.interruption(), returncode=cli.INTERRUPTED) from interrupt
+            raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED) from interrupt
         if demo.already or demo.movies is None or demo.ratings is None or demo.enrichment is None:
             self.stdout.write("The films and ratings are there already.")
             return
-        self.stdout.write(cli.summary(demo.movies, "films", dry_run=False))
+        self.stdout.write(cli.summary_line(demo.movies, "films", dry_run=False))
         self.stdout.write(
             "{matched} of them completed with who made them.".format(matched=f"{demo.enrichment.matched:,}")
         )
-        self.stdout.write(cli.summary(demo.ratings, "ratings", dry_run=False))
+        self.stdout.write(cli.summary_line(demo.ratings, "ratings", dry_run=False))

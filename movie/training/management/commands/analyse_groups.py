@@ -1,4 +1,6 @@
-"""What tastes there are: manage.py analyse_groups [--data FILE] [--known FILE] [--plot FILE]."""
+"""manage.py analyse_groups: find groups of people with similar taste, [--data FILE] [--known FILE] [--plot
+FILE].
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import numpy as np
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.catalogue.models import Movie
-from movie.training.datasets import from_site
+from movie.training.datasets import interactions_from_site
 from movie.training.taste_groups import GENRES_NAMED, report_of, save_report
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Command(BaseCommand):
         if options["groups"] < 1 or options["seed"] < 0:
             raise CommandError("--groups must be 1 or more, --seed 0 or more")
         ratings = _ratings(options["data"])
-        known = _known(options["known"], ratings) if options["known"] else None
+        known = _read_known(options["known"], ratings) if options["known"] else None
         try:
             analysis = analyse(ratings, n_groups=options["groups"], known=known, seed=options["seed"])
             found = (
@@ -73,15 +75,17 @@ def _ratings(path: Path | None) -> Interactions:
     from datasets.readers.dataset import DatasetError, read_interactions
 
     if path is None:
-        return from_site(dislikes=True)
+        return interactions_from_site(dislikes=True)
     try:
         return read_interactions(path)
     except DatasetError as error:
         raise CommandError(str(error)) from error
 
 
-def _known(path: Path, ratings: Interactions) -> dict[str, str]:
-    """User id -> group. On a site visitors are called `data set:user`; the file may leave the first out."""
+def _read_known(path: Path, ratings: Interactions) -> dict[str, str]:
+    """Read the known groups: user id -> group. On a site visitors are called `data set:user`; the file may
+    leave the first out.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
@@ -115,7 +119,7 @@ def _agreement(known: Analysis, found: Analysis) -> float:
 
 
 def _genres(analysis: Analysis) -> list[list[str]]:
-    """What each group prefers."""
+    """Return the genres that each group prefers."""
     from evaluation.taste_groups import preferred
 
     place = {int(pk): item for item, pk in enumerate(analysis.measured.item_ids)}

@@ -14,13 +14,13 @@ from rich.table import Table
 
 from datasets.readers import dataset as readers
 from datasets.splits import protocols
-from datasets.splits.protocols import SplitError
+from datasets.splits.cases import SplitError
 from evaluation import plots, report, runner
 from evaluation.compare import compare_rows
 from evaluation.protocols import MET, STATED
 from evaluation.tables import difference_tables, result_tables
 from movie.core.progress import ProgressBar
-from predictors.config import parse_pairs
+from predictors.config import options_of, parse_pairs
 from predictors.errors import PredictorError
 from predictors.plugins import MODELS
 from predictors.tuning import read_config
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             "--options",
             nargs="+",
             default=[],
-            metavar="MODEL.NAME=VALUE",
+            metavar="[MODEL.]NAME=VALUE",
             help="training options; without MODEL. they are for all",
         )
         add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
@@ -126,7 +126,7 @@ class Command(BaseCommand):
         path: Path | None,
         rows: list[dict[str, Any]],
     ) -> None:
-        """Fill `rows`; a signal ends the running child and keeps what is there."""
+        """Fill `rows`; a signal ends the running child and keeps the finished rows."""
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             with ProgressBar() as bar:
@@ -149,7 +149,7 @@ class Command(BaseCommand):
         values: report.UserValues,
         options: dict[str, Any],
     ) -> list[Table]:
-        """The tables of paired differences, which the report gets too."""
+        """Return the tables of paired differences, which the report gets too."""
         baseline = next((row for row in rows if row["model"] == options["against"]), None)
         if baseline is None:  # it failed, which is said at the end
             return []
@@ -181,7 +181,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
-    """The benchmark that the command line asks for. Raises CommandError on a value of the wrong form."""
+    """Return the benchmark that the command line describes. Raises CommandError on a value of the wrong
+    form.
+    """
     models = tuple(dict.fromkeys(name.strip() for name in options["models"].split(",") if name.strip()))
     try:
         seeds = tuple(dict.fromkeys(int(seed) for seed in options["seeds"].split(",")))
@@ -196,12 +198,13 @@ def _benchmark(options: dict[str, Any]) -> runner.Benchmark:
     try:
         if options["config"]:
             for_models = {name: read_config(options["config"], name) for name in models}
-        for name, value in parse_pairs(options["options"]).items():
-            model, dot, option = name.rpartition(".")
-            if dot and model not in for_models:
+        given = parse_pairs(options["options"])
+        for name in given:
+            model, dot, _ = name.partition(".")
+            if dot and model in MODELS and model not in models:
                 raise CommandError(f"--options {name}: {model} is not among --models")
-            for target in [model] if dot else models:
-                for_models[target][option] = value
+        for model in models:
+            for_models[model] |= options_of(model, given, models)
         if options["vary"]:
             option, equals, values = options["vary"].partition("=")
             if not (option and equals and values):

@@ -92,40 +92,40 @@ class Command(BaseCommand):
     def _to_site(self, world: World, *, progress: bool) -> None:
         with (
             tempfile.TemporaryDirectory() as name,
-            cli.ending_cleanly(),
-            ProgressBar(enabled=progress) as watch,
+            cli.handle_interrupts(),
+            ProgressBar(enabled=progress) as bar,
             transaction.atomic(),  # all of it or nothing
         ):
             folder = Path(name)
             write_films(world, folder / "movies.csv")
             write_ratings(world, folder / "ratings.csv")
-            films = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, watch=watch)
-            ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, watch=watch)
-            if films.interrupted or ratings.interrupted:
+            movies = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, progress=bar)
+            ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, progress=bar)
+            if movies.interrupted or ratings.interrupted:
                 raise CommandError("Interrupted. Nothing was changed.", returncode=cli.INTERRUPTED)
         write_truth(world, truth_folder())
-        self.stdout.write(cli.summary(films, "made-up films", dry_run=False))
-        self.stdout.write(cli.summary(ratings, "made-up ratings", dry_run=False))
+        self.stdout.write(cli.summary_line(movies, "made-up films", dry_run=False))
+        self.stdout.write(cli.summary_line(ratings, "made-up ratings", dry_run=False))
 
     def _say(self, world: World) -> None:
         for line in report(world):
             self.stdout.write(line)
 
     def _remove(self, *, dry_run: bool) -> None:
-        films = Movie.objects.filter(external_ids__source=SOURCE)
-        real = films.filter(pk__in=_with_another_id())
+        movies = Movie.objects.filter(external_ids__source=SOURCE)
+        real = movies.filter(pk__in=_with_another_id())
         if real.exists():
             raise CommandError(
                 f"{real.count()} of the made-up films have an id of another data set by now: "
                 "remove those ids first."
             )
-        ratings = Rating.objects.filter(movie__in=films)
-        counted = {"films": f"{films.count():,}", "ratings": f"{ratings.count():,}"}
+        ratings = Rating.objects.filter(movie__in=movies)
+        counted = {"films": f"{movies.count():,}", "ratings": f"{ratings.count():,}"}
         if dry_run:
             self.stdout.write("{films} made-up films with {ratings} ratings would go.".format(**counted))
             return
         with transaction.atomic():
-            Movie.objects.filter(pk__in=list(films.values_list("pk", flat=True))).delete()
+            Movie.objects.filter(pk__in=list(movies.values_list("pk", flat=True))).delete()
         for path in truth_folder().glob("*"):
             path.unlink()
         self.stdout.write("{films} made-up films with {ratings} ratings are gone.".format(**counted))
@@ -157,12 +157,12 @@ def _with_another_id() -> Any:
 
 
 def truth_folder() -> Path:
-    """Where what the site's made-up ratings were drawn from is kept."""
+    """Return the folder of the parameters from which the site's synthetic ratings were drawn."""
     return Path(settings.DATA_DIR) / SOURCE
 
 
 def report(world: World) -> list[str]:
-    """The floor and the errors of predictors that know nothing of taste, as lines."""
+    """Return the noise floor and the errors of predictors without taste, as lines."""
     chosen = world.options
     lines = [
         f"{len(world.stars):,} ratings of {chosen.items:,} films by {chosen.users:,} people in "
@@ -184,8 +184,8 @@ def write_films(world: World, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["id", "title", "genres", "synopsis"])
-        for film, genre in zip(world.item_ids.tolist(), world.genre_names(), strict=True):
-            rows.writerow([film, f"Synthetic {genre} {film}", genre, SYNOPSIS])
+        for movie, genre in zip(world.item_ids.tolist(), world.genre_names(), strict=True):
+            rows.writerow([movie, f"Synthetic {genre} {movie}", genre, SYNOPSIS])
 
 
 def write_ratings(world: World, path: Path) -> None:
@@ -198,7 +198,7 @@ def write_ratings(world: World, path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(names)
-        rows.writerows((user, film, f"{stars:g}", at) for user, film, stars, at in world.rows())
+        rows.writerows((user, movie, f"{stars:g}", at) for user, movie, stars, at in world.rows())
 
 
 def write_truth(world: World, folder: Path) -> None:
@@ -212,8 +212,8 @@ def write_truth(world: World, folder: Path) -> None:
     with (folder / "expected.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["user", "item", "mean", "variance"])
-        for (user, film, _stars, _at), mean, variance in zip(world.rows(), means, variances, strict=True):
-            rows.writerow([user, film, f"{mean:.6f}", f"{variance:.6f}"])
+        for (user, movie, _stars, _at), mean, variance in zip(world.rows(), means, variances, strict=True):
+            rows.writerow([user, movie, f"{mean:.6f}", f"{variance:.6f}"])
     facts = {
         "options": asdict(world.options),
         "floor_mse": world.floor(),

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from evaluation.model_card import model_card
 from evaluation.trainer import FROM_SITE, refuse_other_ids
+from movie.training.site_store import SiteModelStore
 from predictors.errors import ArtifactError, PredictorError
 from predictors.plugins import MODELS, predictor_class
-from predictors.serving.registry import ModelStore
 
 KEPT = 5  # versions of each model that prune leaves by default
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
         prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.store = ModelStore(settings.MODEL_DIR)
+        self.store = SiteModelStore(settings.MODEL_DIR)
         action = (options.get("action") or "list").replace("-", "_")
         name = options.get("name")
         if name is not None and name not in MODELS:
@@ -95,7 +95,9 @@ class Command(BaseCommand):
         self.stdout.ending = ending
 
     def _row(self, name: str, version: str) -> dict[str, Any]:
-        """One version for the list. The files of the active one are verified: it is what serves."""
+        """Return one version as a row of the list. The files of the active one are verified: it is what
+        serves.
+        """
         state = []
         if version == self.store.current(name):
             state.append("active")
@@ -176,7 +178,7 @@ class Command(BaseCommand):
             self.stdout.write("There is nothing to delete.")
 
     def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
-        """All versions of a model or of all models, newest first."""
+        """Return all versions of a model or of all models, newest first."""
         for each in [name] if name else MODELS:
             for version in self.store.versions(each):
                 yield each, version
@@ -209,6 +211,6 @@ def _trained_on(data: dict[str, Any]) -> str:
 
 
 def _figures(row: dict[str, Any]) -> str:
-    """One row of figures with its protocol: `leave-one-out validation NDCG@10 0.1234 HR@10 0.2345`."""
+    """Return one row of figures with its protocol: `leave-one-out validation NDCG@10 0.1234 HR@10 0.2345`."""
     figures = " ".join(f"{name} {value:.4f}" for name, value in row.items() if "@" in name)
     return f"{row.get('protocol', '')} {row.get('part', '')} {figures}" if figures else ""

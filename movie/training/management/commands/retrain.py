@@ -1,7 +1,8 @@
-"""manage.py retrain: train anew on what visitors did since, and serve the result unless it is worse."""
+"""manage.py retrain: train on recent interactions, and activate the result unless it is worse."""
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +12,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.core.progress import ProgressBar
-from movie.training import promotion
-from movie.training.datasets import DataUnusable, site_graph, to_train_on
+from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
-from movie.training.promotion import Outcome, RetrainingBusy
+from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
-from predictors.config import parse_pairs
+from movie.training.site_store import SiteModelStore
+from movie.training.temporal_split import MIN_VISITORS
+from predictors.config import options_of, parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError, TrainingError
 from predictors.plugins import MODELS, predictor_class
@@ -26,6 +28,8 @@ from predictors.tuning import read_config
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+
+logger = logging.getLogger(__name__)
 
 ACTIVATED, FAILED, KEPT, BUSY, INTERRUPTED = 0, 1, 3, 75, 130  # 2 is a wrong call, 75 EX_TEMPFAIL
 STATUS = f"""exit status: {ACTIVATED} a new version serves, {KEPT} all stayed as they were, {FAILED} something
@@ -45,21 +49,21 @@ class Command(BaseCommand):
             "--options",
             nargs="+",
             default=[],
-            metavar="NAME=VALUE",
-            help="other options than the active ones",
+            metavar="[MODEL.]NAME=VALUE",
+            help="other options than the active ones; without MODEL. for all that are named",
         )
         add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
             "--tolerance",
             type=float,
-            default=promotion.TOLERANCE,
+            default=TOLERANCE,
             metavar="SHARE",
             help="of the active version's figure by which a new one may be worse (default: %(default)s)",
         )
         add(
             "--min-visitors",
             type=int,
-            default=promotion.LEAST_VISITORS,
+            default=MIN_VISITORS,
             metavar="N",
             help="to compare by; with fewer nothing is changed (default: %(default)s)",
         )
@@ -68,10 +72,11 @@ class Command(BaseCommand):
         add("--quiet", action="store_true", help="only say what went wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        store = ModelStore(settings.MODEL_DIR)
-        names = _checked(list(dict.fromkeys(options["names"])) or store.names(), options)
+        store = SiteModelStore(settings.MODEL_DIR)
+        options["names"] = list(dict.fromkeys(options["names"])) or store.names()
+        names = _check_models(options["names"], options)
         try:
-            with promotion.alone(store.root), StopTraining() as stop:
+            with exclusive_lock(store.root), StopTraining() as stop:
                 outcomes, failed = self._retrain_all(names, store, stop, options)
         except RetrainingBusy as error:
             raise CommandError(str(error), returncode=BUSY) from error
@@ -86,10 +91,10 @@ class Command(BaseCommand):
 
     def _retrain_all(
         self, names: list[str], store: ModelStore, stop: StopTraining, options: Mapping[str, Any]
-    ) -> tuple[list[Outcome], list[str]]:
+    ) -> tuple[list[RetrainResult], list[str]]:
         waiting = {} if options["dry_run"] else queue(names)
         data: dict[bool, Interactions] = {}
-        outcomes: list[Outcome] = []
+        outcomes: list[RetrainResult] = []
         failed: list[str] = []
         try:
             for name in names:
@@ -98,7 +103,7 @@ class Command(BaseCommand):
                 try:
                     dislikes = predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = to_train_on(options["data"], dislikes=dislikes)
+                        data[dislikes] = load_training_data(options["data"], dislikes=dislikes)
                     outcome = self._retrain(run, data[dislikes], store, stop, options)
                 except (PredictorError, DataUnusable) as error:
                     failed.append(f"{name}: {error}")
@@ -106,9 +111,15 @@ class Command(BaseCommand):
                 except OSError as error:
                     failed.append(f"{name}: {error.filename or store.root}: {error.strerror or error}")
                     continue
+                except Interrupted:
+                    raise
+                except Exception as error:  # the others are retrained whatever a model of a package raises
+                    logger.exception("the retraining of %s failed", name)
+                    failed.append(f"{name}: {type(error).__name__}: {error}")
+                    continue
                 outcomes.append(outcome)
                 if not options["quiet"]:
-                    self.stdout.write(_said(outcome, dry_run=options["dry_run"]))
+                    self.stdout.write(_describe(outcome, dry_run=options["dry_run"]))
         finally:
             for run in waiting.values():  # not begun
                 run.delete()
@@ -121,42 +132,42 @@ class Command(BaseCommand):
         store: ModelStore,
         stop: StopTraining,
         options: Mapping[str, Any],
-    ) -> Outcome:
+    ) -> RetrainResult:
         with ProgressBar(enabled=not options["quiet"]) as bar:
 
-            def retrained(write: Any) -> Outcome:
+            def retrain_model(write: Any) -> RetrainResult:
                 def watch(event: ProgressEvent) -> None:
                     bar.show(event, run.model)
                     write(event)
                     stop.check()
 
-                return promotion.retrain(
+                return retrain(
                     run.model,
                     data,
                     store,
                     options=_options(run.model, options),
-                    of_the_run={"device": resolved(settings.DEVICE), **site_graph(run.model)},
+                    run_options={"device": resolved(settings.DEVICE), **graph_option(run.model)},
                     source="" if options["data"] is None else str(options["data"]),
                     seed=options["seed"],
                     tolerance=options["tolerance"],
-                    least_visitors=options["min_visitors"],
+                    min_visitors=options["min_visitors"],
                     dry_run=options["dry_run"],
                     progress=watch,
                 )
 
             if options["dry_run"]:
-                return retrained(lambda event: None)
+                return retrain_model(lambda event: None)
             with recorded(run) as write:
-                outcome = retrained(write)
+                outcome = retrain_model(write)
                 run.version = outcome.version
                 run.metrics = {**run.metrics, **_figures(outcome)}
-            run.message = _said(outcome)[:LONGEST_MESSAGE]
+            run.message = _describe(outcome)[:LONGEST_MESSAGE]
             run.save(update_fields=["message", "updated_at"])
         return outcome
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
-    """The models, after everything was refused that can be refused before any work."""
+def _check_models(names: list[str], options: Mapping[str, Any]) -> list[str]:
+    """Return the models after refusing everything that can be refused before any work."""
     if unknown := [name for name in names if name not in MODELS]:
         raise CommandError(
             "There is no model {name}; known: {known}".format(
@@ -182,12 +193,12 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> list[str]:
 
 
 def _options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are to differ from the active ones: those of the file, changed by --options."""
+    """Return the options that differ from the active ones: those of the file, changed by --options."""
     from_file = read_config(options["config"], name) if options["config"] else {}
-    return {**from_file, **parse_pairs(options["options"])}
+    return {**from_file, **options_of(name, parse_pairs(options["options"]), options["names"])}
 
 
-def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
+def _describe(outcome: RetrainResult, *, dry_run: bool = False) -> str:
     names = {"model": outcome.model, "version": outcome.version, "reason": outcome.reason}
     if dry_run:
         would = "%(model)s, dry run: would be activated. %(reason)s"
@@ -200,8 +211,8 @@ def _said(outcome: Outcome, *, dry_run: bool = False) -> str:
     return "{model} stays as it is. {reason}".format(**names)
 
 
-def _figures(outcome: Outcome) -> dict[str, float]:
-    """For the record of the run, beside what the training measured."""
+def _figures(outcome: RetrainResult) -> dict[str, float]:
+    """Return the figures of both versions for the record of the run."""
     compared = outcome.comparison
     if compared is None:
         return {}

@@ -14,17 +14,17 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.hooks import open_hooks
 from evaluation.trainer import Trained, refuse_other_ids, train
 from movie.core.progress import ProgressBar
-from movie.training.data_options import add_data_options, check_data_options, id_space, interactions_of
-from movie.training.datasets import site_graph
+from movie.training.data_options import add_data_options, check_data_options, id_space, load_interactions
+from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
 from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.site_store import SiteModelStore
 from movie.training.training_feed import feed_file
-from predictors.config import parse_pairs
+from predictors.config import options_of, parse_pairs
 from predictors.devices import resolved
 from predictors.errors import PredictorError
 from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
-from predictors.serving.registry import ModelStore
 from predictors.tuning import read_config
 
 if TYPE_CHECKING:
@@ -43,7 +43,13 @@ class Command(BaseCommand):
         add("names", nargs="+", metavar="NAME", help=", ".join(MODELS))
         add_data_options(parser)
         add("--activate", action="store_true", help="serve the new versions at once")
-        add("--options", nargs="+", default=[], metavar="NAME=VALUE", help="training options of the models")
+        add(
+            "--options",
+            nargs="+",
+            default=[],
+            metavar="[MODEL.]NAME=VALUE",
+            help="training options; without MODEL. they are for all that are named",
+        )
         add("--config", type=Path, metavar="FILE", help="options from a JSON or TOML file, as tune writes it")
         add(
             "--hook",
@@ -61,7 +67,7 @@ class Command(BaseCommand):
         names = list(dict.fromkeys(options["names"]))
         if options["data"] is not None:
             options["data"] = feed_file(options["data"])
-        chosen = _checked(names, options)
+        chosen = _check_models(names, options)
         waiting = queue(names)
         refused = []
         try:
@@ -70,7 +76,7 @@ class Command(BaseCommand):
                 for name in names:
                     dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = interactions_of(options, dislikes=dislikes)
+                        data[dislikes] = load_interactions(options, dislikes=dislikes)
                     run = waiting.pop(name)
                     try:
                         self._train(run, data[dislikes], chosen[name], stop, options)
@@ -78,7 +84,7 @@ class Command(BaseCommand):
                         refused.append(f"{name}: {error}")
                     except Interrupted:
                         raise CommandError(
-                            _how_to_go_on([name, *waiting], options), returncode=INTERRUPTED
+                            _resume_command([name, *waiting], options), returncode=INTERRUPTED
                         ) from None
                     except Exception as error:
                         logger.exception("the training of %s failed", name)
@@ -104,11 +110,11 @@ class Command(BaseCommand):
                 write(event)
                 stop.check()
 
-            graph = site_graph(run.model) if options["from_site"] else {}
+            graph = graph_option(run.model) if options["from_site"] else {}
             trained = train(
                 run.model,
                 data,
-                ModelStore(settings.MODEL_DIR),
+                SiteModelStore(settings.MODEL_DIR),
                 id_space=id_space(options),
                 source="" if options["from_site"] else str(options["data"]),
                 options={"device": resolved(settings.DEVICE), **graph, **chosen},
@@ -126,8 +132,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{run.model} is fitted without {name}: {reason}")
 
 
-def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The training options by model, after everything was refused that can be refused before any work."""
+def _check_models(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the training options by model after refusing everything that can be refused before any work."""
     unknown = [name for name in names if name not in MODELS]
     if unknown:
         raise CommandError(
@@ -141,11 +147,12 @@ def _checked(names: list[str], options: Mapping[str, Any]) -> dict[str, dict[str
     try:
         if options["activate"]:
             refuse_other_ids(names[0], id_space(options))
-        given: dict[str, Any] = {**parse_pairs(options["options"])}
+        pairs = parse_pairs(options["options"])
+        given = {name: options_of(name, pairs, names) for name in names}
         open_hooks(options["hook"])  # what is not installed is said now
         if not options["config"]:
-            return dict.fromkeys(names, given)
-        return {name: {**read_config(options["config"], name), **given} for name in names}
+            return given
+        return {name: {**read_config(options["config"], name), **given[name]} for name in names}
     except PredictorError as error:
         raise CommandError(str(error)) from error
 
@@ -161,7 +168,7 @@ def _result(trained: Trained) -> str:
     )
 
 
-def _how_to_go_on(names: Iterable[str], options: Mapping[str, Any]) -> str:
+def _resume_command(names: Iterable[str], options: Mapping[str, Any]) -> str:
     parts = [*names, "--from-site" if options["from_site"] else f"--data {options['data']}"]
     parts += ["--activate"] if options["activate"] else []
     return "Interrupted. To go on: manage.py train {arguments} --resume".format(arguments=" ".join(parts))

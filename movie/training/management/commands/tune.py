@@ -12,8 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from evaluation.protocols import MET, STARS, STATED
 from movie.core.progress import ProgressBar
-from movie.training.data_options import add_data_options, check_data_options, interactions_of
-from movie.training.datasets import site_graph
+from movie.training.data_options import add_data_options, check_data_options, load_interactions
+from movie.training.datasets import graph_option
 from movie.training.runs import Interrupted, StopTraining
 from predictors.config import parse_pairs
 from predictors.devices import resolved
@@ -23,7 +23,7 @@ from predictors.progress import ProgressEvent
 from predictors.tuning import read_config, search_space
 
 if TYPE_CHECKING:
-    from datasets.splits.protocols import Split
+    from datasets.splits.cases import Split
     from evaluation.tuning import Search, Tuned
 
 INTERRUPTED = 130
@@ -109,7 +109,7 @@ class Command(BaseCommand):
 
         kind = predictor_class(options["model"])
         from_file = read_config(options["config"], kind.name) if options["config"] else {}
-        graph = site_graph(kind.name) if options["from_site"] else {}
+        graph = graph_option(kind.name) if options["from_site"] else {}
         given = {"device": resolved(settings.DEVICE), **graph, **from_file, **parse_pairs(options["options"])}
         return Search(
             kind.name,
@@ -124,10 +124,11 @@ class Command(BaseCommand):
         )
 
     def _split(self, options: dict[str, Any]) -> Split:
-        from datasets.splits.protocols import SplitError, latest_of_each_pair, split_interactions
+        from datasets.splits.cases import SplitError
+        from datasets.splits.protocols import latest_of_each_pair, split_interactions
 
         dislikes = options["from_site"] and predictor_class(options["model"]).learns_from_dislikes
-        rows = latest_of_each_pair(interactions_of(options, dislikes=dislikes))
+        rows = latest_of_each_pair(load_interactions(options, dislikes=dislikes))
         try:
             return split_interactions(
                 options["protocol"],

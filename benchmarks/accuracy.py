@@ -1,0 +1,106 @@
+"""Write docs/benchmarks.md from the committed results, and measure tables of it anew.
+
+    python -m benchmarks.accuracy                                 write the document and its chart
+    python -m benchmarks.accuracy TABLE ... --data-root FOLDER    run the commands of these tables first
+
+A table is the name of a file in benchmarks/results. Each of its commands is run as it stands there, with the
+data below FOLDER, and its rows replaced by what was measured. Rows keep their order and their labels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.benchmark_page import (
+    PageError,
+    compact_row,
+    read_table,
+    render_chart,
+    render_page,
+    write_table,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+TEMPLATE = ROOT / "benchmarks" / "page.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
+CHART = "images/next-film.svg"
+CHART_TABLE = "ml-1m-leave-one-out"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="results files to measure anew")
+    parser.add_argument("--data-root", type=Path, default=Path(), help="folder that holds the data sets")
+    options = parser.parse_args()
+    try:
+        for name in options.tables:
+            write_table(RESULTS, name, measure_anew(read_table(RESULTS, name), options.data_root))
+        page, chart = rendered()
+    except (PageError, subprocess.CalledProcessError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    PAGE.write_text(page, encoding="utf-8")
+    (PAGE.parent / CHART).write_text(chart, encoding="utf-8")
+    return 0
+
+
+def rendered() -> tuple[str, str]:
+    """Return the document and the SVG of its chart. Raises PageError on an unusable results file."""
+    page = render_page(TEMPLATE.read_text(encoding="utf-8"), RESULTS, CHART)
+    return page, render_chart(read_table(RESULTS, CHART_TABLE))
+
+
+def measure_anew(table: Mapping[str, Any], data_root: Path) -> dict[str, Any]:
+    """Return the table with every row measured by its command. Raises PageError, CalledProcessError."""
+    if "command" in table:
+        raise PageError(f"this table holds what a command prints; run it yourself: {table['command']}")
+    measured: dict[str, dict[str, dict[str, Any]]] = {}
+    comparisons: list[dict[str, Any]] = []
+    for command in dict.fromkeys(row["command"] for row in table["rows"]):
+        report = run_benchmark_command(command, data_root)
+        measured[command] = {row["model"]: row for row in report["results"]}
+        comparisons += report["comparisons"]
+    rows = []
+    for row in table["rows"]:
+        found = measured[row["command"]].get(row["model"])
+        if found is None:
+            raise PageError(f"{row['command']} gave no row of {row['model']}")
+        rows.append({**compact_row(found, row["command"]), **_label(row)})
+    return {**table, "rows": rows, **({"comparisons": comparisons} if comparisons else {})}
+
+
+def run_benchmark_command(command: str, data_root: Path) -> dict[str, Any]:
+    """Run `manage.py benchmark ...` with the data below `data_root` and return its report."""
+    words = shlex.split(command)
+    position = words.index("--data") + 1
+    words[position] = str(data_root / words[position])
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        arguments: Sequence[str] = [
+            sys.executable,
+            str(ROOT / "manage.py"),
+            *words[1:],
+            "--json",
+            str(report),
+        ]
+        subprocess.run(arguments, check=True)
+        return json.loads(report.read_text(encoding="utf-8"))
+
+
+def _label(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"label": row["label"]} if "label" in row else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Merge movies and people that the catalogue holds twice. `events.movie_merging` moves ratings and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from movie.catalogue.models import SHARED_SOURCES, Credit, Movie, MovieTag, Person
+
+FIELDS = ("year", "runtime", "synopsis", "poster_path")
+RELATIONS = ("genres", "countries", "languages")
+
+
+class MergeRefused(Exception):
+    """Says why two movies cannot be one."""
+
+
+def check_merge(keep: Movie, other: Movie) -> None:
+    """Raise MergeRefused where IMDb or TMDB ids say that these are two movies."""
+    ids = [dict(movie.external_ids.values_list("source", "value")) for movie in (keep, other)]
+    for source in SHARED_SOURCES:
+        stated = [each[source] for each in ids if source in each]
+        if len(set(stated)) > 1:
+            message = _("%(one)s and %(other)s have different ids of %(source)s: %(ids)s.")
+            names = {"one": keep, "other": other, "source": source, "ids": ", ".join(stated)}
+            raise MergeRefused(message % names)
+
+
+def merge_facts(keep: Movie, other: Movie) -> None:
+    """Give a movie the ids, titles, credits and tags of another, and what it does not say itself.
+
+    Must run in a transaction. The other movie keeps what the first has as well.
+    """
+    for name in FIELDS:
+        if getattr(keep, name) in (None, ""):
+            setattr(keep, name, getattr(other, name))
+    keep.save()
+    for name in RELATIONS:
+        getattr(keep, name).add(*getattr(other, name).all())
+    other.external_ids.update(movie=keep)
+    there = keep.titles.values("search_key")
+    other.titles.exclude(search_key__in=list(there.values_list("search_key", flat=True))).update(movie=keep)
+    tags = dict(keep.tags.values_list("name", "pk"))
+    for tag in other.tags.all():
+        if tag.name in tags:
+            own = MovieTag.objects.get(pk=tags[tag.name])
+            own.count += tag.count
+            own.save(update_fields=["count"])
+        else:
+            MovieTag.objects.filter(pk=tag.pk).update(movie=keep)
+    credits = set(keep.credits.values_list("role", "person"))
+    for credit in other.credits.all():
+        if (credit.role, credit.person_id) not in credits:
+            Credit.objects.filter(pk=credit.pk).update(movie=keep)
+
+
+def merge_people(keep: Person, others: Iterable[Person]) -> None:
+    """Give a person the credits of others, and delete these."""
+    with transaction.atomic():
+        credits = set(keep.credits.values_list("movie", "role"))
+        for other in others:
+            for credit in other.credits.all():
+                if (credit.movie_id, credit.role) not in credits:
+                    credits.add((credit.movie_id, credit.role))
+                    Credit.objects.filter(pk=credit.pk).update(person=keep)
+            other.delete()

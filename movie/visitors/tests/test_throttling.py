@@ -1,0 +1,51 @@
+"""Who sent a request is decided once, and whoever has no address is served all the same."""
+
+import pytest
+from django.urls import reverse
+
+from movie.catalogue.models import Rating
+from movie.catalogue.tests.films import make_film
+from movie.papers.tests.writing import make_review
+from movie.visitors.throttling import UNKNOWN, client_address
+
+
+@pytest.mark.parametrize(
+    ("stated", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("::ffff:198.51.100.1", "198.51.100.1"),
+        ("", UNKNOWN),
+        ("unix:", UNKNOWN),
+    ],
+)
+def test_an_address_is_a_customers(rf, stated, counted):
+    assert client_address(rf.get("/", REMOTE_ADDR=stated)) == counted
+
+
+def test_no_address_at_all_is_no_error(rf):
+    request = rf.get("/")
+    del request.META["REMOTE_ADDR"]
+    assert client_address(request) == UNKNOWN
+
+
+def test_behind_a_proxy_its_word_counts(rf, settings):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    ask = [rf.get("/", headers={"X-Forwarded-For": said}) for said in ("6.6.6.6, 192.0.2.1", "unknown")]
+    assert [client_address(request) for request in ask] == ["192.0.2.1", UNKNOWN]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("proxy", [0, 1])
+def test_guests_without_an_address_are_served(client, settings, proxy):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = proxy
+    sent = {"headers": {"x-forwarded-for": "unknown"}} if proxy else {"REMOTE_ADDR": ""}
+    film, review = make_film("Heat", 1995), make_review()
+    page = {**sent, "headers": {**sent.get("headers", {}), "user-agent": "Firefox", "accept": "text/html"}}
+    assert client.get(review.get_absolute_url(), **page).status_code == 200
+    assert client.get("/", **sent).status_code == 200
+    assert client.post(f"/movies/{film.pk}/rate/", {"value": "4"}, **sent).status_code == 303
+    assert Rating.objects.get().value == 4
+    assert client.get(f"/go/{film.pk}/?e=01890a5d-ac96-774b-bcce-b302099a8057", **sent).status_code == 302
+    wrong = client.post(reverse("account_login"), {"login": "nobody", "password": "wrong"}, **sent)
+    assert wrong.status_code == 200, "the form says what is wrong"

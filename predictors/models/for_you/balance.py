@@ -1,0 +1,266 @@
+"""What a mix of members is judged by: what comes next, what comes some day, and how personal lists are.
+
+Visitors are people that no member was trained on. Each is asked about at each length n of a history:
+
+    next   the last n films before another one, which is to be found: NDCG@10
+    later  the first n films of their time here, and everything after is to be found: NDCG@10
+    taste  n films at random, and all others are to be found: NDCG@10
+
+`later` and `taste` alone are answered well by popularity, which is no answer to "for you", and `next` alone
+forgets the rest of a taste. So all count, each against what is the measure of it: the best member that knows
+no order, and popularity. Beside them stands how many of ten films two random visitors have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from predictors.models.for_you.basis import ItemBasis
+from ranking_metrics.ranking import hits_of, per_user
+
+if TYPE_CHECKING:
+    from datasets.interactions import Interactions
+
+METRIC, DEPTH = "NDCG@10", 10
+CANDIDATES = 20  # best films of each member among which a mix finds its ten
+STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
+NEGLIGIBLE = 1e-2  # of what the last film counts: older films of a history are left out
+TINY = 1e-6
+KNOWN_ALLOWANCE = (
+    1.5  # well-known films go together more than visitors' latest ones: lists may share so much more
+)
+CROWDED = 3  # of the ten most popular films: a list that holds more of them says little about anybody
+ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
+MOST_DRAWS = 5
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def decayed(weights: np.ndarray, recency: float) -> np.ndarray:
+    """(T,) float32 of sum 1: how much each film of a history counts, oldest first; negligible ones 0."""
+    decay = np.float64(recency) ** np.arange(len(weights) - 1, -1, -1)
+    amounts = np.where(decay < NEGLIGIBLE, 0, decay * weights)
+    total = amounts.sum()
+    return (amounts / total if total > 0 else amounts).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Visitors who are shown the same number of films, with the films among which the ten are found.
+
+    items      (C, L) int32 candidates, -1 where padded
+    standing   (W, C, L) float32, what each member says by each recency, member by member within a recency;
+               the last of the W = recencies * members + 1 is the prior
+    targets    (C, L) bool
+    n_targets  (C,)
+    worth      (C,) float32 what finding the target counts in the stratified figure
+    """
+
+    items: np.ndarray
+    standing: np.ndarray
+    targets: np.ndarray
+    n_targets: np.ndarray
+    worth: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        basis: ItemBasis,
+        prior: np.ndarray,
+        counts: np.ndarray,
+        shown: Sequence[Pair],
+        recencies: Sequence[float],
+    ) -> Self:
+        """Score the histories by every member; shown holds given and wanted films of each case."""
+        rows, standing, targets = [], [], []
+        n_members = basis.n_members
+        ends = np.r_[:n_members, (len(recencies) - 1) * n_members : len(recencies) * n_members + 1]
+        for given, wanted in shown:
+            scores = np.vstack([*_by_recency(basis, given, recencies), prior[None]])
+            if basis.n_items > CANDIDATES:
+                extremes = scores[ends]
+                extremes[:, given] = -np.inf
+                best = np.argpartition(-extremes, CANDIDATES, axis=1)[:, :CANDIDATES]
+            else:
+                best = np.arange(basis.n_items)
+            candidates = np.setdiff1d(best, given)
+            rows.append(candidates)
+            standing.append(scores[:, candidates].T)  # padded along the candidates
+            targets.append(np.isin(candidates, wanted))
+        worth = [1 / max(counts[wanted].mean(), 1) ** STRATIFIED for _, wanted in shown]
+        return cls(
+            _padded(rows, -1, np.int32),
+            np.ascontiguousarray(np.moveaxis(_padded(standing, 0, np.float32), 2, 0)),
+            _padded(targets, False, bool),
+            np.array([len(wanted) for _, wanted in shown], dtype=np.int64),
+            np.array(worth, dtype=np.float32) / max(np.mean(worth), 1e-12) if shown else np.empty(0),
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @cached_property
+    def padding(self) -> np.ndarray:
+        return np.where(self.items < 0, np.float32(-np.inf), np.float32(0))
+
+    @cached_property
+    def deviations(self) -> np.ndarray:
+        """(W,) of each member's scores over the candidates; infinite where it tells none from another."""
+        deviations = self.standing[:, self.items >= 0].std(axis=1, dtype=np.float64)
+        return np.where(deviations > 0, deviations, np.inf)
+
+    def ranked(self, weights: np.ndarray) -> np.ndarray:
+        """(C, 10) places of the best candidates by these weights (W,)."""
+        scores = self.padding.copy()
+        for row in np.flatnonzero(weights):
+            scores += np.float32(weights[row]) * self.standing[row]
+        depth = min(DEPTH, scores.shape[1])
+        best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        return np.take_along_axis(best, order, axis=1)
+
+    def ndcg(self, ranked: np.ndarray) -> np.ndarray:
+        """(C,) NDCG@10."""
+        return per_user(hits_of(ranked, self.targets), self.n_targets, (METRIC,))[:, 0]
+
+    def shared(self, ranked: np.ndarray) -> float:
+        """The mean share of films that two of the lists have in common."""
+        films = np.take_along_axis(self.items, ranked, axis=1)
+        n_lists = len(films)
+        if n_lists < 2:
+            return 0.0
+        counts = np.bincount(films[films >= 0]).astype(np.float64)
+        return float((counts * (counts - 1)).sum() / (n_lists * (n_lists - 1)) / films.shape[1])
+
+    def crowded(self, ranked: np.ndarray, films: np.ndarray) -> float:
+        """Return the share of the lists that hold more than CROWDED of one list of films."""
+        held = np.isin(np.take_along_axis(self.items, ranked, axis=1), films).sum(axis=1)
+        return float((held > CROWDED).mean())
+
+    def share_of(self, ranked: np.ndarray, films: np.ndarray) -> float:
+        """The mean share of the lists that stands in one list of films."""
+        return float(np.isin(np.take_along_axis(self.items, ranked, axis=1), films).mean())
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a mix reaches at one length: shares of their measures, and how alike and how popular lists are."""
+
+    next: float
+    later: float
+    taste: float
+    stratified: float
+    shared: float
+    popularity: float  # the mean of the prior over the films of the lists
+    crowded: float = 0.0  # share of well-known films, each alone, whose lists are mostly popular films
+
+    @property
+    def balance(self) -> float:
+        return (self.next + self.later) / 2
+
+
+@dataclass(frozen=True)
+class Balance:
+    """The questions at one length, and the measures of their answers."""
+
+    next: Cases
+    later: Cases
+    taste: Cases
+    order_free: tuple[int, ...]  # members that know no order
+    known: Cases | None = None  # well-known films, each alone: their lists are to differ as well
+    popular: np.ndarray | None = None  # (10,) the most popular films, few of which are to be in such lists
+
+    def of(self, weights: np.ndarray) -> Figures:
+        """Judge weights (W,)."""
+        best_next, best_stratified, popular_later, popular_taste = self._measures
+        ranked = self.next.ranked(weights)
+        found = self.next.ndcg(ranked)
+        return Figures(
+            float(found.mean() / best_next),
+            _mean_ndcg(self.later, weights) / popular_later,
+            _mean_ndcg(self.taste, weights) / popular_taste,
+            float((found * self.next.worth).mean() / best_stratified),
+            *self._shared(ranked, weights),
+        )
+
+    def _shared(self, ranked: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
+        """Return `shared`, `popularity` and `crowded` of the figures."""
+        shared = self.next.shared(ranked)
+        popularity = float(np.take_along_axis(self.next.standing[-1], ranked, axis=1).mean())
+        if self.known is None or self.popular is None:
+            return shared, popularity, 0.0
+        of_known = self.known.ranked(weights)
+        shared = max(shared, self.known.shared(of_known) / KNOWN_ALLOWANCE)
+        return shared, popularity, self.known.crowded(of_known, self.popular)
+
+    def alone(self, n_members: int) -> list[tuple[float, float]]:
+        """NDCG@10 of what comes next and later, of each member by the first recency, and of the prior."""
+        rows = np.eye(len(self.next.standing))[[*range(n_members), -1]]
+        return [(_mean_ndcg(self.next, row), _mean_ndcg(self.later, row)) for row in rows]
+
+    @cached_property
+    def _measures(self) -> tuple[float, float, float, float]:
+        rows = np.eye(len(self.next.standing))
+        found = [self.next.ndcg(self.next.ranked(rows[member])) for member in self.order_free]
+        return (
+            max(*(float(each.mean()) for each in found), TINY),
+            max(*(float((each * self.next.worth).mean()) for each in found), TINY),
+            max(_mean_ndcg(self.later, rows[-1]), TINY),
+            max(_mean_ndcg(self.taste, rows[-1]), TINY),
+        )
+
+
+def _mean_ndcg(cases: Cases, weights: np.ndarray) -> float:
+    return float(cases.ndcg(cases.ranked(weights)).mean())
+
+
+def _by_recency(basis: ItemBasis, given: np.ndarray, recencies: Sequence[float]) -> Iterator[np.ndarray]:
+    """(M, n_items) for each recency."""
+    ones = np.ones(len(given), dtype=np.float32)
+    for recency in recencies:
+        amounts = decayed(ones, recency)
+        yield basis.by_member(given[amounts > 0], amounts[amounts > 0])
+
+
+def cases_at(
+    visitors: Interactions, n: int, rng: np.random.Generator, *, in_order: bool
+) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Given and wanted films of the three questions for every visitor with enough films.
+
+    Where visitors are few each is also asked for films before the last. Without an order the films of a
+    visitor are shuffled first.
+    """
+    people = np.unique(visitors.users)
+    draws = int(np.clip(np.ceil(ENOUGH_CASES / max(len(people), 1)), 1, MOST_DRAWS))
+    following, later, taste = [], [], []
+    for items in _histories(visitors, people, rng, in_order=in_order):
+        if len(items) <= n:
+            continue
+        ends = [len(items) - 1, *(rng.permutation(np.arange(n, len(items) - 1))[: draws - 1]).tolist()]
+        following += [(items[end - n : end], items[end : end + 1]) for end in ends]
+        later.append((items[:n], items[n:]))
+        shown = np.sort(rng.permutation(len(items))[:n])
+        taste.append((items[shown], np.delete(items, shown)))
+    return following, later, taste
+
+
+def _histories(
+    visitors: Interactions, people: np.ndarray, rng: np.random.Generator, *, in_order: bool
+) -> Iterator[np.ndarray]:
+    for person in people:
+        items = visitors.items_of(person).astype(np.int64)
+        yield items if in_order else rng.permutation(items)
+
+
+def _padded(rows: Sequence[np.ndarray], filler: float, dtype: type) -> np.ndarray:
+    """Rows of any length as one array, (C, L, ...)."""
+    longest = max((len(row) for row in rows), default=0)
+    padded = np.full((len(rows), longest, *rows[0].shape[1:]) if rows else (0, 0), filler, dtype=dtype)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded

@@ -1,0 +1,159 @@
+"""Item weights of several members side by side: what each film adds to every other, member by member.
+
+Of each film the best targets of every member are kept, in one sparse row that all members share. A mix of
+members is then a sum over the films of a history, and what a film adds to a score is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from predictors.capabilities import AddsUpItems
+
+LARGEST_INT8 = 127
+ENTRIES_AT_ONCE = 8_000_000  # of dense rows, per member, while a basis is built
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class ItemBasis:
+    """Rows of films, columns of films, `M` values at each place that is kept.
+
+    indptr   (n_items + 1,) int64, as in CSR
+    indices  (nnz,) uint16 or int32, the film that is added to, ascending in each row
+    values   (nnz, M) int8, `scales` of the row times it is the weight
+    scales   (n_items, M) float32
+
+    A member's weights have deviation 1 over each row, so that members, and films of any popularity,
+    count alike; a film that nobody met has an empty row.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    scales: np.ndarray
+
+    @classmethod
+    def build(
+        cls,
+        members: Sequence[AddsUpItems],
+        n_items: int,
+        *,
+        kept: int,
+        progress: Callable[[float], None] = lambda done: None,
+    ) -> Self:
+        """Keep the `kept` largest positive weights of each row and member, and what the others say there."""
+        step = max(1, ENTRIES_AT_ONCE // max(n_items, 1))
+        indices, values, lengths = [], [], []
+        scales = np.zeros((n_items, len(members)), dtype=np.float32)
+        for start in range(0, n_items, step):
+            rows = np.arange(start, min(start + step, n_items))
+            blocks = [_standardised(member.item_weights(rows), rows) for member in members]
+            for place, row in enumerate(rows.tolist()):
+                chosen = np.zeros(n_items, dtype=bool)
+                for block in blocks:
+                    chosen[_largest(block[place], kept)] = True
+                columns = np.flatnonzero(chosen)
+                weights = np.stack([block[place, columns] for block in blocks], axis=1)
+                scale = np.abs(weights).max(axis=0, initial=0) / LARGEST_INT8
+                scales[row] = scale
+                values.append(np.rint(weights / np.maximum(scale, TINY)).astype(np.int8))
+                indices.append(columns)
+                lengths.append(len(columns))
+            progress((rows[-1] + 1) / n_items)
+        kind = np.uint16 if n_items <= np.iinfo(np.uint16).max + 1 else np.int32
+        return cls(
+            np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+            np.concatenate(indices).astype(kind),
+            np.concatenate(values),
+            scales,
+        )
+
+    @property
+    def n_items(self) -> int:
+        return len(self.scales)
+
+    @property
+    def n_members(self) -> int:
+        return self.scales.shape[1]
+
+    def mixed(self, films: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """(n_items,) float32: what films (T,) add, with members weighed (T, M)."""
+        if len(films) == 0:
+            return np.zeros(self.n_items, dtype=np.float32)
+        coefficients = (self.scales[films] * weights).astype(np.float32)
+        parts = self._parts(films)
+        added = [self.values[part] @ row for part, row in zip(parts, coefficients, strict=True)]
+        columns = np.concatenate([self.indices[part] for part in parts])
+        return np.bincount(columns, np.concatenate(added), self.n_items).astype(np.float32)
+
+    def by_member(self, films: np.ndarray, amounts: np.ndarray) -> np.ndarray:
+        """(M, n_items) float32: what films add in these amounts, each member for itself."""
+        result = np.zeros((self.n_members, self.n_items), dtype=np.float32)
+        if len(films) == 0:
+            return result
+        parts = self._parts(films)
+        columns = np.concatenate([self.indices[part] for part in parts])
+        coefficients = np.repeat(
+            self.scales[films] * amounts[:, None].astype(np.float32),
+            [part.stop - part.start for part in parts],
+            axis=0,
+        )
+        coefficients *= np.concatenate([self.values[part] for part in parts])
+        for member in range(self.n_members):
+            result[member] = np.bincount(columns, weights=coefficients[:, member], minlength=self.n_items)
+        return result
+
+    def influences(self, films: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(T, K) float32: what each film adds to the score of each target."""
+        result = np.zeros((len(films), len(targets)), dtype=np.float32)
+        if len(films) == 0 or len(targets) == 0:
+            return result
+        parts = self._parts(films)
+        wanted = np.full(self.n_items, -1, dtype=np.int32)
+        wanted[targets] = np.arange(len(targets))
+        rank = wanted.take(np.concatenate([self.indices[part] for part in parts]))
+        hit = np.flatnonzero(rank >= 0)
+        ends = np.cumsum([part.stop - part.start for part in parts])
+        row = np.searchsorted(ends, hit, side="right")
+        position = hit + np.array([part.stop for part in parts])[row] - ends[row]
+        coefficients = (self.scales[films] * weights).astype(np.float32)
+        result[row, rank[hit]] = (self.values[position] * coefficients[row]).sum(axis=1)
+        return result
+
+    def row(self, film: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The targets of one film, (P,) int64 ascending, and their weights in a mix, (P,) float32."""
+        part = self._row(film)
+        mixed = self.values[part] @ (self.scales[film] * weights).astype(np.float32)
+        return self.indices[part].astype(np.int64), mixed
+
+    def select(self, members: np.ndarray) -> ItemBasis:
+        """Return the basis of some members only, at the places it has."""
+        return ItemBasis(self.indptr, self.indices, self.values[:, members].copy(), self.scales[:, members])
+
+    def _parts(self, films: np.ndarray) -> list[slice]:
+        return list(map(slice, self.indptr[films].tolist(), self.indptr[films + 1].tolist()))
+
+    def _row(self, film: int) -> slice:
+        return slice(int(self.indptr[film]), int(self.indptr[film + 1]))
+
+
+def _standardised(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Rows with deviation 1; a film adds nothing to itself. Overwrites them."""
+    weights[np.arange(len(rows)), rows] = 0
+    deviations = weights.std(axis=1, keepdims=True)
+    weights /= np.where(deviations > TINY, deviations, np.inf)
+    return weights
+
+
+def _largest(row: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k largest positive values; among equals any."""
+    positive = np.flatnonzero(row > 0)
+    if len(positive) <= k:
+        return positive
+    return positive[np.argpartition(row[positive], len(positive) - k)[len(positive) - k :]]

@@ -1,0 +1,240 @@
+"""Watch next: SASRec and the linear sequence model fused. Both read the order of a history, and err apart.
+
+The artifact is complete in itself: the weights of both members are files of their own,
+`<member>.safetensors`, beside the files that SASRec keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from predictors.base import Predictor, Query, Saved
+from predictors.capabilities import ExplainsScores
+from predictors.config import Config
+from predictors.errors import ArtifactError
+from predictors.history import Reason
+from predictors.id_map import IdMap
+from predictors.models.linear_sequence import LinearSequenceConfig, LinearSequencePredictor
+from predictors.models.sasrec.model import SasrecConfig, SasrecPredictor
+from predictors.run import Run
+from predictors.serving import artifact
+from predictors.training_data import TrainingData
+
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0)  # of the linear model, to choose from
+WITHOUT_VALIDATION = 1.0
+LEAST_TO_HOLD_OUT = 5  # items of a user whose last one may be held out
+MOST_CASES = 2000
+BATCH = 128
+METRIC, DEPTH = "NDCG@10", 10
+LINEAR_SHARE = 0.2  # of the progress bar
+TINY = 1e-9
+
+Case = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class NextItemConfig(Config):
+    """Both members, and how much the linear one counts."""
+
+    weight: float = -1.0  #: of the linear model's standardised scores; below 0 = fitted on validation rows
+    sasrec: SasrecConfig = field(default_factory=SasrecConfig)  #: options of SASRec, as sasrec.epochs=
+    #: options of the linear model, as linear_sequence.max_items=
+    linear_sequence: LinearSequenceConfig = field(default_factory=LinearSequenceConfig)
+
+
+class NextItemPredictor(Predictor):
+    """score = log p(item | history) + weight * (s - mean) / deviation
+
+    p is SASRec's distribution over the unseen items, s the score of the linear model with its mean and
+    deviation over the unseen items. The weight is the one of WEIGHTS with the best NDCG@10 on validation.
+
+    network  the fitted SasrecPredictor
+    linear   the fitted LinearSequencePredictor
+    """
+
+    name = "next_item"
+    label = "Watch next"
+    summary = "What comes next, from the order of your history: a network and a linear model as one."
+    config_class = NextItemConfig
+
+    def __init__(
+        self,
+        network: Predictor,
+        linear: Predictor,
+        weight: float,
+        ids: IdMap,
+        config: NextItemConfig | None = None,
+    ) -> None:
+        super().__init__(ids, config)
+        self.network, self.linear, self.weight = network, linear, float(weight)
+
+    @classmethod
+    def _fit(cls, data: TrainingData, config: NextItemConfig, run: Run) -> Self:
+        """Fit both on the training rows, choose the weight, and fit the linear one anew on all rows.
+
+        Without validation rows the last rows of some users are held out for it.
+        """
+        held = data if data.validation is not None else _with_last_rows_held_out(data, run.seed)
+        linear = LinearSequencePredictor.fit(
+            TrainingData(held.train), config.linear_sequence, run.part(0.0, LINEAR_SHARE, "linear_sequence")
+        )
+        network = SasrecPredictor.fit(
+            held, config.sasrec, replace(run.part(LINEAR_SHARE, 1.0, "sasrec"), hooks=run.hooks)
+        )
+        weight = config.weight
+        figures: list[dict[str, float]] = []
+        if weight < 0:
+            weight, figures = _fit_weight(network, linear, held, run.seed)
+        if held is not data:
+            linear = LinearSequencePredictor.fit(
+                TrainingData(data.train), config.linear_sequence, run.part(1, 1)
+            )
+        predictor = cls(network, linear, weight, data.items, config)
+        predictor.meta = {"chosen": network.meta.get("chosen", {}), "training": {"weights": figures}}
+        return predictor
+
+    def _refit(self, data: TrainingData, run: Run) -> Self:
+        """Fit both members anew, SASRec for as long as its validation chose, and keep the weight."""
+        linear = self.linear.refit(data, run.part(0.0, LINEAR_SHARE, "linear_sequence", watched=False))
+        network = self.network.refit(data, replace(run.part(LINEAR_SHARE, 1.0, "sasrec"), hooks=run.hooks))
+        predictor = type(self)(network, linear, self.weight, data.items, self.config)
+        predictor.meta = {"training": self.meta.get("training", {})}
+        return predictor
+
+    def to(self, device: str) -> Self:
+        self.network.to(device)
+        return self
+
+    def _score(self, queries: Sequence[Query]) -> np.ndarray:
+        return _fused(self.network.score(queries), self.linear.score(queries), queries, self.weight)
+
+    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
+        """What the linear model says, which is exact; SASRec's reason where that names no film."""
+        reasons = self.linear.reasons(query, indices) if isinstance(self.linear, ExplainsScores) else []
+        missing = [row for row, named in enumerate(reasons) if not named]
+        if missing and isinstance(self.network, ExplainsScores):
+            for row, named in zip(
+                missing, self.network.reasons(query, [indices[row] for row in missing]), strict=True
+            ):
+                reasons[row] = named
+        return reasons
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {"weight": np.array([self.weight], dtype=np.float64)}
+
+    def write_extra_files(self, directory: Path) -> None:
+        for member in (self.network, self.linear):
+            artifact.write_tensors(directory / _file_of(member.name), member.tensors())
+            member.write_extra_files(directory)
+
+    def save(self, directory: Path, **facts: Any) -> None:
+        self.meta["members"] = {member.name: member.meta for member in (self.network, self.linear)}
+        super().save(directory, **facts)
+
+    @classmethod
+    def from_artifact(cls, saved: Saved) -> Self:
+        members = [_loaded(kind, saved) for kind in (SasrecPredictor, LinearSequencePredictor)]
+        return cls(members[0], members[1], float(saved.tensor("weight", (1,))[0]), saved.ids, saved.config)
+
+
+def _fused(network: np.ndarray, linear: np.ndarray, queries: Sequence[Query], weight: float) -> np.ndarray:
+    """(B, n_items) float32, in the memory of the network's scores."""
+    for place, (other, query) in enumerate(zip(linear, queries, strict=True)):
+        row = network[place]
+        unseen = np.ones(len(row), dtype=bool)
+        unseen[query.seen] = False
+        if not unseen.any():
+            unseen[:] = True
+        best = row[unseen].max()
+        np.subtract(row, best + np.log(np.exp(row[unseen] - best).sum()), out=row)
+        values = other[unseen].astype(np.float64)
+        deviation = values.std()
+        if weight and deviation > TINY:
+            np.add(row, np.float32(weight / deviation) * (other - np.float32(values.mean())), out=row)
+    return network
+
+
+def _fit_weight(
+    network: Predictor, linear: Predictor, data: TrainingData, seed: int
+) -> tuple[float, list[dict[str, float]]]:
+    """The weight with the best NDCG@10 on the validation rows, and the figures of all."""
+    from ranking_metrics.ranking import hits_of, per_user
+
+    cases = _cases(data, seed)
+    if not cases:
+        return WITHOUT_VALIDATION, []
+    values: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
+    for start in range(0, len(cases), BATCH):
+        some = cases[start : start + BATCH]
+        queries = [Query.from_indices(history) for history, _ in some]
+        by_network, by_linear = network.score(queries), linear.score(queries)
+        for weight in values:
+            scores = _fused(by_network.copy(), by_linear, queries, weight)
+            for row, query in zip(scores, queries, strict=True):
+                row[query.seen] = -np.inf
+            best = np.argpartition(-scores, min(DEPTH, scores.shape[1] - 1), axis=1)[:, :DEPTH]
+            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+            ranked = np.take_along_axis(best, order, axis=1)
+            wanted = np.zeros(scores.shape, dtype=bool)
+            for row, (_, targets) in enumerate(some):
+                wanted[row, targets] = True
+            n_targets = np.array([len(targets) for _, targets in some])
+            values[weight] += per_user(hits_of(ranked, wanted), n_targets, (METRIC,))[:, 0].tolist()
+    figures = [{"weight": weight, METRIC: round(float(np.mean(each)), 5)} for weight, each in values.items()]
+    return max(figures, key=lambda row: row[METRIC])["weight"], figures
+
+
+def _cases(data: TrainingData, seed: int) -> list[Case]:
+    """Histories and what came next, of a seeded sample of the validation users.
+
+    Who is not in the training data is asked for their own last item.
+    """
+    if data.validation is None:
+        return []
+    rng = np.random.default_rng([seed, MOST_CASES])
+    cases: list[Case] = []
+    for user in rng.permutation(np.unique(data.validation.users)):
+        known, asked = data.train.items_of(user), data.validation.items_of(user)
+        if not len(known):
+            known, asked = asked[:-1], asked[-1:]
+        history = _latest_of_each(known)
+        targets = np.setdiff1d(asked[:1], history)
+        if len(history) and len(targets) and len(cases) < MOST_CASES:
+            cases.append((history, targets.astype(np.int64)))
+    return cases
+
+
+def _latest_of_each(items: np.ndarray) -> np.ndarray:
+    """Items oldest first, each once and at its latest place."""
+    _, from_the_end = np.unique(items[::-1], return_index=True)
+    return items[np.sort(len(items) - 1 - from_the_end)].astype(np.int64)
+
+
+def _with_last_rows_held_out(data: TrainingData, seed: int) -> TrainingData:
+    train = data.train
+    counts = np.diff(train.indptr)
+    rng = np.random.default_rng([seed, MOST_CASES])
+    users = rng.permutation(np.flatnonzero(counts >= LEAST_TO_HOLD_OUT))[:MOST_CASES]
+    if len(users) == 0:
+        return data
+    held_out = np.zeros(len(train), dtype=bool)
+    held_out[train.indptr[users + 1] - 1] = True
+    return replace(data, train=train.select(~held_out), validation=train.select(held_out))
+
+
+def _file_of(member: str) -> str:
+    return f"{member}.safetensors"
+
+
+def _loaded(kind: type[Predictor], saved: Saved) -> Predictor:
+    filename, files = _file_of(kind.name), saved.meta.get("files", {})
+    described = saved.meta.get("members", {})
+    if saved.directory is None or filename not in files or kind.name not in described:
+        raise ArtifactError(f"{saved.directory} holds no {filename}")
+    tensors = artifact.read_tensors(saved.directory / filename, files[filename])
+    return kind.restore(tensors, saved.ids, described[kind.name], saved.directory)

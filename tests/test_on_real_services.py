@@ -1,0 +1,61 @@
+"""The tests that depend most on the database, and every address of the site, on real servers.
+
+The whole suite runs on MariaDB with DATABASE_URL set; these are the short form for every day.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATABASE_TESTS = [
+    "movie/core/tests/test_database.py",
+    "movie/catalogue/tests/test_identity.py",
+    "movie/events/tests/test_movie_merging.py",
+    "movie/events/tests/test_rating_import.py",
+    "movie/events/tests/test_click_archive.py",
+    "movie/events/tests/test_recording.py",
+    "movie/events/tests/test_relay.py",
+    "webapp/tests/test_migrations.py",
+]
+EVERY_ADDRESS = ["movie/pages/tests/test_every_address.py"]
+
+
+def run_tests(files: list[str], variables: dict[str, str]) -> None:
+    """Run tests in a process of its own, whose settings read these variables."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "skipped" not in done.stdout.splitlines()[-1], done.stdout[-2000:]
+
+
+@pytest.fixture
+def database(mariadb_service) -> dict[str, str]:
+    pytest.importorskip("MySQLdb", reason="mysqlclient is not installed; see requirements-mysql.txt")
+    return {"DATABASE_URL": mariadb_service.variables()["DATABASE_URL"] + f"_{os.getpid()}"}
+
+
+def test_what_the_database_decides_holds_on_mariadb_too(database):
+    run_tests(DATABASE_TESTS, database)
+
+
+def test_no_address_breaks_with_every_service(
+    database, redis_service, dynamodb_service, kafka_service, event_table
+):
+    services = (redis_service, dynamodb_service, kafka_service)
+    variables = {name: value for each in services for name, value in each.variables().items()}
+    topic = f"addresses-{os.getpid()}"
+    table = {"DYNAMODB_TABLE": event_table["table"], "KAFKA_TOPIC": topic}
+    run_tests(EVERY_ADDRESS, {**variables, **database, **table})
