@@ -61,7 +61,7 @@ registry().store.publish(PopularPredictor.fit(data), activate=True)
 relay, consumer = Relay(), Consumer(get_handler("popularity"), get_event_stream())
 hour_ago = timezone.now() - timedelta(hours=1)
 Event.objects.create(event_id=new_event_id(), visitor="guest:a", kind="click", movie_id=films[0],
-                                 at=hour_ago, recorded_at=hour_ago, due=TO_STREAM)
+                                 at=hour_ago, recorded_at=hour_ago, pending_sinks=TO_STREAM)
 with metrics_server(RELAY), metrics_server(CONSUMERS):
     print("ready", flush=True)
     sys.stdin.read()
