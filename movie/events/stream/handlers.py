@@ -113,7 +113,7 @@ def get_handler(group: str) -> Handler:
 
 def handle_in_process(messages: Sequence[Message]) -> None:
     """Run the counting handlers in the open transaction, where each event is recorded once."""
-    for group in settings.EVENT_HANDLERS:
-        handler = get_handler(group)
-        if isinstance(handler, CountingHandler):
-            handler.apply(messages)
+    for path in settings.EVENT_HANDLERS.values():
+        kind = import_string(path)
+        if issubclass(kind, CountingHandler):
+            kind().apply(messages)

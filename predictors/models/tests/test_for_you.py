@@ -10,7 +10,7 @@ import pytest
 
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
-from predictors.models.for_you import model
+from predictors.models.for_you import fitting
 from predictors.models.for_you.balance import Balance, Cases, Figures, cases_at, decayed
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.members import DEFAULT_MEMBERS, member_config
@@ -238,7 +238,7 @@ def test_equal_data_and_seed_give_equal_weights(for_you):
 def fitted_on(monkeypatch):
     """The users that the members were fitted on, one set per fit of `popular`, and the visitors."""
     seen = {"members": [], "visitors": []}
-    fit, weigh = PopularPredictor.fit, model.fit_mix
+    fit, weigh = PopularPredictor.fit, fitting.fit_mix
 
     def fit_and_note(data, *args, **kwargs):
         seen["members"].append(set(data.train.users.tolist()))
@@ -249,8 +249,8 @@ def fitted_on(monkeypatch):
         return cases_at(rows, *args, **kwargs)
 
     monkeypatch.setattr(PopularPredictor, "fit", fit_and_note)
-    monkeypatch.setattr(model, "cases_at", asked)
-    monkeypatch.setattr(model, "fit_mix", weigh)
+    monkeypatch.setattr(fitting, "cases_at", asked)
+    monkeypatch.setattr(fitting, "fit_mix", weigh)
     return seen
 
 
