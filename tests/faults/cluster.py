@@ -30,6 +30,7 @@ CLAIM_SECONDS = 30.0  # of a relay for its rows
 REQUEST_SECONDS = 12.0  # longer than a request to a broker may take
 SESSION_SECONDS = 12.0  # longer than a member of a group may be silent
 CALM_SECONDS = 3.0
+END_SECONDS = 30.0  # for a process that is asked to end, with its connections
 SMALL_BATCH, DEFAULT_BATCH = 4_000, 1_048_588  # max.message.bytes
 MEMBERS = ("relay-1", "relay-2", "popularity-1", "popularity-2", "experiments", "feed")
 SHORT = ("all_killed", "all_hang", "batch_too_large", "credentials_changed", "topic_made_again")
@@ -154,8 +155,13 @@ class Breaker:
     def credentials_changed(self) -> None:
         """A running connection keeps its rights, so the members start anew while their password is wrong."""
         self._set_password("another")
+        before = {name: self.site.kept[name].starts for name in MEMBERS}
         for name in MEMBERS:
             self.site.kept[name].signal(signal.SIGTERM)
+        deadline = time.monotonic() + END_SECONDS
+        while any(self.site.kept[name].starts == n for name, n in before.items()):
+            assert time.monotonic() < deadline, "a process does not end when it is asked to"
+            time.sleep(0.1)
         time.sleep(self.seconds)
         self._set_password(PASSWORD)
 
