@@ -72,7 +72,7 @@ def test_a_part_fills_its_share_of_the_whole():
 
 def test_the_members_of_a_blend_are_not_taken_for_the_blend():
     watcher = Watcher()
-    config = ForYouConfig(members=("popular", "als"), member_configs={"als": AlsConfig(factors=4, epochs=2)})
+    config = ForYouConfig(members=("popular", "ease"))
     ForYouPredictor.fit(interactions(), config, Run(hooks=(watcher,)))
     assert not watcher.called
     assert watcher.shares == pytest.approx(sorted(watcher.shares))
