@@ -96,6 +96,11 @@ SPACES: Mapping[str, Space] = {
         "blocks": Parameter(1, 3),
         "weight_decay": Parameter(1e-6, 1e-1, log=True),
     },
+    "next_item": {
+        "sasrec.learning_rate": Parameter(5e-4, 5e-3, log=True),
+        "sasrec.dropout": Parameter(0.0, 0.5),
+        "linear_sequence.smoothing": Parameter(0.05, 0.9, log=True),
+    },
     "ease": {"ridge": Parameter(5.0, 3000.0, log=True), "dropout": Parameter(0.0, 0.8)},
     "als": {
         "factors": Parameter(16, 256, log=True),

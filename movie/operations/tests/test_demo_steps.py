@@ -20,7 +20,7 @@ def command(monkeypatch, settings, tmp_path):
     """The command on a machine without PyTorch; `pip` is a program that ends as `outcome` says."""
     settings.DATA_DIR = tmp_path
     made = demo.Command()
-    made.console = Console(file=io.StringIO(), width=200)
+    made.console = Console(file=io.StringIO(), width=2_000)
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     return made
 
