@@ -94,6 +94,7 @@ def ended(*args: object) -> int:
     return end.value.code
 
 
+@pytest.mark.django_db(transaction=True)  # the registry loads in a thread with a connection of its own
 def test_a_better_version_goes_live_in_a_running_process(site, store) -> None:
     run("train", "popular", "--from-site", "--activate")
     first = store.current("popular")
