@@ -15,19 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.posters.sheet import DRAWING
+from movie.catalogue.querysets import NamedQuerySet
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 
 SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
-
-
-class NamedQuerySet(models.QuerySet[Any]):
-    def named(self, names: Iterable[str]) -> dict[str, Any]:
-        """Return objects by name, and create those that are missing."""
-        wanted = list(dict.fromkeys(names))
-        self.bulk_create([self.model(name=name) for name in wanted], ignore_conflicts=True)
-        return {found.name: found for found in self.filter(name__in=wanted)}
 
 
 class Genre(models.Model):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from movie.papers.rendering import Problem
+from movie.papers.rendered import RenderError
 
 SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 TAKEN_SLUGS = ("feed", "code", "figures", "comments")  # addresses below /papers/
@@ -46,36 +46,38 @@ class ReviewFile:
     sha256: str
 
 
-def read_review(path: Path, known_models: Collection[str]) -> tuple[ReviewFile | None, list[Problem]]:
+def read_review(path: Path, known_models: Collection[str]) -> tuple[ReviewFile | None, list[RenderError]]:
     """Return the file of a review and its problems; None for the file when it has no front matter."""
     content = path.read_bytes()
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        return None, [Problem(content.count(b"\n", 0, error.start) + 1, "the file is not UTF-8")]
+        return None, [RenderError(content.count(b"\n", 0, error.start) + 1, "the file is not UTF-8")]
     found = _FENCE.match(text)
     if found is None:
-        return None, [Problem(1, "the file does not begin with front matter between two lines of ---")]
+        return None, [RenderError(1, "the file does not begin with front matter between two lines of ---")]
     matter = found["matter"]
     try:
         meta = yaml.safe_load(matter)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or "cannot be read"
-        return None, [Problem(mark.line + 2 if mark else 1, f"the front matter is not YAML: {what}")]
+        return None, [RenderError(mark.line + 2 if mark else 1, f"the front matter is not YAML: {what}")]
     if not isinstance(meta, dict):
-        return None, [Problem(1, "the front matter is no list of `key: value`")]
+        return None, [RenderError(1, "the front matter is no list of `key: value`")]
     problems = _check_slug(path.stem) + [
-        Problem(_line_of(key, matter), message) for key, message in _check(meta, known_models)
+        RenderError(_line_of(key, matter), message) for key, message in _check(meta, known_models)
     ]
     body_line = text.count("\n", 0, found.end()) + 1
     sha256 = hashlib.sha256(content).hexdigest()
     return ReviewFile(path.stem, meta, text[found.end() :], body_line, sha256), problems
 
 
-def _check_slug(slug: str) -> list[Problem]:
+def _check_slug(slug: str) -> list[RenderError]:
     if not SLUG.fullmatch(slug) or len(slug) > LONGEST_SLUG or slug in TAKEN_SLUGS:
-        return [Problem(1, f"the file's name {slug!r} cannot be an address: lower case, digits and - only")]
+        return [
+            RenderError(1, f"the file's name {slug!r} cannot be an address: lower case, digits and - only")
+        ]
     return []
 
 

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from movie.papers.front_matter import LONGEST_LINE, LONGEST_LINK, LONGEST_SLUG, LONGEST_SUMMARY
-from movie.papers.rendering import RENDERER, Heading, Rendered, render
+from movie.papers.rendered import Heading, Rendered
+from movie.papers.rendering import RENDERER, render
 
 LONGEST_COMMENT = 4000
 BY_MODEL, BY_MODEL_SECONDS = "paper-reviews-by-model", 60

@@ -1,7 +1,7 @@
 """Render the Markdown of a review as HTML, once, when the review is saved.
 
 CommonMark with tables, ~~struck out~~ text, footnotes and formulas between dollar signs; raw HTML is
-printed as text. Everything that could not be shown as meant (a formula, a link, a figure) is a `Problem`
+printed as text. Everything that could not be shown as meant (a formula, a link, a figure) is a `RenderError`
 with its line.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -27,13 +26,12 @@ from mdit_py_plugins.footnote import footnote_plugin
 from movie.papers.code_styles import highlighted
 from movie.papers.figures import FigureError, read_figure
 from movie.papers.formulas import FormulaError, mathml
+from movie.papers.rendered import Heading, PaperLink, Rendered, RenderError
 from movie.papers.sanitize import sanitize
 from movie.papers.source_code import SourceNotFound, find_source
 
 RENDERER = 1  # count up when what is made here changes: `sync_papers` then renders every review again
-WORDS_A_MINUTE = 220
-SECONDS_A_FORMULA = 8
-HIGHEST, DEEPEST, LISTED = 2, 4, 3  # levels of headings: the page's title is 1; the contents list 2 and 3
+HIGHEST, DEEPEST = 2, 4  # levels of headings: the page's title is 1
 HEADING_PREFIX = "s-"  # keeps a heading "Training" away from the page's own id "training"
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -41,51 +39,6 @@ _LOOSE_DOLLAR = re.compile(r"\$(?!\d)")
 _LOOSE_FOOTNOTE = re.compile(r"\[\^[^\]\s]+\]")
 
 Env = MutableMapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """A part of a review that cannot be shown as written. `line` counts from 1."""
-
-    line: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    level: int
-    anchor: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class PaperLink:
-    """A link to another review, or to a part of it."""
-
-    line: int
-    slug: str
-    anchor: str
-
-
-@dataclass(slots=True)
-class Rendered:
-    html: str = ""
-    headings: list[Heading] = field(default_factory=list)
-    code_links: list[str] = field(default_factory=list)  # dotted names, each once
-    paper_links: list[PaperLink] = field(default_factory=list)
-    figures: list[str] = field(default_factory=list)  # addresses, which change with the drawings
-    words: int = 0
-    formulas: int = 0
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def minutes(self) -> int:
-        """Return the reading time in minutes, at least one."""
-        return max(1, round(self.words / WORDS_A_MINUTE + self.formulas * SECONDS_A_FORMULA / 60))
-
-    @property
-    def contents(self) -> list[Heading]:
-        return [heading for heading in self.headings if heading.level <= LISTED]
 
 
 def render(text: str, *, known_reviews: Container[str] | None = None) -> Rendered:
@@ -159,7 +112,7 @@ def _headings(state: StateCore) -> None:
         level, inline = int(token.tag[1]), state.tokens[place + 1]
         if not HIGHEST <= level <= DEEPEST:
             done.problems.append(
-                Problem(_line(token), f"headings go from {'#' * HIGHEST} to {'#' * DEEPEST}")
+                RenderError(_line(token), f"headings go from {'#' * HIGHEST} to {'#' * DEEPEST}")
             )
         title = _plain(inline)
         name = slugify(title, allow_unicode=True) or "section"
@@ -175,7 +128,7 @@ def _links(state: StateCore) -> None:
             _resolve(token, line, state.env)
         elif token.type == "image":
             problem = "an image stands in a paragraph of its own, with a caption in quotation marks"
-            state.env["done"].problems.append(Problem(line, problem))
+            state.env["done"].problems.append(RenderError(line, problem))
 
 
 def _resolve(link: Token, line: int, env: Env) -> None:
@@ -187,7 +140,7 @@ def _resolve(link: Token, line: int, env: Env) -> None:
         try:
             find_source(rest)
         except SourceNotFound as error:
-            done.problems.append(Problem(line, f"code:{rest}: {error}"))
+            done.problems.append(RenderError(line, f"code:{rest}: {error}"))
             return
         done.code_links.append(rest)
         link.attrs = {"href": reverse("papers:code", args=[rest]), "class": "code-link"}
@@ -195,7 +148,7 @@ def _resolve(link: Token, line: int, env: Env) -> None:
         slug, _hash, anchor = rest.partition("#")
         known = env["known_reviews"]
         if not re.fullmatch(r"[a-z0-9-]+", slug) or (known is not None and slug not in known):
-            done.problems.append(Problem(line, f"paper:{slug}: there is no such review"))
+            done.problems.append(RenderError(line, f"paper:{slug}: there is no such review"))
             return
         done.paper_links.append(PaperLink(line, slug, anchor))
         address = reverse("papers:detail", args=[slug])
@@ -204,12 +157,12 @@ def _resolve(link: Token, line: int, env: Env) -> None:
         try:
             resolve(urlsplit(target).path)
         except Resolver404:
-            done.problems.append(Problem(line, f"{target}: this site has no such page"))
+            done.problems.append(RenderError(line, f"{target}: this site has no such page"))
     elif target.startswith("#"):
         link.attrs["href"] = f"#{HEADING_PREFIX}{target[1:]}"
     elif scheme not in ("http", "https", "mailto"):
         done.problems.append(
-            Problem(line, f"{target!r} is no link to code:, paper:, /page/, #heading or https:")
+            RenderError(line, f"{target!r} is no link to code:, paper:, /page/, #heading or https:")
         )
 
 
@@ -228,9 +181,9 @@ def _reading(state: StateCore) -> None:
             message = (
                 "a $ that begins or ends no formula; a formula has no space just inside its dollar signs"
             )
-            done.problems.append(Problem(line, message))
+            done.problems.append(RenderError(line, message))
         for note in _LOOSE_FOOTNOTE.findall(token.content):
-            done.problems.append(Problem(line, f"{note} has no text"))
+            done.problems.append(RenderError(line, f"{note} has no text"))
 
 
 def _check_footnotes(env: Env, text: str) -> None:
@@ -239,7 +192,7 @@ def _check_footnotes(env: Env, text: str) -> None:
             name = f"[^{label.removeprefix(':')}]"
             place = text.find(f"{name}:")
             env["done"].problems.append(
-                Problem(text.count("\n", 0, place) + 1, f"{name} is never referred to")
+                RenderError(text.count("\n", 0, place) + 1, f"{name} is never referred to")
             )
 
 
@@ -249,7 +202,7 @@ def _check_anchors(tokens: Sequence[Token], done: Rendered) -> None:
         target = str(token.attrs.get("href", ""))
         if token.type == "link_open" and target.startswith("#") and target not in anchors:
             name = target.removeprefix(f"#{HEADING_PREFIX}")
-            done.problems.append(Problem(line, f"#{name}: there is no such heading"))
+            done.problems.append(RenderError(line, f"#{name}: there is no such heading"))
 
 
 def _inline_tokens(tokens: Sequence[Token]) -> Iterator[tuple[int, Token]]:
@@ -362,7 +315,7 @@ def _formula(token: Token, env: Env, *, block: bool) -> str:
 
 
 def _report(env: Env, message: str, line: int) -> None:
-    env["done"].problems.append(Problem(line, message))
+    env["done"].problems.append(RenderError(line, message))
 
 
 def _alignment(token: Token) -> str:

@@ -17,7 +17,8 @@ from django.db import transaction
 
 from movie.papers.front_matter import ReviewFile, read_review
 from movie.papers.models import PaperReview
-from movie.papers.rendering import HEADING_PREFIX, RENDERER, Problem, Rendered, render
+from movie.papers.rendered import Rendered, RenderError
+from movie.papers.rendering import HEADING_PREFIX, RENDERER, render
 from movie.training.model_info import MODEL_INFO, MOST_RATED
 
 
@@ -28,7 +29,7 @@ class Checked:
     path: Path
     file: ReviewFile | None
     rendered: Rendered | None
-    problems: list[Problem]
+    problems: list[RenderError]
 
     @property
     def fingerprint(self) -> str:
@@ -72,7 +73,7 @@ def check_files(paths: Sequence[Path] = ()) -> list[Checked]:
             there = anchors.get(link.slug)
             if link.anchor and there is not None and HEADING_PREFIX + link.anchor not in there:
                 message = f"paper:{link.slug}#{link.anchor}: that review has no such heading"
-                each.problems.append(Problem(each.file.body_line + link.line - 1, message))
+                each.problems.append(RenderError(each.file.body_line + link.line - 1, message))
         each.problems.sort()
     return checked
 
@@ -104,7 +105,7 @@ def _check(path: Path, slugs: Collection[str], models: Collection[str]) -> Check
         return Checked(path, None, None, problems)
     rendered = render(file.body, known_reviews=slugs)
     offset = file.body_line - 1
-    problems += [Problem(each.line + offset, each.message) for each in rendered.problems]
+    problems += [RenderError(each.line + offset, each.message) for each in rendered.problems]
     return Checked(path, file, rendered, sorted(problems))
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
-from movie.papers.rendering import Heading, Problem, render
+from movie.papers.rendered import Heading, RenderError
+from movie.papers.rendering import render
 from movie.papers.sanitize import sanitize
 from movie.papers.tests.writing import DRAWING, draw
 
@@ -318,4 +319,4 @@ def test_the_sanitiser_keeps_all_that_the_renderer_makes(folder):
 def test_no_mixture_of_hostile_pieces_does_anything(text):
     done = render(text)
     assert complaints(done.html) == []
-    assert all(isinstance(each, Problem) and each.line >= 1 for each in done.problems)
+    assert all(isinstance(each, RenderError) and each.line >= 1 for each in done.problems)
