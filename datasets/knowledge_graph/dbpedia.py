@@ -7,7 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from urllib.parse import unquote
 
-from datasets.knowledge_graph.facts import (
+from datasets.knowledge_graph.graph import MOVIE
+from datasets.knowledge_graph.triples import (
     ENTITY,
     Facts,
     Rejected,
@@ -16,7 +17,6 @@ from datasets.knowledge_graph.facts import (
     numbered_lines,
     require_entities,
 )
-from datasets.knowledge_graph.graph import MOVIE
 from datasets.readers.source import DatasetError
 
 _BRACKETS = re.compile(r"\s*\([^()]*\)$")  # "Heat (1995 film)"

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from datasets.knowledge_graph.dbpedia import read_dbpedia
-from datasets.knowledge_graph.facts import Facts, Fold
 from datasets.knowledge_graph.recbole import read_recbole
 from datasets.knowledge_graph.rkge import read_rkge
+from datasets.knowledge_graph.triples import Facts, Fold
 from datasets.readers.source import DatasetError
 
 READERS: dict[str, Callable[[Path, Fold], Facts]] = {

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from datasets.knowledge_graph.facts import (
+from datasets.knowledge_graph.graph import INVERSE, MOVIE
+from datasets.knowledge_graph.triples import (
     ENTITY,
     Facts,
     Rejected,
@@ -15,7 +16,6 @@ from datasets.knowledge_graph.facts import (
     numbered_lines,
     require_entities,
 )
-from datasets.knowledge_graph.graph import INVERSE, MOVIE
 from datasets.readers.source import DatasetError, plain_name
 
 # The film relations of Freebase that RecBole's data sets use (KB4Rec, Zhao et al., Data Intelligence

@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from datasets.knowledge_graph.facts import Facts, Fold, Rejected, find_files, numbered_lines, require_entities
 from datasets.knowledge_graph.graph import MOVIE
+from datasets.knowledge_graph.triples import (
+    Facts,
+    Fold,
+    Rejected,
+    find_files,
+    numbered_lines,
+    require_entities,
+)
 
 _RKGE_COLUMNS = {
     "genre": ("in_genre", "genre"),

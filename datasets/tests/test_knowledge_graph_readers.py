@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.knowledge_graph.facts import Facts
 from datasets.knowledge_graph.readers import SOURCES, read_facts
 from datasets.knowledge_graph.statistics import graph_statistics
+from datasets.knowledge_graph.triples import Facts
 from datasets.readers.source import DatasetError
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

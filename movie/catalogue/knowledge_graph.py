@@ -21,8 +21,8 @@ from django.db.models import Q, QuerySet
 from movie.catalogue.models import Credit, ExternalId, Movie, MovieTag, Person
 
 if TYPE_CHECKING:
-    from datasets.knowledge_graph.facts import Facts
     from datasets.knowledge_graph.graph import KnowledgeGraph
+    from datasets.knowledge_graph.triples import Facts
 
 TYPES = ("movie", "person", "genre", "country", "decade")
 RELATIONS = ("directed_by", "written_by", "starring", "in_genre", "from_country", "of_decade")
@@ -43,7 +43,7 @@ def catalogue_facts(*, ids: str | None = None, tags: int | None = None) -> Facts
            out, one with several is several. By default movies have their primary keys.
     tags   also the tags that people gave this often in all, on two movies or more; one query more
     """
-    from datasets.knowledge_graph.facts import Facts
+    from datasets.knowledge_graph.triples import Facts
 
     keys = movie_keys(ids)
     facts = Facts(type_names=TYPES, relation_names=RELATIONS)

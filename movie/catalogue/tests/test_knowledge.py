@@ -1,6 +1,6 @@
 import pytest
 
-from datasets.knowledge_graph.facts import Facts
+from datasets.knowledge_graph.triples import Facts
 from movie.catalogue import knowledge_graph
 from movie.catalogue.models import Credit, ExternalId, MovieTag, Person
 from movie.catalogue.tests.films import make_film

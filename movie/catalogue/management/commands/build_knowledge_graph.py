@@ -20,8 +20,8 @@ from movie.catalogue.titles import search_key
 from movie.core.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from datasets.knowledge_graph.facts import Facts
     from datasets.knowledge_graph.graph import KnowledgeGraph
+    from datasets.knowledge_graph.triples import Facts
 
 CATALOGUE = "catalogue"
 FILES = ("rkge", "dbpedia", "recbole")  # `knowledge_graph_readers.SOURCES`, without its imports
