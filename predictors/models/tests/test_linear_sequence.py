@@ -12,7 +12,7 @@ from datasets.splits.protocols import split_interactions
 from evaluation.conditions import evaluate
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
-from predictors.models import linear_sequence
+from predictors.models import normal_equations
 from predictors.models.linear_sequence import LinearSequencePredictor
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.query import Query
@@ -48,12 +48,12 @@ def regression(
 def test_the_normal_equations_are_those_of_the_written_out_regression(
     rates: tuple[float, ...], chunk: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear_sequence, "NEGLIGIBLE", 1e-9)
-    monkeypatch.setattr(linear_sequence, "CHUNK_ENTRIES", chunk)
+    monkeypatch.setattr(normal_equations, "NEGLIGIBLE", 1e-9)
+    monkeypatch.setattr(normal_equations, "CHUNK_ENTRIES", chunk)
     rng = np.random.default_rng(1)
     n = 9
     histories = sorted((rng.permutation(n)[: rng.integers(2, n)] for _ in range(20)), key=len)
-    gram, targets = linear_sequence._normal_equations(histories, n, rates, smoothing=smoothing, run=Run())
+    gram, targets = normal_equations.normal_equations(histories, n, rates, smoothing=smoothing, run=Run())
     features, following = regression(histories, rates, n, smoothing)
     np.testing.assert_allclose(np.tril(gram), np.tril(features.T @ features), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(targets, features.T @ following, rtol=1e-5, atol=1e-5)
@@ -125,7 +125,7 @@ def test_a_rare_film_can_come_next_but_says_nothing_of_what_does() -> None:
     rng = np.random.default_rng(1)
     n, rates, inputs = 9, (0.3, 1.0), np.array([0, 2, 3, 7])
     histories = sorted((rng.permutation(n)[: rng.integers(2, n)] for _ in range(20)), key=len)
-    gram, targets = linear_sequence._normal_equations(
+    gram, targets = normal_equations.normal_equations(
         histories, n, rates, smoothing=0.4, run=Run(), inputs=inputs
     )
     features, following = regression(histories, rates, n, 0.4)
