@@ -6,19 +6,21 @@ encoding of ids, masking of seen items, top-k, saving and loading happen here, o
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors.capabilities import ExplainsScores
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
-from predictors.history import History, MovieId, Recommendation
+from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
+from predictors.influences import Influences, leave_one_out
 from predictors.packages import packages_required
 from predictors.query import Query
 from predictors.ranking import top_k
@@ -112,6 +114,13 @@ class Predictor(ABC):
         scores = self._score(queries)
         return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items, axis=1)
 
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return what each liked item adds to the scores of items (K,): measured by leaving each out.
+
+        A model whose score is a sum over the history overrides it with the exact parts of the sum.
+        """
+        return leave_one_out(self, query, targets)
+
     def _refit(self, data: TrainingData, run: Run) -> Self:
         """Fit the recipe anew; override where a part of the fit need not be repeated."""
         return self._fit(data, refit_config(self.config, self.meta.get("chosen", {})), run)
@@ -197,6 +206,7 @@ class Predictor(ABC):
             unknown=tuple(dict.fromkeys((*unknown, *not_liked))),
             rated=rated,
             stars=_known_values(history.ratings, unknown_rated),
+            mean_stars=fmean(history.ratings.values()) if history.ratings else math.nan,
         )
 
     def score(self, queries: Sequence[Query], items: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
@@ -231,10 +241,28 @@ class Predictor(ABC):
         excluded, _ = self.ids.indices_of(exclude)
         indices, scores = self.retrieve([query], k, excluded)
         best = indices[0][indices[0] >= 0]
-        reasons = self.reasons(query, best) if isinstance(self, ExplainsScores) else [()] * len(best)
+        reasons = self.reasons(query, best)
         return [
             Recommendation(self.ids.ids[index], float(score), why)
             for index, score, why in zip(best, scores[0], reasons, strict=False)
+        ]
+
+    def reasons(self, query: Query, targets: Sequence[int] | np.ndarray) -> list[tuple[Reason, ...]]:
+        """Name for each item index the liked item that adds most to its score, with its share of all.
+
+        An empty tuple where no liked item supports the score.
+        """
+        targets = np.asarray(targets, dtype=np.int64)
+        influences = self.influences(query, targets)
+        if not influences.amounts.size:
+            return [()] * len(targets)
+        shares = influences.shares(query)
+        rows, columns = shares.argmax(axis=0), range(len(targets))
+        return [
+            (Reason("history", self.ids.ids[influences.items[row]], round(float(shares[row, column]), 4)),)
+            if shares[row, column] > 0
+            else ()
+            for row, column in zip(rows, columns, strict=True)
         ]
 
     def retrieve(
