@@ -20,7 +20,7 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
 from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
-from predictors.influences import Influences, leave_one_out
+from predictors.influences import Influences, leave_one_out, without_liked
 from predictors.packages import packages_required
 from predictors.query import Query
 from predictors.ranking import top_k
@@ -247,22 +247,34 @@ class Predictor(ABC):
             for index, score, why in zip(best, scores[0], reasons, strict=False)
         ]
 
-    def reasons(self, query: Query, targets: Sequence[int] | np.ndarray) -> list[tuple[Reason, ...]]:
-        """Name for each item index the liked item that adds most to its score, with its share of all.
+    def supporters(
+        self, query: Query, targets: Sequence[int] | np.ndarray
+    ) -> list[list[tuple[MovieId, float]]]:
+        """Return for each item index the liked items that support its score, with shares, largest first.
 
-        An empty tuple where no liked item supports the score.
+        Shares sum to 1. An item of the history is looked at as if it were not in it.
         """
         targets = np.asarray(targets, dtype=np.int64)
-        influences = self.influences(query, targets)
-        if not influences.amounts.size:
-            return [()] * len(targets)
-        shares = influences.shares(query)
-        rows, columns = shares.argmax(axis=0), range(len(targets))
+        ranked: list[list[tuple[MovieId, float]]] = [[] for _ in targets]
+        is_liked = np.isin(targets, query.liked)
+        for rows in ([np.flatnonzero(~is_liked)], np.flatnonzero(is_liked)[:, None]):
+            for some in rows:
+                if len(some) == 0:
+                    continue
+                known = without_liked(query, targets[some[0]]) if is_liked[some[0]] else query
+                influences = self.influences(known, targets[some])
+                shares = influences.shares(known)
+                names = self.ids.ids_of(influences.items)
+                for row, column in zip(some.tolist(), shares.T, strict=True):
+                    order = np.argsort(-column, kind="stable")
+                    ranked[row] = [(names[each], float(column[each])) for each in order if column[each] > 0]
+        return ranked
+
+    def reasons(self, query: Query, targets: Sequence[int] | np.ndarray) -> list[tuple[Reason, ...]]:
+        """Name for each item index the liked item that supports its score most, if there is one."""
         return [
-            (Reason("history", self.ids.ids[influences.items[row]], round(float(shares[row, column]), 4)),)
-            if shares[row, column] > 0
-            else ()
-            for row, column in zip(rows, columns, strict=True)
+            (Reason("history", ranked[0][0], round(ranked[0][1], 4)),) if ranked else ()
+            for ranked in self.supporters(query, targets)
         ]
 
     def retrieve(

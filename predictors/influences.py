@@ -51,20 +51,20 @@ def leave_one_out(predictor: Predictor, query: Query, targets: np.ndarray) -> In
     removed = query.liked[positions]
     if n_liked == predictor.min_history:
         return Influences(removed, np.ones((n_liked, len(targets))))
-    queries = [query, *(without_liked(query, position) for position in positions.tolist())]
+    queries = [query, *(without_liked(query, item) for item in removed.tolist())]
     scores = predictor.score(queries, targets).astype(np.float64)
     falls = scores[0] - scores[1:]
     falls[np.abs(falls) < NOISE * np.abs(scores).max(initial=0.0)] = 0.0
     return Influences(removed, falls)
 
 
-def without_liked(query: Query, position: int) -> Query:
-    """Return the query without the liked item at `position`."""
-    item = query.liked[position]
+def without_liked(query: Query, item: int) -> Query:
+    """Return the query without a liked item."""
+    kept = query.liked != item
     return replace(
         query,
-        liked=np.delete(query.liked, position),
-        weights=np.delete(query.weights, position),
+        liked=query.liked[kept],
+        weights=query.weights[kept],
         seen=query.seen[query.seen != item],
         rated=query.rated[query.rated != item],
         stars=query.stars[query.rated != item],

@@ -23,7 +23,7 @@ from movie.core.http import is_htmx
 from movie.pages.forms import BrowseForm, SearchForm
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
-from movie.recommendations.ranking import expected_stars, rank_one, rank_similar, visitor_history
+from movie.recommendations.ranking import expected_stars, rank_similar, visitor_history
 from movie.telemetry.requests import count_shown
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
@@ -106,17 +106,15 @@ def search_suggest(request: HttpRequest) -> HttpResponse:
 def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Show one movie. It records nothing: the click that led here was counted on its way."""
     history = visitor_history(request.visitor)
-    alone = rank_one(movie_id, history)
     similar = rank_similar(movie_id, history)
     # Each is here because it is like this film: the heading says so, the cards need not repeat it.
     similar.recommendations = [
         Recommendation(found.movie_id, found.score) for found in similar.recommendations
     ]
-    load_movies(alone, similar)
-    if not alone.entries:
+    film = load_movies(similar, more=[movie_id]).get(movie_id)
+    if film is None:
         raise Http404(gettext("There is no such film."))
     count_shown([similar])
-    film = alone.entries[0].movie
     context = {
         "movie": film,
         "facts": movie_details(film),
