@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -164,16 +165,31 @@ def rank_similar(
     return ranked
 
 
-def expected_stars(history: History, movie_id: MovieId) -> float | None:
-    """Return the stars, in halves, that the star predictor expects this visitor to give a movie.
+class ExpectedStars(NamedTuple):
+    """The stars that the star predictor expects of a visitor, and the mean of their ratings; in halves."""
 
-    None with fewer than two ratings to go by, for a movie they rated, and where no predictor is active
-    or it does not know the movie.
+    stars: float
+    own_mean: float
+
+
+def expected_stars(history: History, movie_id: int) -> ExpectedStars | None:
+    """Return the stars that the star predictor expects this visitor to give a movie.
+
+    None with fewer than two ratings to go by, for a movie they rated, where no predictor is active or it
+    does not know the movie, and for stars below the visitor's own mean: the movie may lead their list, and
+    one page must not speak for it and against it.
     """
     if movie_id in history.ratings:
         return None
     stars = predicted_stars(history, [movie_id]).get(movie_id)
-    return None if stars is None else round(stars * 2) / 2
+    if stars is None:
+        return None
+    own_mean = fmean(history.ratings.values())
+    return ExpectedStars(_halves(stars), _halves(own_mean)) if stars >= own_mean else None
+
+
+def _halves(stars: float) -> float:
+    return round(stars * 2) / 2
 
 
 def predicted_stars(history: History, movie_ids: Sequence[MovieId]) -> dict[MovieId, float]:

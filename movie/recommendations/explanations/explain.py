@@ -104,5 +104,8 @@ def _fallback_text(film: Movie, model: str, history: History) -> str:
     if not history.liked:
         return gettext("You have not liked a film yet, so nothing here is about your taste.")
     if model in MODEL_INFO:
-        return gettext("None of the films you like best adds to its score. It came from %(model)s. %(summary)s") % facts
+        return (
+            gettext("None of the films you like best adds to its score. It came from %(model)s. %(summary)s")
+            % facts
+        )
     return gettext("None of the films you like best adds to its score.")
