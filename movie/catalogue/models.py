@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -277,6 +277,37 @@ class MovieTitle(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.search_key = search_key(self.title)[:255]
         super().save(*args, **kwargs)
+
+
+class FactSourceQuerySet(models.QuerySet["FactSource"]):
+    def credit(self, counts: Mapping[tuple[str, str], int], licences: Mapping[str, str]) -> None:
+        """Record that each source gave a fact to this many movies, under its licence."""
+        for (name, fact), n_movies in counts.items():
+            self.update_or_create(
+                name=name, fact=fact, defaults={"licence": licences[name], "n_movies": n_movies}
+            )
+
+
+class FactSource(models.Model):
+    """Holds whom a kind of fact is owed to; the page about the data shows it."""
+
+    name = models.CharField(_("source"), max_length=64)
+    fact = models.CharField(_("fact"), max_length=32)
+    licence = models.CharField(_("licence"), max_length=128)
+    n_movies = models.PositiveIntegerField(_("films at the last import"), default=0)
+
+    objects = FactSourceQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name", "fact"]
+        verbose_name = _("source of facts")
+        verbose_name_plural = _("sources of facts")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name", "fact"], name="each_fact_of_a_source_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.fact}"
 
 
 class MovieTag(models.Model):
