@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.db.models import Avg, Count, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils.text import slugify
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
@@ -279,6 +280,21 @@ class MovieTitle(models.Model):
         super().save(*args, **kwargs)
 
 
+FACT_LABELS = {
+    "titles": gettext_noop("titles"),
+    "genres": gettext_noop("genres"),
+    "ratings": gettext_noop("ratings"),
+    "directors": gettext_noop("directors"),
+    "writers": gettext_noop("writers"),
+    "cast": gettext_noop("casts"),
+    "countries": gettext_noop("countries"),
+    "languages": gettext_noop("languages"),
+    "runtime": gettext_noop("running times"),
+    "ko": gettext_noop("Korean titles"),
+    "zh_hans": gettext_noop("Chinese titles"),
+}
+
+
 class FactSourceQuerySet(models.QuerySet["FactSource"]):
     def credit(self, counts: Mapping[tuple[str, str], int], licences: Mapping[str, str]) -> None:
         """Record that each source gave a fact to this many movies, under its licence."""
@@ -308,6 +324,11 @@ class FactSource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.fact}"
+
+    @property
+    def fact_label(self) -> str:
+        """Return the kind of fact in the visitor's language; an unknown one as it is."""
+        return gettext(FACT_LABELS[self.fact]) if self.fact in FACT_LABELS else self.fact
 
 
 class MovieTag(models.Model):

@@ -24,7 +24,12 @@ from movie.events.rating_import import import_ratings
 
 RATINGS = 100_000
 OWN, OWN_FACTS = "Reelgraph", Path(catalogue.__file__).parent / "data" / "film_facts.tsv"
-LICENCES = {OWN: "CC0 1.0", "Wikidata": "CC0 1.0"}
+MOVIELENS = "MovieLens 100K (GroupLens Research, University of Minnesota)"
+LICENCES = {
+    OWN: "CC0 1.0",
+    "Wikidata": "CC0 1.0",
+    MOVIELENS: "research use; no commercial use without permission, no redistribution; doi:10.1145/2827872",
+}
 WIKIDATA_FACTS = ("directors", "writers", "cast", "countries", "languages", "runtime")
 NEARLY_ALL = 0.95
 
@@ -87,7 +92,9 @@ def load_demo(progress: ProgressCallback = ignore_progress) -> Demo:
     # The movie people come before the ratings, so that a loaded demo is a complete one.
     movies = import_movies(folder, progress=part(0.0, 0.1))
     enrichment = enrich_movies(progress=part(0.1, 0.45))
-    FactSource.objects.credit({("Wikidata", fact): enrichment.changed for fact in WIKIDATA_FACTS}, LICENCES)
+    counts = {("Wikidata", fact): enrichment.changed for fact in WIKIDATA_FACTS}
+    counts |= {(MOVIELENS, fact): movies.accepted for fact in ("titles", "genres", "ratings")}
+    FactSource.objects.credit(counts, LICENCES)
     facts = import_facts(OWN_FACTS, licences=LICENCES, source=OWN, overwrite=True, progress=part(0.55, 0.05))
     ratings = import_ratings(folder, progress=part(0.6, 0.4))
     if any(part.interrupted for part in (movies, enrichment, facts, ratings)):

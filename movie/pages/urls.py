@@ -22,6 +22,7 @@ urlpatterns = [
     path("search/suggest/", catalogue.search_suggest, name="search_suggest"),
     path("movies/<int:movie_id>/", catalogue.movie, name="movie"),
     path("movies/<int:movie_id>/why/", why.why, name="why"),
+    path("about/data/", catalogue.data_sources, name="data_sources"),
     path("people/<int:person_id>/", catalogue.person, name="person"),
     path("genres/<int:genre_id>/", catalogue.genre, name="genre"),
     path("posters/<int:movie_id>.svg", posters.poster, name="poster"),

@@ -147,3 +147,13 @@ def test_searches_find_a_film_by_its_korean_title(tmp_path, client):
     run(table(tmp_path, HEAT), *LICENCES)
     assert MovieTitle.objects.get(movie=heat, language="ko").search_key
     assert heat.title in client.get("/search/", {"q": "히트"}).content.decode()
+
+
+def test_the_page_about_the_data_names_sources_facts_and_licences(tmp_path, client):
+    assert "entered by its operators" in client.get("/about/data/").content.decode()
+    film("Heat", 1995, "tt0113277")
+    run(table(tmp_path, HEAT), *LICENCES)
+    page = client.get("/about/data/").content.decode()
+    for word in ("hand", "wikidata", "CC0 1.0", "Korean titles", "running times"):
+        assert word in page
+    assert 'href="/about/data/"' in client.get("/").content.decode()

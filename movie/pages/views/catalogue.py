@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import movie_details, rating_histogram
-from movie.catalogue.models import Credit, Genre, Movie, Person
+from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.core.http import is_htmx
 from movie.pages.forms import BrowseForm, SearchForm
@@ -131,6 +131,15 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
         **_standing(history),
     }
     return render(request, "pages/movie.html", context)
+
+
+@require_safe
+def data_sources(request: HttpRequest) -> HttpResponse:
+    """Show whom the facts of films are owed to, with their licences."""
+    sources: dict[tuple[str, str], list[FactSource]] = {}
+    for each in FactSource.objects.all():
+        sources.setdefault((each.name, each.licence), []).append(each)
+    return render(request, "pages/data_sources.html", {"sources": sources})
 
 
 @require_safe
