@@ -6,7 +6,7 @@ from django.urls import reverse
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import make_film
 from movie.papers.tests.writing import make_review
-from movie.visitors.throttling import UNKNOWN, client_address
+from movie.visitors.networks import UNKNOWN, client_address
 
 
 @pytest.mark.parametrize(
