@@ -78,7 +78,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @login_required
 def change_name(request: HttpRequest) -> HttpResponse:
     """Change the name that a member signs in with."""
-    form = NameForm(request.POST, instance=get_user_model()._default_manager.get(pk=request.user.pk))
+    form = NameForm(request.POST, instance=get_user_model()._default_manager.get(pk=_member(request).pk))
     if not form.is_valid():
         return _account_page(request, form, status=422)
     if form.has_changed():
