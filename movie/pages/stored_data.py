@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -78,7 +78,7 @@ def others_involved() -> list[str]:
         )
     if settings.EMAIL_BACKEND.endswith("smtp.EmailBackend"):
         told.append(_("Mails to you pass through the mail server %(host)s.") % {"host": settings.EMAIL_HOST})
-    archive: dict[str, Any] = settings.CLICK_ARCHIVE["OPTIONS"]
+    archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
     if archive and not archive.get("endpoint_url"):
         told.append(_("Amazon Web Services run the DynamoDB table."))
     return told
@@ -119,8 +119,8 @@ def _account_rows() -> Iterator[StoredData]:
 
 
 def _history_rows() -> Iterator[StoredData]:
-    archive: dict[str, Any] = settings.CLICK_ARCHIVE["OPTIONS"]
-    stream: dict[str, Any] = settings.EVENT_STREAM["OPTIONS"]
+    archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
+    stream = cast("dict[str, Any]", settings.EVENT_STREAM["OPTIONS"])
     content = _("What you rate, open, save or put aside, and which lists you were shown.")
     guests = _("until you delete it; a guest's browser can reach it for %(days)s after the last visit") % {
         "days": _days(LIFETIME.days)

@@ -26,7 +26,7 @@ class AdminSite(admin.AdminSite):
             return redirect("mfa_index")
         return super().login(request, extra_context)
 
-    def password_change(  # type: ignore[override] - the stubs promise a page
+    def password_change(  # type: ignore[override]  # the stubs want a page
         self, request: HttpRequest, extra_context: dict | None = None
     ) -> HttpResponse:
         """Send staff to the page of the site that changes a password, which tells them by mail."""
