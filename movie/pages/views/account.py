@@ -135,9 +135,11 @@ def close(request: HttpRequest) -> HttpResponse:
     form = CloseForm(request.POST if request.method == "POST" else None, user=user)
     is_only = is_only_administrator(user)
     if request.method == "POST" and not is_only and form.is_valid():
-        get_adapter(request).send_notification_mail("account/email/account_closed", user)
+        email = _email_of(user)
         close_account(user)
         logout(request)
+        if email:
+            get_adapter(request).send_notification_mail("account/email/account_closed", user, email=email)
         messages.success(request, _("Your account and everything in it is deleted."))
         return see_other(reverse("pages:home"))
     context = {"form": form, "is_only_administrator": is_only, "deletion": rows_of_members()}
@@ -148,11 +150,15 @@ def _account_page(request: HttpRequest, form: NameForm, status: int = 200) -> Ht
     user = _member(request)
     context = {
         "form": form,
-        "email": EmailAddress.objects.get_primary_email(user) or user.email,
+        "email": _email_of(user),
         "has_second_factor": is_mfa_enabled(user),
         "session_count": max(1, len(UserSession.objects.purge_and_list(user))),
     }
     return render(request, "pages/account.html", context, status=status)
+
+
+def _email_of(user: AbstractUser) -> str:
+    return EmailAddress.objects.get_primary_email(user) or user.email
 
 
 def _member(request: HttpRequest) -> AbstractUser:

@@ -114,6 +114,7 @@ def test_asking_for_a_reset_tells_nobody_who_has_an_account(client, ada):
     known = client.post(reverse("account_reset_password"), {"email": "ada@example.org"})
     unknown = client.post(reverse("account_reset_password"), {"email": "eve@example.org"})
     assert (known.status_code, known["Location"]) == (unknown.status_code, unknown["Location"])
+    assert sorted(each.to[0] for each in mail.outbox) == ["ada@example.org", "eve@example.org"], "one each"
 
 
 def from_elsewhere(number):
