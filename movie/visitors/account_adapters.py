@@ -18,9 +18,11 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from movie.visitors.networks import client_address
+from movie.visitors.throttling import seconds_until
 
 logger = logging.getLogger(__name__)
 
+MAILS, MAIL_WINDOW = 20, 3600  # mails about changes of one account in so many seconds
 KEY_PURPOSE = b"movie.visitors.account_adapters:"
 
 
@@ -53,8 +55,12 @@ class AccountAdapter(DefaultAccountAdapter):
     ) -> None:
         """Tell the owner of an account about a change, also one whose address was set by a command.
 
-        The change stands when the mail server is away; the log says that nobody was told.
+        The change stands when the mail server is away; the log says that nobody was told. An account gets
+        `MAILS` in `MAIL_WINDOW`: its address may be somebody else's, as long as nobody confirmed it.
         """
+        if seconds_until(f"mails:{user.pk or email}", MAILS, MAIL_WINDOW):
+            logger.warning("a mail about a change of an account was not sent: it has had too many")
+            return
         known = email or EmailAddress.objects.get_primary_email(user) or getattr(user, "email", "")
         try:
             super().send_notification_mail(template_prefix, user, context, known or None)

@@ -84,6 +84,15 @@ def test_a_name_is_changed_and_its_owner_told(ada):
     assert told.to == ["ada@example.org"] and "from ada to countess" in told.body
 
 
+def test_an_account_cannot_be_used_to_flood_an_address(ada):
+    """Its address may be somebody else's, as long as nobody confirmed it."""
+    client = signed_in()
+    for number in range(25):
+        client.post(reverse("pages:change_name"), {"username": f"ada{number}"})
+    ada.refresh_from_db()
+    assert ada.username == "ada24" and len(mail.outbox) == 20
+
+
 @pytest.mark.parametrize("name", ["", "Grace", "no spaces please", "x" * 151])
 def test_a_name_that_cannot_be_is_refused_with_the_reason(ada, name):
     get_user_model().objects.create_user("grace")
