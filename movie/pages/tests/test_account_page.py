@@ -198,6 +198,13 @@ def test_sessions_are_listed_and_ended_one_by_one(ada):
     assert is_in(client) and not is_in(elsewhere)
 
 
+def test_a_session_of_before_they_were_listed_is_listed(ada):
+    client = signed_in()
+    UserSession.objects.all().delete()
+    assert "1 browser" in client.get(reverse("pages:account")).content.decode()
+    assert "this browser" in client.get(reverse("usersessions_list")).content.decode()
+
+
 def test_all_others_are_ended_at_once(ada):
     client, second, third = signed_in(), signed_in(), signed_in()
     client.post(reverse("usersessions_list"))

@@ -152,9 +152,16 @@ def _account_page(request: HttpRequest, form: NameForm, status: int = 200) -> Ht
         "form": form,
         "email": _email_of(user),
         "has_second_factor": is_mfa_enabled(user),
-        "session_count": max(1, len(UserSession.objects.purge_and_list(user))),
+        "session_count": _count_sessions(request),
     }
     return render(request, "pages/account.html", context, status=status)
+
+
+def _count_sessions(request: HttpRequest) -> int:
+    """Return how many sessions a member has; list one that began before sessions were listed."""
+    if not UserSession.objects.filter(session_key=request.session.session_key).exists():
+        UserSession.objects.create_from_request(request)
+    return len(UserSession.objects.purge_and_list(_member(request)))
 
 
 def _email_of(user: AbstractUser) -> str:
