@@ -19,6 +19,8 @@ DATABASE_TESTS = [
     "movie/events/tests/test_click_archive.py",
     "movie/events/tests/test_recording.py",
     "movie/events/tests/test_relay.py",
+    "movie/pages/tests/test_account_page.py",
+    "movie/visitors/tests/test_second_factor.py",
     "webapp/tests/test_migrations.py",
 ]
 EVERY_ADDRESS = ["movie/pages/tests/test_every_address.py"]

@@ -1,4 +1,4 @@
-"""Find the client address of a request, and limit the writes of a visitor and of an address."""
+"""Limit the writes of a visitor and of an address."""
 
 from __future__ import annotations
 
@@ -6,48 +6,20 @@ import math
 import time
 from collections.abc import Callable
 from functools import wraps
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.core.cache import cache
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from movie.core.http import error_response
+from movie.visitors.networks import client_address
 from movie.visitors.visitor import VisitorRequest
 
-UNKNOWN = "0.0.0.0"  # noqa: S104 - senders without an address count as one
-CUSTOMER_PREFIX = 64  # bits of IPv6 that tell customers apart; one customer has all addresses behind them
 WINDOW = 60  # seconds
 GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the sender's address: behind a proxy (BEHIND_PROXY) what the proxy says, else the connection's.
-
-    Of IPv6 it is the /64 network. UNKNOWN where there is none, as on a Unix socket, and where a proxy
-    says something else.
-    """
-    try:
-        address = ip_address(DefaultAccountAdapter().get_client_ip(request))
-    except (PermissionDenied, ImproperlyConfigured, ValueError):
-        return UNKNOWN
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ip_network((int(address), CUSTOMER_PREFIX), strict=False).network_address)
-    return str(address)
-
-
-class AccountAdapter(DefaultAccountAdapter):
-    """Counts attempts to sign in and to sign up by the same address as the rest of the site."""
-
-    def get_client_ip(self, request: HttpRequest) -> str:
-        return client_address(request)
 
 
 def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
