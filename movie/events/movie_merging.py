@@ -48,7 +48,7 @@ def _move_events(visitors: list[str], keep: Movie, other: Movie) -> None:
                     events.filter(event_id__in=History(events.interactions()).taken_back).delete()
             moved.update(movie=keep)
             delete_ratings(Rating.objects.filter(visitor=visitor, movie=other))
-            sync_ratings(visitor, [keep.pk])
+            sync_ratings({visitor: [keep.pk]})
 
 
 @retry_on_deadlock

@@ -17,14 +17,13 @@ from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.events.ratings import Totals, shift_aggregates
 from movie.visitors.visitor import ACTING
 
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
 MOVIES_AT_ONCE = 5_000
 VISITORS_AT_ONCE = 500
 MONTH_FIRST = "Dates such as 02/03/2021 are read as month/day/year; --day-first reads day/month/year."
-
-Totals = tuple[int, float]  # number and sum of stars
 
 
 class RatingWriter:
@@ -85,7 +84,7 @@ class RatingWriter:
                 movie: (n - before.get(movie, (0, 0.0))[0], total - before.get(movie, (0, 0.0))[1])
                 for movie, (n, total) in after.items()
             }
-        shift_aggregates({movie: shift for movie, shift in shifts.items() if shift != (0, 0.0)})
+        shift_aggregates(shifts)
         return added, changed
 
     def _store(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int, dict[int, Totals]]:
@@ -117,22 +116,6 @@ class RatingWriter:
 
 class _ChangesOldRatingsError(Exception):
     """Takes back a batch that changes ratings, to write it again between two counts."""
-
-
-def shift_aggregates(shifts: Mapping[int, Totals]) -> None:
-    """Add to the number and the sum of movies' stars, in the order of their ids, within a transaction.
-
-    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
-    """
-    sql = (
-        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
-        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
-        "rating_count = rating_count + %s, rating_sum = rating_sum + %s WHERE id = %s"
-    )
-    rows = [(n, total, n, n, total, movie) for movie, (n, total) in sorted(shifts.items())]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
 
 
 def time_adapter() -> Callable[[float], Any]:
