@@ -14,9 +14,9 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-HOLD_SECONDS = 0.05  # aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
-FIRST, LEAST = 100, 10  # rows of a batch
-GROWTH = 2.0  # at most so many times the rows of the batch before
+HOLD_SECONDS = 0.1  # aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
+FIRST, LEAST = 100, 25  # rows of a batch
+GROWTH = 1.5  # at most so many times the rows of the batch before
 
 
 def write_in_batches(
@@ -48,14 +48,6 @@ def write_in_batches(
         if size is None:
             n_rows = _next_size(len(batch), took, aim)
         yield written
-
-
-def pause_after(work: Callable[[], R]) -> R:
-    """Do one piece of bulk work, then sleep for as long as it took."""
-    began = time.perf_counter()
-    done = work()
-    time.sleep(time.perf_counter() - began)
-    return done
 
 
 def _next_size(n_rows: int, took: float, aim: float) -> int:

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.db import connection, transaction
 from django.utils import timezone
 
 from movie.catalogue.models import Rating
+from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 from movie.core.ids import new_event_id
 from movie.events.history import IMPORTED
 from movie.events.models import Event
 from movie.events.rating_import import refresh_aggregates
+from movie.events.ratings import delete_ratings as delete_rows
 from movie.events.recording import record, record_all
 from movie.visitors.visitor import can_act
 from predictors.history import Interaction
@@ -37,15 +41,18 @@ def save_rating(rating: Rating) -> None:
 
 
 def delete_ratings(ratings: Iterable[Rating]) -> None:
-    """Delete ratings and update the aggregates of their movies."""
-    movies = set()
-    for rating in ratings:
-        if can_act(rating.visitor):
-            _record(rating, None, timezone.now())
-        else:
-            Rating.objects.filter(pk=rating.pk).delete()
-            movies.add(rating.movie_id)
-    refresh_aggregates(movies)
+    """Delete ratings and take them out of the aggregates, in small batches."""
+    for _deleted in write_in_batches(ratings, _delete_batch, pauses=not connection.in_atomic_block):
+        pass
+
+
+@retry_on_deadlock
+def _delete_batch(ratings: list[Rating]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        record_all(live=[_interaction(each, None, now, ADMIN) for each in ratings if can_act(each.visitor)])
+        others = [each.pk for each in ratings if not can_act(each.visitor)]
+        delete_rows(Rating.objects.filter(pk__in=others))
 
 
 def import_rating(rating: Rating) -> None:

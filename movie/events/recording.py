@@ -190,8 +190,10 @@ def merge_guest(guest: str, user: str) -> int:
                 available_at=timezone.now(),
             )
         moved = Event.objects.of(guest).update(visitor=user)
-        delete_ratings(Rating.objects.filter(visitor=guest))
-        sync_ratings({user: movies})
+        ratings = Rating.objects.filter(visitor=guest)
+        delete_ratings(ratings.filter(movie__in=shared))
+        ratings.update(visitor=user)  # of all other movies: the aggregates stay as they are
+        sync_ratings({user: movies.intersection(shared)})
         _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 

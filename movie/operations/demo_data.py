@@ -18,6 +18,7 @@ from movie.catalogue.importing.formats import MOVIELENS_100K
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, ignore_progress
 from movie.catalogue.models import Movie
+from movie.events.models import Event
 from movie.events.rating_import import import_ratings
 
 RATINGS = 100_000
@@ -80,9 +81,10 @@ def load_demo(progress: ProgressCallback = ignore_progress) -> Demo:
         return lambda done, text: progress(start + share * done, text)
 
     # The movie people come before the ratings, so that a loaded demo is a complete one.
-    movies = import_movies(folder, progress=part(0.0, 0.1))
-    enrichment = enrich_movies(progress=part(0.1, 0.5))
-    ratings = import_ratings(folder, progress=part(0.6, 0.4))
+    pauses = Event.objects.exists()  # else nobody is on the site yet
+    movies = import_movies(folder, pauses=pauses, progress=part(0.0, 0.1))
+    enrichment = enrich_movies(pauses=pauses, progress=part(0.1, 0.5))
+    ratings = import_ratings(folder, pauses=pauses, progress=part(0.6, 0.4))
     if movies.interrupted or enrichment.interrupted or ratings.interrupted:
         raise KeyboardInterrupt
     return Demo(False, movies, ratings, enrichment)

@@ -1,4 +1,4 @@
-"""Interactions of many visitors at once: few queries, repeats found before the transaction, races lost well."""
+"""Interactions of many visitors at once: few queries, repeats found before the transaction, lost races."""
 
 from datetime import UTC, datetime, timedelta
 from unittest import mock
