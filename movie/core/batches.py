@@ -15,7 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 HOLD_SECONDS = 0.1  # aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
-FIRST, LEAST = 100, 25  # rows of a batch
+FIRST, LEAST = 100, 10  # rows of a batch
 GROWTH = 1.5  # at most so many times the rows of the batch before
 
 
@@ -24,17 +24,18 @@ def write_in_batches(
     write: Callable[[list[T]], R],
     *,
     size: int | None = None,
+    first: int | None = None,
     pauses: bool = True,
     until: float = float("inf"),
 ) -> Iterator[R]:
     """Yield what `write` returns for one batch of rows after another; each is to be one transaction.
 
-    The number of rows follows the time that the batches take, unless `size` states it. Between two batches
-    it sleeps for as long as the first of them took. `pauses=False` is for a database that nobody else
-    uses: large batches, no sleep. No batch begins after `until` (a time of `time.monotonic`).
+    The number of rows follows the time that the batches take, beginning with `first`, unless `size` states
+    it. Between two batches it sleeps for as long as the first of them took. `pauses=False` is for a database
+    that nobody else uses: large batches, no sleep. No batch begins after `until` (of `time.monotonic`).
     """
     remaining = iter(rows)
-    n_rows = size or FIRST
+    n_rows = size or first or FIRST
     aim = HOLD_SECONDS if pauses else 1.0
     took = 0.0
     while batch := list(islice(remaining, n_rows)):

@@ -6,10 +6,11 @@ rating alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from movie.catalogue.models import Rating
@@ -20,7 +21,7 @@ from movie.events.history import IMPORTED
 from movie.events.models import Event
 from movie.events.rating_import import refresh_aggregates
 from movie.events.ratings import delete_ratings as delete_rows
-from movie.events.recording import record, record_all
+from movie.events.recording import record, record_all, validate
 from movie.visitors.visitor import can_act
 from predictors.history import Interaction
 
@@ -55,13 +56,31 @@ def _delete_batch(ratings: list[Rating]) -> None:
         delete_rows(Rating.objects.filter(pk__in=others))
 
 
-def import_rating(rating: Rating) -> None:
-    """Record a rating of a visitor who can act, once. It keeps its time, and the newest one counts."""
-    same = {"kind": "rating", "at": rating.rated_at, "value": rating.value}
-    if not Event.objects.of(rating.visitor, rating.movie_id).filter(**same).exists():
-        record_all([_interaction(rating, rating.value, rating.rated_at, IMPORTED)])
-    stored = Rating.objects.filter(visitor=rating.visitor, movie=rating.movie_id).first()
-    rating.pk = stored.pk if stored else None  # none where the visitor has cleared it since
+def check_rating(rating: Rating) -> None:
+    """Raise InvalidInteraction, which is a ValueError, unless this visitor can have given this rating."""
+    validate(_interaction(rating, rating.value, rating.rated_at, IMPORTED))
+
+
+def import_ratings_of_visitors(ratings: Sequence[Rating]) -> None:
+    """Record ratings of visitors who can act, each once. They keep their times, and the newest ones count.
+
+    Sets the primary keys; to None where the visitor has cleared the rating since.
+    """
+    visitors = {each.visitor for each in ratings}
+    # The sum keeps databases from reading everybody's events of a movie.
+    events = Event.objects.filter(visitor__in=visitors, kind="rating").alias(number=F("movie_id") + 0)
+    events = events.filter(number__in={each.movie_id for each in ratings}).order_by()
+    known = set(events.values_list("visitor", "movie_id", "at", "value"))
+    new = {(each.visitor, each.movie_id, each.rated_at, each.value): each for each in ratings}
+    record_all(
+        _interaction(each, each.value, each.rated_at, IMPORTED)
+        for key, each in new.items()
+        if key not in known
+    )
+    stored = Rating.objects.filter(visitor__in=visitors, movie__in={each.movie_id for each in ratings})
+    pks = {(visitor, movie): pk for visitor, movie, pk in stored.values_list("visitor", "movie_id", "pk")}
+    for each in ratings:
+        each.pk = pks.get((each.visitor, each.movie_id))
 
 
 def _record(rating: Rating, value: float | None, at: datetime) -> None:

@@ -1,6 +1,7 @@
 """Bulk writes in small batches: their sizes, their pauses, their end."""
 
 import time
+from itertools import pairwise
 from unittest import mock
 
 import pytest
@@ -47,7 +48,7 @@ def test_every_row_is_written_once_in_order():
 def test_a_batch_takes_about_as_long_as_it_may(clock):
     found = sizes(clock, 20_000, 0.0002)
     assert found[0] == FIRST
-    assert all(after <= GROWTH * before + 1 for before, after in zip(found, found[1:], strict=False))
+    assert all(after <= GROWTH * before + 1 for before, after in pairwise(found))
     assert abs(found[-2] * 0.0002 - HOLD_SECONDS) < 0.01
 
 
