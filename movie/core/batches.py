@@ -2,14 +2,20 @@
 
 A transaction holds locks until it ends: with SQLite that of the whole database. A bulk write therefore ends
 each transaction after about `HOLD_SECONDS` and then leaves the database to others for at least as long.
+With SQLite bulk writes of all processes take turns, so that one does not fill the pauses of another.
 """
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
+
+from django.db import connection
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,6 +23,7 @@ R = TypeVar("R")
 HOLD_SECONDS = 0.1  # aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
 FIRST, LEAST = 100, 10  # rows of a batch
 GROWTH = 1.5  # at most so many times the rows of the batch before
+HAND_OVER_SECONDS = 0.002  # in which another process can take its turn
 
 
 def write_in_batches(
@@ -31,26 +38,50 @@ def write_in_batches(
     """Yield what `write` returns for one batch of rows after another; each is to be one transaction.
 
     The number of rows follows the time that the batches take, beginning with `first`, unless `size` states
-    it. Between two batches it sleeps for as long as the first of them took. `pauses=False` is for a database
-    that nobody else uses: large batches, no sleep. No batch begins after `until` (of `time.monotonic`).
+    it. After each batch it sleeps for as long as the batch took. `pauses=False` is for a database that
+    nobody else uses: large batches, no sleep. No batch begins after `until` (of `time.monotonic`).
     """
     remaining = iter(rows)
     n_rows = size or first or FIRST
     aim = HOLD_SECONDS if pauses else 1.0
-    took = 0.0
     while batch := list(islice(remaining, n_rows)):
-        if pauses:
-            time.sleep(took)
         if time.monotonic() >= until:
             return
-        began = time.perf_counter()
-        written = write(batch)
-        took = time.perf_counter() - began
+        written, took = _timed(write, batch) if not pauses else _in_turn(write, batch)
         if size is None:
-            n_rows = _next_size(len(batch), took, aim)
+            n_rows = max(LEAST, round(len(batch) * min(GROWTH, aim / max(took, 1e-6))))
         yield written
 
 
-def _next_size(n_rows: int, took: float, aim: float) -> int:
-    factor = min(GROWTH, aim / max(took, 1e-6))
-    return max(LEAST, round(n_rows * factor))
+def write_in_turn(write: Callable[[], R]) -> R:
+    """Do one write of many rows that has to be one transaction, then sleep for as long as it took."""
+    written, _took = _in_turn(lambda _rows: write(), None)
+    return written
+
+
+def _in_turn(write: Callable[[T], R], rows: T) -> tuple[R, float]:
+    with _turn():
+        written, took = _timed(write, rows)
+        time.sleep(took)
+    time.sleep(HAND_OVER_SECONDS)
+    return written, took
+
+
+def _timed(write: Callable[[T], R], rows: T) -> tuple[R, float]:
+    began = time.perf_counter()
+    written = write(rows)
+    return written, time.perf_counter() - began
+
+
+def _turn() -> AbstractContextManager[None]:
+    """Return a lock that one bulk write of the database holds at a time. Other databases lock by row."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return nullcontext()
+    return _file_lock(Path(f"{connection.settings_dict['NAME']}-bulk"))
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:  # beside the database, where SQLite writes files of its own
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -5,9 +5,11 @@ from itertools import pairwise
 from unittest import mock
 
 import pytest
+from django.db import connection
 
 from movie.core import batches
-from movie.core.batches import FIRST, GROWTH, HOLD_SECONDS, LEAST, write_in_batches
+from movie.core.batches import FIRST, GROWTH, HOLD_SECONDS, LEAST, write_in_batches, write_in_turn
+from movie.core.tests.threads import in_threads
 
 
 @pytest.fixture
@@ -58,7 +60,8 @@ def test_slow_rows_come_in_small_batches(clock):
 
 def test_after_each_batch_it_sleeps_as_long_as_the_batch_took(clock):
     found = sizes(clock, 1000, 0.001)
-    assert clock.slept == pytest.approx([0.0, *(n * 0.001 for n in found[:-1])])
+    pauses = [seconds for seconds in clock.slept if seconds != batches.HAND_OVER_SECONDS]
+    assert pauses == pytest.approx([n * 0.001 for n in found])
 
 
 def test_without_pauses_batches_are_large_and_nothing_sleeps(clock):
@@ -73,6 +76,22 @@ def test_a_stated_size_is_kept(clock):
 def test_no_batch_begins_after_the_time_is_up(clock):
     found = sizes(clock, 10_000, 0.001, until=1.0)
     assert 0 < sum(found) < 600
+
+
+def test_bulk_writes_of_one_database_take_turns(own_connections):
+    if connection.vendor != "sqlite":
+        pytest.skip("other databases lock by row")
+    at_work = []
+    most = []
+
+    def write(_rows=None):
+        at_work.append(1)
+        most.append(len(at_work))
+        time.sleep(0.01)
+        at_work.pop()
+
+    in_threads(4, lambda number: [list(write_in_batches(range(3), write, size=1)), write_in_turn(write)])
+    assert len(most) == 16 and max(most) == 1
 
 
 def test_nothing_is_written_of_nothing():

@@ -370,8 +370,7 @@ def test_between_two_batches_it_pauses_as_long_as_the_first_took(client, films, 
     pauses = []
     with mock.patch.object(batches.time, "sleep", pauses.append):
         upload(client, many_rows(films, 600))
-    first, *between = pauses
-    assert first == 0 and between and min(between) > 0
+    assert len(pauses) > 2 and min(pauses) > 0
 
 
 def test_one_import_of_a_visitor_at_a_time_and_few_of_the_site(client, films, ada):
