@@ -1,7 +1,7 @@
 """Bulk writes in small batches with pauses, so that visitors do not wait for somebody else's bulk work.
 
 A transaction holds locks until it ends: with SQLite that of the whole database. A bulk write therefore ends
-each transaction after about `HOLD_SECONDS` and then leaves the database to others for at least as long.
+each transaction after about `HOLD_SECONDS` of work and then leaves the database to others for as long.
 With SQLite bulk writes of all processes take turns, so that one does not fill the pauses of another.
 """
 
@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from django.db import connection
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-HOLD_SECONDS = 0.1  # aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
+HOLD_SECONDS = (
+    0.06  # of work, aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
+)
 FIRST, LEAST = 100, 10  # rows of a batch
 GROWTH = 1.5  # at most so many times the rows of the batch before
 HAND_OVER_SECONDS = 0.002  # in which another process can take its turn
@@ -47,30 +49,41 @@ def write_in_batches(
     while batch := list(islice(remaining, n_rows)):
         if time.monotonic() >= until:
             return
-        written, took = _timed(write, batch) if not pauses else _in_turn(write, batch)
+        work = _Work(write, batch)
+        written = _in_turn(work) if pauses else work.run()
         if size is None:
-            n_rows = max(LEAST, round(len(batch) * min(GROWTH, aim / max(took, 1e-6))))
+            n_rows = max(LEAST, round(len(batch) * min(GROWTH, aim / max(work.seconds, 1e-6))))
         yield written
 
 
 def write_in_turn(write: Callable[[], R]) -> R:
     """Do one write of many rows that has to be one transaction, then sleep for as long as it took."""
-    written, _took = _in_turn(lambda _rows: write(), None)
-    return written
+    return _in_turn(_Work(lambda _rows: write(), None))
 
 
-def _in_turn(write: Callable[[T], R], rows: T) -> tuple[R, float]:
+class _Work(Generic[T, R]):
+    """Writes rows. `seconds` is the time of the work; with SQLite, which works in this thread, the time for
+    which it waited for the lock or a core is not in it. `took` is the whole time.
+    """
+
+    def __init__(self, write: Callable[[T], R], rows: T) -> None:
+        self._write, self._rows = write, rows
+        self.seconds = self.took = 0.0
+
+    def run(self) -> R:
+        clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
+        began, worked = time.perf_counter(), clock()
+        written = self._write(self._rows)
+        self.took, self.seconds = time.perf_counter() - began, clock() - worked
+        return written
+
+
+def _in_turn(work: _Work[T, R]) -> R:
     with _turn():
-        written, took = _timed(write, rows)
-        time.sleep(took)
+        written = work.run()
+        time.sleep(work.took)
     time.sleep(HAND_OVER_SECONDS)
-    return written, took
-
-
-def _timed(write: Callable[[T], R], rows: T) -> tuple[R, float]:
-    began = time.perf_counter()
-    written = write(rows)
-    return written, time.perf_counter() - began
+    return written
 
 
 def _turn() -> AbstractContextManager[None]:
