@@ -25,7 +25,8 @@ HOLD_SECONDS = (
 )
 FIRST, LEAST = 100, 10  # rows of a batch
 GROWTH = 1.5  # at most so many times the rows of the batch before
-HAND_OVER_SECONDS = 0.002  # in which another process can take its turn
+HAND_OVER_SECONDS = 0.01  # in which another process can take its turn
+TURN_SECONDS = 2.0  # after which nobody waits for a turn any more: its holder may have been stopped
 
 
 def write_in_batches(
@@ -95,6 +96,13 @@ def _turn() -> AbstractContextManager[None]:
 
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
+    give_up = time.monotonic() + TURN_SECONDS
     with path.open("w") as file:  # beside the database, where SQLite writes files of its own
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while time.monotonic() < give_up:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(HAND_OVER_SECONDS / 2)
+            else:
+                break
         yield

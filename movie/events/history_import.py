@@ -14,7 +14,7 @@ from django.utils import timezone
 from movie.core.batches import write_in_batches
 from movie.core.database import is_away
 from movie.events.models import ImportSlot
-from movie.events.recording import record_all
+from movie.events.recording import InvalidInteraction, record_all
 from movie.events.repeats import find_new
 from predictors.history import Interaction
 
@@ -34,8 +34,8 @@ class ImportBusy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """Counts the interactions of a file; `left` were not looked at because the time was up or the database
-    away.
+    """Counts the interactions of a file; `left` were not stored because the time was up, the database away
+    or a movie deleted meanwhile.
     """
 
     new: int
@@ -86,6 +86,8 @@ def import_history(interactions: list[Interaction], *, seconds: float = IMPORT_S
     try:
         for stored in write_in_batches(remaining, store, until=until):
             n_new += stored
+    except InvalidInteraction:  # a movie was deleted after the file was read
+        pass
     except DatabaseError as error:
         if not is_away(error):
             raise

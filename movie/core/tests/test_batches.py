@@ -94,6 +94,14 @@ def test_bulk_writes_of_one_database_take_turns(own_connections):
     assert len(most) == 16 and max(most) == 1
 
 
+def test_nobody_waits_for_long_for_the_turn_of_a_process_that_was_stopped(own_connections, monkeypatch):
+    if connection.vendor != "sqlite":
+        pytest.skip("other databases lock by row")
+    monkeypatch.setattr(batches, "TURN_SECONDS", 0.05)
+    with batches._turn():
+        assert write_in_turn(lambda: 7) == 7
+
+
 def test_nothing_is_written_of_nothing():
     with mock.patch.object(time, "sleep") as sleep:
         assert list(write_in_batches([], list)) == []

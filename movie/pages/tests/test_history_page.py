@@ -25,7 +25,7 @@ from movie.events.history import get_history
 from movie.events.history_files import COLUMNS, MOST_ROWS, parse_history_file
 from movie.events.history_import import import_slot
 from movie.events.models import Event, ImportSlot
-from movie.events.recording import forget, record
+from movie.events.recording import InvalidInteraction, forget, record
 from movie.pages.views.history import PAGE_SIZE
 from predictors.history import Interaction
 
@@ -421,7 +421,7 @@ def test_the_largest_file_fits_twice_within_the_hour(settings):
     assert settings.IMPORT_ROW_LIMIT >= 2 * MOST_ROWS
 
 
-@pytest.mark.parametrize("cause", ["time", "database"])
+@pytest.mark.parametrize("cause", ["time", "database", "film"])
 def test_an_import_that_is_cut_says_what_is_in_and_the_same_file_does_the_rest(client, films, ada, cause):
     text = many_rows(films, 300)
     real, calls = history_import.record_all, []
@@ -429,17 +429,19 @@ def test_an_import_that_is_cut_says_what_is_in_and_the_same_file_does_the_rest(c
     def away(batch):
         calls.append(batch)
         if len(calls) == 2:
+            if cause == "film":
+                raise InvalidInteraction("movie_id", "There is no film 1.")
             raise OperationalError("database is locked" if connection.vendor == "sqlite" else 2006)
         return real(batch)
 
     with (
         mock.patch.object(history_import, "record_all", away)
-        if cause == "database"
+        if cause != "time"
         else mock.patch.object(history_import.import_history, "__kwdefaults__", {"seconds": 1e-9})
     ):
         response = upload(client, text)
     stored = Event.objects.count()
-    assert stored == (100 if cause == "database" else 0)
+    assert stored == (0 if cause == "time" else 100)
     assert (response.context["new"], response.context["left"]) == (stored, 300 - stored)
     assert f"{300 - stored} entries are left" in response.content.decode()
     response = upload(client, text)
