@@ -91,6 +91,7 @@ class BatchResource(resources.ModelResource):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.notices: dict[str, None] = {}  # in order, each once
+        self._headers: list[str] = []  # of the file
         self._before: dict[str, str] = {}
 
     def prepare(self, rows: Sequence[Row]) -> None:
@@ -103,7 +104,8 @@ class BatchResource(resources.ModelResource):
     # -- what django-import-export calls ------------------------------------------------------------
 
     def before_import(self, dataset: Dataset, **kwargs: Any) -> None:
-        self.prepare([dict(zip(dataset.headers or (), row, strict=False)) for row in dataset])
+        self._headers = list(dataset.headers or ())
+        self.prepare([dict(zip(self._headers, row, strict=False)) for row in dataset])
 
     def after_init_instance(self, instance: Any, new: bool, row: Row, **kwargs: Any) -> None:
         self._before = {} if new else self._cells(instance, row, stored=True)
@@ -144,7 +146,8 @@ class BatchResource(resources.ModelResource):
         if self.is_preview and not row_result.is_skip():
             row_result.diff = [
                 f"{before} → {after}" if before and before != after else after
-                for each in self.get_import_fields()
+                for each in self._fields_in(row)
+                if each.column_name in self._headers
                 for before, after in [self._shown(each, row)]
             ]
 
@@ -183,7 +186,7 @@ def check_rows(resource_class: type[BatchResource], dataset: Dataset, **kwargs: 
         if result.base_errors:
             preview.errors = [str(error.error) for error in result.base_errors]
             return preview
-        preview.columns = result.diff_headers
+        preview.columns = [name for name in result.diff_headers if name in preview.headers]
         preview.totals.update(result.totals)
         preview.rejected += rejected_rows(result, rows, start)
         for number, row in enumerate(result.rows, start + 1):

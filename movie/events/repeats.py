@@ -75,8 +75,8 @@ def _stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
     uses: dict[str, Key] = {}
     for some in _chunks(event_ids):
         rows = Event.objects.filter(event_id__in=some).order_by()
-        for event_id, *key in rows.values_list("event_id", "visitor", "kind", "movie_id", "value"):
-            uses[event_id] = (key[0], key[1], key[2], key[3])
+        found = rows.values_list("event_id", "visitor", "kind", "movie_id", "value")
+        uses |= {event_id: (visitor, kind, movie, value) for event_id, visitor, kind, movie, value in found}
     return uses
 
 
