@@ -219,41 +219,36 @@ class BulkSite:
 def measure(
     environment: dict[str, str], *, rows: int = 10_000, preview_rows: int = 20_000, calls: int = 10,
     quiet_seconds: float = QUIET_SECONDS, short: bool = False,
-) -> list[Waits]:  # fmt: skip
-    """Return the waits on a new site with this environment: first of the quiet site, then with each work.
+) -> Iterator[Waits]:  # fmt: skip
+    """Yield the waits on a new site with this environment: first of the quiet site, then with each work.
 
     The `short` form does all works at once alone.
     """
     made = json.loads(_run(SETUP.replace("FILMS", str(rows)), environment).splitlines()[-1])
-    found = []
     with Served(environment, workers=2, threads=8) as served:
         site = BulkSite(served, made, rows, preview_rows)
         before = served.cpu_seconds()
         quiet = site.during("quiet", lambda: time.sleep(quiet_seconds) or "")
         cpu_of_visitors = (served.cpu_seconds() - before) / len(quiet.waits)  # seconds for one rating
-        found.append(quiet)
+        yield quiet
         if not short:
-            found += _one_by_one(site, calls, environment, cpu_of_visitors)
+            yield from _one_by_one(site, calls, cpu_of_visitors)
         works = (lambda: site.import_history(salt=1), site.preview, lambda: site.call_api(calls))
-        found.append(site.during("all three at once", *works))
-    return found
+        yield site.during("all three at once", *works)
+        if not short:
+            program = _run_later(ONE_TRANSACTION.replace("ROWS", str(rows)), environment)
+            yield site.during("one transaction (baseline)", program)
 
 
-def _one_by_one(
-    site: BulkSite, calls: int, environment: dict[str, str], cpu_of_visitors: float
-) -> list[Waits]:
-    found = []
-    one = _run_later(ONE_TRANSACTION.replace("ROWS", str(site.rows)), environment)
-    found.append(site.during("one transaction (baseline)", one))
-    found.append(site.during(f"import of {site.rows:,} rows", site.import_history))
-    found.append(site.during("the same file again", site.import_history))
-    found.append(site.during(f"preview of {site.preview_rows:,} rows", site.preview))
+def _one_by_one(site: BulkSite, calls: int, cpu_of_visitors: float) -> Iterator[Waits]:
+    yield site.during(f"import of {site.rows:,} rows", site.import_history)
+    yield site.during("the same file again", site.import_history)
+    yield site.during(f"preview of {site.preview_rows:,} rows", site.preview)
     before = site.site.cpu_seconds()
     by_api = site.during(f"{calls} API calls of 500 ratings", lambda: site.call_api(calls))
     spent = site.site.cpu_seconds() - before - cpu_of_visitors * len(by_api.waits)
     by_api.cpu_ms = 1000 * spent / calls
-    found.append(by_api)
-    return found
+    yield by_api
 
 
 def bulk_environment(folder: Path, database: dict[str, str]) -> dict[str, str]:
@@ -276,18 +271,15 @@ def _run_later(program: str, environment: dict[str, str]) -> Callable[[], str]:
     return run
 
 
-def report(database: str, found: list[Waits]) -> None:
-    quiet = found[0].percentile(0.99)
-    print(f"{database}, {VISITORS} visitors who rate")
-    for each in found:
-        line = (
-            f"  {each.name:<30}{each.seconds:>7.1f} s {len(each.waits):>6} ratings, median "
-            f"{1000 * each.percentile(0.5):>5.0f} ms, 99 % {1000 * each.percentile(0.99):>6.0f} ms, longest "
-            f"{1000 * max(each.waits):>6.0f} ms, {each.percentile(0.99) / quiet:>6.1f} x quiet, "
-            f"{each.refused} refused"
-        )
-        print(line + (f", {each.cpu_ms:.0f} CPU-ms a call" if each.cpu_ms is not None else ""), each.notes)
-    sys.stdout.flush()
+def report(each: Waits, quiet: Waits) -> None:
+    line = (
+        f"  {each.name:<30}{each.seconds:>7.1f} s {len(each.waits):>6} ratings, median "
+        f"{1000 * each.percentile(0.5):>5.0f} ms, 99 % {1000 * each.percentile(0.99):>6.0f} ms, longest "
+        f"{1000 * max(each.waits):>6.0f} ms, {each.percentile(0.99) / quiet.percentile(0.99):>6.1f} x quiet, "
+        f"{each.refused} refused"
+    )
+    cpu = f", {each.cpu_ms:.0f} CPU-ms a call" if each.cpu_ms is not None else ""
+    print(line + cpu, each.notes, flush=True)
 
 
 def main() -> int:
@@ -308,8 +300,12 @@ def main() -> int:
             for database, variables in databases.items():
                 if arguments.only in (None, database):
                     environment = bulk_environment(folder / database, variables())
-                    found = measure(environment, rows=arguments.rows, preview_rows=2 * arguments.rows)
-                    report(database, found)
+                    print(f"{database}, {VISITORS} visitors who rate", flush=True)
+                    found: list[Waits] = []
+                    rows = arguments.rows
+                    for each in measure(environment, rows=rows, preview_rows=2 * rows):
+                        found.append(each)
+                        report(each, found[0])
                     results[database] = [
                         {
                             "work": each.name,

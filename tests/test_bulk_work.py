@@ -22,7 +22,7 @@ OWN_LOAD = 4.0  # processes of this test that want a core
 
 def waits_on(folder: Path, database: dict[str, str]) -> list[Waits]:
     environment = bulk_environment(folder / "site", database)
-    return measure(environment, rows=800, preview_rows=2_000, calls=3, quiet_seconds=3.0, short=True)
+    return list(measure(environment, rows=800, preview_rows=2_000, calls=3, quiet_seconds=3.0, short=True))
 
 
 def assert_nobody_waited(found: list[Waits]) -> None:
