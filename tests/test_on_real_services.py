@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATABASE_TESTS = [
     "movie/core/tests/test_database.py",
     "movie/catalogue/tests/test_identity.py",
+    "movie/catalogue/tests/test_csv_import.py",
+    "movie/events/tests/test_bulk_recording.py",
     "movie/events/tests/test_movie_merging.py",
     "movie/events/tests/test_rating_import.py",
     "movie/events/tests/test_click_archive.py",

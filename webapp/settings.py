@@ -261,6 +261,7 @@ DEFAULT_MODELS = environment.words(
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
+IMPORT_ROW_LIMIT = environment.number("IMPORT_ROW_LIMIT", 20_000, least=1)  # rows an hour and visitor
 
 # -- the API ----------------------------------------------------------------------------------
 

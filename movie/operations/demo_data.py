@@ -20,6 +20,7 @@ from movie.catalogue.importing.formats import MOVIELENS_100K
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, ignore_progress
 from movie.catalogue.models import FactSource, Movie
+from movie.events.models import Event
 from movie.events.rating_import import import_ratings
 
 RATINGS = 100_000
@@ -90,13 +91,16 @@ def load_demo(progress: ProgressCallback = ignore_progress) -> Demo:
         return lambda done, text: progress(start + share * done, text)
 
     # The movie people come before the ratings, so that a loaded demo is a complete one.
-    movies = import_movies(folder, progress=part(0.0, 0.1))
-    enrichment = enrich_movies(progress=part(0.1, 0.45))
+    pauses = Event.objects.exists()  # else nobody is on the site yet
+    movies = import_movies(folder, pauses=pauses, progress=part(0.0, 0.1))
+    enrichment = enrich_movies(pauses=pauses, progress=part(0.1, 0.45))
     counts = {("Wikidata", fact): enrichment.changed for fact in WIKIDATA_FACTS}
     counts |= {(MOVIELENS, fact): movies.accepted for fact in ("titles", "genres", "ratings")}
     FactSource.objects.credit(counts, LICENCES)
-    facts = import_facts(OWN_FACTS, licences=LICENCES, source=OWN, overwrite=True, progress=part(0.55, 0.05))
-    ratings = import_ratings(folder, progress=part(0.6, 0.4))
+    facts = import_facts(
+        OWN_FACTS, licences=LICENCES, source=OWN, overwrite=True, pauses=pauses, progress=part(0.55, 0.05)
+    )
+    ratings = import_ratings(folder, pauses=pauses, progress=part(0.6, 0.4))
     if any(part.interrupted for part in (movies, enrichment, facts, ratings)):
         raise KeyboardInterrupt
     return Demo(False, movies, ratings, enrichment)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
@@ -19,6 +19,7 @@ from movie.visitors.networks import client_address
 from movie.visitors.visitor import VisitorRequest
 
 WINDOW = 60  # seconds
+ROWS_WINDOW = 3600  # seconds, for rows of files
 GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
 
 
@@ -37,6 +38,31 @@ def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
     return math.ceil(WINDOW - now % WINDOW) if too_many else 0
 
 
+def seconds_to_wait_for_rows(request: VisitorRequest, n_rows: int) -> int:
+    """Count the rows of a visitor's file; 0 when they are allowed, else the seconds until they may be.
+
+    `settings.IMPORT_ROW_LIMIT` rows an hour for each visitor, and ten times that for all guests of one
+    address. A file that is refused does not count.
+    """
+    now = time.time()
+    visitor = request.visitor
+    limits = {f"rows:{visitor.key}": settings.IMPORT_ROW_LIMIT}
+    if not visitor.is_member:
+        limits[f"rows:{client_address(request)}"] = settings.IMPORT_ROW_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
+    if any(cache.get(_key(who, now, ROWS_WINDOW), 0) + n_rows > limit for who, limit in limits.items()):
+        return math.ceil(ROWS_WINDOW - now % ROWS_WINDOW)
+    for who in limits:
+        _count(who, now, ROWS_WINDOW, n_rows)
+    return 0
+
+
+def refusal(request: HttpRequest, message: str, *, status: int, wait: int) -> HttpResponse:
+    """Say why nothing was stored, and after how many seconds it may be tried again."""
+    response = error_response(request, message, status=status)
+    response["Retry-After"] = str(wait)
+    return response
+
+
 def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Let a view answer POST alone, and as often as one visitor may write; beyond that it answers 429."""
 
@@ -51,9 +77,7 @@ def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
             "Too many changes at once. Try again in %(seconds)d seconds.",
             wait,
         ) % {"seconds": wait}
-        response = error_response(request, message, status=429)
-        response["Retry-After"] = str(wait)
-        return response
+        return refusal(request, message, status=429, wait=wait)
 
     return limited
 
@@ -71,7 +95,7 @@ def add_cost(what: str, cost: int, window: int) -> None:
 
 
 def _count(who: str, now: float, window: int, cost: int = 1) -> int:
-    key = f"writes:{who}:{int(now // window)}"
+    key = _key(who, now, window)
     for _ in range(2):
         try:
             return cache.incr(key, cost)
@@ -79,3 +103,7 @@ def _count(who: str, now: float, window: int, cost: int = 1) -> int:
             if cache.add(key, cost, 2 * window):
                 break
     return cost
+
+
+def _key(who: str, now: float, window: int) -> str:
+    return f"writes:{who}:{int(now // window)}"

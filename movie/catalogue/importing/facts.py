@@ -8,7 +8,6 @@ fact ("dir=wikidata;cast=hand"); without it `source` names that of all.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +26,8 @@ from movie.catalogue.importing.reports import ImportResult, ProgressCallback, Re
 from movie.catalogue.importing.rows import MovieRow, RejectedRow
 from movie.catalogue.models import Credit, ExternalId, FactSource, Movie, MovieTitle
 from movie.catalogue.titles import search_key
+from movie.core.batches import write_in_batches
 
-BATCH = 200  # movies in one transaction
 LONGEST_TITLE = 255
 ROLES = {"directors": Credit.Role.DIRECTOR, "writers": Credit.Role.WRITER, "cast": Credit.Role.CAST}
 LANGUAGES = {"ko": "ko", "zh_hans": "zh-hans"}  # column -> code of the title's language
@@ -61,11 +60,13 @@ def import_facts(
     overwrite: bool = False,
     dry_run: bool = False,
     report: RejectReport | None = None,
+    pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
 ) -> ImportResult:
     """Fill the movies that the catalogue has; rows about others are counted as refused.
 
     licences   the licence of each source that the file names
+    pauses     as for `write_in_batches`
     overwrite  replaces what movies say; without it only what is empty is filled. A stated cast always
                comes first in its order, before the names that are there
 
@@ -75,13 +76,16 @@ def import_facts(
     outcome = ImportResult(rejected=report.reasons)
     writer = _Writer(path, licences, report, overwrite=overwrite)
     with TextFile(path) as file:
-        rows = _rows(file, source, report)
+
+        def write(some: list[MovieFacts]) -> int:
+            with transaction.atomic():
+                writer.write(some, outcome)
+                if dry_run:
+                    transaction.set_rollback(True)
+            return len(some)
+
         try:
-            while some := list(itertools.islice(rows, BATCH)):
-                with transaction.atomic():
-                    writer.write(some, outcome)
-                    if dry_run:
-                        transaction.set_rollback(True)
+            for _ in write_in_batches(_rows(file, source, report), write, pauses=pauses):
                 progress(file.done, f"{outcome.accepted:,} films")
         except KeyboardInterrupt:
             outcome.interrupted = True
