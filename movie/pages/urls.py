@@ -12,7 +12,9 @@ from movie.pages.views import (
     pages,
     posters,
     privacy,
+    taste,
     taste_groups,
+    watchlist,
     why,
 )
 
@@ -49,6 +51,9 @@ urlpatterns = [
     path("account/export.json", account.export, name="account_export"),
     path("account/close/", account.close, name="close_account"),
     path("privacy/", privacy.privacy, name="privacy"),
+    path("watchlist/", watchlist.my_watchlist, name="my_watchlist"),
+    path("taste/", taste.taste, name="taste"),
+    path("taste/card.svg", taste.taste_card, name="taste_card"),
     path("history/", history.history, name="history"),
     path("history/export.csv", history.history_export, name="history_export"),
     path("history/import/", history.history_import, name="history_import"),

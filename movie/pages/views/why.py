@@ -10,11 +10,10 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.core.http import is_htmx
-from movie.experiments.assignment import assign_arm
-from movie.pages.views.pages import chosen_model
+from movie.pages.views.pages import visitor_model
 from movie.recommendations.explanations.explain import explain, history_about, history_without
 from movie.recommendations.explanations.explanation import Explanation
-from movie.recommendations.ranking import answering_model, visitor_history
+from movie.recommendations.ranking import visitor_history
 from movie.training.model_info import MODEL_INFO
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History
@@ -28,7 +27,7 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Explain a movie. `model` made its list; `like` is the movie of a row "Because you liked"."""
     history = visitor_history(request.visitor)
     asked = request.GET.get("model", "")
-    model = asked if asked in MODEL_INFO else _answering_model(request)
+    model = asked if asked in MODEL_INFO else visitor_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     known = history_without(history if anchor is None else history_about(history, anchor), movie_id)
     answer = explain([movie_id], known, model=model).get(movie_id)
@@ -55,13 +54,7 @@ def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Exp
     """Explain a movie on its own page; None for a visitor who has seen it or liked nothing yet."""
     if movie_id in history.seen or not (known := history_without(history, movie_id)).liked:
         return None
-    return explain([movie_id], known, model=_answering_model(request)).get(movie_id)
-
-
-def _answering_model(request: VisitorRequest) -> str:
-    """Return the model that would answer this visitor: their choice, their experiment's, or the site's."""
-    chosen = chosen_model(request)
-    return answering_model(chosen, None if chosen else assign_arm(request.visitor.key))
+    return explain([movie_id], known, model=visitor_model(request)).get(movie_id)
 
 
 def _liked_film(text: str, history: History) -> int | None:
