@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from movie.programmes.models import GROUP_LIFETIME
 from movie.visitors.visitor import GUEST_COOKIE, LIFETIME
 
 DAY_HOURS, DAY_SECONDS = 24, 24 * 3600
@@ -119,6 +120,13 @@ def _account_rows() -> Iterator[StoredData]:
 
 
 def _history_rows() -> Iterator[StoredData]:
+    yield StoredData(
+        _("Watching together"),
+        _("The lists you joined and the name you entered. Those in a list see the name and your reasons."),
+        _database(),
+        _("until you leave the list, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
+        _("at once"),
+    )
     archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
     stream = cast("dict[str, Any]", settings.EVENT_STREAM["OPTIONS"])
     content = _("What you rate, open, save or put aside, and which lists you were shown.")

@@ -19,6 +19,7 @@ from movie.events.stream.backlog import backlog
 from movie.experiments.models import Experiment, ExperimentArm
 from movie.papers.models import Comment
 from movie.papers.tests.writing import make_review
+from movie.programmes.membership import start_group
 from movie.training.models import TrainingRun
 
 BROWSER = {"user-agent": "Mozilla/5.0 Firefox/140.0", "accept": "text/html,application/xhtml+xml"}
@@ -84,6 +85,7 @@ def site(api_site, settings) -> dict[str, Any]:
         "model": "neighbours",
         "object_id": 1,
         "visitor": "guest:1",
+        "token": start_group("guest:1", "Ann").token,
     }
 
 
