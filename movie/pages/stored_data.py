@@ -127,6 +127,13 @@ def _history_rows() -> Iterator[StoredData]:
         _("until you leave the list, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
         _("at once"),
     )
+    yield StoredData(
+        _("Programmes"),
+        _("Lists of films that you made. Everybody can see those that you made public, with your user name."),
+        _database(),
+        _("until you delete them"),
+        _("at once"),
+    )
     archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
     stream = cast("dict[str, Any]", settings.EVENT_STREAM["OPTIONS"])
     content = _("What you rate, open, save or put aside, and which lists you were shown.")

@@ -27,6 +27,7 @@ from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.query import Query
 
 FLOOR = 0.5  # quantile of each visitor's scores below which no film of the list lies
+CANDIDATES = 3  # times the length of the list: films with a reason for everybody come first among them
 MEMBER = "member"  # the kind of a reason whose detail is the key of a member
 
 
@@ -101,11 +102,11 @@ def _rank(
         return []
     scores = predictor.score(list(queries.values()))[:, items].astype(np.float64)
     joint = joint_scores(scores)
-    order = np.argsort(-joint, kind="stable")[: k + SPARE]
+    order = np.argsort(-joint, kind="stable")[: CANDIDATES * k + SPARE]
     best = order[np.isfinite(joint[order])]
     targets = items[best]
     supporters = {key: predictor.supporters(query, targets) for key, query in queries.items()}
-    return [
+    found = [
         Recommendation(
             movie_id,
             float(joint[position]),
@@ -117,6 +118,7 @@ def _rank(
         )
         for row, (movie_id, position) in enumerate(zip(predictor.ids.ids_of(targets), best, strict=True))
     ]
+    return sorted(found, key=lambda each: len(each.reasons) < len(queries))[: k + SPARE]
 
 
 def joint_scores(scores: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from movie.pages.browser_names import browser_name
 from movie.pages.personal_data import VISITOR_COLUMNS, rows_about
 from movie.papers.models import Comment
 from movie.papers.tests.writing import make_review
+from movie.programmes.editing import make_programme
 from movie.programmes.membership import start_group
 from movie.training.models import DefaultModel
 from movie.visitors.visitor import Visitor
@@ -267,6 +268,7 @@ def everything(ada, settings):
             review=review, author=user, body="Good.", post_id=f"01890a5d-ac96-774b-bcce-b302099a805{number}"
         )
         Authenticator.objects.create(user=user, type="recovery_codes", data={"seed": "s3cr3t"})
+        make_programme(Visitor.for_user(user).key, "Nights", films[0])
         start_group(Visitor.for_user(user).key, "Ann")
         LogEntry.objects.create(user=user, action_flag=1, object_repr="Heat")
         EmailAddress.objects.get_or_create(user=user, email=user.email)

@@ -19,6 +19,7 @@ from movie.events.stream.backlog import backlog
 from movie.experiments.models import Experiment, ExperimentArm
 from movie.papers.models import Comment
 from movie.papers.tests.writing import make_review
+from movie.programmes.editing import change_programme, make_programme
 from movie.programmes.membership import start_group
 from movie.training.models import TrainingRun
 
@@ -74,6 +75,8 @@ def site(api_site, settings) -> dict[str, Any]:
     ApiClient.objects.create(slug="shop")
     TrainingRun.objects.create(model="ease")
     Rating.objects.create(visitor=f"user:{boss.pk}", movie_id=2, value=4, rated_at=timezone.now())
+    public = make_programme(f"user:{boss.pk}", "Nights", Movie.objects.first())
+    change_programme(public, title="Nights", note="", is_public=True)
     return {
         "movie_id": 1,
         "person_id": Person.objects.first().pk,
@@ -86,6 +89,7 @@ def site(api_site, settings) -> dict[str, Any]:
         "object_id": 1,
         "visitor": "guest:1",
         "token": start_group("guest:1", "Ann").token,
+        "programme_id": public.pk,
     }
 
 

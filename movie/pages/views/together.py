@@ -47,7 +47,7 @@ class GroupEntry:
     """A film that suits a group, and the film of each member that speaks for it."""
 
     movie: Movie
-    reasons: list[tuple[GroupMember, Movie]] = field(default_factory=list)
+    reasons: list[tuple[GroupMember, Movie | None]] = field(default_factory=list)
 
 
 @never_cache
@@ -84,7 +84,7 @@ def group(request: VisitorRequest, token: str) -> HttpResponse:
         ranking = rank_together(histories_of(members), LIST_LENGTH)
         context |= {
             "ranked": ranking.ranked,
-            "entries": _entries(ranking.ranked, members),
+            "entries": _entries(ranking.ranked, [each for each in members if each.pk in ranking.counted]),
             "uncounted": [each for each in members if each.pk not in ranking.counted],
             "link": request.build_absolute_uri(reverse("pages:group", args=[token])),
         }
@@ -129,21 +129,14 @@ def _name_form(request: VisitorRequest) -> NameForm:
 
 
 def _entries(ranked: RankedList, members: Sequence[GroupMember]) -> list[GroupEntry]:
-    """Return the films of the list that may be seen, each with its reasons; one query."""
-    by_key = {str(member.pk): member for member in members}
+    """Return the films of the list that may be seen, with a reason of each of these members; one query."""
     wanted = {found.movie_id for found in ranked.recommendations}
     wanted |= {each.movie_id for found in ranked.recommendations for each in found.reasons}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted - {None})
-    entries = [
-        GroupEntry(
-            movies[found.movie_id],  # type: ignore[index] # the ids of the catalogue are numbers
-            [
-                (by_key[each.detail], movies[each.movie_id])  # type: ignore[index]
-                for each in found.reasons
-                if each.detail in by_key and each.movie_id in movies
-            ],
-        )
-        for found in ranked.recommendations
-        if found.movie_id in movies
-    ]
+    entries = []
+    for found in ranked.recommendations:
+        if found.movie_id in movies:
+            reasons = {each.detail: movies.get(each.movie_id) for each in found.reasons}  # type: ignore[arg-type]
+            named = [(member, reasons.get(str(member.pk))) for member in members] if reasons else []
+            entries.append(GroupEntry(movies[found.movie_id], named))  # type: ignore[index]
     return entries[: ranked.k]

@@ -47,6 +47,12 @@ def test_each_reason_names_a_film_of_that_members_history_that_the_model_names(a
             assert reason.movie_id == first
 
 
+def test_films_with_a_reason_for_everybody_come_first(api_site):
+    ranking = rank_together({1: likes(*WESTERNS), 2: likes(*HORROR, 7)}, 8)
+    counts = [len(found.reasons) for found in ranking.ranked.recommendations]
+    assert counts == sorted(counts, reverse=True) and counts[0] == 2
+
+
 def test_a_list_from_the_cache_is_the_same(api_site):
     histories = {1: likes(*WESTERNS), 2: likes(*HORROR)}
     first, second = rank_together(histories, 8), rank_together(histories, 8)
