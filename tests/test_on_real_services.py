@@ -17,6 +17,7 @@ DATABASE_TESTS = [
     "movie/events/tests/test_movie_merging.py",
     "movie/events/tests/test_rating_import.py",
     "movie/events/tests/test_click_archive.py",
+    "movie/events/tests/test_rating_weights.py",
     "movie/events/tests/test_recording.py",
     "movie/events/tests/test_relay.py",
     "webapp/tests/test_migrations.py",

@@ -132,11 +132,11 @@ def confirm_merge(
 class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
     resource_classes = [MovieResource]
     formats = [CSV, TSV]
-    list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
+    list_display = ["title", "year", "genre_list", "rating_count", "stars", "unweighed_stars", "is_visible"]
     list_filter = ["is_visible", TwinFilter, "genres", "languages"]
     search_fields = ["titles__search_key", "=external_ids__value"]
     filter_horizontal = ["genres", "countries", "languages"]
-    readonly_fields = ["rating_count", "rating_sum", "rating_average", "created", "updated"]
+    readonly_fields = ["rating_count", "rating_average", "unweighed_stars", "created", "updated"]
     inlines = [MovieTitleInline, CreditInline, ExternalIdInline]
     actions = ["hide", "show"]
     list_per_page = 50
@@ -147,7 +147,7 @@ class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
             {"fields": ["title", "sort_title", "year", "runtime", "synopsis", "poster_path", "is_visible"]},
         ),
         (_("Kinds"), {"fields": ["genres", "countries", "languages"], "classes": ["collapse"]}),
-        (_("Ratings"), {"fields": ["rating_count", "rating_average", "rating_sum"]}),
+        (_("Ratings"), {"fields": ["rating_count", "rating_average", "unweighed_stars"]}),
         (_("Dates"), {"fields": ["created", "updated"]}),
     ]
 
@@ -161,6 +161,10 @@ class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
     @admin.display(description=_("mean stars"), ordering="rating_average", empty_value="–")
     def stars(self, movie: Movie) -> str | None:
         return None if movie.rating_average is None else f"{movie.rating_average:.2f}"
+
+    @admin.display(description=_("mean stars without weights"), empty_value="–")
+    def unweighed_stars(self, movie: Movie) -> str | None:
+        return None if movie.unweighed_average is None else f"{movie.unweighed_average:.2f}"
 
     @admin.action(description=_("Hide the selected films from visitors"), permissions=["change"])
     def hide(self, request: HttpRequest, movies: QuerySet) -> None:

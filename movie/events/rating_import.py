@@ -17,6 +17,8 @@ from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.events.rating_weights import Share
+from movie.events.ratings import ADD_SHARE, share_parameters
 from movie.visitors.visitor import ACTING
 
 BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
@@ -122,14 +124,11 @@ class _ChangesOldRatingsError(Exception):
 def shift_aggregates(shifts: Mapping[int, Totals]) -> None:
     """Add to the number and the sum of movies' stars, in the order of their ids, within a transaction.
 
-    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
+    Ratings of people of data sets count fully.
     """
-    sql = (
-        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
-        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
-        "rating_count = rating_count + %s, rating_sum = rating_sum + %s WHERE id = %s"
-    )
-    rows = [(n, total, n, n, total, movie) for movie, (n, total) in sorted(shifts.items())]
+    table = connection.ops.quote_name(Movie._meta.db_table)
+    sql = f"UPDATE {table} SET {ADD_SHARE} WHERE id = %s"  # noqa: S608 - our own names
+    rows = [(*share_parameters(Share(n, total)), movie) for movie, (n, total) in sorted(shifts.items())]
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)

@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.db import connection
 from django.db.models import QuerySet
 
-from movie.catalogue.models import Movie, Rating
-from movie.events.models import Event
+from movie.catalogue.models import FULL_WEIGHT, Movie, Rating
+from movie.events.models import Event, NetworkOfRating
+from movie.events.rating_weights import Share, current_weight, limit_network
 from predictors.history import History
 
 CHANGES_RATING = ("rating", "undo")  # kinds of events
 
 
-def sync_ratings(visitor: str, movies: Iterable[int]) -> None:
+# Adds a share to a movie's aggregates. The mean comes first: MySQL's UPDATE goes from left to right and reads
+# columns that it has just set. `share_parameters` gives the values.
+ADD_SHARE = (
+    "rating_average = CASE WHEN 100 * (rating_count + %s) > withheld_weight + %s "
+    "THEN (100.0 * (rating_sum + %s) - (withheld_stars + %s)) "
+    "/ (100.0 * (rating_count + %s) - (withheld_weight + %s)) END, "
+    "rating_count = rating_count + %s, rating_sum = rating_sum + %s, "
+    "withheld_weight = withheld_weight + %s, withheld_stars = withheld_stars + %s"
+)
+
+
+def share_parameters(share: Share) -> tuple[float, ...]:
+    """Return the values of `ADD_SHARE`."""
+    count, stars, withheld_weight, withheld_stars = share
+    mean = (count, withheld_weight, stars, withheld_stars, count, withheld_weight)
+    return (*mean, count, stars, withheld_weight, withheld_stars)
+
+
+def sync_ratings(
+    visitor: str, movies: Iterable[int], *, network: str = "", uncounted: Collection[int] = ()
+) -> None:
     """Make the visitor's ratings of these movies, and their aggregates, say what the events say.
 
-    The movies are locked, so nobody changes them meanwhile.
+    The movies are locked, so nobody changes them meanwhile. `network` is where the visitor is now; ratings of
+    `uncounted` movies get no weight before the visitor counts fully.
     """
     rows = {row.movie_id: row for row in Rating.objects.filter(visitor=visitor, movie__in=movies)}
     history = History(Event.objects.of(visitor).filter(movie__in=movies).decisions().interactions())
@@ -27,55 +49,71 @@ def sync_ratings(visitor: str, movies: Iterable[int]) -> None:
         for event in history
         if event.kind == "rating" and event.value == history.ratings.get(event.movie_id)
     }
+    new = [movie for movie in movies if movie not in rows and history.ratings.get(movie) is not None]
+    gone = [movie for movie in rows if history.ratings.get(movie) is None]
+    changed = [
+        movie
+        for movie, row in rows.items()
+        if movie not in gone and (row.value, row.rated_at) != (history.ratings[movie], rated_at[movie])
+    ]
+    weight = current_weight(visitor, len(new) - len(gone)) if new or changed else 0
+    without = set(uncounted)
+    if weight < FULL_WEIGHT and new:
+        without |= limit_network(visitor, network, new)
     made: list[Rating] = []
-    gone: list[int] = []
-    shifts: dict[tuple[int, float], list[int]] = defaultdict(list)
-    for movie in movies:
-        row, value = rows.get(movie), history.ratings.get(movie)
-        before = row.value if row else None
-        if value is None:
-            gone += [movie] if row else []
-        elif row is None:
-            made.append(Rating(visitor=visitor, movie_id=movie, value=value, rated_at=rated_at[movie]))
-        elif (row.value, row.rated_at) != (value, rated_at[movie]):
-            row.value, row.rated_at = value, rated_at[movie]
-            row.save(update_fields=["value", "rated_at"])
-        if before != value:
-            count = (value is not None) - (before is not None)
-            shifts[count, (value or 0.0) - (before or 0.0)].append(movie)
+    shifts: dict[Share, list[int]] = defaultdict(list)
+    for movie in new:
+        own = 0 if movie in without and weight < FULL_WEIGHT else weight
+        value = history.ratings[movie]
+        made.append(
+            Rating(visitor=visitor, movie_id=movie, value=value, rated_at=rated_at[movie], weight=own)
+        )
+        shifts[Share.of(value, own)].append(movie)
+    for movie in changed:
+        row = rows[movie]
+        before = Share.of(row.value, row.weight)
+        row.value, row.rated_at = history.ratings[movie], rated_at[movie]
+        row.weight = weight if row.weight or weight == FULL_WEIGHT else 0
+        row.save(update_fields=["value", "rated_at", "weight"])
+        shifts[Share.of(row.value, row.weight).minus(before)].append(movie)
+    for movie in gone:
+        shifts[Share().minus(Share.of(rows[movie].value, rows[movie].weight))].append(movie)
     if made:
         Rating.objects.bulk_create(made)
     if gone:
         Rating.objects.filter(visitor=visitor, movie__in=gone).delete()
-    for (count, total), shifted in shifts.items():
-        _shift_aggregates(shifted, count=count, total=total)
+        NetworkOfRating.objects.filter(visitor=visitor, movie__in=gone).delete()
+    for share, shifted in shifts.items():
+        shift_aggregates(shifted, share)
 
 
 def delete_ratings(ratings: QuerySet[Rating]) -> None:
     """Delete ratings of one visitor and take them out of the aggregates."""
     lock_movies(Movie.objects.filter(ratings__in=ratings))
-    shifts: dict[float, list[int]] = defaultdict(list)
-    for movie, value in ratings.values_list("movie_id", "value"):
-        shifts[value].append(movie)
-    for value, movies in shifts.items():
-        _shift_aggregates(movies, count=-1, total=-value)
+    shifts: dict[Share, list[int]] = defaultdict(list)
+    rows = list(ratings.values_list("visitor", "movie_id", "value", "weight"))
+    for _visitor, movie, value, weight in rows:
+        shifts[Share().minus(Share.of(value, weight))].append(movie)
+    for share, movies in shifts.items():
+        shift_aggregates(movies, share)
+    for visitor in {row[0] for row in rows}:
+        NetworkOfRating.objects.filter(visitor=visitor, movie__in=[row[1] for row in rows]).delete()
     ratings.delete()
 
 
-def _shift_aggregates(movies: list[int], *, count: int, total: float) -> None:
+def shift_aggregates(movies: list[int], share: Share) -> None:
     """Add to the aggregates where they are, so that writers at the same time all count.
 
-    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
     Written out, because putting F expressions together took a fifth of the time of a rating.
     """
+    if not any(share):
+        return
     update = (
-        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
-        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
-        "rating_count = rating_count + %s, rating_sum = rating_sum + %s "
+        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET {ADD_SHARE} "  # noqa: S608 - our own names
         f"WHERE id IN ({', '.join(['%s'] * len(movies))})"
     )
     with connection.cursor() as cursor:
-        cursor.execute(update, [count, total, count, count, total, *movies])
+        cursor.execute(update, [*share_parameters(share), *movies])
 
 
 def lock_movies(movies: QuerySet[Movie]) -> list[int]:

@@ -22,8 +22,10 @@ from django.utils.translation import gettext as _
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.core.database import insert_unless_taken, retry_on_deadlock
 from movie.core.ids import fresh_ids, new_event_id
+from movie.core.times import is_possible
 from movie.events.archive import get_archive
 from movie.events.models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
+from movie.events.rating_weights import forget_rater, merge_rater
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
@@ -53,17 +55,20 @@ class InvalidInteraction(ValueError):
         self.field = field
 
 
-def record(interaction: Interaction) -> bool:
+def record(interaction: Interaction, *, network: str = "") -> bool:
     """Store what a visitor does now, and what follows from it; return whether it was new.
 
-    It comes after everything that the visitor did with this movie before, whatever the clocks say.
-    Sending it twice (same event id, visitor, kind, movie and value) has one effect; an id that was
-    used for something else is replaced by a fresh one. Raises InvalidInteraction.
+    It comes after everything that the visitor did with this movie before, whatever the clocks say. Sending it
+    twice (same event id, visitor, kind, movie and value) has one effect; an id that was used for something
+    else is replaced by a fresh one. `network` is the client address of a visitor who is here: enough raters
+    of one film behind one address, and further ones do not count. Raises InvalidInteraction.
     """
-    return record_all(live=[interaction]) == 1
+    return record_all(live=[interaction], network=network) == 1
 
 
-def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = ()) -> int:
+def record_all(
+    interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = (), network: str = ""
+) -> int:
     """Store many interactions, all or none, in one transaction; return how many were new.
 
     `interactions` come from a file or another site and keep their times; `live` ones are as for `record`.
@@ -71,7 +76,7 @@ def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Inter
     reported, happening = sorted(interactions, key=_visitor), sorted(live, key=_visitor)
     for interaction in (*reported, *happening):
         validate(interaction)
-    return _record_validated(reported, happening)
+    return _record_validated(reported, happening, network)
 
 
 def _visitor(interaction: Interaction) -> str:
@@ -79,13 +84,13 @@ def _visitor(interaction: Interaction) -> str:
 
 
 @retry_on_deadlock
-def _record_validated(reported: list[Interaction], live: list[Interaction]) -> int:
+def _record_validated(reported: list[Interaction], live: list[Interaction], network: str) -> int:
     with transaction.atomic():
         unknown = _find_unknown_movies([*reported, *live])
         if unknown:
             raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
-            _record_for_visitor(visitor, list(events), live=is_live)
+            _record_for_visitor(visitor, list(events), live=is_live, network=network)
             for is_live, each in ((False, reported), (True, live))
             for visitor, events in groupby(each, key=_visitor)
         )
@@ -112,6 +117,8 @@ def validate(interaction: Interaction) -> None:
         raise InvalidInteraction("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
     if is_naive(interaction.at):
         raise InvalidInteraction("at", _("The time has no time zone."))
+    if not is_possible(interaction.at):
+        raise InvalidInteraction("at", _("The time is not between 1970 and 2100."))
     if not can_act(interaction.visitor):
         raise InvalidInteraction(
             "visitor", _("%(id)r is no visitor of the site.") % {"id": interaction.visitor}
@@ -132,6 +139,8 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
         count, _by_model = Event.objects.of(visitor, movie_id).delete()
         ratings = Rating.objects.filter(visitor=visitor)
         delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
+        if movie_id is None:
+            forget_rater(visitor)
         _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
@@ -163,20 +172,22 @@ def merge_guest(guest: str, user: str) -> int:
                 available_at=timezone.now(),
             )
         moved = Event.objects.of(guest).update(visitor=user)
+        uncounted = set(Rating.objects.filter(visitor=guest, weight=0).values_list("movie", flat=True))
+        merge_rater(guest, user)
         delete_ratings(Rating.objects.filter(visitor=guest))
-        sync_ratings(user, movies)
+        sync_ratings(user, movies, uncounted=uncounted)
         _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 
 
-def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
+def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool, network: str) -> int:
     if live:
         events = _order_live_events(visitor, events)
     recorded_at = _recorded_at(visitor)
     new = _store_all(events, recorded_at)
     movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
     if movies:
-        sync_ratings(visitor, movies)
+        sync_ratings(visitor, movies, network=network)
     _publish([InteractionRecorded(each, recorded_at) for each in new])
     return len(new)
 

@@ -179,7 +179,7 @@ def test_an_edited_rating_is_in_its_visitors_history(admin_client):
     assert Rating.objects.get(visitor="guest:x").movie == two
     one.refresh_from_db()
     two.refresh_from_db()
-    assert (one.rating_count, two.rating_count, two.rating_average) == (1, 2, 3.0)
+    assert (one.rating_count, two.rating_count, two.unweighed_average) == (1, 2, 3.0)
     record(Interaction(new_event_id(), "guest:x", "undo", two.pk, NOW))
     assert get_history("guest:x").ratings == {} and not Rating.objects.filter(visitor="guest:x").exists()
 
@@ -314,7 +314,7 @@ def test_an_imported_rating_is_in_its_visitors_history_and_the_newest_counts(adm
     assert get_history("guest:x").ratings == ratings
     assert dict(Rating.objects.filter(visitor="guest:x").values_list("movie", "value")) == ratings
     new.refresh_from_db()
-    assert (new.rating_count, new.rating_average) == (2, 3.5)
+    assert (new.rating_count, new.unweighed_average) == (2, 3.5)
     record(Interaction(new_event_id(), "guest:x", "undo", new.pk, NOW))
     assert get_history("guest:x").ratings == {old.pk: 5.0, new.pk: 5.0}
 

@@ -27,6 +27,7 @@ from movie.events.history import get_history
 from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
 from movie.events.recording import forget, record_all
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.visitors.throttling import client_address
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
 
@@ -135,7 +136,7 @@ def history_import(request: VisitorRequest) -> HttpResponse:
     text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
     read = parse_history_file(text, request.visitor.key)
     new = sum(
-        record_all(read.interactions[start : start + IMPORT_BATCH])
+        record_all(read.interactions[start : start + IMPORT_BATCH], network=client_address(request))
         for start in range(0, len(read.interactions), IMPORT_BATCH)
     )
     context = {

@@ -13,6 +13,7 @@ import time
 from argparse import ArgumentParser
 from importlib import invalidate_caches
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -81,6 +82,7 @@ class Command(BaseCommand):
             call_command("collectstatic", interactive=False, verbosity=0)
         if not is_loaded():
             call_command("load_demo_data")
+        call_command("weigh_ratings", no_progress=True, stdout=StringIO())
         self._bring_in_papers()
         missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
         if missing:
