@@ -13,6 +13,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
+from movie.catalogue.importing.beside import contradicted_ids, examples_of
 from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
@@ -178,13 +179,15 @@ def import_ratings(
 ) -> ImportResult:
     """Import a file of ratings, or the rating file of a folder.
 
-    Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about
-    an unknown movie is refused. Every batch is one transaction, so an interrupted import keeps what
-    it finished and a second run does the rest. Raises CatalogueError for a file that cannot be used.
+    Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about an
+    unknown movie is refused, and one whose id means another movie in the movie file beside. Every batch is
+    one transaction, so an interrupted import keeps what it finished and a second run does the rest. Raises
+    CatalogueError for a file that cannot be used.
     """
     batch = batch or BATCH
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
+    is_stated = source is not None
     source = source or formats.source_of(path, known)
     prefix = _check_namespace(visitors or formats.visitors_of(path, known, source)) + ":"
     report = report if report is not None else RejectReport()
@@ -197,13 +200,18 @@ def import_ratings(
         )
         raise CatalogueError(message % {"source": source, "there": there})
     outcome = ImportResult(rejected=report.reasons)
+    contradicted = contradicted_ids(path, source)
+    if contradicted is None and is_stated:
+        outcome.notices.append(f"Movie ids are those of “{source}”: {examples_of(source)}.")
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "ratings", columns)
         table, times = detect_time_format(table, day_first=day_first)
         if times.is_assumed:
             outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
-        rows = _prepared(rating_rows(table, scale, times), movies, prefix, path, report)
+        rows = _prepared(
+            rating_rows(table, scale, times), movies, prefix, path, report, contradicted=contradicted or {}
+        )
         try:
             while chunk := list(itertools.islice(rows, batch)):
                 with transaction.atomic():
@@ -223,6 +231,8 @@ def _prepared(
     prefix: str,
     path: Path,
     report: RejectReport,
+    *,
+    contradicted: Mapping[str, str],
 ) -> Iterator[tuple[str, int, float, Any]]:
     """Yield rows for the writer; refused rows go to the report."""
     longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
@@ -237,6 +247,8 @@ def _prepared(
         movie = movies.get(movie_id)
         if movie is None:
             report.add(path, RejectedRow(line, RejectReason.UNKNOWN_MOVIE, raw))
+        elif movie_id in contradicted:
+            report.add(path, RejectedRow(line, RejectReason.CONFLICT, raw, contradicted[movie_id]))
         elif len(user) > longest:
             report.add(path, RejectedRow(line, RejectReason.LONG_VISITOR, raw))
         else:
