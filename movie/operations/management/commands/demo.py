@@ -14,7 +14,7 @@ from argparse import ArgumentParser
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from io import StringIO
-from typing import Any
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -130,19 +130,15 @@ class Command(BaseCommand):
         self.console.print(f"Installing PyTorch ({TORCH_SIZE}); make demo TORCH=0 leaves it out.")
         file = settings.DATA_DIR / "install.log"
         with file.open("wb") as log:
-            pip = subprocess.Popen(  # noqa: S603 - our own command
-                [*PIP, "-r", str(settings.BASE_DIR / "requirements.txt")],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            is_done = all(
+                _install(arguments, log, stop, server)
+                for arguments in (
+                    ["--require-hashes", "-r", "locks/train.txt"],
+                    ["-r", "requirements-torch.txt"],
+                )
             )
-        try:
-            while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
-                pass
-        finally:
-            _end(pip)
         invalidate_caches()
-        if pip.returncode == 0 and _is_installed():
+        if is_done and _is_installed():
             return True
         if not stop.is_set():
             self.console.print(
@@ -176,6 +172,21 @@ class Command(BaseCommand):
                 for name in names:
                     bar(1.0, "live", f"training {name}")
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+
+
+def _install(
+    arguments: list[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
+) -> bool:
+    """Run pip until it ends, the demo is to stop or its server ends; return whether all was installed."""
+    pip = subprocess.Popen(  # noqa: S603 - our own command
+        [*PIP, *arguments], cwd=settings.BASE_DIR, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
+            pass
+    finally:
+        _end(pip)
+    return pip.returncode == 0
 
 
 def _is_installed() -> bool:
