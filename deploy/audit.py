@@ -1,4 +1,4 @@
-"""Ask PyPI's advisories, else OSV's, about every locked package. Status 1: one of them is known to be vulnerable.
+"""Ask PyPI's advisories, else OSV's, about every locked package. Status 1: one is known to be vulnerable.
 
 Where no source knows any of the packages nothing was checked; that is said with the reason, and the status is
 0.
@@ -16,7 +16,7 @@ SECONDS = 300
 
 
 def ask(service: str) -> list[dict]:
-    """Return what a source of advisories says of each package. Raises OSError with the reason where it cannot."""
+    """Return what a source of advisories says of each package. Raises OSError where it says nothing."""
     files = [argument for part in PARTS for argument in ("--requirement", part)]
     command = [str(Path(sys.executable).with_name("pip-audit")), "--disable-pip", "--require-hashes"]
     command += ["--progress-spinner", "off", "--format", "json", "--vulnerability-service", service, *files]
