@@ -12,6 +12,7 @@ from datasets.readers.table import Table, refuse_first
 
 # Units of a numeric timestamp, by how many of them make a second. Dates need no unit.
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_DECIMAL_COMMA = r"^\s*(-?\d+),(\d+)\s*$"
 _LARGEST_RATING = 1e8  # play counts stay below; a time in seconds since 1973 does not
 _PROBED_ROWS = 1_000  # rows of each table that tell the unit
 _YEAR_2100 = 4_102_444_800  # seconds
@@ -48,9 +49,10 @@ def encoded_ids(tables: list[Table], role: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def ratings_column(table: Table) -> np.ndarray:
-    """Return (n,) float32; nan where the field is empty."""
+    """Return (n,) float32, of "4.5" and of "4,5"; nan where the field is empty."""
     column = table.frame["rating"]
-    numbers = column.cast(pl.Float64, strict=False)
+    text = column.str.replace(_DECIMAL_COMMA, "$1.$2") if column.dtype == pl.String else column
+    numbers = text.cast(pl.Float64, strict=False)
     given = column.is_not_null() & (column != "") if column.dtype == pl.String else column.is_not_null()
     wrong = given & (numbers.is_null() | numbers.is_infinite().fill_null(False))
     refuse_first(table, wrong.to_numpy(), "a rating of {}", expected="a number", shown=column)

@@ -121,6 +121,14 @@ def test_the_unit_of_times_is_found_on_a_sample_and_said(tmp_path, unit, zeros):
     assert len(said) == 1 and unit in said[0] and "unit=" in said[0]
 
 
+def test_ratings_may_have_decimal_commas(tmp_path):
+    (tmp_path / "r.csv").write_text("user;item;rating\n1;5;4,5\n1;6;3.5\n1;7;2\n1;8;\n", encoding="utf-8")
+    assert read_interactions(tmp_path / "r.csv").values.tolist()[:3] == [4.5, 3.5, 2.0]
+    (tmp_path / "w.csv").write_text("user;item;rating\n1;5;4,5,6\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="a rating of '4,5,6'"):
+        read_interactions(tmp_path / "w.csv")
+
+
 def test_seconds_and_dates_need_no_word(tmp_path):
     for name, times in (("s.csv", ("1704103200", "5")), ("dates.csv", ("2024-01-01", "2023-01-01"))):
         rows = "".join(f"1,{n},{at}\n" for n, at in enumerate(times))
