@@ -142,13 +142,14 @@ def read_dataset(
         tables.append(_read_table(source, stated or None, format))
         sources.append(source.describe())
     notices = []
-    if unit is None and (unit := probable_unit(tables)) != "s":
+    found = unit or probable_unit(tables)
+    if unit is None and found != "s":
         names = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
         notices.append(
-            f"{path}: the times are read as {names[unit]} since 1970, as most of the first ones are; "
+            f"{path}: the times are read as {names[found]} since 1970, as most of the first ones are; "
             "--columns unit=s, ms, us or ns says another unit."
         )
-    return replace(_assemble(path, tables, tuple(sources), unit), notices=tuple(notices))
+    return replace(_assemble(path, tables, tuple(sources), found), notices=tuple(notices))
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:

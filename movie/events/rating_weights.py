@@ -60,7 +60,12 @@ class Share(NamedTuple):
         return cls(1, value, withheld, withheld * value)
 
     def minus(self, other: Share) -> Share:
-        return Share(*(one - two for one, two in zip(self, other, strict=True)))
+        return Share(
+            self.count - other.count,
+            self.stars - other.stars,
+            self.withheld_weight - other.withheld_weight,
+            self.withheld_stars - other.withheld_stars,
+        )
 
 
 def weight_of(visitor: str, films: int, since: datetime, now: datetime) -> int:
