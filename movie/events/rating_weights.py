@@ -46,7 +46,7 @@ KEPT = timedelta(days=30)
 class Share(NamedTuple):
     """A rating's share in the aggregates of its movie, or a difference between two such shares."""
 
-    count: int = 0
+    n_ratings: int = 0
     stars: float = 0.0
     withheld_weight: int = 0
     withheld_stars: float = 0.0
@@ -61,7 +61,7 @@ class Share(NamedTuple):
 
     def minus(self, other: Share) -> Share:
         return Share(
-            self.count - other.count,
+            self.n_ratings - other.n_ratings,
             self.stars - other.stars,
             self.withheld_weight - other.withheld_weight,
             self.withheld_stars - other.withheld_stars,
