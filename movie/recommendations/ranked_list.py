@@ -169,12 +169,12 @@ def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Mov
 
 
 def mean_sentence(movie: Movie) -> str:
-    """Return "4.1 from 512 ratings", or nothing for a movie nobody rated."""
-    if not movie.rating_count:
+    """Return "4.1 from 512 ratings", or nothing for a movie that nobody rated whose rating counts."""
+    if movie.rating_average is None:
         return ""
     return ngettext(
         "%(mean)s from %(count)s rating", "%(mean)s from %(count)s ratings", movie.rating_count
     ) % {
-        "mean": number_format(round(movie.rating_average or 0.0, 1), 1),
+        "mean": number_format(round(movie.rating_average, 1), 1),
         "count": number_format(movie.rating_count, force_grouping=True),
     }

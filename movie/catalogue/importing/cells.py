@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean
+from movie.core.times import EARLIEST, LATEST
 
 LONGEST_ID = 128
 LONGEST_NAME = 64
 LONGEST_RUNTIME = 1500  # minutes; the longest films in catalogues run about a day
-LATEST_TIME = 4_102_444_800  # seconds: 2100-01-01
+EARLIEST_TIME, LATEST_TIME = EARLIEST.timestamp(), LATEST.timestamp()  # seconds since 1970
 UNITS = (1, 1e3, 1e6, 1e9)  # ticks in a second, of the units that data sets count times in
 MISSING = frozenset(("", "nan", "none", "null", "\\n", "n/a", "na", "-"))
 NO_NAMES = MISSING | {"(no genres listed)", "unknown"}
@@ -183,7 +184,7 @@ class TimeFormat:
         except ValueError:
             return self._date_seconds(text.strip())
         seconds = number / self.per_second
-        if not 0 <= seconds < LATEST_TIME:  # also refuses "nan" and "inf"
+        if not EARLIEST_TIME <= seconds < LATEST_TIME:  # also refuses "nan" and "inf"
             raise RowError(RejectReason.TIME)
         return seconds
 
@@ -200,7 +201,7 @@ class TimeFormat:
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (OverflowError, ValueError):
             raise RowError(RejectReason.TIME) from None
-        if not 0 <= seconds < LATEST_TIME:
+        if not EARLIEST_TIME <= seconds < LATEST_TIME:
             raise RowError(RejectReason.TIME)
         return seconds
 

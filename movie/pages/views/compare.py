@@ -11,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from evaluation.model_card import model_card as card_of
@@ -49,7 +48,6 @@ class Counted(NamedTuple):
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def compare(request: VisitorRequest) -> HttpResponse:
     """Show every active model's list for one history: the visitor's own, or the one in the address."""
     text = request.GET.get("history", "").strip()
@@ -85,7 +83,6 @@ def compare(request: VisitorRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def compare_runs(request: HttpRequest) -> HttpResponse:
     """Show every trained version on the disk with its data, its cost and its figures."""
     runs, tables = trained_versions(registry().store)
@@ -94,7 +91,6 @@ def compare_runs(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
     """Show the model card of a trained version; ?as=md answers with its Markdown."""
     store = registry().store

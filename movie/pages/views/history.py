@@ -29,6 +29,7 @@ from movie.events.history_files import MOST_BYTES, decode_history_file, history_
 from movie.events.history_import import RETRY_SECONDS, ImportBusy, import_history, import_slot
 from movie.events.recording import forget
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.visitors.networks import client_address
 from movie.visitors.throttling import refusal, seconds_to_wait_for_rows
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
@@ -140,7 +141,7 @@ def history_import(request: VisitorRequest) -> HttpResponse:
             read = parse_history_file(text, request.visitor.key)
             if wait := seconds_to_wait_for_rows(request, len(read.interactions)):
                 return _refuse_rows(request, wait)
-            counts = import_history(read.interactions)
+            counts = import_history(read.interactions, network=client_address(request))
     except ImportBusy as busy:
         return _refuse_busy(request, busy)
     context = {

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from movie.catalogue.models import Movie
@@ -51,7 +51,6 @@ class Row:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def home(request: VisitorRequest) -> HttpResponse:
     """Show rows of cards with reasons; a guest without a history gets popular movies and some to rate."""
     history = visitor_history(request.visitor)
@@ -95,7 +94,6 @@ def home(request: VisitorRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def recommend(request: VisitorRequest) -> HttpResponse:
     """Show one long list from the model that the visitor chose, and a row of what comes next."""
     history = visitor_history(request.visitor)

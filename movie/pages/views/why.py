@@ -6,7 +6,6 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.core.http import is_htmx
@@ -23,7 +22,6 @@ SHEET = "why-sheet"
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Explain a movie. `model` made its list; `like` is the movie of a row "Because you liked"."""
     history = visitor_history(request.visitor)

@@ -13,7 +13,8 @@ import time
 from argparse import ArgumentParser
 from importlib import invalidate_caches
 from importlib.util import find_spec
-from typing import Any
+from io import StringIO
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -81,6 +82,7 @@ class Command(BaseCommand):
             call_command("collectstatic", interactive=False, verbosity=0)
         if not is_loaded():
             call_command("load_demo_data")
+        call_command("weigh_ratings", no_progress=True, stdout=StringIO())
         self._bring_in_papers()
         missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
         if missing:
@@ -128,19 +130,15 @@ class Command(BaseCommand):
         self.console.print(f"Installing PyTorch ({TORCH_SIZE}); make demo TORCH=0 leaves it out.")
         file = settings.DATA_DIR / "install.log"
         with file.open("wb") as log:
-            pip = subprocess.Popen(  # noqa: S603 - our own command
-                [*PIP, "-r", str(settings.BASE_DIR / "requirements.txt")],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            is_done = all(
+                _install(arguments, log, stop, server)
+                for arguments in (
+                    ["--require-hashes", "-r", "locks/train.txt"],
+                    ["-r", "requirements-torch.txt"],
+                )
             )
-        try:
-            while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
-                pass
-        finally:
-            _end(pip)
         invalidate_caches()
-        if pip.returncode == 0 and _is_installed():
+        if is_done and _is_installed():
             return True
         if not stop.is_set():
             self.console.print(
@@ -174,6 +172,21 @@ class Command(BaseCommand):
                 for name in names:
                     bar(1.0, "live", f"training {name}")
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+
+
+def _install(
+    arguments: list[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
+) -> bool:
+    """Run pip until it ends, the demo is to stop or its server ends; return whether all was installed."""
+    pip = subprocess.Popen(  # noqa: S603 - our own command
+        [*PIP, *arguments], cwd=settings.BASE_DIR, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
+            pass
+    finally:
+        _end(pip)
+    return pip.returncode == 0
 
 
 def _is_installed() -> bool:
