@@ -74,6 +74,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "movie.core.request_limits.RequestLimitsMiddleware",  # before the next, which reads forms
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -396,6 +397,11 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+ADMIN_UPLOAD_MB = environment.number("ADMIN_UPLOAD_MB", 32, least=1)  # of one file that staff import
+SECURITY_CONTACT = environment.text("SECURITY_CONTACT")  # for /.well-known/security.txt
+if SECURITY_CONTACT and urlsplit(SECURITY_CONTACT).scheme not in ("https", "mailto"):
+    environment.refuse("SECURITY_CONTACT", "is no address", "Write mailto:name@host or https://host/page.")
 
 # -- logging ----------------------------------------------------------------------------------
 

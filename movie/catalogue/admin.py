@@ -14,8 +14,6 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from import_export.admin import ImportExportModelAdmin
-from import_export.formats.base_formats import CSV, TSV
 
 from movie.catalogue.merging import merge_people
 from movie.catalogue.models import (
@@ -31,6 +29,7 @@ from movie.catalogue.models import (
 from movie.catalogue.resources import MovieResource
 from movie.catalogue.titles import search_key
 from movie.catalogue.twins import find_twins
+from movie.core.csv_admin import CsvAdmin
 
 
 class KnownAutocomplete(AutocompleteSelect):
@@ -129,9 +128,8 @@ def confirm_merge(
 
 
 @admin.register(Movie)
-class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
+class MovieAdmin(CsvAdmin, SearchKeyAdmin):
     resource_classes = [MovieResource]
-    formats = [CSV, TSV]
     list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
     list_filter = ["is_visible", TwinFilter, "genres", "languages"]
     search_fields = ["titles__search_key", "=external_ids__value"]

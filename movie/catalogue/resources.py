@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
-from import_export import fields, resources, widgets
+from import_export import fields, widgets
 
 from movie.catalogue.importing.cells import (
     LONGEST_NAME,
@@ -20,6 +20,7 @@ from movie.catalogue.importing.cells import (
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
+from movie.core.csv_admin import CsvResource
 
 
 class WholeNumberWidget(widgets.Widget):
@@ -108,7 +109,7 @@ class ImdbField(fields.Field):
         setattr(instance, STATED, stated)
 
 
-class MovieResource(resources.ModelResource):
+class MovieResource(CsvResource):
     """Imports movies by their id on this site; a row without an id is a new movie."""
 
     year = fields.Field("year", "year", widget=WholeNumberWidget(parse_year, EARLIEST_YEAR, LATEST_YEAR))
@@ -145,6 +146,7 @@ class MovieResource(resources.ModelResource):
         return super().get_queryset().prefetch_related("genres", "countries", "languages", "external_ids")
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
+        super().before_import_row(row, **kwargs)
         for name in ("title", "sort_title"):
             if row.get(name):
                 row[name] = clean(str(row[name]))

@@ -8,12 +8,13 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from import_export import fields, resources, widgets
+from import_export import fields, widgets
 
 from movie.catalogue.importing.cells import LATEST_TIME, seconds_of
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.catalogue.titles import clean
+from movie.core.csv_admin import CsvResource
 from movie.events.rating_edits import import_rating
 from movie.events.rating_import import refresh_aggregates
 from movie.visitors.visitor import can_act
@@ -65,7 +66,7 @@ class TimeWidget(widgets.Widget):
         return value.isoformat() if value else ""
 
 
-class RatingResource(resources.ModelResource):
+class RatingResource(CsvResource):
     """Imports ratings; replaces those of people of data sets, records an event for visitors who can act."""
 
     movie = fields.Field("movie", "movie", widget=MovieWidget())
@@ -95,6 +96,7 @@ class RatingResource(resources.ModelResource):
             return None  # the movie's own field refuses the row, naming the column
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
+        super().before_import_row(row, **kwargs)
         row["visitor"] = clean(str(row.get("visitor") or ""))
         row.setdefault("rated_at", "")
 

@@ -28,6 +28,7 @@ from movie.catalogue.importing.cells import (
 )
 from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowError
 from movie.catalogue.titles import clean, parse_title, search_key
+from movie.core.spreadsheets import restore
 
 _IMDB_SHAPE = re.compile(r"tt\d{6,10}")
 LONGEST_TITLE = 255
@@ -126,6 +127,7 @@ class Scale:
 
 def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> MovieRow:
     notes: list[RejectReason] = []
+    cells = {meaning: restore(text) for meaning, text in cells.items()}  # as the site's own exports have them
     parsed = parse_title(cells["title"])
     if not parsed.title:
         raise RowError(RejectReason.NO_TITLE)

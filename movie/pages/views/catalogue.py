@@ -95,6 +95,7 @@ def search(request: VisitorRequest) -> HttpResponse:
 
 
 @require_safe
+@cache_control(private=True, no_cache=True)
 def search_suggest(request: HttpRequest) -> HttpResponse:
     """Answer the search box with suggestions while one types."""
     form = SearchForm(request.GET)
