@@ -79,6 +79,8 @@ class Explainer(Protocol):
 # -- what of a history moved a model's score --------------------------------------------------------
 
 TAKEN_OUT = 40  # latest liked films that are taken out in turn
+FEWEST_TAKEN_OUT = 8  # of a long history, ...
+FILMS_SCORED = 8_000  # ... of which all variants together hold no more films than this, or those fewest
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,10 @@ def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list
     """Return the films of the history whose absence lowers the score of `movie_id`, largest fall first.
 
     Leave-one-out: the model scores the full history, and the history without each of its TAKEN_OUT latest
-    liked films, all in one batch. A share is that film's part of the falls of all of them, so shares sum
-    to 1; films whose absence would not lower the score have none. Works for every kind of model, because it
-    only asks for scores. Empty for a film the model does not know, or when nothing the model knows was
-    liked. Where a history is too short to lose a film, that film is all there is.
+    liked films (fewer where the history is long), all in one batch. A share is that film's part of the falls
+    of all of them, so shares sum to 1; films whose absence would not lower the score have none. Works for
+    every kind of model, because it only asks for scores. Empty for a film the model does not know, or when
+    nothing the model knows was liked. Where a history is too short to lose a film, that film is all there is.
     """
     item = predictor.ids.index_of(movie_id)
     query = predictor.encode(history)
@@ -105,7 +107,8 @@ def influence(predictor: Predictor, history: History, movie_id: MovieId) -> list
     n_liked = len(query.liked)
     if item is None or n_liked == 0 or n_liked < predictor.min_history:
         return []
-    positions = np.arange(max(0, n_liked - TAKEN_OUT), n_liked)
+    taken_out = min(TAKEN_OUT, max(FEWEST_TAKEN_OUT, FILMS_SCORED // n_liked))
+    positions = np.arange(max(0, n_liked - taken_out), n_liked)
     if n_liked == predictor.min_history:
         falls = np.full(len(positions), 1 / len(positions))
     else:

@@ -258,12 +258,15 @@ DEFAULT_MODELS = environment.words(
 )
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
+PAGE_RATE_LIMIT = environment.number("PAGE_RATE_LIMIT", 120, least=1)  # costly pages a minute and visitor
+COSTLY_CALLS = environment.number("COSTLY_CALLS", 2, least=1)  # of slow models and large batches, at once
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
 
 # -- the API ----------------------------------------------------------------------------------
 
 API_RATE_LIMIT = environment.number("API_RATE_LIMIT", 6000, least=1)  # requests a minute and client
 API_ANONYMOUS_RATE_LIMIT = environment.number("API_ANONYMOUS_RATE_LIMIT", 120)  # a minute and address
+API_ANONYMOUS_BATCH = environment.number("API_ANONYMOUS_BATCH", 20, least=1)  # entries of one call
 API_CORS_ORIGINS = environment.words("API_CORS_ORIGINS")  # whose pages may call it in a browser
 for origin in API_CORS_ORIGINS:
     parts = urlsplit(origin)

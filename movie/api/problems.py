@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from movie.core.database import is_away
+from movie.core.http import TooManyRequests
 from movie.core.request_limits import UnsupportedCharset
 from movie.events.archive.base import ArchiveUnavailable
 
@@ -127,14 +128,10 @@ KNOWN: tuple[tuple[type[Exception], int, str], ...] = (
 def _problem_of(error: Exception) -> Problem | None:
     if isinstance(error, Problem):
         return error
-    if isinstance(error, HttpError):
+    if isinstance(error, HttpError | TooManyRequests):
         return _problem_of_ninja(error)
     if isinstance(error, ValidationError):
-        if all(_is_impossible_id(each) for each in error.errors):
-            return Problem(404, NOTHING_HERE)
-        fields = field_problems(error.errors)
-        count = f"{len(fields)} fields are" if len(fields) != 1 else "A field is"
-        return Problem(422, f"{count} not as expected; see errors.", errors=fields)
+        return _problem_of_fields(error)
     for kind, status, detail in KNOWN:
         if isinstance(error, kind):
             return Problem(status, detail)
@@ -142,12 +139,25 @@ def _problem_of(error: Exception) -> Problem | None:
     return unavailable("The site's data cannot be reached now; nothing was changed.") if away else None
 
 
-def _problem_of_ninja(error: HttpError) -> Problem:
+def _problem_of_fields(error: ValidationError) -> Problem:
+    if all(_is_impossible_id(each) for each in error.errors):
+        return Problem(404, NOTHING_HERE)
+    fields = field_problems(error.errors)
+    count = f"{len(fields)} fields are" if len(fields) != 1 else "A field is"
+    return Problem(422, f"{count} not as expected; see errors.", errors=fields)
+
+
+def _too_many(seconds: int) -> Problem:
+    return Problem(429, f"Too many requests; wait {seconds} s.", headers={"Retry-After": str(seconds)})
+
+
+def _problem_of_ninja(error: HttpError | TooManyRequests) -> Problem:
+    if isinstance(error, TooManyRequests):
+        return _too_many(error.seconds)
     if isinstance(error.__cause__, Problem):  # raised by the parser
         return error.__cause__
     if isinstance(error, Throttled):
-        wait = math.ceil(error.wait or 1)
-        return Problem(429, f"Too many requests; wait {wait} s.", headers={"Retry-After": str(wait)})
+        return _too_many(math.ceil(error.wait or 1))
     return Problem(error.status_code, error.message)
 
 

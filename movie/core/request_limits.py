@@ -15,6 +15,8 @@ from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import parse_header_parameters
 
+from movie.core.http import TooManyRequests, too_many_requests
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -57,7 +59,7 @@ def with_readable_charset(application: WSGIApplication) -> WSGIApplication:
 
 
 class RequestLimitsMiddleware:
-    """Refuses a request by its headers: UnsupportedCharset becomes a 415, RequestDataTooBig a 413."""
+    """Refuses a request by its headers (UnsupportedCharset, RequestDataTooBig) or by what it costs (429)."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -76,6 +78,12 @@ class RequestLimitsMiddleware:
             return
         if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and length > _longest(request, view):
             raise RequestDataTooBig(f"{length} bytes")
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer TooManyRequests of any view of a page; the API has a shape of its own."""
+        if isinstance(exception, TooManyRequests):
+            return too_many_requests(request, exception.seconds)
+        return None
 
 
 def _longest(request: HttpRequest, view: Any) -> int:

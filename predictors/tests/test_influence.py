@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from predictors.explain import TAKEN_OUT, influence
+from predictors.explain import FEWEST_TAKEN_OUT, FILMS_SCORED, TAKEN_OUT, influence
 from predictors.history import History, Interaction
 from predictors.models.ease import EasePredictor
 from predictors.models.neighbours import NeighboursPredictor
@@ -85,3 +85,22 @@ def test_unknown_films_and_models_without_a_view_of_the_history_have_none(data):
     history = rated((100, 5.0), (101, 4.0))
     assert influence(NeighboursPredictor.fit(data), history, 7) == []
     assert influence(PopularPredictor.fit(data), history, 130) == []
+
+
+def test_of_a_long_history_few_films_are_left_out_so_that_the_work_is_bounded(monkeypatch):
+    n_items = 5_000
+    items = np.arange(n_items)
+    predictor = PopularPredictor.fit(
+        Interactions.from_columns(np.zeros(n_items, int), items, user_ids=np.arange(1), item_ids=items)
+    )
+    work = []
+
+    def score(queries):
+        work.append(sum(len(query.liked) for query in queries))
+        return np.stack([np.full(n_items, 1.0 - len(query.liked) % 7 / 10, np.float32) for query in queries])
+
+    monkeypatch.setattr(predictor, "_score", score)
+    for n_films in (10, 100, 1_000, 4_900):
+        influence(predictor, History.from_stars(dict.fromkeys(range(n_films), 4.0)), 4_999)
+    assert work[0] < 11 * 11
+    assert max(work) <= max(FILMS_SCORED + 1_000, (FEWEST_TAKEN_OUT + 1) * 4_900)

@@ -56,7 +56,7 @@ def sasrec_recommend(request: HttpRequest, body: SequenceRequest) -> HttpRespons
 @router.post("/recommend_batch", operation_id="sasrec_recommend_batch")
 def sasrec_recommend_batch(request: HttpRequest, body: SequenceBatch) -> HttpResponse:
     started = time.perf_counter()
-    throttle.count_entries(request, len(body.user_histories))
+    throttle.count_entries(request, len(body.user_histories), "user_histories")
     lists = _rank(body.user_histories, body)
     results = [
         {"user_history": history, "recommendations": ranked_items(ranked)}
