@@ -136,7 +136,8 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
 elif "mysql" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["OPTIONS"] = {
         "charset": "utf8mb4",
-        "init_command": "SET sql_mode='STRICT_TRANS_TABLES'",
+        # A request waits so many seconds for somebody else's lock, and is then tried again or refused.
+        "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=3",
         "isolation_level": "read committed",
         "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
     }
@@ -401,6 +402,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+WEB_THREADS = environment.number("WEB_THREADS", 16, least=1)  # of a web process, for requests
+BODY_SECONDS = environment.number("BODY_SECONDS", 20, least=1)  # within which a body has to arrive
 ADMIN_UPLOAD_MB = environment.number("ADMIN_UPLOAD_MB", 32, least=1)  # of one file that staff import
 SECURITY_CONTACT = environment.text("SECURITY_CONTACT")  # for /.well-known/security.txt
 if SECURITY_CONTACT and urlsplit(SECURITY_CONTACT).scheme not in ("https", "mailto"):

@@ -26,6 +26,7 @@ CHARSET = "utf-8"  # others may decode to what no template and no database can h
 NOT_READ = "unsupported"  # no codec has this name
 FORM_BYTES = 64 * 1024  # of a form around its file
 MB = 1024**2
+HISTORY_BYTES = 5 * MB  # the longest file that a visitor may send
 
 
 class UnsupportedCharset(SuspiciousOperation):
@@ -93,6 +94,13 @@ def _longest(request: HttpRequest, view: Any) -> int:
         is_staff = request.user.is_active and request.user.is_staff
         return settings.ADMIN_UPLOAD_MB * MB if is_staff else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     return getattr(view, "max_body", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+
+def longest_body() -> int:
+    """Return how many bytes any view takes from anybody."""
+    return (
+        max(settings.ADMIN_UPLOAD_MB * MB, settings.DATA_UPLOAD_MAX_MEMORY_SIZE, HISTORY_BYTES) + FORM_BYTES
+    )
 
 
 def _is_read(charset: str) -> bool:

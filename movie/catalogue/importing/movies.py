@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from movie.catalogue.importing.errors import RejectReason
 from movie.catalogue.importing.matching import match_rows
 from movie.catalogue.importing.reading import TextFile
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import MovieRow, RejectedRow, movie_rows
+from movie.catalogue.importing.rows import MovieRow, RejectedRow, movie_rows, take
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, MovieTitle
 from movie.catalogue.titles import search_key
 
@@ -224,7 +223,7 @@ def import_movies(
         rows = _linked(movie_rows(table), links, path, report)
         writer = MovieWriter(source, overwrite=overwrite, by_title=by_title)
         try:
-            while chunk := list(itertools.islice(rows, batch)):
+            while chunk := take(rows, batch):
                 with transaction.atomic():
                     added, changed, conflicts = writer.write(chunk)
                     if dry_run:

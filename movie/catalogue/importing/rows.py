@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from movie.catalogue.importing.cells import (
     LONGEST_NAME,
@@ -30,8 +30,10 @@ from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowEr
 from movie.catalogue.titles import clean, parse_title, search_key
 from movie.core.spreadsheets import restore
 
+Row = TypeVar("Row", bound="Read")
 _IMDB_SHAPE = re.compile(r"tt\d{6,10}")
 LONGEST_TITLE = 255
+MOST_HELD = 8_000_000  # characters of the lines of one batch
 PROBED_ROWS = 1_000  # rows of a file that tell its unit of time
 
 
@@ -54,6 +56,23 @@ class Table:
     columns: tuple[str, ...]
     records: Iterator[Record]
     separator: str = "|"  # between the names in a genre cell
+
+
+class Read(Protocol):
+    """Anything that was read from a line and holds it."""
+
+    @property
+    def raw(self) -> str: ...
+
+
+def take(rows: Iterator[Row], n: int) -> list[Row]:
+    """Return the next n rows, or fewer where their lines are long, so that a batch has a size in memory."""
+    taken: list[Row] = []
+    held = 0
+    while len(taken) < n and held < MOST_HELD and (row := next(rows, None)) is not None:
+        taken.append(row)
+        held += len(row.raw)
+    return taken
 
 
 class RejectedRow(NamedTuple):
@@ -196,7 +215,7 @@ def detect_time_format(table: Table, *, day_first: bool | None = None) -> tuple[
     """Return the table, unread, and how its first rows write times."""
     if "time" not in table.columns:
         return table, SECONDS
-    first = list(itertools.islice(table.records, PROBED_ROWS))
+    first = take(table.records, PROBED_ROWS)
     at = table.columns.index("time")
     texts = [record.cells[at] for record in first if record.cells is not None]
     unread = Table(table.columns, itertools.chain(first, table.records), table.separator)
