@@ -8,6 +8,8 @@ the probes, and only the latter from pages.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from granian.rsgi import HTTPProtocol, Scope
 
 PROBE_THREADS = 2
+WATCH_SECONDS, END_SECONDS = 1.0, 10.0
 IN_MEMORY = 256 * 1024  # bytes of a body; a longer one is kept on the disk
 LONGEST_NUMBER = 19  # digits
 HeaderList = list[tuple[str, str]]
@@ -39,6 +42,10 @@ class Gateway:
         self.application = application
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "web")
         self.probe_threads = ThreadPoolExecutor(PROBE_THREADS, "probe")
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to watch the server's main process, of which this is a worker."""
+        self.watching = loop.create_task(_end_with(os.getppid()))
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Read the body, answer in a thread, send the answer."""
@@ -83,6 +90,15 @@ class Gateway:
             return status, headers, content.content
         finally:
             content.close()
+
+
+async def _end_with(parent: int) -> None:
+    """End this worker once its parent has died, however it did: an orphan would keep the port."""
+    while os.getppid() == parent:
+        await asyncio.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(END_SECONDS)
+    os._exit(1)
 
 
 async def _read(protocol: HTTPProtocol, length: int) -> tuple[IO[bytes], int]:
