@@ -234,8 +234,9 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     with costly_call() if predictor.is_costly else nullcontext():
         indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
         best = indices[0][indices[0] >= 0]
-        explains = isinstance(predictor, ExplainsScores)
-        reasons = predictor.reasons(query, best) if explains else [()] * len(best)
+        reasons: Sequence[tuple[Reason, ...]] = [()] * len(best)
+        if isinstance(predictor, ExplainsScores):
+            reasons = predictor.reasons(query, best)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 
