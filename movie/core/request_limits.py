@@ -50,11 +50,11 @@ def with_readable_charset(application: WSGIApplication) -> WSGIApplication:
     middleware below refuses the name that stands here instead.
     """
 
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        _kind, parameters = parse_header_parameters(environ.get("CONTENT_TYPE", ""))
+    def answer(variables: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        _kind, parameters = parse_header_parameters(variables.get("CONTENT_TYPE", ""))
         if "charset" in parameters and not _is_read(parameters["charset"]):
-            environ["CONTENT_TYPE"] = f"text/plain; charset={NOT_READ}"  # of which no form is read
-        return application(environ, start_response)
+            variables["CONTENT_TYPE"] = f"text/plain; charset={NOT_READ}"  # of which no form is read
+        return application(variables, start_response)
 
     return answer
 

@@ -66,8 +66,8 @@ class Gateway:
         with body:
             threads = self.probe_threads if scope.path in PROBES else self.threads
             loop = asyncio.get_running_loop()
-            environ = _environ(scope, body, length)
-            status, said, content = await loop.run_in_executor(threads, self._answer, environ)
+            variables = _environ(scope, body, length)
+            status, said, content = await loop.run_in_executor(threads, self._answer, variables)
             if isinstance(content, bytes):
                 protocol.response_bytes(status, said, content)
                 return
@@ -79,10 +79,10 @@ class Gateway:
             finally:
                 await loop.run_in_executor(threads, content.close)  # type: ignore[attr-defined]
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[int, HeaderList, bytes | Iterable[bytes]]:
+    def _answer(self, variables: dict[str, Any]) -> tuple[int, HeaderList, bytes | Iterable[bytes]]:
         """Return the status, the headers and the body, which is an iterable where it is streamed."""
         said: list[Any] = []
-        content: Any = self.application(environ, lambda *arguments: said.extend(arguments))  # type: ignore[arg-type]
+        content: Any = self.application(variables, lambda *arguments: said.extend(arguments))  # type: ignore[arg-type]
         status, headers = int(said[0].partition(" ")[0]), said[1]
         if getattr(content, "streaming", False) or not hasattr(content, "content"):
             return status, headers, content
@@ -124,7 +124,7 @@ async def _read(protocol: HTTPProtocol, length: int) -> tuple[IO[bytes], int]:
 def _environ(scope: Scope, body: IO[bytes], length: int) -> dict[str, Any]:
     """Return the WSGI environment of a request (PEP 3333)."""
     host, _, port = scope.server.rpartition(":")
-    environ: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
         "PATH_INFO": scope.path.encode("utf-8", "replace").decode("latin-1"),
@@ -142,17 +142,17 @@ def _environ(scope: Scope, body: IO[bytes], length: int) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     if scope.authority:
-        environ["HTTP_HOST"] = scope.authority  # HTTP/2 has it in place of the header
+        variables["HTTP_HOST"] = scope.authority  # HTTP/2 has it in place of the header
     for name, value in scope.headers.items():
         key = name.upper().replace("-", "_")
         if key == "CONTENT_TYPE":
-            environ[key] = value
+            variables[key] = value
         elif key != "CONTENT_LENGTH":
-            earlier = environ.get(f"HTTP_{key}")
-            environ[f"HTTP_{key}"] = value if earlier is None else f"{earlier},{value}"
+            earlier = variables.get(f"HTTP_{key}")
+            variables[f"HTTP_{key}"] = value if earlier is None else f"{earlier},{value}"
     if length:
-        environ["CONTENT_LENGTH"] = str(length)
-    return environ
+        variables["CONTENT_LENGTH"] = str(length)
+    return variables
 
 
 def _refuse(protocol: HTTPProtocol, status: HTTPStatus) -> None:
