@@ -49,7 +49,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends libmariadb3 libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin reelgraph \
-    && install -d -o reelgraph -g reelgraph \
+    && install -d -m 700 -o reelgraph -g reelgraph \
         /var/lib/reelgraph /var/lib/reelgraph/models /var/lib/reelgraph/feed
 
 COPY --from=builder /opt/venv /opt/venv
@@ -68,5 +68,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "deploy/healthcheck.py", "8000", "/health/live"]
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
-     "--blocking-threads", "16", "--respawn-failed-workers", "webapp.wsgi:application"]
+CMD ["granian", "--interface", "rsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+     "--respawn-failed-workers", "webapp.rsgi:application"]

@@ -118,8 +118,8 @@ def test_every_command_is_one_that_there_is(where, command):
         from granian.cli import cli
 
         context = cli.make_context("granian", command[1:])
-        assert context.params["interface"].value == "wsgi"
-        assert f"{context.params['app']}" == settings.WSGI_APPLICATION.replace(".application", ":application")
+        assert context.params["interface"].value == "rsgi"
+        assert f"{context.params['app']}" == "webapp.rsgi:application"
         return
     assert command[:2] == ["python", "manage.py"], command
     name, *arguments = command[2:]
@@ -161,7 +161,7 @@ def test_the_site_takes_the_environment_without_a_warning(way, tmp_path):
     pytest.importorskip("MySQLdb", reason="mysqlclient is not installed; see requirements-mysql.txt")
     if way == "compose":
         variables = {name: filled_in(value) for name, value in ours()["web"]["environment"].items()}
-        variables["BEHIND_PROXY"] = "true"
+        variables |= {"BEHIND_PROXY": "true", "EMAIL_URL": "smtp+tls://site:secret@mail.example.org:587"}
     else:
         (variables,) = [each["data"] for _file, each in manifests() if each["kind"] == "ConfigMap"]
         variables = {**variables, **KUBERNETES_SECRET}

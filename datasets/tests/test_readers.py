@@ -307,3 +307,22 @@ def test_known_data_sets_have_their_published_size(name, rows, users, items, tes
     read = data.interactions
     assert (len(read), read.n_users, read.n_items) == (rows, users, items)
     assert (None if data.test is None else len(data.test)) == test_rows
+
+
+def test_a_file_that_unpacks_to_far_more_than_a_table_does_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.readers.source.SMALL", 1_000_000)
+    monkeypatch.setattr("datasets.readers.source.MOST_TIMES", 100)
+    for suffix, pack in ((".gz", gzip.compress), (".xz", lzma.compress)):
+        path = tmp_path / f"ratings.csv{suffix}"
+        path.write_bytes(pack(b"user,item\n" + b"1" * 20_000_000))
+        with pytest.raises(DatasetError, match="unpacked"):
+            read_interactions(path)
+
+
+def test_a_line_has_a_limit_and_the_refusal_its_number(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(b"user,item\n1,2\n" + b"3" * 200_000 + b",4\n5,6\n")
+    with pytest.raises(DatasetError, match="line 3: a line without an end"):
+        read_interactions(path)
+    path.write_bytes(b"user,item\n1,2\n" + b"3" * 90_000 + b",4\n5,6\n")
+    assert len(read_interactions(path)) == 3

@@ -21,9 +21,9 @@ from pydantic import (
 )
 
 from movie.catalogue.models import HALF_STARS
+from movie.core.converters import MAX_ID
 from predictors.plugins import MODELS
 
-MAX_ID = 2**63 - 1  # of a 64-bit column
 MAX_HISTORY = 1000  # movies
 MAX_EXCLUDED = 10_000
 MAX_BATCH = 1000  # entries

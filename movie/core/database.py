@@ -25,7 +25,16 @@ DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED_SINCE_READ = 1213, 1205, 1020
 LOST_RACES = (DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED_SINCE_READ)
 # Cannot connect, went away, lost during a statement, shutting down, too many connections, killed.
 AWAY = (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1040, 1053, 1152, 1184, 1203, 1226, 1317, 1927)
-SQLITE_AWAY = ("database is locked", "database table is locked", "unable to open", "disk i/o")
+# The server or this transaction is read-only, the disk or the table is full.
+TAKES_NO_WRITES = (1290, 1792, 1836, 1021, 1114)
+SQLITE_AWAY = (
+    "database is locked",
+    "database table is locked",
+    "unable to open",
+    "disk i/o",
+    "database or disk is full",
+    "attempt to write a readonly database",
+)
 
 TRIES = 6
 FIRST_PAUSE = 0.01  # seconds, doubled with every try
@@ -90,14 +99,14 @@ def insert_unless_taken(row: Model) -> bool:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Return whether the error says that the database cannot be reached or is too busy, so that a later try
-    may succeed.
+    """Return whether the error says that the database cannot be reached, takes no writes or is too busy, so
+    that a later try may succeed.
     """
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":
         return str(error).lower().startswith(SQLITE_AWAY)
-    return isinstance(error, InterfaceError) or _number(error) in (*AWAY, *LOST_RACES)
+    return isinstance(error, InterfaceError) or _number(error) in (*AWAY, *TAKES_NO_WRITES, *LOST_RACES)
 
 
 def _number(error: DatabaseError) -> int | None:

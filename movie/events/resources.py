@@ -115,6 +115,7 @@ class RatingResource(BatchResource):
         return self._ratings.get((row["visitor"], _pk(row.get("movie")) or 0))
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
+        super().before_import_row(row, **kwargs)
         row["visitor"] = _visitor(row)
         row.setdefault("rated_at", "")
 

@@ -7,6 +7,7 @@ does and `RankedList.fallback` says why; with no trained model at all the movies
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from movie.catalogue.models import Genre, Movie
 from movie.events.history import get_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
+from movie.recommendations.ceiling import costly_call
 from movie.recommendations.filtering import Filters, align_items, excluded_mask
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
@@ -236,9 +238,10 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     left_out = {*options.exclude, *index.twins_of(history.known)}
     excluded = np.union1d(align_items(predictor, index).absent, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
-    indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
-    best = indices[0][indices[0] >= 0]
-    reasons = predictor.reasons(query, best)
+    with costly_call() if predictor.is_costly else nullcontext():
+        indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
+        best = indices[0][indices[0] >= 0]
+        reasons = predictor.reasons(query, best)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 

@@ -40,10 +40,12 @@ def address_of(parts: tuple, known: dict[str, Any]) -> str | None:
         if isinstance(part, RoutePattern):
             text = str(part._route)
             for name, converter in part.converters.items():
-                value = known.get(name, 1 if type(converter).__name__ == "IntConverter" else "x")
+                value = known.get(
+                    name, 1 if type(converter).__name__ in ("IntConverter", "IdConverter") else "x"
+                )
                 for written in (
                     f"<{name}>",
-                    *(f"<{kind}:{name}>" for kind in ("int", "str", "slug", "path")),
+                    *(f"<{kind}:{name}>" for kind in ("int", "id", "str", "slug", "path")),
                 ):
                     text = text.replace(written, str(value))
             address += text
@@ -129,3 +131,22 @@ def test_no_address_breaks(site, who, settings):
             broken.append(("POST", address, status))
     assert not broken
     assert Movie.objects.filter(pk=1).exists()
+
+
+@pytest.mark.parametrize("number", [2**63, 10**19, 10**40])
+def test_an_id_that_no_row_can_have_is_not_found(site, number):
+    client = asking("staff")
+    known = {name: number for name in site if name.endswith("_id") and name != "object_id"}
+    addresses = {
+        address_of(parts, site | known)
+        for parts, _pattern in patterns()
+        if any(
+            type(converter).__name__ in ("IntConverter", "IdConverter")
+            for part in parts
+            if isinstance(part, RoutePattern)
+            for converter in part.converters.values()
+        )
+    }
+    assert len(addresses) >= 15
+    for address in [*filter(None, addresses), f"/api/v1/movies/{number}", f"/api/v1/movies/{number}/similar"]:
+        assert client.get(address).status_code == 404, address

@@ -30,6 +30,7 @@ from movie.recommendations.ranking import visitor_history
 from movie.training.registry import registry
 from movie.training.tuning_searches import tuning_searches
 from movie.training.versions import find_damage, trained_versions
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.errors import PredictorError
 from predictors.history import History
@@ -48,6 +49,7 @@ class Counted(NamedTuple):
 
 
 @require_safe
+@limited_page
 def compare(request: VisitorRequest) -> HttpResponse:
     """Show every active model's list for one history: the visitor's own, or the one in the address."""
     text = request.GET.get("history", "").strip()
@@ -112,7 +114,8 @@ def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
 def _counted(history: History) -> list[int]:
     """Return the liked and disliked films, the latest last."""
     touched = dict.fromkeys(int(event.movie_id) for event in reversed(history.interactions))
-    return [film for film in reversed(touched) if film in history.strength or film in history.disliked]
+    counted = history.strength.keys() | history.disliked
+    return [film for film in reversed(touched) if film in counted]
 
 
 def _length(asked: str, notes: list[str]) -> int:

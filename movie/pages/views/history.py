@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.core.http import is_htmx, is_script, safe_next, see_other
+from movie.core.request_limits import accepts_upload
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
 from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
@@ -132,6 +133,7 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
     )
 
 
+@accepts_upload(MOST_BYTES)
 @recording_view
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Import an exported file: valid rows are recorded, every other is reported with its line."""

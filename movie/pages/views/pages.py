@@ -25,6 +25,7 @@ from movie.recommendations.ranking import recommend as rank
 from movie.telemetry.requests import count_shown
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
 from movie.training.registry import model_choices, registry
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
 
@@ -94,6 +95,7 @@ def home(request: VisitorRequest) -> HttpResponse:
 
 
 @require_safe
+@limited_page
 def recommend(request: VisitorRequest) -> HttpResponse:
     """Show one long list from the model that the visitor chose, and a row of what comes next."""
     history = visitor_history(request.visitor)

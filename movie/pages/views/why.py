@@ -11,10 +11,12 @@ from django.views.decorators.http import require_safe
 from movie.core.http import is_htmx
 from movie.experiments.assignment import assign_arm
 from movie.pages.views.pages import chosen_model
+from movie.recommendations.ceiling import costly_call
 from movie.recommendations.explanations.explain import explain, history_about, history_without
 from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.ranking import answering_model, visitor_history
 from movie.training.model_info import MODEL_INFO
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History
 
@@ -22,6 +24,7 @@ SHEET = "why-sheet"
 
 
 @require_safe
+@limited_page
 def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Explain a movie. `model` made its list; `like` is the movie of a row "Because you liked"."""
     history = visitor_history(request.visitor)
@@ -29,7 +32,8 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     model = asked if asked in MODEL_INFO else _answering_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     known = history_without(history if anchor is None else history_about(history, anchor), movie_id)
-    answer = explain([movie_id], known, model=model).get(movie_id)
+    with costly_call():
+        answer = explain([movie_id], known, model=model).get(movie_id)
     if answer is None:
         raise Http404(gettext("There is no such film."))
     in_sheet = is_htmx(request) and request.headers.get("HX-Target") == SHEET

@@ -78,7 +78,7 @@ class GraphPredictor(Predictor):
     """
 
     config_class: ClassVar[type[Config]] = GraphConfig
-    can_be_observed = True
+    can_be_observed = is_costly = True
 
     def __init__(self, node: NewNode, ids: IdMap, config: GraphConfig | None = None) -> None:
         super().__init__(ids, config)

@@ -89,7 +89,7 @@ class KprnPredictor(Predictor):
     summary = "Weighs the paths of people, genres and shared tastes that lead from your films to others."
     paper = "kprn"
     config_class = KprnConfig
-    wants_knowledge_graph = True
+    wants_knowledge_graph = is_costly = True
 
     def __init__(
         self,

@@ -25,6 +25,8 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.markup import escape
 
+from movie.core import child_process
+from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import ProgressBar
 from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
@@ -61,6 +63,16 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         if not options["no_serve"]:
             _require_free_port(host, port)
+        try:
+            with file_lock(settings.DATA_DIR / "demo.lock"):
+                self._run(host, port, options)
+        except AlreadyLocked as other:
+            raise CommandError(
+                f"Another demo is at work in {settings.DATA_DIR}: process {other.pid}. End it first, or name "
+                "another folder in DATA_DIR."
+            ) from None
+
+    def _run(self, host: str, port: int, options: dict[str, Any]) -> None:
         self._prepare()
         slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
         if not (options["quick_only"] or options["no_torch"]):
@@ -106,7 +118,7 @@ class Command(BaseCommand):
         """Run the server and the training until one is interrupted; leave no process behind."""
         server = _start_server(host, port, workers)
         stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
         try:
             address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}/"  # noqa: S104
@@ -211,13 +223,13 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-    command += ["--workers", str(workers), "--blocking-threads", "16", "--log-level", "error"]
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", host, "--port", str(port)]
+    command += ["--workers", str(workers), "--log-level", "error"]
     # Without it the whole server ends with the first worker that dies.
-    command += ["--respawn-failed-workers", "webapp.wsgi:application"]
+    command += ["--respawn-failed-workers", "webapp.rsgi:application"]
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, start_new_session=True)  # noqa: S603
+    return child_process.start(command, cwd=settings.BASE_DIR, env=environment)
 
 
 def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
@@ -232,7 +244,7 @@ def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
         "--quiet",
         *arguments,
     ]
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
+    return child_process.start(command, cwd=settings.BASE_DIR)
 
 
 def _wait_until_open(host: str, port: int, server: subprocess.Popen, stop: threading.Event) -> None:
