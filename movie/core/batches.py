@@ -78,8 +78,8 @@ def write_in_turn(write: Callable[[], R]) -> R:
 
 
 class _Work(Generic[T, R]):
-    """Writes rows. `seconds` is the time of the work; with SQLite, which works in this thread, the time for
-    which it waited for the lock or a core is not in it. `took` is the whole time.
+    """Writes rows. `seconds` is the processor time of this thread: what it waited for a lock, a core or the
+    database server is not in it. `took` is the whole time.
     """
 
     def __init__(self, write: Callable[[T], R], rows: T) -> None:
@@ -87,10 +87,9 @@ class _Work(Generic[T, R]):
         self.seconds = self.took = 0.0
 
     def run(self) -> R:
-        clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
-        began, worked = time.perf_counter(), clock()
+        began, worked = time.perf_counter(), time.thread_time()
         written = self._write(self._rows)
-        self.took, self.seconds = time.perf_counter() - began, clock() - worked
+        self.took, self.seconds = time.perf_counter() - began, time.thread_time() - worked
         return written
 
 
