@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import URLPattern
 
 from movie.api.models import SCOPES, ApiClient, create_key
-from movie.pages.tests.addresses import address_of, known_values, patterns
+from movie.pages.tests.addresses import address_of, fill_address, patterns
 from tests.fuzz.names import PageForms
 from tests.fuzz.requests import Maker, Request
 
@@ -112,8 +112,8 @@ class Fuzzer:
         client = self._client()
         token = create_key(ApiClient.objects.create(slug="fuzz"), list(SCOPES)).token
         for position, (parts, pattern) in enumerate(some, 1):
-            page = self._forms(client, address_of(parts, known_values(self.known)))
-            path = address_of(parts, lambda name, _converter: self.maker.parameter(self.known, name))
+            page = self._forms(client, address_of(parts, self.known))
+            path = fill_address(parts, lambda name, _converter: self.maker.parameter(self.known, name))
             request = self.maker.request(path, pattern.callback, page)
             if "/api/" in path and self.chance.random() < 0.7:
                 request.headers["Authorization"] = f"Bearer {token}"

@@ -22,6 +22,7 @@ from movie.training.models import TrainingRun
 PASSWORD = "a-long-enough-passphrase"
 PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 NAMED_GROUP = "(?P<"
+ValueOf = Callable[[str, Any], object]  # (name of a parameter, its converter if it has one)
 
 
 def patterns(resolver: Any = None, parents: tuple = ()) -> Iterator[tuple[tuple, URLPattern]]:
@@ -33,28 +34,32 @@ def patterns(resolver: Any = None, parents: tuple = ()) -> Iterator[tuple[tuple,
             yield (*parents, each.pattern), each
 
 
-def address_of(parts: tuple, value_of: Callable[[str, Any], object]) -> str:
+def address_of(parts: tuple, known: Mapping[str, object]) -> str:
+    """Return an address with something that exists for each parameter, else with 1 or a word."""
+
+    def value_of(name: str, converter: Any) -> object:
+        is_number = converter is not None and not re.fullmatch(converter.regex, "x")
+        return known.get(name, 1 if is_number else "x")
+
+    return fill_address(parts, value_of)
+
+
+def fill_address(parts: tuple, value_of: ValueOf) -> str:
     """Return an address; `value_of(name, converter)` fills each of its parameters."""
     address = ""
     for part in parts:
         if isinstance(part, RoutePattern):
             converters = part.converters
-            address += PARAMETER.sub(lambda found: str(value_of(found[1], converters[found[1]])), part._route)  # noqa: B023
+            address += PARAMETER.sub(
+                lambda found: str(value_of(found[1], converters[found[1]])),  # noqa: B023 - called at once
+                str(part._route),
+            )
         elif isinstance(part, RegexPattern):
             address += _fill_groups(part._regex.lstrip("^").rstrip("$").replace("\\Z", ""), value_of)
     return "/" + address
 
 
-def known_values(known: Mapping[str, object]) -> Callable[[str, Any], object]:
-    """Return what fills parameters with things that exist, else with 1 or a word."""
-
-    def value_of(name: str, converter: Any) -> object:
-        return known.get(name, 1 if type(converter).__name__ == "IntConverter" else "x")
-
-    return value_of
-
-
-def _fill_groups(regex: str, value_of: Callable[[str, Any], object]) -> str:
+def _fill_groups(regex: str, value_of: ValueOf) -> str:
     """Return the regular expression with a value in place of each named group."""
     while (start := regex.find(NAMED_GROUP)) >= 0:
         name = regex[start + len(NAMED_GROUP) : regex.index(">", start)]

@@ -11,7 +11,7 @@ from django.urls import reverse
 from movie.catalogue.models import Movie
 from movie.events.stream import get_event_stream
 from movie.events.stream.backlog import backlog
-from movie.pages.tests.addresses import address_of, known_values, patterns, populate
+from movie.pages.tests.addresses import address_of, patterns, populate
 
 BROWSER = {"user-agent": "Mozilla/5.0 Firefox/140.0", "accept": "text/html,application/xhtml+xml"}
 LEFT_OUT = ("account_logout",)  # ends the session; see the tests of accounts
@@ -49,7 +49,7 @@ def test_no_address_breaks(site, who, settings):
     addresses = {}
     for parts, pattern in patterns():
         if pattern.name not in LEFT_OUT:
-            addresses[address_of(parts, known_values(site))] = pattern.name
+            addresses[address_of(parts, site)] = pattern.name
     assert len(addresses) > 150
     broken = []
     for _uncached_then_cached in range(2):
