@@ -23,7 +23,7 @@ demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0
 test: $(VENV)/dev.done $(VENV)/services.done  ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
-test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (4 min)
+test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (20 min)
 	$(BIN)/python -m tests.faults
 	test -z "$(KAFKA_HOME)" || $(BIN)/python -m tests.faults --brokers 3
 

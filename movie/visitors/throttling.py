@@ -49,6 +49,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request)
 
+    def is_safe_url(self, url: str | None) -> bool:
+        """Return whether `next` stays on this site; an address that cannot be read (http://[) does not."""
+        try:
+            return super().is_safe_url(url)
+        except ValueError:
+            return False
+
 
 def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
     """Count one write of this visitor; 0 when it is allowed, else the seconds until the next one is.

@@ -11,7 +11,7 @@ from functools import partial
 
 from services.base import is_open
 from services.mariadb import DATABASE, MariaDB
-from tests.faults.deployment import CLOCK_LIBRARY, Deployment
+from tests.faults.deployment import COMPILER, Deployment
 
 RESTART = 2.0  # seconds: for which something that is missed at once is away
 NOTICE = 1.0  # until every process has noticed that it is back
@@ -221,6 +221,6 @@ SHORT = (
 
 def reason_against(name: str) -> str:
     """Return why a fault cannot be made on this machine, or an empty string."""
-    if name.startswith(CLOCK) and CLOCK_LIBRARY is None:
-        return "libfaketime is not installed. On Debian: apt-get install --no-install-recommends libfaketime"
+    if name.startswith(CLOCK) and COMPILER is None:
+        return "there is no C compiler (cc), which makes the library of the wrong clock"
     return ""

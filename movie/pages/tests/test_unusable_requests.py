@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import reverse
 
 from movie.catalogue.admin import MovieAdmin
 from movie.catalogue.models import Rating
@@ -39,6 +40,19 @@ def test_a_fault_of_our_own_code_is_no_refusal(staff, monkeypatch):
 
     monkeypatch.setattr(MovieAdmin, "get_queryset", broken)
     assert staff.get("/admin/catalogue/movie/").status_code == 500
+
+
+@pytest.mark.parametrize("name", ["account_login", "account_signup", "account_reset_password"])
+def test_an_address_that_cannot_be_read_breaks_no_page_of_accounts(db, name):
+    client = Client(raise_request_exception=False)
+    assert client.get(reverse(name), {"next": "http://["}).status_code == 200
+    assert client.post(reverse(name), {"next": "http://["}).status_code == 200
+
+
+def test_an_address_that_cannot_be_read_leads_nowhere(db):
+    get_user_model().objects.create_user("ann", password="a-long-enough-passphrase")  # noqa: S106
+    fields = {"login": "ann", "password": "a-long-enough-passphrase", "next": "http://["}
+    assert Client().post(reverse("account_login"), fields).headers["Location"] == "/"
 
 
 @pytest.mark.parametrize(
