@@ -32,6 +32,7 @@ FORGET_SHARE = 0.03  # the deletion of a film, or (one in five) of the whole his
 SIGN_SHARE = 0.05  # signing in or out
 SIGN_SECONDS = 3.0  # between two sign-ins of one address, which the site limits
 PASSWORD = "a passphrase of the fault test"
+TRIED_TOO_OFTEN = "Too many failed login attempts"
 CHECKED = re.compile(r'value="([\d.]+)" checked')
 
 
@@ -161,8 +162,10 @@ class VisitorThread(threading.Thread):
         guest, user = self.visitor, f"user:{self.load.accounts[self.number]}"
         fields = {"login": f"visitor-{self.number}", "password": PASSWORD}
         if self._insist("/accounts/login/", fields, f"sign-in {guest} {time.monotonic()}"):
+            if TRIED_TOO_OFTEN in self.page:
+                return  # tries while the database was away count as well
             if not self._has("sessionid"):
-                self.load.wrong.append(f"visitor-{self.number} could not sign in: {self.page[:300]!r}")
+                self.load.wrong.append(f"visitor-{self.number} could not sign in: {self.page[-3000:]!r}")
                 return
             self.is_member = True
             self.load.ledger.merge(guest, user)

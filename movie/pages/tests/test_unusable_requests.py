@@ -50,7 +50,7 @@ def test_an_address_that_cannot_be_read_breaks_no_page_of_accounts(db, name):
 
 
 def test_an_address_that_cannot_be_read_leads_nowhere(db):
-    get_user_model().objects.create_user("ann", password="a-long-enough-passphrase")  # noqa: S106
+    get_user_model().objects.create_user("ann", password="a-long-enough-passphrase")
     fields = {"login": "ann", "password": "a-long-enough-passphrase", "next": "http://["}
     assert Client().post(reverse("account_login"), fields).headers["Location"] == "/"
 
