@@ -19,7 +19,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from movie.core.backoff import Backoff
@@ -140,6 +140,7 @@ class Relay:
             ahead = model.objects.undelivered().filter(available_at__gt=now + FURTHEST_AHEAD)
             if number := ahead.update(available_at=now + CLAIM):
                 log.warning("%d rows were recorded while a clock was ahead; they wait no longer", number)
+        _delete_applied(HistoryChange.objects.all())
 
     def _deliver_rows(self) -> int:
         bits = sum(sink.bit for sink in self.sinks if sink.is_open())
@@ -207,7 +208,7 @@ class Relay:
                 HistoryChange.objects.filter(pk=change.pk).update(
                     pending_sinks=left, available_at=timezone.now()
                 )
-                HistoryChange.objects.filter(pk=change.pk, pending_sinks=0).delete()
+                _delete_applied(HistoryChange.objects.filter(pk=change.pk))
                 followed += worked
         return followed
 
@@ -255,6 +256,13 @@ def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequenc
         return False
     sink.record_success(len(what))
     return True
+
+
+def _delete_applied(changes: QuerySet[HistoryChange]) -> None:
+    """Delete the changes that every sink has. One of a clock that was ahead stays until its time has come:
+    what its visitor does meanwhile must count as later, or consumers take it for covered.
+    """
+    changes.filter(pending_sinks=0, recorded_at__lte=timezone.now()).delete()
 
 
 def apply_change(archive: ClickArchive, change: HistoryChange) -> None:

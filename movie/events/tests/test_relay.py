@@ -237,3 +237,16 @@ def test_what_was_recorded_while_a_clock_was_ahead_waits_no_longer_than_a_claim(
     Relay().step()
     assert not HistoryChange.objects.exists()
     assert [each.interaction.visitor for each in get_archive().read()] == [VISITOR]
+
+
+def test_a_deletion_of_a_clock_that_was_ahead_covers_nothing_that_came_after_it(sinks, film):
+    recording.forget(VISITOR)
+    ahead = timezone.now() + timedelta(hours=1)
+    HistoryChange.objects.update(recorded_at=ahead, available_at=timezone.now())
+    Relay().step()
+    assert not HistoryChange.objects.undelivered().exists()
+    recording.record(click(film))
+    assert Event.objects.get().recorded_at > ahead
+    HistoryChange.objects.update(recorded_at=timezone.now())
+    Relay().step()
+    assert not HistoryChange.objects.exists()
