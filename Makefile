@@ -72,7 +72,7 @@ $(VENV)/bin/python:
 
 # Without --no-compile pip compiles 15,000 files that mostly nobody imports: a third of the time.
 $(VENV)/serve.done: requirements-serve.txt requirements-data.txt | $(VENV)/bin/python
-	@echo "Installing what the site needs (615 MB) ..."
+	@echo "Installing what the site needs (690 MB) ..."
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements-serve.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements-data.txt
 	touch $@

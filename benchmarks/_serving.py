@@ -93,9 +93,12 @@ class Served:
 class Guest:
     """A guest with a connection that stays open."""
 
-    def __init__(self, site: Served) -> None:
-        self._connection = http.client.HTTPConnection(*site.address, timeout=30)
-        self._cookies: SimpleCookie = SimpleCookie()
+    def __init__(self, site: Served, **cookies: str) -> None:
+        self._connection = http.client.HTTPConnection(*site.address, timeout=120)
+        self._cookies: SimpleCookie = SimpleCookie(cookies)
+
+    def reconnect(self) -> None:
+        self._connection.close()  # the next request opens it again
 
     def get(self, path: str) -> str:
         return self._ask("GET", path, None, "text/html")
@@ -105,18 +108,31 @@ class Guest:
         body = urlencode({"event_id": str(uuid.uuid4()), "surface": "home", **fields})
         self._ask("POST", path, body, "*/*")
 
+    def send(
+        self, path: str, body: bytes, content_type: str, accept: str = "*/*", **headers: str
+    ) -> tuple[int, str]:
+        """POST a body; return the status and the text of the answer, whatever it is."""
+        return self._request("POST", path, body, {"Accept": accept, "Content-Type": content_type, **headers})
+
     def _ask(self, method: str, path: str, body: str | None, accept: str) -> str:
         headers = {"Accept": accept}
-        headers["Cookie"] = "; ".join(f"{name}={morsel.value}" for name, morsel in self._cookies.items())
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
+        status, text = self._request(method, path, body and body.encode(), headers)
+        if status not in (200, 204):
+            raise SystemExit(f"{method} {path}: {status}\n{text[:500]}")
+        return text
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, str]:
+        headers["Cookie"] = "; ".join(f"{name}={morsel.value}" for name, morsel in self._cookies.items())
+        if body is not None and "csrftoken" in self._cookies:
             headers["X-CSRFToken"] = self._cookies["csrftoken"].value
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         text = answer.read().decode()
-        if answer.status not in (200, 204):
-            raise SystemExit(f"{method} {path}: {answer.status}\n{text[:500]}")
-        if not self._cookies or method == "GET":
+        if method == "GET":
             for header in answer.headers.get_all("Set-Cookie") or []:
                 self._cookies.load(header)
-        return text
+        return answer.status, text

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError
 
 from evaluation.hooks import tracked
+from predictors.capabilities import PredictsStars
 from predictors.errors import TrainingError
+from predictors.history import History
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.run import Hook, Run, split_options
@@ -164,11 +167,33 @@ def refuse_other_ids(name: str, id_space: str) -> None:
 
 
 def _measured(predictor: Predictor, train: Interactions, validation: Interactions) -> dict[str, float]:
-    """Return NDCG@10 and HR@10 on the held-out rows; empty when there are none."""
+    """Return NDCG@10 and HR@10 on the held-out rows, of star predictors RMSE and MAE; empty without rows."""
     validator = Validator.from_rows(train, validation)
     if validator is None:
         return {}
-    return {name: round(value, 5) for name, value in validator.measure(predictor).items()}
+    metrics = validator.measure(predictor)
+    if isinstance(predictor, PredictsStars):
+        metrics |= _star_errors(predictor, train, validation)
+    return {name: round(value, 5) for name, value in metrics.items()}
+
+
+def _star_errors(predictor: PredictsStars, train: Interactions, validation: Interactions) -> dict[str, float]:
+    """Return RMSE and MAE, in stars, of the held-out rating of each user, told from their other ratings."""
+    by_user = np.argsort(train.users, kind="stable")
+    starts = np.searchsorted(train.users[by_user], np.arange(train.n_users + 1))
+    item_ids, errors = train.item_ids.tolist(), []
+    for user, item, stars in zip(validation.users, validation.items, validation.values, strict=True):
+        rows = by_user[starts[user] : starts[user + 1]]
+        rows = rows[~np.isnan(train.values[rows])]
+        history = History.from_stars(
+            {item_ids[train.items[row]]: float(train.values[row]) for row in rows.tolist()}
+        )
+        predicted = predictor.predict_stars(history, [item_ids[item]])
+        if predicted and not np.isnan(stars):
+            errors.append(predicted[item_ids[item]] - stars)
+    if not errors:
+        return {}
+    return {"RMSE": float(np.sqrt(np.mean(np.square(errors)))), "MAE": float(np.mean(np.abs(errors)))}
 
 
 def _metric_rows(

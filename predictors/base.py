@@ -6,19 +6,21 @@ encoding of ids, masking of seen items, top-k, saving and loading happen here, o
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors.capabilities import ExplainsScores
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer, ConfigError, InvalidScores
-from predictors.history import History, MovieId, Recommendation
+from predictors.history import History, MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
+from predictors.influences import Influences, leave_one_out, without_liked
 from predictors.packages import packages_required
 from predictors.query import Query
 from predictors.ranking import top_k
@@ -112,6 +114,13 @@ class Predictor(ABC):
         scores = self._score(queries)
         return scores[:, items] if items.ndim == 1 else np.take_along_axis(scores, items, axis=1)
 
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return what each liked item adds to the scores of items (K,): measured by leaving each out.
+
+        A model whose score is a sum over the history overrides it with the exact parts of the sum.
+        """
+        return leave_one_out(self, query, targets)
+
     def _refit(self, data: TrainingData, run: Run) -> Self:
         """Fit the recipe anew; override where a part of the fit need not be repeated."""
         return self._fit(data, refit_config(self.config, self.meta.get("chosen", {})), run)
@@ -197,6 +206,7 @@ class Predictor(ABC):
             unknown=tuple(dict.fromkeys((*unknown, *not_liked))),
             rated=rated,
             stars=_known_values(history.ratings, unknown_rated),
+            mean_stars=fmean(history.ratings.values()) if history.ratings else math.nan,
         )
 
     def score(self, queries: Sequence[Query], items: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
@@ -231,10 +241,40 @@ class Predictor(ABC):
         excluded, _ = self.ids.indices_of(exclude)
         indices, scores = self.retrieve([query], k, excluded)
         best = indices[0][indices[0] >= 0]
-        reasons = self.reasons(query, best) if isinstance(self, ExplainsScores) else [()] * len(best)
+        reasons = self.reasons(query, best)
         return [
             Recommendation(self.ids.ids[index], float(score), why)
             for index, score, why in zip(best, scores[0], reasons, strict=False)
+        ]
+
+    def supporters(
+        self, query: Query, targets: Sequence[int] | np.ndarray
+    ) -> list[list[tuple[MovieId, float]]]:
+        """Return for each item index the liked items that support its score, with shares, largest first.
+
+        Shares sum to 1. An item of the history is looked at as if it were not in it.
+        """
+        targets = np.asarray(targets, dtype=np.int64)
+        ranked: list[list[tuple[MovieId, float]]] = [[] for _ in targets]
+        is_liked = np.isin(targets, query.liked)
+        for rows in ([np.flatnonzero(~is_liked)], np.flatnonzero(is_liked)[:, None]):
+            for some in rows:
+                if len(some) == 0:
+                    continue
+                known = without_liked(query, targets[some[0]]) if is_liked[some[0]] else query
+                influences = self.influences(known, targets[some])
+                shares = influences.shares(known)
+                names = self.ids.ids_of(influences.items)
+                for row, column in zip(some.tolist(), shares.T, strict=True):
+                    order = np.argsort(-column, kind="stable")
+                    ranked[row] = [(names[each], float(column[each])) for each in order if column[each] > 0]
+        return ranked
+
+    def reasons(self, query: Query, targets: Sequence[int] | np.ndarray) -> list[tuple[Reason, ...]]:
+        """Name for each item index the liked item that supports its score most, if there is one."""
+        return [
+            (Reason("history", ranked[0][0], round(ranked[0][1], 4)),) if ranked else ()
+            for ranked in self.supporters(query, targets)
         ]
 
     def retrieve(

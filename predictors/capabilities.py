@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from predictors.history import History, MovieId, Reason, Recommendation
-    from predictors.query import Query
-
-
-@runtime_checkable
-class ExplainsScores(Protocol):
-    """Names the part of a history that a score comes from."""
-
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Return the reasons for each item index; an empty tuple where the model cannot say."""
-        ...
+    from predictors.history import History, MovieId, Recommendation
 
 
 @runtime_checkable

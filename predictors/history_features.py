@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import sparse
 
-from predictors.history import Reason
-from predictors.id_map import IdMap
 from predictors.query import Query
 
 
@@ -25,27 +23,6 @@ def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.
         indptr,
     )
     return sparse.csr_matrix(parts, shape=(len(queries), n_items))
-
-
-def top_influences(added: np.ndarray, liked: np.ndarray, ids: IdMap) -> list[tuple[Reason, ...]]:
-    """Return for each ranked item the liked one that added most to its score.
-
-    added  (T, K) what each liked item added to each ranked one
-    liked  (T,) int64 indices of the liked items
-
-    Returns K tuples: one Reason whose weight is the share of all that was added, or none where no
-    liked item added anything.
-    """
-    if added.size == 0:
-        return [()] * added.shape[1]
-    rows = added.argmax(axis=0)
-    totals = np.maximum(added, 0).sum(axis=0)
-    return [
-        (Reason("similar_to", ids.ids[liked[row]], min(1.0, float(added[row, column] / totals[column]))),)
-        if totals[column] > 0
-        else ()
-        for column, row in enumerate(rows)
-    ]
 
 
 def largest_of_rows(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class Query:
     unknown   ids of the history that the model does not know
     rated     (R,) int64, items with stars, liked or not
     stars     (R,) float32, those stars
+    mean_stars  mean of all ratings of the history, also of items the model does not know; NaN without any
     """
 
     liked: np.ndarray
@@ -33,6 +35,7 @@ class Query:
     unknown: tuple[MovieId, ...] = ()
     rated: np.ndarray = field(default_factory=lambda: _NO_ITEMS)
     stars: np.ndarray = field(default_factory=lambda: _NO_STARS)
+    mean_stars: float = math.nan
 
     @classmethod
     def from_indices(

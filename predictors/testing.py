@@ -202,12 +202,28 @@ class ModelContract:
         history = told(("click", FILM_IDS[4], None))
         assert FILM_IDS[4] in ids_of(fitted.recommend(history, N_FILMS))
 
-    def test_reasons_point_to_films_of_the_history(self, fitted: Predictor) -> None:
+    def test_the_reason_is_the_liked_film_with_the_largest_share(self, fitted: Predictor) -> None:
         for history in HISTORIES:
+            query = fitted.encode(history)
             for found in fitted.recommend(history, 10):
-                for reason in found.reasons:
-                    assert reason.movie_id is None or reason.movie_id in history.liked
-                    assert 0.0 <= reason.weight <= 1.0
+                influences = fitted.influences(query, np.array([fitted.ids.index_of(found.movie_id)]))
+                assert np.isin(influences.items, query.liked).all()
+                shares = influences.shares(query)[:, 0]
+                if not shares.any():
+                    assert found.reasons == ()
+                    continue
+                assert shares.sum() == pytest.approx(1.0)
+                (reason,) = found.reasons
+                assert reason.weight == pytest.approx(shares.max(), abs=1e-3)
+                assert shares[fitted.ids.ids_of(influences.items).index(reason.movie_id)] == pytest.approx(
+                    shares.max(), abs=1e-3
+                )
+
+    def test_films_rated_below_the_own_mean_support_nothing(self, fitted: Predictor) -> None:
+        """The last is liked by its stars, and below the mean of the three."""
+        history = told(*(("rating", FILM_IDS[film], stars) for film, stars in ((3, 5.0), (9, 5.0), (4, 3.0))))
+        for found in fitted.recommend(history, N_FILMS):
+            assert FILM_IDS[4] not in [reason.movie_id for reason in found.reasons]
 
     def test_similar_films(self, fitted: Predictor) -> None:
         if not isinstance(fitted, FindsSimilar):

@@ -68,17 +68,24 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="session")
-def site(chromium_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the site of the browser tests lies; its `server.log` holds the mails too."""
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="session")
+def site(chromium_path: str, site_folder: Path) -> Iterator[str]:
     """The address of a running site with 80 made-up films in four genres and 160 people's ratings."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = site_folder
     _write_films(folder / "films.csv")
     _write_ratings(folder / "ratings.csv")
     environment = {
         **os.environ,
+        "DJANGO_SETTINGS_MODULE": "webapp.settings",  # not those of the tests, which are ours
         "DEBUG": "false",
         "SECURE": "false",  # plain http
         "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough-to-be-taken-for-one",
-        "ALLOWED_HOSTS": "127.0.0.1",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",  # security keys want a name
         "DATA_DIR": str(folder),
         "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
         "MODEL_DIR": str(folder / "models"),

@@ -14,11 +14,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DATABASE_TESTS = [
     "movie/core/tests/test_database.py",
     "movie/catalogue/tests/test_identity.py",
+    "movie/catalogue/tests/test_csv_import.py",
+    "movie/events/tests/test_bulk_recording.py",
     "movie/events/tests/test_movie_merging.py",
     "movie/events/tests/test_rating_import.py",
     "movie/events/tests/test_click_archive.py",
     "movie/events/tests/test_recording.py",
     "movie/events/tests/test_relay.py",
+    "movie/pages/tests/test_account_page.py",
+    "movie/visitors/tests/test_second_factor.py",
     "webapp/tests/test_migrations.py",
 ]
 EVERY_ADDRESS = ["movie/pages/tests/test_every_address.py"]

@@ -219,13 +219,15 @@ def test_ids_with_any_letters_find_their_way_into_the_address(client):
         client.forget("user:1")
 
 
-def test_reasons_are_read_down_to_the_stops_of_their_paths(client):
+def test_reasons_and_connections_are_read_down_to_the_nodes_of_their_paths(client):
     films = list(client.movies())[:4]
     answer = client.recommend(history=[film.id for film in films], k=3, explain=True)
     for film in answer.recommendations:
         assert film.reasons is not None and film.rest is not None
-        for reason in film.reasons:
-            assert reason.sentence and all(stop.kind for path in reason.paths for stop in path)
+        assert film.connections is not None
+        assert all(reason.sentence and reason.movie_id for reason in film.reasons)
+        for connection in film.connections:
+            assert connection.sentence and all(node.kind for node in connection.path)
 
 
 def test_the_async_client_does_the_same(reelgraph):

@@ -37,7 +37,7 @@ for origin in CSRF_TRUSTED_ORIGINS:
 # -- the house --------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "webapp.admin_config.ReelgraphAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -47,6 +47,8 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "axes",
     "corsheaders",
     "csp",
@@ -184,6 +186,7 @@ EVENT_HANDLERS = {
 EVENT_STREAM = {"BACKEND": "movie.events.stream.in_process.InProcessEventStream", "OPTIONS": {}}
 KAFKA_BOOTSTRAP_SERVERS = environment.words("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_TOPIC = environment.text("KAFKA_TOPIC", "movie.interactions")
+KAFKA_RETENTION_HOURS = environment.number("KAFKA_RETENTION_HOURS", 14 * 24, least=1, most=15 * 24)
 _KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _KAFKA_MECHANISMS = ("", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM")
 _KAFKA = {
@@ -259,6 +262,7 @@ DEFAULT_MODELS = environment.words(
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
+IMPORT_ROW_LIMIT = environment.number("IMPORT_ROW_LIMIT", 20_000, least=1)  # rows an hour and visitor
 
 # -- the API ----------------------------------------------------------------------------------
 
@@ -285,32 +289,46 @@ if POSTER_BASE_URL and urlsplit(POSTER_BASE_URL).scheme != "https":
 
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # first: it refuses those who tried too often
-    "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "movie.visitors.passwords.BreachedPasswordValidator"},
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "pages:home"
 LOGOUT_REDIRECT_URL = "pages:home"
-ACCOUNT_ADAPTER = "movie.visitors.throttling.AccountAdapter"
+ACCOUNT_ADAPTER = "movie.visitors.account_adapters.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_CHANGE_EMAIL = True  # an account has one address; a new one counts once it is confirmed
+# Whoever signs up with a known address gets an account that cannot confirm it, and learns nothing.
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # the password again before the address changes
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # a mail after every change of address, password or second factor
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Reelgraph] "
+# Wrong passwords are counted below. The key of login_failed is here the account whose password was right
+# and whose code of a second factor was wrong.
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,5/5m/key",
     "signup": "20/m/ip",
     "reset_password": "20/m/ip,5/m/key",
 }
+
+# Second factors: an authenticator app, security keys, and recovery codes for when both are lost.
+MFA_ADAPTER = "movie.visitors.account_adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Reelgraph"
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # an unconfirmed address keeps nobody else from it; see above
+# Staff without a second factor may not act as staff where one is required. Empty: `check --deploy` asks.
+STAFF_SECOND_FACTOR = environment.text("STAFF_SECOND_FACTOR", choices=("", "required", "optional"))
 
 # Guessing passwords, counted in the database for all processes: see movie/visitors/sign_in_limits.py.
 AXES_HANDLER = "movie.visitors.sign_in_limits.SignInLimits"
@@ -319,11 +337,13 @@ AXES_FAILURE_LIMIT = 10  # failures of one address with one account, ...
 AXES_COOLOFF_TIME = timedelta(minutes=15)  # ... after which both have to wait
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "movie.visitors.throttling.client_address"
+AXES_CLIENT_IP_CALLABLE = "movie.visitors.networks.client_address"
 AXES_USERNAME_CALLABLE = "movie.visitors.sign_in_limits.account_of"
 AXES_LOCKOUT_CALLABLE = "movie.visitors.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business
 AXES_SENSITIVE_PARAMETERS = ["username", "login", "ip_address", "csrfmiddlewaretoken"]
+
+PRIVACY_CONTACT = environment.text("PRIVACY_CONTACT")  # whom to ask about stored data, on the privacy page
 
 EMAIL_CONFIG = environment.parsed(
     "EMAIL_URL",
@@ -338,6 +358,7 @@ EMAIL_HOST_USER = EMAIL_CONFIG.get("EMAIL_HOST_USER") or ""
 EMAIL_HOST_PASSWORD = EMAIL_CONFIG.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS = EMAIL_CONFIG.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = EMAIL_CONFIG.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10  # seconds: a page waits no longer for a mail server
 DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", "reelgraph@localhost")
 
 # -- languages --------------------------------------------------------------------------------
@@ -370,6 +391,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 SECURE = environment.flag("SECURE", default=not DEBUG)  # false only behind plain http, as in a demo
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = SECURE
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE
 SECURE_SSL_REDIRECT = environment.flag("SECURE_SSL_REDIRECT", default=SECURE)
 SECURE_REDIRECT_EXEMPT = [r"^health/"]  # probes come over plain http, past the proxy
 SECURE_HSTS_SECONDS = environment.number("SECURE_HSTS_SECONDS", 31536000 if SECURE else 0)

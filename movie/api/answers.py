@@ -16,7 +16,7 @@ from movie.recommendations.ranking import RankingOptions, predicted_stars
 from movie.telemetry.requests import count_shown
 from predictors.history import History
 
-NO_REASONS: dict[str, Any] = {"reasons": [], "rest": 0.0, "instead": ""}
+NO_REASONS: dict[str, Any] = {"reasons": [], "rest": 0.0, "connections": [], "instead": ""}
 
 
 def rank_histories(histories: Sequence[History], request: RankingRequest) -> list[RankedList]:
@@ -68,8 +68,7 @@ def add_reasons(answer: dict[str, Any], history: History) -> None:
     found = explain(movie_ids, history, model=answer["model"])
     for entry in answer["recommendations"]:
         explanation = found.get(entry["movie_id"])
-        fields = NO_REASONS if explanation is None else explanation.as_dict()
-        entry.update({name: fields[name] for name in NO_REASONS})
+        entry.update(NO_REASONS if explanation is None else explanation.as_dict())
 
 
 def render_fallback(ranked: RankedList) -> dict[str, str] | None:

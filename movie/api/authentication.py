@@ -22,7 +22,8 @@ from ninja.throttling import BaseThrottle
 
 from movie.api.models import SCOPES, ApiKey
 from movie.api.problems import Problem
-from movie.visitors.throttling import WINDOW, add_cost, client_address, seconds_until
+from movie.visitors.networks import client_address
+from movie.visitors.throttling import WINDOW, add_cost, seconds_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,12 +165,18 @@ class PathNode(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """A reason as a sentence, with its share of all reasons."""
+    """A film of the history, with its share of all that supports the score."""
 
-    kind: str
+    movie_id: int
     sentence: str
     share: float
-    paths: list[list[PathNode]]
+
+
+class ConnectionOut(BaseModel):
+    """A path of the knowledge graph from a film of the history, as a sentence and node by node."""
+
+    sentence: str
+    path: list[PathNode]
 
 
 class RecommendationOut(BaseModel):
@@ -181,6 +187,7 @@ class RecommendationOut(BaseModel):
     predicted_rating: float | None = Field(default=None, description="Stars, from at least two ratings.")
     reasons: list[ReasonOut] | None = Field(default=None, description="With `explain`.")
     rest: float | None = Field(default=None, description="The share of reasons that are not shown.")
+    connections: list[ConnectionOut] | None = Field(default=None, description="What else connects it.")
     instead: str | None = Field(default=None, description="Where the score came from, without a reason.")
 
 

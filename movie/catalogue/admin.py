@@ -14,8 +14,6 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from import_export.admin import ImportExportModelAdmin
-from import_export.formats.base_formats import CSV, TSV
 
 from movie.catalogue.merging import merge_people
 from movie.catalogue.models import (
@@ -28,9 +26,12 @@ from movie.catalogue.models import (
     MovieTitle,
     Person,
 )
+from movie.catalogue.removal import delete_movies
 from movie.catalogue.resources import MovieResource
 from movie.catalogue.titles import search_key
 from movie.catalogue.twins import find_twins
+from movie.core.batches import write_in_batches
+from movie.core.csv_import_admin import BatchImportAdmin
 
 
 class KnownAutocomplete(AutocompleteSelect):
@@ -128,10 +129,19 @@ def confirm_merge(
     return TemplateResponse(request, "admin/catalogue/merge_confirmation.html", context)
 
 
+def _set_visible(movies: QuerySet[Movie], *, is_visible: bool) -> int:
+    """Show or hide movies, in small batches; return how many."""
+    now = timezone.now()
+
+    def write(ids: list[int]) -> int:
+        return Movie.objects.filter(pk__in=ids).update(is_visible=is_visible, updated=now)
+
+    return sum(write_in_batches(list(movies.values_list("pk", flat=True)), write))
+
+
 @admin.register(Movie)
-class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
+class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
     resource_classes = [MovieResource]
-    formats = [CSV, TSV]
     list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
     list_filter = ["is_visible", TwinFilter, "genres", "languages"]
     search_fields = ["titles__search_key", "=external_ids__value"]
@@ -162,15 +172,18 @@ class MovieAdmin(ImportExportModelAdmin, SearchKeyAdmin):
     def stars(self, movie: Movie) -> str | None:
         return None if movie.rating_average is None else f"{movie.rating_average:.2f}"
 
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        delete_movies(queryset.values_list("pk", flat=True))
+
     @admin.action(description=_("Hide the selected films from visitors"), permissions=["change"])
     def hide(self, request: HttpRequest, movies: QuerySet) -> None:
-        n = movies.update(is_visible=False, updated=timezone.now())
+        n = _set_visible(movies, is_visible=False)
         text = ngettext("%(n)d film is hidden now.", "%(n)d films are hidden now.", n) % {"n": n}
         self.message_user(request, text, messages.SUCCESS)
 
     @admin.action(description=_("Show the selected films to visitors"), permissions=["change"])
     def show(self, request: HttpRequest, movies: QuerySet) -> None:
-        n = movies.update(is_visible=True, updated=timezone.now())
+        n = _set_visible(movies, is_visible=True)
         text = ngettext("%(n)d film is shown now.", "%(n)d films are shown now.", n) % {"n": n}
         self.message_user(request, text, messages.SUCCESS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -10,6 +10,7 @@ from django.db import models, transaction
 from django.db.models import Avg, Count, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils.text import slugify
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
@@ -277,6 +278,57 @@ class MovieTitle(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.search_key = search_key(self.title)[:255]
         super().save(*args, **kwargs)
+
+
+FACT_LABELS = {
+    "titles": gettext_noop("titles"),
+    "genres": gettext_noop("genres"),
+    "ratings": gettext_noop("ratings"),
+    "directors": gettext_noop("directors"),
+    "writers": gettext_noop("writers"),
+    "cast": gettext_noop("casts"),
+    "countries": gettext_noop("countries"),
+    "languages": gettext_noop("languages"),
+    "runtime": gettext_noop("running times"),
+    "ko": gettext_noop("Korean titles"),
+    "zh_hans": gettext_noop("Chinese titles"),
+}
+
+
+class FactSourceQuerySet(models.QuerySet["FactSource"]):
+    def credit(self, counts: Mapping[tuple[str, str], int], licences: Mapping[str, str]) -> None:
+        """Record that each source gave a fact to this many movies, under its licence."""
+        for (name, fact), n_movies in counts.items():
+            self.update_or_create(
+                name=name, fact=fact, defaults={"licence": licences[name], "n_movies": n_movies}
+            )
+
+
+class FactSource(models.Model):
+    """Holds whom a kind of fact is owed to; the page about the data shows it."""
+
+    name = models.CharField(_("source"), max_length=64)
+    fact = models.CharField(_("fact"), max_length=32)
+    licence = models.CharField(_("licence"), max_length=128)
+    n_movies = models.PositiveIntegerField(_("films at the last import"), default=0)
+
+    objects = FactSourceQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name", "fact"]
+        verbose_name = _("source of facts")
+        verbose_name_plural = _("sources of facts")
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["name", "fact"], name="each_fact_of_a_source_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.fact}"
+
+    @property
+    def fact_label(self) -> str:
+        """Return the kind of fact in the visitor's language; an unknown one as it is."""
+        return gettext(FACT_LABELS[self.fact]) if self.fact in FACT_LABELS else self.fact
 
 
 class MovieTag(models.Model):

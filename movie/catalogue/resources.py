@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
-from import_export import fields, resources, widgets
+from import_export import fields, widgets
 
 from movie.catalogue.importing.cells import (
     LONGEST_NAME,
@@ -19,7 +19,10 @@ from movie.catalogue.importing.cells import (
 )
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie
-from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, sort_title
+from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean, search_key, sort_title
+from movie.core.csv_import import BatchResource
+
+LONGEST_ID = 19  # digits: what the databases can hold
 
 
 class WholeNumberWidget(widgets.Widget):
@@ -63,22 +66,54 @@ class FlagWidget(widgets.Widget):
         return "1" if value else "0"
 
 
+Name = Genre | Country | Language
+
+
 class NamesWidget(widgets.ManyToManyWidget):
-    """Reads names parted by "|" or commas and creates those that are missing."""
+    """Reads names parted by "|" or commas. Those that are missing are made when the movie is saved."""
 
-    def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
+    def __init__(self, model: type[Name]) -> None:
         super().__init__(model, separator="|", field="name")
+        self._known: dict[str, Name] | None = None  # by search key; of one import
+        self.missing: dict[str, str] = {}  # names that no object has, by search key
 
-    def clean(self, value: object, row: object = None, **kwargs: object) -> models.QuerySet:
+    def clean(self, value: object, row: object = None, **kwargs: object) -> list[Name]:
         text = clean(str(value or ""))
+        known = self._names()
         # A name that holds a comma is one name if it is there already.
-        is_one = "," in text and self.model.objects.filter(name=text).exists()
-        names = [text] if is_one else list(parse_names(text))
-        long = [name for name in names if len(name) > LONGEST_NAME]
-        if long:
-            raise ValueError(_("“%(name)s” is too long for a name.") % {"name": long[0]})
-        self.model.objects.named(names)
-        return self.model.objects.filter(name__in=names)
+        is_one = "," in text and search_key(text) in known
+        found: dict[str, Name] = {}
+        for name in [text] if is_one else list(parse_names(text)):
+            if len(name) > LONGEST_NAME:
+                raise ValueError(_("“%(name)s” is too long for a name.") % {"name": name})
+            key = search_key(name)
+            if key not in known:
+                self.missing.setdefault(key, name)
+            found[key] = known.get(key) or self.model(name=self.missing[key])
+        return list(found.values())
+
+    def render(self, value: object, obj: object = None, **kwargs: object) -> str:
+        return "" if value is None else "|".join(sorted(each.name for each in value.all()))  # type: ignore[attr-defined]
+
+    def make_missing(self, names: Iterable[Name]) -> list[Name]:
+        """Return the objects; those that are not stored are made first."""
+        stored = self.model.objects.named([each.name for each in names if each.pk is None])
+        self._names().update({search_key(each.name): each for each in stored.values()})
+        return [stored.get(each.name, each) for each in names]
+
+    def _names(self) -> dict[str, Name]:
+        if self._known is None:
+            self._known = {search_key(each.name): each for each in self.model.objects.all()}
+        return self._known
+
+
+class NamesField(fields.Field):
+    def __init__(self, name: str, model: type[Name]) -> None:
+        super().__init__(name, name, widget=NamesWidget(model))
+
+    def save(self, instance: Movie, row: dict, is_m2m: bool = False, **kwargs: object) -> None:
+        if self.column_name in row:
+            getattr(instance, self.attribute).set(self.widget.make_missing(self.clean(row)))
 
 
 STATED = "imdb_stated"  # where the cell waits on the movie until it is saved
@@ -89,9 +124,11 @@ class ImdbField(fields.Field):
 
     def __init__(self) -> None:
         super().__init__(attribute="imdb", column_name="imdb")
+        self.owners: dict[str, int] = {}  # movies by the IMDb ids of the rows
+        self._claims: dict[str, Movie] = {}  # of the rows so far
 
     def get_value(self, instance: Movie) -> str:
-        if instance.pk is None:
+        if instance.pk is None or instance._state.adding:
             return getattr(instance, STATED, "")
         ids = [each.value for each in instance.external_ids.all() if each.source == "imdb"]
         return ids[0] if ids else ""
@@ -102,24 +139,26 @@ class ImdbField(fields.Field):
             stated = imdb_id(text)
         except RowError as row_error:
             raise ValueError(_(row_error.reason.label)) from row_error
-        owner = ExternalId.objects.filter(source="imdb", value=stated).exclude(movie=instance.pk)
-        if stated and owner.exists():
-            raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": stated})
+        if stated:
+            claim = self._claims.setdefault(stated, instance)
+            is_claimed = claim is not instance and (claim.pk is None or claim.pk != instance.pk)
+            if is_claimed or self.owners.get(stated, instance.pk) != instance.pk:
+                raise ValueError(_("Another film has the IMDb id %(id)s.") % {"id": stated})
         setattr(instance, STATED, stated)
 
 
-class MovieResource(resources.ModelResource):
+class MovieResource(BatchResource):
     """Imports movies by their id on this site; a row without an id is a new movie."""
 
     year = fields.Field("year", "year", widget=WholeNumberWidget(parse_year, EARLIEST_YEAR, LATEST_YEAR))
     runtime = fields.Field("runtime", "runtime", widget=WholeNumberWidget(parse_runtime, 1, LONGEST_RUNTIME))
     is_visible = fields.Field("is_visible", "is_visible", widget=FlagWidget())
-    genres = fields.Field("genres", "genres", widget=NamesWidget(Genre))
-    countries = fields.Field("countries", "countries", widget=NamesWidget(Country))
-    languages = fields.Field("languages", "languages", widget=NamesWidget(Language))
+    genres = NamesField("genres", Genre)
+    countries = NamesField("countries", Country)
+    languages = NamesField("languages", Language)
     imdb = ImdbField()
 
-    class Meta:
+    class Meta(BatchResource.Meta):
         model = Movie
         import_id_fields: ClassVar = ["id"]
         fields: ClassVar = [
@@ -137,12 +176,27 @@ class MovieResource(resources.ModelResource):
             "imdb",
         ]
         export_order = fields
-        clean_model_instances = True
-        skip_unchanged = True
-        report_skipped = True
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._movies: dict[int, Movie] = {}  # by the ids of the rows
 
     def get_queryset(self) -> models.QuerySet:
         return super().get_queryset().prefetch_related("genres", "countries", "languages", "external_ids")
+
+    def prepare(self, rows: Sequence[dict]) -> None:
+        self._movies = self.get_queryset().in_bulk({pk for row in rows if (pk := _pk(row)) is not None})
+        stated = [_imdb(row) for row in rows]
+        owners = ExternalId.objects.filter(source="imdb", value__in=filter(None, stated))
+        self.fields["imdb"].owners = dict(owners.values_list("value", "movie_id"))
+
+    def get_instance(self, instance_loader: object, row: dict) -> Movie | None:
+        pk = _pk(row)
+        movie = None if pk is None else self._movies.get(pk)
+        if pk is not None and movie is None:
+            text = _("There is no film with the id %(id)d: a new one gets this id.")
+            self.notices[text % {"id": pk}] = None
+        return movie
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
         for name in ("title", "sort_title"):
@@ -151,15 +205,35 @@ class MovieResource(resources.ModelResource):
         if row.get("title") and "sort_title" in row and not row["sort_title"]:
             row["sort_title"] = sort_title(row["title"])
 
-    def skip_row(
-        self, instance: Movie, original: Movie, row: dict, import_validation_errors: dict | None = None
-    ) -> bool:
-        stated = getattr(instance, STATED, "")
-        if stated and not ExternalId.objects.filter(movie=instance.pk, source="imdb", value=stated).exists():
-            return False
-        return super().skip_row(instance, original, row, import_validation_errors)
+    def cell_of(self, field: fields.Field, instance: Movie, row: dict) -> str:
+        if isinstance(field, NamesField):
+            return "|".join(sorted(each.name for each in field.clean(row)))
+        if isinstance(field, ImdbField):
+            return getattr(instance, STATED, "") or field.get_value(instance)
+        return super().cell_of(field, instance, row)
 
     def after_save_instance(self, instance: Movie, row: dict, **kwargs: object) -> None:
-        if stated := getattr(instance, STATED, ""):
+        stated = getattr(instance, STATED, "")
+        if stated and not self.is_preview:
             ExternalId.objects.filter(movie=instance, source="imdb").exclude(value=stated).delete()
             ExternalId.objects.get_or_create(source="imdb", value=stated, defaults={"movie": instance})
+
+    def after_import(self, dataset: object, result: object, **kwargs: object) -> None:
+        for field in self.fields.values():
+            if isinstance(field, NamesField):
+                kind = field.widget.model._meta.verbose_name
+                for name in field.widget.missing.values():
+                    text = _("New %(kind)s: “%(name)s”.")
+                    self.notices[text % {"kind": kind, "name": name}] = None
+
+
+def _pk(row: dict) -> int | None:
+    text = str(row.get("id") or "").strip().removesuffix(".0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
+
+
+def _imdb(row: dict) -> str:
+    try:
+        return imdb_id(str(row.get("imdb") or ""))
+    except RowError:
+        return ""

@@ -7,13 +7,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from import_export.admin import ImportExportModelAdmin
-from import_export.formats.base_formats import CSV, TSV
 
 from movie.catalogue.admin import MovieAdmin, confirm_merge
 from movie.catalogue.merging import MergeRefused
 from movie.catalogue.models import Movie, Rating
 from movie.core.admin import ReadOnlyAdmin
+from movie.core.csv_import_admin import BatchImportAdmin
 from movie.events.models import DeadLetter, Event
 from movie.events.movie_merging import merge_movies
 from movie.events.rating_edits import delete_ratings, save_rating
@@ -42,11 +41,10 @@ MovieAdmin.actions = [*MovieAdmin.actions, merge_selected]
 
 
 @admin.register(Rating)
-class RatingAdmin(ImportExportModelAdmin):
+class RatingAdmin(BatchImportAdmin):
     """Edits ratings; visitors' histories and movies' aggregates follow each change."""
 
     resource_classes = [RatingResource]
-    formats = [CSV, TSV]
     list_display = ["visitor", "movie", "value", "rated_at"]
     list_select_related = ["movie"]
     list_filter = ["value"]

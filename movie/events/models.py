@@ -166,6 +166,17 @@ class ProcessedEvent(models.Model):
         return f"{self.group} {self.event_id}"
 
 
+class ImportSlot(models.Model):
+    """Lets one import of a history file run: few at a time, and one of each visitor."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    visitor = ExactCharField(max_length=128, unique=True)
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.visitor}"
+
+
 class DeadLetter(models.Model):
     """A message that a consumer group could not process, kept for replay."""
 

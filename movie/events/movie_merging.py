@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from django.db import transaction
 from django.db.models import F
 
 from movie.catalogue.merging import check_merge, merge_facts
 from movie.catalogue.models import Movie, Rating
+from movie.core.batches import write_in_batches
 from movie.core.database import retry_on_deadlock
 from movie.events.models import DailyMovieActivity, Event
 from movie.events.rating_import import refresh_aggregates
-from movie.events.ratings import delete_ratings, lock_movies, sync_ratings
+from movie.events.ratings import delete_ratings, lock_movies, shift_aggregates, sync_ratings
 from movie.visitors.visitor import acting
 from predictors.history import History
-
-BATCH = 200  # visitors in one transaction
 
 
 def merge_movies(keep: Movie, others: Sequence[Movie]) -> None:
@@ -29,15 +29,18 @@ def merge_movies(keep: Movie, others: Sequence[Movie]) -> None:
     for other in others:
         check_merge(keep, other)
     for other in others:
-        while visitors := list(
-            Event.objects.filter(movie=other).order_by().values_list("visitor", flat=True).distinct()[:BATCH]
+        for move, rows in (
+            (_move_events, Event.objects.filter(movie=other)),
+            (_move_ratings, Rating.objects.filter(movie=other).exclude(acting())),
         ):
-            _move_events(visitors, keep, other)
+            visitors = list(rows.order_by().values_list("visitor", flat=True).distinct())
+            for _moved in write_in_batches(visitors, partial(move, keep, other)):
+                pass
         _finish(keep, other)
 
 
 @retry_on_deadlock
-def _move_events(visitors: list[str], keep: Movie, other: Movie) -> None:
+def _move_events(keep: Movie, other: Movie, visitors: list[str]) -> None:
     with transaction.atomic():
         lock_movies(Movie.objects.filter(pk__in=(keep.pk, other.pk)))
         for visitor in visitors:
@@ -48,25 +51,35 @@ def _move_events(visitors: list[str], keep: Movie, other: Movie) -> None:
                     events.filter(event_id__in=History(events.interactions()).taken_back).delete()
             moved.update(movie=keep)
             delete_ratings(Rating.objects.filter(visitor=visitor, movie=other))
-            sync_ratings(visitor, [keep.pk])
+            sync_ratings({visitor: [keep.pk]})
+
+
+@retry_on_deadlock
+def _move_ratings(keep: Movie, other: Movie, visitors: list[str]) -> None:
+    """Move the ratings of people of data sets; of two by one person the newer stands."""
+    with transaction.atomic():
+        lock_movies(Movie.objects.filter(pk__in=(keep.pk, other.pk)))
+        own = {row.visitor: row for row in Rating.objects.filter(movie=keep, visitor__in=visitors)}
+        moved: dict[int, float] = {}
+        older: list[int] = []
+        for row in Rating.objects.filter(movie=other, visitor__in=visitors):
+            stored = own.get(row.visitor)
+            if stored is None or row.rated_at > stored.rated_at:
+                moved[row.pk] = row.value
+                older += [stored.pk] if stored else []
+            else:
+                older.append(row.pk)
+        delete_ratings(Rating.objects.filter(pk__in=older))
+        Rating.objects.filter(pk__in=moved).update(movie=keep)
+        n_moved, total = len(moved), sum(moved.values())
+        shift_aggregates({keep.pk: (n_moved, total), other.pk: (-n_moved, -total)})
 
 
 @retry_on_deadlock
 def _finish(keep: Movie, other: Movie) -> None:
-    """Move the ratings of people of data sets and the facts, and delete the other movie."""
+    """Move the facts, and delete the other movie."""
     with transaction.atomic():
         lock_movies(Movie.objects.filter(pk__in=(keep.pk, other.pk)))
-        theirs = Rating.objects.filter(movie=other).exclude(acting())
-        shared = Rating.objects.filter(movie=keep, visitor__in=theirs.values("visitor"))
-        rated_at = dict(shared.values_list("visitor", "rated_at"))
-        newer = {
-            visitor
-            for visitor, at in theirs.values_list("visitor", "rated_at")
-            if at > rated_at.get(visitor, at)
-        }
-        Rating.objects.filter(movie=keep, visitor__in=newer).delete()
-        theirs.filter(visitor__in=rated_at.keys() - newer).delete()
-        theirs.update(movie=keep)
         for day, count in other.activity.values_list("day", "count"):
             if not keep.activity.filter(day=day).update(count=F("count") + count):
                 DailyMovieActivity.objects.create(movie=keep, day=day, count=count)

@@ -6,17 +6,22 @@ rating alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from django.db import connection, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from movie.catalogue.models import Rating
+from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 from movie.core.ids import new_event_id
 from movie.events.history import IMPORTED
 from movie.events.models import Event
 from movie.events.rating_import import refresh_aggregates
-from movie.events.recording import record, record_all
+from movie.events.ratings import delete_ratings as delete_rows
+from movie.events.recording import record, record_all, validate
 from movie.visitors.visitor import can_act
 from predictors.history import Interaction
 
@@ -37,24 +42,45 @@ def save_rating(rating: Rating) -> None:
 
 
 def delete_ratings(ratings: Iterable[Rating]) -> None:
-    """Delete ratings and update the aggregates of their movies."""
-    movies = set()
-    for rating in ratings:
-        if can_act(rating.visitor):
-            _record(rating, None, timezone.now())
-        else:
-            Rating.objects.filter(pk=rating.pk).delete()
-            movies.add(rating.movie_id)
-    refresh_aggregates(movies)
+    """Delete ratings and take them out of the aggregates, in small batches."""
+    for _deleted in write_in_batches(ratings, _delete_batch, pauses=not connection.in_atomic_block):
+        pass
 
 
-def import_rating(rating: Rating) -> None:
-    """Record a rating of a visitor who can act, once. It keeps its time, and the newest one counts."""
-    same = {"kind": "rating", "at": rating.rated_at, "value": rating.value}
-    if not Event.objects.of(rating.visitor, rating.movie_id).filter(**same).exists():
-        record_all([_interaction(rating, rating.value, rating.rated_at, IMPORTED)])
-    stored = Rating.objects.filter(visitor=rating.visitor, movie=rating.movie_id).first()
-    rating.pk = stored.pk if stored else None  # none where the visitor has cleared it since
+@retry_on_deadlock
+def _delete_batch(ratings: list[Rating]) -> None:
+    now = timezone.now()
+    with transaction.atomic():
+        record_all(live=[_interaction(each, None, now, ADMIN) for each in ratings if can_act(each.visitor)])
+        others = [each.pk for each in ratings if not can_act(each.visitor)]
+        delete_rows(Rating.objects.filter(pk__in=others))
+
+
+def check_rating(rating: Rating) -> None:
+    """Raise InvalidInteraction, which is a ValueError, unless this visitor can have given this rating."""
+    validate(_interaction(rating, rating.value, rating.rated_at, IMPORTED))
+
+
+def import_ratings_of_visitors(ratings: Sequence[Rating]) -> None:
+    """Record ratings of visitors who can act, each once. They keep their times, and the newest ones count.
+
+    Sets the primary keys; to None where the visitor has cleared the rating since.
+    """
+    visitors = {each.visitor for each in ratings}
+    # The sum keeps databases from reading everybody's events of a movie.
+    events = Event.objects.filter(visitor__in=visitors, kind="rating").alias(number=F("movie_id") + 0)
+    events = events.filter(number__in={each.movie_id for each in ratings}).order_by()
+    known = set(events.values_list("visitor", "movie_id", "at", "value"))
+    new = {(each.visitor, each.movie_id, each.rated_at, each.value): each for each in ratings}
+    record_all(
+        _interaction(each, each.value, each.rated_at, IMPORTED)
+        for key, each in new.items()
+        if key not in known
+    )
+    stored = Rating.objects.filter(visitor__in=visitors, movie__in={each.movie_id for each in ratings})
+    pks = {(visitor, movie): pk for visitor, movie, pk in stored.values_list("visitor", "movie_id", "pk")}
+    for each in ratings:
+        each.pk = pks.get((each.visitor, each.movie_id))
 
 
 def _record(rating: Rating, value: float | None, at: datetime) -> None:

@@ -1,8 +1,7 @@
-"""Import ratings of a data set into the database, in large batches."""
+"""Import ratings of a data set into the database, in batches that let visitors write in between."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,14 +16,14 @@ from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
+from movie.events.ratings import Totals, lock_movies, shift_aggregates
 from movie.visitors.visitor import ACTING
 
-BATCH = 50_000  # rows in one transaction: about a second of work and 30 MB
-MOVIES_AT_ONCE = 5_000
+TIMES_KEPT = 50_000  # people rate many movies in the same second
 VISITORS_AT_ONCE = 500
 MONTH_FIRST = "Dates such as 02/03/2021 are read as month/day/year; --day-first reads day/month/year."
-
-Totals = tuple[int, float]  # number and sum of stars
 
 
 class RatingWriter:
@@ -71,6 +70,8 @@ class RatingWriter:
         is wrong. They are shifted by what the batch adds; only where it changes ratings that were there
         is the batch written again between two counts of its visitors' stars.
         """
+        if connection.features.has_select_for_update:  # as visitors' ratings do, before anything else
+            lock_movies(Movie.objects.filter(pk__in={row[1] for row in rows}))
         try:
             with transaction.atomic():
                 added, changed, shifts = self._store(rows)
@@ -85,7 +86,7 @@ class RatingWriter:
                 movie: (n - before.get(movie, (0, 0.0))[0], total - before.get(movie, (0, 0.0))[1])
                 for movie, (n, total) in after.items()
             }
-        shift_aggregates({movie: shift for movie, shift in shifts.items() if shift != (0, 0.0)})
+        shift_aggregates(shifts)
         return added, changed
 
     def _store(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int, dict[int, Totals]]:
@@ -119,22 +120,6 @@ class _ChangesOldRatingsError(Exception):
     """Takes back a batch that changes ratings, to write it again between two counts."""
 
 
-def shift_aggregates(shifts: Mapping[int, Totals]) -> None:
-    """Add to the number and the sum of movies' stars, in the order of their ids, within a transaction.
-
-    The mean comes first: MySQL's UPDATE goes from left to right and reads columns that it has just set.
-    """
-    sql = (
-        f"UPDATE {connection.ops.quote_name(Movie._meta.db_table)} SET "  # noqa: S608 - our own names
-        "rating_average = CASE WHEN rating_count + %s > 0 THEN (rating_sum + %s) / (rating_count + %s) END, "
-        "rating_count = rating_count + %s, rating_sum = rating_sum + %s WHERE id = %s"
-    )
-    rows = [(n, total, n, n, total, movie) for movie, (n, total) in sorted(shifts.items())]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
-
-
 def time_adapter() -> Callable[[float], Any]:
     """Return a function from seconds since 1970 to the database's own form of a time.
 
@@ -147,11 +132,10 @@ def time_adapter() -> Callable[[float], Any]:
 
 
 def refresh_aggregates(movies: Iterable[int]) -> None:
-    """Recount the stars of these movies, a few thousand in a statement (databases bound its size)."""
-    remaining = iter(sorted(movies))
-    while some := list(itertools.islice(remaining, MOVIES_AT_ONCE)):
-        with transaction.atomic():  # no rating comes between the count and the writing
-            Movie.objects.refresh_aggregates(some)
+    """Recount the stars of these movies, in small transactions where no larger one is open."""
+    atomic = transaction.atomic(Movie.objects.refresh_aggregates)  # no rating between count and writing
+    for _changed in write_in_batches(sorted(movies), atomic, pauses=not connection.in_atomic_block):
+        pass
 
 
 def _check_namespace(name: str) -> str:
@@ -175,15 +159,16 @@ def import_ratings(
     dry_run: bool = False,
     batch: int | None = None,
     report: RejectReport | None = None,
+    pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
 ) -> ImportResult:
     """Import a file of ratings, or the rating file of a folder.
 
     Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about
     an unknown movie is refused. Every batch is one transaction, so an interrupted import keeps what
-    it finished and a second run does the rest. Raises CatalogueError for a file that cannot be used.
+    it finished and a second run does the rest. `batch` and `pauses` are as for `write_in_batches`.
+    Raises CatalogueError for a file that cannot be used.
     """
-    batch = batch or BATCH
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
     source = source or formats.source_of(path, known)
@@ -205,13 +190,18 @@ def import_ratings(
             outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
         rows = _prepared(rating_rows(table, scale, times), movies, prefix, path, report)
+
+        @retry_on_deadlock
+        def write(chunk: list[tuple[str, int, float, Any]]) -> tuple[int, int, int]:
+            with transaction.atomic():
+                added, changed = writer.write(chunk)
+                if dry_run:
+                    transaction.set_rollback(True)
+            return len(chunk), added, changed
+
         try:
-            while chunk := list(itertools.islice(rows, batch)):
-                with transaction.atomic():
-                    added, changed = writer.write(chunk)
-                    if dry_run:
-                        transaction.set_rollback(True)
-                outcome.add(len(chunk), added, changed)
+            for counts in write_in_batches(rows, write, size=batch, pauses=pauses):
+                outcome.add(*counts)
                 progress(file.done, f"{outcome.read:,} ratings")
         except KeyboardInterrupt:
             outcome.interrupted = True
@@ -229,7 +219,7 @@ def _prepared(
     longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
     stored_time = time_adapter()
     now = stored_time(int(timezone.now().timestamp()))
-    times: dict[float, Any] = {}  # people rate many movies in the same second
+    times: dict[float, Any] = {}
     for row in rows:
         if isinstance(row, RejectedRow):
             report.add(path, row)
@@ -244,7 +234,7 @@ def _prepared(
             if seconds is None:
                 at = now
             elif (at := times.get(seconds)) is None:
-                if len(times) > BATCH:
+                if len(times) > TIMES_KEPT:
                     times.clear()
                 at = times[seconds] = stored_time(seconds)
             yield prefix + user, movie, value, at

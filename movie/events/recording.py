@@ -7,13 +7,14 @@ by the outbox; nothing here waits for them.
 
 from __future__ import annotations
 
+import itertools
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import groupby
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 from django.utils import timezone
 from django.utils.timezone import is_naive
@@ -23,8 +24,18 @@ from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.core.database import insert_unless_taken, retry_on_deadlock
 from movie.core.ids import fresh_ids, new_event_id
 from movie.events.archive import get_archive
-from movie.events.models import CLAIM, DECISION_KINDS, TO_ARCHIVE, TO_PRUNE, TO_STREAM, Event, HistoryChange
+from movie.events.models import (
+    CLAIM,
+    DECISION_KINDS,
+    FIELDS,
+    TO_ARCHIVE,
+    TO_PRUNE,
+    TO_STREAM,
+    Event,
+    HistoryChange,
+)
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
+from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
 from movie.visitors.visitor import LONGEST_VISITOR, can_act
@@ -43,6 +54,7 @@ __all__ = [
 
 LONGEST = {"visitor": LONGEST_VISITOR, "surface": 32, "recommendation_id": 36}  # characters, of the columns
 MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
+ATTEMPTS = 3  # the last one looks at each interaction by itself
 
 
 class InvalidInteraction(ValueError):
@@ -64,30 +76,45 @@ def record(interaction: Interaction) -> bool:
 
 
 def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = ()) -> int:
-    """Store many interactions, all or none, in one transaction; return how many were new.
+    """Store interactions of any number of visitors, all or none, in one transaction; return how many were
+    new.
 
     `interactions` come from a file or another site and keep their times; `live` ones are as for `record`.
+    A few hundred at most: more are to be written by `core.batches.write_in_batches`.
     """
-    reported, happening = sorted(interactions, key=_visitor), sorted(live, key=_visitor)
+    reported, happening = list(interactions), list(live)
     for interaction in (*reported, *happening):
         validate(interaction)
-    return _record_validated(reported, happening)
-
-
-def _visitor(interaction: Interaction) -> str:
-    return interaction.visitor
+    if not reported and not happening:
+        return 0
+    one_by_one = len(reported) + len(happening) == 1
+    for attempt in itertools.count(2):
+        try:
+            return _record_validated(reported, happening, one_by_one=one_by_one)
+        except IntegrityError:  # somebody stored the same event id after it was looked for
+            if one_by_one:
+                raise
+            one_by_one = attempt == ATTEMPTS
+    raise AssertionError("unreachable")
 
 
 @retry_on_deadlock
-def _record_validated(reported: list[Interaction], live: list[Interaction]) -> int:
+def _record_validated(reported: list[Interaction], live: list[Interaction], *, one_by_one: bool) -> int:
+    kinds = ((reported, False), (live, True))
+    # Repeats are found before the transaction, which holds the lock of the database.
+    found = [
+        NewInteractions.all_unclear(each) if one_by_one else find_new(each, live=is_live)
+        for each, is_live in kinds
+    ]
+    new = [each for some in found for each in some.interactions]
+    if not new:
+        return 0
     with transaction.atomic():
-        unknown = _find_unknown_movies([*reported, *live])
+        unknown = _find_unknown_movies(new)
         if unknown:
             raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
-            _record_for_visitor(visitor, list(events), live=is_live)
-            for is_live, each in ((False, reported), (True, live))
-            for visitor, events in groupby(each, key=_visitor)
+            _store_new(some, live=is_live) for some, (_each, is_live) in zip(found, kinds, strict=True)
         )
 
 
@@ -163,58 +190,70 @@ def merge_guest(guest: str, user: str) -> int:
                 available_at=timezone.now(),
             )
         moved = Event.objects.of(guest).update(visitor=user)
-        delete_ratings(Rating.objects.filter(visitor=guest))
-        sync_ratings(user, movies)
+        ratings = Rating.objects.filter(visitor=guest)
+        delete_ratings(ratings.filter(movie__in=shared))
+        ratings.update(visitor=user)  # of all other movies: the aggregates stay as they are
+        sync_ratings({user: movies.intersection(shared)})
         _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 
 
-def _record_for_visitor(visitor: str, events: list[Interaction], *, live: bool) -> int:
-    if live:
-        events = _order_live_events(visitor, events)
-    recorded_at = _recorded_at(visitor)
-    new = _store_all(events, recorded_at)
-    movies = {int(event.movie_id) for event in new if event.kind in CHANGES_RATING}
-    if movies:
-        sync_ratings(visitor, movies)
-    _publish([InteractionRecorded(each, recorded_at) for each in new])
+def _store_new(found: NewInteractions, *, live: bool) -> int:
+    """Store interactions that are new, and what follows from them; return how many were."""
+    if not found.interactions:
+        return 0
+    recorded_at = _recorded_at({each.visitor for each in found.interactions})
+    events = _order_live_events(found.interactions) if live else found.interactions
+    clear = [each for index, each in enumerate(events) if index not in found.unclear]
+    Event.objects.bulk_create([_row(each, recorded_at[each.visitor]) for each in clear])
+    new: list[Interaction] = []
+    for index, each in enumerate(events):
+        if index not in found.unclear:
+            new.append(each)
+        elif stored := _store(each, recorded_at[each.visitor]):
+            new.append(stored)
+    movies_of: dict[str, set[int]] = defaultdict(set)
+    for each in new:
+        if each.kind in CHANGES_RATING:
+            movies_of[each.visitor].add(int(each.movie_id))
+    if movies_of:
+        sync_ratings(movies_of)
+    _publish([InteractionRecorded(each, recorded_at[each.visitor]) for each in new])
     return len(new)
 
 
-def _recorded_at(visitor: str) -> datetime:
-    """Return the current time, later than every change of the visitor's history that copies have not
-    applied.
+def _recorded_at(visitors: set[str]) -> dict[str, datetime]:
+    """Return the current time by visitor, later than every change of the visitor's history that copies have
+    not applied.
 
     Else a change that was asked for on a server whose clock is ahead would cover what came after it.
     """
-    now = timezone.now()
-    if not _sinks_of_changes():
-        return now
-    latest = HistoryChange.objects.filter(visitor=visitor).aggregate(at=Max("recorded_at"))["at"]
-    return max(now, latest + MICROSECOND) if latest else now
+    times = dict.fromkeys(visitors, timezone.now())
+    if _sinks_of_changes():
+        changes = HistoryChange.objects.filter(visitor__in=visitors).order_by()
+        for visitor, latest in changes.values_list("visitor").annotate(at=Max("recorded_at")):
+            times[visitor] = max(times[visitor], latest + MICROSECOND)
+    return times
 
 
-def _order_live_events(visitor: str, events: list[Interaction]) -> list[Interaction]:
-    """Return the events with times in order, each later than the visitor's latest event of the movie."""
-    movies = {int(event.movie_id) for event in events}
-    rows = Event.objects.of(visitor).filter(movie__in=movies).order_by()
-    latest: dict[MovieId, datetime] = dict(rows.values_list("movie").annotate(Max("at")))
+def _order_live_events(events: list[Interaction]) -> list[Interaction]:
+    """Return the events with times in order, each later than its visitor's latest event of the movie."""
+    visitors = {each.visitor for each in events}
+    rows = Event.objects.filter(visitor__in=visitors).order_by()
+    # The sum keeps databases from reading everybody's events of a movie.
+    rows = rows.alias(number=F("movie_id") + 0).filter(number__in={int(each.movie_id) for each in events})
+    latest: dict[tuple[str, MovieId], datetime] = {
+        (visitor, movie): at
+        for visitor, movie, at in rows.values_list("visitor", "movie").annotate(at=Max("at"))
+    }
     ordered = []
     for event in events:
-        before = latest.get(event.movie_id)
+        pair = event.visitor, event.movie_id
+        before = latest.get(pair)
         at = event.at if before is None else max(event.at, before + MICROSECOND)
-        latest[event.movie_id] = at
-        ordered.append(replace(event, at=at))
+        latest[pair] = at
+        ordered.append(event if at == event.at else replace(event, at=at))
     return ordered
-
-
-def _store_all(interactions: list[Interaction], recorded_at: datetime) -> list[Interaction]:
-    """Store interactions of one visitor; return those that were new, as stored."""
-    ids = {each.event_id for each in interactions}
-    if len(ids) == 1 or len(ids) < len(interactions) or Event.objects.filter(event_id__in=ids).exists():
-        return [stored for each in interactions if (stored := _store(each, recorded_at))]
-    Event.objects.bulk_create([_row(each, recorded_at) for each in interactions])
-    return interactions
 
 
 def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | None:
@@ -238,18 +277,12 @@ def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | Non
     return again if insert_unless_taken(_row(again, recorded_at)) else _store(interaction, recorded_at)
 
 
-def idempotency_key(interaction: Interaction) -> tuple[str, str, MovieId, float | None]:
-    """Return the values by which a repeat is recognised. The time is not in it: a POST sent again arrives
-    later.
-    """
-    return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
-
-
 def _row(interaction: Interaction, recorded_at: datetime) -> Event:
     sinks = TO_STREAM if get_event_stream().uses_outbox else 0
     if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS:
         sinks |= TO_ARCHIVE | TO_PRUNE
-    return Event(**asdict(interaction), recorded_at=recorded_at, pending_sinks=sinks)
+    fields = {name: getattr(interaction, name) for name in FIELDS}
+    return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks)
 
 
 def _request_change(kind: HistoryChange.Kind, visitor: str, **fields: str | int | None) -> None:

@@ -50,3 +50,17 @@ def data_folder_is_writable(app_configs: Sequence[Any] | None, **kwargs: Any) ->
             id="webapp.W001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def staff_second_factor_is_decided(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Ask whether staff need a second factor, until STAFF_SECOND_FACTOR answers (webapp.W010)."""
+    if settings.STAFF_SECOND_FACTOR:
+        return []
+    return [
+        Warning(
+            "STAFF_SECOND_FACTOR is not set: a password alone opens the administration.",
+            hint="Set it to required, or to optional where a password is enough.",
+            id="webapp.W010",
+        )
+    ]

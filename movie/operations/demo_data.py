@@ -12,15 +12,26 @@ from pathlib import Path
 
 from django.db.models import Sum
 
+from movie import catalogue
 from movie.catalogue.importing.enrichment import Enrichment, enrich_movies
 from movie.catalogue.importing.errors import CatalogueError
+from movie.catalogue.importing.facts import import_facts
 from movie.catalogue.importing.formats import MOVIELENS_100K
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, ignore_progress
-from movie.catalogue.models import Movie
+from movie.catalogue.models import FactSource, Movie
+from movie.events.models import Event
 from movie.events.rating_import import import_ratings
 
 RATINGS = 100_000
+OWN, OWN_FACTS = "Reelgraph", Path(catalogue.__file__).parent / "data" / "film_facts.tsv"
+MOVIELENS = "MovieLens 100K (GroupLens Research, University of Minnesota)"
+LICENCES = {
+    OWN: "CC0 1.0",
+    "Wikidata": "CC0 1.0",
+    MOVIELENS: "research use; no commercial use without permission, no redistribution; doi:10.1145/2827872",
+}
+WIKIDATA_FACTS = ("directors", "writers", "cast", "countries", "languages", "runtime")
 NEARLY_ALL = 0.95
 
 MOVIELENS_TERMS = (
@@ -80,9 +91,16 @@ def load_demo(progress: ProgressCallback = ignore_progress) -> Demo:
         return lambda done, text: progress(start + share * done, text)
 
     # The movie people come before the ratings, so that a loaded demo is a complete one.
-    movies = import_movies(folder, progress=part(0.0, 0.1))
-    enrichment = enrich_movies(progress=part(0.1, 0.5))
-    ratings = import_ratings(folder, progress=part(0.6, 0.4))
-    if movies.interrupted or enrichment.interrupted or ratings.interrupted:
+    pauses = Event.objects.exists()  # else nobody is on the site yet
+    movies = import_movies(folder, pauses=pauses, progress=part(0.0, 0.1))
+    enrichment = enrich_movies(pauses=pauses, progress=part(0.1, 0.45))
+    counts = {("Wikidata", fact): enrichment.changed for fact in WIKIDATA_FACTS}
+    counts |= {(MOVIELENS, fact): movies.accepted for fact in ("titles", "genres", "ratings")}
+    FactSource.objects.credit(counts, LICENCES)
+    facts = import_facts(
+        OWN_FACTS, licences=LICENCES, source=OWN, overwrite=True, pauses=pauses, progress=part(0.55, 0.05)
+    )
+    ratings = import_ratings(folder, pauses=pauses, progress=part(0.6, 0.4))
+    if any(part.interrupted for part in (movies, enrichment, facts, ratings)):
         raise KeyboardInterrupt
     return Demo(False, movies, ratings, enrichment)

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from movie.pages.views import (
+    account,
     catalogue,
     compare,
     experiments,
@@ -10,6 +11,7 @@ from movie.pages.views import (
     interactions,
     pages,
     posters,
+    privacy,
     taste_groups,
     why,
 )
@@ -22,6 +24,7 @@ urlpatterns = [
     path("search/suggest/", catalogue.search_suggest, name="search_suggest"),
     path("movies/<int:movie_id>/", catalogue.movie, name="movie"),
     path("movies/<int:movie_id>/why/", why.why, name="why"),
+    path("about/data/", catalogue.data_sources, name="data_sources"),
     path("people/<int:person_id>/", catalogue.person, name="person"),
     path("genres/<int:genre_id>/", catalogue.genre, name="genre"),
     path("posters/<int:movie_id>.svg", posters.poster, name="poster"),
@@ -40,6 +43,12 @@ urlpatterns = [
     path("movies/<int:movie_id>/dismiss/", interactions.dismiss, name="dismiss"),
     path("movies/<int:movie_id>/undo/", interactions.undo, name="undo"),
     path("movies/<int:movie_id>/watchlist/", interactions.watchlist, name="watchlist"),
+    path("account/", account.account, name="account"),
+    path("account/name/", account.change_name, name="change_name"),
+    path("account/sessions/<int:session_id>/end/", account.end_session, name="end_session"),
+    path("account/export.json", account.export, name="account_export"),
+    path("account/close/", account.close, name="close_account"),
+    path("privacy/", privacy.privacy, name="privacy"),
     path("history/", history.history, name="history"),
     path("history/export.csv", history.history_export, name="history_export"),
     path("history/import/", history.history_import, name="history_import"),

@@ -84,9 +84,9 @@ def sync(*, overwrite: bool = False) -> Report:
     A file with problems is refused, and its review stays as it was.
     """
     report = Report()
+    checked = check_files()  # renders every file: before the transaction
     with transaction.atomic():
         stored = {review.slug: review for review in PaperReview.objects.select_for_update()}
-        checked = check_files()
         for each in checked:
             if each.file is None or each.problems:
                 report.refused.append(each)

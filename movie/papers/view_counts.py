@@ -21,7 +21,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from movie.papers.models import PaperReview, ViewToday
-from movie.visitors.throttling import client_address
+from movie.visitors.networks import client_address
 from movie.visitors.visitor import VisitorRequest
 
 DAY_SECONDS = 24 * 3600

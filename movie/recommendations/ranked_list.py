@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.core.cache import cache
 from django.utils.formats import number_format
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import ngettext
 
-from movie.catalogue.formatting import stars
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
+from movie.recommendations.explanations.wording import because
 from movie.telemetry.counters import instruments
 from movie.training.model_info import MODEL_INFO, MOST_RATED, fallback_text
 from predictors.history import History, MovieId, Reason, Recommendation
@@ -160,22 +160,11 @@ def _has_gap(ranked: RankedList, movies: Container[MovieId]) -> bool:
 
 
 def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Movie]) -> str:
-    """Return the reason for a movie in one line."""
+    """Return the reason for a movie in one line: the strongest influence, else the mean of its ratings."""
     for reason in found.reasons:
         source = None if reason.movie_id is None else movies.get(reason.movie_id)
-        if source is None:
-            continue
-        if reason.kind == "liked_together":
-            return gettext("People who liked %(title)s liked this too") % {"title": source.title}
-        rating = history.ratings.get(source.pk)
-        if rating is not None:
-            return gettext("Because you rated %(title)s %(stars)s") % {
-                "title": source.title,
-                "stars": stars(rating),
-            }
-        if source.pk in history.watchlist:
-            return gettext("Because %(title)s is on your watchlist") % {"title": source.title}
-        return gettext("Because you looked at %(title)s") % {"title": source.title}
+        if source is not None:
+            return because(source.title, source.pk, history).text
     return mean_sentence(movies[found.movie_id])
 
 

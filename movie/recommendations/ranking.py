@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -25,14 +26,13 @@ from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, 
 from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
 from predictors.base import Predictor
-from predictors.capabilities import ExplainsScores, FindsSimilar, PredictsStars
+from predictors.capabilities import FindsSimilar, PredictsStars
 from predictors.errors import CannotAnswer, PredictorError
-from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.history import History, MovieId, Recommendation
 from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
-NEIGHBOURS = "neighbours"  # gives reasons to models without any of their own
-SIMILAR_MODELS = ("for_you", NEIGHBOURS)  # the first that knows a movie finds those like it, everywhere
+SIMILAR_MODELS = ("for_you", "neighbours")  # the first that knows a movie finds those like it, everywhere
 STAR_PREDICTOR = "mf"
 MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie's mean
 
@@ -165,24 +165,31 @@ def rank_similar(
     return ranked
 
 
-def rank_one(movie_id: int, history: History = History.EMPTY) -> RankedList:
-    """Rank this movie alone, with the reason it would have in the visitor's list; for its own page."""
-    if movie_id in history.strength:  # the click that led to its page is no reason for it
-        history = History(event for event in history if event.movie_id != movie_id)
-    ranking = _with_neighbour_reasons(history, [Recommendation(movie_id, 0.0)])
-    return RankedList(NEIGHBOURS, requested=NEIGHBOURS, recommendations=ranking, k=1, history=history)
+class ExpectedStars(NamedTuple):
+    """The stars that the star predictor expects of a visitor, and the mean of their ratings; in halves."""
+
+    stars: float
+    own_mean: float
 
 
-def expected_stars(history: History, movie_id: MovieId) -> float | None:
-    """Return the stars, in halves, that the star predictor expects this visitor to give a movie.
+def expected_stars(history: History, movie_id: int) -> ExpectedStars | None:
+    """Return the stars that the star predictor expects this visitor to give a movie.
 
-    None with fewer than two ratings to go by, for a movie they rated, and where no predictor is active
-    or it does not know the movie.
+    None with fewer than two ratings to go by, for a movie they rated, where no predictor is active or it
+    does not know the movie, and for stars below the visitor's own mean: the movie may lead their list, and
+    one page must not speak for it and against it.
     """
     if movie_id in history.ratings:
         return None
     stars = predicted_stars(history, [movie_id]).get(movie_id)
-    return None if stars is None else round(stars * 2) / 2
+    if stars is None:
+        return None
+    own_mean = fmean(history.ratings.values())
+    return ExpectedStars(_halves(stars), _halves(own_mean)) if stars >= own_mean else None
+
+
+def _halves(stars: float) -> float:
+    return round(stars * 2) / 2
 
 
 def predicted_stars(history: History, movie_ids: Sequence[MovieId]) -> dict[MovieId, float]:
@@ -223,7 +230,7 @@ def _new_list(model: str, ranking: Ranking, history: History, options: RankingOp
 
 
 def _rank_now(predictor: Predictor, histories: Sequence[History], options: RankingOptions) -> list[Ranking]:
-    """Rank by one model alone, with its own reasons."""
+    """Rank by one model alone."""
     (history,) = histories
     index = movie_index()
     left_out = {*options.exclude, *index.twins_of(history.known)}
@@ -231,7 +238,7 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     query = encode(predictor, history)
     indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
     best = indices[0][indices[0] >= 0]
-    reasons = predictor.reasons(query, best) if isinstance(predictor, ExplainsScores) else [()] * len(best)
+    reasons = predictor.reasons(query, best)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 
@@ -243,42 +250,11 @@ def _rank_cached(
 
     def compute() -> Sequence[Recommendation]:
         (ranking,) = _rank_now(predictor, histories, options)
-        return _with_neighbour_reasons(histories[0], ranking.recommendations)
+        return ranking.recommendations
 
-    try:
-        reasoner = registry().get(NEIGHBOURS).version
-    except PredictorError:
-        reasoner = ""
-    made_of = (predictor.name, predictor.version, reasoner, movie_index().digest)
+    made_of = (predictor.name, predictor.version, movie_index().digest)
     left_out = {*options.exclude, *movie_index().twins_of(histories[0].known)}
     return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
-
-
-def _with_neighbour_reasons(history: History, ranking: Sequence[Recommendation]) -> Sequence[Recommendation]:
-    """Add reasons to a ranking without any: the liked movie that item neighbours find closest."""
-    if not history.liked or any(found.reasons for found in ranking):
-        return ranking
-    try:
-        neighbours = registry().get(NEIGHBOURS)
-    except PredictorError:
-        return ranking
-    if not isinstance(neighbours, ExplainsScores):
-        return ranking
-    query = neighbours.encode(history)
-    indices = [neighbours.ids.index_of(found.movie_id) for found in ranking]
-    known = [index for index in indices if index is not None]
-    by_index = dict(zip(known, neighbours.reasons(query, known), strict=True))
-    return [
-        Recommendation(
-            found.movie_id,
-            found.score,
-            tuple(
-                Reason("liked_together", reason.movie_id, reason.weight)
-                for reason in (() if index is None else by_index[index])
-            ),
-        )
-        for found, index in zip(ranking, indices, strict=True)
-    ]
 
 
 # -- lists without a model -------------------------------------------------------------------------

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.signals import password_reset
 from axes.attempts import get_cool_off_threshold
 from axes.handlers.database import AxesDatabaseHandler
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
+from axes.utils import reset
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import Sum
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from movie.visitors.throttling import UNKNOWN
+from movie.visitors.networks import UNKNOWN, client_address
 
 FAILURES_OF_AN_ADDRESS = 100
 LONGEST_NAME = 255  # what the column of axes holds
@@ -31,11 +34,9 @@ class SignInLimits(AxesDatabaseHandler):
     def user_logged_in(
         self, sender: Any, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any
     ) -> None:
-        """Forget the failures of an account, by name and by mail address: its owner mistyped the password."""
+        """Forget the failures of an account at this address: its owner mistyped the password."""
         super().user_logged_in(sender, request, user, **kwargs)
-        email = getattr(user, "email", "")
-        if email:
-            self.reset_user_attempts(request, {"email": email})
+        forget_failures(request, user)
 
     def _tried_many(self, request: HttpRequest) -> bool:
         address = getattr(request, "axes_ip_address", None)
@@ -48,13 +49,33 @@ class SignInLimits(AxesDatabaseHandler):
         return failures >= FAILURES_OF_AN_ADDRESS
 
 
+@receiver(password_reset, dispatch_uid="movie.forget_failures")
+def forget_failures(request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> None:
+    """Forget the failures of an account at the address of a request, by name and by mail address.
+
+    Whoever signed in, or chose a new password through a mail, owns the account.
+    """
+    for name in account_names(user):
+        reset(ip=client_address(request), username=name)
+
+
+def account_names(user: AbstractBaseUser) -> list[str]:
+    """Return what is typed to sign in to an account, as `account_of` spells it."""
+    typed = (user.get_username(), getattr(user, "email", ""))
+    return [_spell(name) for name in typed if name]
+
+
 def account_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
     """Return the account that was typed, in one spelling for all that sign-in takes for the same."""
     for source in (credentials or {}, request.POST):
         for name in NAMES:
             if typed := source.get(name):
-                return str(typed).replace("\0", "").strip().casefold()[:LONGEST_NAME]
+                return _spell(str(typed))
     return ""
+
+
+def _spell(name: str) -> str:
+    return name.replace("\0", "").strip().casefold()[:LONGEST_NAME]
 
 
 def locked_out(

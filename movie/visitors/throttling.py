@@ -1,4 +1,4 @@
-"""Find the client address of a request, and limit the writes of a visitor and of an address."""
+"""Limit the writes of a visitor and of an address."""
 
 from __future__ import annotations
 
@@ -6,55 +6,21 @@ import math
 import time
 from collections.abc import Callable
 from functools import wraps
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.core.cache import cache
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from movie.core.http import error_response
+from movie.visitors.networks import client_address
 from movie.visitors.visitor import VisitorRequest
 
-UNKNOWN = "0.0.0.0"  # noqa: S104 - senders without an address count as one
-CUSTOMER_PREFIX = 64  # bits of IPv6 that tell customers apart; one customer has all addresses behind them
 WINDOW = 60  # seconds
+ROWS_WINDOW = 3600  # seconds, for rows of files
 GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
-
-
-def client_address(request: HttpRequest) -> str:
-    """Return the sender's address: behind a proxy (BEHIND_PROXY) what the proxy says, else the connection's.
-
-    Of IPv6 it is the /64 network. UNKNOWN where there is none, as on a Unix socket, and where a proxy
-    says something else.
-    """
-    try:
-        address = ip_address(DefaultAccountAdapter().get_client_ip(request))
-    except (PermissionDenied, ImproperlyConfigured, ValueError):
-        return UNKNOWN
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
-        return str(ip_network((int(address), CUSTOMER_PREFIX), strict=False).network_address)
-    return str(address)
-
-
-class AccountAdapter(DefaultAccountAdapter):
-    """Counts attempts to sign in and to sign up by the same address as the rest of the site."""
-
-    def get_client_ip(self, request: HttpRequest) -> str:
-        return client_address(request)
-
-    def is_safe_url(self, url: str | None) -> bool:
-        """Return whether `next` stays on this site; an address that cannot be read (http://[) does not."""
-        try:
-            return super().is_safe_url(url)
-        except ValueError:
-            return False
 
 
 def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
@@ -72,6 +38,31 @@ def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
     return math.ceil(WINDOW - now % WINDOW) if too_many else 0
 
 
+def seconds_to_wait_for_rows(request: VisitorRequest, n_rows: int) -> int:
+    """Count the rows of a visitor's file; 0 when they are allowed, else the seconds until they may be.
+
+    `settings.IMPORT_ROW_LIMIT` rows an hour for each visitor, and ten times that for all guests of one
+    address. A file that is refused does not count.
+    """
+    now = time.time()
+    visitor = request.visitor
+    limits = {f"rows:{visitor.key}": settings.IMPORT_ROW_LIMIT}
+    if not visitor.is_member:
+        limits[f"rows:{client_address(request)}"] = settings.IMPORT_ROW_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
+    if any(cache.get(_key(who, now, ROWS_WINDOW), 0) + n_rows > limit for who, limit in limits.items()):
+        return math.ceil(ROWS_WINDOW - now % ROWS_WINDOW)
+    for who in limits:
+        _count(who, now, ROWS_WINDOW, n_rows)
+    return 0
+
+
+def refusal(request: HttpRequest, message: str, *, status: int, wait: int) -> HttpResponse:
+    """Say why nothing was stored, and after how many seconds it may be tried again."""
+    response = error_response(request, message, status=status)
+    response["Retry-After"] = str(wait)
+    return response
+
+
 def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Let a view answer POST alone, and as often as one visitor may write; beyond that it answers 429."""
 
@@ -86,9 +77,7 @@ def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
             "Too many changes at once. Try again in %(seconds)d seconds.",
             wait,
         ) % {"seconds": wait}
-        response = error_response(request, message, status=429)
-        response["Retry-After"] = str(wait)
-        return response
+        return refusal(request, message, status=429, wait=wait)
 
     return limited
 
@@ -106,7 +95,7 @@ def add_cost(what: str, cost: int, window: int) -> None:
 
 
 def _count(who: str, now: float, window: int, cost: int = 1) -> int:
-    key = f"writes:{who}:{int(now // window)}"
+    key = _key(who, now, window)
     for _ in range(2):
         try:
             return cache.incr(key, cost)
@@ -114,3 +103,7 @@ def _count(who: str, now: float, window: int, cost: int = 1) -> int:
             if cache.add(key, cost, 2 * window):
                 break
     return cost
+
+
+def _key(who: str, now: float, window: int) -> str:
+    return f"writes:{who}:{int(now // window)}"

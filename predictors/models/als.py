@@ -12,9 +12,10 @@ from scipy import sparse
 from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
-from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH, Reason
-from predictors.history_features import as_matrix, top_influences
+from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH
+from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
 from predictors.query import Query
 from predictors.run import Run
@@ -97,8 +98,8 @@ class AlsPredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         return self._vectors(queries) @ self.factors.items.T
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Name the liked item that added most to each score; its weight is its share of the sum.
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score.
 
         A score is a sum over the liked items: w_j y_i' A**-1 y_j, A the matrix of the solve (Hu, Koren
         and Volinsky 2008, eq. 7).
@@ -109,9 +110,8 @@ class AlsPredictor(Predictor):
         system += (self.factors.items[known] * amounts[:, None].astype(np.float32)).T @ self.factors.items[
             known
         ]
-        through = np.linalg.solve(system, self.factors.items[np.asarray(indices, dtype=np.int64)].T)
-        added = (self.factors.items[query.liked] @ through) * query.weights[:, None]
-        return top_influences(added, query.liked, self.ids)
+        through = np.linalg.solve(system, self.factors.items[targets].T)
+        return Influences(query.liked, (self.factors.items[query.liked] @ through) * query.weights[:, None])
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"items": self.factors.items, "ridge": np.array([self.factors.ridge])}

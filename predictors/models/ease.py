@@ -12,9 +12,9 @@ from scipy import linalg, sparse
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
-from predictors.history import Reason
-from predictors.history_features import as_matrix, top_influences
+from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -121,15 +121,14 @@ class EasePredictor(Predictor):
         scores[:, self.items] = modelled
         return scores
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added."""
-        columns = np.asarray(indices, dtype=np.int64)
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score."""
         rows, liked = self._rows(query.liked)
-        targets, ranked = self._rows(columns)
-        added = np.zeros((len(query.liked), len(columns)), dtype=np.float32)
-        between = self.weights[rows][:, targets]
+        columns, ranked = self._rows(targets)
+        added = np.zeros((len(query.liked), len(targets)), dtype=np.float32)
+        between = self.weights[rows][:, columns]
         added[np.ix_(liked, ranked)] = between.toarray() if sparse.issparse(between) else between
-        return top_influences(added * query.weights[:, None], query.liked, self.ids)
+        return Influences(query.liked, added * query.weights[:, None])
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """(b, n_items) float32: what each item adds to every score."""

@@ -16,9 +16,9 @@ from scipy import linalg, sparse
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
-from predictors.history import Reason
-from predictors.history_features import as_matrix, top_influences
+from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -124,21 +124,19 @@ class GraphFilterPredictor(Predictor):
             scores -= smoothed @ self.vectors.T
         return scores
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added."""
-        ranked = np.asarray(indices, dtype=np.int64)
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score."""
         damping = np.maximum(self.roots[query.liked], 1) ** np.float32(1 - 2 * self.config.history_exponent)
-        of_liked, of_ranked = self.vectors[query.liked], self.vectors[ranked]
-        linear = (self._people_of[query.liked] @ self._people_of[ranked].T).toarray() * damping[:, None]
+        of_liked, of_ranked = self.vectors[query.liked], self.vectors[targets]
+        linear = (self._people_of[query.liked] @ self._people_of[targets].T).toarray() * damping[:, None]
         ideal = (of_liked / np.maximum(self.roots[query.liked], 1)[:, None]) @ (
-            of_ranked * self.roots[ranked, None]
+            of_ranked * self.roots[targets, None]
         ).T
         added = linear + self.alpha * ideal
         if self.config.sharpening:
             twice = (of_liked * self.spectrum**2) @ of_ranked.T
             added -= np.float32(self.config.sharpening) * damping[:, None] * twice
-        added *= query.weights[:, None]
-        return top_influences(added, query.liked, self.ids)
+        return Influences(query.liked, added * query.weights[:, None])
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """(b, n_items) float32: what each item adds to every score."""

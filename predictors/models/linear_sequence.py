@@ -39,9 +39,8 @@ from scipy import linalg
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
-from predictors.history import Reason
-from predictors.history_features import top_influences
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.models.normal_equations import GRAM_SHARE, NEGLIGIBLE, inverse_index, normal_equations
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -160,16 +159,16 @@ class LinearSequencePredictor(Predictor):
             row[films[again]] += (decays * self.own[:, rows]).sum(axis=0)[again]
         return scores
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The film of the history that added most to each score, with its share of all that was added."""
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score; items that are too old to count are left out."""
         rows, decays = self._decayed(query)
-        targets = self._target_of[np.asarray(indices, dtype=np.int64)]
-        added = np.zeros((len(rows), len(targets)), dtype=np.float32)
+        columns = self._target_of[targets]
+        added = np.zeros((len(rows), len(columns)), dtype=np.float32)
         for rate, decay in enumerate(decays):
-            weights = self.weights[rate, rows[:, None], np.maximum(targets, 0)]
+            weights = self.weights[rate, rows[:, None], np.maximum(columns, 0)]
             added += (decay * self.scales[rate, rows])[:, None] * weights
-        added[:, targets < 0] = 0
-        return top_influences(added, self.items[self.inputs[rows]], self.ids)
+        added[:, columns < 0] = 0
+        return Influences(self.items[self.inputs[rows]], added)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {

@@ -13,8 +13,9 @@ from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import largest_of_rows, top_influences
+from predictors.history_features import largest_of_rows
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -105,13 +106,10 @@ class NeighboursPredictor(Predictor):
                 row[neighbours] -= np.float32(self.config.dislike_weight) * values
         return scores
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Name the liked item that added most to each score; its weight is its share of the sum."""
-        columns = np.asarray(indices, dtype=np.int64)
-        if len(query.liked) == 0 or len(columns) == 0:
-            return [()] * len(columns)
-        added = self.similarities[query.liked][:, columns].toarray() * query.weights[:, None]
-        return top_influences(added, query.liked, self.ids)
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score."""
+        between = self.similarities[query.liked][:, targets].toarray()
+        return Influences(query.liked, between * query.weights[:, None])
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """Return the k nearest items, nearest first; ties by index.

@@ -14,10 +14,8 @@ from typing import Any, Self
 import numpy as np
 
 from predictors.base import Predictor, Query, Saved
-from predictors.capabilities import ExplainsScores
 from predictors.config import Config
 from predictors.errors import ArtifactError
-from predictors.history import Reason
 from predictors.id_map import IdMap
 from predictors.models.linear_sequence import LinearSequenceConfig, LinearSequencePredictor
 from predictors.models.sasrec.model import SasrecConfig, SasrecPredictor
@@ -112,17 +110,6 @@ class NextItemPredictor(Predictor):
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         return _fused(self.network.score(queries), self.linear.score(queries), queries, self.weight)
-
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """What the linear model says, which is exact; SASRec's reason where that names no film."""
-        reasons = self.linear.reasons(query, indices) if isinstance(self.linear, ExplainsScores) else []
-        missing = [row for row, named in enumerate(reasons) if not named]
-        if missing and isinstance(self.network, ExplainsScores):
-            for row, named in zip(
-                missing, self.network.reasons(query, [indices[row] for row in missing]), strict=True
-            ):
-                reasons[row] = named
-        return reasons
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"weight": np.array([self.weight], dtype=np.float64)}

@@ -10,7 +10,6 @@ import numpy as np
 
 from predictors.base import Predictor, Saved
 from predictors.config import Config
-from predictors.history import Reason
 from predictors.id_map import IdMap
 from predictors.query import Query
 from predictors.run import Run
@@ -72,9 +71,6 @@ class PopularPredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """Return the same scores for every query."""
         return np.tile(self.scores, (len(queries), 1))
-
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        return [(Reason(kind="popular"),) for _ in indices]
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"scores": self.scores}

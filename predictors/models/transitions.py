@@ -12,9 +12,9 @@ from scipy import sparse
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
-from predictors.history import Reason
-from predictors.history_features import largest_of_rows, top_influences
+from predictors.history_features import largest_of_rows
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -94,13 +94,10 @@ class TransitionsPredictor(Predictor):
         histories = sparse.csr_matrix((values, films, indptr), shape=(len(queries), self.n_items))
         return (histories @ self.weights).toarray()
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score; its weight is its share of all that was added."""
-        columns = np.asarray(indices, dtype=np.int64)
-        if len(query.liked) == 0 or len(columns) == 0:
-            return [()] * len(columns)
-        added = self.weights[query.liked][:, columns].toarray() * self._amounts(query)[:, None]
-        return top_influences(added, query.liked, self.ids)
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score."""
+        between = self.weights[query.liked][:, targets].toarray()
+        return Influences(query.liked, between * self._amounts(query)[:, None])
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """(b, n_items) float32: what each item adds to every score, as the last of a history."""

@@ -16,6 +16,7 @@ PRODUCTION = {
     "SECRET_KEY": "k3Zr0h-Yw8uQ2mVx7nT5bLd9sPf1aGc4eJ6iRoUqWtXyMzNvBhKj",
     "ALLOWED_HOSTS": "films.example.org",
     "BEHIND_PROXY": "true",
+    "STAFF_SECOND_FACTOR": "required",
 }
 
 

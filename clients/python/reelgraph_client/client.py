@@ -241,17 +241,27 @@ class PathNode:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason as a sentence, with its share of all reasons."""
+    """A film of the history, with its share of all that supports the score."""
 
-    kind: str
+    movie_id: int
     sentence: str
     share: float
-    paths: tuple[tuple[PathNode, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A path of the knowledge graph from a film of the history, as a sentence and node by node."""
+
+    sentence: str
+    path: tuple[PathNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """`reasons`, `rest` and `instead` are there with `explain`; `predicted_rating` from two ratings on."""
+    """`reasons`, `rest`, `connections` and `instead` are there with `explain`.
+
+    `predicted_rating` is there from two ratings on.
+    """
 
     rank: int
     movie_id: int
@@ -260,6 +270,7 @@ class Recommendation:
     predicted_rating: float | None = None
     reasons: tuple[Reason, ...] | None = None
     rest: float | None = None
+    connections: tuple[Connection, ...] | None = None
     instead: str | None = None
 
 

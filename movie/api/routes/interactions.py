@@ -30,6 +30,7 @@ from movie.api.problems import FieldProblem, Problem, field_problems
 from movie.api.schemas import MovieId, RequestModel
 from movie.api.visitor_access import parse_own_visitor
 from movie.catalogue.models import Movie
+from movie.core.batches import write_in_turn
 from movie.events.models import Event
 from movie.events.recording import (
     LONGEST,
@@ -44,6 +45,7 @@ from predictors.history import EVENT_KINDS, Interaction
 router = Router(tags=["interactions"])
 
 MAX_INTERACTIONS = 500
+BULK = 50  # entries of a list from which on it is bulk work: some 10 ms under the lock
 MAX_EVENT_ID_LENGTH = 200
 EVENT_IDS = uuid.UUID("5f0f2a52-6a0c-5d3c-9a53-8f3f8d4b6f0e")  # the namespace of the clients' event ids
 MIN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -147,7 +149,7 @@ def record_interactions(
     live = [each for each in new if each.event_id in live_ids]
     reported = [each for each in new if each.event_id not in live_ids]
     try:
-        stored = record_all(reported, live=live) if new else 0
+        stored = _store(reported, live)
     except InvalidInteraction as error:  # a movie was deleted after it was looked up
         raise Problem(409, f"Nothing was stored: {error}") from error
     answer = {
@@ -156,6 +158,13 @@ def record_interactions(
         "refused": [{"index": index, "errors": errors} for index, errors in refused],
     }
     return json_response(answer, 207 if refused else 200)
+
+
+def _store(reported: list[Interaction], live: list[Interaction]) -> int:
+    """Store interactions in one transaction; many of them take turns with other bulk work."""
+    if len(reported) + len(live) < BULK:
+        return record_all(reported, live=live)
+    return write_in_turn(lambda: record_all(reported, live=live))
 
 
 def _validate_entries(

@@ -27,6 +27,11 @@ def add_common_options(parser: ArgumentParser) -> None:
         help="write every refused row with its line and reason (CSV)",
     )
     parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    parser.add_argument(
+        "--no-pauses",
+        action="store_true",
+        help="work without the pauses in which visitors write: for a site that nobody uses meanwhile",
+    )
 
 
 def add_file_options(parser: ArgumentParser) -> None:

@@ -15,8 +15,8 @@ from movie.catalogue.importing.reports import ProgressCallback, RejectReport, ig
 from movie.catalogue.importing.wikidata_films import WikidataEntry, WikidataTable, default_path
 from movie.catalogue.models import Country, Credit, ExternalId, Language, Movie, Person
 from movie.catalogue.titles import match_key, search_key
+from movie.core.batches import write_in_batches
 
-BATCH = 200  # movies in one transaction
 LONGEST_PERSON = 255
 LONGEST_PLACE = 128
 NO_MATCH = "no film of that title within a year"
@@ -68,15 +68,17 @@ def enrich_movies(
     *,
     overwrite: bool = False,
     dry_run: bool = False,
-    batch: int = BATCH,
+    batch: int | None = None,
     report: RejectReport | None = None,
+    pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
 ) -> Enrichment:
     """Complete movies from a movie table (default: the one that bokeh-sampledata ships).
 
     A movie is found by its IMDb id, else by its titles and year. Only what is empty is filled - the
     IMDb id, running time, countries, languages, and each of directors, writers and cast if the movie
-    has none - unless `overwrite`. Raises CatalogueError when the table cannot be used.
+    has none - unless `overwrite`. `batch` and `pauses` are as for `write_in_batches`. Raises CatalogueError
+    when the table cannot be used.
     """
     table = WikidataTable(path or default_path())
     report = report if report is not None else RejectReport()
@@ -84,28 +86,25 @@ def enrich_movies(
     writer = _Writer(overwrite)
     total = Movie.objects.count()
     done = 0
-    pks = Movie.objects.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=batch)
-    try:
-        for some in _batches(pks, batch):
-            with transaction.atomic():
-                found = dict(_match(table, some, outcome, report))
-                writer.write(found, outcome)
-                if dry_run:
-                    transaction.set_rollback(True)
+
+    def write(some: list[int]) -> int:
+        with transaction.atomic():
+            found = dict(_match(table, some, outcome, report))
+            writer.write(found, outcome)
             if dry_run:
-                writer.rolled_back()
-            done += len(some)
+                transaction.set_rollback(True)
+        if dry_run:
+            writer.rolled_back()
+        return len(some)
+
+    pks = list(Movie.objects.order_by("pk").values_list("pk", flat=True))
+    try:
+        for n_movies in write_in_batches(pks, write, size=batch, pauses=pauses):
+            done += n_movies
             progress(done / total, "{n} films".format(n=f"{done:,}"))
     except KeyboardInterrupt:
         outcome.interrupted = True
     return outcome
-
-
-def _batches(pks: Iterator[int], size: int) -> Iterator[list[int]]:
-    """Split primary keys into lists; reads all first, because transactions end an open cursor."""
-    everything = iter(list(pks))
-    while some := list(itertools.islice(everything, size)):
-        yield some
 
 
 def _match(

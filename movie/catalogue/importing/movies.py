@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,8 +16,10 @@ from movie.catalogue.importing.reports import ImportResult, ProgressCallback, Re
 from movie.catalogue.importing.rows import MovieRow, RejectedRow, movie_rows
 from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, MovieTitle
 from movie.catalogue.titles import search_key
+from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 
-BATCH = 1_000  # movies in one transaction
+BATCH = 1_000  # rows in one statement
 RELATIONS: dict[str, type[Genre] | type[Country] | type[Language]] = {
     "genres": Genre,
     "countries": Country,
@@ -203,14 +204,15 @@ def import_movies(
     overwrite: bool = False,
     by_title: bool = True,
     dry_run: bool = False,
-    batch: int = BATCH,
+    batch: int | None = None,
     report: RejectReport | None = None,
+    pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
 ) -> ImportResult:
     """Import a file of movies, or the movie file of a folder with the links beside it.
 
-    Every batch is one transaction; a second run changes nothing. Raises CatalogueError for a file
-    that cannot be used.
+    Every batch is one transaction; a second run changes nothing. `batch` and `pauses` are as for
+    `write_in_batches`. Raises CatalogueError for a file that cannot be used.
     """
     path = formats.locate(path, "movies")
     known = formats.format_of(path, "movies", format_name)
@@ -223,14 +225,19 @@ def import_movies(
         table = formats.read(file, known, "movies", columns)
         rows = _linked(movie_rows(table), links, path, report)
         writer = MovieWriter(source, overwrite=overwrite, by_title=by_title)
-        try:
-            while chunk := list(itertools.islice(rows, batch)):
-                with transaction.atomic():
-                    added, changed, conflicts = writer.write(chunk)
-                    if dry_run:
-                        transaction.set_rollback(True)
+
+        @retry_on_deadlock
+        def write(chunk: list[MovieRow]) -> tuple[list[MovieRow], int, int, dict[str, str]]:
+            with transaction.atomic():
+                added, changed, conflicts = writer.write(chunk)
                 if dry_run:
-                    writer.rolled_back()
+                    transaction.set_rollback(True)
+            if dry_run:
+                writer.rolled_back()
+            return chunk, added, changed, conflicts
+
+        try:
+            for chunk, added, changed, conflicts in write_in_batches(rows, write, size=batch, pauses=pauses):
                 outcome.add(len(chunk) - len(conflicts), added, changed)
                 _report(path, chunk, conflicts, report)
                 progress(file.done, "{n} films".format(n=f"{outcome.accepted:,}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from movie.catalogue.importing.reports import ImportResult, ProgressCallback, Re
 from movie.catalogue.importing.rows import RejectedRow
 from movie.catalogue.models import ExternalId, MovieTag
 from movie.catalogue.titles import search_key
-
-BATCH = 500  # movies in one transaction
+from movie.core.batches import write_in_batches
 
 
 def import_tags(
@@ -26,6 +24,7 @@ def import_tags(
     *,
     dry_run: bool = False,
     report: RejectReport | None = None,
+    pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
 ) -> ImportResult:
     """Import a tags.csv; rows are counted into one tag a movie and word. Counts replace earlier ones, so
@@ -48,12 +47,14 @@ def import_tags(
             if reason is not None:
                 report.add(path, RejectedRow(line, reason, raw))
     outcome = ImportResult(rejected=report.reasons)
-    todo = iter(sorted(counts))
-    while some := list(itertools.islice(todo, BATCH)):
+
+    def write(some: list[int]) -> None:
         with transaction.atomic():
             _write({movie: counts[movie] for movie in some}, outcome)
             if dry_run:
                 transaction.set_rollback(True)
+
+    for _written in write_in_batches(sorted(counts), write, pauses=pauses):
         progress(outcome.accepted / sum(map(len, counts.values())), "tags")
     return outcome
 

@@ -1,8 +1,6 @@
-import re
 from datetime import UTC, datetime
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -221,119 +219,6 @@ def test_what_the_site_did_can_only_be_looked_at(admin_client):
             ).status_code
             == 403
         )
-
-
-# -- CSV import with a preview ------------------------------------------------------------------
-
-
-def preview(client, model, text):
-    file = SimpleUploadedFile("rows.csv", text.encode(), "text/csv")
-    return client.post(
-        reverse(f"admin:{APP_OF.get(model, 'catalogue')}_{model}_import"),
-        {"import_file": file, "format": "0"},
-    )
-
-
-def confirm(client, model, page):
-    form = page.context["confirm_form"]
-    return client.post(
-        reverse(f"admin:{APP_OF.get(model, 'catalogue')}_{model}_process_import"), form.initial, follow=True
-    )
-
-
-def test_films_are_imported_after_a_preview(admin_client):
-    old = film(1)
-    text = (
-        "id,title,year,is_visible,genres,imdb\n"
-        f"{old.pk},Film one,1991,1,Drama|Crime,tt0113277\n"
-        ",The New One,2001,,Drama,\n"
-    )
-    page = preview(admin_client, "movie", text)
-    assert page.status_code == 200
-    assert "The New One" in page.content.decode()
-    assert Movie.objects.count() == 1  # a preview changes nothing
-    assert Movie.objects.get().title == "Film 1"
-    confirm(admin_client, "movie", page)
-    old.refresh_from_db()
-    assert (old.title, old.genre_names) == ("Film one", ["Crime", "Drama"])
-    assert ExternalId.objects.get(source="imdb").movie == old
-    new = Movie.objects.exclude(pk=old.pk).get()
-    assert (new.title, new.year, new.is_visible, new.genre_names) == ("The New One", 2001, True, ["Drama"])
-    assert new.titles.get().title == "The New One"
-
-
-def test_bad_film_rows_are_shown_with_their_column_and_nothing_is_imported(admin_client):
-    other = film(2)
-    ExternalId.objects.create(movie=other, source="imdb", value="tt0113277")
-    text = "id,title,year,is_visible,imdb\n,Good,1990,1,\n,Bad,soon,perhaps,tt0113277\n,,1990,1,\n"
-    page = preview(admin_client, "movie", text)
-    said = re.sub(r"\s+", " ", page.content.decode())
-    for words in (
-        "“soon” is not a whole number",
-        "“perhaps” is neither 1 nor 0",
-        "Another film has the IMDb id",
-    ):
-        assert words in said
-    assert page.context["result"].has_validation_errors()
-    assert [row.number for row in page.context["result"].invalid_rows] == [2, 3]
-    assert "confirm_form" not in page.context
-    assert Movie.objects.count() == 1
-
-
-def test_ratings_are_imported_after_a_preview(admin_client):
-    movie = film(1)
-    text = f"visitor,movie,value,rated_at\nml:1,{movie.pk},2,2001-02-03T04:05:06Z\nml:2,{movie.pk},3,\n"
-    page = preview(admin_client, "rating", text)
-    movie.refresh_from_db()
-    assert movie.rating_count == 1
-    confirm(admin_client, "rating", page)
-    movie.refresh_from_db()
-    assert (movie.rating_count, movie.rating_average) == (3, 3.0)
-    assert Rating.objects.get(visitor="ml:1").rated_at == datetime(2001, 2, 3, 4, 5, 6, tzinfo=UTC)
-    again = preview(
-        admin_client, "rating", f"visitor,movie,value,rated_at\nml:1,{movie.pk},5,2001-02-03T04:05:06Z\n"
-    )
-    confirm(admin_client, "rating", again)
-    assert Rating.objects.get(visitor="ml:1").value == 5
-    movie.refresh_from_db()
-    assert movie.rating_average == 4.0
-
-
-def test_an_imported_rating_is_in_its_visitors_history_and_the_newest_counts(admin_client):
-    old, new = film(1), film(2)
-    for movie in (old, new):
-        record(Interaction(new_event_id(), "guest:x", "rating", movie.pk, NOW, 5.0))
-    text = "visitor,movie,value,rated_at\n"
-    text += f"guest:x,{old.pk},2,2001-02-03T04:05:06Z\nguest:x,{new.pk},3,2021-02-03T04:05:06Z\n"
-    for _time in range(2):
-        page = preview(admin_client, "rating", text)
-        assert Event.objects.count() in (2, 4)
-        confirm(admin_client, "rating", page)
-        assert Event.objects.filter(surface="import").count() == 2
-    ratings = {old.pk: 5.0, new.pk: 3.0}
-    assert get_history("guest:x").ratings == ratings
-    assert dict(Rating.objects.filter(visitor="guest:x").values_list("movie", "value")) == ratings
-    new.refresh_from_db()
-    assert (new.rating_count, new.rating_average) == (2, 3.5)
-    record(Interaction(new_event_id(), "guest:x", "undo", new.pk, NOW))
-    assert get_history("guest:x").ratings == {old.pk: 5.0, new.pk: 5.0}
-
-
-def test_bad_rating_rows_are_shown_with_their_column(admin_client):
-    movie = film(1)
-    rows = f"ml:1,{movie.pk},7,\nml:1,99999,3,\n,{movie.pk},3,\nml:1,{movie.pk},3,soon\n"
-    text = "visitor,movie,value,rated_at\n" + rows
-    page = preview(admin_client, "rating", text)
-    said = re.sub(r"\s+", " ", page.content.decode())
-    for words in (
-        "“7” is not a half-star value",
-        "There is no film with the id “99999”",
-        "neither seconds since 1970",
-    ):
-        assert words in said
-    assert [row.number for row in page.context["result"].invalid_rows] == [1, 2, 3, 4]
-    assert not page.context["result"].has_errors()
-    assert Rating.objects.count() == 1
 
 
 def test_films_and_ratings_are_exported_as_they_are_imported(admin_client):

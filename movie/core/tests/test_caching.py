@@ -153,7 +153,7 @@ def test_a_list_follows_from_the_history_and_the_version_alone(redis):
 
     def compute():
         made.append(1)
-        return [Recommendation(7, 0.5, (Reason("liked_together", 3, 0.25),))]
+        return [Recommendation(7, 0.5, (Reason("history", 3, 0.25),))]
 
     def ranking(version="1", history=None, hidden=()):
         history = get_history("guest:a") if history is None else history

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from kafka.admin import KafkaAdminClient
 
 PARTITIONS = 12  # as many consumers of a group can share the work
-RETENTION_HOURS = 14 * 24  # for so long a group may be away
 COPIES = 3
 HOUR_MS = 3_600_000
 COMMAND = "manage.py create_event_topic"
@@ -24,7 +23,7 @@ class TopicSpec:
 
     partitions: int = PARTITIONS
     copies: int | None = None
-    retention_hours: int = RETENTION_HOURS
+    retention_hours: int = 14 * 24  # for so long a group may be away
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from movie.catalogue.importing import reading
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.core import batches
 from movie.events import rating_import as ratings_module
 from movie.events.rating_import import import_ratings
 
@@ -334,7 +335,7 @@ def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, fil
 
     with (
         mock.patch.object(ratings_module.RatingWriter, "write", write_twice_then_stop),
-        mock.patch.object(ratings_module, "BATCH", 10),
+        mock.patch.multiple(batches, FIRST=10, LEAST=10, GROWTH=1.0),
         pytest.raises(CommandError) as caught,
     ):
         run(path)
@@ -342,6 +343,15 @@ def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, fil
     assert Rating.objects.count() == 20
     assert figures() == figures_counted_again()
     assert "10 added" in run(path)
+
+
+@pytest.mark.parametrize("pauses", [True, False])
+def test_between_batches_visitors_write_unless_nobody_is_there(tmp_path, films, pauses):
+    path = write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},4,2000\n" for user in range(600)))
+    slept = []
+    with mock.patch.object(batches.time, "sleep", slept.append):
+        assert import_ratings(path, pauses=pauses).added == 600
+    assert (sum(slept) > 0) is pauses
 
 
 def test_ratings_before_films_say_what_to_do(tmp_path):

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 from django.core.management import CommandError, call_command
 
-from movie.catalogue.models import Credit, Movie, Rating
+from movie.catalogue.models import Credit, FactSource, Movie, Rating
 from movie.operations import demo_data
 
 HAVE_DATA = find_spec("recbole") is not None and find_spec("bokeh_sampledata") is not None
@@ -30,6 +30,12 @@ def test_the_demo_is_movielens_100k_with_who_made_the_films_and_loads_once():
     assert (film.title, film.year, film.rating_count) == ("The Shawshank Redemption", 1994, 283)
     assert film.director_names == ["Frank Darabont"]
     assert Credit.objects.filter(role="cast").count() > 10_000
+    star_wars = Movie.objects.get(external_ids__source="imdb", external_ids__value="tt0076759")
+    assert star_wars.title == "Star Wars" and star_wars.director_names == ["George Lucas"]
+    first = star_wars.credits.filter(role="cast").order_by("order").first()
+    assert first.person.name == "Mark Hamill"
+    assert star_wars.titles.filter(language="zh-hans", title="星球大战").exists()
+    assert set(FactSource.objects.values_list("name", flat=True)) == set(demo_data.LICENCES)
     heard = []
     with mock.patch.object(demo_data, "import_ratings", side_effect=AssertionError("loads again")):
         assert demo_data.load_demo(lambda done, message: heard.append(done)).already

@@ -24,6 +24,7 @@ from movie.catalogue.formatting import SPOKEN_STARS, decade, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
+from movie.pages.browser_names import browser_name
 from movie.pages.jinja2 import card_environment
 from movie.training.model_info import model_label
 from movie.training.registry import running_trainings
@@ -33,6 +34,7 @@ register.filter(stars)
 register.filter(decade)
 register.filter(spoken_stars)
 register.filter(model_label)
+register.filter(browser_name)
 
 register.simple_tag(running_trainings)
 

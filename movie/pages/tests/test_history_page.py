@@ -3,23 +3,29 @@
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from movie.catalogue.models import ExternalId, Genre, Movie, Rating
+from movie.core import batches
 from movie.core.ids import new_event_id
+from movie.events import history_import
 from movie.events.history import get_history
 from movie.events.history_files import COLUMNS, MOST_ROWS, parse_history_file
-from movie.events.models import Event
-from movie.events.recording import forget, record
+from movie.events.history_import import import_slot
+from movie.events.models import Event, ImportSlot
+from movie.events.recording import InvalidInteraction, forget, record
 from movie.pages.views.history import PAGE_SIZE
 from predictors.history import Interaction
 
@@ -339,6 +345,107 @@ def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
     assert len(read.interactions) == MOST_ROWS
     (rejected,) = read.rejected
     assert rejected.line == MOST_ROWS + 2
+
+
+def many_rows(films, number):
+    rows = [
+        f"2024-05-01T10:{n // 60:02}:{n % 60:02}Z,rating,{films[n % 4].pk},{n % 10 / 2 + 0.5}"
+        for n in range(number)
+    ]
+    return "at,kind,movie_id,value\n" + "\n".join(rows)
+
+
+def test_a_file_sent_twice_is_looked_up_in_few_queries_and_written_in_no_transaction(client, films, ada):
+    text = many_rows(films, 1500)
+    assert upload(client, text).context["new"] == 1500
+    with CaptureQueriesContext(connection) as queries:
+        response = upload(client, text)
+    assert (response.context["new"], response.context["known"]) == (0, 1500)
+    assert len([query for query in queries if "events_event" in query["sql"]]) <= 4
+    writes = [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE"))]
+    assert len([sql for sql in writes if "importslot" not in sql]) == 0, writes
+
+
+def test_between_two_batches_it_pauses_as_long_as_the_first_took(client, films, ada):
+    pauses = []
+    with mock.patch.object(batches.time, "sleep", pauses.append):
+        upload(client, many_rows(films, 600))
+    assert len(pauses) > 2 and min(pauses) > 0
+
+
+def test_one_import_of_a_visitor_at_a_time_and_few_of_the_site(client, films, ada):
+    text = many_rows(films, 2)
+    with import_slot(ada):
+        response = upload(client, text)
+        assert (response.status_code, int(response["Retry-After"])) == (409, 15)
+        assert "Another file of yours" in response.content.decode()
+        other = Client()
+        other.get(reverse("pages:history"))
+        assert upload(other, text).status_code == 200
+        with import_slot("guest:b"):
+            response = upload(other, text)
+            assert (response.status_code, int(response["Retry-After"])) == (429, 15)
+            assert "Other visitors" in response.content.decode()
+    assert upload(client, text).context["new"] == 2
+    assert not ImportSlot.objects.exists()
+
+
+def test_the_slot_of_a_server_that_died_is_free_again(client, films, ada):
+    long_ago = datetime(2024, 1, 1, tzinfo=UTC)
+    for number, visitor in enumerate((ada, "guest:b")):
+        ImportSlot.objects.create(number=number, visitor=visitor, expires_at=long_ago)
+    assert upload(client, many_rows(films, 2)).context["new"] == 2
+
+
+def test_rows_count_against_a_limit_of_their_own(client, films, ada, settings):
+    settings.IMPORT_ROW_LIMIT = 10
+    assert upload(client, many_rows(films, 6)).context["new"] == 6
+    response = upload(client, many_rows(films, 5))
+    assert response.status_code == 429 and 0 < int(response["Retry-After"]) <= 3600
+    assert "very many rows" in response.content.decode()
+    assert upload(client, many_rows(films, 4)).status_code == 200  # what was refused does not count
+    assert Event.objects.count() == 6
+
+
+def test_the_guests_of_one_address_share_ten_times_the_limit(films, settings):
+    settings.IMPORT_ROW_LIMIT = 3
+    answers = []
+    for _guest in range(11):
+        guest = Client()
+        guest.get(reverse("pages:history"))
+        answers.append(upload(guest, many_rows(films, 3)).status_code)
+    assert answers == [200] * 10 + [429]
+
+
+def test_the_largest_file_fits_twice_within_the_hour(settings):
+    assert settings.IMPORT_ROW_LIMIT >= 2 * MOST_ROWS
+
+
+@pytest.mark.parametrize("cause", ["time", "database", "film"])
+def test_an_import_that_is_cut_says_what_is_in_and_the_same_file_does_the_rest(client, films, ada, cause):
+    text = many_rows(films, 300)
+    real, calls = history_import.record_all, []
+
+    def away(batch):
+        calls.append(batch)
+        if len(calls) == 2:
+            if cause == "film":
+                raise InvalidInteraction("movie_id", "There is no film 1.")
+            raise OperationalError("database is locked" if connection.vendor == "sqlite" else 2006)
+        return real(batch)
+
+    with (
+        mock.patch.object(history_import, "record_all", away)
+        if cause != "time"
+        else mock.patch.object(history_import.import_history, "__kwdefaults__", {"seconds": 1e-9})
+    ):
+        response = upload(client, text)
+    stored = Event.objects.count()
+    assert stored == (0 if cause == "time" else 100)
+    assert (response.context["new"], response.context["left"]) == (stored, 300 - stored)
+    assert f"{300 - stored} entries are left" in response.content.decode()
+    response = upload(client, text)
+    assert (response.context["new"], response.context["known"]) == (300 - stored, stored)
 
 
 @pytest.mark.django_db

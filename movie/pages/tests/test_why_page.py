@@ -10,12 +10,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-import movie.recommendations.explanations.explain
+import movie.recommendations.explanations.connections
 from datasets.interactions import Interactions
 from evaluation.trainer import FROM_SITE, train
 from movie.catalogue.models import Movie, Rating
 from movie.catalogue.tests.films import make_film
 from movie.events.recording import new_event_id
+from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.tests.paths import CataloguePaths
 from movie.training.registry import registry
 
@@ -53,7 +54,7 @@ def films(settings, tmp_path, monkeypatch) -> list[Movie]:
     for name in ("popular", "neighbours"):
         train(name, data, registry().store, id_space=FROM_SITE, activate=True)
     paths = CataloguePaths()
-    monkeypatch.setattr(movie.recommendations.explanations.explain, "_kprn", lambda: paths)
+    monkeypatch.setattr(movie.recommendations.explanations.connections, "_kprn", lambda: paths)
     return films
 
 
@@ -62,7 +63,7 @@ def guest(films) -> Client:
     """Somebody who rated two films."""
     client = Client()
     client.get("/")
-    for film, stars in ((films[0], "4.5"), (films[5], "4")):
+    for film, stars in ((films[0], "4.5"), (films[5], "4.5")):
         client.post(f"/movies/{film.pk}/rate/", {"event_id": new_event_id(), "value": stars})
     return client
 
@@ -95,18 +96,21 @@ def test_whoever_liked_nothing_yet_is_not_offered_reasons(films):
 
 
 def test_the_page_says_why_in_sentences_with_shares_and_paths(guest, films):
-    (address, *_) = why_links(guest.get("/recommend/").content.decode())
-    response = guest.get(address)
+    for address in why_links(guest.get("/recommend/").content.decode()):
+        response = guest.get(address)
+        why = response.context["why"]
+        if len(why.influences) == 2 and why.connections:
+            break
     page = response.content.decode()
-    assert response.context["why"].reasons
-    for reason in response.context["why"].reasons:
-        assert reason.phrase.html in page
-        assert f'<rect class="share-part" width="{reason.percent}"' in page
-    assert page.count('<ol class="path') == sum(
-        len(reason.paths) for reason in response.context["why"].reasons
-    )
+    assert why.headline.html in page
+    assert len(why.influences) == 2
+    for influence in why.influences:
+        assert influence.phrase.html in page
+        assert f'<rect class="share-part" width="{influence.percent}"' in page
+    assert why.connections
+    assert page.count('<ol class="path') == len(why.connections)
     assert 'href="/history/">You</a>' in page
-    assert "KPRN weighed" in page
+    assert "KPRN" not in page
     assert "private" in response["Cache-Control"]
 
 
@@ -121,17 +125,34 @@ def test_htmx_gets_the_part_for_the_sheet_and_caches_keep_them_apart(guest):
 
 def test_the_row_about_one_film_is_explained_by_that_film_alone(guest, films):
     response = guest.get(f"/movies/{films[4].pk}/why/?model=neighbours&like={films[0].pk}")
-    starts = {chain[1].node.pk for reason in response.context["why"].reasons for chain in reason.paths}
-    assert starts == {films[0].pk}
+    assert _films_named(response.context["why"]) == {films[0].pk}
     ignored = guest.get(f"/movies/{films[4].pk}/why/?model=neighbours&like={films[9].pk}")
-    starts = {chain[1].node.pk for reason in ignored.context["why"].reasons for chain in reason.paths}
-    assert starts <= {films[0].pk, films[5].pk}
+    assert _films_named(ignored.context["why"]) <= {films[0].pk, films[5].pk}
     assert not ignored.context["is_one_row"]
 
 
+def _films_named(why: Explanation) -> set[int | None]:
+    starts = {connection.path[1].node.pk for connection in why.connections}
+    return {influence.movie.pk for influence in why.influences} | starts
+
+
+def test_the_card_the_sheet_and_the_page_of_a_film_say_the_same(guest):
+    page = guest.get("/recommend/").content.decode()
+    cards = re.findall(r'class="reason">([^<]*?) ?<a class="why-link" href="([^"]+)"', page)
+    assert len(cards) > 10
+    told = 0
+    for reason, address in cards[:8]:
+        if not reason.startswith("Because you rated Film"):
+            continue
+        told += 1
+        for where in (guest.get(address, headers=IN_SHEET), guest.get(address.split("why/")[0])):
+            (headline,) = re.findall(r'class="why-headline">(.+?)</p>', where.content.decode())
+            assert text_of(headline).split() == reason.split()
+    assert told >= 4
+
+
 def test_the_same_for_everyone_is_said_of_popular_films(films, monkeypatch):
-    monkeypatch.setattr(movie.recommendations.explanations.explain, "_kprn", lambda: None)
-    Rating.objects.filter(movie=films[0]).update(value=1.0)  # nobody liked it: no people in common
+    monkeypatch.setattr(movie.recommendations.explanations.connections, "_kprn", lambda: None)
     client = Client()
     client.get("/")
     client.post(f"/movies/{films[0].pk}/rate/", {"event_id": new_event_id(), "value": "5"})
@@ -167,7 +188,6 @@ def test_the_films_own_page_says_why_without_more_queries_than_it_may(guest, fil
     with CaptureQueriesContext(connection) as captured:
         page = guest.get(address).content.decode()
     assert "Why this film?" in page
-    assert f'href="/movies/{films[4].pk}/why/"' in page
     assert len(captured) <= MOST_QUERIES
 
 

@@ -17,13 +17,13 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import movie_details, rating_histogram
-from movie.catalogue.models import Credit, Genre, Movie, Person
+from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.core.http import is_htmx
 from movie.pages.forms import BrowseForm, SearchForm
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
-from movie.recommendations.ranking import expected_stars, rank_one, rank_similar, visitor_history
+from movie.recommendations.ranking import expected_stars, rank_similar, visitor_history
 from movie.telemetry.requests import count_shown
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
@@ -106,17 +106,15 @@ def search_suggest(request: HttpRequest) -> HttpResponse:
 def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Show one movie. It records nothing: the click that led here was counted on its way."""
     history = visitor_history(request.visitor)
-    alone = rank_one(movie_id, history)
     similar = rank_similar(movie_id, history)
     # Each is here because it is like this film: the heading says so, the cards need not repeat it.
     similar.recommendations = [
         Recommendation(found.movie_id, found.score) for found in similar.recommendations
     ]
-    load_movies(alone, similar)
-    if not alone.entries:
+    film = load_movies(similar, more=[movie_id]).get(movie_id)
+    if film is None:
         raise Http404(gettext("There is no such film."))
     count_shown([similar])
-    film = alone.entries[0].movie
     context = {
         "movie": film,
         "facts": movie_details(film),
@@ -133,6 +131,15 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
         **_standing(history),
     }
     return render(request, "pages/movie.html", context)
+
+
+@require_safe
+def data_sources(request: HttpRequest) -> HttpResponse:
+    """Show whom the facts of films are owed to, with their licences."""
+    sources: dict[tuple[str, str], list[FactSource]] = {}
+    for each in FactSource.objects.all():
+        sources.setdefault((each.name, each.licence), []).append(each)
+    return render(request, "pages/data_sources.html", {"sources": sources})
 
 
 @require_safe

@@ -21,6 +21,7 @@ from movie.experiments.results import as_csv, results_of
 from movie.training.model_info import MOST_RATED
 from movie.training.models import DefaultModel
 from movie.training.registry import default_models
+from movie.visitors.staff import is_trusted_staff
 
 View = Callable[..., HttpResponse]
 CHANGE = "experiments.change_experiment"
@@ -35,7 +36,7 @@ def for_staff(permission: str = "experiments.view_experiment") -> Callable[[View
         def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
             user = request.user
             allowed = user.has_perm(permission) or (permission != CHANGE and user.has_perm(CHANGE))
-            if not (user.is_active and getattr(user, "is_staff", False) and allowed):
+            if not (is_trusted_staff(user) and allowed):
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -25,13 +26,14 @@ from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
 from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
-from movie.events.recording import forget, record_all
+from movie.events.history_import import RETRY_SECONDS, ImportBusy, import_history, import_slot
+from movie.events.recording import forget
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.visitors.throttling import refusal, seconds_to_wait_for_rows
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
 
 PAGE_SIZE = 24
-IMPORT_BATCH = 500  # rows in one transaction: other visitors record in between
 REJECTED_SHOWN = 100
 
 KINDS = {
@@ -133,19 +135,42 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Import an exported file: valid rows are recorded, every other is reported with its line."""
     text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
-    read = parse_history_file(text, request.visitor.key)
-    new = sum(
-        record_all(read.interactions[start : start + IMPORT_BATCH])
-        for start in range(0, len(read.interactions), IMPORT_BATCH)
-    )
+    try:
+        with import_slot(request.visitor.key):
+            read = parse_history_file(text, request.visitor.key)
+            if wait := seconds_to_wait_for_rows(request, len(read.interactions)):
+                return _refuse_rows(request, wait)
+            counts = import_history(read.interactions)
+    except ImportBusy as busy:
+        return _refuse_busy(request, busy)
     context = {
-        "new": new,
-        "known": len(read.interactions) - new,
+        "new": counts.new,
+        "known": counts.known,
+        "left": counts.left,
         "rejected": read.rejected[:REJECTED_SHOWN],
         "rejected_count": len(read.rejected),
         "rejected_hidden": max(0, len(read.rejected) - REJECTED_SHOWN),
     }
     return render(request, "pages/history_imported.html", context)
+
+
+def _refuse_rows(request: VisitorRequest, wait: int) -> HttpResponse:
+    minutes = math.ceil(wait / 60)
+    message = ngettext(
+        "You have sent very many rows within the hour. Try again in %(n)d minute.",
+        "You have sent very many rows within the hour. Try again in %(n)d minutes.",
+        minutes,
+    ) % {"n": minutes}
+    return refusal(request, message, status=429, wait=wait)
+
+
+def _refuse_busy(request: VisitorRequest, busy: ImportBusy) -> HttpResponse:
+    if busy.own:
+        message = _("Another file of yours is being imported just now. Try again in %(n)d seconds.")
+    else:
+        message = _("Other visitors' files are being imported just now. Try again in %(n)d seconds.")
+    status = 409 if busy.own else 429
+    return refusal(request, message % {"n": RETRY_SECONDS}, status=status, wait=RETRY_SECONDS)
 
 
 @recording_view

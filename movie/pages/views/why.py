@@ -31,7 +31,7 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     model = asked if asked in MODEL_INFO else _answering_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     known = history_without(history if anchor is None else history_about(history, anchor), movie_id)
-    answer = explain([movie_id], known, model=model, detailed=True).get(movie_id)
+    answer = explain([movie_id], known, model=model).get(movie_id)
     if answer is None:
         raise Http404(gettext("There is no such film."))
     in_sheet = is_htmx(request) and request.headers.get("HX-Target") == SHEET

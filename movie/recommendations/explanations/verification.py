@@ -12,15 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Count, Exists, OuterRef, Q, Value
+from django.db.models import Q, Value
 from django.urls import reverse
 from django.utils.translation import gettext
 
 from movie.catalogue.formatting import decade
-from movie.catalogue.models import Credit, Movie, Person, Rating
-from movie.recommendations.explanations.wording import Link, Node, people_who_liked_both
-from predictors.explain import SOMEONE, PathReason
-from predictors.history import LIKED_FROM
+from movie.catalogue.models import Credit, Movie, Person
+from movie.recommendations.explanations.wording import Link, Node
+from predictors.explain import PathReason
 
 INVERSE = "^-1"
 ROLE_OF = {
@@ -33,10 +32,8 @@ KIND_OF = {
     "in_genre": "genre",
     "from_country": "country",
     "of_decade": "decade",
-    "rated_by": "people",
 }
-TYPE_OF = {"people": "user"}  # what the graph calls it
-FEWEST_PEOPLE = 2  # with one it would be about somebody
+LEADING_PARTS = 5  # billed so high, a part is worth naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +64,15 @@ def parse_path(reason: PathReason) -> tuple[Hop, ...]:
         entity_type, _, entity = there.entity.partition(":")
         if after is None or after == film or kind is None or kind != KIND_OF.get(relation_after):
             return ()
-        if not back.relation.endswith(INVERSE) or entity_type != TYPE_OF.get(kind, kind):
+        if not back.relation.endswith(INVERSE) or entity_type != kind:
             return ()
-        if kind == "people" and there.entity != SOMEONE:
-            return ()  # nobody is told apart
         hops.append(Hop(film, there.relation, entity, relation_after, after))
         film = after
     return tuple(hops)
 
 
 class PathVerifier:
-    """Holds the facts of the catalogue that paths claim: four queries at most; `count_people` makes more."""
+    """Holds the facts of the catalogue that paths claim: four queries at most."""
 
     def __init__(self, paths: Iterable[Sequence[Hop]], *, more: Iterable[int] = ()) -> None:
         hops = [hop for path in paths for hop in path]
@@ -88,7 +83,6 @@ class PathVerifier:
         self._keys: dict[str, str] = {}  # a person's primary key -> their name as searches fold it
         self._credited: dict[tuple[int, str], dict[str, Person]] = defaultdict(dict)  # film, name -> by role
         self._labels: dict[tuple[str, int, str], int] = {}  # kind, film, name -> primary key
-        self._liked_both: dict[tuple[int, int], int] = {}
         people = {int(hop.entity) for hop in hops if hop.kind == "person" and hop.entity.isdecimal()}
         if people:
             self._read_credits(people, wanted)
@@ -111,8 +105,6 @@ class PathVerifier:
         match hop.kind:
             case "decade":
                 node = self._decade(hop)
-            case "people":
-                node = self._people(hop)
             case kind:
                 node = self._label(kind, hop)
         return Link(self.node_of(hop.before), node, self.node_of(hop.after)) if node else None
@@ -142,33 +134,17 @@ class PathVerifier:
                 return None
         return Node("decade", decade(int(hop.entity)), _browse(decade=hop.entity))
 
-    def _people(self, hop: Hop) -> Node | None:
-        count = self._liked_both.get((hop.before, hop.after), 0)
-        return Node("people", people_who_liked_both(count)) if count >= FEWEST_PEOPLE else None
-
-    def count_people(self, paths: Iterable[Sequence[Hop]]) -> None:
-        """Count for every two films that a path says are liked by the same people how many did rate both so.
-
-        One query for each film that such hops lead to. A path that was not counted is not held to be true.
-        """
-        liked = Rating.objects.filter(value__gte=LIKED_FROM).order_by()
-        wanted: dict[int, set[int]] = defaultdict(set)
-        for hop in (hop for path in paths for hop in path if hop.kind == "people"):
-            if (hop.before, hop.after) not in self._liked_both:
-                wanted[hop.after].add(hop.before)
-        for after, before in wanted.items():
-            also = liked.filter(movie=after, visitor=OuterRef("visitor"))
-            counts = liked.filter(Exists(also), movie__in=before).values_list("movie_id")
-            for film, count in counts.annotate(count=Count("pk")):
-                self._liked_both[film, after] = count
-
     def _read_credits(self, people: set[int], films: set[int]) -> None:
-        """Read the credits that paths claim. People of one name are one here, as they are in the graph."""
+        """Read the credits that paths claim, without small parts.
+
+        People of one name are one here, as they are in the graph.
+        """
         named = Person.objects.filter(pk__in=people).order_by()
         self._keys = {str(someone.pk): _name_of(someone) for someone in named}
         theirs = Q(person__in=people) | Q(person__search_key__in={*self._keys.values()})
-        credits = Credit.objects.filter(theirs, movie__in=films).order_by().select_related("person")
-        for credit in credits:
+        is_small_part = Q(role=Credit.Role.CAST, order__gte=LEADING_PARTS)
+        credits = Credit.objects.filter(theirs, movie__in=films).exclude(is_small_part)
+        for credit in credits.order_by().select_related("person"):
             self._credited[credit.movie_id, _name_of(credit.person)][credit.role] = credit.person
 
     def _read_labels(self, films: set[int]) -> None:

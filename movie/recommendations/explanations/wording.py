@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils.formats import number_format
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from movie.catalogue.formatting import stars
@@ -60,22 +59,13 @@ SAME_ROLE_PHRASES = {
     _set(WRITER, CAST): _("who also wrote and is in %(film)s"),
     _set(DIRECTOR, WRITER, CAST): _("who also wrote, directed and is in %(film)s"),
 }
-# What else two films can have in common; %(film)s ends with a clause of its own ("Heat, which you ...").
-SHARED_PHRASES = {
-    "genre": _("Filed under %(name)s, like %(film)s"),
-    "country": _("Made in the same country (%(name)s) as %(film)s"),
-    "decade": _("From the %(name)s, like %(film)s"),
-    "people": _("People who liked %(film)s, also liked this"),
-}
 # A film in the middle of a longer path, by what it has in common with the one before it.
 INTERMEDIATE_PHRASES = {
     "person": _("%(film)s, which shares %(name)s with %(before)s"),
     "genre": _("%(film)s, itself filed under %(name)s like %(before)s"),
     "country": _("%(film)s, itself made in the same country (%(name)s) as %(before)s"),
     "decade": _("%(film)s, itself from the %(name)s like %(before)s"),
-    "people": _("%(film)s, itself liked by people who liked %(before)s"),
 }
-LIKED_BY_THE_SAME = _("Liked by people who liked %(film)s")  # at the end of a longer path
 ROLE_NAMES = {role.value: role.label for role in Credit.Role}
 
 
@@ -92,7 +82,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place on a path. `kind` is you, movie, person, genre, country, decade or people."""
+    """A place on a path. `kind` is you, movie, person, genre, country or decade."""
 
     kind: str
     name: str
@@ -152,18 +142,23 @@ def short_action(film: Node, history: History) -> str:
     return gettext("on your watchlist") if pk in history.watchlist else gettext("looked at")
 
 
-def sentence(paths: Sequence[Sequence[Link]], history: History) -> Phrase:
-    """Compose the sentence of one reason, from its end. Several paths lead over the same node."""
-    *earlier, last = paths[0]
-    kind = last.node.kind
-    film = _films_with_actions([links[0].before for links in paths], history, any_of=kind == "people")
+def because(film: Phrase | str, movie_id: MovieId, history: History) -> Phrase:
+    """Return the reason that names a movie of the history: "Because you rated Heat 4½"."""
+    rating = history.ratings.get(movie_id)
+    if rating is not None:
+        return compose(gettext("Because you rated %(title)s %(stars)s"), title=film, stars=stars(rating))
+    if movie_id in history.watchlist:
+        return compose(gettext("Because %(title)s is on your watchlist"), title=film)
+    return compose(gettext("Because you looked at %(title)s"), title=film)
+
+
+def sentence(links: Sequence[Link], history: History) -> Phrase:
+    """Compose the sentence of a path, from its end, where a person made or plays in both movies."""
+    *earlier, last = links
+    film = film_with_action(links[0].before, history)
     for link in earlier:
         message = gettext(INTERMEDIATE_PHRASES[link.node.kind])
         film = compose(message, film=link.after.phrase, name=link.node.phrase, before=film)
-    if kind == "people" and earlier:
-        return compose(gettext(LIKED_BY_THE_SAME), film=film)
-    if kind != "person":
-        return compose(gettext(SHARED_PHRASES[kind]), name=last.node.phrase, film=film)
     did = SAME_ROLE_PHRASES if last.roles_after == last.roles_before else OTHER_ROLE_PHRASES
     return compose(
         gettext("%(made)s, %(did)s"),
@@ -172,32 +167,6 @@ def sentence(paths: Sequence[Sequence[Link]], history: History) -> Phrase:
     )
 
 
-def _films_with_actions(films: Sequence[Node], history: History, *, any_of: bool) -> Phrase:
-    """Name one film with what the visitor did, two, or one and how many more.
-
-    With `any_of` they are joined by "or": what holds for each of them need not hold for all together.
-    """
-    first = film_with_action(films[0], history)
-    more = len(films) - 1
-    if more == 0:
-        return first
-    if more == 1:
-        both = gettext("%(first)s, or %(second)s") if any_of else gettext("%(first)s, and %(second)s")
-        return compose(both, first=first, second=film_with_action(films[1], history))
-    if any_of:
-        message = gettext("%(first)s, or one of %(count)s others of yours")
-    else:
-        message = gettext("%(first)s, and %(count)s others of yours")
-    return compose(message, first=first, count=str(more))
-
-
 def role_names(roles: Roles) -> str:
     """Return the names of roles in the order of a title card: "Director, Writer"."""
     return ", ".join(str(label) for role, label in ROLE_NAMES.items() if role in roles)
-
-
-def people_who_liked_both(count: int) -> str:
-    """Return the name of the node between two films that the same people liked."""
-    return ngettext("%(count)s person liked both", "%(count)s people liked both", count) % {
-        "count": number_format(count, force_grouping=True)
-    }

@@ -133,5 +133,5 @@ def explain(
     """`explanations.explain`, where `explainer` stands in for KPRN."""
     if explainer is None:
         return explaining.explain(movie_ids, history, **options)
-    with mock.patch("movie.recommendations.explanations.explain._kprn", return_value=explainer):
+    with mock.patch("movie.recommendations.explanations.connections._kprn", return_value=explainer):
         return explaining.explain(movie_ids, history, **options)

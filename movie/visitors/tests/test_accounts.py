@@ -114,14 +114,48 @@ def test_asking_for_a_reset_tells_nobody_who_has_an_account(client, ada):
     known = client.post(reverse("account_reset_password"), {"email": "ada@example.org"})
     unknown = client.post(reverse("account_reset_password"), {"email": "eve@example.org"})
     assert (known.status_code, known["Location"]) == (unknown.status_code, unknown["Location"])
+    assert sorted(each.to[0] for each in mail.outbox) == ["ada@example.org", "eve@example.org"], "one each"
+
+
+def from_elsewhere(number):
+    return {"REMOTE_ADDR": f"192.0.2.{number}"}
 
 
 def test_guessing_passwords_is_stopped_even_for_the_right_one(client, ada):
-    for number in range(5):
+    for number in range(9):
         assert "not correct" in login(client, f"guess {number}").content.decode()
-    stopped = login(client, PASSWORD)
-    assert "Too many failed login attempts" in stopped.content.decode()
+    assert login(client, "guess 9").status_code == 429
+    stopped = login(client)
+    assert stopped.status_code == 429 and "Too many failed sign-ins" in stopped.content.decode()
     assert not is_member(client)
+
+
+@pytest.mark.parametrize("name", ["ada", "ada@example.org"])
+def test_nobody_locks_somebody_else_out(ada, name):
+    for number in range(40):
+        login(Client(**from_elsewhere(number // 14)), f"guess {number}", name)
+    owner = Client(**from_elsewhere(9))
+    assert login(owner, name=name).status_code == 302 and is_member(owner)
+
+
+def test_all_addresses_of_one_customer_are_one(ada):
+    """An IPv6 customer has 2^64 addresses; a neighbour is somebody else."""
+    for number in range(10):
+        login(Client(REMOTE_ADDR=f"2001:db8:0:1::{number:x}"), f"guess {number}")
+    assert login(Client(REMOTE_ADDR="2001:db8:0:1:ffff::1")).status_code == 429
+    neighbour = Client(REMOTE_ADDR="2001:db8:0:2::1")
+    assert login(neighbour).status_code == 302
+
+
+def test_a_new_password_lets_the_owner_in_at_once(client, ada):
+    for number in range(10):
+        login(client, f"guess {number}")
+    client.post(reverse("account_reset_password"), {"email": "ada@example.org"})
+    link = re.search(r"http://testserver(/\S+)", mail.outbox[-1].body).group(1)
+    address = client.get(link, follow=True).redirect_chain[-1][0]
+    new = "another passphrase entirely"
+    client.post(address, {"password1": new, "password2": new})
+    assert login(client, new).status_code == 302
 
 
 def test_signing_up_in_bulk_is_stopped_with_a_page_of_ours(client, db):
@@ -148,17 +182,23 @@ def test_changing_the_password_asks_for_the_old_one(client, ada):
     assert ada.check_password(new)
 
 
+def confirm_password(client, address, **form):
+    """Go to an address that asks for the password again, and give it; return the page behind it."""
+    asked = client.post(address, form) if form else client.get(address)
+    assert asked["Location"].startswith(reverse("account_reauthenticate"))
+    return client.post(asked["Location"], {"password": PASSWORD, "next": address}, follow=True)
+
+
 def test_an_address_can_be_added_later(client, db):
     signup(client)
-    response = client.post(
-        reverse("account_email"), {"email": "grace@example.org", "action_add": ""}, follow=True
-    )
-    assert "grace@example.org" in response.content.decode()
+    added = confirm_password(client, reverse("account_email"), email="grace@example.org", action_add="")
+    assert "grace@example.org" in added.content.decode()
     assert mail.outbox[0].to == ["grace@example.org"]
     link = re.search(r"http://testserver(/\S+)", mail.outbox[0].body).group(1)
     assert 'method="post"' in client.get(link).content.decode()
     client.post(link)
-    assert "Verified" in client.get(reverse("account_email")).content.decode()
+    assert get_user_model().objects.get().email == "grace@example.org"
+    assert get_user_model().objects.get().emailaddress_set.get().verified
 
 
 @pytest.mark.parametrize("language", ["en", "ko", "zh-hans"])

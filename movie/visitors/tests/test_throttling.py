@@ -1,12 +1,13 @@
 """Who sent a request is decided once, and whoever has no address is served all the same."""
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import make_film
 from movie.papers.tests.writing import make_review
-from movie.visitors.throttling import UNKNOWN, client_address
+from movie.visitors.networks import UNKNOWN, client_address
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,21 @@ from movie.visitors.throttling import UNKNOWN, client_address
 )
 def test_an_address_is_a_customers(rf, stated, counted):
     assert client_address(rf.get("/", REMOTE_ADDR=stated)) == counted
+
+
+@pytest.mark.parametrize(("prefix", "one"), [("2001:db8:0:1::", True), ("2001:db8:0:{n}::", False)])
+def test_guests_and_the_api_count_by_network(api_site, settings, prefix, one):
+    """Whoever has a /64 is one sender to both, with as many addresses as they like."""
+    settings.API_ANONYMOUS_RATE_LIMIT, settings.WRITE_RATE_LIMIT = (
+        4,
+        1,
+    )  # ten times that for guests of one network
+    senders = [prefix.format(n=n) + f"{n:x}" for n in range(1, 13)]
+    asked = [Client(REMOTE_ADDR=sender).get("/api/v1/models").status_code for sender in senders]
+    wrote = [
+        Client(REMOTE_ADDR=sender).post("/movies/1/rate/", {"value": "4"}).status_code for sender in senders
+    ]
+    assert (asked.count(429), wrote.count(429)) == ((8, 2) if one else (0, 0))
 
 
 def test_no_address_at_all_is_no_error(rf):

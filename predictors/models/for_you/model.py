@@ -19,8 +19,8 @@ import numpy as np
 from predictors.base import Predictor, Query, Saved
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import top_influences
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.models.for_you.balance import decayed
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.config import ForYouConfig
@@ -183,23 +183,16 @@ class ForYouPredictor(Predictor):
             scores[row] += self.basis.mixed(films, weights)
         return scores
 
-    def influences(self, query: Query, indices: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each film of a history added to the scores of some: indices (T,) and (T, K) float32.
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the exact parts of each score: the sum over all members of what a liked film adds.
 
-        Together with popularity's part the sums are the scores. Disliked films come last.
+        With the parts of popularity and of disliked films the sums are the scores.
         """
-        targets = np.asarray(indices, dtype=np.int64)
         if len(query.liked) == 0:
-            return np.empty(0, np.int64), np.zeros((0, len(targets)), np.float32)
+            return Influences(query.liked, np.zeros((0, len(targets)), np.float32))
         films, weights, _ = self._weights_of(query)
-        return films, self.basis.influences(films, weights, targets)
-
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """The liked film that added most to each score, with its share of all that was added."""
-        films, added = self.influences(query, indices)
-        liked = max(len(films) - len(query.disliked), 0)
-        named = top_influences(added[:liked], films[:liked], self.ids)
-        return [reasons or (Reason("popular"),) for reasons in named]
+        n_liked = len(films) - len(query.disliked)  # disliked films come last
+        return Influences(films[:n_liked], self.basis.influences(films[:n_liked], weights[:n_liked], targets))
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
         """Films that the same people met, popularity divided out, nearest first; ties by index.

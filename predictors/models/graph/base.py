@@ -181,10 +181,18 @@ class GraphPredictor(Predictor):
         return None if self.trained_users is None else self.trained_users[users] @ self.node.item_vectors.T
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
+        return self._vectors(queries) @ self.node.item_vectors.T
+
+    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
+        if items.ndim > 1:
+            return super()._score_items(queries, items)
+        return self._vectors(queries) @ self.node.item_vectors[items].T
+
+    def _vectors(self, queries: Sequence[Query]) -> np.ndarray:
         vectors = np.empty((len(queries), self.node.item_vectors.shape[1]), dtype=np.float32)
         for row, query in zip(vectors, queries, strict=True):
             row[:] = self.vector(query)
-        return vectors @ self.node.item_vectors.T
+        return vectors
 
 
 def item_rows(train: Interactions) -> ItemRows:

@@ -22,8 +22,9 @@ from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.explain import Explanation
-from predictors.history import History, MovieId, Reason
+from predictors.history import History, MovieId
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.models.kprn.explanations import Entities, PathNames, path_reasons, path_shares
 from predictors.models.kprn.scorer import NAMES, KprnScorer
 from predictors.query import Query
@@ -221,21 +222,17 @@ class KprnPredictor(Predictor):
 
     # -- explaining ---------------------------------------------------------------------------
 
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Name the liked film where the paths that count most begin, with their share."""
-        paths, shares = self._shares(query, np.asarray(indices, dtype=np.int64))
-        found: list[tuple[Reason, ...]] = []
-        for row in range(len(indices)):
-            first, last = np.searchsorted(paths.target, [row, row + 1])
-            if first == last:
-                found.append(())
-                continue
-            films, position = np.unique(paths.films[first:last, 0], return_inverse=True)
-            of_film = np.bincount(position, weights=shares[first:last])
-            best = int(of_film.argmax())
-            weight = min(1.0, float(of_film[best]))
-            found.append((Reason("path", self.ids.ids[int(films[best])], weight),))
-        return found
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return the share of the paths that begin at each liked item: the gradient of the pooled score.
+
+        The score is a log-sum over paths, so its derivative by the score of a path is the path's share.
+        """
+        paths, shares = self._shares(query, targets)
+        position = np.full(self.n_items, -1, dtype=np.int64)
+        position[query.liked] = np.arange(len(query.liked))
+        added = np.zeros((len(query.liked), len(targets)))
+        np.add.at(added, (position[paths.films[:, 0]], paths.target), shares)
+        return Influences(query.liked, added)
 
     def explain(self, history: History, movie_ids: Sequence[MovieId], limit: int = 3) -> list[Explanation]:
         """Explain films by the paths to them, whichever model recommended them.

@@ -15,7 +15,6 @@ import numpy as np
 from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
-from predictors.history import Reason
 from predictors.id_map import IdMap
 from predictors.models.sasrec.encoder import ENCODER, onnx_encoder
 from predictors.query import Query
@@ -26,7 +25,6 @@ from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
 LOSSES = ("softmax", "sampled")
 
 SEQUENCES_AT_ONCE = 64
-EXPLAINED_ITEMS = 6  # latest items that can be named as the reason for a recommendation
 
 
 @dataclass(frozen=True)
@@ -188,6 +186,11 @@ class SasrecPredictor(Predictor):
         """Return (B, n_items) float32; zeros where nothing is liked."""
         return self.encode_histories([query.liked for query in queries]) @ self._columns
 
+    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
+        if items.ndim > 1:
+            return super()._score_items(queries, items)
+        return self.encode_histories([query.liked for query in queries]) @ self.table[items].T
+
     def encode_histories(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         """Encode histories, item indices (T,) oldest first, into (B, D) float32; an empty one gives zeros.
 
@@ -204,31 +207,6 @@ class SasrecPredictor(Predictor):
                 items = np.stack([histories[row][-length:] for row in some])  # (b, T)
                 result[some] = self._encode(self.table[items])
         return result
-
-    def reasons(self, query: Query, indices: Sequence[int]) -> list[tuple[Reason, ...]]:
-        """Name for each item the recent liked item without which its score would fall the most.
-
-        Each of the EXPLAINED_ITEMS latest items is taken out of the sequence in turn; `weight` is how
-        much of the fall over all of them is this item's. Where no item raises the score, none is named. The
-        model reads as much of the history as when it scores, so an item that moves up is read instead.
-        """
-        liked, chosen = query.liked, np.asarray(indices, dtype=np.int64)
-        if len(liked) < 2 or not len(chosen):
-            only = int(liked[0]) if len(liked) else None
-            return [(self._reason(only, 1.0 if len(liked) else 0.0),) for _ in chosen]
-        positions = range(len(liked) - 1, max(-1, len(liked) - 1 - EXPLAINED_ITEMS), -1)
-        histories = [liked, *(np.delete(liked, position) for position in positions)]
-        without = self.encode_histories(histories) @ self.table[chosen].T  # (1 + T, K)
-        falls = np.maximum(without[0] - without[1:], 0)  # (T, K)
-        reasons: list[tuple[Reason, ...]] = []
-        for fall in falls.T:
-            strongest, total = int(fall.argmax()), float(fall.sum())
-            item = int(liked[positions[strongest]]) if total > 0 else None
-            reasons.append((self._reason(item, float(fall[strongest]) / total if total > 0 else 0.0),))
-        return reasons
-
-    def _reason(self, item: int | None, weight: float) -> Reason:
-        return Reason(kind="sequence", movie_id=None if item is None else self.ids.ids[item], weight=weight)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return self.weights

@@ -11,6 +11,7 @@ from datasets.interactions import Interactions
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
+from predictors.influences import MAX_REMOVED
 from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
 from predictors.query import Query
@@ -185,7 +186,7 @@ def test_the_reason_is_the_film_without_which_the_score_falls_most(trained):
     history = liked("film-20", "film-11", "film-4", "film-5")
     best = trained.recommend(history, 1)[0]
     (reason,) = best.reasons
-    assert (best.movie_id, reason.kind) == ("film-6", "sequence")
+    assert best.movie_id == "film-6"
     films = ("film-20", "film-11", "film-4", "film-5")
     index = trained.ids.index_of("film-6")
     without = {film: trained.score_history(liked(*(f for f in films if f != film)))[index] for film in films}
@@ -200,14 +201,16 @@ def test_reasons_read_as_much_of_a_long_history_as_the_scores_do(random_predicto
         history = rng.permutation(500)[:length]
         query = Query.from_indices(history)
         best = random_predictor.retrieve([query], 8)[0][0]
-        latest = history[-6:]
+        latest = history[-MAX_REMOVED:]
         without = random_predictor.score([Query.from_indices(history[history != film]) for film in latest])
         falls = random_predictor.score([query]) - without  # (films, n_items)
-        for (reason,), item in zip(random_predictor.reasons(query, best), best, strict=True):
+        for reasons, item in zip(random_predictor.reasons(query, best), best, strict=True):
             fall = np.maximum(falls[:, item], 0)
-            expected = None if fall.max() == 0 else int(latest[fall.argmax()])
-            assert reason.movie_id == expected
-            assert reason.weight == pytest.approx(fall.max() / max(fall.sum(), 1e-12), abs=1e-4)
+            if not reasons:
+                assert fall.max() == pytest.approx(0, abs=1e-5)
+                continue
+            assert reasons[0].movie_id == int(latest[fall.argmax()])
+            assert reasons[0].weight == pytest.approx(fall.max() / fall.sum(), abs=1e-3)
 
 
 def test_a_refit_holds_nothing_out(trained):

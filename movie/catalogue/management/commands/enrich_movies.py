@@ -36,6 +36,7 @@ class Command(BaseCommand):
                     overwrite=options["overwrite"],
                     dry_run=options["dry_run"],
                     report=report,
+                    pauses=not options["no_pauses"],
                     progress=progress,
                 )
             if not outcome.changed:

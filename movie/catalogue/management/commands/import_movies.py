@@ -57,6 +57,7 @@ class Command(BaseCommand):
                     by_title=not options["ids_only"],
                     dry_run=options["dry_run"],
                     report=report,
+                    pauses=not options["no_pauses"],
                     progress=progress,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
@@ -67,6 +68,7 @@ class Command(BaseCommand):
                         options["source"] or MOVIELENS,
                         dry_run=options["dry_run"],
                         report=report,
+                        pauses=not options["no_pauses"],
                         progress=progress,
                     )
                 self.stdout.write(cli.summary_line(tagged, "tags", dry_run=options["dry_run"]))

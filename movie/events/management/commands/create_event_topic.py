@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from movie.events.stream import EventStreamUnavailable
 from movie.events.stream.kafka import KafkaEventStream
-from movie.events.stream.kafka_topic import PARTITIONS, RETENTION_HOURS, TopicAdmin, TopicSpec
+from movie.events.stream.kafka_topic import PARTITIONS, TopicAdmin, TopicSpec
 
 DIFFERS = 3  # exit status while the topic is not what it should be
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--partitions", type=int, default=PARTITIONS)
         parser.add_argument("--replication", type=int, help="copies; 3 by default, or one for each broker")
-        parser.add_argument("--retention-hours", type=int, default=RETENTION_HOURS)
+        parser.add_argument("--retention-hours", type=int, default=settings.KAFKA_RETENTION_HOURS)
         parser.add_argument("--alter", action="store_true", help="change what differs and can be changed")
 
     def handle(self, **options: Any) -> None:

@@ -49,6 +49,7 @@ class Command(BaseCommand):
                     day_first=options["day_first"],
                     dry_run=options["dry_run"],
                     report=report,
+                    pauses=not options["no_pauses"],
                     progress=progress,
                 )
             self.stdout.write(cli.summary_line(outcome, "ratings", dry_run=options["dry_run"]))

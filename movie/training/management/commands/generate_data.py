@@ -13,12 +13,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
 from datasets.synthetic import World, WorldOptions, make_world, trivial_errors
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.catalogue.removal import delete_movies
 from movie.core.progress import ProgressBar
 from movie.events.models import Event
 from movie.events.rating_import import import_ratings
@@ -94,7 +94,6 @@ class Command(BaseCommand):
             tempfile.TemporaryDirectory() as name,
             cli.handle_interrupts(),
             ProgressBar(enabled=progress) as bar,
-            transaction.atomic(),  # all of it or nothing
         ):
             folder = Path(name)
             write_films(world, folder / "movies.csv")
@@ -102,7 +101,7 @@ class Command(BaseCommand):
             movies = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, progress=bar)
             ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, progress=bar)
             if movies.interrupted or ratings.interrupted:
-                raise CommandError("Interrupted. Nothing was changed.", returncode=cli.INTERRUPTED)
+                raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)
         write_truth(world, truth_folder())
         self.stdout.write(cli.summary_line(movies, "made-up films", dry_run=False))
         self.stdout.write(cli.summary_line(ratings, "made-up ratings", dry_run=False))
@@ -124,8 +123,7 @@ class Command(BaseCommand):
         if dry_run:
             self.stdout.write("{films} made-up films with {ratings} ratings would go.".format(**counted))
             return
-        with transaction.atomic():
-            Movie.objects.filter(pk__in=list(movies.values_list("pk", flat=True))).delete()
+        delete_movies(movies.values_list("pk", flat=True))
         for path in truth_folder().glob("*"):
             path.unlink()
         self.stdout.write("{films} made-up films with {ratings} ratings are gone.".format(**counted))

@@ -1,0 +1,220 @@
+"""Import facts about movies of the catalogue: directors, casts in billing order, titles, running times.
+
+A file of facts is a table with a header (CSV or TSV, any of the encodings and compressions that movie files
+may have) with a column `imdb`, and any of `title`, `year`, `directors`, `writers`, `cast`, `runtime`, `ko`
+and `zh_hans`. Lists are joined by a bar, in the order of the credits. A column `src` names the source of each
+fact ("dir=wikidata;cast=hand"); without it `source` names that of all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import Q
+
+from movie.catalogue.importing.cells import imdb_id, is_missing, parse_names, parse_runtime, parse_year
+from movie.catalogue.importing.enrichment import LONGEST_PERSON, People
+from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowError
+from movie.catalogue.importing.matching import match_rows
+from movie.catalogue.importing.reading import TextFile, header, read_columns, split_plain, split_quoted
+from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
+from movie.catalogue.importing.rows import MovieRow, RejectedRow
+from movie.catalogue.models import Credit, ExternalId, FactSource, Movie, MovieTitle
+from movie.catalogue.titles import search_key
+from movie.core.batches import write_in_batches
+
+LONGEST_TITLE = 255
+ROLES = {"directors": Credit.Role.DIRECTOR, "writers": Credit.Role.WRITER, "cast": Credit.Role.CAST}
+LANGUAGES = {"ko": "ko", "zh_hans": "zh-hans"}  # column -> code of the title's language
+COLUMNS = ("imdb", "title", "year", *ROLES, "runtime", *LANGUAGES, "src")
+# What a column `src` calls the facts; the rest are called like their columns.
+SHORT_NAMES = {"dir": "directors", "wr": "writers", "cast": "cast", "rt": "runtime", "zh": "zh_hans"}
+_SOURCE = re.compile(r"(?P<fact>\w+)=(?P<source>[^;~]+)~?")
+
+
+@dataclass(frozen=True, slots=True)
+class MovieFacts:
+    """Holds the facts of one row; empty where the row says nothing."""
+
+    line: int
+    raw: str
+    imdb: str
+    title: str = ""
+    year: int | None = None
+    people: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # column of ROLES -> names
+    runtime: int | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)  # language code -> title
+    sources: Mapping[str, str] = field(default_factory=dict)  # column -> source
+
+
+def import_facts(
+    path: Path,
+    *,
+    licences: Mapping[str, str],
+    source: str = "",
+    overwrite: bool = False,
+    dry_run: bool = False,
+    report: RejectReport | None = None,
+    pauses: bool = True,
+    progress: ProgressCallback = ignore_progress,
+) -> ImportResult:
+    """Fill the movies that the catalogue has; rows about others are counted as refused.
+
+    licences   the licence of each source that the file names
+    pauses     as for `write_in_batches`
+    overwrite  replaces what movies say; without it only what is empty is filled. A stated cast always
+               comes first in its order, before the names that are there
+
+    Raises CatalogueError for a file that cannot be used, and for a source without a licence.
+    """
+    report = report if report is not None else RejectReport()
+    outcome = ImportResult(rejected=report.reasons)
+    writer = _Writer(path, licences, report, overwrite=overwrite)
+    with TextFile(path) as file:
+
+        def write(some: list[MovieFacts]) -> int:
+            with transaction.atomic():
+                writer.write(some, outcome)
+                if dry_run:
+                    transaction.set_rollback(True)
+            return len(some)
+
+        try:
+            for _ in write_in_batches(_rows(file, source, report), write, pauses=pauses):
+                progress(file.done, f"{outcome.accepted:,} films")
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+    if not dry_run:
+        FactSource.objects.credit(writer.credited, licences)
+    return outcome
+
+
+def _rows(file: TextFile, source: str, report: RejectReport) -> Iterator[MovieFacts]:
+    lines = file.lines()
+    columns, delimiter, first = read_columns(header(file.path, lines), lines)
+    places = {name: columns.index(name) for name in COLUMNS if name in columns}
+    if "imdb" not in places or len(places.keys() - {"imdb", "title", "year", "src"}) == 0:
+        raise CatalogueError(
+            f"{file.path}: expected a column imdb and one of {', '.join(COLUMNS[3:-1])}; found {first!r}"
+        )
+    if "src" not in places and not source:
+        raise CatalogueError(f"{file.path} has no column src: name the source of its facts")
+    split = split_plain if delimiter == "\t" and '"' not in first else split_quoted
+    for line, raw, cells, problem in split(lines, delimiter, len(columns)):
+        if cells is None:
+            report.add(file.path, RejectedRow(line, problem or RejectReason.BROKEN, raw))
+            continue
+        try:
+            yield _facts(line, raw, {name: cells[place].strip() for name, place in places.items()}, source)
+        except RowError as error:
+            report.add(file.path, RejectedRow(line, error.reason, raw))
+
+
+def _facts(line: int, raw: str, cells: Mapping[str, str], source: str) -> MovieFacts:
+    """Read one row. Raises RowError without an IMDb id."""
+    stated = {name: text for name, text in cells.items() if text and not is_missing(text)}
+    imdb = imdb_id(stated.get("imdb", ""))
+    if not imdb:
+        raise RowError(RejectReason.NO_ID)
+    found = {SHORT_NAMES.get(each["fact"], each["fact"]): each["source"] for each in _SOURCE.finditer(
+        stated.get("src", "")
+    )}  # fmt: skip
+    people = {
+        name: tuple(each for each in parse_names(stated[name]) if len(each) <= LONGEST_PERSON)
+        for name in ROLES
+        if name in stated
+    }
+    return MovieFacts(
+        line,
+        raw,
+        imdb,
+        stated.get("title", ""),
+        parse_year(stated["year"]) if "year" in stated else None,
+        people,
+        parse_runtime(stated["runtime"]) if "runtime" in stated else None,
+        {code: stated[name][:LONGEST_TITLE] for name, code in LANGUAGES.items() if name in stated},
+        {name: found.get(name, source) for name in (*ROLES, "runtime", *LANGUAGES) if name in stated},
+    )
+
+
+class _Writer:
+    def __init__(
+        self, path: Path, licences: Mapping[str, str], report: RejectReport, *, overwrite: bool
+    ) -> None:
+        self._path, self._licences, self._report, self._overwrite = path, licences, report, overwrite
+        self._people = People()
+        self.credited: Counter[tuple[str, str]] = Counter()  # (source, column) -> movies
+
+    def write(self, rows: Sequence[MovieFacts], outcome: ImportResult) -> None:
+        """Write the facts of rows whose movie is here, and count whom each fact is owed to."""
+        matches = match_rows([_as_movie_row(row) for row in rows], "imdb")
+        movies = Movie.objects.prefetch_related("titles", "credits").in_bulk(matches.movies.values())
+        people = self._people.ids(name for row in rows for names in row.people.values() for name in names)
+        for row in rows:
+            pk = matches.movies.get(row.imdb)
+            if pk is None:
+                conflict = matches.conflicts.get(row.imdb, "")
+                reason = RejectReason.CONFLICT if conflict else RejectReason.UNKNOWN_MOVIE
+                self._report.add(self._path, RejectedRow(row.line, reason, row.raw, conflict))
+                continue
+            self._require_licences(row)
+            movie = movies[pk]
+            written = self._credits(movie, row, people) | self._titles(movie, row)
+            if row.runtime and (movie.runtime is None or self._overwrite) and movie.runtime != row.runtime:
+                Movie.objects.filter(pk=pk).update(runtime=row.runtime)
+                written.add("runtime")
+            if row.imdb not in matches.by_own_id:
+                ExternalId.objects.create(movie=movie, source="imdb", value=row.imdb)
+            self.credited.update((row.sources[name], name) for name in written)
+            outcome.add(1, 0, int(bool(written)))
+
+    def _require_licences(self, row: MovieFacts) -> None:
+        for name, source in row.sources.items():
+            if not self._licences.get(source):
+                where = f"{self._path}, line {row.line}"
+                raise CatalogueError(f"{where}: the licence of {source or name} is not stated")
+
+    def _credits(self, movie: Movie, row: MovieFacts, people: Mapping[str, int]) -> set[str]:
+        written = set()
+        for name, stated in row.people.items():
+            role = ROLES[name]
+            there = [credit.person_id for credit in movie.credits.all() if credit.role == role]
+            ids = list(dict.fromkeys(people[key] for each in stated if (key := search_key(each)) in people))
+            if name == "cast":
+                ids += [pk for pk in there if pk not in ids]
+            elif there and not self._overwrite:
+                continue
+            if not ids or ids == there:
+                continue
+            Credit.objects.filter(movie=movie, role=role).delete()
+            Credit.objects.bulk_create(
+                Credit(movie=movie, person_id=pk, role=role, order=order) for order, pk in enumerate(ids)
+            )
+            written.add(name)
+        return written
+
+    def _titles(self, movie: Movie, row: MovieFacts) -> set[str]:
+        written = set()
+        there = {each.search_key: each for each in movie.titles.all()}
+        spoken = {each.language for each in movie.titles.all()}
+        for name, code in LANGUAGES.items():
+            title = row.titles.get(code)
+            if title is None or (code in spoken and not self._overwrite):
+                continue
+            same = there.get(search_key(title)[:255])
+            if same is not None and (same.title, same.language) == (title, code):
+                continue
+            stale = [each.pk for each in (same,) if each is not None]
+            movie.titles.filter(Q(language=code) | Q(pk__in=stale)).delete()
+            MovieTitle.objects.create(movie=movie, title=title, language=code)
+            written.add(name)
+        return written
+
+
+def _as_movie_row(row: MovieFacts) -> MovieRow:
+    return MovieRow(row.line, row.raw, row.imdb, row.title, row.title, row.year, imdb=row.imdb)

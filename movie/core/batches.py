@@ -1,0 +1,108 @@
+"""Bulk writes in small batches with pauses, so that visitors do not wait for somebody else's bulk work.
+
+A transaction holds locks until it ends: with SQLite that of the whole database. A bulk write therefore ends
+each transaction after about `HOLD_SECONDS` of work and then leaves the database to others for as long.
+With SQLite bulk writes of all processes take turns, so that one does not fill the pauses of another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from django.db import connection
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+HOLD_SECONDS = (
+    0.06  # of work, aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
+)
+FIRST, LEAST = 100, 10  # rows of a batch
+GROWTH = 1.5  # at most so many times the rows of the batch before
+HAND_OVER_SECONDS = 0.01  # in which another process can take its turn
+TURN_SECONDS = 2.0  # after which nobody waits for a turn any more: its holder may have been stopped
+
+
+def write_in_batches(
+    rows: Iterable[T],
+    write: Callable[[list[T]], R],
+    *,
+    size: int | None = None,
+    first: int | None = None,
+    pauses: bool = True,
+    until: float = float("inf"),
+) -> Iterator[R]:
+    """Yield what `write` returns for one batch of rows after another; each is to be one transaction.
+
+    The number of rows follows the time that the batches take, beginning with `first`, unless `size` states
+    it. After each batch it sleeps for as long as the batch took. `pauses=False` is for a database that
+    nobody else uses: large batches, no sleep. No batch begins after `until` (of `time.monotonic`).
+    """
+    remaining = iter(rows)
+    n_rows = size or first or FIRST
+    aim = HOLD_SECONDS if pauses else 1.0
+    while batch := list(islice(remaining, n_rows)):
+        if time.monotonic() >= until:
+            return
+        work = _Work(write, batch)
+        written = _in_turn(work) if pauses else work.run()
+        if size is None:
+            n_rows = max(LEAST, round(len(batch) * min(GROWTH, aim / max(work.seconds, 1e-6))))
+        yield written
+
+
+def write_in_turn(write: Callable[[], R]) -> R:
+    """Do one write of many rows that has to be one transaction, then sleep for as long as it took."""
+    return _in_turn(_Work(lambda _rows: write(), None))
+
+
+class _Work(Generic[T, R]):
+    """Writes rows. `seconds` is the time of the work; with SQLite, which works in this thread, the time for
+    which it waited for the lock or a core is not in it. `took` is the whole time.
+    """
+
+    def __init__(self, write: Callable[[T], R], rows: T) -> None:
+        self._write, self._rows = write, rows
+        self.seconds = self.took = 0.0
+
+    def run(self) -> R:
+        clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
+        began, worked = time.perf_counter(), clock()
+        written = self._write(self._rows)
+        self.took, self.seconds = time.perf_counter() - began, clock() - worked
+        return written
+
+
+def _in_turn(work: _Work[T, R]) -> R:
+    with _turn():
+        written = work.run()
+        time.sleep(work.took)
+    time.sleep(HAND_OVER_SECONDS)
+    return written
+
+
+def _turn() -> AbstractContextManager[None]:
+    """Return a lock that one bulk write of the database holds at a time. Other databases lock by row."""
+    if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
+        return nullcontext()
+    return _file_lock(Path(f"{connection.settings_dict['NAME']}-bulk"))
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    give_up = time.monotonic() + TURN_SECONDS
+    with path.open("w") as file:  # beside the database, where SQLite writes files of its own
+        while time.monotonic() < give_up:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(HAND_OVER_SECONDS / 2)
+            else:
+                break
+        yield

@@ -1,0 +1,86 @@
+"""Find the interactions that are stored already, for many at once and in few queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from movie.core.ids import fresh_ids
+from movie.events.models import Event
+from predictors.history import Interaction, MovieId
+
+IDS_AT_ONCE = 1_000  # in one query: databases bound the size of a statement
+
+Key = tuple[str, str, MovieId, float | None]
+
+
+@dataclass(slots=True)
+class NewInteractions:
+    """Holds what is to be stored of many interactions, in their order."""
+
+    interactions: list[Interaction] = field(default_factory=list)  # each under an id that is free, ...
+    unclear: set[int] = field(default_factory=set)  # ... but at these indices: to be looked at one by one
+
+    @classmethod
+    def all_unclear(cls, interactions: Sequence[Interaction]) -> NewInteractions:
+        return cls(list(interactions), set(range(len(interactions))))
+
+    def add_unclear(self, interaction: Interaction) -> None:
+        self.unclear.add(len(self.interactions))
+        self.interactions.append(interaction)
+
+
+def idempotency_key(interaction: Interaction) -> Key:
+    """Return the values by which a repeat is recognised. The time is not in it: a POST sent again arrives
+    later.
+    """
+    return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
+
+
+def find_new(interactions: Sequence[Interaction], *, live: bool = False) -> NewInteractions:
+    """Return the interactions that are not stored yet, in their order, without repeats of one another.
+
+    An interaction whose event id is used for something else is stored under a fresh id, as is one of
+    another visitor's file. It is a repeat if it was stored under either; if it is `live`, under the later.
+    """
+    uses = _stored_uses(each.event_id for each in interactions)
+    second = {
+        each: next(fresh_ids(each.event_id, each.visitor)) for each in interactions if each.event_id in uses
+    }
+    uses |= _stored_uses(second.values())
+    found = NewInteractions()
+    handled: dict[str, Key] = {}  # by event id, of this list
+    for each in interactions:
+        key = idempotency_key(each)
+        before, handled[each.event_id] = handled.get(each.event_id), key
+        if before is not None:
+            if before != key:
+                found.add_unclear(each)
+            continue
+        first_use = uses.get(each.event_id)
+        second_use = uses.get(second.get(each, ""))
+        if first_use is None:
+            found.interactions.append(each)
+        elif second_use is None:
+            if first_use != key:
+                found.interactions.append(replace(each, event_id=second[each]))
+        elif live or key not in (first_use, second_use):
+            found.add_unclear(each)
+    return found
+
+
+def _stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
+    """Return what is stored under these ids."""
+    uses: dict[str, Key] = {}
+    for some in _chunks(event_ids):
+        rows = Event.objects.filter(event_id__in=some).order_by()
+        found = rows.values_list("event_id", "visitor", "kind", "movie_id", "value")
+        uses |= {event_id: (visitor, kind, movie, value) for event_id, visitor, kind, movie, value in found}
+    return uses
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(dict.fromkeys(ids))
+    while some := list(islice(remaining, IDS_AT_ONCE)):
+        yield some

@@ -1,0 +1,135 @@
+"""Everything the site stores about a member: find it, export it, delete it.
+
+No table is named here: every table that refers to an account, and every table with a visitor, is found by
+its columns, so that a new one is exported and deleted too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from allauth.usersessions.models import UserSession
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
+from django.db import models, transaction
+from django.db.models import Q, QuerySet
+
+from movie.catalogue.models import Movie
+from movie.core.fields import ExactCharField
+from movie.events.history import get_history
+from movie.experiments.assignment import arm_of, cumulative_shares, visitor_hash
+from movie.experiments.models import Experiment, VisitorTotals
+from movie.visitors.sign_in_limits import account_names
+from movie.visitors.visitor import Visitor
+from predictors.history import Interaction
+
+VISITOR_COLUMNS = ("visitor", "into")
+SIGN_IN_TABLES = (AccessAttempt, AccessFailureLog, AccessLog)  # they name the account as it was typed
+# What proves who somebody is, and so is told to nobody.
+SECRETS = {
+    "auth.user": ("password",),
+    "mfa.authenticator": ("data",),
+    "usersessions.usersession": ("session_key",),
+    "account.emailconfirmation": ("key",),
+}
+Row = dict[str, Any]
+
+
+def rows_about(user: AbstractUser) -> Iterator[QuerySet]:
+    """Yield what each table has about a member: the account, and what refers to it by key or by visitor."""
+    yield get_user_model()._default_manager.filter(pk=user.pk)
+    visitor = Visitor.for_user(user).key
+    for model in apps.get_models():
+        condition = Q()
+        for field in model._meta.concrete_fields:
+            if isinstance(field, models.ForeignKey) and field.related_model is get_user_model():
+                condition |= Q((field.name, user.pk))
+            elif isinstance(field, ExactCharField) and field.name in VISITOR_COLUMNS:
+                condition |= Q((field.name, visitor))
+        if condition:
+            yield model._default_manager.filter(condition)
+    for table in SIGN_IN_TABLES:
+        yield table._default_manager.filter(username__in=account_names(user))
+    yield from (_totals(user, experiment) for experiment in Experiment.objects.started())
+
+
+def export_of(user: AbstractUser) -> dict[str, Any]:
+    """Return everything about a member as plain values. Raises ArchiveUnavailable."""
+    visitor = Visitor.for_user(user).key
+    history = get_history(visitor, limit=None)
+    ids = {each.movie_id for each in history}
+    titles = dict(Movie.objects.filter(pk__in=ids).values_list("pk", "title"))
+    tables: dict[str, list[Row]] = {}
+    for rows in rows_about(user):
+        label = rows.model._meta.label_lower
+        if label not in ("auth.user", "events.event", "experiments.visitortotals"):
+            tables.setdefault(label, []).extend(_plain_rows(rows))
+    return {
+        "account": _plain_rows(get_user_model()._default_manager.filter(pk=user.pk))[0],
+        "groups": list(user.groups.values_list("name", flat=True)),
+        "history": [_history_row(each, titles) for each in history],
+        "experiments": [_experiment_row(user, each) for each in Experiment.objects.started()],
+        "tables": {label: rows for label, rows in tables.items() if rows},
+    }
+
+
+def close_account(user: AbstractUser) -> None:
+    """Delete an account and everything about it, in one transaction.
+
+    `forget` of `movie.events.recording` follows from the deletion of the account: it deletes events and
+    ratings, and asks the archive and the stream to follow.
+    """
+    names = account_names(user)
+    with transaction.atomic():
+        for session in UserSession.objects.filter(user=user):
+            session.end()
+        for table in SIGN_IN_TABLES:
+            table._default_manager.filter(username__in=names).delete()
+        user.delete()
+
+
+def is_only_administrator(user: AbstractUser) -> bool:
+    """Return whether nobody could administrate the site without this account."""
+    others = get_user_model()._default_manager.filter(is_superuser=True, is_active=True).exclude(pk=user.pk)
+    return user.is_superuser and not others.exists()
+
+
+def _plain_rows(rows: QuerySet) -> list[Row]:
+    secret = SECRETS.get(rows.model._meta.label_lower, ())
+    columns = [field.attname for field in rows.model._meta.concrete_fields if field.name not in secret]
+    return list(rows.order_by("pk").values(*columns))
+
+
+def _history_row(event: Interaction, titles: dict[int, str]) -> Row:
+    return {
+        "event_id": event.event_id,
+        "kind": event.kind,
+        "movie_id": event.movie_id,
+        "title": titles.get(int(event.movie_id), ""),
+        "at": event.at,
+        "stars": event.value,
+        "page": event.surface,
+        "recommendation_id": event.recommendation_id,
+    }
+
+
+def _totals(user: AbstractUser, experiment: Experiment) -> QuerySet:
+    unit = visitor_hash(experiment.salt, Visitor.for_user(user).key)
+    return VisitorTotals.objects.filter(arm__experiment=experiment, unit=unit)
+
+
+def _experiment_row(user: AbstractUser, experiment: Experiment) -> Row:
+    arms = list(experiment.arms.all())
+    unit = visitor_hash(experiment.salt, Visitor.for_user(user).key)
+    arm = arms[arm_of(unit, cumulative_shares([each.share for each in arms]))]
+    return {
+        "experiment": experiment.name,
+        "arm": arm.name,
+        "model": arm.predictor,
+        "from": experiment.starts_at,
+        "until": experiment.ends_at,
+        "counted": _plain_rows(_totals(user, experiment)),
+    }
