@@ -12,7 +12,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: demo test test-faults lint format bench clean help messages services services-stop services-status check-deploy \
+.PHONY: demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
 	lock sbom audit
 
 help:  ## What can be made
@@ -24,9 +24,12 @@ demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0
 test: $(VENV)/dev.done $(VENV)/services.done  ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
-test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (4 min)
+test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (20 min)
 	$(BIN)/python -m tests.faults
 	test -z "$(KAFKA_HOME)" || $(BIN)/python -m tests.faults --brokers 3
+
+fuzz: $(VENV)/dev.done  ## Send 10,000 mutated requests to every address (5 min)
+	$(BIN)/python -m tests.fuzz
 
 services: $(VENV)/services.done  ## Private MariaDB, Kafka-protocol broker, DynamoDB-API server and Redis
 	$(BIN)/python -m services start --ports "$(PORTS)"

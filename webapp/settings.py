@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "movie.visitors.visitor.VisitorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "movie.core.admin_requests.AdminParametersMiddleware",
 ]
 
 ROOT_URLCONF = "webapp.urls"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import ngettext
@@ -26,9 +28,20 @@ def is_script(request: HttpRequest) -> bool:
     return is_htmx(request) or "text/html" not in request.headers.get("Accept", "text/html")
 
 
+def posted_next(request: HttpRequest) -> str:
+    """Return where the form says that it leads back to; nothing when the body is none that can be read.
+
+    The page that says so, or that there is nothing at the address, is rendered for such a request too.
+    """
+    try:
+        return request.POST.get("next", "")
+    except (BadRequest, SuspiciousOperation, MultiPartParserError, UnreadablePostError):
+        return ""
+
+
 def safe_next(request: HttpRequest, default: str) -> str:
     """Return where the form wants to go back to when that is a page of this site, else the default."""
-    target = request.POST.get("next", "")
+    target = posted_next(request)
     own = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     return target if own else default
 

@@ -122,6 +122,13 @@ def test_what_counts_as_a_database_that_is_away():
     assert is_away(OperationalError(2002, "Can't connect"))
     assert is_away(OperationalError(1213, "Deadlock found"))
     assert is_away(InterfaceError("connection already closed"))
+    assert is_away(OperationalError(1114, "The table 'events_event' is full"))
+    assert is_away(OperationalError(1021, "Disk full (/tmp/x); waiting for somebody to free some space"))
+    assert is_away(
+        OperationalError(1030, 'Got error 28 "No space left on device" from storage engine InnoDB')
+    )
+    assert is_away(OperationalError(3, 'Error writing file "/tmp/x" (Errcode: 28 "No space left on device")'))
+    assert not is_away(OperationalError(1030, 'Got error 168 "Unknown error" from storage engine InnoDB'))
     assert not is_away(OperationalError(1054, "Unknown column"))
     assert not is_away(ValueError("2002"))
 
@@ -138,10 +145,14 @@ def test_ids_and_names_that_differ_in_case_or_accents_are_different():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("number", "status"), [(2002, 503), (1213, 503), (1054, 500)])
+@pytest.mark.parametrize(("number", "status"), [(2002, 503), (1213, 503), (1114, 503), (1054, 500)])
 def test_while_the_database_is_away_the_answer_says_when_to_try_again(client, monkeypatch, number, status):
     def away(*arguments, **options):
-        said = {2002: "unable to open database file", 1213: "database is locked"}
+        said = {
+            2002: "unable to open database file",
+            1213: "database is locked",
+            1114: "database or disk is full",
+        }
         sqlite = connection.vendor == "sqlite"
         raise OperationalError(said.get(number, "no such column: x")) if sqlite else OperationalError(number)
 
