@@ -38,7 +38,7 @@ INITIAL_STD = 0.1
 # Where the walk starts: a cosine of films for people, one divided by the films of an entity.
 # Among guests of MovieLens 1M a path over an entity, or a long one, says far less than one over people.
 WALK = {"alike": 0.65, "films_of_x": -1.0, "age": -0.1, "entities": -3.7, "long": -3.7}
-GENERAL = (-0.85, 0.5)  # bias, weight
+GENERAL = (-1.2, 0.5)  # bias, weight
 NO_PATH = -30.0  # what a film without a path scores in a loss: as good as nothing
 
 

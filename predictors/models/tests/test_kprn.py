@@ -205,7 +205,7 @@ def test_people_in_general_are_a_prior_that_explains_nothing(folder: Path) -> No
         reached = np.isfinite(plain)
         np.testing.assert_array_equal(np.isfinite(found), reached)  # it alone makes no film reachable
         prior = np.exp(found[reached]) - np.exp(plain[reached])
-        expected = np.exp(-0.85) * np.sqrt(popular[films[reached]] / popular.max())
+        expected = np.exp(-1.2) * np.sqrt(popular[films[reached]] / popular.max())
         np.testing.assert_allclose(prior, expected, rtol=1e-3)
         assert fitted.explain(history, FILM_IDS) == without.explain(history, FILM_IDS)
         indices = np.arange(N_FILMS)
