@@ -71,7 +71,7 @@ def lightgcn_start(data: TrainingData, config: Any, run: Run) -> np.ndarray:
     )
     quiet = replace(run, checkpoint_dir=None, resume=False, hooks=(), cpu_budget_seconds=0.0)
     fitted = LightgcnPredictor.fit(data, lightgcn, quiet)
-    users, items = fitted.trained_users, fitted.node.item_vectors
+    users, items = np.asarray(fitted.trained_users), fitted.node.item_vectors
     lengths = np.linalg.norm(users, axis=1, keepdims=True)
     users = users / np.maximum(lengths, np.finfo(np.float32).tiny)
     return np.concatenate([_of_length_1(users), _of_length_1(items)]).astype(np.float32)

@@ -90,10 +90,9 @@ class NgcfPredictor(GraphPredictor):
 
     @classmethod
     def first_embedding(cls, data: TrainingData, config: NgcfConfig, run: Run) -> np.ndarray | None:
+        started = super().first_embedding(data, config, run)
         if config.start == LIGHTGCN:
             started = lightgcn_start(data, config, run)
-        else:
-            started = super().first_embedding(data, config, run)
         return None if started is None else started * np.float32(config.start_scale)
 
     @classmethod
