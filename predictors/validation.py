@@ -10,7 +10,7 @@ Each item counts once, at its latest position; items that were shown are no targ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +73,11 @@ class Validator:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def latest(self, n: int) -> Validator:
+        """Return the same question to users of whom only the latest n items are known; all stay masked."""
+        queries = [Query.from_indices(query.liked[-n:], seen=query.seen) for query in self.queries]
+        return replace(self, queries=queries)
 
     def measure(self, score: Predictor | Scores, metrics: Sequence[str] = METRICS) -> dict[str, float]:
         """Return the mean of each metric for a predictor, or for a function from queries to scores.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -171,13 +172,12 @@ def hold_out_visitors(
     """Return the data to fit the members on, and the rows of visitors whom they then never saw."""
     from datasets.splits.protocols import latest_of_each_pair
 
-    rng = np.random.default_rng(seed)
     train, validation = data.train, data.validation
     if validation is not None and len(validation):
         new = validation.select(~np.isin(validation.users, train.users))
         users = np.unique(new.users)
         if len(users) >= FEWEST_VISITORS:
-            some = rng.permutation(users)[: config.visitors]
+            some = np.random.default_rng(seed).permutation(users)[: config.visitors]
             return TrainingData(train), latest_of_each_pair(new.select(np.isin(new.users, some)))
     counts = np.diff(train.indptr)
     eligible = np.flatnonzero(counts > 1)
@@ -187,8 +187,18 @@ def hold_out_visitors(
             f"{len(eligible)} users have two items or more; the weights of for_you need "
             f"{2 * HELD_OUT_SHARE} to be fitted on one tenth of them"
         )
-    held_out = np.isin(train.users, rng.permutation(eligible)[:wanted])
+    chosen = eligible[np.argsort(_drawn_by_id(train.user_ids[eligible], seed), kind="stable")[:wanted]]
+    held_out = np.isin(train.users, chosen)
     return TrainingData(train.select(~held_out)), latest_of_each_pair(train.select(held_out))
+
+
+def _drawn_by_id(user_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Return (N,) uint64, random and always the same for a user: who joins later leaves the others in place.
+
+    A retraining then asks nearly the same visitors as the one before, and lists change by what is new.
+    """
+    digests = [hashlib.blake2b(f"{seed}:{each}".encode(), digest_size=8).digest() for each in user_ids]
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def standardise(popular: np.ndarray) -> np.ndarray:

@@ -8,11 +8,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from datasets.interactions import Interactions
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.models.for_you import fitting
 from predictors.models.for_you.balance import Balance, Cases, Figures, cases_at, decayed
 from predictors.models.for_you.basis import ItemBasis
+from predictors.models.for_you.config import ForYouConfig
 from predictors.models.for_you.members import DEFAULT_MEMBERS, member_config
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix, Wish, fit_mix, fit_similar, value_of
 from predictors.models.for_you.model import ForYouPredictor
@@ -21,7 +23,8 @@ from predictors.plugins import predictor_class
 from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
-from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
+from predictors.tests.small_world import FILM_IDS, N_FILMS, N_USERS, from_rows, interactions, rated, told
+from predictors.training_data import TrainingData
 
 QUICK = {"members": ("popular", "cosine", "ease", "transitions_30"), "tries": 80}
 
@@ -280,6 +283,26 @@ def test_validation_rows_of_people_who_were_trained_on_are_no_visitors(fitted_on
 
 
 # -- a refit -------------------------------------------------------------------------------------
+
+
+def test_who_joins_later_leaves_the_others_among_the_visitors():
+    """A retraining asks nearly the same people as before, so that its lists change by what is new."""
+    before = interactions()
+    some = fitting.hold_out_visitors(TrainingData(before), ForYouConfig(), 1)[1]
+    n_users, later = before.n_users, [3, 5, 3, 9, 3, 7, 1, 2, 8, 3, 4, 6, 2, 5]
+    joined = Interactions.from_columns(
+        np.concatenate([before.users, n_users + np.repeat(np.arange(7), 2)]),
+        np.concatenate([before.items, later]),
+        at=np.concatenate([before.at, before.at.max() + np.arange(1, 15)]),
+        user_ids=np.array([*before.user_ids.tolist(), *(f"guest:{each}" for each in range(7))], dtype=object),
+        item_ids=before.item_ids,
+    )
+    again = fitting.hold_out_visitors(TrainingData(joined), ForYouConfig(), 1)[1]
+    old, new = set(np.unique(some.users).tolist()), set(np.unique(again.users).tolist())
+    assert len(old) == N_USERS // fitting.HELD_OUT_SHARE
+    assert len(old - new) <= 2
+    other = fitting.hold_out_visitors(TrainingData(before), ForYouConfig(), 2)[1]
+    assert set(np.unique(other.users).tolist()) != old
 
 
 def test_when_a_refit_follows_nothing_is_fitted_twice_and_the_refit_keeps_the_weights(fitted_on):
