@@ -38,11 +38,20 @@ Case = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class MemberSasrecConfig(SasrecConfig):
+    """A short run: the linear model knows much of what more epochs would learn."""
+
+    items_in_a_run: int = 10_400_000  #: items of histories that a run by size reads
+    ema_decay: float = 0.998  #: of a running average of the weights, which makes an early end safe
+
+
+@dataclass(frozen=True)
 class NextItemConfig(Config):
     """Both members, and how much the linear one counts."""
 
     weight: float = -1.0  #: of the linear model's standardised scores; below 0 = fitted on validation rows
-    sasrec: SasrecConfig = field(default_factory=SasrecConfig)  #: options of SASRec, as sasrec.epochs=
+    #: options of SASRec, as sasrec.epochs=
+    sasrec: MemberSasrecConfig = field(default_factory=MemberSasrecConfig)
     #: options of the linear model, as linear_sequence.max_items=
     linear_sequence: LinearSequenceConfig = field(default_factory=LinearSequenceConfig)
 
