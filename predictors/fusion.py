@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from predictors.errors import ArtifactError
+from predictors.ranking import top_k
 from predictors.serving import artifact
 from predictors.validation import METRIC
+from ranking_metrics.ranking import per_user
 
 if TYPE_CHECKING:
     from predictors.base import Predictor, Saved
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 TINY = 1e-9
 QUERIES_AT_ONCE = 128
-CELLS_AT_MOST = 60_000_000  # scores that are kept while weights are tried: 240 MB
+CANDIDATES = 200  # best items of each member that take part while weights are tried
+PADDING = np.float32(-1e9)  # below every score, and finite: a weight of 0 leaves it 0, not NaN
+DEPTH = 10
 PARTS = 10  # weights are tried in steps of a tenth
 AVERAGED = 5  # best tries whose mean is taken: single ones owe their place partly to the users asked
 
@@ -67,33 +71,46 @@ def fit_weights(
 ) -> tuple[np.ndarray, list[dict[str, object]]]:
     """Return weights (M,) of sum 1, and the best tries with their figures.
 
-    All weights in steps of one part of PARTS are tried; the mean of the best AVERAGED is taken. Fewer users
-    are asked where the catalogue is large.
+    All weights in steps of one part of PARTS are tried; the mean of the best AVERAGED is taken. What none of
+    the members has among its best CANDIDATES is left out of the tries.
     """
-    n_asked = max(1, CELLS_AT_MOST // (validator.n_items * len(members)))
-    asked = validator.first(n_asked)
-    table = [_all_scores(member, asked.queries) for member in members]
-    row_of = {id(query): row for row, query in enumerate(asked.queries)}
+    scores, is_target, n_targets = _candidates(members, validator)
+    rows = np.arange(len(n_targets))[:, None]
     tries = []
     for parts in _compositions(PARTS, len(members)):
         weights = np.array(parts) / PARTS
-
-        def score(queries: Sequence[Query], weights: np.ndarray = weights) -> np.ndarray:
-            rows = [row_of[id(query)] for query in queries]
-            counted = [(weight, each) for weight, each in zip(weights, table, strict=True) if weight]
-            return np.sum([np.float32(weight) * each[rows] for weight, each in counted], axis=0)
-
-        tries.append((asked.measure(score)[METRIC], weights))
+        together = np.tensordot(weights.astype(np.float32), scores, 1)  # (M,), (M, U, C) -> (U, C)
+        best = np.argpartition(-together, min(DEPTH, together.shape[1]) - 1, axis=1)[:, :DEPTH]
+        ranked = best[rows, np.argsort(-together[rows, best], axis=1, kind="stable")]
+        values = per_user(is_target[rows, ranked], n_targets, (METRIC,))
+        tries.append((float(values.mean()), weights))
     tries.sort(key=lambda each: -each[0])
-    best = tries[:AVERAGED]
-    figures = [{"weights": weights.tolist(), METRIC: round(value, 5)} for value, weights in best]
-    return np.mean([weights for _, weights in best], axis=0), figures
+    best_tries = tries[:AVERAGED]
+    figures = [{"weights": weights.tolist(), METRIC: round(value, 5)} for value, weights in best_tries]
+    return np.mean([weights for _, weights in best_tries], axis=0), figures
 
 
-def _all_scores(member: Predictor, queries: Sequence[Query]) -> np.ndarray:
-    """Return (Q, n_items) float32 standardised scores."""
-    parts = [queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)]
-    return np.concatenate([standardise(member.score(part), part) for part in parts])
+def _candidates(
+    members: Sequence[Predictor], validator: Validator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return standardised scores (M, U, C) of the unseen items that a member ranks high, which of them are
+    targets (U, C) bool, and how many targets each user has (U,). Users with fewer candidates have padding.
+    """
+    n_users, width = len(validator), min(CANDIDATES * len(members), validator.n_items)
+    scores = np.full((len(members), n_users, width), PADDING, dtype=np.float32)
+    is_target = np.zeros((n_users, width), dtype=bool)
+    for start in range(0, n_users, QUERIES_AT_ONCE):
+        queries = validator.queries[start : start + QUERIES_AT_ONCE]
+        of_member = [standardise(member.score(queries), queries) for member in members]
+        for each in of_member:
+            for line, query in zip(each, queries, strict=True):
+                line[query.seen] = -np.inf
+        ranked = np.concatenate([top_k(each, CANDIDATES)[0] for each in of_member], axis=1)
+        for offset in range(len(queries)):
+            items = np.unique(ranked[offset][ranked[offset] >= 0])
+            scores[:, start + offset, : len(items)] = [each[offset, items] for each in of_member]
+            is_target[start + offset, : len(items)] = np.isin(items, validator.targets[start + offset])
+    return scores, is_target, np.array([len(targets) for targets in validator.targets])
 
 
 def _compositions(parts: int, n: int) -> list[tuple[int, ...]]:

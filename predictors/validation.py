@@ -10,7 +10,7 @@ Each item counts once, at its latest position; items that were shown are no targ
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,10 +73,6 @@ class Validator:
 
     def __len__(self) -> int:
         return len(self.queries)
-
-    def first(self, n: int) -> Validator:
-        """Return a validator of the first n users."""
-        return replace(self, queries=self.queries[:n], targets=self.targets[:n])
 
     def measure(self, score: Predictor | Scores, metrics: Sequence[str] = METRICS) -> dict[str, float]:
         """Return the mean of each metric for a predictor, or for a function from queries to scores.
