@@ -38,6 +38,7 @@ class SasrecFitConfig:
     items_in_a_run  items of histories that a run by size reads, within MIN_EPOCHS and MAX_EPOCHS
     batch         items of histories per step; 0 = by size
     loss          softmax over the full catalogue, or sampled over `negatives` items per step
+    schedule      length of the learning rate's curve against the run's
     ema_decay     of the running average of the weights that is kept; 0 = none
     patience      validations without a better one before stopping; 0 = never
     threads       of torch; 0 = as many as it takes by itself
@@ -47,6 +48,7 @@ class SasrecFitConfig:
     items_in_a_run: int = 26_000_000
     batch: int = 0
     learning_rate: float = 2e-3
+    schedule: float = 1.0
     weight_decay: float = 0.0
     loss: str = "softmax"
     negatives: int = 512
@@ -108,6 +110,7 @@ def fit(
     training = TrainingConfig(
         steps=epochs * steps_per_epoch,
         learning_rate=config.learning_rate,
+        schedule=config.schedule,
         weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,
         evaluate_every=steps_per_epoch * max(1, round(epochs / VALIDATIONS)),

@@ -42,6 +42,8 @@ class SasrecConfig(Config):
     items_in_a_run: int = 26_000_000  #: items of histories that a run by size reads
     batch: int = 0  #: positions of histories per step; 0 = by size
     learning_rate: float = 2e-3  #: the highest, after the warm-up
+    #: length of the learning rate's curve against the run's: with 2 a run ends half-way down
+    schedule: float = 1.0
     weight_decay: float = 0.0  #: of AdamW
     loss: str = "softmax"  #: softmax = over the full catalogue; sampled = over `negatives` items per step
     negatives: int = 512  #: items of the sampled loss
@@ -60,14 +62,15 @@ class SasrecConfig(Config):
             self.require(getattr(self, name) >= 0, f"option {name}: {getattr(self, name)} is not 0 or more")
         self.require(0 <= self.ema_decay < 1, f"option ema_decay: {self.ema_decay} is not in [0, 1)")
         self.require(0 <= self.dropout < 1, f"option dropout: {self.dropout} is not at least 0 and below 1")
+        self.require(self.schedule >= 1, f"option schedule: {self.schedule} is not 1 or more")
         self.require(self.learning_rate > 0, f"option learning_rate: {self.learning_rate} is not above 0")
         self.require(self.loss in LOSSES, f"option loss: {self.loss!r} is not {' or '.join(LOSSES)}")
 
 
 _SHAPE = ("dim", "blocks", "heads", "max_length", "dropout")
 _FIT = (
-    "epochs", "items_in_a_run", "batch", "learning_rate", "weight_decay", "loss", "negatives", "ema_decay",
-    "patience", "threads",
+    "epochs", "items_in_a_run", "batch", "learning_rate", "schedule", "weight_decay", "loss", "negatives",
+    "ema_decay", "patience", "threads",
 )  # fmt: skip
 
 

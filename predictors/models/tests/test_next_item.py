@@ -1,5 +1,6 @@
 import pytest
 
+from predictors.errors import ConfigError
 from predictors.models.next_item import NextItemConfig, NextItemPredictor
 from predictors.models.sasrec.model import SasrecConfig
 from predictors.models.tests.test_sasrec import cyclic
@@ -20,3 +21,8 @@ def test_the_length_of_a_run_follows_from_the_items_it_may_read(items, epochs):
     options = {"sasrec": {"dim": 8, "max_length": 12, "items_in_a_run": items, "patience": 1, "threads": 1}}
     fitted = fit_model(NextItemPredictor, cyclic(), options=options)
     assert fitted.network.meta["training"]["epochs"] == epochs
+
+
+def test_a_schedule_shorter_than_the_run_is_refused():
+    with pytest.raises(ConfigError, match="schedule"):
+        NextItemConfig.read({"sasrec.schedule": 0.5})
