@@ -111,7 +111,7 @@ class EnsemblePredictor(Predictor):
         for row, name in enumerate(names):
             part = run.part(FITTED * row / len(names), FITTED * (row + 1) / len(names), name, watched=False)
             members[name] = MEMBERS[name].fit(TrainingData(data.train), config.of_member(name), part)
-        validator = Validator.from_rows(data.train, data.validation, seed=run.seed)
+        validator = Validator.from_rows(data.train, data.validation, seed=run.seed, in_order=False)
         figures: list[dict[str, Any]] = []
         if config.weights or validator is None or len(members) == 1:
             given = dict(zip(MEMBERS, config.weights or WITHOUT_VALIDATION, strict=True))
