@@ -72,7 +72,7 @@ class EnsemblePredictor(Predictor):
     """score = sum over members m of w_m * (s_m - mean) / deviation
 
     s_m is the score of member m, with its mean and deviation over the unseen items. The weights are those
-    with the best NDCG@10 on validation (see `fusion.fit_weights`).
+    with the best NDCG@100 on validation (see `fusion.fit_weights`).
 
     members  the fitted predictors by name
     weights  (M,) float64 of sum 1, in the order of the members
