@@ -102,4 +102,5 @@ def _options(request: RankingRequest) -> RankingOptions:
         exclude_known=request.exclude_seen,
         filters=filters,
         diversity=request.diversity,
+        familiarity=request.familiarity,
     )

@@ -31,6 +31,7 @@ from movie.recommendations.ranked_list import mean_sentence
 from movie.training.model_info import MODEL_INFO, MOST_RATED
 from movie.training.registry import registry
 from predictors.base import Predictor
+from predictors.capabilities import at_familiarity
 from predictors.errors import PredictorError
 from predictors.explain import LIKED, SOMEONE, Explainer, PathReason, PathStep, influence
 from predictors.explain import Explanation as PathExplanation
@@ -48,8 +49,11 @@ def explain(
     model: str = "",
     max_reasons: int = MAX_REASONS,
     detailed: bool = False,
+    familiarity: float = 0.0,
 ) -> dict[int, Explanation]:
     """Explain why each movie is in the list of `model` for this history; hidden movies are left out.
+
+    `familiarity` is where the dial of the model stood when it made the list.
 
     `detailed` adds `social_reason` and `influences`: queries and a batch through the model for each movie.
     """
@@ -86,7 +90,7 @@ def explain(
             found[pk] = Explanation(film, model, fallback_text=_fallback_text(film, model, history))
     if detailed:
         for pk, why in found.items():
-            found[pk] = _in_detail(why, history_without(history, pk), max_reasons)
+            found[pk] = _in_detail(why, history_without(history, pk), max_reasons, familiarity)
     return {pk: found[pk] for pk in ids if pk in found}
 
 
@@ -164,17 +168,19 @@ def _ask_explainer(
 # -- influences and the fallback text ----------------------------------------------------------
 
 
-def _in_detail(why: Explanation, history: History, max_reasons: int) -> Explanation:
-    is_said_already = why.model in (KPRN, why.source) or why.model in IMPERSONAL_MODELS
-    return why if is_said_already else replace(why, influences=_influences(why, history, max_reasons))
+def _in_detail(why: Explanation, history: History, max_reasons: int, familiarity: float) -> Explanation:
+    if why.model in (KPRN, why.source) or why.model in IMPERSONAL_MODELS:  # it is said already
+        return why
+    return replace(why, influences=_influences(why, history, max_reasons, familiarity))
 
 
-def _influences(why: Explanation, history: History, max_reasons: int) -> WeightedReasons:
+def _influences(why: Explanation, history: History, max_reasons: int, familiarity: float) -> WeightedReasons:
     """Return the movies of the history that the score of the answering model depends on."""
     if why.model not in MODEL_INFO or why.model == MOST_RATED or len(history.liked) < 2:
         return WeightedReasons()
     try:
-        moved = influence(registry().get(why.model), history, why.movie.pk)
+        predictor = at_familiarity(registry().get(why.model), familiarity)
+        moved = influence(predictor, history, why.movie.pk)
     except PredictorError:
         return WeightedReasons()
     catalogue = PathVerifier((), more=[int(film.movie_id) for film in moved])

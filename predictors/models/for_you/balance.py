@@ -45,7 +45,7 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def decay(n: int, recency: float) -> np.ndarray:
-    """(n,) float64: what each film of a history counts against the latest, oldest first; negligible ones 0."""
+    """(n,) float64: what each film counts against the latest, oldest first; negligible ones 0."""
     powers = np.float64(recency) ** np.arange(n - 1, -1, -1)
     return np.where(powers < NEGLIGIBLE, 0, powers)
 
