@@ -3,7 +3,7 @@
     python -m benchmarks.dial --data ml-1m [--seed 1] [--n 1,5,20] [--write NAME]
 
 Fits For you once and asks it at five points of the dial, after each number of films: NDCG@10 of the film
-after the last n (protocol session), NDCG@10 of everything after the first n over that of popularity (guest, in
+after the last n (protocol session), NDCG@10 of all films after the first n over that of popularity (guest, in
 time order), how many of ten films two people have in common, how many different films a thousand people see.
 Settings are the model's own; nothing is chosen here. --write puts the table where the document reads it.
 """
