@@ -1,6 +1,6 @@
 """Write docs/benchmarks.md from the committed results, and measure tables of it anew.
 
-    python -m benchmarks.accuracy                                 write the document and its chart
+    python -m benchmarks.accuracy                                 write the document and its charts
     python -m benchmarks.accuracy TABLE ... --data-root FOLDER    run the commands of these tables first
     python -m benchmarks.accuracy TABLE ... --models for_you,ease run those of these models' rows only
 
@@ -29,6 +29,7 @@ from evaluation.benchmark_page import (
     render_page,
     write_table,
 )
+from evaluation.frontier_chart import render_frontier
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,6 +37,8 @@ TEMPLATE = ROOT / "benchmarks" / "page.md"
 PAGE = ROOT / "docs" / "benchmarks.md"
 CHART = "images/next-film.svg"
 CHART_TABLE = "ml-1m-leave-one-out"
+FRONTIER = "images/dial.svg"
+FRONTIER_TABLE = "dial-ml-1m"
 
 
 def main() -> int:
@@ -50,19 +53,23 @@ def main() -> int:
     try:
         for name in options.tables:
             write_table(RESULTS, name, measure_anew(read_table(RESULTS, name), options.data_root, models))
-        page, chart = rendered()
+        page, charts = rendered()
     except (PageError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     PAGE.write_text(page, encoding="utf-8")
-    (PAGE.parent / CHART).write_text(chart, encoding="utf-8")
+    for path, chart in charts.items():
+        (PAGE.parent / path).write_text(chart, encoding="utf-8")
     return 0
 
 
-def rendered() -> tuple[str, str]:
-    """Return the document and the SVG of its chart. Raises PageError on an unusable results file."""
+def rendered() -> tuple[str, dict[str, str]]:
+    """Return the document and the SVG of each chart. Raises PageError on an unusable results file."""
     page = render_page(TEMPLATE.read_text(encoding="utf-8"), RESULTS, CHART)
-    return page, render_chart(read_table(RESULTS, CHART_TABLE))
+    return page, {
+        CHART: render_chart(read_table(RESULTS, CHART_TABLE)),
+        FRONTIER: render_frontier(read_table(RESULTS, FRONTIER_TABLE)),
+    }
 
 
 def measure_anew(
