@@ -28,8 +28,8 @@ def render_frontier(table: Mapping[str, Any]) -> str:
         f'viewBox="0 0 {WIDTH} {HEIGHT}">',
         "<title>The dial from unexpected to well-known films moves along a frontier</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        f'<text x="16" y="28" font-size="17" font-weight="bold" fill="{INK}">'
-        "Unexpected films find what comes next, well-known ones what comes some day</text>",
+        f'<text x="16" y="28" font-size="15" font-weight="bold" fill="{INK}">'
+        "Unexpected films are what comes next, well-known ones what comes some day</text>",
         f'<text x="16" y="48" font-size="13" fill="{QUIET}">Five points of the dial; the large dot is the '
         "default</text>",
         f'<text x="{LEFT}" y="{HEIGHT - 24}" font-size="13" fill="{INK}">'
@@ -53,9 +53,10 @@ def render_frontier(table: Mapping[str, Any]) -> str:
         for (point, *_), (x, y) in zip(points, places, strict=True):
             size = 7 if point == "0" else 4
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size}" fill="{colour}"/>')
-        x, y = max(places)
+        x, y = places[0]  # the unexpected end
         parts.append(
-            f'<text x="{x + 12:.1f}" y="{y + 4:.1f}" font-size="13" fill="{colour}">after {n} '
+            f'<text x="{x - 12:.1f}" y="{y + 4:.1f}" font-size="13" text-anchor="end" '
+            f'fill="{colour}">after {n} '
             f"film{'' if n == '1' else 's'}</text>"
         )
     return "\n".join([*parts, "</svg>"]) + "\n"

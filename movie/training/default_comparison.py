@@ -207,7 +207,7 @@ def decide(asked: Sequence[Questions], found: Mapping[str, Sequence[Answers]], d
                 }
             )
         lengths.append({"n": questions.n, "visitors": len(questions.users), "rows": rows})
-    models = [
+    models: list[dict[str, Any]] = [
         {
             "model": name,
             "balance": _rounded(np.mean([each.mean() for each in balances[name]])),
@@ -303,7 +303,7 @@ def _read(path: Path, asked: Sequence[Questions]) -> list[Answers] | None:
 
 
 def _write(path: Path, asked: Sequence[Questions], answers: Sequence[Answers]) -> None:
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for n, each in zip((questions.n for questions in asked), answers, strict=True):
         arrays |= {f"next-{n}": each.next, f"later-{n}": each.later, f"shared-{n}": np.array(each.shared)}
     unfinished = path.with_suffix(".unfinished.npz")

@@ -20,6 +20,7 @@ from movie.core.http import safe_next, see_other
 from movie.events.trending import trending_ids
 from movie.experiments.assignment import assign_arm
 from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
+from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import SPARE, rank_similar, visitor_history
 from movie.recommendations.ranking import recommend as rank
@@ -199,12 +200,20 @@ def _dial_of(request: VisitorRequest, ranked: RankedList) -> list[DialStep]:
 
 
 def _less_seen(for_you: RankedList, history: History, shown: Collection[int]) -> RankedList:
-    """Rank what few know, by the model of the row For you at the end of its dial."""
-    return rank(history, k=LIKE_THIS, model=for_you.model, exclude=shown, familiarity=float(UNEXPECTED))
+    """Rank without the best-known movies, by the model of the row For you at the end of its dial."""
+    best_known = cache.get_or_set("best-known-films", _best_known_films, WELL_KNOWN_SECONDS) or []
+    exclude = {*shown, *best_known}
+    return rank(history, k=LIKE_THIS, model=for_you.model, exclude=exclude, familiarity=float(UNEXPECTED))
 
 
 def _less_seen_note() -> str:
-    return _("Films that go with yours and that few people know.")
+    return _("Films that go with yours, without the best-known ones.")
+
+
+def _best_known_films() -> list[int]:
+    """Return the movies that most people rated, a quarter of a small catalogue."""
+    most = min(WELL_KNOWN, len(movie_index()) // 4)
+    return list(Movie.objects.visible().most_rated().values_list("pk", flat=True)[:most])
 
 
 def _watch_next(history: History, above: RankedList) -> RankedList | None:
