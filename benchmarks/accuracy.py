@@ -38,7 +38,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 CHART = "images/next-film.svg"
 CHART_TABLE = "ml-1m-leave-one-out"
 FRONTIER = "images/dial.svg"
-FRONTIER_TABLE = "dial-ml-100k"
+FRONTIER_TABLE = "dial-ml-1m"
 
 
 def main() -> int:
