@@ -103,4 +103,5 @@ def _options(request: RankingRequest) -> RankingOptions:
         exclude_known=request.exclude_seen,
         filters=filters,
         diversity=request.diversity,
+        familiarity=request.familiarity,
     )

@@ -57,6 +57,16 @@ Year = Annotated[int, Field(strict=True, ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Flag = Annotated[bool, Field(strict=True)]
 Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
+Familiarity = Annotated[
+    float,
+    Field(
+        strict=True,
+        ge=-1,
+        le=1,
+        description="-1 for unexpected films, 1 for well-known ones, 0 as fitted. "
+        "Models without such a dial answer as always.",
+    ),
+]
 
 
 class RequestModel(BaseModel):
@@ -119,6 +129,7 @@ class RankingRequest(RequestModel):
     exclude: list[MovieId] = Field(default=[], max_length=MAX_EXCLUDED)
     filters: Filters = Field(default=NOT_GIVEN)
     diversity: Diversity = 0.0
+    familiarity: Familiarity = 0.0
 
 
 class RecommendRequest(HistorySource, RankingRequest):

@@ -52,6 +52,7 @@ class RankedList:
     history: History = History.EMPTY
     unknown: Sequence[MovieId] = ()
     seed_movie_id: MovieId | None = None  # the movie that a row of similar movies is about
+    familiarity: float | None = None  # where the dial of the model stood; None for a model without one
     in_experiment: bool = False
     recommendation_id: str = field(default_factory=new_event_id)
     entries: list[RankedMovie] = field(default_factory=list)
@@ -69,7 +70,8 @@ class RankedList:
         if not self.history.liked or self.model == MOST_RATED:
             return ""
         seed = {} if self.seed_movie_id is None else {"like": self.seed_movie_id}
-        return urlencode({"model": self.model} | seed)
+        dial = {"familiarity": f"{self.familiarity:g}"} if self.familiarity else {}
+        return urlencode({"model": self.model} | seed | dial)
 
     @property
     def model_label(self) -> str:

@@ -28,7 +28,7 @@ from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, 
 from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
 from predictors.base import Predictor
-from predictors.capabilities import FindsSimilar, PredictsStars
+from predictors.capabilities import FindsSimilar, HasDial, PredictsStars, at_familiarity
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Recommendation
 from predictors.query import Query
@@ -41,7 +41,10 @@ MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie'
 
 @dataclass(frozen=True, slots=True)
 class RankingOptions:
-    """Options of a ranking. `arm` answers where no `model` is named; with `alone` no other model may."""
+    """Options of a ranking. `arm` answers where no `model` is named; with `alone` no other model may.
+
+    `familiarity` is the point of the dial, from -1 (unexpected) to 1 (well-known), of models that have one.
+    """
 
     k: int = 20
     model: str | None = None
@@ -51,6 +54,7 @@ class RankingOptions:
     exclude_known: bool = True
     filters: Filters | None = None
     diversity: float = 0.0
+    familiarity: float = 0.0
 
 
 class Ranking(NamedTuple):
@@ -69,14 +73,16 @@ def recommend(
     arm: Arm | None = None,
     exclude: Collection[int] = (),
     alone: bool = False,
+    familiarity: float = 0.0,
 ) -> RankedList:
     """Rank k movies for a history. The first candidate model that can answer does; the list names it.
 
     Movies of the history and `exclude` are left out. The list's id tells of the `arm` of an experiment. An
     unknown `model` counts as none. `alone` computes the list now and lets no other model answer: where this
-    one cannot, the list is empty and its `fallback` says why.
+    one cannot, the list is empty and its `fallback` says why. `familiarity` goes from -1, unexpected movies,
+    to 1, well-known ones; models without such a dial answer as always.
     """
-    options = RankingOptions(k, model, None if model else arm, exclude, alone)
+    options = RankingOptions(k, model, None if model else arm, exclude, alone, familiarity=familiarity)
     return rank_all([history], options, _rank_now if alone else _rank_cached)[0]
 
 
@@ -94,7 +100,7 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
             break
         requested = requested or name
         try:
-            predictor = registry().get(name)
+            predictor = at_familiarity(registry().get(name), options.familiarity)
             rankings = rank(predictor, [histories[position] for position in waiting], options)
         except PredictorError as error:
             refusal = error if isinstance(error, CannotAnswer) else CannotAnswer(NOT_TRAINED, str(error))
@@ -103,6 +109,8 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
             if isinstance(ranking, Ranking):
                 lists[position] = _new_list(name, ranking, histories[position], options)
                 lists[position].version = predictor.version
+                if isinstance(predictor, HasDial):
+                    lists[position].familiarity = options.familiarity
             elif name == requested:
                 reasons[position] = ranking.reason if ranking.reason in FALLBACK_REASONS else NOT_TRAINED
     for position, history in enumerate(histories):
@@ -255,7 +263,8 @@ def _rank_cached(
         (ranking,) = _rank_now(predictor, histories, options)
         return ranking.recommendations
 
-    made_of = (predictor.name, predictor.version, movie_index().digest)
+    dial = f"{options.familiarity:g}" if isinstance(predictor, HasDial) else ""
+    made_of = (predictor.name, predictor.version, movie_index().digest, dial)
     left_out = {*options.exclude, *movie_index().twins_of(histories[0].known)}
     return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
 

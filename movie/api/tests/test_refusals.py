@@ -50,6 +50,7 @@ def post(client, body: bytes | str, content_type: str = "application/json"):
         ({"history": [1], "filters": {"year_from": "x", "a": 1}}, ["filters.year_from", "filters.a"]),
         ({"history": [1], "model": "gpt"}, ["model"]),
         ({"history": [1], "diversity": 1.1}, ["diversity"]),
+        ({"history": [1], "familiarity": -1.1}, ["familiarity"]),
         ({"history": list(range(1, 1002))}, ["history"]),
         ({"history": None}, ["history"]),
         ({"user_id": ""}, ["user_id"]),

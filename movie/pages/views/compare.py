@@ -27,6 +27,7 @@ from movie.pages.comparison import (
     written_form,
 )
 from movie.recommendations.ranking import visitor_history
+from movie.training.models import DefaultComparison
 from movie.training.registry import registry
 from movie.training.tuning_searches import tuning_searches
 from movie.training.versions import find_damage, trained_versions
@@ -89,7 +90,13 @@ def compare_runs(request: HttpRequest) -> HttpResponse:
     """Show every trained version on the disk with its data, its cost and its figures."""
     runs, tables = trained_versions(registry().store)
     searches = tuning_searches(Path(settings.TUNING_DIR))
-    return render(request, "pages/compare_runs.html", {"runs": runs, "tables": tables, "searches": searches})
+    context = {
+        "runs": runs,
+        "tables": tables,
+        "searches": searches,
+        "comparison": DefaultComparison.objects.first(),
+    }
+    return render(request, "pages/compare_runs.html", context)
 
 
 @require_safe

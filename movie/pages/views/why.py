@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from movie.core.http import is_htmx
 from movie.experiments.assignment import assign_arm
+from movie.pages.dial import DEFAULT, FAMILIARITY, STEPS, chosen_step
 from movie.pages.views.pages import chosen_model
 from movie.recommendations.ceiling import costly_call
 from movie.recommendations.explanations.explain import explain, history_about, history_without
@@ -32,8 +33,9 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     model = asked if asked in MODEL_INFO else _answering_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     known = history_without(history if anchor is None else history_about(history, anchor), movie_id)
+    familiarity = _familiarity(request, of_list=bool(asked))
     with costly_call():
-        answer = explain([movie_id], known, model=model).get(movie_id)
+        answer = explain([movie_id], known, model=model, familiarity=familiarity).get(movie_id)
     if answer is None:
         raise Http404(gettext("There is no such film."))
     in_sheet = is_htmx(request) and request.headers.get("HX-Target") == SHEET
@@ -51,6 +53,12 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     # The same address answers with a page or with what goes into the sheet; caches must keep them apart.
     patch_vary_headers(response, ["HX-Request", "HX-Target"])
     return response
+
+
+def _familiarity(request: VisitorRequest, *, of_list: bool) -> float:
+    """Return where the dial stood when a list was made, as its links say; without a list where it stands."""
+    said = request.GET.get(FAMILIARITY, DEFAULT if of_list else chosen_step(request))
+    return float(said if said in STEPS else DEFAULT)
 
 
 def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Explanation | None:

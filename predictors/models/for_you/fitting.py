@@ -12,7 +12,7 @@ import numpy as np
 
 from predictors.base import Predictor, Query
 from predictors.errors import TrainingError
-from predictors.models.for_you.balance import DEPTH, Balance, Cases, cases_at
+from predictors.models.for_you.balance import DEPTH, Balance, Cases, Popularity, cases_at
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.config import ForYouConfig
 from predictors.models.for_you.members import (
@@ -36,7 +36,6 @@ FEWEST_VISITORS = 50  # people of the validation rows; with fewer, some are held
 HELD_OUT_SHARE = 10  # one person in so many
 WELL_KNOWN = 300  # most met films, whose similar films are to leave popular ones out
 FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
-TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -121,12 +120,12 @@ def fit_weights(
     joined: JoinedMembers, data: Visitors, *, config: ForYouConfig, run: Run
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
     """Fit the mix, and the weights of similar films."""
-    basis, names, prior = joined.basis, joined.names, standardise(joined.popular)
+    basis, names, popularity = joined.basis, joined.names, Popularity.of(joined.popular)
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
     films = np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
     alone = [(np.array([film]), np.array([film])) for film in films]
-    known = Cases.of(basis, prior, data.counts, alone, config.recencies)
-    popular = np.argsort(-prior, kind="stable")[:DEPTH]
+    known = Cases.of(basis, popularity, data.counts, alone, config.recencies)
+    popular = np.argsort(-joined.popular, kind="stable")[:DEPTH]
     one_film: list[Cases] = []
 
     def balance_at(n: int) -> Balance | None:
@@ -134,7 +133,7 @@ def fit_weights(
         if min(len(pairs) for pairs in shown) < (FEWEST_CASES if n > KNOTS[0] else 1):
             return None
         following, later, taste = (
-            Cases.of(basis, prior, data.counts, pairs, config.recencies) for pairs in shown
+            Cases.of(basis, popularity, data.counts, pairs, config.recencies) for pairs in shown
         )
         if n == KNOTS[0]:
             one_film.append(following)
@@ -199,11 +198,6 @@ def _drawn_by_id(user_ids: np.ndarray, seed: int) -> np.ndarray:
     """
     digests = [hashlib.blake2b(f"{seed}:{each}".encode(), digest_size=8).digest() for each in user_ids]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
-
-
-def standardise(popular: np.ndarray) -> np.ndarray:
-    deviation = float(popular.std())
-    return ((popular - popular.mean()) / (deviation if deviation > 0 else 1.0)).astype(np.float32)
 
 
 def describe_mix(mix: Mix, recencies: Sequence[float], names: Sequence[str]) -> dict[str, Any]:
