@@ -63,11 +63,11 @@ def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
     return answer
 
 
-def add_reasons(answer: dict[str, Any], history: History) -> None:
+def add_reasons(answer: dict[str, Any], history: History, familiarity: float = 0.0) -> None:
     """Add to each entry its reasons with their shares, or without reasons the origin of its score."""
     movie_ids = [entry["movie_id"] for entry in answer["recommendations"]]
     with costly_call():
-        found = explain(movie_ids, history, model=answer["model"])
+        found = explain(movie_ids, history, model=answer["model"], familiarity=familiarity)
     for entry in answer["recommendations"]:
         explanation = found.get(entry["movie_id"])
         entry.update(NO_REASONS if explanation is None else explanation.as_dict())

@@ -65,7 +65,8 @@ def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Exp
     """Explain a movie on its own page; None for a visitor who has seen it or liked nothing yet."""
     if movie_id in history.seen or not (known := history_without(history, movie_id)).liked:
         return None
-    return explain([movie_id], known, model=_answering_model(request)).get(movie_id)
+    familiarity = float(chosen_step(request))
+    return explain([movie_id], known, model=_answering_model(request), familiarity=familiarity).get(movie_id)
 
 
 def _answering_model(request: VisitorRequest) -> str:
