@@ -73,6 +73,14 @@ def test_what_a_film_says_stays_unless_it_is_to_be_overwritten(tmp_path):
     assert (names(heat, "director"), heat.runtime) == (["Michael Mann"], 170)
 
 
+def test_directors_who_are_there_already_are_put_in_the_order_of_the_credits(tmp_path):
+    rain = film("Singin' in the Rain", 1952, "tt0045152", directors=["Gene Kelly", "Stanley Donen"])
+    row = "tt0045152\tSingin' in the Rain\t1952\tStanley Donen|Gene Kelly" + "\t" * 5
+    assert "1 changed" in run(table(tmp_path, row), "--source", "hand", *LICENCES)
+    assert names(rain, "director") == ["Stanley Donen", "Gene Kelly"]
+    assert "nothing to change" in run(table(tmp_path, row), "--source", "hand", *LICENCES)
+
+
 def test_each_source_is_credited_with_its_licence_and_facts(tmp_path):
     film("Heat", 1995, "tt0113277")
     run(table(tmp_path, HEAT), *LICENCES)
