@@ -12,7 +12,8 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: demo test test-faults lint format bench clean help messages services services-stop services-status check-deploy
+.PHONY: demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
+	lock sbom audit
 
 help:  ## What can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,9 +24,12 @@ demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0
 test: $(VENV)/dev.done $(VENV)/services.done  ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
 
-test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (4 min)
+test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (20 min)
 	$(BIN)/python -m tests.faults
 	test -z "$(KAFKA_HOME)" || $(BIN)/python -m tests.faults --brokers 3
+
+fuzz: $(VENV)/dev.done  ## Send 10,000 mutated requests to every address (5 min)
+	$(BIN)/python -m tests.fuzz
 
 services: $(VENV)/services.done  ## Private MariaDB, Kafka-protocol broker, DynamoDB-API server and Redis
 	$(BIN)/python -m services start --ports "$(PORTS)"
@@ -54,6 +58,15 @@ format: $(VENV)/dev.done  ## Put the code in its style
 bench: $(VENV)/run.done .env  ## The quick benchmarks, each with a ratio against a named baseline
 	$(BIN)/python -m benchmarks
 
+lock: $(VENV)/lock.done  ## Write locks/ anew from the requirements: every file that pip may install, by its sha256
+	$(BIN)/python deploy/lock.py
+
+sbom: $(VENV)/deploy.done  ## var/release/: what a release is made of, as CycloneDX
+	$(BIN)/python deploy/sbom.py
+
+audit: $(VENV)/deploy.done  ## Known vulnerabilities of the locked packages; says so where nobody can be asked
+	$(BIN)/python deploy/audit.py
+
 messages: $(VENV)/dev.done  ## Collect and compile translations (needs gettext)
 	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location -i .venv -i var
 	$(BIN)/python manage.py compilemessages -l ko -l zh_Hans -i .venv -i var
@@ -67,31 +80,41 @@ $(VENV)/bin/python:
 		|| { echo "Python 3.11 to 3.13 is needed; name one with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes
+
 # Without --no-compile pip compiles 15,000 files that mostly nobody imports: a third of the time.
-$(VENV)/serve.done: requirements-serve.txt requirements-data.txt | $(VENV)/bin/python
+$(VENV)/serve.done: locks/serve.txt locks/data.txt | $(VENV)/bin/python
 	@echo "Installing what the site needs (690 MB) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements-serve.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements-data.txt
+	$(LOCKED) --no-compile -r locks/serve.txt
+	$(LOCKED) --no-compile --no-deps -r locks/data.txt
 	touch $@
 
-$(VENV)/run.done: requirements.txt $(VENV)/serve.done
+# Everything is locked but PyTorch; requirements-torch.txt says why.
+$(VENV)/run.done: locks/train.txt requirements-torch.txt $(VENV)/serve.done
 	@echo "Installing PyTorch and what else training needs (5.5 GB on Linux with CUDA, 1 GB elsewhere) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(LOCKED) -r locks/train.txt
+	$(PIP) -r requirements-torch.txt
 	touch $@
 
 # mysqlclient is compiled: where that fails, everything but MySQL still works.
-$(VENV)/services.done: requirements-services.txt requirements-mysql.txt $(VENV)/run.done
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-services.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-mysql.txt \
+$(VENV)/services.done: locks/services.txt locks/mysql.txt $(VENV)/run.done
+	$(LOCKED) -r locks/services.txt
+	$(LOCKED) -r locks/mysql.txt \
 		|| echo "mysqlclient could not be built; requirements-mysql.txt says what it needs."
 	touch $@
 
-$(VENV)/dev.done: requirements-dev.txt $(VENV)/run.done
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(VENV)/dev.done: locks/dev.txt $(VENV)/run.done
+	$(LOCKED) -r locks/dev.txt
 	touch $@
 
-$(VENV)/deploy.done: requirements-deploy.txt $(VENV)/dev.done $(VENV)/services.done
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
+$(VENV)/deploy.done: locks/deploy.txt $(VENV)/dev.done $(VENV)/services.done
+	$(LOCKED) -r locks/deploy.txt
+	touch $@
+
+# uv alone, of the version that the requirements name: the lock of everything else may be out of date.
+$(VENV)/lock.done: requirements-deploy.txt | $(VENV)/bin/python
+	$(PIP) $$(grep '^uv==' requirements-deploy.txt)
 	touch $@
 
 .env:  ## Settings for this machine, with a secret of its own

@@ -25,6 +25,11 @@ hypothesis.settings.load_profile("busy")
 pytest.register_assert_rewrite("predictors.testing")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fuzz-requests", type=int, default=750, help="requests of the fuzz test, in all")
+    parser.addoption("--fuzz-seed", type=int, default=1, help="from which its requests are made")
+
+
 def _fixture(name: str) -> Callable[..., Iterator[Service]]:
     @pytest.fixture(scope="session", name=f"{name}_service")
     def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

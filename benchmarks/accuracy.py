@@ -1,10 +1,12 @@
 """Write docs/benchmarks.md from the committed results, and measure tables of it anew.
 
-    python -m benchmarks.accuracy                                 write the document and its chart
+    python -m benchmarks.accuracy                                 write the document and its charts
     python -m benchmarks.accuracy TABLE ... --data-root FOLDER    run the commands of these tables first
+    python -m benchmarks.accuracy TABLE ... --models for_you,ease run those of these models' rows only
 
 A table is the name of a file in benchmarks/results. Each of its commands is run as it stands there, with the
-data below FOLDER, and its rows replaced by what was measured. Rows keep their order and their labels.
+data below FOLDER, and its rows replaced by what was measured. Rows keep their order and their labels. A new
+row is written into the file by hand, with its model and its command, and then measured.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from evaluation.benchmark_page import (
     render_page,
     write_table,
 )
+from evaluation.frontier_chart import render_frontier
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -34,6 +37,8 @@ TEMPLATE = ROOT / "benchmarks" / "page.md"
 PAGE = ROOT / "docs" / "benchmarks.md"
 CHART = "images/next-film.svg"
 CHART_TABLE = "ml-1m-leave-one-out"
+FRONTIER = "images/dial.svg"
+FRONTIER_TABLE = "dial-ml-1m"
 
 
 def main() -> int:
@@ -42,39 +47,58 @@ def main() -> int:
     )
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="results files to measure anew")
     parser.add_argument("--data-root", type=Path, default=Path(), help="folder that holds the data sets")
+    parser.add_argument("--models", help="comma-separated; the rows of the others stay as they are")
     options = parser.parse_args()
+    models = options.models.split(",") if options.models else None
     try:
         for name in options.tables:
-            write_table(RESULTS, name, measure_anew(read_table(RESULTS, name), options.data_root))
-        page, chart = rendered()
+            write_table(RESULTS, name, measure_anew(read_table(RESULTS, name), options.data_root, models))
+        page, charts = rendered()
     except (PageError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     PAGE.write_text(page, encoding="utf-8")
-    (PAGE.parent / CHART).write_text(chart, encoding="utf-8")
+    for path, chart in charts.items():
+        (PAGE.parent / path).write_text(chart, encoding="utf-8")
     return 0
 
 
-def rendered() -> tuple[str, str]:
-    """Return the document and the SVG of its chart. Raises PageError on an unusable results file."""
+def rendered() -> tuple[str, dict[str, str]]:
+    """Return the document and the SVG of each chart. Raises PageError on an unusable results file."""
     page = render_page(TEMPLATE.read_text(encoding="utf-8"), RESULTS, CHART)
-    return page, render_chart(read_table(RESULTS, CHART_TABLE))
+    return page, {
+        CHART: render_chart(read_table(RESULTS, CHART_TABLE)),
+        FRONTIER: render_frontier(read_table(RESULTS, FRONTIER_TABLE)),
+    }
 
 
-def measure_anew(table: Mapping[str, Any], data_root: Path) -> dict[str, Any]:
-    """Return the table with every row measured by its command. Raises PageError, CalledProcessError."""
+def measure_anew(
+    table: Mapping[str, Any], data_root: Path, models: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Return the table with the rows of these models, or all rows, measured by their commands.
+
+    Raises PageError on a table that cannot be measured and on a model without a row, CalledProcessError.
+    """
     if "command" in table:
         raise PageError(f"this table holds what a command prints; run it yourself: {table['command']}")
+    chosen = [row for row in table["rows"] if models is None or row["model"] in models]
+    if missing := set(models or ()) - {row["model"] for row in chosen}:
+        raise PageError(f"the table has no row of {', '.join(sorted(missing))}")
     measured: dict[str, dict[str, dict[str, Any]]] = {}
-    comparisons: list[dict[str, Any]] = []
-    for command in dict.fromkeys(row["command"] for row in table["rows"]):
+    comparisons = list(table.get("comparisons", []))
+    for command in dict.fromkeys(row["command"] for row in chosen):
         report = run_benchmark_command(command, data_root)
+        of_models = {row["model"] for row in chosen if row["command"] == command}
         measured[command] = {row["model"]: row for row in report["results"]}
-        comparisons += report["comparisons"]
+        comparisons = [each for each in comparisons if each["candidate"] not in of_models]
+        comparisons += [each for each in report["comparisons"] if each["candidate"] in of_models]
     rows = []
     for row in table["rows"]:
+        if row not in chosen:
+            rows.append(row)
+            continue
         found = measured[row["command"]].get(row["model"])
-        if found is None:
+        if found is None or "error" in found:
             raise PageError(f"{row['command']} gave no row of {row['model']}")
         rows.append({**compact_row(found, row["command"]), **_label(row)})
     return {**table, "rows": rows, **({"comparisons": comparisons} if comparisons else {})}

@@ -277,6 +277,7 @@ _CHART_MODELS = {  # model -> what it does, for who reads no papers
     "neighbours": "films that people with the same films liked",
     "linear_sequence": "linear model of what follows what",
     "sasrec": "neural network over the order of the history",
+    "next_item": "the network and the linear model as one",
 }
 _INK, _QUIET, _BAR = "#222222", "#666666", "#0072B2"
 

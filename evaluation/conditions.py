@@ -7,7 +7,7 @@ sampled candidates.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from evaluation.protocols import (
     KNOWN_USERS,
     MET,
     METRICS,
+    NEXT_TOO,
     UNMASKED_TOO,
     build_queries,
     list_length,
@@ -37,13 +38,14 @@ BATCH = 256
 FULL_MASKED = "full catalogue, seen items masked"
 FULL_UNMASKED = "full catalogue, nothing masked"
 COLD_ONLY = "items held out from training only"
+NEXT, NEXT_ONLY = "next film", "full catalogue, seen items masked; the first later row alone is to be found"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """Holds the metrics of one predictor under one condition.
 
-    label    "" for the headline condition, else "unmasked", "candidates=100", "n=3" and so on
+    label    "" for the headline condition, else "unmasked", "next film", "candidates=100", "n=3" and so on
     ranking  what was ranked and what was masked
     users    (U,) int32
     lengths  (U,) int64 items in each history
@@ -166,6 +168,7 @@ class _Batch:
     targets: np.ndarray
     seen: np.ndarray
     n_targets: np.ndarray
+    first_targets: np.ndarray  # (B,) int64, of each user the first one in time
     histories: list[np.ndarray]
     hidden: np.ndarray | None  # (n_items,) bool, never ranked
 
@@ -176,9 +179,16 @@ class _Batch:
             cases.targets.mask(first, last, n_items),
             cases.seen.mask(first, last, n_items),
             cases.targets.lengths[first:last],
+            cases.targets.values[cases.targets.indptr[first:last]],
             [cases.history[row] for row in range(first, last)],
             None if split.candidates is None else ~split.candidates,
         )
+
+    def of_first_targets(self) -> _Batch:
+        """Return the same cases with one target each."""
+        targets = np.zeros_like(self.targets)
+        targets[np.arange(len(targets)), self.first_targets] = True
+        return replace(self, targets=targets, n_targets=np.ones_like(self.n_targets))
 
 
 def _conditions(
@@ -197,6 +207,8 @@ def _conditions(
         conditions.append(
             _Condition("unmasked", FULL_UNMASKED, names, facts=facts, is_masked=False, **shared)
         )
+    if split.protocol in NEXT_TOO:
+        conditions.append(_Condition(NEXT, NEXT_ONLY, names, facts=facts, is_next=True, **shared))
     if candidates:
         label = ", ".join(filter(None, (cases.label, f"candidates={candidates}")))
         sampled = (
@@ -219,11 +231,12 @@ class _Condition:
         facts: ItemFacts | None,
         capped_recall: bool = False,
         is_masked: bool = True,
+        is_next: bool = False,
         n_negatives: int | None = None,
     ) -> None:
         self.label, self.ranking, self.names = label, ranking_words, names
         self.list_length, self.facts, self.capped_recall = list_length, facts, capped_recall
-        self.is_masked, self.n_negatives = is_masked, n_negatives
+        self.is_masked, self.is_next, self.n_negatives = is_masked, is_next, n_negatives
         self.depth = max([list_length, *(k for k in map(ranking.cutoff, names) if k)])
         self.batches: list[np.ndarray] = []
         self.n_lists = 0
@@ -232,6 +245,8 @@ class _Condition:
 
     def add(self, scores: np.ndarray, batch: _Batch, rng: np.random.Generator) -> None:
         """Rank and measure one batch; scores (B, n_items) float32."""
+        if self.is_next:
+            batch = batch.of_first_targets()
         targets = batch.targets
         if self.n_negatives:
             allowed = targets | uniform_negatives(targets | batch.seen, self.n_negatives, rng)

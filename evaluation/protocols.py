@@ -36,6 +36,7 @@ HEADLINE = {"given-split": "Recall@20", "cold-item": "Recall@20"}  # what tuning
 LIST_LENGTH = {"given-split": 20, "cold-item": 20}  # k of the metrics beyond accuracy; 10 elsewhere
 KNOWN_USERS = ("leave-one-out", "given-split", "random-split")  # all users are in the training rows
 UNMASKED_TOO = ("leave-one-out", "temporal")  # RecBole's sequential evaluation does not mask
+NEXT_TOO = ("temporal",)  # people have many later rows; a model of what comes next is asked for the first
 CAPPED_RECALL = ("guest",)  # recall divided by min(k, targets), Liang et al. 2018
 
 

@@ -7,6 +7,7 @@ rows, never test rows.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from predictors.plugins import MODELS, predictor_class
 from predictors.progress import Progress, ProgressEvent
 from predictors.run import Hook, Run, split_options
 from predictors.training_data import TrainingData
+
+log = logging.getLogger(__name__)
 
 CURVE_METRICS = ("Recall@20", "NDCG@20")  # measured during training, under every protocol
 CURVE_USERS = 2000
@@ -146,6 +149,8 @@ def run_benchmark(
     """
     benchmark.check()
     dataset = read_dataset(benchmark.data, columns=benchmark.columns, format=benchmark.format)
+    for notice in dataset.notices:
+        log.warning(notice)
     benchmark.check_data(dataset)
     labels, groups = _labels_and_groups(benchmark, dataset)
     splits = {}

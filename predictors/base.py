@@ -77,6 +77,7 @@ class Predictor(ABC):
     config_class: ClassVar[type[Config]] = Config
     min_history: ClassVar[int] = 1  # liked items without which it cannot answer
     can_be_observed: ClassVar[bool] = False  # whether hooks can measure it while it trains
+    is_costly: ClassVar[bool] = False  # whether a list takes a computation of its own, not a product alone
     wants_knowledge_graph: ClassVar[bool] = False  # whether it trains on TrainingData.graph
     learns_from_dislikes: ClassVar[bool] = False  # whether it trains on low ratings too
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import numpy as np
 
+    from predictors.base import Predictor
     from predictors.history import History, MovieId, Recommendation
 
 
@@ -30,6 +31,18 @@ class FindsSimilar(Protocol):
 
 
 @runtime_checkable
+class HasDial(Protocol):
+    """Answers anywhere between unexpected and well-known items."""
+
+    def with_familiarity(self, familiarity: float) -> Predictor:
+        """Return the predictor at a point from -1, unexpected, to 1, well-known; 0 is the one as fitted.
+
+        It shares the arrays. Raises ValueError on a number outside.
+        """
+        ...
+
+
+@runtime_checkable
 class PredictsStars(Protocol):
     """Predicts the rating that a user would give."""
 
@@ -45,3 +58,10 @@ class ScoresTrainingUsers(Protocol):
     def score_users(self, users: np.ndarray) -> np.ndarray | None:
         """Return (B, n_items) float32 for user indices; None where the vectors were not kept."""
         ...
+
+
+def at_familiarity(predictor: Predictor, familiarity: float) -> Predictor:
+    """Return the predictor at a point of its dial, or as it is where it has none."""
+    if familiarity and isinstance(predictor, HasDial):
+        return predictor.with_familiarity(familiarity)
+    return predictor

@@ -76,6 +76,9 @@ class _MovieState(NamedTuple):
     clicked: bool = False
 
 
+UNTOUCHED = _MovieState()
+
+
 class _Facts(NamedTuple):
     """Holds the facts that follow from the states of all movies; see the properties of `History`."""
 
@@ -147,13 +150,13 @@ class History:
         now: dict[MovieId, _MovieState] = {}
         for event in self.interactions:
             movie = event.movie_id
-            state = now.get(movie, _MovieState())
+            state = now.get(movie, UNTOUCHED)
             match event.kind:
                 case "click":
                     changed = state._replace(clicked=True)
                 case "rating":
                     before.setdefault(movie, []).append(state)
-                    changed = state._replace(rating=event.value)
+                    changed = _MovieState(event.value, *state[1:])  # _replace takes six times as long
                 case "dismiss":
                     before.setdefault(movie, []).append(state)
                     changed = state._replace(dismissed=event.value != 0)

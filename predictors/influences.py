@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from predictors.query import Query
 
 MAX_REMOVED = 50  # liked items that are left out in turn: the strongest, the latest among equals
+FEWEST_REMOVED = 8  # of a long history, ...
+ITEMS_SCORED = 10_000  # ... where all variants together hold no more items than this, or those fewest
 NOISE = 1e-6  # falls below this share of the largest score are rounding errors
 
 
@@ -40,14 +42,16 @@ class Influences:
 def leave_one_out(predictor: Predictor, query: Query, targets: np.ndarray) -> Influences:
     """Measure by how much the scores of `targets` (K,) fall without each of the MAX_REMOVED strongest items.
 
-    All in one batch of at most 1 + MAX_REMOVED queries. Where the history is too short to lose an item,
+    All in one batch of at most 1 + MAX_REMOVED queries; of a history of over 200 items fewer are left out, so
+    that the work is bounded. Where the history is too short to lose an item,
     its items share every score alike.
     """
     n_liked = len(query.liked)
     if n_liked == 0 or n_liked < predictor.min_history:
         return Influences(query.liked[:0], np.zeros((0, len(targets))))
+    n_removed = min(MAX_REMOVED, max(FEWEST_REMOVED, ITEMS_SCORED // n_liked))
     by_strength = np.lexsort((np.arange(n_liked), query.weights))
-    positions = np.sort(by_strength[-MAX_REMOVED:])
+    positions = np.sort(by_strength[-n_removed:])
     removed = query.liked[positions]
     if n_liked == predictor.min_history:
         return Influences(removed, np.ones((n_liked, len(targets))))

@@ -34,6 +34,7 @@ BUILT_IN = {
     "kprn": "predictors.models.kprn.model:KprnPredictor",
     "graph_filter": "predictors.models.graph_filter:GraphFilterPredictor",
     "next_item": "predictors.models.next_item:NextItemPredictor",
+    "ensemble": "predictors.models.ensemble:EnsemblePredictor",
     "for_you": "predictors.models.for_you.model:ForYouPredictor",
 }
 

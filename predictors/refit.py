@@ -32,6 +32,8 @@ class Schedule(Hook):
         training holds the facts of the fit: `best_step`, and `epochs` where the model chose them by size.
         """
         best = training.get("best_step")
+        if best == 0:  # the untrained start was the best
+            return {name: 0 for name in ("epochs", "steps") if hasattr(config, name)}
         if not best or not self.total_steps:
             return {"epochs": self.epochs} if self.epochs else {}
         share = best / self.total_steps
@@ -45,7 +47,7 @@ def refit_config(config: Config, chosen: Mapping[str, float]) -> Config:
     changes: dict[str, Any] = {}
     for name, amount in chosen.items():
         is_count = isinstance(getattr(config, name), int)
-        changes[name] = max(1, round(amount)) if is_count else amount
+        changes[name] = max(1, round(amount)) if is_count and amount else amount
     if hasattr(config, "patience"):
         changes["patience"] = 0
     return replace(config, **changes)

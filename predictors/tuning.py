@@ -101,7 +101,16 @@ SPACES: Mapping[str, Space] = {
         "sasrec.dropout": Parameter(0.0, 0.5),
         "linear_sequence.smoothing": Parameter(0.05, 0.9, log=True),
     },
-    "ease": {"ridge": Parameter(5.0, 3000.0, log=True), "dropout": Parameter(0.0, 0.8)},
+    "ease": {
+        "ridge": Parameter(5.0, 3000.0, log=True),
+        "dropout": Parameter(0.0, 0.8),
+        "popularity_exponent": Parameter(0.0, 0.4),
+    },
+    "ensemble": {
+        "ease.ridge": Parameter(5.0, 3000.0, log=True),
+        "als.factors": Parameter(16, 256, log=True),
+        "als.ridge": Parameter(1.0, 100.0, log=True),
+    },
     "als": {
         "factors": Parameter(16, 256, log=True),
         "ridge": Parameter(1.0, 100.0, log=True),

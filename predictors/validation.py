@@ -3,14 +3,15 @@
 The question per user: given a history, which of the validation items are among the ten best, seen items
 masked? Users with training rows (leave-one-out, temporal and random splits) are shown their training
 items in order; their validation items are the targets. Users without training rows (strong
-generalisation) are shown the first half of their validation rows, in order; the rest are the targets.
+generalisation) are shown the first half of their validation rows, in order, or a random four fifths where the
+model reads no order; the rest are the targets.
 Each item counts once, at its latest position; items that were shown are no targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ METRICS = (METRIC, "HR@10")
 MAX_USERS = 2000
 SHOWN_SHARE = 0.5  # of the rows of a validation user without training rows
 QUERIES_AT_ONCE = 64
+SHOWN_AT_RANDOM = 0.8  # of them, to a model that reads no order
 MIN_TO_HOLD_OUT = 3  # interactions of a user: one to train on, one to predict from, one to predict
 
 Scores = Callable[[Sequence[Query]], np.ndarray]
@@ -49,10 +51,12 @@ class Validator:
         *,
         max_users: int = MAX_USERS,
         seed: int = 1,
+        in_order: bool = True,
     ) -> Validator | None:
         """Draw up to `max_users` validation users; None where nobody can be asked.
 
-        The users for a smaller number are among those for a larger one.
+        The users for a smaller number are among those for a larger one. Without `in_order` users without
+        training rows are shown a random SHOWN_AT_RANDOM of their rows instead of the first half.
         """
         if validation is None or not len(validation):
             return None
@@ -60,8 +64,10 @@ class Validator:
         for user in np.random.default_rng(seed).permutation(np.unique(validation.users)):
             history, wanted = train.items_of(user), validation.items_of(user)
             if not len(history):
-                n_shown = int(len(wanted) * SHOWN_SHARE)
-                history, wanted = wanted[:n_shown], wanted[n_shown:]
+                is_shown = np.arange(len(wanted)) < int(len(wanted) * SHOWN_SHARE)
+                if not in_order:
+                    is_shown = np.random.default_rng([seed, user]).random(len(wanted)) < SHOWN_AT_RANDOM
+                history, wanted = wanted[is_shown], wanted[~is_shown]
             history = unique_latest(history)
             wanted = np.setdiff1d(wanted, history)
             if len(history) and len(wanted):
@@ -73,6 +79,11 @@ class Validator:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def latest(self, n: int) -> Validator:
+        """Return the same question to users of whom only the latest n items are known; all stay masked."""
+        queries = [Query.from_indices(query.liked[-n:], seen=query.seen) for query in self.queries]
+        return replace(self, queries=queries)
 
     def measure(self, score: Predictor | Scores, metrics: Sequence[str] = METRICS) -> dict[str, float]:
         """Return the mean of each metric for a predictor, or for a function from queries to scores.

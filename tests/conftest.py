@@ -89,6 +89,7 @@ def site(chromium_path: str, site_folder: Path) -> Iterator[str]:
         "DATA_DIR": str(folder),
         "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
         "MODEL_DIR": str(folder / "models"),
+        "WEB_THREADS": "4",
         "REDIS_URL": "",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -98,11 +99,11 @@ def site(chromium_path: str, site_folder: Path) -> Iterator[str]:
     done = subprocess.run(prepare, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     port = _free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--blocking-threads", "4", "--log-level", "warning"]
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--log-level", "warning"]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
-            [*command, "webapp.wsgi:application"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [*command, "webapp.rsgi:application"], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
     address = f"http://127.0.0.1:{port}"
     try:

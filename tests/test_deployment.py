@@ -118,8 +118,8 @@ def test_every_command_is_one_that_there_is(where, command):
         from granian.cli import cli
 
         context = cli.make_context("granian", command[1:])
-        assert context.params["interface"].value == "wsgi"
-        assert f"{context.params['app']}" == settings.WSGI_APPLICATION.replace(".application", ":application")
+        assert context.params["interface"].value == "rsgi"
+        assert f"{context.params['app']}" == "webapp.rsgi:application"
         return
     assert command[:2] == ["python", "manage.py"], command
     name, *arguments = command[2:]
@@ -161,7 +161,7 @@ def test_the_site_takes_the_environment_without_a_warning(way, tmp_path):
     pytest.importorskip("MySQLdb", reason="mysqlclient is not installed; see requirements-mysql.txt")
     if way == "compose":
         variables = {name: filled_in(value) for name, value in ours()["web"]["environment"].items()}
-        variables["BEHIND_PROXY"] = "true"
+        variables |= {"BEHIND_PROXY": "true", "EMAIL_URL": "smtp+tls://site:secret@mail.example.org:587"}
     else:
         (variables,) = [each["data"] for _file, each in manifests() if each["kind"] == "ConfigMap"]
         variables = {**variables, **KUBERNETES_SECRET}
@@ -202,6 +202,68 @@ def test_every_image_is_pinned():
     assert {each["image"] for each in ours().values()} == {f"{OURS}{VERSION}"}
     assert {each["image"] for _where, each in containers()} == {"reelgraph"}  # pinned by kustomization.yaml
     assert [(each["name"], each["newTag"]) for each in kustomization()["images"]] == [("reelgraph", VERSION)]
+
+
+LOCKS = ("serve", "data", "train", "services", "mysql", "dev", "deploy")
+
+
+def locked(name: str) -> dict[str, tuple[str, int]]:
+    """Version and number of hashes of every package of a lock."""
+    entries = re.split(r"\n(?=\w)", (ROOT / "locks" / f"{name}.txt").read_text())
+    found = (re.match(r"([\w.-]+)==(\S+)", entry) for entry in entries)
+    return {
+        match[1]: (match[2], entry.count("--hash=sha256:"))
+        for match, entry in zip(found, entries, strict=True)
+        if match
+    }
+
+
+def required(name: str) -> dict[str, str]:
+    """What a file of requirements names, and those that it includes."""
+    versions = {}
+    for line in (ROOT / f"requirements-{name}.txt").read_text().splitlines():
+        if included := re.match(r"-r requirements-(\w+)\.txt", line):
+            versions |= required(included[1])
+        elif package := re.match(r"([\w.-]+)(?:\[.*\])?==(\S+)", line):
+            versions[package[1].lower().replace("_", "-")] = package[2]
+    return versions
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_what_is_required_and_the_hash_of_every_file(name):
+    lock = locked(name)
+    assert required(name) and required(name).items() <= {key: each[0] for key, each in lock.items()}.items()
+    assert [package for package, (_version, n_hashes) in lock.items() if not n_hashes] == []
+    assert "torch" not in lock
+    everything = locked("dev")
+    assert {key: each for key, each in lock.items() if everything.get(key, each)[0] != each[0]} == {}
+
+
+def test_everything_but_pytorch_is_installed_from_a_lock():
+    makefile = (ROOT / "Makefile").read_text()
+    assert set(re.findall(r"\$\(LOCKED\).* -r locks/(\w+)\.txt", makefile)) == set(LOCKS)
+    assert re.findall(r"\$\(PIP\) -r (\S+)", makefile) == ["requirements-torch.txt"]
+    assert "--require-hashes" in makefile
+    installs = re.findall(r"pip install (.+?)(?=&&|; |$)", DOCKERFILE.replace("\\\n", " "), re.MULTILINE)
+    unlocked = [each.strip() for each in installs if "--require-hashes" not in each]
+    assert len(unlocked) == 2 and all("requirements-torch.txt" in each for each in unlocked)
+
+
+def test_policies_name_every_pod_and_no_other():
+    policies = [each["spec"] for _file, each in manifests() if each["kind"] == "NetworkPolicy"]
+    names = {name for name, _pod in pods()}
+
+    def chosen(kind: str) -> list[str]:
+        selectors = [spec["podSelector"] for spec in policies if kind in spec["policyTypes"]]
+        labels = [each for one in selectors for each in one.get("matchLabels", {}).values()]
+        return labels + [
+            each for one in selectors for rule in one.get("matchExpressions", []) for each in rule["values"]
+        ]
+
+    assert sorted(chosen("Ingress")) == sorted(chosen("Egress")) == sorted(names)
+    ports = {port["port"] for spec in policies for rule in spec.get("ingress", []) for port in rule["ports"]}
+    listening = {port["containerPort"] for _where, each in containers() for port in each.get("ports", [])}
+    assert ports == listening
 
 
 def test_nobody_is_root():

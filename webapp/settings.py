@@ -77,6 +77,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "movie.core.request_limits.RequestLimitsMiddleware",  # before the next, which reads forms
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -84,6 +85,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "movie.visitors.visitor.VisitorMiddleware",
     "axes.middleware.AxesMiddleware",
+    "movie.core.admin_requests.AdminParametersMiddleware",
 ]
 
 ROOT_URLCONF = "webapp.urls"
@@ -138,7 +140,8 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
 elif "mysql" in DATABASES["default"]["ENGINE"]:
     DATABASES["default"]["OPTIONS"] = {
         "charset": "utf8mb4",
-        "init_command": "SET sql_mode='STRICT_TRANS_TABLES'",
+        # A request waits so many seconds for somebody else's lock, and is then tried again or refused.
+        "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=3",
         "isolation_level": "read committed",
         "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
     }
@@ -261,6 +264,8 @@ DEFAULT_MODELS = environment.words(
 )
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
+PAGE_RATE_LIMIT = environment.number("PAGE_RATE_LIMIT", 120, least=1)  # costly pages a minute and visitor
+COSTLY_CALLS = environment.number("COSTLY_CALLS", 2, least=1)  # of slow models and large batches, at once
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
 IMPORT_ROW_LIMIT = environment.number("IMPORT_ROW_LIMIT", 20_000, least=1)  # rows an hour and visitor
 
@@ -268,6 +273,7 @@ IMPORT_ROW_LIMIT = environment.number("IMPORT_ROW_LIMIT", 20_000, least=1)  # ro
 
 API_RATE_LIMIT = environment.number("API_RATE_LIMIT", 6000, least=1)  # requests a minute and client
 API_ANONYMOUS_RATE_LIMIT = environment.number("API_ANONYMOUS_RATE_LIMIT", 120)  # a minute and address
+API_ANONYMOUS_BATCH = environment.number("API_ANONYMOUS_BATCH", 20, least=1)  # entries of one call
 API_CORS_ORIGINS = environment.words("API_CORS_ORIGINS")  # whose pages may call it in a browser
 for origin in API_CORS_ORIGINS:
     parts = urlsplit(origin)
@@ -419,6 +425,13 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+WEB_THREADS = environment.number("WEB_THREADS", 16, least=1)  # of a web process, for requests
+BODY_SECONDS = environment.number("BODY_SECONDS", 20, least=1)  # within which a body has to arrive
+ADMIN_UPLOAD_MB = environment.number("ADMIN_UPLOAD_MB", 32, least=1)  # of one file that staff import
+SECURITY_CONTACT = environment.text("SECURITY_CONTACT")  # for /.well-known/security.txt
+if SECURITY_CONTACT and urlsplit(SECURITY_CONTACT).scheme not in ("https", "mailto"):
+    environment.refuse("SECURITY_CONTACT", "is no address", "Write mailto:name@host or https://host/page.")
 
 # -- logging ----------------------------------------------------------------------------------
 

@@ -3,10 +3,10 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
-from django.views import defaults
 
 from movie.api.problems import handle_error
 from movie.pages.urls import experiment_patterns
+from movie.pages.views.errors import refused_request
 
 urlpatterns = [
     path("api/", include("movie.api.urls")),
@@ -26,4 +26,4 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Refuse what comes to no view, such as an unknown host, in the shape that the caller reads."""
     if request.path_info.startswith(("/api/v1/", "/api/compat/")):
         return handle_error(request, exception)
-    return defaults.bad_request(request, exception)
+    return refused_request(request, exception)

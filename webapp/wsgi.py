@@ -10,11 +10,12 @@ from django.core.management.base import CommandError
 from django.core.wsgi import get_wsgi_application
 
 from movie.core.migrations import require_migrations
+from movie.core.request_limits import with_readable_charset
 from movie.telemetry.counters import count_in_files
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 count_in_files(settings.METRICS_DIR)  # before anything imports prometheus_client
-application = get_wsgi_application()
+application = with_readable_charset(get_wsgi_application())
 _errors = [message for message in run_checks() if isinstance(message, Error)]
 if _errors:
     raise ImproperlyConfigured("\n".join(str(error) for error in _errors))

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from benchmarks import accuracy
+from evaluation import benchmark_page
 from evaluation.benchmark_page import PageError, read_table, render_page, render_table
 
 ACCURACY = sorted(
@@ -18,9 +19,10 @@ ACCURACY = sorted(
 
 
 def test_the_document_and_its_chart_are_what_the_generator_makes() -> None:
-    page, chart = accuracy.rendered()
+    page, charts = accuracy.rendered()
     assert accuracy.PAGE.read_text(encoding="utf-8") == page, "run: python -m benchmarks.accuracy"
-    assert (accuracy.PAGE.parent / accuracy.CHART).read_text(encoding="utf-8") == chart
+    for path, chart in charts.items():
+        assert (accuracy.PAGE.parent / path).read_text(encoding="utf-8") == chart
 
 
 @pytest.mark.parametrize("name", ACCURACY)
@@ -28,7 +30,8 @@ def test_every_row_says_how_it_came_about(name: str) -> None:
     table = read_table(accuracy.RESULTS, name)
     for row in table["rows"]:
         assert row["command"].startswith("manage.py benchmark ")
-        assert row["model"] in row["command"] or "--models" not in row["command"]
+        model, _, variant = row["model"].removesuffix("]").partition("[")
+        assert "--models" not in row["command"] or (model in row["command"] and variant in row["command"])
         assert row["seeds"]
         assert re.fullmatch("[0-9a-f]{64}", row["data_sha256"])
         assert re.fullmatch("[0-9a-f]{40}", row["code"]["commit"])
@@ -122,6 +125,43 @@ def test_a_table_is_measured_anew_by_the_commands_of_its_rows(tmp_path, monkeypa
     assert measured["rows"][0]["data"] == "ratings.csv" and len(measured["rows"][0]["data_sha256"]) == 64
     text = render_table(measured)
     assert "| item neighbours |" in text and "Less `popular`" in text
+
+
+def test_the_rows_of_one_model_are_measured_and_the_others_stay(tmp_path, monkeypatch) -> None:
+    commands = {name: f"manage.py benchmark temporal --models {name},popular" for name in ("ease", "for_you")}
+    asked = []
+
+    def report(command, data_root):
+        asked.append(command)
+        compared = [{"candidate": "for_you", "baseline": "popular", "metric": "NDCG@10", "condition": "n=3"}]
+        found = {
+            **dict.fromkeys(benchmark_page._KEPT, ""),
+            **row("for_you", 0.7),
+            "data": "d",
+            "protocol": "temporal",
+        }
+        return {"results": [found, {**found, "model": "popular"}], "comparisons": compared}
+
+    monkeypatch.setattr(accuracy, "run_benchmark_command", report)
+    old = [{"candidate": name, "baseline": "popular", "metric": "HR@10"} for name in ("ease", "for_you")]
+    table = {
+        "columns": [["NDCG@10", "NDCG@10"]],
+        "rows": [
+            {**row("ease", 0.3), "command": commands["ease"]},
+            {"model": "for_you", "command": commands["for_you"]},
+        ],
+        "comparisons": old,
+    }
+    measured = accuracy.measure_anew(table, tmp_path, ["for_you"])
+    assert asked == [commands["for_you"]]
+    assert measured["rows"][0] == table["rows"][0]
+    assert measured["rows"][1]["metrics"]["NDCG@10"] == 0.7
+    assert [(each["candidate"], each["metric"]) for each in measured["comparisons"]] == [
+        ("ease", "HR@10"),
+        ("for_you", "NDCG@10"),
+    ]
+    with pytest.raises(PageError, match="sasrec"):
+        accuracy.measure_anew(table, tmp_path, ["sasrec"])
 
 
 def test_a_table_of_texts_is_not_measured_by_the_benchmark_command() -> None:

@@ -30,6 +30,7 @@ RATED_BY = "rated_by"
 SHRINKAGE = 20.0  # people added to the mean before two films count as alike, as in item neighbours
 LINK_WEIGHT = 0.3  # what an entity shared with one film alone weighs against a cosine of one
 STRONGEST = 3  # hops of each kind by which a path of length 5 leaves a film
+NOBODY = 0.5  # people of a film that nobody met, where a logarithm is taken
 BLOCK = 512  # films whose common people are counted at one time
 
 
@@ -86,6 +87,15 @@ class PathGraph:
     @property
     def n_relations(self) -> int:
         return len(self.relation_names)
+
+    def log_popularity(self, films: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+        """Compute (N,) float32 log of each film's number of people over that of the most popular film.
+
+        known  (N,) bool, in training: films of the person who is asked about, who is left out.
+        """
+        people = self.n_users[films] - (0 if known is None else known.astype(np.int64))
+        most = max(int(self.n_users.max(initial=1)), 1)
+        return np.log(np.maximum(people, NOBODY) / most).astype(np.float32)
 
     @property
     def rated_by(self) -> int:
@@ -146,7 +156,7 @@ _ARRAYS = tuple(each.name for each in fields(PathGraph) if each.name not in ("ty
 
 
 def build_path_graph(
-    train: Interactions, graph: KnowledgeGraph | None = None, *, neighbours: int = 300, hub_limit: int = 50
+    train: Interactions, graph: KnowledgeGraph | None = None, *, neighbours: int = 1000, hub_limit: int = 50
 ) -> tuple[PathGraph, list[int]]:
     """Build the path graph over the items of `train`, with the knowledge graph's index of each later entity.
 

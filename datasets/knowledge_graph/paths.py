@@ -14,7 +14,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 PEOPLE, LINK, HUB, LONG = range(4)  # kinds of paths
-FEATURES = ("alike", "people", "of_history_film", "of_target", "films_of_x", "of_target_by_x", "age")
+FEATURES = (
+    "alike", "people", "of_history_film", "of_target", "films_of_x", "of_target_by_x", "age",
+    "entities", "long",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class Caps:
     per_hub: int = 3
     middles: int = 24
     candidates: int = 300
+
+
+EXPLAINING = Caps()  # what can be named as a reason
+RANKING = Caps(people=40, candidates=1000)  # more people and films count than are named
 
 
 @dataclass(frozen=True)

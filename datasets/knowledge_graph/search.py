@@ -219,6 +219,8 @@ def _features(
     films_of_x       how many films share the entity
     of_target_by_x   how many people have the film that is reached by an entity
     age              row of the history's film, counted from the latest = 1
+    entities         how many hops lead over an entity instead of people; no logarithm
+    long             1 in a path of length 5, else 0
     """
     features = np.zeros((len(films), len(FEATURES)), dtype=np.float32)
     log_users = np.log1p(graph.n_users).astype(np.float32)
@@ -237,5 +239,7 @@ def _features(
         linked = there & ~over_people
         features[linked, 4] += log_films[via[linked, column]]
         features[linked, 5] += log_users[end[linked]]
+        features[linked, 7] += 1
     features[:, 6] = np.log1p(age)
+    features[:, 8] = films[:, 1] >= 0
     return features

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.knowledge_graph.graph import MOVIE, KnowledgeGraph
-from datasets.readers.source import COMPRESSED, DatasetError, plain_name
+from datasets.readers.source import COMPRESSED, DatasetError, plain_name, read_content
 
 ENTITY = "entity"  # the type of what a file names without saying what it is
 Fold = Callable[[str], str]  # names with an equal fold are one person
@@ -117,14 +116,7 @@ def find_files(path: Path, *patterns: str) -> list[Path]:
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line number, from 1, and the text of each line that is not blank. Raises DatasetError."""
-    unpack = COMPRESSED.get(path.suffix)
-    try:
-        raw = path.read_bytes()
-        content = unpack(raw) if unpack else raw
-    except (EOFError, lzma.LZMAError) as error:
-        raise DatasetError(path, f"damaged: {error}", expected=f"a whole {path.suffix} file") from error
-    except OSError as error:
-        raise DatasetError(path, error.strerror or str(error), expected="a readable file") from error
+    content = read_content(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

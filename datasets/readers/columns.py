@@ -12,7 +12,10 @@ from datasets.readers.table import Table, refuse_first
 
 # Units of a numeric timestamp, by how many of them make a second. Dates need no unit.
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_DECIMAL_COMMA = r"^\s*(-?\d+),(\d+)\s*$"
 _LARGEST_RATING = 1e8  # play counts stay below; a time in seconds since 1973 does not
+_PROBED_ROWS = 1_000  # rows of each table that tell the unit
+_YEAR_2100 = 4_102_444_800  # seconds
 _LATEST_SECOND = 253_402_300_799  # the last second of the year 9999, the end of datetime
 
 
@@ -46,9 +49,10 @@ def encoded_ids(tables: list[Table], role: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def ratings_column(table: Table) -> np.ndarray:
-    """Return (n,) float32; nan where the field is empty."""
+    """Return (n,) float32, of "4.5" and of "4,5"; nan where the field is empty."""
     column = table.frame["rating"]
-    numbers = column.cast(pl.Float64, strict=False)
+    text = column.str.replace(_DECIMAL_COMMA, "$1.$2") if column.dtype == pl.String else column
+    numbers = text.cast(pl.Float64, strict=False)
     given = column.is_not_null() & (column != "") if column.dtype == pl.String else column.is_not_null()
     wrong = given & (numbers.is_null() | numbers.is_infinite().fill_null(False))
     refuse_first(table, wrong.to_numpy(), "a rating of {}", expected="a number", shown=column)
@@ -92,6 +96,25 @@ def times_column(table: Table, unit: str) -> np.ndarray:
         expected=f"a time before the year 10000; state the unit if it is not {unit}: unit=ms, us or ns",
     )
     return numbers.to_numpy()
+
+
+def probable_unit(tables: list[Table]) -> str:
+    """Return the unit in which most of the first times lie before the year 2100; seconds where none says.
+
+    A time in a finer unit is a thousand times as large, so times since April 1970 fit one unit alone.
+    """
+    votes = dict.fromkeys(UNITS, 0)
+    for table in tables:
+        if "timestamp" not in table.frame.columns:
+            continue
+        column = table.frame["timestamp"].head(_PROBED_ROWS)
+        if column.dtype.is_temporal():
+            continue
+        for ticks in column.cast(pl.Float64, strict=False).drop_nulls().to_list():
+            unit = next((name for name, size in UNITS.items() if 0 <= ticks < _YEAR_2100 * size), None)
+            if unit is not None:
+                votes[unit] += 1
+    return max(votes, key=lambda name: votes[name])  # the first of equal ones: seconds where none votes
 
 
 def _ticks_of_dates(moments: pl.Series, unit: str) -> pl.Series:

@@ -9,22 +9,22 @@ Taken directly, each also as .gz or .xz, or as the folder that holds it:
     adjacency    `user item item ...` lines; a folder with train.txt and test.txt (LightGCN, NGCF)
     table        any CSV, TSV or parquet with named columns and ids of any kind
 
-Ids become ints when all of them are canonical ints ("7", not "007"); else they stay strings. A numeric time
-counts seconds since 1970 unless the caller states another unit; nothing is concluded from its size.
+Ids become ints when all of them are canonical ints ("7", not "007"); else they stay strings. The unit of a
+numeric time is the one that the caller states, else the one in which most of the first times lie before 2100.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from datasets.interactions import Interactions
-from datasets.readers.columns import UNITS, encoded_ids, joined, ratings_column, times_column
+from datasets.readers.columns import UNITS, encoded_ids, joined, probable_unit, ratings_column, times_column
 from datasets.readers.delimited import read_delimited
 from datasets.readers.item_lines import read_item_lines
 from datasets.readers.parquet import read_parquet
@@ -72,6 +72,7 @@ class Dataset:
     test: Interactions | None
     format: str
     files: tuple[SourceFile, ...]
+    notices: tuple[str, ...] = ()  # what was found out about the files and not stated
 
     @property
     def has_time(self) -> bool:
@@ -95,16 +96,24 @@ class Dataset:
 
 
 def read_interactions(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, format: str | None = None
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    say: Callable[[str], object] = lambda notice: None,
 ) -> Interactions:
     """Read all interactions of a file or folder, sorted by (user, time, file order).
 
     `columns` names the columns of a table by role: user, item and, if any, rating and timestamp; in a file
     without a header by their number, from 1. Its entry `unit` is the unit of a numeric time: one of UNITS.
-    `format` is one of FORMATS; by default the name and the first lines decide.
+    `format` is one of FORMATS; by default the name and the first lines decide. `say` is told what was found
+    out and not stated, such as a unit other than seconds.
     Raises DatasetError.
     """
-    return read_dataset(path, columns=columns, format=format).interactions
+    dataset = read_dataset(path, columns=columns, format=format)
+    for notice in dataset.notices:
+        say(notice)
+    return dataset.interactions
 
 
 def read_dataset(
@@ -118,8 +127,8 @@ def read_dataset(
     if format is not None and format not in FORMATS:
         raise DatasetError(path, f"unknown format {format!r}", expected="one of " + ", ".join(FORMATS))
     stated = dict(columns or {})
-    unit = stated.pop(UNIT, "s")
-    if unit not in UNITS:
+    unit = stated.pop(UNIT, None)
+    if unit is not None and unit not in UNITS:
         raise DatasetError(path, f"unknown unit {unit!r}", expected="one of " + ", ".join(UNITS))
     if wrong := set(stated) - set(ROLES):
         raise DatasetError(
@@ -132,7 +141,15 @@ def read_dataset(
         source = Source(file)
         tables.append(_read_table(source, stated or None, format))
         sources.append(source.describe())
-    return _assemble(path, tables, tuple(sources), unit)
+    notices = []
+    found = unit or probable_unit(tables)
+    if unit is None and found != "s":
+        names = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+        notices.append(
+            f"{path}: the times are read as {names[found]} since 1970, as most of the first ones are; "
+            "--columns unit=s, ms, us or ns says another unit."
+        )
+    return replace(_assemble(path, tables, tuple(sources), found), notices=tuple(notices))
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:

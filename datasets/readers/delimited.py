@@ -14,6 +14,7 @@ from datasets.readers.table import Table, are_positions, looks_like_header, tabl
 
 def read_delimited(source: Source, format: str, columns: Mapping[str, str] | None) -> Table:
     """Read separated fields with or without a header. Raises DatasetError."""
+    source.check_lines()
     separator = "," if format == "csv" else "\t"
     text = source.text
     if format == "dat":

@@ -9,9 +9,12 @@ import polars as pl
 from datasets.readers.source import Source
 from datasets.readers.table import Table
 
+LONGEST_LIST = 16_000_000  # bytes: all items of one user on one line
+
 
 def read_item_lines(source: Source, format: str, columns: Mapping[str, str] | None) -> Table:
     """Read fields separated by blanks, in the order of the file. Raises DatasetError."""
+    source.check_lines(LONGEST_LIST)
     lines = pl.DataFrame({"text": source.text.decode().splitlines()}).with_row_index("line", offset=1)
     fields = (
         lines.with_columns(pl.col("text").str.replace_all(r"\s+", " ").str.strip_chars(" "))

@@ -6,11 +6,20 @@ import codecs
 import gzip
 import hashlib
 import lzma
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
-COMPRESSED = {".gz": gzip.decompress, ".xz": lzma.decompress}
+COMPRESSED: dict[str, Callable[[Path], IO[bytes]]] = {".gz": gzip.open, ".xz": lzma.open}  # type: ignore[dict-item]
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
+MOST_TIMES = (
+    100  # larger than its file content gets by unpacking; tables of text shrink to a fifth or tenth ...
+)
+SMALL = 64 * 1024**2  # bytes that any file may unpack to
+LONGEST_LINE = 100_000  # bytes, of a table
 _SNIFFED_LINES = 200
 
 
@@ -37,16 +46,9 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            raise DatasetError(path, error.strerror or str(error), expected="a readable file") from error
-        unpack = COMPRESSED.get(path.suffix)
-        try:
-            self.content = unpack(raw) if unpack else raw
-        except (OSError, EOFError, lzma.LZMAError) as error:
-            raise DatasetError(path, f"damaged: {error}", expected=f"a whole {path.suffix} file") from error
-        self._sha256 = hashlib.sha256(raw).hexdigest()
+        self.content = read_content(path)
+        with path.open("rb") as file:
+            self._sha256 = hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
     def name(self) -> str:
@@ -64,6 +66,16 @@ class Source:
             return content.decode("latin-1").encode("utf-8")
         return content
 
+    def check_lines(self, longest: int = LONGEST_LINE) -> None:
+        """Raise DatasetError for a line of more bytes: what parsers make of one is many times as large."""
+        text, start = self.text, 0
+        while start + longest < len(text):
+            end = text.rfind(b"\n", start, start + longest + 1)
+            if end < 0:
+                line = text.count(b"\n", 0, start) + 1
+                raise self.error("a line without an end", expected=f"at most {longest:,} bytes", line=line)
+            start = end + 1
+
     def first_lines(self) -> list[str]:
         """Return the first lines that are not blank, as many as it takes to tell a format."""
         head = self.text[: 1 << 20].decode("utf-8", errors="replace").splitlines()
@@ -74,6 +86,24 @@ class Source:
 
     def describe(self) -> SourceFile:
         return SourceFile(self.path.name, self._sha256, hashlib.sha256(self.content).hexdigest())
+
+
+def read_content(path: Path) -> bytes:
+    """Return the unpacked bytes of a file. Raises DatasetError, also for one that unpacks to far too much."""
+    unpack = COMPRESSED.get(path.suffix)
+    try:
+        if unpack is None:
+            return path.read_bytes()
+        most = max(SMALL, MOST_TIMES * path.stat().st_size)
+        with unpack(path) as file:
+            content = file.read(most + 1)
+    except DAMAGED as error:
+        raise DatasetError(path, f"damaged: {error}", expected=f"a whole {path.suffix} file") from error
+    except OSError as error:
+        raise DatasetError(path, error.strerror or str(error), expected="a readable file") from error
+    if len(content) > most:
+        raise DatasetError(path, f"more than {most:,} bytes unpacked", expected="text that was packed once")
+    return content
 
 
 def plain_name(path: Path) -> str:

@@ -111,10 +111,37 @@ def test_iso_dates_and_milliseconds_keep_their_order(tmp_path):
         assert read.at.tolist() == [1704103200, 1704103200], name
 
 
-def test_the_unit_of_a_time_is_stated_and_never_concluded_from_its_size(tmp_path):
+@pytest.mark.parametrize(("unit", "zeros"), [("milliseconds", 3), ("microseconds", 6), ("nanoseconds", 9)])
+def test_the_unit_of_times_is_found_on_a_sample_and_said(tmp_path, unit, zeros):
+    rows = "".join(f"1,{n},{1704103200 + n}{'0' * zeros}\n" for n in range(5))
+    (tmp_path / "fine.csv").write_text(f"user,item,timestamp\n1,9,0\n{rows}", encoding="utf-8")
+    said: list[str] = []
+    read = read_interactions(tmp_path / "fine.csv", say=said.append)
+    assert read.at.tolist() == [0, *(1704103200 + n for n in range(5))]
+    assert len(said) == 1 and unit in said[0] and "unit=" in said[0]
+
+
+def test_ratings_may_have_decimal_commas(tmp_path):
+    (tmp_path / "r.csv").write_text("user;item;rating\n1;5;4,5\n1;6;3.5\n1;7;2\n1;8;\n", encoding="utf-8")
+    assert read_interactions(tmp_path / "r.csv").values.tolist()[:3] == [4.5, 3.5, 2.0]
+    (tmp_path / "w.csv").write_text("user;item;rating\n1;5;4,5,6\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="a rating of '4,5,6'"):
+        read_interactions(tmp_path / "w.csv")
+
+
+def test_seconds_and_dates_need_no_word(tmp_path):
+    for name, times in (("s.csv", ("1704103200", "5")), ("dates.csv", ("2024-01-01", "2023-01-01"))):
+        rows = "".join(f"1,{n},{at}\n" for n, at in enumerate(times))
+        (tmp_path / name).write_text(f"user,item,timestamp\n{rows}", encoding="utf-8")
+        said: list[str] = []
+        read_interactions(tmp_path / name, say=said.append)
+        assert said == []
+
+
+def test_a_stated_unit_counts_over_what_the_sample_says(tmp_path):
     (tmp_path / "ms.csv").write_text("user,item,timestamp\n1,5,1704103200900\n", encoding="utf-8")
     with pytest.raises(DatasetError, match=r"line 2: a time of '1704103200900'.*unit=ms, us or ns"):
-        read_interactions(tmp_path / "ms.csv")
+        read_interactions(tmp_path / "ms.csv", columns={"unit": "s"})
     (tmp_path / "early.csv").write_text("user,item,timestamp\n1,5,70900\n", encoding="utf-8")
     assert read_interactions(tmp_path / "early.csv", columns={"unit": "ms"}).at.tolist() == [70]
     with pytest.raises(DatasetError, match="unknown unit 'weeks'"):
@@ -280,3 +307,22 @@ def test_known_data_sets_have_their_published_size(name, rows, users, items, tes
     read = data.interactions
     assert (len(read), read.n_users, read.n_items) == (rows, users, items)
     assert (None if data.test is None else len(data.test)) == test_rows
+
+
+def test_a_file_that_unpacks_to_far_more_than_a_table_does_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.readers.source.SMALL", 1_000_000)
+    monkeypatch.setattr("datasets.readers.source.MOST_TIMES", 100)
+    for suffix, pack in ((".gz", gzip.compress), (".xz", lzma.compress)):
+        path = tmp_path / f"ratings.csv{suffix}"
+        path.write_bytes(pack(b"user,item\n" + b"1" * 20_000_000))
+        with pytest.raises(DatasetError, match="unpacked"):
+            read_interactions(path)
+
+
+def test_a_line_has_a_limit_and_the_refusal_its_number(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(b"user,item\n1,2\n" + b"3" * 200_000 + b",4\n5,6\n")
+    with pytest.raises(DatasetError, match="line 3: a line without an end"):
+        read_interactions(path)
+    path.write_bytes(b"user,item\n1,2\n" + b"3" * 90_000 + b",4\n5,6\n")
+    assert len(read_interactions(path)) == 3

@@ -38,6 +38,7 @@ MODELS = {
     "sasrec": {"dim": 16, "epochs": 3, "max_length": 50, "threads": 1, "device": "cpu"},
     "transitions": {},
     "next_item": {"sasrec": {"dim": 16, "epochs": 3, "max_length": 50, "threads": 1}},
+    "ensemble": {"ease.ridge": 20.0, "als": {"factors": 16, "epochs": 3}, "graph_filter.factors": 16},
     "lightgcn": GRAPH,
     "ngcf": GRAPH,
     "kprn": {"dim": 8, "small_dim": 4, "hidden": 8, "epochs": 0.5, "evaluations": 2},

@@ -334,6 +334,25 @@ def test_sessions_are_measured_by_what_comes_next_and_how_personal_lists_are(rat
     assert 0 < first < last < 0.8, "popularity gives everyone the same but for what they have seen"
 
 
+def test_after_one_moment_the_next_film_alone_has_figures_of_its_own():
+    """People have many rows after the cut, which popularity answers; a model of what comes next has one."""
+    split = split_interactions("temporal", synthetic(), seed=1)
+    model = fit_model(PopularPredictor, split.train)
+    outcomes = {outcome.label: outcome for outcome in evaluate(model, split, metrics=("HR@10", "MRR"))}
+    assert set(outcomes) == {"", "unmasked", "next film"}
+    cases = split.cases[0]
+    expected = []
+    for row in range(len(cases)):
+        [scores] = model.score([Query.from_indices(cases.history[row])])
+        scores[cases.seen[row]] = -np.inf
+        order = np.argsort(-scores, kind="stable")
+        expected.append(1 / (1 + order.tolist().index(cases.targets[row][0])))
+    found = outcomes["next film"]
+    assert found.values[:, 1] == pytest.approx(expected)
+    assert (found.values <= outcomes[""].values).all()
+    assert (np.diff(cases.targets.indptr) > 1).any()
+
+
 def test_groups_of_users_have_figures_of_their_own(ratings_file, tmp_path):
     groups, labels = tmp_path / "groups.csv", tmp_path / "labels.csv"
     groups.write_text(

@@ -8,6 +8,7 @@ from typing import Any
 from movie.api.problems import TRAINING_SECONDS, field_problem, unavailable
 from movie.api.schemas import RankingRequest
 from movie.recommendations.batch import NoTrainedModel, recommend_batch
+from movie.recommendations.ceiling import costly_call
 from movie.recommendations.explanations.explain import explain
 from movie.recommendations.filtering import Filters, UnknownName
 from movie.recommendations.movie_index import movie_index
@@ -62,10 +63,11 @@ def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
     return answer
 
 
-def add_reasons(answer: dict[str, Any], history: History) -> None:
+def add_reasons(answer: dict[str, Any], history: History, familiarity: float = 0.0) -> None:
     """Add to each entry its reasons with their shares, or without reasons the origin of its score."""
     movie_ids = [entry["movie_id"] for entry in answer["recommendations"]]
-    found = explain(movie_ids, history, model=answer["model"])
+    with costly_call():
+        found = explain(movie_ids, history, model=answer["model"], familiarity=familiarity)
     for entry in answer["recommendations"]:
         explanation = found.get(entry["movie_id"])
         entry.update(NO_REASONS if explanation is None else explanation.as_dict())
@@ -101,4 +103,5 @@ def _options(request: RankingRequest) -> RankingOptions:
         exclude_known=request.exclude_seen,
         filters=filters,
         diversity=request.diversity,
+        familiarity=request.familiarity,
     )

@@ -21,7 +21,7 @@ from ninja.security import HttpBearer
 from ninja.throttling import BaseThrottle
 
 from movie.api.models import SCOPES, ApiKey
-from movie.api.problems import Problem
+from movie.api.problems import Problem, field_problem
 from movie.visitors.networks import client_address
 from movie.visitors.throttling import WINDOW, add_cost, seconds_until
 
@@ -56,8 +56,14 @@ class ClientThrottle(BaseThrottle):
         """Return the seconds until the next minute; the same for everybody."""
         return WINDOW - time.time() % WINDOW
 
-    def count_entries(self, request: HttpRequest, n_entries: int) -> None:
-        """Count a batch as one request for each entry. It is answered if its first entry was allowed."""
+    def count_entries(self, request: HttpRequest, n_entries: int, field: str = "entries") -> None:
+        """Count a batch as one request for each entry. It is answered if its first entry was allowed.
+
+        Raises Problem (422) for a batch of more than `API_ANONYMOUS_BATCH` entries without a key.
+        """
+        most = settings.API_ANONYMOUS_BATCH
+        if not get_caller(request).client and n_entries > most:
+            raise field_problem("body", field, f"Without an API key a batch has at most {most} entries.")
         add_cost(get_caller(request).counted_as, n_entries - 1, WINDOW)
 
 

@@ -9,9 +9,10 @@ from django.contrib.auth import get_user_model
 
 from movie.api.authentication import Caller
 from movie.api.problems import Problem
-from movie.api.schemas import MAX_ID, HistoryEntry, HistorySource
+from movie.api.schemas import HistoryEntry, HistorySource
 from movie.api.visitor_access import is_dataset_user, require_rankable
 from movie.catalogue.models import Rating
+from movie.core.converters import MAX_ID
 from movie.events.history import get_history
 from predictors.history import History, MovieId
 

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 
 from movie.core.database import is_away
+from movie.core.http import TooManyRequests
+from movie.core.request_limits import UnsupportedCharset
 from movie.events.archive.base import ArchiveUnavailable
 
 logger = logging.getLogger(__name__)
@@ -113,8 +115,10 @@ def handle_error(request: HttpRequest, error: Exception) -> HttpResponse:
     return problem_response(problem)
 
 
+NOTHING_HERE = "There is nothing at this address."
 KNOWN: tuple[tuple[type[Exception], int, str], ...] = (
-    (Http404, 404, "There is nothing at this address."),
+    (Http404, 404, NOTHING_HERE),
+    (UnsupportedCharset, 415, "The body is read as UTF-8 alone."),
     (RequestDataTooBig, 413, "The body is too large; send fewer entries at once."),
     (SuspiciousOperation, 400, "The request cannot be read."),
     (UnreadablePostError, 400, "The request ended early."),
@@ -124,12 +128,10 @@ KNOWN: tuple[tuple[type[Exception], int, str], ...] = (
 def _problem_of(error: Exception) -> Problem | None:
     if isinstance(error, Problem):
         return error
-    if isinstance(error, HttpError):
+    if isinstance(error, HttpError | TooManyRequests):
         return _problem_of_ninja(error)
     if isinstance(error, ValidationError):
-        fields = field_problems(error.errors)
-        count = f"{len(fields)} fields are" if len(fields) != 1 else "A field is"
-        return Problem(422, f"{count} not as expected; see errors.", errors=fields)
+        return _problem_of_fields(error)
     for kind, status, detail in KNOWN:
         if isinstance(error, kind):
             return Problem(status, detail)
@@ -137,12 +139,25 @@ def _problem_of(error: Exception) -> Problem | None:
     return unavailable("The site's data cannot be reached now; nothing was changed.") if away else None
 
 
-def _problem_of_ninja(error: HttpError) -> Problem:
+def _problem_of_fields(error: ValidationError) -> Problem:
+    if all(_is_impossible_id(each) for each in error.errors):
+        return Problem(404, NOTHING_HERE)
+    fields = field_problems(error.errors)
+    count = f"{len(fields)} fields are" if len(fields) != 1 else "A field is"
+    return Problem(422, f"{count} not as expected; see errors.", errors=fields)
+
+
+def _too_many(seconds: int) -> Problem:
+    return Problem(429, f"Too many requests; wait {seconds} s.", headers={"Retry-After": str(seconds)})
+
+
+def _problem_of_ninja(error: HttpError | TooManyRequests) -> Problem:
+    if isinstance(error, TooManyRequests):
+        return _too_many(error.seconds)
     if isinstance(error.__cause__, Problem):  # raised by the parser
         return error.__cause__
     if isinstance(error, Throttled):
-        wait = math.ceil(error.wait or 1)
-        return Problem(429, f"Too many requests; wait {wait} s.", headers={"Retry-After": str(wait)})
+        return _too_many(math.ceil(error.wait or 1))
     return Problem(error.status_code, error.message)
 
 
@@ -160,6 +175,12 @@ def field_problems(errors: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         {"in": where, "field": field, "detail": "; or: ".join(found)}
         for (where, field), found in messages.items()
     ]
+
+
+def _is_impossible_id(error: Mapping[str, Any]) -> bool:
+    """Return whether a number in the address is one that no row can have."""
+    too_long = ("less_than_equal", "greater_than_equal", "int_parsing_size")
+    return error["loc"][0] == "path" and error["type"] in too_long
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -21,9 +21,9 @@ from pydantic import (
 )
 
 from movie.catalogue.models import HALF_STARS
+from movie.core.converters import MAX_ID
 from predictors.plugins import MODELS
 
-MAX_ID = 2**63 - 1  # of a 64-bit column
 MAX_HISTORY = 1000  # movies
 MAX_EXCLUDED = 10_000
 MAX_BATCH = 1000  # entries
@@ -57,6 +57,16 @@ Year = Annotated[int, Field(strict=True, ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Flag = Annotated[bool, Field(strict=True)]
 Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
+Familiarity = Annotated[
+    float,
+    Field(
+        strict=True,
+        ge=-1,
+        le=1,
+        description="-1 for unexpected films, 1 for well-known ones, 0 as fitted. "
+        "Models without such a dial answer as always.",
+    ),
+]
 
 
 class RequestModel(BaseModel):
@@ -119,6 +129,7 @@ class RankingRequest(RequestModel):
     exclude: list[MovieId] = Field(default=[], max_length=MAX_EXCLUDED)
     filters: Filters = Field(default=NOT_GIVEN)
     diversity: Diversity = 0.0
+    familiarity: Familiarity = 0.0
 
 
 class RecommendRequest(HistorySource, RankingRequest):

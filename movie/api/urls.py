@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 from ninja.openapi.docs import Swagger
 
@@ -13,6 +14,7 @@ SWAGGER = Swagger({"validatorUrl": None})
 
 
 @require_safe
+@cache_control(private=True, no_cache=True)
 def reference(request: HttpRequest) -> HttpResponse:
     """Show the OpenAPI document with the Swagger UI that ninja brings along, under the site's own policy."""
     return SWAGGER.render_page(request, api)

@@ -142,11 +142,11 @@ def _set_visible(movies: QuerySet[Movie], *, is_visible: bool) -> int:
 @admin.register(Movie)
 class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
     resource_classes = [MovieResource]
-    list_display = ["title", "year", "genre_list", "rating_count", "stars", "is_visible"]
+    list_display = ["title", "year", "genre_list", "rating_count", "stars", "unweighed_stars", "is_visible"]
     list_filter = ["is_visible", TwinFilter, "genres", "languages"]
     search_fields = ["titles__search_key", "=external_ids__value"]
     filter_horizontal = ["genres", "countries", "languages"]
-    readonly_fields = ["rating_count", "rating_sum", "rating_average", "created", "updated"]
+    readonly_fields = ["rating_count", "rating_average", "unweighed_stars", "created", "updated"]
     inlines = [MovieTitleInline, CreditInline, ExternalIdInline]
     actions = ["hide", "show"]
     list_per_page = 50
@@ -157,7 +157,7 @@ class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
             {"fields": ["title", "sort_title", "year", "runtime", "synopsis", "poster_path", "is_visible"]},
         ),
         (_("Kinds"), {"fields": ["genres", "countries", "languages"], "classes": ["collapse"]}),
-        (_("Ratings"), {"fields": ["rating_count", "rating_average", "rating_sum"]}),
+        (_("Ratings"), {"fields": ["rating_count", "rating_average", "unweighed_stars"]}),
         (_("Dates"), {"fields": ["created", "updated"]}),
     ]
 
@@ -174,6 +174,10 @@ class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         delete_movies(queryset.values_list("pk", flat=True))
+
+    @admin.display(description=_("mean stars without weights"), empty_value="–")
+    def unweighed_stars(self, movie: Movie) -> str | None:
+        return None if movie.unweighed_average is None else f"{movie.unweighed_average:.2f}"
 
     @admin.action(description=_("Hide the selected films from visitors"), permissions=["change"])
     def hide(self, request: HttpRequest, movies: QuerySet) -> None:

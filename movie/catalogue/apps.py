@@ -1,7 +1,13 @@
 from django.apps import AppConfig
+from django.urls import register_converter
 from django.utils.translation import gettext_lazy as _
 
 
 class CatalogueConfig(AppConfig):
     name = "movie.catalogue"
     verbose_name = _("Catalogue")
+
+    def ready(self) -> None:
+        from movie.core.converters import IdConverter
+
+        register_converter(IdConverter, "id")  # before the addresses of any app are read

@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue.models import Country, Genre, Language, Movie, Rating
+from movie.catalogue.models import FULL_WEIGHT, Country, Genre, Language, Movie, Rating
 
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
@@ -86,12 +86,16 @@ def _count_facets() -> Facets:
         Movie.objects.visible()
         .order_by()
         .values("year")
-        .annotate(n_movies=Count("pk"), rated=Sum("rating_count"), stars=Sum("rating_sum"))
+        .annotate(
+            n_movies=Count("pk"),
+            weight=FULL_WEIGHT * Sum("rating_count") - Sum("withheld_weight"),
+            stars=FULL_WEIGHT * Sum("rating_sum") - Sum("withheld_stars"),
+        )
     )
     decades: dict[int, int] = {}
-    ratings, stars = 0, 0.0
+    weight, stars = 0, 0.0  # in percent
     for row in years:
-        ratings += row["rated"]
+        weight += int(row["weight"])
         stars += row["stars"]
         if row["year"] is not None:
             decade = row["year"] // 10 * 10
@@ -101,7 +105,7 @@ def _count_facets() -> Facets:
         languages=_by_name(by_kind["language"]),
         countries=_by_name(by_kind["country"]),
         decades=tuple(Facet(d, str(d), decades[d]) for d in sorted(decades, reverse=True)),
-        mean_rating=stars / ratings if ratings else 0.0,
+        mean_rating=stars / weight if weight else 0.0,
     )
 
 
@@ -183,8 +187,10 @@ class BrowseFilters:
         popular = ("-rating_count", "-rating_average", "pk")  # as the index has it
         match self.sort:
             case "best":
-                bayesian = Cast(F("rating_sum") + PRIOR_RATINGS * mean_rating, FloatField()) / (
-                    F("rating_count") + float(PRIOR_RATINGS)
+                stars = F("rating_sum") - F("withheld_stars") / FULL_WEIGHT
+                weight = F("rating_count") - F("withheld_weight") / float(FULL_WEIGHT)
+                bayesian = Cast(stars + PRIOR_RATINGS * mean_rating, FloatField()) / (
+                    weight + float(PRIOR_RATINGS)
                 )
                 return found.order_by(bayesian.desc(), *popular)
             case "newest":

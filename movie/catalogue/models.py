@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
-from django.db.models import Avg, Count, Prefetch, Q, Sum
+from django.db.models import Count, F, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils.text import slugify
 from django.utils.translation import gettext, gettext_noop
@@ -19,9 +20,15 @@ from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.querysets import NamedQuerySet
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
+from movie.core.times import EARLIEST, LATEST
 
 SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
+FULL_WEIGHT = 100  # percent, of a rating in public means
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
+
+
+# The columns of a movie that follow from its ratings.
+AGGREGATES = ("rating_count", "rating_sum", "rating_average", "withheld_weight", "withheld_stars")
 
 
 class Genre(models.Model):
@@ -107,18 +114,27 @@ class MovieQuerySet(models.QuerySet["Movie"]):
             Rating.objects.filter(movie__in=movies)
             .order_by()
             .values("movie")
-            .annotate(n=Count("pk"), total=Sum("value"), mean=Avg("value"))
+            .annotate(
+                n=Count("pk"),
+                total=Sum("value"),
+                withheld=Sum(FULL_WEIGHT - F("weight")),
+                stars=Sum((FULL_WEIGHT - F("weight")) * F("value"), output_field=models.FloatField()),
+            )
         )
         counted: dict[int, Any] = {fact["movie"]: fact for fact in facts}
+        nothing = {"n": 0, "total": 0.0, "withheld": 0, "stars": 0.0}
         changed = []
-        for movie in movies.only("pk", "rating_count", "rating_sum", "rating_average"):
-            fact = counted.get(movie.pk, {"n": 0, "total": 0.0, "mean": None})
-            before = (movie.rating_count, movie.rating_sum, movie.rating_average)
-            movie.rating_count, movie.rating_sum = fact["n"], fact["total"] or 0.0
-            movie.rating_average = fact["mean"]
-            if before != (movie.rating_count, movie.rating_sum, movie.rating_average):
+        for movie in movies.only("pk", *AGGREGATES):
+            fact = counted.get(movie.pk, nothing)
+            before = [getattr(movie, name) for name in AGGREGATES]
+            movie.rating_count, movie.rating_sum = fact["n"], fact["total"]
+            movie.withheld_weight, movie.withheld_stars = int(fact["withheld"]), fact["stars"]
+            weight = FULL_WEIGHT * movie.rating_count - movie.withheld_weight
+            stars = FULL_WEIGHT * movie.rating_sum - movie.withheld_stars
+            movie.rating_average = stars / weight if weight else None
+            if before != [getattr(movie, name) for name in AGGREGATES]:
                 changed.append(movie)
-        Movie.objects.bulk_update(changed, ["rating_count", "rating_sum", "rating_average"], batch_size=500)
+        Movie.objects.bulk_update(changed, AGGREGATES, batch_size=500)
         return len(changed)
 
 
@@ -142,7 +158,12 @@ class Movie(models.Model):
     people = models.ManyToManyField(Person, through="Credit", related_name="movies")
     rating_count = models.PositiveIntegerField(_("ratings"), default=0, editable=False)
     rating_sum = models.FloatField(_("sum of stars"), default=0.0, editable=False)
+    # The mean of the stars by their weights (`events.rating_weights`); null where none of them counts.
     rating_average = models.FloatField(_("mean stars"), null=True, editable=False)
+    # What the ratings lack of full weight: the sum of 100 - weight, and of the stars times that. Whole
+    # numbers and halves, so that sums in any order are exact. Ratings that count fully add nothing here.
+    withheld_weight = models.IntegerField(default=0, db_default=0, editable=False)
+    withheld_stars = models.FloatField(default=0.0, db_default=0.0, editable=False)
     created = models.DateTimeField(auto_now_add=True)
     updated = models.DateTimeField(auto_now=True)
 
@@ -187,6 +208,11 @@ class Movie(models.Model):
     def poster_version(self) -> str:
         """Return the version of the drawn poster: it changes with the movie and with `DRAWING`."""
         return f"{DRAWING}{int(self.updated.timestamp() * 1e6):x}"
+
+    @property
+    def unweighed_average(self) -> float | None:
+        """Return the mean of the stars if every rating counted fully."""
+        return self.rating_sum / self.rating_count if self.rating_count else None
 
     @property
     def slug(self) -> str:
@@ -379,10 +405,16 @@ class Rating(models.Model):
     """
 
     visitor = ExactCharField(_("visitor"), max_length=128)
-    # `rating_of_film` is its index.
+    # `weighed_rating_of_film` is its index.
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="ratings", db_index=False)
     value = models.FloatField(_("stars"), choices=[(value, f"{value:g}") for value in HALF_STARS])
-    rated_at = models.DateTimeField(_("rated at"))
+    rated_at = models.DateTimeField(
+        _("rated at"), validators=[MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]
+    )
+    # How much it counts in public means; people of data sets count fully. See `events.rating_weights`.
+    weight = models.PositiveSmallIntegerField(
+        _("weight in percent"), default=FULL_WEIGHT, db_default=FULL_WEIGHT, editable=False
+    )
 
     class Meta:
         verbose_name = _("rating")
@@ -391,8 +423,8 @@ class Rating(models.Model):
             models.UniqueConstraint(fields=["visitor", "movie"], name="one_rating_per_visitor_and_film"),
             models.CheckConstraint(condition=Q(value__in=HALF_STARS), name="rating_in_half_stars"),
         ]
-        # With the stars in it: a movie's histogram is counted without a look at its ratings.
-        indexes: ClassVar = [models.Index(fields=["movie", "value"], name="rating_of_film")]
+        # With stars and weight in it: a movie's histogram and mean are counted without a look at its ratings.
+        indexes: ClassVar = [models.Index(fields=["movie", "value", "weight"], name="weighed_rating_of_film")]
 
     def __str__(self) -> str:
         return f"{self.visitor}: {self.movie_id} = {self.value:g}"

@@ -199,6 +199,7 @@ class MovieResource(BatchResource):
         return movie
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
+        super().before_import_row(row, **kwargs)
         for name in ("title", "sort_title"):
             if row.get(name):
                 row[name] = clean(str(row[name]))

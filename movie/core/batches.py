@@ -23,6 +23,7 @@ R = TypeVar("R")
 HOLD_SECONDS = (
     0.06  # of work, aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
 )
+MOST_HELD = 8_000_000  # characters of a batch
 FIRST, LEAST = 100, 10  # rows of a batch
 GROWTH = 1.5  # at most so many times the rows of the batch before
 HAND_OVER_SECONDS = 0.01  # in which another process can take its turn
@@ -35,19 +36,21 @@ def write_in_batches(
     *,
     size: int | None = None,
     first: int | None = None,
+    length: Callable[[T], int] | None = None,
     pauses: bool = True,
     until: float = float("inf"),
 ) -> Iterator[R]:
     """Yield what `write` returns for one batch of rows after another; each is to be one transaction.
 
     The number of rows follows the time that the batches take, beginning with `first`, unless `size` states
-    it. After each batch it sleeps for as long as the batch took. `pauses=False` is for a database that
+    it, and a batch holds no more than MOST_HELD characters where `length` says how many a row has. After each
+    batch it sleeps for as long as the batch took. `pauses=False` is for a database that
     nobody else uses: large batches, no sleep. No batch begins after `until` (of `time.monotonic`).
     """
     remaining = iter(rows)
     n_rows = size or first or FIRST
     aim = HOLD_SECONDS if pauses else 1.0
-    while batch := list(islice(remaining, n_rows)):
+    while batch := take(remaining, n_rows, length):
         if time.monotonic() >= until:
             return
         work = _Work(write, batch)
@@ -57,14 +60,26 @@ def write_in_batches(
         yield written
 
 
+def take(rows: Iterator[T], n: int, length: Callable[[T], int] | None = None) -> list[T]:
+    """Return the next n rows, or fewer where they are long, so that a batch has a size in memory."""
+    if length is None:
+        return list(islice(rows, n))
+    taken: list[T] = []
+    held = 0
+    while len(taken) < n and held < MOST_HELD and (row := next(rows, None)) is not None:
+        taken.append(row)
+        held += length(row)
+    return taken
+
+
 def write_in_turn(write: Callable[[], R]) -> R:
     """Do one write of many rows that has to be one transaction, then sleep for as long as it took."""
     return _in_turn(_Work(lambda _rows: write(), None))
 
 
 class _Work(Generic[T, R]):
-    """Writes rows. `seconds` is the time of the work; with SQLite, which works in this thread, the time for
-    which it waited for the lock or a core is not in it. `took` is the whole time.
+    """Writes rows. `seconds` is the processor time of this thread: what it waited for a lock, a core or the
+    database server is not in it. `took` is the whole time.
     """
 
     def __init__(self, write: Callable[[T], R], rows: T) -> None:
@@ -72,10 +87,9 @@ class _Work(Generic[T, R]):
         self.seconds = self.took = 0.0
 
     def run(self) -> R:
-        clock = time.thread_time if connection.vendor == "sqlite" else time.perf_counter
-        began, worked = time.perf_counter(), clock()
+        began, worked = time.perf_counter(), time.thread_time()
         written = self._write(self._rows)
-        self.took, self.seconds = time.perf_counter() - began, clock() - worked
+        self.took, self.seconds = time.perf_counter() - began, time.thread_time() - worked
         return written
 
 

@@ -19,6 +19,8 @@ from import_export.results import Result, RowResult
 from import_export.widgets import ManyToManyWidget
 from tablib import Dataset
 
+from movie.core.spreadsheets import neutralize, restore
+
 MOST_ROWS = 20_000
 CHECKED_AT_ONCE = 250  # rows, for which what they name is looked up together: some 30 ms
 SHOWN = 100  # rows of each kind on a page
@@ -71,7 +73,7 @@ class Preview:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow([*self.headers, REASON])
-        writer.writerows([*row.cells, " ".join(row.reasons)] for row in self.rejected)
+        writer.writerows(map(neutralize, (*row.cells, " ".join(row.reasons))) for row in self.rejected)
         return text.getvalue()
 
 
@@ -93,6 +95,17 @@ class BatchResource(resources.ModelResource):
         self.notices: dict[str, None] = {}  # in order, each once
         self._headers: list[str] = []  # of the file
         self._before: dict[str, str] = {}
+
+    def export_field(self, field: fields.Field, instance: Any, **kwargs: Any) -> Any:
+        """Return the cell to export, which no spreadsheet takes for a formula."""
+        value = super().export_field(field, instance, **kwargs)
+        return neutralize(value) if isinstance(value, str) else value
+
+    def before_import_row(self, row: Row, **kwargs: Any) -> None:
+        super().before_import_row(row, **kwargs)
+        for name, value in row.items():
+            if isinstance(value, str):
+                row[name] = restore(value)
 
     def prepare(self, rows: Sequence[Row]) -> None:
         """Look up what these rows name, in few queries."""

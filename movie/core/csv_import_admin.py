@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core import signing
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -73,6 +74,13 @@ class BatchImportAdmin(ImportExportModelAdmin):
         app, model = self.get_model_info()
         view = self.admin_site.admin_view(self.rejected_rows)
         return [path("import/rejected/", view, name=f"{app}_{model}_rejected_rows"), *super().get_urls()]
+
+    def export_action(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return super().export_action(request)
+        except IncorrectLookupParameters:
+            messages.warning(request, _("There is no such filter; this is the export of all."))
+            return HttpResponseRedirect(request.path)
 
     def import_action(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Show the form, or what an import of the file would do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -25,7 +26,18 @@ DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED_SINCE_READ = 1213, 1205, 1020
 LOST_RACES = (DEADLOCK, LOCK_WAIT_TIMEOUT, CHANGED_SINCE_READ)
 # Cannot connect, went away, lost during a statement, shutting down, too many connections, killed.
 AWAY = (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1040, 1053, 1152, 1184, 1203, 1226, 1317, 1927)
-SQLITE_AWAY = ("database is locked", "database table is locked", "unable to open", "disk i/o")
+READ_ONLY = (1290, 1792, 1836)  # the server, or this transaction
+# The disk is full, a table is: until somebody makes room, it reads and does not write.
+FULL = (1021, 1114)
+NO_SPACE = re.compile(r"\b(?:err(?:no|code|or)?:?) 28\b", re.IGNORECASE)  # ENOSPC, in 3, 1026 and 1030
+SQLITE_AWAY = (
+    "database is locked",
+    "database table is locked",
+    "unable to open",
+    "disk i/o",
+    "database or disk is full",
+    "attempt to write a readonly database",
+)
 
 TRIES = 6
 FIRST_PAUSE = 0.01  # seconds, doubled with every try
@@ -90,14 +102,16 @@ def insert_unless_taken(row: Model) -> bool:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Return whether the error says that the database cannot be reached or is too busy, so that a later try
-    may succeed.
+    """Return whether the error says that the database cannot be reached, takes no writes or is too busy, so
+    that a later try may succeed.
     """
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":
         return str(error).lower().startswith(SQLITE_AWAY)
-    return isinstance(error, InterfaceError) or _number(error) in (*AWAY, *LOST_RACES)
+    if isinstance(error, InterfaceError) or _number(error) in (*AWAY, *READ_ONLY, *LOST_RACES, *FULL):
+        return True
+    return bool(NO_SPACE.search(str(error)))
 
 
 def _number(error: DatabaseError) -> int | None:

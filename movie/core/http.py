@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import ngettext
+
+
+class TooManyRequests(Exception):
+    """Refuses a request that would cost too much now: 429, with the seconds after which to come again."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"come again in {seconds} s")
+        self.seconds = seconds
 
 
 def is_htmx(request: HttpRequest) -> bool:
@@ -17,9 +28,20 @@ def is_script(request: HttpRequest) -> bool:
     return is_htmx(request) or "text/html" not in request.headers.get("Accept", "text/html")
 
 
+def posted_next(request: HttpRequest) -> str:
+    """Return where the form says that it leads back to; nothing when the body is none that can be read.
+
+    The page that says so, or that there is nothing at the address, is rendered for such a request too.
+    """
+    try:
+        return request.POST.get("next", "")
+    except (BadRequest, SuspiciousOperation, MultiPartParserError, UnreadablePostError):
+        return ""
+
+
 def safe_next(request: HttpRequest, default: str) -> str:
     """Return where the form wants to go back to when that is a page of this site, else the default."""
-    target = request.POST.get("next", "")
+    target = posted_next(request)
     own = url_has_allowed_host_and_scheme(target, {request.get_host()}, require_https=request.is_secure())
     return target if own else default
 
@@ -27,6 +49,22 @@ def safe_next(request: HttpRequest, default: str) -> str:
 def see_other(target: str) -> HttpResponseRedirect:
     """Redirect with 303: the browser fetches the target with GET, whatever this request was."""
     return HttpResponseRedirect(target, status=303)
+
+
+def too_many_requests(request: HttpRequest, seconds: int) -> HttpResponse:
+    """Say when to come again: with a page for a browser, with one line of text for a script."""
+    if is_script(request):
+        message = ngettext(
+            "Too many requests at once. Try again in %(seconds)d second.",
+            "Too many requests at once. Try again in %(seconds)d seconds.",
+            seconds,
+        )
+        text, kind = message % {"seconds": seconds}, "text/plain; charset=utf-8"
+        response = HttpResponse(text, content_type=kind, status=429, headers={"HX-Reswap": "none"})
+    else:
+        response = render(request, "429.html", status=429)
+    response["Retry-After"] = str(seconds)
+    return response
 
 
 def error_response(request: HttpRequest, message: str, *, status: int) -> HttpResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -17,6 +19,7 @@ from movie.events.models import DeadLetter, Event
 from movie.events.movie_merging import merge_movies
 from movie.events.rating_edits import delete_ratings, save_rating
 from movie.events.resources import RatingResource
+from movie.events.weighing import unusual_movies
 
 
 @admin.action(description=_("Merge the selected films"), permissions=["change", "delete"])
@@ -36,8 +39,24 @@ def merge_selected(
     return None
 
 
-# It moves events, which the catalogue does not know.
+class UnusualRatings(admin.SimpleListFilter):
+    """Lists the movies that many new visitors rated within a day."""
+
+    title = _("ratings")
+    parameter_name = "ratings"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin) -> list[tuple[str, Any]]:
+        return [("unusual", _("many by new visitors within a day"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        if self.value() != "unusual":
+            return queryset
+        return queryset.filter(pk__in=[each.movie.pk for each in unusual_movies()])
+
+
+# They need events, which the catalogue does not know.
 MovieAdmin.actions = [*MovieAdmin.actions, merge_selected]
+MovieAdmin.list_filter = [*MovieAdmin.list_filter, UnusualRatings]
 
 
 @admin.register(Rating)
@@ -45,7 +64,8 @@ class RatingAdmin(BatchImportAdmin):
     """Edits ratings; visitors' histories and movies' aggregates follow each change."""
 
     resource_classes = [RatingResource]
-    list_display = ["visitor", "movie", "value", "rated_at"]
+    list_display = ["visitor", "movie", "value", "rated_at", "weight"]
+    readonly_fields = ["weight"]
     list_select_related = ["movie"]
     list_filter = ["value"]
     search_fields = ["^visitor", "movie__title"]

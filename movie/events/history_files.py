@@ -19,6 +19,8 @@ from movie.catalogue.importing.reading import read_columns, split_quoted
 from movie.catalogue.importing.rows import PROBED_ROWS
 from movie.catalogue.models import ExternalId, Movie
 from movie.catalogue.titles import search_key
+from movie.core.request_limits import HISTORY_BYTES
+from movie.core.spreadsheets import neutralize, restore
 from movie.events.recording import InvalidInteraction, validate
 from predictors.history import History, Interaction
 
@@ -35,8 +37,7 @@ COLUMNS = (
     "event_id",
 )
 NEEDED = ("at", "kind", "value")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would calculate
-MOST_BYTES = 5 * 1024**2
+MOST_BYTES = HISTORY_BYTES
 MOST_ROWS = 10_000
 EVENT_NAMESPACE = uuid.UUID("5c7bb9f2-6a52-5d3b-9a0e-3f5d86a0c1de")  # of rows without an event id
 
@@ -66,12 +67,12 @@ def history_rows(history: History) -> Iterator[list[str]]:
             event.at.astimezone(UTC).isoformat(),
             event.kind,
             str(movie.pk),
-            _neutral(movie.title),
+            neutralize(movie.title),
             str(movie.year or ""),
             imdb.get(movie.pk, ""),
             "" if event.value is None else f"{event.value:g}",
-            _neutral(event.surface),
-            _neutral(event.recommendation_id),
+            neutralize(event.surface),
+            neutralize(event.recommendation_id),
             event.event_id if _is_uuid(event.event_id) else "",
         ]
 
@@ -157,10 +158,7 @@ def _from_imdb(row: Row) -> Row:
 
 def _normalized(row: Row) -> Row:
     """Undo what spreadsheets do to cells: an apostrophe before a formula, 1995.0 for 1995."""
-    cells = {
-        name: text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
-        for name, text in row.items()
-    }
+    cells = {name: restore(text) for name, text in row.items()}
     cells["movie_id"] = without_fraction(cells["movie_id"])
     cells["year"] = str(parse_year(cells["year"]) or "")
     try:
@@ -168,11 +166,6 @@ def _normalized(row: Row) -> Row:
     except RowError:
         cells["imdb"] = ""
     return cells
-
-
-def _neutral(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 class _Movies:

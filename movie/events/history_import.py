@@ -67,10 +67,13 @@ def _take_slot(visitor: str) -> int:
     raise ImportBusy(own=ImportSlot.objects.filter(visitor=visitor).exists())
 
 
-def import_history(interactions: list[Interaction], *, seconds: float = IMPORT_SECONDS) -> ImportCounts:
+def import_history(
+    interactions: list[Interaction], *, network: str = "", seconds: float = IMPORT_SECONDS
+) -> ImportCounts:
     """Store a visitor's interactions, each batch in one transaction; what is known is found before.
 
-    What was stored stays, whatever happens next: the same file again does the rest.
+    `network` is as for `record`. What was stored stays, whatever happens next: the same file again does the
+    rest.
     """
     until = time.monotonic() + seconds
     remaining = find_new(interactions).interactions
@@ -79,7 +82,7 @@ def import_history(interactions: list[Interaction], *, seconds: float = IMPORT_S
 
     def store(batch: list[Interaction]) -> int:
         nonlocal n_done
-        stored = record_all(batch)
+        stored = record_all(batch, network=network)
         n_done += len(batch)
         return stored
 

@@ -133,6 +133,34 @@ def pending_values(sinks: int) -> list[int]:
     return [value for value in range(1, (DELIVERIES | TO_PRUNE) + 1) if value & sinks]
 
 
+class VisitorStanding(models.Model):
+    """Holds since when a guest or a member has rated, and the weight of their ratings as last settled."""
+
+    visitor = ExactCharField(max_length=128, primary_key=True)
+    since = models.DateTimeField()
+    weight = models.PositiveSmallIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.visitor}: {self.weight}%"
+
+
+class NetworkOfRating(models.Model):
+    """Keeps for some weeks from which network a rating came, as a keyed hash that differs by movie."""
+
+    visitor = ExactCharField(max_length=128)
+    movie = models.ForeignKey("catalogue.Movie", models.CASCADE, related_name="+")
+    network = ExactCharField(max_length=24, db_index=True)
+    created = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["visitor", "movie"], name="one_network_per_rating")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.movie_id} {self.network}"
+
+
 class DailyMovieActivity(models.Model):
     """Counts how often a movie was opened, rated or put on a watchlist on a day (UTC)."""
 

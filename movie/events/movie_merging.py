@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 
 from django.db import transaction
 from django.db.models import F
@@ -15,6 +15,7 @@ from movie.core.batches import write_in_batches
 from movie.core.database import retry_on_deadlock
 from movie.events.models import DailyMovieActivity, Event
 from movie.events.rating_import import refresh_aggregates
+from movie.events.rating_weights import Share
 from movie.events.ratings import delete_ratings, lock_movies, shift_aggregates, sync_ratings
 from movie.visitors.visitor import acting
 from predictors.history import History
@@ -64,19 +65,19 @@ def _move_ratings(keep: Movie, other: Movie, visitors: list[str]) -> None:
     with transaction.atomic():
         lock_movies(Movie.objects.filter(pk__in=(keep.pk, other.pk)))
         own = {row.visitor: row for row in Rating.objects.filter(movie=keep, visitor__in=visitors)}
-        moved: dict[int, float] = {}
+        moved: dict[int, Share] = {}
         older: list[int] = []
         for row in Rating.objects.filter(movie=other, visitor__in=visitors):
             stored = own.get(row.visitor)
             if stored is None or row.rated_at > stored.rated_at:
-                moved[row.pk] = row.value
+                moved[row.pk] = Share.of(row.value, row.weight)
                 older += [stored.pk] if stored else []
             else:
                 older.append(row.pk)
         delete_ratings(Rating.objects.filter(pk__in=older))
         Rating.objects.filter(pk__in=moved).update(movie=keep)
-        n_moved, total = len(moved), sum(moved.values())
-        shift_aggregates({keep.pk: (n_moved, total), other.pk: (-n_moved, -total)})
+        total = reduce(Share.plus, moved.values(), Share())
+        shift_aggregates({keep.pk: total, other.pk: Share().minus(total)})
 
 
 @retry_on_deadlock

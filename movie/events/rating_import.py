@@ -12,17 +12,21 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
+from movie.catalogue.importing.beside import contradicted_ids, examples_of
 from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.core.batches import write_in_batches
 from movie.core.database import retry_on_deadlock
-from movie.events.ratings import Totals, lock_movies, shift_aggregates
+from movie.events.rating_weights import Share
+from movie.events.ratings import lock_movies, shift_aggregates
 from movie.visitors.visitor import ACTING
 
 TIMES_KEPT = 50_000  # people rate many movies in the same second
 VISITORS_AT_ONCE = 500
+
+Totals = tuple[int, float]  # number and sum of stars
 MONTH_FIRST = "Dates such as 02/03/2021 are read as month/day/year; --day-first reads day/month/year."
 
 
@@ -86,7 +90,8 @@ class RatingWriter:
                 movie: (n - before.get(movie, (0, 0.0))[0], total - before.get(movie, (0, 0.0))[1])
                 for movie, (n, total) in after.items()
             }
-        shift_aggregates(shifts)
+        # People of data sets count fully.
+        shift_aggregates({movie: Share(n, total) for movie, (n, total) in shifts.items()})
         return added, changed
 
     def _store(self, rows: list[tuple[str, int, float, Any]]) -> tuple[int, int, dict[int, Totals]]:
@@ -164,13 +169,14 @@ def import_ratings(
 ) -> ImportResult:
     """Import a file of ratings, or the rating file of a folder.
 
-    Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about
-    an unknown movie is refused. Every batch is one transaction, so an interrupted import keeps what
-    it finished and a second run does the rest. `batch` and `pauses` are as for `write_in_batches`.
-    Raises CatalogueError for a file that cannot be used.
+    Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about an
+    unknown movie is refused, and one whose id means another movie in the movie file beside. Every batch is
+    one transaction, so an interrupted import keeps what it finished and a second run does the rest. `batch`
+    and `pauses` are as for `write_in_batches`. Raises CatalogueError for a file that cannot be used.
     """
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
+    is_stated = source is not None
     source = source or formats.source_of(path, known)
     prefix = _check_namespace(visitors or formats.visitors_of(path, known, source)) + ":"
     report = report if report is not None else RejectReport()
@@ -183,13 +189,18 @@ def import_ratings(
         )
         raise CatalogueError(message % {"source": source, "there": there})
     outcome = ImportResult(rejected=report.reasons)
+    contradicted = contradicted_ids(path, source)
+    if contradicted is None and is_stated:
+        outcome.notices.append(f"Movie ids are those of “{source}”: {examples_of(source)}.")
     with formats.open_file(path, known, encoding) as file:
         table = formats.read(file, known, "ratings", columns)
         table, times = detect_time_format(table, day_first=day_first)
         if times.is_assumed:
             outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
-        rows = _prepared(rating_rows(table, scale, times), movies, prefix, path, report)
+        rows = _prepared(
+            rating_rows(table, scale, times), movies, prefix, path, report, contradicted=contradicted or {}
+        )
 
         @retry_on_deadlock
         def write(chunk: list[tuple[str, int, float, Any]]) -> tuple[int, int, int]:
@@ -214,6 +225,8 @@ def _prepared(
     prefix: str,
     path: Path,
     report: RejectReport,
+    *,
+    contradicted: Mapping[str, str],
 ) -> Iterator[tuple[str, int, float, Any]]:
     """Yield rows for the writer; refused rows go to the report."""
     longest = (Rating._meta.get_field("visitor").max_length or 0) - len(prefix)
@@ -228,6 +241,8 @@ def _prepared(
         movie = movies.get(movie_id)
         if movie is None:
             report.add(path, RejectedRow(line, RejectReason.UNKNOWN_MOVIE, raw))
+        elif movie_id in contradicted:
+            report.add(path, RejectedRow(line, RejectReason.CONFLICT, raw, contradicted[movie_id]))
         elif len(user) > longest:
             report.add(path, RejectedRow(line, RejectReason.LONG_VISITOR, raw))
         else:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.core.database import insert_unless_taken, retry_on_deadlock
 from movie.core.ids import fresh_ids, new_event_id
+from movie.core.times import is_possible
 from movie.events.archive import get_archive
 from movie.events.models import (
     CLAIM,
@@ -34,6 +35,7 @@ from movie.events.models import (
     Event,
     HistoryChange,
 )
+from movie.events.rating_weights import forget_rater, merge_rater
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
 from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
@@ -65,22 +67,26 @@ class InvalidInteraction(ValueError):
         self.field = field
 
 
-def record(interaction: Interaction) -> bool:
+def record(interaction: Interaction, *, network: str = "") -> bool:
     """Store what a visitor does now, and what follows from it; return whether it was new.
 
-    It comes after everything that the visitor did with this movie before, whatever the clocks say.
-    Sending it twice (same event id, visitor, kind, movie and value) has one effect; an id that was
-    used for something else is replaced by a fresh one. Raises InvalidInteraction.
+    It comes after everything that the visitor did with this movie before, whatever the clocks say. Sending it
+    twice (same event id, visitor, kind, movie and value) has one effect; an id that was used for something
+    else is replaced by a fresh one. `network` is the client address of a visitor who is here: enough raters
+    of one film behind one address, and further ones do not count. Raises InvalidInteraction.
     """
-    return record_all(live=[interaction]) == 1
+    return record_all(live=[interaction], network=network) == 1
 
 
-def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = ()) -> int:
+def record_all(
+    interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = (), network: str = ""
+) -> int:
     """Store interactions of any number of visitors, all or none, in one transaction; return how many were
     new.
 
     `interactions` come from a file or another site and keep their times; `live` ones are as for `record`.
-    A few hundred at most: more are to be written by `core.batches.write_in_batches`.
+    A few hundred at most: more are to be written by `core.batches.write_in_batches`. `network` is as for
+    `record`.
     """
     reported, happening = list(interactions), list(live)
     for interaction in (*reported, *happening):
@@ -90,7 +96,7 @@ def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Inter
     one_by_one = len(reported) + len(happening) == 1
     for attempt in itertools.count(2):
         try:
-            return _record_validated(reported, happening, one_by_one=one_by_one)
+            return _record_validated(reported, happening, network, one_by_one=one_by_one)
         except IntegrityError:  # somebody stored the same event id after it was looked for
             if one_by_one:
                 raise
@@ -99,7 +105,9 @@ def record_all(interactions: Iterable[Interaction] = (), *, live: Iterable[Inter
 
 
 @retry_on_deadlock
-def _record_validated(reported: list[Interaction], live: list[Interaction], *, one_by_one: bool) -> int:
+def _record_validated(
+    reported: list[Interaction], live: list[Interaction], network: str, *, one_by_one: bool
+) -> int:
     kinds = ((reported, False), (live, True))
     # Repeats are found before the transaction, which holds the lock of the database.
     found = [
@@ -114,7 +122,8 @@ def _record_validated(reported: list[Interaction], live: list[Interaction], *, o
         if unknown:
             raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
-            _store_new(some, live=is_live) for some, (_each, is_live) in zip(found, kinds, strict=True)
+            _store_new(some, network, live=is_live)
+            for some, (_each, is_live) in zip(found, kinds, strict=True)
         )
 
 
@@ -139,6 +148,8 @@ def validate(interaction: Interaction) -> None:
         raise InvalidInteraction("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
     if is_naive(interaction.at):
         raise InvalidInteraction("at", _("The time has no time zone."))
+    if not is_possible(interaction.at):
+        raise InvalidInteraction("at", _("The time is not between 1970 and 2100."))
     if not can_act(interaction.visitor):
         raise InvalidInteraction(
             "visitor", _("%(id)r is no visitor of the site.") % {"id": interaction.visitor}
@@ -159,6 +170,8 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
         count, _by_model = Event.objects.of(visitor, movie_id).delete()
         ratings = Rating.objects.filter(visitor=visitor)
         delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
+        if movie_id is None:
+            forget_rater(visitor)
         _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
@@ -191,14 +204,17 @@ def merge_guest(guest: str, user: str) -> int:
             )
         moved = Event.objects.of(guest).update(visitor=user)
         ratings = Rating.objects.filter(visitor=guest)
+        uncounted = set(ratings.filter(movie__in=shared, weight=0).values_list("movie", flat=True))
+        merge_rater(guest, user)
         delete_ratings(ratings.filter(movie__in=shared))
-        ratings.update(visitor=user)  # of all other movies: the aggregates stay as they are
-        sync_ratings({user: movies.intersection(shared)})
+        # Of all other movies: the aggregates stay as they are, and weights are corrected by `weighing`.
+        ratings.update(visitor=user)
+        sync_ratings({user: movies.intersection(shared)}, uncounted=uncounted)
         _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 
 
-def _store_new(found: NewInteractions, *, live: bool) -> int:
+def _store_new(found: NewInteractions, network: str, *, live: bool) -> int:
     """Store interactions that are new, and what follows from them; return how many were."""
     if not found.interactions:
         return 0
@@ -217,7 +233,7 @@ def _store_new(found: NewInteractions, *, live: bool) -> int:
         if each.kind in CHANGES_RATING:
             movies_of[each.visitor].add(int(each.movie_id))
     if movies_of:
-        sync_ratings(movies_of)
+        sync_ratings(movies_of, network=network)
     _publish([InteractionRecorded(each, recorded_at[each.visitor]) for each in new])
     return len(new)
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from import_export import fields, widgets
 
-from movie.catalogue.importing.cells import LATEST_TIME, seconds_of
+from movie.catalogue.importing.cells import seconds_of
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.catalogue.resources import LONGEST_ID
@@ -70,7 +70,7 @@ class TimeWidget(widgets.Widget):
         if not text:
             return timezone.now()
         try:
-            return datetime.fromtimestamp(min(seconds_of(text), LATEST_TIME), timezone.get_default_timezone())
+            return datetime.fromtimestamp(seconds_of(text), timezone.get_default_timezone())
         except RowError as row_error:
             raise ValueError(_(row_error.reason.label)) from row_error
 
@@ -115,6 +115,7 @@ class RatingResource(BatchResource):
         return self._ratings.get((row["visitor"], _pk(row.get("movie")) or 0))
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
+        super().before_import_row(row, **kwargs)
         row["visitor"] = _visitor(row)
         row.setdefault("rated_at", "")
 

@@ -13,6 +13,7 @@ from django.db.models import Count, F, Q, Sum
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from movie.core.spreadsheets import neutralize
 from movie.experiments.models import Experiment, ExperimentArm, VisitorTotals
 from movie.experiments.statistics import (
     ALPHA,
@@ -167,7 +168,10 @@ def as_csv(results: Results) -> str:
     rows = as_rows(results)
     writer = csv.DictWriter(text, rows[0] if rows else ["arm"])
     writer.writeheader()
-    writer.writerows(rows)
+    for row in rows:
+        writer.writerow(
+            {key: neutralize(cell) if isinstance(cell, str) else cell for key, cell in row.items()}
+        )
     return text.getvalue()
 
 

@@ -1,7 +1,9 @@
 """System checks of the configuration."""
 
 import os
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -62,5 +64,37 @@ def staff_second_factor_is_decided(app_configs: Sequence[Any] | None, **kwargs: 
             "STAFF_SECOND_FACTOR is not set: a password alone opens the administration.",
             hint="Set it to required, or to optional where a password is enough.",
             id="webapp.W010",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def data_is_private(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of histories and accounts that other users of this machine may read (webapp.W002)."""
+    database = settings.DATABASES["default"]
+    paths = [settings.DATA_DIR]
+    if "sqlite3" in database["ENGINE"]:
+        paths.append(Path(database["NAME"]))
+    return [
+        Warning(
+            f"{path} can be read by every user of this machine.",
+            hint=f"chmod o-rwx {path}",
+            id="webapp.W002",
+        )
+        for path in paths
+        if path.exists() and path.stat().st_mode & stat.S_IROTH
+    ]
+
+
+@register(Tags.security, deploy=True)
+def mail_is_sent(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Warn of mails, such as password resets, that are only written to the log (webapp.W003)."""
+    if not settings.EMAIL_BACKEND.endswith((".console.EmailBackend", ".dummy.EmailBackend")):
+        return []
+    return [
+        Warning(
+            "Mails are written to the log and sent to nobody, so nobody can reset a password.",
+            hint="Set EMAIL_URL, such as smtp+tls://user:password@host:587.",
+            id="webapp.W003",
         )
     ]

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from movie.core.caching import TTLValue
 from movie.events.stream.backlog import Waiting, backlog, dead_letters
+from movie.events.weighing import unusual_movies
 from movie.experiments.models import Experiment
 from movie.experiments.results import results_of
 from movie.operations.health import readiness
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 QUEUES_SECONDS = 10.0  # between queries for what waits
 EXPERIMENT_SECONDS = 300.0  # between queries for who came to which arm
+UNUSUAL_SECONDS = 60.0  # between queries for movies with unusual ratings
 
 
 class SiteState:
@@ -42,6 +44,7 @@ class SiteState:
         yield from _model_metrics()
         with suppress(DatabaseError):  # the checks report it
             yield from _experiment_metrics()
+            yield from _rating_metrics()
 
 
 class ProcessState:
@@ -165,6 +168,17 @@ def _read_sample_ratios() -> dict[str, float]:
     return {name: float(found.sequential_p) for name, found in ratios.items() if found is not None}
 
 
+def _rating_metrics() -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    unusual = GaugeMetricFamily(
+        "reelgraph_unusual_movies", "Movies that many new visitors rated within a day"
+    )
+    unusual.add_metric([], _unusual_movies.get())
+    yield unusual
+
+
+_unusual_movies = TTLValue(lambda: len(unusual_movies()), UNUSUAL_SECONDS)
 _queues = TTLValue(lambda: (backlog(), dead_letters()), QUEUES_SECONDS)
 _sample_ratios = TTLValue(_read_sample_ratios, EXPERIMENT_SECONDS)
 

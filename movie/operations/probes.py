@@ -18,13 +18,15 @@ from django.http import HttpRequest, HttpResponse
 from movie.operations.health import readiness
 from movie.operations.metrics_view import metrics
 
+PROBES = ("/health/live", "/health/ready", "/metrics")
+
 
 class ProbeMiddleware:
     """Answers probes and Prometheus itself, before all other middleware, and passes other requests on."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        self.answers = {"/health/live": live, "/health/ready": ready, "/metrics": metrics}
+        self.answers = dict(zip(PROBES, (live, ready, metrics), strict=True))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         answer = self.answers.get(request.path_info)

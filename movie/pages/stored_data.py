@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from movie.pages.dial import FAMILIARITY
 from movie.programmes.models import GROUP_LIFETIME
 from movie.visitors.visitor import GUEST_COOKIE, LIFETIME
 
@@ -65,6 +66,7 @@ def cookies() -> list[Cookie]:
         Cookie(settings.LANGUAGE_COOKIE_NAME, _("The language you chose."), year),
         Cookie("theme", _("Light or dark, if you chose."), year),
         Cookie("model", _("The model you chose for your list."), year),
+        Cookie(FAMILIARITY, _("Where you set the dial from unexpected to well-known films."), year),
         Cookie("messages", _("A message for the next page."), window),
     ]
 

@@ -14,7 +14,7 @@ urlpatterns = [
     path("<slug:slug>/", views.paper, name="detail"),
     path("<slug:slug>/try/", views.try_model, name="try"),
     path("<slug:slug>/comments/", views.comment, name="comment"),
-    path("comments/<int:comment_id>/edit/", views.comment_edit, name="comment_edit"),
-    path("comments/<int:comment_id>/delete/", views.comment_delete, name="comment_delete"),
-    path("comments/<int:comment_id>/moderate/", views.comment_moderate, name="comment_moderate"),
+    path("comments/<id:comment_id>/edit/", views.comment_edit, name="comment_edit"),
+    path("comments/<id:comment_id>/delete/", views.comment_delete, name="comment_delete"),
+    path("comments/<id:comment_id>/moderate/", views.comment_moderate, name="comment_moderate"),
 ]

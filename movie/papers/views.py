@@ -15,7 +15,6 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.core.http import is_htmx, see_other
@@ -37,7 +36,6 @@ FIGURE_SECONDS = 365 * 24 * 3600  # the address carries the figure's version
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def papers(request: HttpRequest) -> HttpResponse:
     """List all reviews, or those with one tag."""
     reviews = list(PaperReview.objects.readable_by(request.user).for_lists())
@@ -51,7 +49,6 @@ def papers(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def paper(request: VisitorRequest, slug: str) -> HttpResponse:
     """Show one review, with a live demo of its model."""
     review = _readable(request, slug)
@@ -61,7 +58,6 @@ def paper(request: VisitorRequest, slug: str) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def try_model(request: VisitorRequest, slug: str) -> HttpResponse:
     """Answer htmx with the live demo alone, everyone else with the review."""
     review = _readable(request, slug)
@@ -94,7 +90,6 @@ def figure(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def code(request: HttpRequest, dotted: str) -> HttpResponse:
     """Show the source of a name that a published review links to."""
     linked = PaperReview.objects.readable_by(request.user).defer("body", "html", "headings")
@@ -140,7 +135,6 @@ def comment(request: HttpRequest, slug: str) -> HttpResponse:
     return see_other(before.get_absolute_url())
 
 
-@cache_control(private=True, no_cache=True)
 def comment_edit(request: HttpRequest, comment_id: int) -> HttpResponse:
     """Let a member change their own comment."""
     if request.method == "POST":

@@ -15,6 +15,7 @@ import numpy as np
 
 from movie.events.history import get_history
 from movie.programmes.models import GroupMember
+from movie.recommendations.ceiling import costly_call
 from movie.recommendations.explanations.explain import IMPERSONAL_MODELS
 from movie.recommendations.filtering import align_items
 from movie.recommendations.movie_index import movie_index
@@ -60,7 +61,8 @@ def rank_together(histories: Mapping[int, History], k: int) -> GroupRanking:
     everything = History(chain.from_iterable(histories[key] for key in queries))
 
     def compute() -> list[Recommendation]:
-        return _rank(predictor, queries, left_out, k)
+        with costly_call():  # of each member the reasons too
+            return _rank(predictor, queries, left_out, k)
 
     ranked = RankedList(predictor.name, predictor.version, predictor.name, k=k)
     ranked.recommendations = cached_ranking(versions, everything, k, left_out, compute)

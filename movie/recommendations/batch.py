@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
+from movie.recommendations.ceiling import costly_call
 from movie.recommendations.diversity import mmr_rerank, pool_size
 from movie.recommendations.filtering import align_items, excluded_items, excluded_mask
 from movie.recommendations.micro_batching import score
@@ -59,6 +61,20 @@ def _rank_in_blocks(
         except CannotAnswer as error:
             rankings[position] = error
     ranker = _BlockRanker(predictor, options)
+    is_large = predictor.is_costly or len(queries) > BLOCK
+    with costly_call() if is_large else nullcontext():
+        _rank_queries(queries, histories, ranker, rankings)
+    return [rankings[position] for position in range(len(histories))]
+
+
+def _rank_queries(
+    queries: dict[int, Query],
+    histories: Sequence[History],
+    ranker: _BlockRanker,
+    rankings: dict[int, Ranking | CannotAnswer],
+) -> None:
+    """Fill in the rankings of these queries."""
+    predictor = ranker.predictor
     if len(queries) == 1:
         ((position, query),) = queries.items()
         started = time.perf_counter()
@@ -71,7 +87,6 @@ def _rank_in_blocks(
             scores = predictor.score([query for _position, query in block])
             for (position, query), row in zip(block, scores, strict=True):
                 rankings[position] = ranker.rank(row, histories[position], query)
-    return [rankings[position] for position in range(len(histories))]
 
 
 class _BlockRanker:

@@ -9,6 +9,7 @@ import numpy as np
 
 from movie.recommendations.movie_index import MovieIndex, RowsByName
 from predictors.base import Predictor
+from predictors.id_map import IdMap
 
 
 class UnknownName(ValueError):
@@ -43,7 +44,7 @@ class ItemAlignment:
     absent  items with row -1
     """
 
-    predictor: Predictor
+    ids: IdMap
     index: MovieIndex
     rows: np.ndarray
     absent: np.ndarray
@@ -58,11 +59,11 @@ class _Alignments:
 
     def of(self, predictor: Predictor, index: MovieIndex) -> ItemAlignment:
         found = self.by_name.get(predictor.name)
-        if found is not None and found.predictor is predictor and found.index is index:
+        if found is not None and found.ids is predictor.ids and found.index is index:
             return found
         with self.lock:
             rows = index.rows_of(predictor.ids.ids)
-            made = ItemAlignment(predictor, index, rows, np.flatnonzero(rows < 0))
+            made = ItemAlignment(predictor.ids, index, rows, np.flatnonzero(rows < 0))
             self.by_name[predictor.name] = made
             return made
 

@@ -52,6 +52,7 @@ class RankedList:
     history: History = History.EMPTY
     unknown: Sequence[MovieId] = ()
     seed_movie_id: MovieId | None = None  # the movie that a row of similar movies is about
+    familiarity: float | None = None  # where the dial of the model stood; None for a model without one
     in_experiment: bool = False
     recommendation_id: str = field(default_factory=new_event_id)
     entries: list[RankedMovie] = field(default_factory=list)
@@ -69,7 +70,8 @@ class RankedList:
         if not self.history.liked or self.model == MOST_RATED:
             return ""
         seed = {} if self.seed_movie_id is None else {"like": self.seed_movie_id}
-        return urlencode({"model": self.model} | seed)
+        dial = {"familiarity": f"{self.familiarity:g}"} if self.familiarity else {}
+        return urlencode({"model": self.model} | seed | dial)
 
     @property
     def model_label(self) -> str:
@@ -169,12 +171,12 @@ def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Mov
 
 
 def mean_sentence(movie: Movie) -> str:
-    """Return "4.1 from 512 ratings", or nothing for a movie nobody rated."""
-    if not movie.rating_count:
+    """Return "4.1 from 512 ratings", or nothing for a movie that nobody rated whose rating counts."""
+    if movie.rating_average is None:
         return ""
     return ngettext(
         "%(mean)s from %(count)s rating", "%(mean)s from %(count)s ratings", movie.rating_count
     ) % {
-        "mean": number_format(round(movie.rating_average or 0.0, 1), 1),
+        "mean": number_format(round(movie.rating_average, 1), 1),
         "count": number_format(movie.rating_count, force_grouping=True),
     }

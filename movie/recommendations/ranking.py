@@ -7,6 +7,7 @@ does and `RankedList.fallback` says why; with no trained model at all the movies
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from movie.catalogue.models import Genre, Movie
 from movie.events.history import get_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
+from movie.recommendations.ceiling import costly_call
 from movie.recommendations.filtering import Filters, align_items, excluded_mask
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
@@ -26,7 +28,7 @@ from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, 
 from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
 from predictors.base import Predictor
-from predictors.capabilities import FindsSimilar, PredictsStars
+from predictors.capabilities import FindsSimilar, HasDial, PredictsStars, at_familiarity
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Recommendation
 from predictors.query import Query
@@ -42,6 +44,7 @@ class RankingOptions:
     """Options of a ranking. `arm` answers where no `model` is named; with `alone` no other model may.
 
     With `among` the list holds these movies alone.
+    `familiarity` is the point of the dial, from -1 (unexpected) to 1 (well-known), of models that have one.
     """
 
     k: int = 20
@@ -53,6 +56,7 @@ class RankingOptions:
     filters: Filters | None = None
     diversity: float = 0.0
     among: Collection[int] | None = None
+    familiarity: float = 0.0
 
 
 class Ranking(NamedTuple):
@@ -71,24 +75,34 @@ def recommend(
     arm: Arm | None = None,
     exclude: Collection[int] = (),
     alone: bool = False,
+    familiarity: float = 0.0,
 ) -> RankedList:
     """Rank k movies for a history. The first candidate model that can answer does; the list names it.
 
     Movies of the history and `exclude` are left out. The list's id tells of the `arm` of an experiment. An
     unknown `model` counts as none. `alone` computes the list now and lets no other model answer: where this
-    one cannot, the list is empty and its `fallback` says why.
+    one cannot, the list is empty and its `fallback` says why. `familiarity` goes from -1, unexpected movies,
+    to 1, well-known ones; models without such a dial answer as always.
     """
-    options = RankingOptions(k, model, None if model else arm, exclude, alone)
+    options = RankingOptions(k, model, None if model else arm, exclude, alone, familiarity=familiarity)
     return rank_all([history], options, _rank_now if alone else _rank_cached)[0]
 
 
-def rank_among(history: History, movie_ids: Collection[int], *, model: str | None = None) -> RankedList:
+def rank_among(
+    history: History,
+    movie_ids: Collection[int],
+    *,
+    model: str | None = None,
+    familiarity: float = 0.0,
+) -> RankedList:
     """Order these movies, and no others, by how well they fit a history.
 
     Nothing is masked: a movie that was seen is ordered like the rest. Movies that the model does not know
     come last. Costs one query to the model however many movies there are.
     """
-    options = RankingOptions(len(movie_ids), model, exclude_known=False, among=movie_ids)
+    options = RankingOptions(
+        len(movie_ids), model, exclude_known=False, among=movie_ids, familiarity=familiarity
+    )
     return rank_all([history], options, _rank_these)[0]
 
 
@@ -106,7 +120,7 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
             break
         requested = requested or name
         try:
-            predictor = registry().get(name)
+            predictor = at_familiarity(registry().get(name), options.familiarity)
             rankings = rank(predictor, [histories[position] for position in waiting], options)
         except PredictorError as error:
             refusal = error if isinstance(error, CannotAnswer) else CannotAnswer(NOT_TRAINED, str(error))
@@ -115,6 +129,8 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
             if isinstance(ranking, Ranking):
                 lists[position] = _new_list(name, ranking, histories[position], options)
                 lists[position].version = predictor.version
+                if isinstance(predictor, HasDial):
+                    lists[position].familiarity = options.familiarity
             elif name == requested:
                 reasons[position] = ranking.reason if ranking.reason in FALLBACK_REASONS else NOT_TRAINED
     for position, history in enumerate(histories):
@@ -250,9 +266,10 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     left_out = {*options.exclude, *index.twins_of(history.known)}
     excluded = np.union1d(align_items(predictor, index).absent, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
-    indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
-    best = indices[0][indices[0] >= 0]
-    reasons = predictor.reasons(query, best)
+    with costly_call() if predictor.is_costly else nullcontext():
+        indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
+        best = indices[0][indices[0] >= 0]
+        reasons = predictor.reasons(query, best)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 
@@ -266,7 +283,8 @@ def _rank_cached(
         (ranking,) = _rank_now(predictor, histories, options)
         return ranking.recommendations
 
-    made_of = (predictor.name, predictor.version, movie_index().digest)
+    dial = f"{options.familiarity:g}" if isinstance(predictor, HasDial) else ""
+    made_of = (predictor.name, predictor.version, movie_index().digest, dial)
     left_out = {*options.exclude, *movie_index().twins_of(histories[0].known)}
     return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
 
@@ -278,7 +296,8 @@ def _rank_these(predictor: Predictor, histories: Sequence[History], options: Ran
     items, unknown = predictor.ids.indices_of(sorted(options.among or ()))
     if len(items) == 0:
         raise CannotAnswer("unknown_film", f"{predictor.name} knows none of these movies")
-    scores = predictor.score([query], items)[0]
+    with costly_call() if predictor.is_costly else nullcontext():
+        scores = predictor.score([query], items)[0]
     best = np.argsort(-scores, kind="stable")
     found = zip(predictor.ids.ids_of(items[best]), scores[best].tolist(), strict=True)
     return [Ranking([Recommendation(*each) for each in found] + [Recommendation(pk, 0.0) for pk in unknown])]

@@ -8,12 +8,13 @@ from django import forms
 from django.contrib import admin
 from django.db.models import Field
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from movie.core.admin import ReadOnlyAdmin
 from movie.training.model_info import model_label
-from movie.training.models import DefaultModel, TrainingRun
+from movie.training.models import DefaultComparison, DefaultModel, TrainingRun
 from predictors.plugins import MODELS
 
 
@@ -62,3 +63,16 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def said(self, run: TrainingRun) -> str:
         """Return the message; stored messages are English, and those without figures have translations."""
         return gettext(run.message) if run.message else ""
+
+
+@admin.register(DefaultComparison)
+class DefaultComparisonAdmin(ReadOnlyAdmin):
+    """Shows the results of `models compare`; a default is set under the default models."""
+
+    list_display = ["finished_at", "default", "proposed", "is_clear", "visitors"]
+    fields = ["finished_at", "revision", "default", "proposed", "is_clear", "visitors", "until", "result"]
+    readonly_fields = ["result"]
+
+    @admin.display(description=_("figures"))
+    def result(self, comparison: DefaultComparison) -> str:
+        return render_to_string("training/default_comparison.html", {"comparison": comparison})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +42,12 @@ def id_space(options: Mapping[str, Any]) -> str:
     return id_space_of(options["data"])
 
 
-def load_interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interactions:
+def load_interactions(
+    options: Mapping[str, Any], *, dislikes: bool, say: Callable[[str], object]
+) -> Interactions:
     """Return what to train on; from the site with or without low ratings.
 
+    `say` is told what was found out about the file and not stated.
     Raises CommandError saying what to do when there is nothing.
     """
     if options["from_site"]:
@@ -57,7 +60,7 @@ def load_interactions(options: Mapping[str, Any], *, dislikes: bool) -> Interact
 
     try:
         columns = named_columns(options["columns"]) or None
-        interactions = read_interactions(options["data"], columns=columns, format=options["format"])
+        interactions = read_interactions(options["data"], columns=columns, format=options["format"], say=say)
     except (DatasetError, ValueError) as error:
         raise CommandError(str(error)) from error
     if options["min_rating"] is not None:

@@ -33,6 +33,10 @@ TRANSLATED = {
         _("Watch next"),
         _("What comes next, from the order of your history: a network and a linear model as one."),
     ),
+    "ensemble": ModelInfo(
+        _("Whole taste"),
+        _("Three models of taste as one: every film of your history counts alike, old or new."),
+    ),
     "popular": ModelInfo(_("Popular"), _("What everyone rates highly, recent votes counting more.")),
     "neighbours": ModelInfo(
         _("Item neighbours"), _("Films that the same people liked as the ones you liked.")

@@ -93,3 +93,25 @@ class DefaultModel(models.Model):
 
     def __str__(self) -> str:
         return self.predictor or "DEFAULT_MODELS"
+
+
+class DefaultComparison(models.Model):
+    """Result of `models compare`: which model the site's own log speaks for. It switches nothing."""
+
+    finished_at = models.DateTimeField(_("finished"), default=timezone.now)
+    revision = models.CharField(_("revision of the code"), max_length=64, blank=True)
+    default = models.CharField(_("default then"), max_length=32)
+    proposed = models.CharField(_("proposed"), max_length=32)
+    is_clear = models.BooleanField(_("clearly better"), default=False)
+    visitors = models.PositiveIntegerField(_("visitors asked"))
+    until = models.DateTimeField(_("learned up to"))
+    tables = models.JSONField(_("figures"))
+
+    class Meta:
+        ordering: ClassVar = ["-finished_at", "-pk"]
+        get_latest_by = "finished_at"
+        verbose_name = _("comparison of defaults")
+        verbose_name_plural = _("comparisons of defaults")
+
+    def __str__(self) -> str:
+        return f"{self.finished_at:%Y-%m-%d}: {self.proposed}"

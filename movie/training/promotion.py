@@ -10,17 +10,16 @@ Two protocols, each with one moment in time between the rows to learn from and t
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.trainer import FROM_SITE, refit_version, train
+from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import part_of
 from movie.training.comparison import Comparison, compare
 from movie.training.site_store import SiteModelStore
@@ -107,18 +106,11 @@ def exclusive_lock(root: Path) -> Iterator[None]:
 
     Raises RetrainingBusy at once.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / f"{STAGING}.lock").open("a+") as lock:
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise RetrainingBusy(
-                "Another retraining is at work here: process {pid}.".format(pid=lock.read().strip() or "?")
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+            held.enter_context(file_lock(root / f"{STAGING}.lock"))
+        except AlreadyLocked as other:
+            raise RetrainingBusy(f"Another retraining is at work here: process {other.pid}.") from None
         yield
 
 

@@ -32,6 +32,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request)
 
+    def is_safe_url(self, url: str | None) -> bool:
+        """Return whether `next` stays on this site; an address that cannot be read (http://[) does not."""
+        try:
+            return super().is_safe_url(url)
+        except ValueError:
+            return False
+
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count nothing here: django-axes counts wrong passwords by account and address together.
 

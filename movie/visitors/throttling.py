@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
-from movie.core.http import error_response
+from movie.core.http import error_response, too_many_requests
 from movie.visitors.networks import client_address
 from movie.visitors.visitor import VisitorRequest
 
@@ -23,18 +23,19 @@ ROWS_WINDOW = 3600  # seconds, for rows of files
 GUESTS_BEHIND_ONE_ADDRESS = 10  # a class room may share an address; a script may drop its cookies
 
 
-def seconds_to_wait(request: VisitorRequest, what: str = "") -> int:
+def seconds_to_wait(request: VisitorRequest, what: str = "", limit: int | None = None) -> int:
     """Count one write of this visitor; 0 when it is allowed, else the seconds until the next one is.
 
-    `settings.WRITE_RATE_LIMIT` writes a minute for each visitor, and ten times that for all guests
-    of one address. `what` is counted apart from everything else.
+    `limit` (`settings.WRITE_RATE_LIMIT` by default) a minute for each visitor, and ten times that for all
+    guests of one address. `what` is counted apart from everything else.
     """
+    limit = settings.WRITE_RATE_LIMIT if limit is None else limit
     visitor = request.visitor
     now = time.time()
-    limits = {visitor.key: settings.WRITE_RATE_LIMIT}
+    limits = {visitor.key: limit}
     if not visitor.is_member:
-        limits[client_address(request)] = settings.WRITE_RATE_LIMIT * GUESTS_BEHIND_ONE_ADDRESS
-    too_many = [who for who, limit in limits.items() if _count(f"{what}{who}", now, WINDOW) > limit]
+        limits[client_address(request)] = limit * GUESTS_BEHIND_ONE_ADDRESS
+    too_many = [who for who, most in limits.items() if _count(f"{what}{who}", now, WINDOW) > most]
     return math.ceil(WINDOW - now % WINDOW) if too_many else 0
 
 
@@ -61,6 +62,18 @@ def refusal(request: HttpRequest, message: str, *, status: int, wait: int) -> Ht
     response = error_response(request, message, status=status)
     response["Retry-After"] = str(wait)
     return response
+
+
+def limited_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Let a visitor see pages that cost much `settings.PAGE_RATE_LIMIT` times a minute; beyond that 429."""
+
+    @wraps(view)
+    def limited(request: VisitorRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if wait := seconds_to_wait(request, "page:", settings.PAGE_RATE_LIMIT):
+            return too_many_requests(request, wait)
+        return view(request, *args, **kwargs)
+
+    return limited
 
 
 def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -122,6 +122,8 @@ class VisitorMiddleware:
         if asked.visitor_was_used or _is_page(asked, response):
             set_guest_cookie(asked, response)
             patch_vary_headers(response, ["Cookie"])
+            if not response.has_header("Cache-Control"):  # else Back shows the page as it was before a rating
+                response["Cache-Control"] = "private, no-store"
         return response
 
 

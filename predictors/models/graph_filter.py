@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
@@ -19,13 +19,13 @@ from predictors.errors import ArtifactError
 from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
 from predictors.influences import Influences
+from predictors.models.singular_vectors import right_singular_vectors
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
 FEW = 0.1  # share of all people up to which products that skip the others are faster
 ITEMS_PER_FACTOR = 64
 FEWEST_FACTORS, MOST_FACTORS = 48, 448
-OVERSAMPLING = 16  # further random directions, so that the wanted ones come out exactly
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class GraphFilterPredictor(Predictor):
         y = x D_I ** (0.5 - h)
 
     X is the binary interaction matrix, D_U and D_I its row and column sums, V the first `factors`
-    right singular vectors of R (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1), S their
+    right singular vectors of R, S their
     singular values; R is divided by the largest. The exponents p of people and h of histories are .5
     in the paper. Sharpening takes the smoothed signal, smoothed once more, away, as in the reverse
     process of BSPM (Choi et al., SIGIR 2023, eq. 9), here on the first singular vectors. x holds the
@@ -103,7 +103,13 @@ class GraphFilterPredictor(Predictor):
         of_user = (np.diff(matrix.indptr) ** config.people_exponent).astype(np.float32)
         matrix.data = 1 / (np.repeat(of_user, np.diff(matrix.indptr)) * roots[matrix.indices])
         factors = config.factors or _factors_by_size(*matrix.shape)
-        vectors, spectrum = _right_singular_vectors(matrix, factors, config.iterations, run)
+        vectors, spectrum = right_singular_vectors(
+            matrix,
+            factors,
+            config.iterations,
+            seed=run.seed,
+            progress=lambda done: run.report(done, "singular vectors"),
+        )
         matrix.data /= np.sqrt(spectrum[0])
         run.report(1.0)
         return cls(matrix, vectors, spectrum / spectrum[0], roots, ids=data.items, config=config)
@@ -176,30 +182,3 @@ class GraphFilterPredictor(Predictor):
 def _factors_by_size(n_users: int, n_items: int) -> int:
     """One for so many of the smaller side, between FEWEST_FACTORS and MOST_FACTORS."""
     return int(np.clip(min(n_users, n_items) // ITEMS_PER_FACTOR, FEWEST_FACTORS, MOST_FACTORS))
-
-
-def _right_singular_vectors(
-    matrix: sparse.csr_matrix, factors: int, iterations: int, run: Run
-) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) float32 orthonormal, largest singular value first, k = min(factors, both sides); the squares
-    of the values, (k,) float32.
-    """
-    n_rows, n_columns = matrix.shape
-    n_factors = min(factors, n_rows, n_columns)
-    n_directions = min(n_factors + OVERSAMPLING, n_rows, n_columns)
-    flipped = matrix.T.tocsr()
-    rng = np.random.default_rng(run.seed)
-    basis = rng.standard_normal((n_columns, n_directions)).astype(np.float32)
-    for done in range(iterations + 1):
-        basis = _orthonormal(flipped @ (matrix @ basis))
-        run.report((done + 1) / (iterations + 2), "singular vectors")
-    # basis spans the wanted rows: the small matrix (matrix @ basis) has the same singular values.
-    small = matrix @ basis
-    squares, rotation = linalg.eigh(small.T.astype(np.float64) @ small.astype(np.float64))
-    vectors = np.ascontiguousarray(basis @ rotation[:, ::-1][:, :n_factors].astype(np.float32))
-    return vectors, np.maximum(squares[::-1][:n_factors], np.finfo(np.float32).tiny).astype(np.float32)
-
-
-def _orthonormal(columns: np.ndarray) -> np.ndarray:
-    """An orthonormal basis of the same space, (n, d) float32."""
-    return linalg.qr(columns, mode="economic", overwrite_a=True, check_finite=False)[0]

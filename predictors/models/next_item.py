@@ -13,14 +13,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from predictors import fusion
 from predictors.base import Predictor, Query, Saved
 from predictors.config import Config
-from predictors.errors import ArtifactError
 from predictors.id_map import IdMap
 from predictors.models.linear_sequence import LinearSequenceConfig, LinearSequencePredictor
 from predictors.models.sasrec.model import SasrecConfig, SasrecPredictor
 from predictors.run import Run
-from predictors.serving import artifact
 from predictors.training_data import TrainingData
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0)  # of the linear model, to choose from
@@ -36,11 +35,20 @@ Case = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
+class MemberSasrecConfig(SasrecConfig):
+    """A short run: the linear model knows much of what more epochs would learn."""
+
+    items_in_a_run: int = 10_400_000  #: items of histories that a run by size reads
+    ema_decay: float = 0.998  #: of a running average of the weights, which makes an early end safe
+
+
+@dataclass(frozen=True)
 class NextItemConfig(Config):
     """Both members, and how much the linear one counts."""
 
     weight: float = -1.0  #: of the linear model's standardised scores; below 0 = fitted on validation rows
-    sasrec: SasrecConfig = field(default_factory=SasrecConfig)  #: options of SASRec, as sasrec.epochs=
+    #: options of SASRec, as sasrec.epochs=
+    sasrec: MemberSasrecConfig = field(default_factory=MemberSasrecConfig)
     #: options of the linear model, as linear_sequence.max_items=
     linear_sequence: LinearSequenceConfig = field(default_factory=LinearSequenceConfig)
 
@@ -115,9 +123,7 @@ class NextItemPredictor(Predictor):
         return {"weight": np.array([self.weight], dtype=np.float64)}
 
     def write_extra_files(self, directory: Path) -> None:
-        for member in (self.network, self.linear):
-            artifact.write_tensors(directory / _file_of(member.name), member.tensors())
-            member.write_extra_files(directory)
+        fusion.write_members(directory, (self.network, self.linear))
 
     def save(self, directory: Path, **facts: Any) -> None:
         self.meta["members"] = {member.name: member.meta for member in (self.network, self.linear)}
@@ -125,7 +131,7 @@ class NextItemPredictor(Predictor):
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
-        members = [_loaded(kind, saved) for kind in (SasrecPredictor, LinearSequencePredictor)]
+        members = [fusion.read_member(kind, saved) for kind in (SasrecPredictor, LinearSequencePredictor)]
         return cls(members[0], members[1], float(saved.tensor("weight", (1,))[0]), saved.ids, saved.config)
 
 
@@ -133,10 +139,7 @@ def _fused(network: np.ndarray, linear: np.ndarray, queries: Sequence[Query], we
     """(B, n_items) float32, in the memory of the network's scores."""
     for place, (other, query) in enumerate(zip(linear, queries, strict=True)):
         row = network[place]
-        unseen = np.ones(len(row), dtype=bool)
-        unseen[query.seen] = False
-        if not unseen.any():
-            unseen[:] = True
+        unseen = fusion.unseen_mask(query, len(row))
         best = row[unseen].max()
         np.subtract(row, best + np.log(np.exp(row[unseen] - best).sum()), out=row)
         values = other[unseen].astype(np.float64)
@@ -212,16 +215,3 @@ def _with_last_rows_held_out(data: TrainingData, seed: int) -> TrainingData:
     held_out = np.zeros(len(train), dtype=bool)
     held_out[train.indptr[users + 1] - 1] = True
     return replace(data, train=train.select(~held_out), validation=train.select(held_out))
-
-
-def _file_of(member: str) -> str:
-    return f"{member}.safetensors"
-
-
-def _loaded(kind: type[Predictor], saved: Saved) -> Predictor:
-    filename, files = _file_of(kind.name), saved.meta.get("files", {})
-    described = saved.meta.get("members", {})
-    if saved.directory is None or filename not in files or kind.name not in described:
-        raise ArtifactError(f"{saved.directory} holds no {filename}")
-    tensors = artifact.read_tensors(saved.directory / filename, files[filename])
-    return kind.restore(tensors, saved.ids, described[kind.name], saved.directory)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 SECONDS_PER_DAY = 86_400
+LONGEST_PAUSE = 30  # days
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class PopularPredictor(Predictor):
         c_i = sum over interactions of 0.5 ** (age in days / half_life_days); 1 each without times
         m_i = (prior * m + sum of stars) / (prior + number of ratings)
 
-    m is the mean of all ratings, age counts from the newest interaction of the data. m_i is the
+    m is the mean of all ratings. Age counts from the newest interaction of the data; of a time in which
+    nobody did anything LONGEST_PAUSE days count at most, so that the first visitors of a site do not outvote
+    the ratings of a data set that ends years before them. m_i is the
     posterior mean of a normal with a conjugate prior (Gelman et al., Bayesian Data Analysis, 2.12),
     which keeps an item with one five-star rating behind one with hundreds of good ones.
     """
@@ -61,8 +64,7 @@ class PopularPredictor(Predictor):
         train = data.train
         weights = np.ones(len(train))
         if config.half_life_days and train.has_time:
-            age_days = (train.at.max() - train.at) / SECONDS_PER_DAY
-            weights = 0.5 ** (age_days / config.half_life_days)
+            weights = 0.5 ** (_age_days(train.at) / config.half_life_days)
         counts = np.bincount(train.items, weights=weights, minlength=train.n_items)
         scores = np.log1p(counts) + config.rating_weight * _shrunk_rating(train, config.prior)
         run.report(1.0)
@@ -78,6 +80,14 @@ class PopularPredictor(Predictor):
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
         return cls(saved.tensor("scores", (len(saved.ids),)), saved.ids, saved.config)
+
+
+def _age_days(at: np.ndarray) -> np.ndarray:
+    """Return (N,) days from times in seconds to the newest of them, of a pause LONGEST_PAUSE at most."""
+    times, position = np.unique(at, return_inverse=True)
+    steps = np.minimum(np.diff(times), LONGEST_PAUSE * SECONDS_PER_DAY)
+    before_newest = np.append(np.cumsum(steps[::-1])[::-1], 0)
+    return before_newest[position] / SECONDS_PER_DAY
 
 
 def _shrunk_rating(train: Interactions, prior: float) -> np.ndarray:

@@ -33,6 +33,9 @@ from predictors.errors import ArtifactError
 from predictors.id_map import IdMap
 
 FORMAT = 1
+# Files are mapped into the memory of those who serve them: one that gets shorter kills them (SIGBUS). So
+# nothing writes to a file that is there; a new one is renamed into its place, and the old one stays mapped.
+READ_ONLY = 0o444
 WEIGHTS, IDS, META = "weights.safetensors", "ids.json", "meta.json"
 
 # The types that safetensors writes for numpy, little-endian as the format has them.
@@ -73,6 +76,8 @@ def write(
         files = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
         described = {**meta, "format": FORMAT, "created": datetime.now(UTC).isoformat(), "files": files}
         (building / META).write_text(json.dumps(described, indent=1, ensure_ascii=False), encoding="utf-8")
+        for path in building.iterdir():
+            path.chmod(READ_ONLY)
         os.replace(building, directory)  # noqa: PTH105 - os.replace is the atomic one on every system
     except (OSError, SafetensorError) as error:
         shutil.rmtree(building, ignore_errors=True)
@@ -102,6 +107,7 @@ def annotate(directory: Path, facts: Mapping[str, Any]) -> None:
     meta = {**read_meta(directory), **facts}
     writing = directory / f".{META}.{uuid.uuid4().hex}"
     writing.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
+    writing.chmod(READ_ONLY)
     os.replace(writing, directory / META)  # noqa: PTH105 - os.replace is the atomic one on every system
 
 

@@ -18,6 +18,7 @@ QUICK = {
         "linear_sequence.ridge": (5.0, 5.0, 5.0),
     },
     "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
+    "ensemble": {"als": {"factors": 8, "epochs": 2}, "graph_filter.factors": 8},
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.interactions import Interactions
 from predictors.history import History
-from predictors.influences import MAX_REMOVED, Influences, leave_one_out
+from predictors.influences import FEWEST_REMOVED, ITEMS_SCORED, MAX_REMOVED, Influences, leave_one_out
 from predictors.models.als import AlsPredictor
 from predictors.models.ease import EasePredictor
 from predictors.models.graph_filter import GraphFilterPredictor
@@ -82,6 +82,25 @@ def test_the_latest_of_equals_are_left_out(data):
     predictor = NeighboursPredictor.fit(data)
     found = leave_one_out(predictor, Query.from_indices(np.arange(59)), np.array([59]))
     assert found.items.tolist() == list(range(59 - MAX_REMOVED, 59))
+
+
+def test_of_a_long_history_few_films_are_left_out_so_that_the_work_is_bounded(monkeypatch):
+    n_items = 5_000
+    items = np.arange(n_items)
+    predictor = PopularPredictor.fit(
+        Interactions.from_columns(np.zeros(n_items, int), items, user_ids=np.arange(1), item_ids=items)
+    )
+    work = []
+
+    def score(queries):
+        work.append(sum(len(query.liked) for query in queries))
+        return np.zeros((len(queries), n_items), np.float32)
+
+    monkeypatch.setattr(predictor, "_score", score)
+    for n_films in (10, 100, 1_000, 4_900):
+        leave_one_out(predictor, Query.from_indices(np.arange(n_films)), np.array([4_999]))
+    assert work[0] < 11 * 11
+    assert max(work) <= max(ITEMS_SCORED + 1_000, (FEWEST_REMOVED + 1) * 4_900)
 
 
 def test_a_history_too_short_to_lose_a_film_shares_alike(data):

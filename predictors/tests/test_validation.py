@@ -27,6 +27,16 @@ def test_users_without_training_rows_are_shown_the_first_half_of_their_own():
     assert dict(zip(shown, targets, strict=True)) == {(5, 6): [7, 8], (2,): [4]}
 
 
+def test_a_model_that_reads_no_order_is_shown_rows_at_random():
+    train = from_rows([0, 2], [1, 2])
+    validation = from_rows([1] * 40, range(40))
+    (query,) = Validator.from_rows(train, validation, in_order=False).queries
+    (targets,) = Validator.from_rows(train, validation, in_order=False).targets
+    assert sorted([*query.liked, *targets]) == list(range(40))
+    assert 25 < len(query.liked) < 39
+    assert targets.min() < query.liked.max(), "the shown rows are not the first ones"
+
+
 def test_nobody_to_ask_is_no_validator():
     train = from_rows([0, 0], [1, 2])
     assert Validator.from_rows(train, None) is None

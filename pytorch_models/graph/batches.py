@@ -96,6 +96,7 @@ class Batches:
         self.pair_items = self.items[ranges(self.indptr[self.users], counts[self.users])]
 
     def __call__(self, epoch: int) -> Iterator[Step]:
+        self.fitted.model.embedding.requires_grad_(epoch >= self.config.frozen_epochs)
         self.fitted.refresh_negatives(epoch)
         rng = np.random.default_rng([self.config.seed, epoch])
         yield from self._pairs(rng) if self.config.loss == "bpr" else self._all_pairs_of_users(rng)

@@ -19,6 +19,7 @@ class GraphFitConfig:
     temperature   t of the softmax
     similarity    what the softmax compares: dot products, or cosines, whose lengths carry no popularity
     negatives     uniform, popularity or hard, see datasets.negatives
+    frozen_epochs  first epochs in which the embedding stays as it starts (NGCF)
     """
 
     epochs: int = 60
@@ -35,6 +36,7 @@ class GraphFitConfig:
     evaluate_every: int = 5
     patience: int = 3
     cpu_budget_seconds: float = 0.0
+    frozen_epochs: int = 0
     backend: str = "native"
     seed: int = 1
 
@@ -47,5 +49,7 @@ class GraphFitConfig:
             raise ValueError("bpr compares dot products; similarity=cosine goes with loss=softmax")
         if min(self.epochs, self.batch_size, self.evaluate_every, self.refresh_every) < 1:
             raise ValueError("epochs, batch_size, evaluate_every and refresh_every must be 1 or more")
-        if min(self.learning_rate, self.temperature) <= 0 or min(self.l2, self.n_negatives) < 0:
-            raise ValueError("learning_rate and temperature must be above 0, l2 and n_negatives not below")
+        if min(self.learning_rate, self.temperature) <= 0:
+            raise ValueError("learning_rate and temperature must be above 0")
+        if min(self.l2, self.n_negatives, self.frozen_epochs) < 0:
+            raise ValueError("l2, n_negatives and frozen_epochs must be 0 or more")

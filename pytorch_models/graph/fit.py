@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Mapping
@@ -32,27 +33,35 @@ def fit_tables(
     train_on: Interactions,
     config: GraphFitConfig,
     *,
+    start: np.ndarray | None = None,
     validate: Callable[[LightGCNTables | NGCFTables], Mapping[str, float]] | None = None,
     **options: Any,
 ) -> tuple[LightGCNTables | NGCFTables, GraphModel, TrainingState]:
     """Fit "lightgcn" or "ngcf" and return its tables in float64, the model behind them and the state.
 
-    `shape` are the fields of LightGCNConfig or NGCFConfig besides the sizes of the graph. `validate` gets
+    `shape` are the fields of LightGCNConfig or NGCFConfig besides the sizes of the graph, `start` is the
+    embedding to begin from, (n_users + n_items, dim) float32, random where there is none. `validate` gets
     the tables of the current weights in float32. The tables that are returned are computed in float64, so
     that the only error of a rounded copy is its rounding. Takes and raises otherwise what `fit` does.
     """
 
     def model_of(graph: BipartiteGraph, generator: torch.Generator) -> GraphModel:
+        model: GraphModel
         if network == "lightgcn":
-            return LightGCN(LightGCNConfig(graph.n_users, graph.n_items, **shape), generator)
-        row_sums = torch.as_tensor(graph.row_sums)
-        return NGCF(NGCFConfig(graph.n_users, graph.n_items, **shape), row_sums, generator)
+            model = LightGCN(LightGCNConfig(graph.n_users, graph.n_items, **shape), generator)
+        else:
+            row_sums = torch.as_tensor(graph.row_sums)
+            model = NGCF(NGCFConfig(graph.n_users, graph.n_items, **shape), row_sums, generator)
+        if start is not None:
+            model.start_from(torch.from_numpy(start))
+        return model
 
     model, graph, state = fit(
         model_of,
         train_on,
         config,
         validate=(lambda model, propagate: validate(tables_of(model, propagate))) if validate else None,
+        begins="random" if start is None else hashlib.sha256(start.tobytes()).hexdigest(),
         **options,
     )
     model = model.to("cpu").double()
@@ -71,8 +80,11 @@ def fit(
     report: Report = lambda step, total, message, metrics: None,
     on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     resume: bool = False,
+    begins: str = "random",
 ) -> tuple[GraphModel, BipartiteGraph, TrainingState]:
     """Build the graph of the training rows, fit a model on it and return it with its best weights.
+
+    `begins` names what `model_of` begins with: a resumed run must begin alike.
 
     Negatives keep clear of training positives alone, whatever the sampler: to know the validation positives
     would leak the validation items into the negatives and flatter the validation figures.
@@ -114,6 +126,7 @@ def fit(
             },
             **{f"model.{name}": value for name, value in asdict(model.config).items()},
             "data": train_on.fingerprint(),
+            "begins": begins,
         },
     )
     with tempfile.TemporaryDirectory() as scratch:

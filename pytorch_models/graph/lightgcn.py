@@ -50,6 +50,11 @@ class LightGCN(nn.Module):
             nn.Parameter(torch.zeros(config.layers + 1)) if config.combination == "learned" else None
         )
 
+    @torch.no_grad()
+    def start_from(self, embedding: torch.Tensor) -> None:
+        """Begin from an embedding (n_users + n_items, dim)."""
+        self.embedding.copy_(embedding)
+
     def combination(self) -> torch.Tensor:
         """Return (layers + 1,) alpha, summing to 1."""
         if self.logits is None:

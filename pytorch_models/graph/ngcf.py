@@ -70,6 +70,17 @@ class NGCF(nn.Module):
         self.b2 = nn.ParameterList(nn.Parameter(torch.zeros(after)) for _, after in pairs)
         self.register_buffer("row_sums", row_sums.float(), persistent=False)
 
+    @torch.no_grad()
+    def start_from(self, embedding: torch.Tensor) -> None:
+        """Begin from an embedding (n_users + n_items, dim) that each layer averages with its neighbours'.
+
+        W1 is half the identity and W2 is 0; all layers are as wide as the embedding.
+        """
+        self.embedding.copy_(embedding)
+        for w1, w2 in zip(self.w1, self.w2, strict=True):
+            w1.copy_(torch.eye(*w1.shape, dtype=w1.dtype) / 2)
+            w2.zero_()
+
     def tables(self, propagate: Propagate) -> list[torch.Tensor]:
         """Compute layers 0 .. L before scaling, each (n_users + n_items, dim of the layer)."""
         x: torch.Tensor = self.embedding

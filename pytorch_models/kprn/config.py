@@ -15,7 +15,8 @@ class KprnFitConfig:
 
     positives    films asked for in one example
     examples     per step
-    steps        0 = so many that every row was asked for `epochs` times on average, MAX_STEPS at most
+    steps        0 = so many that every row was asked for `epochs` times on average, MAX_STEPS at most;
+                 without epochs nothing is trained
     history      the latest films shown, at most
     time_share   share of the examples in the order of time
     negatives    uniform over the catalogue; hard: among what an open search finds; mixed: half and half
@@ -46,5 +47,5 @@ class KprnFitConfig:
             raise ValueError("examples, positives, history and evaluations must be 1 or more")
         if self.steps < 0 or self.patience < 0:
             raise ValueError("steps and patience must be 0 or more")
-        if self.learning_rate <= 0 or self.epochs <= 0 or self.l2 < 0 or not 0 <= self.time_share <= 1:
-            raise ValueError("learning_rate and epochs must be above 0, l2 not below, time_share in [0, 1]")
+        if self.learning_rate <= 0 or min(self.epochs, self.l2) < 0 or not 0 <= self.time_share <= 1:
+            raise ValueError("learning_rate must be above 0, epochs and l2 not below, time_share in [0, 1]")

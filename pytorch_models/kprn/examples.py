@@ -91,7 +91,7 @@ class Examples:
         if not (reached & is_positive[once]).any():
             return None
         return Example(
-            TreeBatch.from_paths(self.graph, paths, len(once)),
+            TreeBatch.from_paths(self.graph, paths, targets.films, is_positive[once]),
             torch.from_numpy(targets.owner),
             torch.from_numpy(is_positive[once] & reached),
         )

@@ -39,13 +39,18 @@ def fit(
 ) -> tuple[dict[str, np.ndarray], TrainingState]:
     """Train on the rows of a graph built from them; `shape` are fields of KprnConfig.
 
-    `validate` gets the weights as arrays. Returns the best weights and where the run ended.
+    `validate` gets the weights as arrays. Returns the best weights and where the run ended: the untrained
+    ones, with `best_step` 0, where no trained ones are better, and without epochs or steps.
     Raises ValueError on data or options that cannot be used.
     """
     caps = Caps(**{**asdict(caps), "history": config.history})
     model_config = KprnConfig(graph.n_entities, len(graph.type_names), graph.end + 1, **shape)
     generator = torch.Generator().manual_seed(config.seed)
     model = Kprn(model_config, graph.types, graph.rated, generator)
+    untrained = weights_of(model)
+    at_start = dict(validate(untrained)) if validate else {}
+    if not (config.steps or config.epochs):
+        return untrained, TrainingState(stopped="untrained", best_metrics=at_start)
     per_epoch = max(1, math.ceil(len(rows) / (config.examples * config.positives)))
     steps = config.steps or min(MAX_STEPS, max(1, round(config.epochs * per_epoch)))
     examples = Examples(rows, graph, caps, config, per_epoch)
@@ -88,6 +93,9 @@ def fit(
             on_epoch=on_epoch,
             resume=resume,
         )
+    if metric and at_start[metric] >= state.best:
+        state.best, state.best_step, state.best_metrics = at_start[metric], 0, at_start
+        return untrained, state
     return weights_of(model), state
 
 

@@ -17,7 +17,7 @@ from pytorch_models.kprn.network import NO_PATH, Kprn, pool
 def kprn_loss(model: Kprn, example: Example, config: KprnFitConfig) -> torch.Tensor:
     """Return the mean over the positives (softmax) or over all targets with a path (bce)."""
     tree = example.tree
-    scores = pool(model(tree), tree.target, tree.n_targets, model.config.pooling, model.config.gamma)
+    scores = model.pooled(tree)
     reached = scores > NO_PATH
     if config.loss == "bce":
         asked = reached | example.positive

@@ -8,10 +8,14 @@ path is an entity, its type and the relation that leaves it (eq. 2):
     s   = w2 . relu(W1 h_L)       (eq. 10)
     score of a film = log sum over its paths of exp(s / gamma)      (eq. 11)
 
-Two things differ. Users are one entity, which stands for the visitor and for everybody on a path, so that
-somebody who was never seen is served by the same weights; a path over users stands for many. And how a
+Three things differ. Users are one entity, which stands for the visitor and for everybody on a path, so
+that somebody who was never seen is served by the same weights; a path over users stands for many. How a
 path is walked (how many people it stands for, how many films share its entity, how long ago its film was
-seen) adds `walk . features` to s, which an LSTM over entities cannot count; `walk=False` is without.
+seen) adds `walk . features` to s, which an LSTM over entities cannot count; `walk=False` is without. And
+one path leads to every film from people in general, with s = bias + weight * log popularity: a prior for
+those of whom little is known, which each film of a history outweighs a little more. It belongs to no
+history, so nothing is explained by it, and a film that it alone leads to counts as one without a path;
+`general=False` is without.
 
 Paths are read as a tree (`datasets.knowledge_graph.paths.Trie`): what paths share is read once.
 """
@@ -32,7 +36,9 @@ from datasets.knowledge_graph.trie import Trie, build_trie
 POOLINGS = ("lse", "max", "mean")
 INITIAL_STD = 0.1
 # Where the walk starts: a cosine of films for people, one divided by the films of an entity.
-WALK = {"alike": 1.0, "films_of_x": -1.0, "age": -0.25}
+# Among guests of MovieLens 1M a path over an entity, or a long one, says far less than one over people.
+WALK = {"alike": 0.65, "films_of_x": -1.0, "age": -0.1, "entities": -3.7, "long": -3.7}
+GENERAL = (-1.2, 0.5)  # bias, weight
 NO_PATH = -30.0  # what a film without a path scores in a loss: as good as nothing
 
 
@@ -44,6 +50,7 @@ class KprnConfig:
     hidden       of the LSTM and the scorer
     relations, types   whether a step tells its relation, its type
     walk         whether s has the term `walk . features`
+    general      whether a path leads to every film from people in general
     pooling      lse, max or mean
     gamma        of the pooling (eq. 11)
     dropout      share of entities that lose their own vector in a training step, and keep their type
@@ -58,6 +65,7 @@ class KprnConfig:
     relations: bool = True
     types: bool = True
     walk: bool = True
+    general: bool = True
     pooling: str = "lse"
     gamma: float = 1.0
     dropout: float = 0.1
@@ -74,7 +82,8 @@ class TreeBatch:
     """Holds a `Trie` and its paths as tensors; entities by their position in `entities`.
 
     entities (U,) int64; levels [(parent, entity, relation)]; leaf_parent [(n,), (m,)] and leaf_entity the
-    same, short paths first; order (P,) int64: where each path's score is; features (P, F) and target (P,)
+    same, short paths first; order (P,) int64: where each path's score is; features (P, F) and target (P,);
+    popularity (n_targets,): see PathGraph.log_popularity
     """
 
     entities: torch.Tensor
@@ -84,11 +93,17 @@ class TreeBatch:
     order: torch.Tensor
     features: torch.Tensor
     target: torch.Tensor
-    n_targets: int
+    popularity: torch.Tensor
+
+    @property
+    def n_targets(self) -> int:
+        return len(self.popularity)
 
     @classmethod
-    def from_paths(cls, graph: PathGraph, paths: Paths, n_targets: int) -> TreeBatch:
-        """Build the batch of these paths to `n_targets` films."""
+    def from_paths(
+        cls, graph: PathGraph, paths: Paths, films: np.ndarray, known: np.ndarray | None = None
+    ) -> TreeBatch:
+        """Build the batch of these paths to the targets `films` (n_targets,); `known` as in `find_paths`."""
         trie: Trie = build_trie(graph, paths)
         ends = (paths.films[trie.short, 2], paths.films[trie.long, 2])
         every = [np.array([graph.user]), *(level.entity for level in trie.levels), *ends]
@@ -108,7 +123,7 @@ class TreeBatch:
             tensor(order),
             tensor(paths.features),
             tensor(paths.target),
-            n_targets,
+            tensor(graph.log_popularity(films, known)),
         )
 
 
@@ -133,6 +148,7 @@ class Kprn(nn.Module):
         start = torch.tensor([WALK.get(name, 0.0) for name in FEATURES])
         self.walk = nn.Parameter(start if config.walk else torch.zeros_like(start))
         self.walk.requires_grad_(config.walk)
+        self.general = nn.Parameter(torch.tensor(GENERAL), requires_grad=config.general)
         self.register_buffer("kinds", torch.as_tensor(kinds.astype(np.int64)))
         for table in (self.entities, self.types, self.relations):
             nn.init.normal_(table, std=INITIAL_STD, generator=generator)
@@ -188,7 +204,15 @@ class Kprn(nn.Module):
 
     def pooled(self, batch: TreeBatch) -> torch.Tensor:
         """Compute (n_targets,) the score of each film (eq. 11); NO_PATH where there is no path."""
-        return pool(self(batch), batch.target, batch.n_targets, self.config.pooling, self.config.gamma)
+        config, scores, target, n = self.config, self(batch), batch.target, batch.n_targets
+        if not config.general:
+            return pool(scores, target, n, config.pooling, config.gamma)
+        reached = torch.zeros(n, dtype=torch.bool, device=scores.device)
+        reached[target] = True
+        general = self.general[0] + self.general[1] * batch.popularity
+        scores = torch.cat([scores, general])
+        target = torch.cat([target, torch.arange(n, device=target.device)])
+        return torch.where(reached, pool(scores, target, n, config.pooling, config.gamma), NO_PATH)
 
 
 def _lstm(gates: torch.Tensor, cell: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:

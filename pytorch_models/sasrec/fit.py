@@ -21,9 +21,7 @@ from pytorch_models.training.loop import OnEpoch, Report, train
 
 LOSSES = ("softmax", "sampled")
 
-# The epochs and the batch that stand for 0. A run reads TOKENS_IN_A_RUN items of histories, within
-# bounds on epochs: MovieLens 100K gets 45 epochs, 1M 40, 20M 5. A batch is a 32nd of an epoch.
-TOKENS_IN_A_RUN = 26_000_000
+# Bounds on the epochs that stand for 0: MovieLens 100K gets 45, 1M 40, 20M 5. A batch is a 32nd of an epoch.
 MIN_EPOCHS, MAX_EPOCHS = 5, 45
 BATCHES_PER_EPOCH = 32
 MIN_BATCH, MAX_BATCH = 256, 4096
@@ -36,17 +34,21 @@ Score = Callable[[Sequence[np.ndarray]], np.ndarray]
 class SasrecFitConfig:
     """Configures a fit.
 
-    epochs        passes over the histories; 0 = by size (see TOKENS_IN_A_RUN)
+    epochs        passes over the histories; 0 = by size
+    items_in_a_run  items of histories that a run by size reads, within MIN_EPOCHS and MAX_EPOCHS
     batch         items of histories per step; 0 = by size
     loss          softmax over the full catalogue, or sampled over `negatives` items per step
+    schedule      length of the learning rate's curve against the run's
     ema_decay     of the running average of the weights that is kept; 0 = none
     patience      validations without a better one before stopping; 0 = never
     threads       of torch; 0 = as many as it takes by itself
     """
 
     epochs: int = 0
+    items_in_a_run: int = 26_000_000
     batch: int = 0
     learning_rate: float = 2e-3
+    schedule: float = 1.0
     weight_decay: float = 0.0
     loss: str = "softmax"
     negatives: int = 512
@@ -101,13 +103,14 @@ def fit(
     per_epoch = Windows(train_on.items, train_on.indptr, max_length, 1, config.seed).tokens_per_epoch
     if not per_epoch:
         raise ValueError("no user has two or more items in the training data")
-    epochs = config.epochs or int(np.clip(TOKENS_IN_A_RUN // per_epoch, MIN_EPOCHS, MAX_EPOCHS))
+    epochs = config.epochs or int(np.clip(config.items_in_a_run // per_epoch, MIN_EPOCHS, MAX_EPOCHS))
     batch = config.batch or int(np.clip(per_epoch // BATCHES_PER_EPOCH, MIN_BATCH, MAX_BATCH))
     windows = Windows(train_on.items, train_on.indptr, max_length, batch, config.seed)
     steps_per_epoch = windows.batches_per_epoch()
     training = TrainingConfig(
         steps=epochs * steps_per_epoch,
         learning_rate=config.learning_rate,
+        schedule=config.schedule,
         weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,
         evaluate_every=steps_per_epoch * max(1, round(epochs / VALIDATIONS)),

@@ -80,7 +80,7 @@ def read_by_torch(model: Kprn, graph: PathGraph, paths: Paths) -> list[float]:
 def test_the_tree_scores_as_an_lstm_over_each_path(graph: PathGraph, paths: Paths, shape: dict) -> None:
     model = model_of(graph, **shape)
     with torch.no_grad():
-        scores = model(TreeBatch.from_paths(graph, paths, 4)).numpy()
+        scores = model(TreeBatch.from_paths(graph, paths, np.array([1, 2, 7, 11]))).numpy()
         np.testing.assert_allclose(scores, read_by_torch(model, graph, paths), rtol=1e-4, atol=1e-5)
     assert scores.std() > 0.01
 
@@ -98,8 +98,51 @@ def test_an_untrained_model_counts_paths_as_they_are_walked(graph: PathGraph, pa
     config = KprnConfig(graph.n_entities, len(graph.type_names), graph.end + 1)
     model = Kprn(config, graph.types, graph.rated).eval()
     with torch.no_grad():
-        scores = model(TreeBatch.from_paths(graph, paths, 4)).numpy()
+        scores = model(TreeBatch.from_paths(graph, paths, np.array([1, 2, 7, 11]))).numpy()
     np.testing.assert_allclose(scores, paths.features @ model.walk.detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_people_in_general_are_one_more_path_to_a_film_that_another_leads_to(graph: PathGraph) -> None:
+    films = np.array([1, 2, 7, 11])
+    paths = find_paths(graph, *asked([0], films.tolist()), ENOUGH)
+    paths = paths.select(paths.target != 2)
+    model, without = model_of(graph), model_of(graph, general=False)
+    batch = TreeBatch.from_paths(graph, paths, films)
+    with torch.no_grad():
+        found, plain = model.pooled(batch).numpy(), without.pooled(batch).numpy()
+        bias, weight = model.general.tolist()
+    people = np.bincount(rows().items, minlength=12)
+    expected = np.logaddexp(plain, bias + weight * np.log(people[films] / people.max()))
+    reached = plain > NO_PATH
+    np.testing.assert_allclose(found[reached], expected[reached], rtol=1e-5)
+    assert reached.tolist() == [True, True, False, True]
+    assert found[2] == NO_PATH
+
+
+def test_the_person_who_is_asked_about_does_not_make_a_film_popular(graph: PathGraph) -> None:
+    people = np.bincount(rows().items, minlength=12)
+    films, known = np.array([1, 2]), np.array([True, False])
+    expected = np.log((people[films] - known) / people.max())
+    np.testing.assert_allclose(graph.log_popularity(films, known), expected, rtol=1e-6)
+
+
+def test_the_untrained_start_is_kept_where_training_is_no_better(graph: PathGraph) -> None:
+    config = KprnFitConfig(steps=10, examples=16, positives=2, evaluations=2, learning_rate=0.02)
+
+    def validate(weights: dict[str, np.ndarray]) -> dict[str, float]:
+        return {"NDCG@10": 0.9 if not weights["outer.weight"].any() else worth}
+
+    for worth, is_trained in ((0.5, False), (0.95, True)):
+        weights, state = fit(rows(), graph, Caps(), {}, config, validate=validate, metric="NDCG@10")
+        assert weights["outer.weight"].any() == is_trained
+        assert (state.best_step > 0) == is_trained
+        assert state.best_metrics["NDCG@10"] == max(worth, 0.9)
+
+
+def test_without_epochs_nothing_is_trained(graph: PathGraph) -> None:
+    weights, state = fit(rows(), graph, Caps(), {}, KprnFitConfig(epochs=0))
+    assert (state.step, state.best_step, state.stopped) == (0, 0, "untrained")
+    assert not weights["outer.weight"].any()
 
 
 def test_unusable_shapes_are_refused() -> None:
@@ -153,10 +196,11 @@ def test_the_history_never_holds_what_is_asked_for(graph: PathGraph) -> None:
 @pytest.mark.parametrize("loss", ["softmax", "bce"])
 def test_training_learns_and_is_the_same_every_time(graph: PathGraph, loss: str) -> None:
     config = KprnFitConfig(
-        steps=60, examples=16, positives=2, loss=loss, evaluations=3, learning_rate=0.02, negatives="uniform"
+        steps=60, examples=16, positives=2, loss=loss, evaluations=3, learning_rate=0.05, negatives="uniform"
     )
-    weights, state = fit(rows(), graph, Caps(), {}, config)
-    again, _ = fit(rows(), graph, Caps(), {}, config)
+    # Without the walk the untrained network knows nothing, so there is something to learn.
+    weights, state = fit(rows(), graph, Caps(), {"walk": False}, config)
+    again, _ = fit(rows(), graph, Caps(), {"walk": False}, config)
     assert state.step == 60
     assert state.curve[-1]["loss"] < 0.97 * state.curve[0]["loss"]
     for name, array in weights.items():

@@ -272,3 +272,10 @@ def test_the_learning_rate_rises_then_falls_to_a_hundredth():
     assert rates[:100] == sorted(rates[:100])
     assert rates[100:] == sorted(rates[100:], reverse=True)
     assert rates[-1] == pytest.approx(FINAL_LEARNING_RATE, abs=1e-4)
+
+
+def test_a_longer_schedule_ends_the_run_on_the_way_down():
+    config = replace(CONFIG, steps=1000, learning_rate=1.0, warm_up=0.05)
+    twice = replace(config, schedule=2.0)
+    assert learning_rate_at(999, twice) == pytest.approx(learning_rate_at(999, replace(config, steps=2000)))
+    assert learning_rate_at(999, twice) > 0.5 > 2 * learning_rate_at(999, config)

@@ -16,7 +16,8 @@ class TrainingConfig:
 
     steps               optimiser steps in all
     epochs              passes over the data that `steps` are, for messages; 0 = unknown
-    learning_rate       the highest; reached after `warm_up` (share of steps), then a cosine down
+    learning_rate       the highest; reached after `warm_up` (share of the schedule), then a cosine down
+    schedule            length of that curve against the run's: with 2 the run ends half-way down
     evaluate_every      steps between two validations
     patience            validations without a better one before stopping; 0 = never
     ema_decay           of a running average of the weights, which is validated and kept; 0 = none
@@ -27,6 +28,7 @@ class TrainingConfig:
     steps: int
     learning_rate: float = 2e-3
     warm_up: float = 0.05
+    schedule: float = 1.0
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.98)
     clip_norm: float = 1.0
@@ -58,9 +60,10 @@ class TrainingState:
 
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
     """Return the rate of a step: linear warm-up, then a cosine down to its end (SGDR, eq. 5)."""
-    rising = max(1, round(config.warm_up * config.steps))
+    length = config.schedule * config.steps
+    rising = max(1, round(config.warm_up * length))
     if step < rising:
         return config.learning_rate * (step + 1) / rising
-    done = min(1.0, (step - rising) / max(1, config.steps - rising))
+    done = min(1.0, (step - rising) / max(1, length - rising))
     cosine = 0.5 * (1 + math.cos(math.pi * done))
     return config.learning_rate * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)

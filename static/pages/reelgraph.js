@@ -13,6 +13,31 @@
     if (announcer && text) announcer.textContent = text;
   };
 
+  // -- Back shows what was done since: a page that the browser had frozen is fetched anew ---------
+
+  const WRITES = "writes"; // how often this browser has sent something, in all tabs
+  const readWrites = () => {
+    try { return window.localStorage.getItem(WRITES) ?? "0"; } catch { return "0"; } // storage may be forbidden
+  };
+  let writesShown = readWrites();
+  let writesAnswered = writesShown; // what the page shows once its own requests are answered
+  const countWrite = () => {
+    try { window.localStorage.setItem(WRITES, String(Number(readWrites()) + 1)); } catch { /* see above */ }
+  };
+
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    const isCurrent = writesAnswered === readWrites(); // no other tab has sent anything meanwhile
+    countWrite();
+    if (isCurrent) writesAnswered = readWrites();
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful && event.detail.requestConfig?.verb === "post") writesShown = writesAnswered;
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted && writesShown !== readWrites()) window.location.reload();
+  });
+
   // -- clicks: a beacon with the event id of the link, then the film's own address ---------------
 
   document.addEventListener("click", (event) => {
@@ -28,6 +53,7 @@
     body.set("surface", query.get("from") ?? "");
     body.set("recommendation_id", query.get("rec") ?? "");
     if (!navigator.sendBeacon(link.dataset.click, body)) return;
+    countWrite();
     event.preventDefault();
     window.location.assign(link.dataset.href);
   });
@@ -67,7 +93,10 @@
     if (form && waiting.has(form) && !form.contains(event.relatedTarget)) send(form);
   });
   window.addEventListener("pagehide", () => {
-    for (const form of waiting.keys()) navigator.sendBeacon(form.action, new FormData(form));
+    for (const form of waiting.keys()) {
+      navigator.sendBeacon(form.action, new FormData(form));
+      countWrite();
+    }
     waiting.clear();
   });
 

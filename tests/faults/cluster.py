@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from services.kafka import PASSWORD, USER, ClusterNode, KafkaCluster
-from tests.faults.__main__ import CAUGHT_UP_SECONDS, CLIENTS, FILM_IDS, PAUSE, Result, _problems
-from tests.faults.deployment import ROOT, Deployment
-from tests.faults.tally import PROGRESS, TALLY
+from tests.faults.__main__ import PAUSE, SITE
+from tests.faults.deployment import ACCOUNTS, ROOT, Deployment
+from tests.faults.result import Result, wait_and_count
 from tests.faults.visitors import Load, VisitorThread
 
 CLEAR_SECONDS = 90.0  # after a fault, at most
@@ -256,9 +256,9 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
     """Start everything, break Kafka and its members in turn under load, wait for everything and count."""
     manage = [sys.executable, str(ROOT / "manage.py")]
     site._keep("nameless", [*manage, "consume_events", "--group", "experiments"])
-    load = Load(site.port, site.run(FILM_IDS)["films"])
+    load = Load(site.port, **site.run(SITE))
     outbox, breaker = Outbox(site), Breaker(site, cluster, seconds)
-    visitors = [VisitorThread(load, number, PAUSE) for number in range(CLIENTS)]
+    visitors = [VisitorThread(load, number, PAUSE) for number in range(ACCOUNTS)]
     started = time.monotonic()
     for visitor in visitors:
         visitor.start()
@@ -271,8 +271,7 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
             time.sleep(CALM_SECONDS)
             if name == "topic_made_again":  # the messages of the old topic are counted before it goes
                 load.pause.set()
-                _wait_for_effects(site, load)
-                tally = site.run(TALLY.replace("GROUP", str(time.time_ns())))
+                tally = wait_and_count(site, load)
                 load.pause.clear()
             load.now, before = name, _starts(site)
             getattr(breaker, name)()
@@ -289,30 +288,16 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
             visitor.join()
         outbox.close()
     took = time.monotonic() - started
-    _wait_for_effects(site, load)
-    time.sleep(2)  # for what would be counted twice
-    last = site.run(TALLY.replace("GROUP", str(time.time_ns())))
-    last["delivered"] = {**tally.get("delivered", {}), **last["delivered"]}
-    result = Result(load, last, {name: kept.starts for name, kept in site.kept.items()}, [], took)
-    result.problems = [*load.wrong, *_problems(result)]
-    result.problems += [
-        f"{name}: the outbox did not clear" for name, seconds in clear.items() if seconds is None
-    ]
+    delivered = tally.get("delivered", {})
+    last = wait_and_count(site, load, delivered)
+    problems = [f"{name}: the outbox did not clear" for name, seconds in clear.items() if seconds is None]
+    starts = {name: kept.starts for name, kept in site.kept.items()}
+    result = Result(load, last, starts, took, problems=problems)
     return Trial(result, clear, deaths)
 
 
 def _starts(site: Deployment) -> int:
     return sum(kept.starts for kept in site.kept.values())
-
-
-def _wait_for_effects(site: Deployment, load: Load) -> None:
-    deadline = time.monotonic() + CAUGHT_UP_SECONDS
-    while time.monotonic() < deadline:
-        progress = site.run(PROGRESS)
-        number = len(load.acknowledged)
-        if not progress["waiting"] and min(progress["activity"], progress["experiments"]) >= number:
-            return
-        time.sleep(1)
 
 
 def main(n_brokers: int, seconds: float, logs: Path | None) -> int:

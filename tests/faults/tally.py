@@ -6,61 +6,74 @@ from collections import Counter
 import polars as pl
 from django.conf import settings
 from django.db.models import Sum
-from movie.events.archive import get_archive
-from movie.events.stream import get_event_stream
-from movie.events.stream.messages import decode
-from movie.training.training_feed import TrainingFeed
 from movie.catalogue.models import Movie, Rating
+from movie.events.archive import get_archive
 from movie.events.models import DailyMovieActivity, DeadLetter, Event, ProcessedEvent
 from movie.operations.health import readiness
-from movie.events.models import Event
-from movie.events.models import DeadLetter, DailyMovieActivity, ProcessedEvent
+from movie.training.training_feed import TrainingFeed
+from movie.visitors.visitor import can_act
 
-rated = Event.objects.filter(kind="rating").exclude(surface="import")
 ratings = {}
 for visitor, movie_id, value in Rating.objects.values_list("visitor", "movie_id", "value"):
-    ratings.setdefault(visitor, {})[movie_id] = value
-rows = set(Event.objects.exclude(surface="import").values_list("event_id", "movie_id"))
-items = [(each.interaction.event_id, each.interaction.movie_id) for each in get_archive().read()]
-stored = Counter(event_id for event_id, _ in rows | set(items))
-stored.update(event_id for event_id, number in Counter(items).items() if number > 1)
-delivered, empty = Counter(), 0
-for batch in get_event_stream().consume("tally-GROUP", lambda: empty > 6):
-    empty = 0 if batch else empty + 1
-    for each in batch:
-        message = decode(each.raw)
-        if message.interaction.surface != "import":
-            delivered[message.event_id] += 1
+    if can_act(visitor):
+        ratings.setdefault(visitor, {})[movie_id] = value
+rows = set(Event.objects.values_list("event_id", "movie_id", "visitor"))
+items = [
+    (each.interaction.event_id, each.interaction.movie_id, each.interaction.visitor)
+    for each in get_archive().read()
+]
+stored = Counter(event_id for event_id, *_ in rows | set(items))
+stored.update(event_id for (event_id, *_), number in Counter(items).items() if number > 1)
 TrainingFeed().compact()
 feed = pl.read_parquet(settings.FEED_DIR / "events.parquet")
-feed = feed.filter(pl.col("surface") != "import")
+feed = feed.filter(pl.col("type") == "interaction")
 experiments = ProcessedEvent.objects.filter(group="experiments")
 print(json.dumps({
     "stored": stored,
+    "owners": {event_id: visitor for event_id, _, visitor in [*items, *rows]},
     "in_rows": len(rows),
     "in_dynamodb": len(set(items)),
-    "delivered": delivered,
     "activity": dict(DailyMovieActivity.objects.values_list("movie").annotate(Sum("count"))),
     "experiments": list(experiments.values_list("event_id", flat=True)),
     "feed": Counter(feed["event_id"]),
+    "feed_owners": dict(zip(feed["event_id"], feed["owner"])),
     "dead": DeadLetter.objects.count(),
     "ratings": sum(Movie.objects.values_list("rating_count", flat=True)),
     "rating_rows": Rating.objects.count(),
-    "visitor_of": dict(rated.values_list("event_id", "visitor")),
     "stars": ratings,
     "readiness": readiness().as_json(),
 }))
 """
 
+# Reads the whole topic, which takes a while.
+DELIVERED = """
+import json
+import time
+from collections import Counter
+from movie.events.stream import get_event_stream
+from movie.events.stream.messages import InteractionRecorded, decode
+
+delivered, empty, end = Counter(), 0, time.monotonic() + 60
+for batch in get_event_stream().consume(
+    "tally-GROUP", lambda: time.monotonic() > end or (delivered and empty > 6)
+):
+    empty = 0 if batch else empty + 1
+    for each in batch:
+        message = decode(each.raw)
+        if isinstance(message, InteractionRecorded):
+            delivered[message.event_id] += 1
+print(json.dumps(delivered))
+"""
+
+# Changes (deletions, merges) wait for half a minute, until no relay can still hold a row that they cover.
+# Here everything else is delivered first, so nothing is left to wait for.
 PROGRESS = """
 import json
-from django.db.models import Sum
-from movie.events.stream.backlog import backlog
-from movie.events.models import DailyMovieActivity, ProcessedEvent
-waiting = backlog()
-print(json.dumps({
-    "waiting": sum(each.rows for each in waiting.values()),
-    "activity": DailyMovieActivity.objects.aggregate(n=Sum("count"))["n"] or 0,
-    "experiments": ProcessedEvent.objects.filter(group="experiments").count(),
-}))
+from django.utils import timezone
+from movie.events.models import Event, HistoryChange
+rows = Event.objects.undelivered().count()
+if not rows:
+    now = timezone.now()
+    HistoryChange.objects.undelivered().filter(available_at__gt=now).update(available_at=now)
+print(json.dumps({"waiting": rows + HistoryChange.objects.undelivered().count()}))
 """

@@ -143,7 +143,7 @@ def a_machine_dies(site: Site, *, visitors: int, seconds: float) -> Lines:
     for thread in threads:
         thread.join()
     stored = site.stored()
-    lost = set(load.acknowledged) - set(stored)
+    lost = set(load.ledger.owners) - set(stored)
     twice = len(stored) - len(set(stored))
     refused = sum(
         n

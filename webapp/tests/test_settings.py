@@ -17,6 +17,7 @@ PRODUCTION = {
     "ALLOWED_HOSTS": "films.example.org",
     "BEHIND_PROXY": "true",
     "STAFF_SECOND_FACTOR": "required",
+    "EMAIL_URL": "smtp+tls://site:secret@mail.example.org:587",
 }
 
 
@@ -39,6 +40,7 @@ def test_the_documents_name_the_default_topic(settings):
 
 
 def test_production_variables_pass_the_deployment_check(tmp_path):
+    tmp_path.chmod(0o700)
     finished = manage("check", "--deploy", "--fail-level", "WARNING", tmp_path=tmp_path, **PRODUCTION)
     assert finished.returncode == 0, finished.stderr
 
@@ -172,3 +174,22 @@ def test_a_network_that_is_none_is_refused_by_name(monkeypatch):
     networks = environment.networks("METRICS_ALLOWED_NETWORKS")
     assert networks == [ip_network("10.0.0.0/8"), ip_network("192.0.2.7")]
     assert [error.message for error in environment.errors] == ["holds 'example.org'"]
+
+
+def test_mails_that_go_nowhere_and_data_that_all_may_read_are_deploy_warnings(tmp_path):
+    (tmp_path / "reelgraph.sqlite3").touch(0o644)
+    tmp_path.chmod(0o755)
+    finished = manage("check", "--deploy", tmp_path=tmp_path, **{**PRODUCTION, "EMAIL_URL": "consolemail://"})
+    assert "webapp.W003" in finished.stderr
+    assert finished.stderr.count("webapp.W002") == 2
+    assert "webapp.W00" not in manage("check", tmp_path=tmp_path, **PRODUCTION).stderr
+
+
+def test_the_data_folder_and_the_database_are_their_owners_alone(tmp_path):
+    folder = tmp_path / "data"
+    finished = manage("migrate", "sessions", tmp_path=folder, **PRODUCTION)
+    assert finished.returncode == 0, finished.stderr
+    assert folder.stat().st_mode & 0o777 == 0o700
+    files = list(folder.glob("reelgraph.sqlite3*"))
+    assert files
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}

@@ -675,6 +675,7 @@ def _ranking_options(
     exclude: Iterable[int],
     filters: Filters | None,
     diversity: float,
+    familiarity: float,
 ) -> dict[str, Any]:
     return _without_none(
         {
@@ -684,6 +685,7 @@ def _ranking_options(
             "exclude": list(exclude),
             "filters": None if filters is None else filters._json(),
             "diversity": float(diversity),
+            "familiarity": float(familiarity),
         }
     )
 
@@ -698,6 +700,7 @@ def _recommend(
     exclude: Iterable[int] = (),
     filters: Filters | None = None,
     diversity: float = 0.0,
+    familiarity: float = 0.0,
     explain: bool = False,
 ) -> _Call[Recommendations]:
     """Rank films for a known user, or for a history (film ids or `HistoryEntry`, oldest first).
@@ -716,6 +719,7 @@ def _recommend(
             exclude=exclude,
             filters=filters,
             diversity=diversity,
+            familiarity=familiarity,
         ),
         "explain": explain,
     }
@@ -739,6 +743,7 @@ def _recommend_batch(
     exclude: Iterable[int] = (),
     filters: Filters | None = None,
     diversity: float = 0.0,
+    familiarity: float = 0.0,
 ) -> _Call[Batch]:
     """Rank films for many: an entry is a user id or a history. At most MAX_BATCH of them.
 
@@ -754,6 +759,7 @@ def _recommend_batch(
             exclude=exclude,
             filters=filters,
             diversity=diversity,
+            familiarity=familiarity,
         ),
     }
     return _Call("POST", "recommend/batch", _as(Batch), json=body)

@@ -56,7 +56,7 @@ def graph_recommend(request: HttpRequest, body: GraphRequest) -> HttpResponse:
 def graph_batch_recommend(request: HttpRequest, body: GraphBatch) -> HttpResponse:
     """Ranks for many users, in their order. A user without a list has an `error` instead."""
     started = time.perf_counter()
-    throttle.count_entries(request, len(body.user_ids))
+    throttle.count_entries(request, len(body.user_ids), "user_ids")
     histories = histories_of(body.user_ids, get_caller(request))
     known = [history for history in histories if not isinstance(history, Problem)]
     lists = rank_with(known, body.model_name, body.k, exclude_seen=body.exclude_seen)

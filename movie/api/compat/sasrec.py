@@ -22,7 +22,8 @@ from movie.api.compat.service import (
 )
 from movie.api.history_input import request_history
 from movie.api.routes.catalogue import visible_movie
-from movie.api.schemas import MAX_BATCH, MAX_HISTORY, MAX_ID, MAX_K, MovieId
+from movie.api.schemas import MAX_BATCH, MAX_HISTORY, MAX_K, MovieId
+from movie.core.converters import MAX_ID
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import rank_similar
 
@@ -55,7 +56,7 @@ def sasrec_recommend(request: HttpRequest, body: SequenceRequest) -> HttpRespons
 @router.post("/recommend_batch", operation_id="sasrec_recommend_batch")
 def sasrec_recommend_batch(request: HttpRequest, body: SequenceBatch) -> HttpResponse:
     started = time.perf_counter()
-    throttle.count_entries(request, len(body.user_histories))
+    throttle.count_entries(request, len(body.user_histories), "user_histories")
     lists = _rank(body.user_histories, body)
     results = [
         {"user_history": history, "recommendations": ranked_items(ranked)}

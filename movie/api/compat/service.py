@@ -20,9 +20,10 @@ from movie.api.pagination import ReadRows
 from movie.api.problems import Problem
 from movie.api.routes import models as model_routes
 from movie.api.routes.users import UserPagination, data_sets, list_visitors_after
-from movie.api.schemas import MAX_ID, MAX_K, HistorySource, RankingRequest
+from movie.api.schemas import MAX_K, HistorySource, RankingRequest
 from movie.api.visitor_access import id_for_caller
 from movie.catalogue.models import Rating
+from movie.core.converters import MAX_ID
 from movie.operations import metrics_view
 from movie.operations.health import readiness
 from movie.recommendations.ranked_list import RankedList

@@ -16,7 +16,6 @@ from movie.api.base import json_response
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import (
     DEFAULT_K,
-    MAX_ID,
     MAX_K,
     MAX_YEAR,
     MIN_YEAR,
@@ -30,6 +29,7 @@ from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
 from movie.catalogue.details import Link, MovieDetails, movie_details
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.search import closest_titles, search_movies, search_people
+from movie.core.converters import MAX_ID
 from movie.recommendations.ranked_list import load_movies
 from movie.recommendations.ranking import rank_similar
 from movie.telemetry.requests import count_shown

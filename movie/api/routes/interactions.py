@@ -31,6 +31,7 @@ from movie.api.schemas import MovieId, RequestModel
 from movie.api.visitor_access import parse_own_visitor
 from movie.catalogue.models import Movie
 from movie.core.batches import write_in_turn
+from movie.core.times import EARLIEST
 from movie.events.models import Event
 from movie.events.recording import (
     LONGEST,
@@ -48,7 +49,6 @@ MAX_INTERACTIONS = 500
 BULK = 50  # entries of a list from which on it is bulk work: some 10 ms under the lock
 MAX_EVENT_ID_LENGTH = 200
 EVENT_IDS = uuid.UUID("5f0f2a52-6a0c-5d3c-9a53-8f3f8d4b6f0e")  # the namespace of the clients' event ids
-MIN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 ONE, MANY = "an interaction", "a list"  # tags, which messages of pydantic name
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # a client's clock may be so far ahead
 
@@ -195,7 +195,7 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
     if entry.movie_id not in movie_ids:
         raise InvalidInteraction("movie_id", f"There is no film {entry.movie_id}.")
     at = now if entry.at is None else entry.at
-    if not MIN_TIME <= at <= now + MAX_CLOCK_SKEW:
+    if not EARLIEST <= at <= now + MAX_CLOCK_SKEW:
         raise InvalidInteraction("at", "It is not between 1970 and now.")
     interaction = Interaction(
         event_id=_event_id(caller, entry.client_event_id),

@@ -97,7 +97,7 @@ def _recommend(options: RecommendRequest, caller: Caller, where: str = "body") -
     (ranked,) = rank_histories([history], options)
     answer = render_list(ranked, options)
     if options.explain:
-        add_reasons(answer, history)
+        add_reasons(answer, history, options.familiarity)
     answer["latency_ms"] = ms_since(started)
     return json_response(answer)
 

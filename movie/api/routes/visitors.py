@@ -12,8 +12,8 @@ from movie.api.authentication import get_caller, require_scopes
 from movie.api.base import json_response
 from movie.api.models import WRITE_VISITORS
 from movie.api.pagination import PositionPagination, ReadRows
-from movie.api.schemas import MAX_ID
 from movie.api.visitor_access import id_for_caller, require_readable, require_writable
+from movie.core.converters import MAX_ID
 from movie.events.history import get_history
 from movie.events.recording import forget
 from predictors.history import Interaction

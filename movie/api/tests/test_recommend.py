@@ -33,8 +33,10 @@ ADDRESS = "/api/v1/recommend"
 
 
 @pytest.fixture
-def ask(client, api_site):
+def ask(client, api_site, settings):
     """Return a function that posts a body and returns the answer's JSON."""
+
+    settings.API_ANONYMOUS_BATCH = 1000
 
     def post(body, *, path="", status=200, **headers):
         sent = body if isinstance(body, str | bytes) else json.dumps(body)

@@ -7,6 +7,7 @@ cannot read.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections import Counter
@@ -16,11 +17,13 @@ from datetime import UTC, datetime
 
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean
+from movie.core.times import EARLIEST, LATEST
 
 LONGEST_ID = 128
 LONGEST_NAME = 64
+MOST_NAMES = 100  # of one film: no catalogue has so many genres, countries or languages
 LONGEST_RUNTIME = 1500  # minutes; the longest films in catalogues run about a day
-LATEST_TIME = 4_102_444_800  # seconds: 2100-01-01
+EARLIEST_TIME, LATEST_TIME = EARLIEST.timestamp(), LATEST.timestamp()  # seconds since 1970
 UNITS = (1, 1e3, 1e6, 1e9)  # ticks in a second, of the units that data sets count times in
 MISSING = frozenset(("", "nan", "none", "null", "\\n", "n/a", "na", "-"))
 NO_NAMES = MISSING | {"(no genres listed)", "unknown"}
@@ -104,7 +107,7 @@ def parse_runtime(text: str) -> int | None:
 
 
 def parse_names(text: str, separator: str = "|") -> tuple[str, ...]:
-    """Return the names in a cell, once each.
+    """Return the names in a cell, once each, and the first MOST_NAMES of them.
 
     Reads "Drama|Mystery", "Drama, Mystery", "Drama; Mystery", and lists of names or of objects with a
     `name` in JSON or Python's form. `separator` is the format's own; a cell without it may have another.
@@ -120,7 +123,8 @@ def parse_names(text: str, separator: str = "|") -> tuple[str, ...]:
         parts = text.split(";")
     else:
         parts = [part.replace("\0", ", ") for part in _INVERTED.sub("\0", text).split(",")]
-    return tuple(dict.fromkeys(name for part in parts if (name := clean(part))))
+    names = dict.fromkeys(name for part in parts if (name := clean(part)))
+    return tuple(itertools.islice(names, MOST_NAMES))
 
 
 def _listed(text: str) -> list[str]:
@@ -183,7 +187,7 @@ class TimeFormat:
         except ValueError:
             return self._date_seconds(text.strip())
         seconds = number / self.per_second
-        if not 0 <= seconds < LATEST_TIME:  # also refuses "nan" and "inf"
+        if not EARLIEST_TIME <= seconds < LATEST_TIME:  # also refuses "nan" and "inf"
             raise RowError(RejectReason.TIME)
         return seconds
 
@@ -200,7 +204,7 @@ class TimeFormat:
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (OverflowError, ValueError):
             raise RowError(RejectReason.TIME) from None
-        if not 0 <= seconds < LATEST_TIME:
+        if not EARLIEST_TIME <= seconds < LATEST_TIME:
             raise RowError(RejectReason.TIME)
         return seconds
 

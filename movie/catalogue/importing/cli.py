@@ -14,7 +14,10 @@ from django.core.management.base import CommandError
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.formats import FORMATS
 from movie.catalogue.importing.reports import ImportResult, RejectReport
+from movie.catalogue.models import Movie
+from movie.catalogue.twins import find_twins
 
+TWINS_SHOWN = 20
 INTERRUPTED = 130  # what shells give for Ctrl+C
 
 
@@ -116,3 +119,17 @@ def finish(outcome: ImportResult) -> None:
 
 def interruption_line() -> str:
     return "Interrupted. What was finished is kept; the same command goes on from there."
+
+
+def twin_lines() -> Iterator[str]:
+    """Yield what is to be said of movies that the catalogue holds twice; nothing where there are none."""
+    groups = find_twins()
+    if not groups:
+        return
+    yield (
+        f"{len(groups):,} films are in the catalogue more than once, by title and year; the admin lists "
+        "and merges them (Films, filter “Twins”):"
+    )
+    movies = Movie.objects.in_bulk([pk for group in groups[:TWINS_SHOWN] for pk in group])
+    for group in groups[:TWINS_SHOWN]:
+        yield f"  {movies[group[0]]}: {', '.join(map(str, group))}"

@@ -237,7 +237,9 @@ def import_movies(
             return chunk, added, changed, conflicts
 
         try:
-            for chunk, added, changed, conflicts in write_in_batches(rows, write, size=batch, pauses=pauses):
+            for chunk, added, changed, conflicts in write_in_batches(
+                rows, write, size=batch, length=lambda row: len(row.raw), pauses=pauses
+            ):
                 outcome.add(len(chunk) - len(conflicts), added, changed)
                 _report(path, chunk, conflicts, report)
                 progress(file.done, "{n} films".format(n=f"{outcome.accepted:,}"))

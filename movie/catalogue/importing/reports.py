@@ -12,6 +12,7 @@ from typing import TextIO
 
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.rows import RejectedRow
+from movie.core.spreadsheets import neutralize
 
 DETAILS_SHOWN = 5
 
@@ -98,7 +99,7 @@ class RejectReport:
 
     def _write(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
         if self._file is not None:
-            self._writer.writerow([file, line, reason, raw])
+            self._writer.writerow([neutralize(str(file)), line, neutralize(reason), neutralize(raw)])
 
 
 ProgressCallback = Callable[[float, str], None]  # share done, 0 to 1, and what is being done

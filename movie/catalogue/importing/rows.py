@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from movie.catalogue.importing.cells import (
     LONGEST_NAME,
@@ -28,7 +28,10 @@ from movie.catalogue.importing.cells import (
 )
 from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowError
 from movie.catalogue.titles import clean, parse_title, search_key
+from movie.core.batches import take
+from movie.core.spreadsheets import restore
 
+Row = TypeVar("Row", bound="Read")
 _IMDB_SHAPE = re.compile(r"tt\d{6,10}")
 LONGEST_TITLE = 255
 PROBED_ROWS = 1_000  # rows of a file that tell its unit of time
@@ -53,6 +56,13 @@ class Table:
     columns: tuple[str, ...]
     records: Iterator[Record]
     separator: str = "|"  # between the names in a genre cell
+
+
+class Read(Protocol):
+    """Anything that was read from a line and holds it."""
+
+    @property
+    def raw(self) -> str: ...
 
 
 class RejectedRow(NamedTuple):
@@ -126,6 +136,7 @@ class Scale:
 
 def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> MovieRow:
     notes: list[RejectReason] = []
+    cells = {meaning: restore(text) for meaning, text in cells.items()}  # as the site's own exports have them
     parsed = parse_title(cells["title"])
     if not parsed.title:
         raise RowError(RejectReason.NO_TITLE)
@@ -194,7 +205,7 @@ def detect_time_format(table: Table, *, day_first: bool | None = None) -> tuple[
     """Return the table, unread, and how its first rows write times."""
     if "time" not in table.columns:
         return table, SECONDS
-    first = list(itertools.islice(table.records, PROBED_ROWS))
+    first = take(table.records, PROBED_ROWS, length=lambda record: len(record.raw))
     at = table.columns.index("time")
     texts = [record.cells[at] for record in first if record.cells is not None]
     unread = Table(table.columns, itertools.chain(first, table.records), table.separator)

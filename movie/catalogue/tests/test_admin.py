@@ -177,7 +177,7 @@ def test_an_edited_rating_is_in_its_visitors_history(admin_client):
     assert Rating.objects.get(visitor="guest:x").movie == two
     one.refresh_from_db()
     two.refresh_from_db()
-    assert (one.rating_count, two.rating_count, two.rating_average) == (1, 2, 3.0)
+    assert (one.rating_count, two.rating_count, two.unweighed_average) == (1, 2, 3.0)
     record(Interaction(new_event_id(), "guest:x", "undo", two.pk, NOW))
     assert get_history("guest:x").ratings == {} and not Rating.objects.filter(visitor="guest:x").exists()
 

@@ -8,12 +8,15 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
-from movie.catalogue.importing.cells import TimeFormat, parse_names, parse_runtime, parse_year
+from movie.catalogue.importing.cells import MOST_NAMES, TimeFormat, parse_names, parse_runtime, parse_year
+from movie.catalogue.importing.delimited import ratings
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.importing.reading import LONGEST_LINE, TextFile, split_quoted
+from movie.catalogue.importing.rows import detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Genre, Movie
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.twins import find_twins
+from movie.core.batches import MOST_HELD
 
 pytestmark = pytest.mark.django_db
 
@@ -328,3 +331,24 @@ def test_an_admin_enters_no_placeholder_either(value):
     entered = ExternalId(movie=movie, source="imdb", value="8800001")
     entered.full_clean()
     assert entered.value == "tt8800001"
+
+
+def test_batches_of_long_lines_hold_few_of_them(tmp_path):
+    """Compressed, so many lines are a small file; all of a batch in memory would be a gigabyte."""
+    path = tmp_path / "ratings.csv.gz"
+    with gzip.open(path, "wt") as file:
+        file.write("user,movie,rating,timestamp,comment\n")
+        for n in range(60):
+            file.write(f"{n},1,5,1,{'0' * 900_000}\n")
+    tracemalloc.start()
+    with TextFile(path) as text:
+        table, _times = detect_time_format(ratings(text))
+        n_rows = sum(1 for _row in rating_rows(table))
+    _now, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_rows == 60
+    assert peak < 5 * MOST_HELD
+
+
+def test_a_cell_names_so_many_genres_at_most():
+    assert len(parse_names("|".join(map(str, range(200_000))))) == MOST_NAMES

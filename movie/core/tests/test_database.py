@@ -122,6 +122,13 @@ def test_what_counts_as_a_database_that_is_away():
     assert is_away(OperationalError(2002, "Can't connect"))
     assert is_away(OperationalError(1213, "Deadlock found"))
     assert is_away(InterfaceError("connection already closed"))
+    assert is_away(OperationalError(1114, "The table 'events_event' is full"))
+    assert is_away(OperationalError(1021, "Disk full (/tmp/x); waiting for somebody to free some space"))
+    assert is_away(
+        OperationalError(1030, 'Got error 28 "No space left on device" from storage engine InnoDB')
+    )
+    assert is_away(OperationalError(3, 'Error writing file "/tmp/x" (Errcode: 28 "No space left on device")'))
+    assert not is_away(OperationalError(1030, 'Got error 168 "Unknown error" from storage engine InnoDB'))
     assert not is_away(OperationalError(1054, "Unknown column"))
     assert not is_away(ValueError("2002"))
 
@@ -138,10 +145,14 @@ def test_ids_and_names_that_differ_in_case_or_accents_are_different():
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("number", "status"), [(2002, 503), (1213, 503), (1054, 500)])
+@pytest.mark.parametrize(("number", "status"), [(2002, 503), (1213, 503), (1114, 503), (1054, 500)])
 def test_while_the_database_is_away_the_answer_says_when_to_try_again(client, monkeypatch, number, status):
     def away(*arguments, **options):
-        said = {2002: "unable to open database file", 1213: "database is locked"}
+        said = {
+            2002: "unable to open database file",
+            1213: "database is locked",
+            1114: "database or disk is full",
+        }
         sqlite = connection.vendor == "sqlite"
         raise OperationalError(said.get(number, "no such column: x")) if sqlite else OperationalError(number)
 
@@ -163,3 +174,50 @@ def test_the_connection_is_strict_and_knows_all_of_unicode():
     assert "STRICT_TRANS_TABLES" in mode
     assert (charset, isolation) == ("utf8mb4", "READ-COMMITTED")
     assert Movie.objects.get(pk=Movie.objects.create(title="기생충 🎬").pk).title == "기생충 🎬"
+
+
+@pytest.fixture(params=["read only", "full"])
+def no_writes(request, transactional_db):
+    """The database takes no writes, as on a replica or with a full disk; reading goes on."""
+    film = Movie.objects.create(title="Heat")
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            pages = cursor.execute("PRAGMA page_count").fetchone()[0]
+        said = {"read only": ("query_only", "ON", "OFF"), "full": ("max_page_count", pages, 2**30)}
+        pragma, now, then = said[request.param]
+        statements = f"PRAGMA {pragma} = {now}", f"PRAGMA {pragma} = {then}"
+    elif request.param == "full":
+        pytest.skip("MariaDB waits until the disk has room again")
+    else:
+        statements = "SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"
+    with connection.cursor() as cursor:
+        cursor.execute(statements[0])
+        yield film
+        cursor.execute(statements[1])
+
+
+def test_a_database_that_takes_no_writes_is_a_503_and_pages_go_on(client, no_writes):
+    client.raise_request_exception = False
+    refused = [
+        client.post(f"/movies/{no_writes.pk}/rate/", {"value": "4"})
+        for _ in range(
+            40 if connection.vendor == "sqlite" else 1
+        )  # the last free page of a full one takes some
+    ][-1]
+    assert (refused.status_code, refused["Retry-After"]) == (503, "5")
+    assert client.get(f"/movies/{no_writes.pk}/").status_code == 200
+    assert client.get("/browse/").status_code == 200
+
+
+@needs_server
+@pytest.mark.django_db
+def test_nobody_waits_long_for_somebody_elses_lock():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@innodb_lock_wait_timeout")
+        assert cursor.fetchone() == (3,)
+
+
+@needs_server
+@pytest.mark.parametrize("number", [1290, 1792, 1836, 1021, 1114])
+def test_a_server_that_takes_no_writes_counts_as_away(number):
+    assert is_away(OperationalError(number, "read-only or full"))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
+from movie.core.times import is_possible
 from predictors.history import EVENT_KINDS, Interaction
 
 SCHEMA = 1
@@ -109,9 +110,12 @@ def _decode_interaction(content: dict[str, Any]) -> InteractionRecorded:
 
 def _parse_time(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+        at = datetime.fromisoformat(text).astimezone(UTC)
+    except (OverflowError, ValueError) as error:
         raise InvalidMessage(f"{text!r} is no time") from error
+    if not is_possible(at):
+        raise InvalidMessage(f"{text!r} is not between 1970 and 2100")
+    return at
 
 
 def _format_time(value: Any) -> str:

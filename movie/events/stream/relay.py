@@ -8,6 +8,7 @@ consumers know the ids.
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -18,7 +19,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from movie.core.backoff import Backoff
@@ -52,6 +53,7 @@ IDLE_SECONDS = 0.2  # between looks at an empty outbox
 LONGEST_STREAM_PAUSE = 5.0  # seconds: a broker that is back gets what waits within seven seconds
 PRUNED_AT_ONCE = 2_000
 CHANGED_AT_ONCE = 500
+FURTHEST_AHEAD = 2 * CLAIM  # of the end of a claim or of a pause, with clocks that differ a little
 
 
 @dataclass
@@ -107,6 +109,7 @@ class Relay:
         self.to_stream = Sink("stream", "The stream", backoff=Backoff(LONGEST_STREAM_PAUSE))
         sinks = ((self.archive, self.to_archive), (self.stream, self.to_stream))
         self.sinks = [sink for backend, sink in sinks if backend.uses_outbox]
+        self._looked_ahead_at = -math.inf  # monotonic
 
     def run(self, shutdown: GracefulShutdown) -> None:
         """Deliver until asked to stop. A database that is away is waited for."""
@@ -118,10 +121,26 @@ class Relay:
 
     def step(self) -> bool:
         """Deliver one batch and one change and prune old rows; return whether there was anything to do."""
+        self._bring_back_from_the_future()
         rows = self._deliver_rows()
         changes = self._deliver_change()
         pruned = self._prune()
         return bool(rows or changes or pruned == PRUNED_AT_ONCE)
+
+    @retry_on_deadlock
+    def _bring_back_from_the_future(self) -> None:
+        """Let rows wait for a claim at most. What was recorded while a clock was ahead would wait until that
+        time has come, and so would every deletion and merge after it.
+        """
+        if time.monotonic() - self._looked_ahead_at < CLAIM.total_seconds():
+            return
+        self._looked_ahead_at = time.monotonic()
+        now = timezone.now()
+        for model in (Event, HistoryChange):
+            ahead = model.objects.undelivered().filter(available_at__gt=now + FURTHEST_AHEAD)
+            if number := ahead.update(available_at=now + CLAIM):
+                log.warning("%d rows were recorded while a clock was ahead; they wait no longer", number)
+        _delete_applied(HistoryChange.objects.all())
 
     def _deliver_rows(self) -> int:
         bits = sum(sink.bit for sink in self.sinks if sink.is_open())
@@ -189,7 +208,7 @@ class Relay:
                 HistoryChange.objects.filter(pk=change.pk).update(
                     pending_sinks=left, available_at=timezone.now()
                 )
-                HistoryChange.objects.filter(pk=change.pk, pending_sinks=0).delete()
+                _delete_applied(HistoryChange.objects.filter(pk=change.pk))
                 followed += worked
         return followed
 
@@ -237,6 +256,13 @@ def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequenc
         return False
     sink.record_success(len(what))
     return True
+
+
+def _delete_applied(changes: QuerySet[HistoryChange]) -> None:
+    """Delete the changes that every sink has. One of a clock that was ahead stays until its time has come:
+    what its visitor does meanwhile must count as later, or consumers take it for covered.
+    """
+    changes.filter(pending_sinks=0, recorded_at__lte=timezone.now()).delete()
 
 
 def apply_change(archive: ClickArchive, change: HistoryChange) -> None:

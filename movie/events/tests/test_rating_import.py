@@ -456,3 +456,27 @@ def test_movielens_100k_from_its_own_files():
     assert "100,000 ratings read: 100,000 added" in run(SHARED / "ml-100k")
     assert Movie.objects.get(external_ids__source="ml-100k", external_ids__value="50").rating_count == 583
     assert Rating.objects.filter(visitor="ml-100k:405").count() == 737
+
+
+NORTH = "id,title,year\n1,Blue Harbour,2011\n2,Long Ferry,1999\n3,Night Bus,2003\n"
+SOUTH = "id,title,year\n1,Glass Garden,1988\n2,Long Ferry,1999\n3,Salt,1975\n"
+
+
+def test_ratings_of_another_catalogue_under_the_same_source_are_refused_by_line(tmp_path, db):
+    for name, films_of in (("north", NORTH), ("south", SOUTH)):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, films_of, "movies.csv")
+        write(tmp_path / name, HEADER + "7,1,4.5,964982703\n7,2,3.0,964982703\n7,3,0.5,964981247\n")
+    call_command("import_movies", str(tmp_path / "north"), source="shop", no_progress=True)
+    report = tmp_path / "refused.csv"
+    with pytest.raises(CommandError, match="2 of 3 rows were refused"):
+        run(tmp_path / "south", source="shop", report=report)
+    assert dict(Rating.objects.values_list("movie__title", "value")) == {"Long Ferry": 3.0}
+    assert "“Glass Garden” (1988) has the id 1 of “Blue Harbour” (2011)" in report.read_text()
+    assert "3 ratings read: 3 added" in run(tmp_path / "north", source="shop", visitors="north")
+
+
+def test_a_source_that_nothing_beside_the_file_confirms_is_said_with_examples(tmp_path, films):
+    path = write(tmp_path, HEADER + "7,1,4.5,964982703\n", "new.csv")
+    text = run(path, source="movielens")
+    assert "Movie ids are those of “movielens”: 1 is Film 1 (" in text

@@ -46,7 +46,9 @@ def stars(visitor="guest:a"):
 def assert_aggregates_are_exact():
     for movie in Movie.objects.all():
         values = list(movie.ratings.values_list("value", flat=True))
-        mean = sum(values) / len(values) if values else None
+        weighed = list(movie.ratings.values_list("value", "weight"))
+        weight = sum(weight for _value, weight in weighed)
+        mean = sum(value * weight for value, weight in weighed) / weight if weight else None
         assert (movie.rating_count, movie.rating_sum, movie.rating_average) == (
             len(values),
             sum(values),

@@ -222,3 +222,31 @@ def test_the_metrics_are_there_for_prometheus(sinks, film):
     assert "# TYPE reelgraph_relay_delivered_total counter" in text
     assert delivered(text) == delivered(own) == delivered(before) + 1
     assert 'reelgraph_outbox_oldest_seconds{sink="stream"} 0' in own
+
+
+def test_what_was_recorded_while_a_clock_was_ahead_waits_no_longer_than_a_claim(sinks, film):
+    recording.record(click(film))
+    recording.forget("guest:b")
+    for model in (Event, HistoryChange):
+        model.objects.update(available_at=timezone.now() + timedelta(hours=1))
+    Relay().step()  # the clock is right again
+    for model in (Event, HistoryChange):
+        # A relay may still hold rows of before: its claim runs out first.
+        assert timezone.now() < model.objects.get().available_at <= timezone.now() + CLAIM
+        model.objects.update(available_at=timezone.now())
+    Relay().step()
+    assert not HistoryChange.objects.exists()
+    assert [each.interaction.visitor for each in get_archive().read()] == [VISITOR]
+
+
+def test_a_deletion_of_a_clock_that_was_ahead_covers_nothing_that_came_after_it(sinks, film):
+    recording.forget(VISITOR)
+    ahead = timezone.now() + timedelta(hours=1)
+    HistoryChange.objects.update(recorded_at=ahead, available_at=timezone.now())
+    Relay().step()
+    assert not HistoryChange.objects.undelivered().exists()
+    recording.record(click(film))
+    assert Event.objects.get().recorded_at > ahead
+    HistoryChange.objects.update(recorded_at=timezone.now())
+    Relay().step()
+    assert not HistoryChange.objects.exists()

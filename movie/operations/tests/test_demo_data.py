@@ -24,6 +24,7 @@ def run():
 def test_the_demo_is_movielens_100k_with_who_made_the_films_and_loads_once():
     text = run()
     assert "may not be used for commercial" in " ".join(text.split())
+    assert "19 films are in the catalogue more than once" in text and "Chasing Amy (1997)" in text
     assert Movie.objects.count() == 1682
     assert Rating.objects.filter(visitor__startswith="ml-100k:").count() == 100_000
     film = Movie.objects.get(external_ids__source="ml-100k", external_ids__value="64")

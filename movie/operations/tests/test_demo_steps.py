@@ -8,8 +8,11 @@ import threading
 from importlib.machinery import ModuleSpec
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from rich.console import Console
 
+from movie.core.locks import file_lock
 from movie.operations.management.commands import demo
 from predictors.errors import PackageMissing
 from predictors.packages import packages_required
@@ -67,3 +70,10 @@ def test_a_missing_package_is_one_line_with_its_command():
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
     with pytest.raises(ModuleNotFoundError), packages_required():
         raise ModuleNotFoundError("No module named 'typo'", name="typo")
+
+
+def test_a_second_demo_in_the_same_folder_says_so_and_changes_nothing(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR = tmp_path
+    monkeypatch.setattr(demo.Command, "_prepare", lambda self: pytest.fail("it would load and train"))
+    with file_lock(tmp_path / "demo.lock"), pytest.raises(CommandError, match=str(tmp_path)):
+        call_command("demo", no_serve=True)

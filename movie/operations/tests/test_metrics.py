@@ -24,6 +24,7 @@ from movie.catalogue.tests.films import make_film
 from movie.core.caching import ForgivingRedisCache
 from movie.core.ids import new_event_id
 from movie.events.models import TO_ARCHIVE, DeadLetter, Event
+from movie.events.recording import record
 from movie.events.stream.base import RawMessage
 from movie.events.stream.consumer import Consumer
 from movie.events.stream.handlers import get_handler
@@ -34,6 +35,7 @@ from movie.operations.tests.checks import forget_checks
 from movie.telemetry.counters import count_in_files, worker_pids
 from movie.telemetry.requests import count_shown
 from movie.training.registry import registry
+from predictors.history import Interaction
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularPredictor
 from services.base import free_port
@@ -45,7 +47,7 @@ pytestmark = pytest.mark.django_db
 def look_again():
     """What is remembered of the site of one test says nothing about the next one's."""
     cache.clear()
-    for remembered in (collectors._queues, collectors._sample_ratios):
+    for remembered in (collectors._queues, collectors._sample_ratios, collectors._unusual_movies):
         remembered.clear()
     forget_checks()
     yield
@@ -344,3 +346,14 @@ def test_a_list_that_nobody_sees_is_not_counted(client, films):
     name = "reelgraph_lists_shown_total"
     assert value(after, name, model="neighbours") - value(before, name, model="neighbours") == 1
     assert value(after, name, model="trending") == value(before, name, model="trending")
+
+
+def test_films_that_many_new_visitors_rate(client, films):
+    assert value(scraped(client), "reelgraph_unusual_movies") == 0
+    for n in range(30):
+        interaction = Interaction(
+            new_event_id(), f"guest:{n}", "rating", films[0].pk, timezone.now(), 5.0, "", ""
+        )
+        record(interaction, network=f"198.51.100.{n}")
+    collectors._unusual_movies.clear()
+    assert value(scraped(client), "reelgraph_unusual_movies") == 1

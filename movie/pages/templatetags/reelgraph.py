@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from movie.catalogue.formatting import SPOKEN_STARS, decade, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
+from movie.core.http import posted_next
 from movie.core.ids import new_event_id
 from movie.pages.browser_names import browser_name
 from movie.pages.jinja2 import card_environment
@@ -139,7 +140,7 @@ def current_path(context: Context) -> str:
     if request is None:
         return ""
     if request.method == "POST":
-        return request.POST.get("next", "")
+        return posted_next(request)
     return request.get_full_path()
 
 

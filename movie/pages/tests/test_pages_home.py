@@ -163,6 +163,73 @@ def test_recommendations_say_what_comes_next_where_a_model_of_it_is_active(
     assert headings(page(client, "recommend")) == ["How it works"]
 
 
+@pytest.fixture
+def taste(trained, watched, settings):
+    """For you as the default."""
+    settings.DEFAULT_MODELS = ("for_you", "popular")
+    options = {"members": ("popular", "cosine", "counts_90"), "tries": 60, "kept": 30}
+    ModelStore(settings.MODEL_DIR).publish(
+        fit_model(ForYouPredictor, watched, options=options), activate=True
+    )
+    return trained
+
+
+def row(markup, heading):
+    return markup.split(f"{heading}</h2>")[1].split("</section>")[0]
+
+
+def dial(markup):
+    """Return the values of the dial's buttons, and the one that is pressed."""
+    form = markup.split('class="dial"')[1].split("</form>")[0]
+    steps = re.findall(r'name="familiarity" value="([^"]+)"[^>]*aria-pressed="(\w+)"', form)
+    return [value for value, _ in steps], [value for value, pressed in steps if pressed == "true"]
+
+
+@pytest.mark.parametrize("name", ["home", "recommend"])
+def test_the_dial_is_in_the_address_and_remembered(client, taste, monkeypatch, name):
+    """A plain form of five buttons: it needs no script."""
+    asked = []
+    at = ForYouPredictor.with_familiarity
+    monkeypatch.setattr(ForYouPredictor, "with_familiarity", lambda self, f: asked.append(f) or at(self, f))
+    rate(client, taste[2], "5")
+    assert dial(page(client, name)) == (["1", "0.5", "0", "-0.5", "-1"], ["0"])
+    assert 'method="get"' in page(client, name).split('class="dial"')[1][:40]
+    asked.clear()
+    address = reverse(f"pages:{name}")
+    moved = client.get(address, {"familiarity": "1"})
+    assert dial(moved.content.decode())[1] == ["1"]
+    assert 1.0 in asked
+    assert "familiarity=1" in moved.content.decode().split("Why?")[0]  # the reasons are those of this list
+    for again in ("home", "recommend"):
+        assert dial(page(client, again))[1] == ["1"]
+    client.get(address, {"familiarity": "0"})
+    assert dial(page(client, name))[1] == ["0"]
+    assert client.get(address, {"familiarity": "7"}).status_code == 200
+    assert dial(page(client, name))[1] == ["0"]
+
+
+def test_a_model_without_a_dial_and_a_newcomer_have_none(client, taste):
+    assert 'class="dial"' not in page(client) + page(client, "recommend")
+    rate(client, taste[2], "5")
+    assert 'class="dial"' in page(client)
+    client.post(reverse("pages:choose_model"), {"model": "neighbours"})
+    assert 'class="dial"' not in page(client) + page(client, "recommend")
+    assert "Less seen" not in page(client)
+
+
+def test_less_seen_films_are_a_row_of_their_own_and_stand_in_no_other(client, taste):
+    rate(client, taste[2], "5")
+    markup = page(client)
+    less_seen = shown(row(markup, "Less seen, for you"))
+    assert 4 <= len(less_seen) <= 6
+    assert not set(less_seen) & {film.pk for film in taste[:11]}  # the best-known quarter of 44
+    others = [pk for pk in shown(markup) if pk not in less_seen]
+    assert len(others) + len(less_seen) == len(set(shown(markup)))
+    assert "familiarity=-1" in row(markup, "Less seen, for you")
+    # With the dial at that end the row For you says it all.
+    assert "Less seen" not in client.get(reverse("pages:home"), {"familiarity": "-1"}).content.decode()
+
+
 def test_nothing_comes_twice_and_nothing_rated_comes_again(client, trained):
     for film in trained[:6]:
         rate(client, film, "4")

@@ -12,7 +12,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
@@ -42,7 +41,6 @@ DIRECTORS_SHOWN = 12  # of a genre
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def browse(request: VisitorRequest) -> HttpResponse:
     """Browse the catalogue by genre, decade, language and country; the address holds every filter."""
     offered = facets()
@@ -74,7 +72,6 @@ def browse(request: VisitorRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def search(request: VisitorRequest) -> HttpResponse:
     """Search movies by any of their titles, and people by name."""
     form = SearchForm(request.GET)
@@ -102,7 +99,6 @@ def search_suggest(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Show one movie. It records nothing: the click that led here was counted on its way."""
     history = visitor_history(request.visitor)
@@ -143,7 +139,6 @@ def data_sources(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def person(request: VisitorRequest, person_id: int) -> HttpResponse:
     """Show the movies of a person, newest first under each role."""
     credits = list(
@@ -168,7 +163,6 @@ def person(request: VisitorRequest, person_id: int) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
     """Show a genre: its best known and best rated movies, its directors and its decades."""
     found = get_object_or_404(Genre, pk=genre_id)

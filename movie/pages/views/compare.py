@@ -11,7 +11,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from evaluation.model_card import model_card as card_of
@@ -28,9 +27,11 @@ from movie.pages.comparison import (
     written_form,
 )
 from movie.recommendations.ranking import visitor_history
+from movie.training.models import DefaultComparison
 from movie.training.registry import registry
 from movie.training.tuning_searches import tuning_searches
 from movie.training.versions import find_damage, trained_versions
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.errors import PredictorError
 from predictors.history import History
@@ -49,7 +50,7 @@ class Counted(NamedTuple):
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
+@limited_page
 def compare(request: VisitorRequest) -> HttpResponse:
     """Show every active model's list for one history: the visitor's own, or the one in the address."""
     text = request.GET.get("history", "").strip()
@@ -85,16 +86,20 @@ def compare(request: VisitorRequest) -> HttpResponse:
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def compare_runs(request: HttpRequest) -> HttpResponse:
     """Show every trained version on the disk with its data, its cost and its figures."""
     runs, tables = trained_versions(registry().store)
     searches = tuning_searches(Path(settings.TUNING_DIR))
-    return render(request, "pages/compare_runs.html", {"runs": runs, "tables": tables, "searches": searches})
+    context = {
+        "runs": runs,
+        "tables": tables,
+        "searches": searches,
+        "comparison": DefaultComparison.objects.first(),
+    }
+    return render(request, "pages/compare_runs.html", context)
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
     """Show the model card of a trained version; ?as=md answers with its Markdown."""
     store = registry().store
@@ -116,7 +121,8 @@ def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
 def _counted(history: History) -> list[int]:
     """Return the liked and disliked films, the latest last."""
     touched = dict.fromkeys(int(event.movie_id) for event in reversed(history.interactions))
-    return [film for film in reversed(touched) if film in history.strength or film in history.disliked]
+    counted = history.strength.keys() | history.disliked
+    return [film for film in reversed(touched) if film in counted]
 
 
 def _length(asked: str, notes: list[str]) -> int:

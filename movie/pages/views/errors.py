@@ -2,11 +2,16 @@
 
 import sys
 
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import loader
+from django.utils.translation import gettext as _
+from django.views import defaults
 
 from movie.core.database import is_away
+from movie.core.http import is_script
+from movie.core.request_limits import UnsupportedCharset
 from movie.events.archive.base import ArchiveUnavailable
 
 RETRY_SECONDS = 5
@@ -14,6 +19,19 @@ RETRY_SECONDS = 5
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return render(request, "404.html", status=404)
+
+
+def refused_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Refuse what comes to no view: a body that is too large, an encoding that is not read, a wrong host."""
+    if isinstance(exception, RequestDataTooBig):
+        status, reason = 413, _("That is more than this address takes.")
+    elif isinstance(exception, UnsupportedCharset):
+        status, reason = 415, _("This site reads UTF-8 alone.")
+    else:
+        return defaults.bad_request(request, exception)
+    if is_script(request):
+        return HttpResponse(reason, content_type="text/plain; charset=utf-8", status=status)
+    return render(request, "refused.html", {"reason": reason, "back": ""}, status=status)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

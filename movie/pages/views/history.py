@@ -23,6 +23,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.core.http import is_htmx, is_script, safe_next, see_other
+from movie.core.request_limits import accepts_upload
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
 from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
@@ -30,6 +31,7 @@ from movie.events.history_import import RETRY_SECONDS, ImportBusy, import_histor
 from movie.events.recording import forget
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.pages.history_facets import facet_of
+from movie.visitors.networks import client_address
 from movie.visitors.throttling import refusal, seconds_to_wait_for_rows
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
@@ -136,6 +138,7 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
     )
 
 
+@accepts_upload(MOST_BYTES)
 @recording_view
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Import an exported file: valid rows are recorded, every other is reported with its line."""
@@ -145,7 +148,7 @@ def history_import(request: VisitorRequest) -> HttpResponse:
             read = parse_history_file(text, request.visitor.key)
             if wait := seconds_to_wait_for_rows(request, len(read.interactions)):
                 return _refuse_rows(request, wait)
-            counts = import_history(read.interactions)
+            counts = import_history(read.interactions, network=client_address(request))
     except ImportBusy as busy:
         return _refuse_busy(request, busy)
     context = {

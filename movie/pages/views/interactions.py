@@ -23,6 +23,7 @@ from movie.events.history import get_decisions
 from movie.events.recording import new_event_id, record
 from movie.experiments.assignment import is_running, parse_list_id
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.visitors.networks import client_address
 from movie.visitors.throttling import seconds_to_wait
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import Interaction
@@ -199,7 +200,7 @@ def _record(
     """Validate the form and record the interaction. Raises Http404 and InvalidInteraction."""
     movie = get_object_or_404(Movie.objects.visible(), pk=movie_id)
     fields = clean_or_refuse(form_class(request.POST))
-    record(_interaction(request, movie, kind, fields))
+    record(_interaction(request, movie, kind, fields), network=client_address(request))
     return movie, fields
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,19 +12,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from movie.catalogue.models import Movie
 from movie.core.http import safe_next, see_other
 from movie.events.trending import trending_ids
 from movie.experiments.assignment import assign_arm
+from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
+from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import SPARE, answering_model, rank_similar, visitor_history
 from movie.recommendations.ranking import recommend as rank
 from movie.telemetry.requests import count_shown
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
 from movie.training.registry import model_choices, registry
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
 
@@ -48,28 +51,34 @@ class Row:
     ranked: RankedList
     surface: str
     note: str = ""
+    dial: Sequence[DialStep] = ()
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def home(request: VisitorRequest) -> HttpResponse:
     """Show rows of cards with reasons; a guest without a history gets popular movies and some to rate."""
     history = visitor_history(request.visitor)
     rows: list[Row] = []
     shown: set[int] = set()
 
-    def add(heading: str, ranked: RankedList, surface: str, note: str = "") -> None:
+    def add(
+        heading: str, ranked: RankedList, surface: str, note: str = "", dial: Sequence[DialStep] = ()
+    ) -> None:
         if rows and len(ranked.films) < FEWEST:
             return
-        rows.append(Row(heading, ranked, surface, note))
+        rows.append(Row(heading, ranked, surface, note, dial))
         shown.update(ranked.films)
 
     if history.liked:
-        add(_("For you"), _for_you(request, history, FOR_YOU), "for_you")
+        for_you = _for_you(request, history, FOR_YOU)
+        add(_("For you"), for_you, "for_you", dial=_dial_of(request, for_you))
         for movie_id in _latest_liked(history):
             similar = rank_similar(movie_id, history, LIKE_THIS, exclude=shown)
             similar.seed_movie_id = movie_id
             add("", similar, "because")  # the heading names a movie that is still to be loaded
+        if for_you.familiarity is not None and chosen_step(request) != UNEXPECTED:
+            less_seen = _less_seen(for_you, history, shown)
+            add(_("Less seen, for you"), less_seen, "less_seen", _less_seen_note())
         add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         if len(history.ratings) < FEW:
             add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
@@ -91,11 +100,13 @@ def home(request: VisitorRequest) -> HttpResponse:
         "watchlist": history.watchlist,
         "is_new_here": not history.liked,
     }
-    return render(request, "pages/home.html", context)
+    response = render(request, "pages/home.html", context)
+    remember_step(request, response)
+    return response
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
+@limited_page
 def recommend(request: VisitorRequest) -> HttpResponse:
     """Show one long list from the model that the visitor chose, and a row of what comes next."""
     history = visitor_history(request.visitor)
@@ -109,6 +120,7 @@ def recommend(request: VisitorRequest) -> HttpResponse:
     context = {
         "ranked": ranked,
         "is_taste": ranked.model == TASTE and bool(history.liked),
+        "dial": _dial_of(request, ranked) if history.liked else (),
         "watch_next": watch_next,
         "choices": choices,
         "chosen": chosen or "",
@@ -117,7 +129,9 @@ def recommend(request: VisitorRequest) -> HttpResponse:
         "watchlist": history.watchlist,
         "has_history": bool(history.liked),
     }
-    return render(request, "pages/recommend.html", context)
+    response = render(request, "pages/recommend.html", context)
+    remember_step(request, response)
+    return response
 
 
 @require_POST
@@ -182,7 +196,30 @@ def training_status(request: HttpRequest) -> HttpResponse:
 def _for_you(request: VisitorRequest, history: History, k: int) -> RankedList:
     """Rank by the model that the visitor chose, else by their arm of an experiment, else by the default."""
     chosen = chosen_model(request)
-    return rank(history, k=k, model=chosen, arm=None if chosen else assign_arm(request.visitor.key))
+    arm = None if chosen else assign_arm(request.visitor.key)
+    return rank(history, k=k, model=chosen, arm=arm, familiarity=float(chosen_step(request)))
+
+
+def _dial_of(request: VisitorRequest, ranked: RankedList) -> list[DialStep]:
+    """Return the steps of the dial; none where the model that answered has no dial."""
+    return [] if ranked.familiarity is None else dial_steps(chosen_step(request))
+
+
+def _less_seen(for_you: RankedList, history: History, shown: Collection[int]) -> RankedList:
+    """Rank without the best-known movies, by the model of the row For you at the end of its dial."""
+    best_known = cache.get_or_set("best-known-films", _best_known_films, WELL_KNOWN_SECONDS) or []
+    exclude = {*shown, *best_known}
+    return rank(history, k=LIKE_THIS, model=for_you.model, exclude=exclude, familiarity=float(UNEXPECTED))
+
+
+def _less_seen_note() -> str:
+    return _("Films that go with yours, without the best-known ones.")
+
+
+def _best_known_films() -> list[int]:
+    """Return the movies that most people rated, a quarter of a small catalogue."""
+    most = min(WELL_KNOWN, len(movie_index()) // 4)
+    return list(Movie.objects.visible().most_rated().values_list("pk", flat=True)[:most])
 
 
 def _watch_next(history: History, above: RankedList) -> RankedList | None:

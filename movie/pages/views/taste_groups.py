@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
 from movie.training.taste_groups import heatmap_of, read_report, with_films
 
 
 @require_safe
-@cache_control(private=True, no_cache=True)
 def taste_groups(request: HttpRequest) -> HttpResponse:
     report = read_report()
     if report is None:

@@ -22,6 +22,7 @@ from movie.programmes.membership import MAX_MEMBERS, CannotJoin, join_group, lea
 from movie.programmes.models import MAX_NAME, Group, GroupMember
 from movie.programmes.together import histories_of, rank_together
 from movie.recommendations.ranked_list import RankedList
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 
 LIST_LENGTH = 12
@@ -72,6 +73,7 @@ def start(request: VisitorRequest) -> HttpResponse:
 
 @never_cache
 @require_safe
+@limited_page
 def group(request: VisitorRequest, token: str) -> HttpResponse:
     """Show the list to the members of a group; to others who is in it, and what they would show of theirs."""
     found = _group(token)

@@ -12,9 +12,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.pages.dial import chosen_step
 from movie.pages.views.pages import visitor_model
 from movie.recommendations.ranked_list import RankedList, mean_sentence
 from movie.recommendations.ranking import rank_among, visitor_history
+from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History
 
@@ -29,6 +31,7 @@ SORTS = {
 
 @never_cache
 @require_safe
+@limited_page
 def my_watchlist(request: VisitorRequest) -> HttpResponse:
     """Show the movies on the visitor's watchlist; those that were rated come last."""
     history = visitor_history(request.visitor)
@@ -38,7 +41,12 @@ def my_watchlist(request: VisitorRequest) -> HttpResponse:
     ranked: RankedList | None = None
     ids = sorted(films)
     if sort == BY_FIT and films:
-        ranked = rank_among(_without_waiting(history), ids, model=visitor_model(request))
+        ranked = rank_among(
+            _without_waiting(history),
+            ids,
+            model=visitor_model(request),
+            familiarity=float(chosen_step(request)),
+        )
         ids = [int(found.movie_id) for found in ranked.recommendations]
     elif sort == BY_RUNTIME:
         ids.sort(key=lambda pk: (films[pk].runtime is None, films[pk].runtime, films[pk].sort_title))

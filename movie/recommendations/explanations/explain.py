@@ -19,24 +19,31 @@ from movie.recommendations.explanations.wording import Node, because, film_with_
 from movie.recommendations.ranked_list import mean_sentence
 from movie.training.model_info import MODEL_INFO, MOST_RATED
 from movie.training.registry import registry
+from predictors.capabilities import at_familiarity
 from predictors.errors import PredictorError
 from predictors.history import History, MovieId
 
 MAX_INFLUENCES = 5
 IMPERSONAL_MODELS = ("popular", MOST_RATED)  # models that do not look at the history
 
-Shares = list[tuple[MovieId, float]]  # movies of the history with their shares, largest first
+Shares = list[tuple[int, float]]  # movies of the history with their shares, largest first
 
 
 def explain(
-    movie_ids: Iterable[int], history: History, *, model: str = "", connected: bool = True
+    movie_ids: Iterable[int],
+    history: History,
+    *,
+    model: str = "",
+    familiarity: float = 0.0,
+    connected: bool = True,
 ) -> dict[int, Explanation]:
     """Explain why each movie is in the list of `model` for this history; hidden movies are left out.
 
-    `connected` adds the paths of the knowledge graph.
+    `familiarity` is where the dial of the model stood when it made the list. `connected` adds the paths of
+    the knowledge graph.
     """
     ids = list(dict.fromkeys(movie_ids))
-    shares = _influences(ids, history, model)
+    shares = _influences(ids, history, model, familiarity)
     wanted = {*ids, *(pk for each in shares.values() for pk, _share in each)}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
     ids = [pk for pk in ids if pk in movies]
@@ -59,17 +66,21 @@ def history_about(history: History, movie_id: MovieId) -> History:
     return History(event for event in history if event.movie_id == movie_id)
 
 
-def _influences(ids: Sequence[int], history: History, model: str) -> dict[int, Shares]:
+def _influences(ids: Sequence[int], history: History, model: str, familiarity: float) -> dict[int, Shares]:
     """Ask the model for the movies of the history that support each movie."""
     if model in IMPERSONAL_MODELS or not history.liked:
         return {}
     try:
-        predictor = registry().get(model)
+        predictor = at_familiarity(registry().get(model), familiarity)
     except PredictorError:
         return {}
     targets, unknown = predictor.ids.indices_of(ids)
     supporters = predictor.supporters(predictor.encode(history), targets)
-    return dict(zip([pk for pk in ids if pk not in unknown], supporters, strict=True))
+    known = [pk for pk in ids if pk not in unknown]
+    return {
+        pk: [(int(movie_id), share) for movie_id, share in ranked]
+        for pk, ranked in zip(known, supporters, strict=True)
+    }
 
 
 def _explanation(

@@ -31,6 +31,7 @@ from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularConfig, PopularPredictor
 from predictors.query import Query
 from predictors.serving.registry import ModelStore
+from predictors.testing import overwrite
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.now(UTC)
@@ -195,7 +196,7 @@ def test_a_first_version_serves_at_once(site, store) -> None:
 def test_a_version_that_cannot_be_read_is_replaced(site, store) -> None:
     run("train", "popular", "--from-site", "--activate")
     broken = store.current("popular")
-    (store.path("popular", broken) / "weights.safetensors").write_bytes(b"?")
+    overwrite((store.path("popular", broken) / "weights.safetensors"), b"?")
     assert "cannot be read" in run("retrain", "popular")
     assert store.current("popular") != broken
 

@@ -23,6 +23,7 @@ from movie.training.models import SILENT_AFTER, TrainingRun
 from predictors.history import History
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.serving.registry import ModelStore
+from predictors.testing import overwrite
 
 pytestmark = pytest.mark.django_db
 
@@ -305,10 +306,10 @@ def test_a_damaged_version_is_found_and_listed(site, store) -> None:
     version = store.current("popular")
     assert f"popular {version}: sound" in run("models", "verify")
     weights = store.path("popular", version) / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    overwrite(weights, weights.read_bytes()[:-1] + b"?")
     with pytest.raises(CommandError, match=r"weights\.safetensors is damaged"):
         run("models", "verify", "popular", version)
-    (store.path("popular", version) / "meta.json").write_text("{", encoding="utf-8")
+    overwrite((store.path("popular", version) / "meta.json"), b"{")
     assert "damaged" in run("models", "list")
 
 
@@ -317,7 +318,7 @@ def test_a_damaged_active_version_is_shown_as_damaged(site, store, client) -> No
     version = store.current("neighbours")
     assert "damaged" not in run("models", "list")
     weights = store.path("neighbours", version) / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    overwrite(weights, weights.read_bytes()[:-1] + b"x")
     (line,) = (line for line in run("models", "list").splitlines() if version in line)
     assert "active, damaged" in line
     rows = {row["model"]: row for row in json.loads(run("models", "list", "--json"))}

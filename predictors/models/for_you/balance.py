@@ -38,15 +38,44 @@ CROWDED = 3  # of the ten most popular films: a list that holds more of them say
 ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
 MOST_DRAWS = 5
 
+ALIKE = 50  # most popular films, among which popularity makes no difference
+SMALL_CATALOGUE = 10 * ALIKE  # films, below which it makes one among all of them
+
 Pair = tuple[np.ndarray, np.ndarray]
+
+
+def decay(n: int, recency: float) -> np.ndarray:
+    """(n,) float64: what each film counts against the latest, oldest first; negligible ones 0."""
+    powers = np.float64(recency) ** np.arange(n - 1, -1, -1)
+    return np.where(powers < NEGLIGIBLE, 0, powers)
 
 
 def decayed(weights: np.ndarray, recency: float) -> np.ndarray:
     """(T,) float32 of sum 1: how much each film of a history counts, oldest first; negligible ones 0."""
-    decay = np.float64(recency) ** np.arange(len(weights) - 1, -1, -1)
-    amounts = np.where(decay < NEGLIGIBLE, 0, decay * weights)
+    amounts = decay(len(weights), recency) * weights
     total = amounts.sum()
     return (amounts / total if total > 0 else amounts).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """How popular every film is, and what of it counts in a score.
+
+    scores  (n_items,) float32 of mean 0 and deviation 1
+    prior   (n_items,) float32, the same, but as if none of the ALIKE most popular films were more popular
+            than the others: a list may take well-known films without taking the best-known ones
+    """
+
+    scores: np.ndarray
+    prior: np.ndarray
+
+    @classmethod
+    def of(cls, popular: np.ndarray) -> Self:
+        """Standardise the scores of the popular model."""
+        capped = popular
+        if len(popular) >= SMALL_CATALOGUE:
+            capped = np.minimum(popular, np.partition(popular, -ALIKE)[-ALIKE])
+        return cls(_standardised(popular), _standardised(capped))
 
 
 @dataclass(frozen=True)
@@ -59,6 +88,7 @@ class Cases:
     targets    (C, L) bool
     n_targets  (C,)
     worth      (C,) float32 what finding the target counts in the stratified figure
+    popular    (C, L) float32 popularity, by which answers are measured; the prior where none is given
     """
 
     items: np.ndarray
@@ -66,24 +96,25 @@ class Cases:
     targets: np.ndarray
     n_targets: np.ndarray
     worth: np.ndarray
+    popular: np.ndarray | None = None
 
     @classmethod
     def of(
         cls,
         basis: ItemBasis,
-        prior: np.ndarray,
+        popularity: Popularity,
         counts: np.ndarray,
         shown: Sequence[Pair],
         recencies: Sequence[float],
     ) -> Self:
         """Score the histories by every member; shown holds given and wanted films of each case."""
-        rows, standing, targets = [], [], []
+        rows, standing, targets, popular = [], [], [], []
         n_members = basis.n_members
         ends = np.r_[:n_members, (len(recencies) - 1) * n_members : len(recencies) * n_members + 1]
         for given, wanted in shown:
-            scores = np.vstack([*_by_recency(basis, given, recencies), prior[None]])
+            scores = np.vstack([*_by_recency(basis, given, recencies), popularity.prior[None]])
             if basis.n_items > CANDIDATES:
-                extremes = scores[ends]
+                extremes = np.vstack([scores[ends], popularity.scores[None]])
                 extremes[:, given] = -np.inf
                 best = np.argpartition(-extremes, CANDIDATES, axis=1)[:, :CANDIDATES]
             else:
@@ -92,6 +123,7 @@ class Cases:
             rows.append(candidates)
             standing.append(scores[:, candidates].T)  # padded along the candidates
             targets.append(np.isin(candidates, wanted))
+            popular.append(popularity.scores[candidates])
         worth = [1 / max(counts[wanted].mean(), 1) ** STRATIFIED for _, wanted in shown]
         return cls(
             _padded(rows, -1, np.int32),
@@ -99,6 +131,7 @@ class Cases:
             _padded(targets, False, bool),
             np.array([len(wanted) for _, wanted in shown], dtype=np.int64),
             np.array(worth, dtype=np.float32) / max(np.mean(worth), 1e-12) if shown else np.empty(0),
+            _padded(popular, 0, np.float32),
         )
 
     def __len__(self) -> int:
@@ -119,10 +152,16 @@ class Cases:
         scores = self.padding.copy()
         for row in np.flatnonzero(weights):
             scores += np.float32(weights[row]) * self.standing[row]
-        depth = min(DEPTH, scores.shape[1])
-        best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        return np.take_along_axis(best, order, axis=1)
+        return _best(scores)
+
+    def by_popularity(self) -> np.ndarray:
+        """(C, 10) places of the most popular candidates."""
+        return _best(self.padding + self.popularity)
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """(C, L) float32"""
+        return self.standing[-1] if self.popular is None else self.popular
 
     def ndcg(self, ranked: np.ndarray) -> np.ndarray:
         """(C,) NDCG@10."""
@@ -156,7 +195,7 @@ class Figures:
     taste: float
     stratified: float
     shared: float
-    popularity: float  # the mean of the prior over the films of the lists
+    popularity: float  # the mean of popularity over the films of the lists
     crowded: float = 0.0  # share of well-known films, each alone, whose lists are mostly popular films
 
     @property
@@ -191,7 +230,7 @@ class Balance:
     def _shared(self, ranked: np.ndarray, weights: np.ndarray) -> tuple[float, float, float]:
         """Return `shared`, `popularity` and `crowded` of the figures."""
         shared = self.next.shared(ranked)
-        popularity = float(np.take_along_axis(self.next.standing[-1], ranked, axis=1).mean())
+        popularity = float(np.take_along_axis(self.next.popularity, ranked, axis=1).mean())
         if self.known is None or self.popular is None:
             return shared, popularity, 0.0
         of_known = self.known.ranked(weights)
@@ -199,9 +238,12 @@ class Balance:
         return shared, popularity, self.known.crowded(of_known, self.popular)
 
     def alone(self, n_members: int) -> list[tuple[float, float]]:
-        """NDCG@10 of what comes next and later, of each member by the first recency, and of the prior."""
-        rows = np.eye(len(self.next.standing))[[*range(n_members), -1]]
-        return [(_mean_ndcg(self.next, row), _mean_ndcg(self.later, row)) for row in rows]
+        """NDCG@10 of what comes next and later, of each member by the first recency, and of popularity."""
+        rows = np.eye(len(self.next.standing))[:n_members]
+        return [
+            *((_mean_ndcg(self.next, row), _mean_ndcg(self.later, row)) for row in rows),
+            (_ndcg_of_popularity(self.next), _ndcg_of_popularity(self.later)),
+        ]
 
     @cached_property
     def _measures(self) -> tuple[float, float, float, float]:
@@ -210,13 +252,30 @@ class Balance:
         return (
             max(*(float(each.mean()) for each in found), TINY),
             max(*(float((each * self.next.worth).mean()) for each in found), TINY),
-            max(_mean_ndcg(self.later, rows[-1]), TINY),
-            max(_mean_ndcg(self.taste, rows[-1]), TINY),
+            max(_ndcg_of_popularity(self.later), TINY),
+            max(_ndcg_of_popularity(self.taste), TINY),
         )
+
+
+def _standardised(scores: np.ndarray) -> np.ndarray:
+    deviation = float(scores.std())
+    return ((scores - scores.mean()) / (deviation if deviation > 0 else 1.0)).astype(np.float32)
 
 
 def _mean_ndcg(cases: Cases, weights: np.ndarray) -> float:
     return float(cases.ndcg(cases.ranked(weights)).mean())
+
+
+def _ndcg_of_popularity(cases: Cases) -> float:
+    return float(cases.ndcg(cases.by_popularity()).mean())
+
+
+def _best(scores: np.ndarray) -> np.ndarray:
+    """(C, 10) places of the largest scores (C, L), largest first; ties by place."""
+    depth = min(DEPTH, scores.shape[1])
+    best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(best, order, axis=1)
 
 
 def _by_recency(basis: ItemBasis, given: np.ndarray, recencies: Sequence[float]) -> Iterator[np.ndarray]:

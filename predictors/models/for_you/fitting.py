@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import numpy as np
 
 from predictors.base import Predictor, Query
 from predictors.errors import TrainingError
-from predictors.models.for_you.balance import DEPTH, Balance, Cases, cases_at
+from predictors.models.for_you.balance import DEPTH, Balance, Cases, Popularity, cases_at
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.config import ForYouConfig
 from predictors.models.for_you.members import (
@@ -35,7 +36,6 @@ FEWEST_VISITORS = 50  # people of the validation rows; with fewer, some are held
 HELD_OUT_SHARE = 10  # one person in so many
 WELL_KNOWN = 300  # most met films, whose similar films are to leave popular ones out
 FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
-TINY = 1e-6
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,12 @@ def fit_weights(
     joined: JoinedMembers, data: Visitors, *, config: ForYouConfig, run: Run
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
     """Fit the mix, and the weights of similar films."""
-    basis, names, prior = joined.basis, joined.names, standardise(joined.popular)
+    basis, names, popularity = joined.basis, joined.names, Popularity.of(joined.popular)
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
     films = np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
     alone = [(np.array([film]), np.array([film])) for film in films]
-    known = Cases.of(basis, prior, data.counts, alone, config.recencies)
-    popular = np.argsort(-prior, kind="stable")[:DEPTH]
+    known = Cases.of(basis, popularity, data.counts, alone, config.recencies)
+    popular = np.argsort(-joined.popular, kind="stable")[:DEPTH]
     one_film: list[Cases] = []
 
     def balance_at(n: int) -> Balance | None:
@@ -133,7 +133,7 @@ def fit_weights(
         if min(len(pairs) for pairs in shown) < (FEWEST_CASES if n > KNOTS[0] else 1):
             return None
         following, later, taste = (
-            Cases.of(basis, prior, data.counts, pairs, config.recencies) for pairs in shown
+            Cases.of(basis, popularity, data.counts, pairs, config.recencies) for pairs in shown
         )
         if n == KNOTS[0]:
             one_film.append(following)
@@ -171,13 +171,12 @@ def hold_out_visitors(
     """Return the data to fit the members on, and the rows of visitors whom they then never saw."""
     from datasets.splits.protocols import latest_of_each_pair
 
-    rng = np.random.default_rng(seed)
     train, validation = data.train, data.validation
     if validation is not None and len(validation):
         new = validation.select(~np.isin(validation.users, train.users))
         users = np.unique(new.users)
         if len(users) >= FEWEST_VISITORS:
-            some = rng.permutation(users)[: config.visitors]
+            some = np.random.default_rng(seed).permutation(users)[: config.visitors]
             return TrainingData(train), latest_of_each_pair(new.select(np.isin(new.users, some)))
     counts = np.diff(train.indptr)
     eligible = np.flatnonzero(counts > 1)
@@ -187,13 +186,18 @@ def hold_out_visitors(
             f"{len(eligible)} users have two items or more; the weights of for_you need "
             f"{2 * HELD_OUT_SHARE} to be fitted on one tenth of them"
         )
-    held_out = np.isin(train.users, rng.permutation(eligible)[:wanted])
+    chosen = eligible[np.argsort(_drawn_by_id(train.user_ids[eligible], seed), kind="stable")[:wanted]]
+    held_out = np.isin(train.users, chosen)
     return TrainingData(train.select(~held_out)), latest_of_each_pair(train.select(held_out))
 
 
-def standardise(popular: np.ndarray) -> np.ndarray:
-    deviation = float(popular.std())
-    return ((popular - popular.mean()) / (deviation if deviation > 0 else 1.0)).astype(np.float32)
+def _drawn_by_id(user_ids: np.ndarray, seed: int) -> np.ndarray:
+    """Return (N,) uint64, random and always the same for a user: who joins later leaves the others in place.
+
+    A retraining then asks nearly the same visitors as the one before, and lists change by what is new.
+    """
+    digests = [hashlib.blake2b(f"{seed}:{each}".encode(), digest_size=8).digest() for each in user_ids]
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def describe_mix(mix: Mix, recencies: Sequence[float], names: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,22 @@ class Mix:
 
     def at(self, n: int, familiarity: float) -> np.ndarray:
         """(W,) after n films: linear in log(1 + n), and along the dial."""
+        place = min(n, KNOTS[-1])
+        weights = self._by_length[1, place]
+        if not familiarity:
+            return weights
+        end = self._by_length[2 if familiarity > 0 else 0, place]
+        return weights + abs(familiarity) * (end - weights)
+
+    @cached_property
+    def _by_length(self) -> np.ndarray:
+        """(A, N, W) by AIMS and the number of films; looked up by every request."""
         lengths = np.log1p(KNOTS)
-        upper = int(np.clip(np.searchsorted(lengths, np.log1p(n)), 1, len(KNOTS) - 1))
-        between = (np.log1p(n) - lengths[upper - 1]) / (lengths[upper] - lengths[upper - 1])
-        share = float(np.clip(between, 0, 1))
-        weights = self.weights[1]
-        if familiarity:
-            end = self.weights[2 if familiarity > 0 else 0]
-            weights = weights + abs(familiarity) * (end - weights)
-        return (1 - share) * weights[upper - 1] + share * weights[upper]
+        asked = np.log1p(np.arange(KNOTS[-1] + 1))
+        upper = np.clip(np.searchsorted(lengths, asked), 1, len(KNOTS) - 1)
+        between = (asked - lengths[upper - 1]) / (lengths[upper] - lengths[upper - 1])
+        share = np.clip(between, 0, 1)[:, None]
+        return (1 - share) * self.weights[:, upper - 1] + share * self.weights[:, upper]
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class _Try:
 def value_of(aim: str, figures: Figures, wish: Wish) -> float:
     """What is maximised. The ends of the dial: films that many know, and what few others come to watch."""
     if aim == "familiar":
-        aimed = figures.balance + POPULARITY * figures.popularity
+        aimed = 0.2 * figures.balance + 0.8 * figures.later + POPULARITY * figures.popularity
         return aimed - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
     crowded = PENALTY * max(0, figures.crowded - CROWDED_AT_MOST)
     if aim == "unexpected":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -21,18 +22,16 @@ from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
 from predictors.id_map import IdMap
 from predictors.influences import Influences
-from predictors.models.for_you.balance import decayed
+from predictors.models.for_you.balance import TINY, Popularity, decay
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.config import ForYouConfig
 from predictors.models.for_you.fitting import (
-    TINY,
     Visitors,
     describe_mix,
     find_usable,
     fit_weights,
     hold_out_visitors,
     join_members,
-    standardise,
     without_members,
 )
 from predictors.models.for_you.members import (
@@ -61,6 +60,7 @@ class ForYouPredictor(Predictor):
     basis    what each film adds to the others, by member
     mix      weights by length, at three points of the dial
     popular  (n_items,) float32 scores of the popular model
+    prior    (n_items,) float32, what counts of them in a score (`balance.Popularity`)
     similar_weights  (M,) weights of the members for films like one film
     recencies        r of the mix, descending; (1.0,) where the training data had no order
     """
@@ -83,11 +83,12 @@ class ForYouPredictor(Predictor):
         *,
         ids: IdMap,
         config: ForYouConfig | None = None,
+        prior: np.ndarray | None = None,
     ) -> None:
         super().__init__(ids, config)
         self.basis, self.mix, self.popular, self.similar_weights = basis, mix, popular, similar_weights
         self.recencies = tuple(recencies)
-        self.prior = standardise(popular)
+        self.prior = Popularity.of(popular).prior if prior is None else prior
 
     def with_familiarity(self, familiarity: float) -> Self:
         """Return this model at another point of the dial, from -1 (unexpected) to 1 (well-known).
@@ -222,6 +223,7 @@ class ForYouPredictor(Predictor):
             "weights": self.mix.weights,
             "similar": self.similar_weights,
             "popular": self.popular,
+            "prior": self.prior,
         }
 
     @classmethod
@@ -245,31 +247,39 @@ class ForYouPredictor(Predictor):
         ):
             raise ArtifactError(f"{saved.directory}: not rows of weights between {n_items} items")
         mix = Mix(saved.tensor("weights", (len(AIMS), len(KNOTS), len(recencies) * len(described) + 1)))
+        popular = saved.tensor("popular", (n_items,))
+        # Versions of before have no prior of their own: popularity counted as it is.
+        is_old = "prior" not in saved.tensors
         return cls(
             basis,
             mix,
-            saved.tensor("popular", (n_items,)),
+            popular,
             saved.tensor("similar", (len(described),)),
             recencies,
             ids=saved.ids,
             config=saved.config,
+            prior=Popularity.of(popular).scores if is_old else saved.tensor("prior", (n_items,)),
         )
+
+    @cached_property
+    def _decays(self) -> np.ndarray:
+        """(R, max_history) what a film counts by each recency, oldest first; 0 where negligible."""
+        return np.stack([decay(self.config.max_history, each) for each in self.recencies])
 
     def _weights_of(self, query: Query) -> tuple[np.ndarray, np.ndarray, float]:
         """Liked films, then disliked ones, (T,); what each member counts for each, (T, M); the prior's."""
         n, n_members = len(query.liked), self.basis.n_members
         weights = self.mix.at(n, self.familiarity)
         table = weights[:-1].reshape(-1, n_members)  # by recency
-        counts = [place for place in range(len(table)) if table[place].any()]
         films, strengths = (each[-self.config.max_history :] for each in (query.liked, query.weights))
-        amounts = np.stack([decayed(strengths, self.recencies[place]) for place in counts], axis=1)
-        by_member = amounts @ table[counts]
+        decays = self._decays[:, -len(films) :]
+        amounts = decays * strengths
+        totals = np.maximum(amounts.sum(axis=1, keepdims=True), TINY)
+        by_member = (amounts / totals).T @ table
         if len(query.disliked):
             # What a film of full strength counts in the mean of the history: decays of sum 1 count it so.
-            ones = np.ones(len(films))
-            plain = np.stack([decayed(ones, self.recencies[place]) for place in counts], axis=1)
-            strength = np.maximum((plain * strengths[:, None]).sum(axis=0), TINY)
-            of_dislike = -self.config.dislike_weight / n * (table[counts] / strength[:, None]).sum(axis=0)
+            strength = np.maximum(totals / decays.sum(axis=1, keepdims=True), TINY)
+            of_dislike = -self.config.dislike_weight / n * (table / strength).sum(axis=0)
             films = np.concatenate([films, query.disliked])
             by_member = np.concatenate([by_member, np.tile(of_dislike, (len(query.disliked), 1))])
         return films, by_member, float(weights[-1])

@@ -14,6 +14,7 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.models.graph.fine_tuning import MAX_OPERATIONS, FineTuning, fine_tuned
+from predictors.models.graph.first_embedding import RANDOM, SINGULAR, singular_start
 from predictors.models.graph.new_node import EPSILON, FORMS, MAX_LAYERS, ItemRows, NewNode
 from predictors.query import Query
 from predictors.run import Run
@@ -33,6 +34,7 @@ class GraphConfig(Config):
 
     dim: int = 64  #: columns of a layer
     layers: int = 3  #: propagation steps
+    start: str = "random"  #: the first embedding: random, or singular vectors of the graph (singular)
     epochs: int = 60  #: passes over the interactions
     batch_size: int = 4096  #: interactions of a step
     learning_rate: float = 0.01  #: of Adam
@@ -54,8 +56,11 @@ class GraphConfig(Config):
     fine_tune_rate: float = 0.1  #: size of these steps
     fine_tune_operations: int = MAX_OPERATIONS  #: multiply-adds they may take; no clock is read
 
+    starts: ClassVar[tuple[str, ...]] = (RANDOM, SINGULAR)
+
     def check(self) -> None:
         self.require(self.form in FORMS, f"form must be one of {', '.join(FORMS)}")
+        self.require(self.start in self.starts, f"start must be one of {', '.join(self.starts)}")
         self.require(
             1 <= self.layers <= MAX_LAYERS,
             f"layers must be 1 to {MAX_LAYERS}: more cannot be served exactly",
@@ -78,7 +83,7 @@ class GraphPredictor(Predictor):
     """
 
     config_class: ClassVar[type[Config]] = GraphConfig
-    can_be_observed = True
+    can_be_observed = is_costly = True
 
     def __init__(self, node: NewNode, ids: IdMap, config: GraphConfig | None = None) -> None:
         super().__init__(ids, config)
@@ -95,6 +100,16 @@ class GraphPredictor(Predictor):
     @abstractmethod
     def shape(cls, config: Any) -> dict[str, Any]:
         """Return the fields of the network's configuration besides the sizes of the graph."""
+
+    @classmethod
+    def fit_options(cls, config: Any) -> dict[str, Any]:
+        """Return the fields of the fit's configuration (pytorch_models.graph.config)."""
+        return {name: getattr(config, name) for name in _FIT_OPTIONS}
+
+    @classmethod
+    def first_embedding(cls, data: TrainingData, config: Any, run: Run) -> np.ndarray | None:
+        """Return the embedding that training begins with, (n_nodes, dim) float32; None = random."""
+        return singular_start(data.matrix(), config.dim, run.seed) if config.start == SINGULAR else None
 
     @classmethod
     @abstractmethod
@@ -145,10 +160,11 @@ class GraphPredictor(Predictor):
                 cls.shape(config),
                 data.train,
                 GraphFitConfig(
-                    **{name: getattr(config, name) for name in _FIT_OPTIONS},
+                    **cls.fit_options(config),
                     cpu_budget_seconds=run.cpu_budget_seconds,
                     seed=run.seed,
                 ),
+                start=cls.first_embedding(data, config, run),
                 validate=validate if validator or run.has_observers else None,
                 metric=METRIC if validator else "",
                 device=run.torch_device,

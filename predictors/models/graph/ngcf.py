@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from predictors.base import Saved
 from predictors.errors import ArtifactError
 from predictors.models.graph.base import GraphConfig, GraphPredictor, graph_from, graph_tensors
+from predictors.models.graph.first_embedding import LIGHTGCN, RANDOM, SINGULAR, lightgcn_start
 from predictors.models.graph.new_node import (
     EPSILON,
     MAX_LAYERS,
@@ -23,6 +24,8 @@ from predictors.models.graph.new_node import (
 )
 
 if TYPE_CHECKING:
+    from predictors.run import Run
+    from predictors.training_data import TrainingData
     from pytorch_models.graph.tables import NGCFTables as TrainedTables
 
 SLOPE = 0.2  # of the LeakyReLU, as in pytorch_models.graph.ngcf
@@ -46,6 +49,19 @@ class NgcfConfig(GraphConfig):
     message_dropout: float = 0.1  #: share of messages left out while training
     node_dropout: float = 0.0  #: share of nodes left out while training
     fine_tune_steps: int = 10
+    #: the first embedding: random, singular, or the final vectors of a LightGCN trained for it (lightgcn)
+    start: str = "random"
+    start_scale: float = 3.0  #: length of a first embedding that is not random; every later layer has 1
+    frozen_epochs: int = 1  #: epochs in which an embedding that is not random stays as it starts
+    lightgcn_epochs: int = 4  #: of the LightGCN to begin with, which begins with singular vectors
+
+    starts: ClassVar[tuple[str, ...]] = (RANDOM, SINGULAR, LIGHTGCN)
+
+    def check(self) -> None:
+        super().check()
+        self.require(self.start_scale > 0, "start_scale must be above 0")
+        self.require(self.frozen_epochs >= 0, "frozen_epochs must be 0 or more")
+        self.require(self.lightgcn_epochs >= 1, "lightgcn_epochs must be 1 or more")
 
 
 class NgcfPredictor(GraphPredictor):
@@ -66,6 +82,18 @@ class NgcfPredictor(GraphPredictor):
             "message_dropout": config.message_dropout,
             "node_dropout": config.node_dropout,
         }
+
+    @classmethod
+    def fit_options(cls, config: NgcfConfig) -> dict[str, Any]:
+        frozen = 0 if config.start == RANDOM else config.frozen_epochs
+        return {**super().fit_options(config), "frozen_epochs": frozen}
+
+    @classmethod
+    def first_embedding(cls, data: TrainingData, config: NgcfConfig, run: Run) -> np.ndarray | None:
+        started = super().first_embedding(data, config, run)
+        if config.start == LIGHTGCN:
+            started = lightgcn_start(data, config, run)
+        return None if started is None else started * np.float32(config.start_scale)
 
     @classmethod
     def new_node(cls, tables: TrainedTables, rows: ItemRows) -> NGCFNode:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from datasets.knowledge_graph.path_graph import PathGraph, build_path_graph, path_graph_statistics
-from datasets.knowledge_graph.paths import Caps, Histories, Paths, Targets
+from datasets.knowledge_graph.paths import EXPLAINING, RANKING, Histories, Paths, Targets
 from datasets.knowledge_graph.search import candidates, find_paths
 from predictors.base import Predictor, Saved
 from predictors.config import Config
@@ -26,7 +26,7 @@ from predictors.history import History, MovieId
 from predictors.id_map import IdMap
 from predictors.influences import Influences
 from predictors.models.kprn.explanations import Entities, PathNames, path_reasons, path_shares
-from predictors.models.kprn.scorer import NAMES, KprnScorer
+from predictors.models.kprn.scorer import GENERAL, NAMES, KprnScorer
 from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 ENTITIES = "entities.json"
 CASES_AT_ONCE = 8  # queries whose paths are in memory together
 VALIDATION_USERS = 300
+SHORT = (1, 3)  # latest films of a history, validated beside the whole one: visitors begin with few
 BELOW = 1.0  # between the last film with a path and the first without
 
 
@@ -45,7 +46,7 @@ BELOW = 1.0  # between the last film with a path and the first without
 class KprnConfig(Config):
     """Configures the path graph, the network (pytorch_models.kprn.network) and its training."""
 
-    neighbours: int = 300  #: see datasets.knowledge_graph.path_graph.build_path_graph
+    neighbours: int = 1000  #: see datasets.knowledge_graph.path_graph.build_path_graph
     hub_limit: int = 50  #: see datasets.knowledge_graph.path_graph.build_path_graph
     dim: int = 32  #: length of an entity's vector
     small_dim: int = 8  #: length of the vectors of types and relations
@@ -53,10 +54,11 @@ class KprnConfig(Config):
     relations: bool = True  #: read the relations of a path
     types: bool = True  #: read the types of its entities
     walk: bool = True  #: read features of how the path is walked
+    general: bool = True  #: let a path lead to every item from people in general, as a prior
     pooling: str = "lse"  #: how the paths to an item are summed
     gamma: float = 1.0  #: of the pooling
     dropout: float = 0.1  #: while training
-    epochs: float = 1.5  #: passes over the interactions
+    epochs: float = 1.5  #: passes over the interactions; 0 = as it starts, untrained
     steps: int = 0  #: of the training instead of epochs; 0 = by epochs
     examples: int = 64  #: histories of a step
     positives: int = 4  #: of a history
@@ -70,7 +72,18 @@ class KprnConfig(Config):
     patience: int = 0  #: validations without a better one before stopping; 0 = never
 
 
-_SHAPE = ("dim", "small_dim", "hidden", "relations", "types", "walk", "pooling", "gamma", "dropout")
+_SHAPE = (
+    "dim",
+    "small_dim",
+    "hidden",
+    "relations",
+    "types",
+    "walk",
+    "general",
+    "pooling",
+    "gamma",
+    "dropout",
+)
 _FIT = (
     "epochs", "steps", "examples", "positives", "history", "learning_rate", "loss", "negatives",
     "time_share", "l2", "evaluations", "patience",
@@ -81,7 +94,8 @@ class KprnPredictor(Predictor):
     """Ranks by KPRN (Wang et al., AAAI 2019) the films that an open path search finds.
 
     Films that no path was scored for come after those with one, by popularity. Disliked films begin no
-    path; a liked film's weight multiplies what its paths count.
+    path; a liked film's weight multiplies what its paths count. Reasons come from a narrower search than
+    ranks, and never from the path that leads to every film.
     """
 
     name = "kprn"
@@ -89,7 +103,7 @@ class KprnPredictor(Predictor):
     summary = "Weighs the paths of people, genres and shared tastes that lead from your films to others."
     paper = "kprn"
     config_class = KprnConfig
-    wants_knowledge_graph = True
+    wants_knowledge_graph = is_costly = True
 
     def __init__(
         self,
@@ -101,13 +115,14 @@ class KprnPredictor(Predictor):
     ) -> None:
         """Serve from arrays. Raises ValueError when the weights belong to another graph."""
         super().__init__(ids, config)
-        self.graph, self.weights, self.entities, self.caps = graph, dict(weights), entities, Caps()
+        self.graph, self.weights, self.entities, self.caps = graph, dict(weights), entities, EXPLAINING
         self.names = PathNames(ids, graph, entities)
         self.scorer = KprnScorer.from_weights(
             weights,
             graph,
             relations=self.config.relations,
             types=self.config.types,
+            general=self.config.general,
             pooling=self.config.pooling,
             gamma=self.config.gamma,
         )
@@ -117,11 +132,12 @@ class KprnPredictor(Predictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: KprnConfig, run: Run) -> Self:
-        """Build the path graph and train; the weights of the best validation NDCG@10 are kept.
+        """Build the path graph and train; the weights of the best validation NDCG@10 are kept, those of the
+        untrained start where no training is better.
 
         Validation users with training rows are shown them in the order of time, the others half of their
-        validation rows. Raises TrainingError when the data, the graph or an option cannot be used, and
-        when training was stopped.
+        validation rows; each is asked about as well with SHORT histories. Raises TrainingError when the
+        data, the graph or an option cannot be used, and when training was stopped.
         """
         train, ids = data.train, data.items
         knowledge, about = _knowledge_graph(data.graph)
@@ -141,15 +157,17 @@ class KprnPredictor(Predictor):
                 )
             meta = {"graph": {**about, "paths": path_graph_statistics(graph)}}
             validator = Validator.from_rows(train, data.validation, max_users=VALIDATION_USERS, seed=run.seed)
+            validators = [validator, *(validator.latest(n) for n in SHORT)] if validator else []
 
             def validate(weights: dict[str, np.ndarray]) -> Mapping[str, float]:
                 predictor = cls(graph, weights, entities, ids, config)
-                return validator.measure(predictor, [METRIC]) if validator else {}
+                found = [each.measure(predictor, [METRIC])[METRIC] for each in validators]
+                return {METRIC: float(np.mean(found))} if found else {}
 
             weights, state = fit(
                 train,
                 graph,
-                Caps(),
+                EXPLAINING,
                 {name: getattr(config, name) for name in _SHAPE},
                 KprnFitConfig(
                     **{name: getattr(config, name) for name in _FIT},
@@ -184,8 +202,8 @@ class KprnPredictor(Predictor):
         scores = np.tile(self._without_path, (len(queries), 1))
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
-            histories = Histories.from_items([query.liked for query in some], self.caps.history)
-            found = candidates(self.graph, histories, [query.seen for query in some], self.caps)
+            histories = Histories.from_items([query.liked for query in some], RANKING.history)
+            found = candidates(self.graph, histories, [query.seen for query in some], RANKING)
             targets, ends = _targets(found)
             pooled = self._pooled(some, histories, targets)
             for row, (films, last) in enumerate(zip(found, ends, strict=True), start=start):
@@ -205,13 +223,14 @@ class KprnPredictor(Predictor):
         for start in range(0, len(queries), CASES_AT_ONCE):
             some = queries[start : start + CASES_AT_ONCE]
             targets, ends = _targets(films[start : start + CASES_AT_ONCE])
-            histories = Histories.from_items([query.liked for query in some], self.caps.history)
+            histories = Histories.from_items([query.liked for query in some], RANKING.history)
             scores += np.split(self._pooled(some, histories, targets), ends[:-1])
         return scores
 
     def _pooled(self, queries: Sequence[Query], histories: Histories, targets: Targets) -> np.ndarray:
-        paths = find_paths(self.graph, histories, targets, self.caps)
-        return self.scorer.pool(self._scores(queries, paths), paths.target, len(targets.films))
+        paths = find_paths(self.graph, histories, targets, RANKING)
+        popularity = self.graph.log_popularity(targets.films)
+        return self.scorer.pool(self._scores(queries, paths), paths.target, popularity)
 
     def _scores(self, queries: Sequence[Query], paths: Paths) -> np.ndarray:
         """Return (P,) float32 scores of paths, with the weights of the films they start from."""
@@ -282,7 +301,8 @@ class KprnPredictor(Predictor):
 
     def tensors(self) -> dict[str, np.ndarray]:
         graph = {f"graph.{name}": array for name, array in self.graph.tensors().items()}
-        return graph | {f"network.{name}": self.weights[name] for name in NAMES}
+        kept = [name for name in (*NAMES, GENERAL) if name in self.weights]
+        return graph | {f"network.{name}": self.weights[name] for name in kept}
 
     def write_extra_files(self, directory: Path) -> None:
         words = {
@@ -307,6 +327,8 @@ class KprnPredictor(Predictor):
             )
             entities = Entities(tuple(words["keys"]), tuple(words["names"]))
             weights = {name: tensors[f"network.{name}"] for name in NAMES}
+            if f"network.{GENERAL}" in tensors:
+                weights[GENERAL] = tensors[f"network.{GENERAL}"]
             if graph.n_items != len(ids):
                 raise ValueError(f"the graph has {graph.n_items} films, ids.json {len(ids)}")
             if not len(entities.keys) == len(entities.names) == graph.n_entities - graph.n_items - 1:

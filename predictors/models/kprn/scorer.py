@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from datasets.knowledge_graph.path_graph import PathGraph
-from datasets.knowledge_graph.paths import Paths
+from datasets.knowledge_graph.paths import FEATURES, Paths
 from datasets.knowledge_graph.trie import Trie, build_trie
 
 NAMES = (
     "entities", "types", "relations", "read.weight", "read.bias", "remember.weight",
     "inner.weight", "inner.bias", "outer.weight", "outer.bias", "walk",
 )  # fmt: skip
+GENERAL = "general"  # absent in artifacts from before there was such a path
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class KprnScorer:
     step      (E, 4H) float32, of every entity with its type and the bias
     relation  (R, 4H) float32
     remember  (H, 4H), inner (H, H), outer (H,): weights, to be multiplied from the right
+    general   (2,) bias and weight of the path from people in general; None without it
     """
 
     step: np.ndarray
@@ -34,6 +36,7 @@ class KprnScorer:
     outer: np.ndarray
     outer_bias: float
     walk: np.ndarray
+    general: np.ndarray | None
     pooling: str
     gamma: float
 
@@ -45,6 +48,7 @@ class KprnScorer:
         *,
         relations: bool,
         types: bool,
+        general: bool,
         pooling: str,
         gamma: float,
     ) -> KprnScorer:
@@ -70,13 +74,17 @@ class KprnScorer:
             weights["inner.bias"],
             weights["outer.weight"][0],
             float(weights["outer.bias"][0]),
-            weights["walk"],
+            np.pad(weights["walk"], (0, len(FEATURES) - len(weights["walk"]))),  # older ones know fewer
+            weights.get(GENERAL) if general else None,
             pooling,
             gamma,
         )
 
     def score(self, graph: PathGraph, paths: Paths) -> np.ndarray:
         """Compute (P,) float32 the score s of each path."""
+        scores = paths.features @ self.walk + np.float32(self.outer_bias)
+        if not self.outer.any():  # never trained: the network says nothing
+            return scores
         trie: Trie = build_trie(graph, paths)
         hidden, cell = _lstm(self.step[graph.user][None] + self.relation[graph.rated], None)
         states = []
@@ -86,7 +94,6 @@ class KprnScorer:
             gates += (hidden @ self.remember)[level.parent]
             hidden, cell = _lstm(gates, cell[level.parent])
             states.append((hidden, cell))
-        scores = paths.features @ self.walk + np.float32(self.outer_bias)
         for rows, parent, (hidden, cell) in (
             (trie.short, trie.short_parent, states[1]),
             (trie.long, trie.long_parent, states[3]),
@@ -99,24 +106,34 @@ class KprnScorer:
             scores[rows] += np.maximum(last @ self.inner + self.inner_bias, 0) @ self.outer
         return scores
 
-    def pool(self, scores: np.ndarray, target: np.ndarray, n_targets: int) -> np.ndarray:
-        """Pool path scores (P,), ordered by target, into (n_targets,); -inf without a path (eq. 11)."""
-        pooled = np.full(n_targets, -np.inf, dtype=np.float32)
+    def pool(self, scores: np.ndarray, target: np.ndarray, popularity: np.ndarray) -> np.ndarray:
+        """Pool path scores (P,), ordered by target, into one of each target; -inf without a path (eq. 11).
+
+        popularity (n_targets,), see PathGraph.log_popularity. The path from people in general counts for
+        targets that another path leads to.
+        """
+        pooled = np.full(len(popularity), -np.inf, dtype=np.float32)
         if not len(scores):
             return pooled
         starts = np.flatnonzero(np.append(True, target[1:] != target[:-1]))
         reached = target[starts]
+        general = np.full(len(reached), -np.inf, dtype=np.float32)
+        if self.general is not None:
+            general = self.general[0] + self.general[1] * popularity[reached]
         if self.pooling == "mean":
             counts = np.diff(np.append(starts, len(target)))
-            pooled[reached] = np.add.reduceat(scores, starts) / counts
+            total = np.add.reduceat(scores, starts)
+            if self.general is not None:
+                total, counts = total + general, counts + 1
+            pooled[reached] = total / counts
             return pooled
-        highest = np.maximum.reduceat(scores, starts)
+        highest = np.maximum(np.maximum.reduceat(scores, starts), general)
+        pooled[reached] = highest
         if self.pooling == "max":
-            pooled[reached] = highest
             return pooled
         gamma = np.float32(self.gamma)
-        pooled[reached] = highest
         total = np.add.reduceat(np.exp((scores - pooled[target]) / gamma), starts)
+        total += np.exp((general - highest) / gamma)
         pooled[reached] = np.log(total) + highest / gamma
         return pooled
 

@@ -36,9 +36,12 @@ class SasrecConfig(Config):
     heads: int = 2  #: of each block
     max_length: int = 200  #: latest liked items that are read
     dropout: float = 0.2  #: while training
-    epochs: int = 0  #: passes over the histories; 0 = by size (see pytorch_models.sasrec.fit)
+    epochs: int = 0  #: passes over the histories; 0 = by size, between 5 and 45
+    items_in_a_run: int = 26_000_000  #: items of histories that a run by size reads
     batch: int = 0  #: positions of histories per step; 0 = by size
     learning_rate: float = 2e-3  #: the highest, after the warm-up
+    #: length of the learning rate's curve against the run's: with 2 a run ends half-way down
+    schedule: float = 1.0
     weight_decay: float = 0.0  #: of AdamW
     loss: str = "softmax"  #: softmax = over the full catalogue; sampled = over `negatives` items per step
     negatives: int = 512  #: items of the sampled loss
@@ -51,20 +54,21 @@ class SasrecConfig(Config):
             self.dim >= 1 and self.heads >= 1 and self.dim % self.heads == 0,
             f"option dim: {self.dim} is not a positive multiple of heads",
         )
-        for name in ("blocks", "max_length", "negatives"):
+        for name in ("blocks", "max_length", "negatives", "items_in_a_run"):
             self.require(getattr(self, name) >= 1, f"option {name}: {getattr(self, name)} is not 1 or more")
         for name in ("epochs", "batch", "weight_decay", "patience", "threads"):
             self.require(getattr(self, name) >= 0, f"option {name}: {getattr(self, name)} is not 0 or more")
         self.require(0 <= self.ema_decay < 1, f"option ema_decay: {self.ema_decay} is not in [0, 1)")
         self.require(0 <= self.dropout < 1, f"option dropout: {self.dropout} is not at least 0 and below 1")
+        self.require(self.schedule >= 1, f"option schedule: {self.schedule} is not 1 or more")
         self.require(self.learning_rate > 0, f"option learning_rate: {self.learning_rate} is not above 0")
         self.require(self.loss in LOSSES, f"option loss: {self.loss!r} is not {' or '.join(LOSSES)}")
 
 
 _SHAPE = ("dim", "blocks", "heads", "max_length", "dropout")
 _FIT = (
-    "epochs", "batch", "learning_rate", "weight_decay", "loss", "negatives", "ema_decay",
-    "patience", "threads",
+    "epochs", "items_in_a_run", "batch", "learning_rate", "schedule", "weight_decay", "loss", "negatives",
+    "ema_decay", "patience", "threads",
 )  # fmt: skip
 
 

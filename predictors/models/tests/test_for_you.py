@@ -8,11 +8,22 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
+from datasets.interactions import Interactions
+from predictors.base import Saved
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import History
 from predictors.models.for_you import fitting
-from predictors.models.for_you.balance import Balance, Cases, Figures, cases_at, decayed
+from predictors.models.for_you.balance import (
+    ALIKE,
+    Balance,
+    Cases,
+    Figures,
+    Popularity,
+    cases_at,
+    decayed,
+)
 from predictors.models.for_you.basis import ItemBasis
+from predictors.models.for_you.config import ForYouConfig
 from predictors.models.for_you.members import DEFAULT_MEMBERS, member_config
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix, Wish, fit_mix, fit_similar, value_of
 from predictors.models.for_you.model import ForYouPredictor
@@ -21,7 +32,8 @@ from predictors.plugins import predictor_class
 from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
-from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
+from predictors.tests.small_world import FILM_IDS, N_FILMS, N_USERS, from_rows, interactions, rated, told
+from predictors.training_data import TrainingData
 
 QUICK = {"members": ("popular", "cosine", "ease", "transitions_30"), "tries": 80}
 
@@ -139,6 +151,32 @@ def test_lists_that_are_alike_share_all_and_others_nothing():
 # -- how the weights come about ------------------------------------------------------------------
 
 
+def test_the_best_known_films_count_alike_and_answers_are_measured_by_popularity_itself():
+    counts = np.arange(600.0)
+    popularity = Popularity.of(counts)
+    best_known = np.argsort(counts)[-ALIKE:]
+    assert len(np.unique(popularity.prior[best_known])) == 1
+    assert (popularity.prior[best_known] > np.delete(popularity.prior, best_known).max()).all()
+    assert (np.argsort(popularity.scores) == np.argsort(counts)).all()
+    few = Popularity.of(counts[:100])  # there the best-known films are most of the catalogue
+    np.testing.assert_array_equal(few.prior, few.scores)
+    shown = [(np.array([0]), np.array([599]))]
+    of_one = Cases.of(random_basis(n=600, kept=5), popularity, counts, shown, (1.0,))
+    assert of_one.items[0, of_one.by_popularity()[0]].tolist() == list(range(599, 589, -1))
+    assert (of_one.standing[-1] == popularity.prior[of_one.items]).all()
+
+
+def test_versions_without_a_prior_of_their_own_answer_as_they_did(for_you):
+    saved = Saved(
+        {name: array for name, array in for_you.tensors().items() if name != "prior"},
+        for_you.ids,
+        for_you.config,
+        for_you.meta,
+    )
+    before = ForYouPredictor.from_artifact(saved)
+    np.testing.assert_array_equal(before.prior, Popularity.of(for_you.popular).scores)
+
+
 def knowing(n_cases=60, n_members=4, who=2, seed=0):
     """Members of whom one knows what is wanted."""
     rng = np.random.default_rng(seed)
@@ -190,6 +228,16 @@ def test_the_rest_of_a_taste_counts_only_where_it_falls_short():
     for aim in ("default", "unexpected"):
         assert value_of(aim, replace(enough, crowded=0.2), wish) < value_of(aim, enough, wish) - 1
     assert Wish.at(20, 0.1, 2.0).weight == 1.0
+
+
+def test_the_well_known_end_of_the_dial_is_what_many_come_to_watch():
+    wish = Wish.at(5, most_shared=0.1, weight=2.0)
+    personal = Figures(next=1.4, later=0.8, taste=1.2, stratified=1.3, shared=0.05, popularity=1.5)
+    known = replace(personal, next=0.6, later=0.95, stratified=0.4, shared=0.2, popularity=1.9)
+    assert value_of("familiar", known, wish) > value_of("familiar", personal, wish)
+    for aim in ("default", "unexpected"):
+        assert value_of(aim, known, wish) < value_of(aim, personal, wish)
+    assert value_of("familiar", replace(known, shared=0.6), wish) < 0  # the same for everybody
 
 
 def test_lengths_without_visitors_take_the_weights_of_the_next_shorter_one():
@@ -280,6 +328,26 @@ def test_validation_rows_of_people_who_were_trained_on_are_no_visitors(fitted_on
 
 
 # -- a refit -------------------------------------------------------------------------------------
+
+
+def test_who_joins_later_leaves_the_others_among_the_visitors():
+    """A retraining asks nearly the same people as before, so that its lists change by what is new."""
+    before = interactions()
+    some = fitting.hold_out_visitors(TrainingData(before), ForYouConfig(), 1)[1]
+    n_users, later = before.n_users, [3, 5, 3, 9, 3, 7, 1, 2, 8, 3, 4, 6, 2, 5]
+    joined = Interactions.from_columns(
+        np.concatenate([before.users, n_users + np.repeat(np.arange(7), 2)]),
+        np.concatenate([before.items, later]),
+        at=np.concatenate([before.at, before.at.max() + np.arange(1, 15)]),
+        user_ids=np.array([*before.user_ids.tolist(), *(f"guest:{each}" for each in range(7))], dtype=object),
+        item_ids=before.item_ids,
+    )
+    again = fitting.hold_out_visitors(TrainingData(joined), ForYouConfig(), 1)[1]
+    old, new = set(np.unique(some.users).tolist()), set(np.unique(again.users).tolist())
+    assert len(old) == N_USERS // fitting.HELD_OUT_SHARE
+    assert len(old - new) <= 2
+    other = fitting.hold_out_visitors(TrainingData(before), ForYouConfig(), 2)[1]
+    assert set(np.unique(other.users).tolist()) != old
 
 
 def test_when_a_refit_follows_nothing_is_fitted_twice_and_the_refit_keeps_the_weights(fitted_on):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from datasets.knowledge_graph.graph import INVERSE, KnowledgeGraph
+from datasets.knowledge_graph.paths import EXPLAINING, RANKING
 from datasets.knowledge_graph.storage import save_graph
 from predictors.errors import TrainingError
 from predictors.explain import SOMEONE, Explanation
@@ -19,6 +20,7 @@ from predictors.models.tests.small_graph import small_graph
 from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated, told
+from predictors.validation import Validator
 
 QUICK = {"steps": 20, "examples": 16, "evaluations": 2, "hub_limit": 10}
 
@@ -190,6 +192,59 @@ def test_films_without_a_path_come_after_those_with_one_by_popularity() -> None:
     assert np.isfinite(scores).all()
     assert scores[[1, 2]].min() > scores[[0, 3, 4, 5, 6]].max()
     assert scores[[3, 4]].min() > scores[6]  # which nobody met
+
+
+def test_people_in_general_are_a_prior_that_explains_nothing(folder: Path) -> None:
+    options = {**QUICK, "epochs": 0, "steps": 0, "graph": str(folder)}
+    fitted = fit_model(KprnPredictor, interactions(), options=options)
+    without = fit_model(KprnPredictor, interactions(), options={**options, "general": False})
+    popular = np.bincount(interactions().items, minlength=N_FILMS)
+    films = np.array([10, 30, 40])
+    for history in HISTORIES:
+        found, plain = (each.score_films([each.encode(history)], [films])[0] for each in (fitted, without))
+        reached = np.isfinite(plain)
+        np.testing.assert_array_equal(np.isfinite(found), reached)  # it alone makes no film reachable
+        prior = np.exp(found[reached]) - np.exp(plain[reached])
+        expected = np.exp(-1.2) * np.sqrt(popular[films[reached]] / popular.max())
+        np.testing.assert_allclose(prior, expected, rtol=1e-3)
+        assert fitted.explain(history, FILM_IDS) == without.explain(history, FILM_IDS)
+        indices = np.arange(N_FILMS)
+        assert fitted.reasons(fitted.encode(history), indices) == without.reasons(
+            without.encode(history), indices
+        )
+
+
+def test_more_films_are_ranked_than_are_explained() -> None:
+    assert RANKING.candidates > EXPLAINING.candidates
+    assert RANKING.people > EXPLAINING.people
+    predictor = fit_model(KprnPredictor, interactions(), options=QUICK)
+    assert predictor.caps is EXPLAINING
+
+
+def test_validation_asks_for_short_histories_too(folder: Path) -> None:
+    rows = interactions()
+    validator = Validator.from_rows(rows.select(rows.users < 100), rows.select(rows.users >= 100))
+    assert validator is not None
+    for query, short in zip(validator.queries, validator.latest(3).queries, strict=True):
+        assert short.liked.tolist() == query.liked[-3:].tolist()
+        assert set(short.seen) == set(query.seen)
+    options = {**QUICK, "epochs": 0, "steps": 0, "graph": str(folder)}
+    predictor = fit_model(
+        KprnPredictor, rows.select(rows.users < 100), rows.select(rows.users >= 100), options=options
+    )
+    asked = [validator, validator.latest(1), validator.latest(3)]
+    expected = np.mean([each.measure(predictor)["NDCG@10"] for each in asked])
+    assert predictor.meta["training"]["NDCG@10"] == pytest.approx(expected)
+
+
+def test_a_refit_of_an_untrained_start_is_untrained(folder: Path) -> None:
+    rows = interactions()
+    options = {**QUICK, "epochs": 0, "steps": 0, "graph": str(folder)}
+    predictor = fit_model(KprnPredictor, rows, options=options)
+    assert predictor.meta["training"]["best_step"] == 0
+    again = predictor.refit(rows)
+    assert again.meta["training"]["steps"] == 0
+    assert not again.weights["outer.weight"].any()
 
 
 def test_without_a_graph_paths_lead_over_people_alone() -> None:

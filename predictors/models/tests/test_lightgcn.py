@@ -10,6 +10,7 @@ import pytest
 from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fine_tuning import FineTuning
+from predictors.models.graph.first_embedding import singular_start
 from predictors.plugins import predictor_class
 from predictors.query import Query
 from predictors.run import Run
@@ -112,6 +113,7 @@ def test_every_process_gives_the_same_list_with_fine_tuning(artifact, fitted):
 import sys
 from pathlib import Path
 from predictors.models.graph.fine_tuning import FineTuning
+from predictors.models.graph.first_embedding import singular_start
 from predictors.plugins import predictor_class
 from predictors.tests.small_world import FILM_IDS, rated
 from predictors.run import Run
@@ -205,3 +207,66 @@ def test_the_validation_rows_do_not_choose_the_negatives():
         fitted = fit_model(predictor_class("lightgcn"), rows.select(~is_target), validation, options=options)
         losses.append([figures["loss"] for figures in fitted.meta["training"]["curve"]])
     assert losses[0] == losses[1]
+
+
+# -- what training begins with -------------------------------------------------------------------
+
+FEW = {"dim": 16, "layers": 2, "batch_size": 512, "epochs": 2, "evaluate_every": 1, "learning_rate": 0.01}
+
+
+def test_singular_vectors_are_those_of_the_normalised_graph():
+    matrix = interactions().csr()
+    started = singular_start(matrix, 6, seed=1)
+    dense = matrix.toarray().astype(np.float64)
+    normalised = dense / np.sqrt(np.maximum(dense.sum(axis=1, keepdims=True), 1))
+    normalised /= np.sqrt(np.maximum(dense.sum(axis=0, keepdims=True), 1))
+    left, values, right = np.linalg.svd(normalised, full_matrices=False)
+    expected = (left[:, :6] * values[:6]) @ (values[:6, None] * right[:6])
+    users, items = started[: len(dense)], started[len(dense) :]
+    for rows in (users, items):
+        assert (rows**2).sum(axis=1).mean() == pytest.approx(1, rel=1e-5)
+    found = users @ items.T
+    np.testing.assert_allclose(found / np.abs(found).max(), expected / np.abs(expected).max(), atol=1e-3)
+
+
+def test_a_graph_with_few_singular_vectors_fills_the_other_columns():
+    started = singular_start(interactions().csr(), N_FILMS + 8, seed=1)
+    assert started.shape[1] == N_FILMS + 8
+    assert np.abs(started[:, -8:]).max() > 0
+    assert (started[:, -8:] ** 2).sum(axis=1).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("lightgcn", "singular"), ("ngcf", "singular"), ("ngcf", "lightgcn")]
+)
+def test_a_start_that_knows_the_graph_needs_few_epochs(name, start):
+    kind = predictor_class(name)
+    from_it, at_random = (
+        fit_model(kind, interactions(), options={**FEW, "start": each}) for each in (start, "random")
+    )
+    again = fit_model(kind, interactions(), options={**FEW, "start": start})
+    np.testing.assert_array_equal(again.node.item_vectors, from_it.node.item_vectors)
+    losses = [each.meta["training"]["curve"][0]["loss"] for each in (from_it, at_random)]
+    assert losses[0] < losses[1]
+
+
+def test_an_embedding_stays_as_it_starts_while_it_is_frozen():
+    kind = predictor_class("ngcf")
+    first = {**FEW, "start": "singular", "start_scale": 2.0}
+    started = 2 * singular_start(interactions().csr(), 16, seed=1)
+    frozen = fit_model(kind, interactions(), options={**first, "frozen_epochs": 2})
+    np.testing.assert_allclose(frozen.node.layer_0, started[-N_FILMS:], rtol=1e-6)
+    layer = frozen.node.layers[0]
+    assert not np.allclose(layer.w1, np.eye(16) / 2)
+    assert np.abs(layer.w2).max() > 0
+    thawed = fit_model(kind, interactions(), options={**first, "frozen_epochs": 1})
+    assert not np.allclose(thawed.node.layer_0, started[-N_FILMS:], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("lightgcn", {"start": "lightgcn"}), ("ngcf", {"start": "some"}), ("ngcf", {"start_scale": 0})],
+)
+def test_an_unusable_start_is_refused(name, wrong):
+    with pytest.raises(TrainingError, match="start"):
+        fit_model(predictor_class(name), interactions(), options={**FEW, **wrong})

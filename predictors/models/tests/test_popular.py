@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from datasets.interactions import Interactions
 from predictors.errors import TrainingError
 from predictors.history import History
 from predictors.models.popular import PopularPredictor
@@ -55,6 +56,31 @@ def test_old_interactions_fade() -> None:
     fading = fit_model(PopularPredictor, from_rows(users, items), options={"half_life_days": 1})
     assert ranked(without, 2) == [FILM_IDS[0], FILM_IDS[1]]
     assert ranked(fading, 2) == [FILM_IDS[1], FILM_IDS[0]]
+
+
+def after_a_pause(days: int, later: list[int]) -> Interactions:
+    """30 people like film 0 best, then film 1; after a pause each of `later` is met once."""
+    users, items = [*range(30), *range(20), *(30 + np.arange(len(later)))], [0] * 30 + [1] * 20 + later
+    data = from_rows([int(user) for user in users], items)
+    pause = np.where(np.arange(len(data)) < 50, 0, days * 86_400)
+    return Interactions.from_columns(
+        data.users,
+        data.items,
+        at=data.at + pause[np.argsort(np.argsort(data.at))],
+        user_ids=data.user_ids,
+        item_ids=data.item_ids,
+    )
+
+
+def test_the_first_visitors_do_not_outvote_ratings_that_ended_years_before() -> None:
+    predictor = PopularPredictor.fit(after_a_pause(28 * 365, later=[5, 5, 6, 7, 5, 6, 8]))
+    assert ranked(predictor, 2) == [FILM_IDS[0], FILM_IDS[1]]
+
+
+def test_of_a_pause_a_month_counts_at_most() -> None:
+    for shorter, longer, is_same in ((30, 3000, True), (5, 29, False)):
+        scores = [PopularPredictor.fit(after_a_pause(days, later=[5])).scores for days in (shorter, longer)]
+        assert np.allclose(*scores, rtol=1e-4) == is_same
 
 
 @pytest.mark.parametrize("first_row", [0, 10**8, 10**12])

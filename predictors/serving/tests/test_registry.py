@@ -8,6 +8,7 @@ from predictors.errors import ArtifactError, PredictorError
 from predictors.id_map import IdMap
 from predictors.serving import artifact, registry
 from predictors.serving.registry import ModelStore, Registry
+from predictors.testing import overwrite
 from predictors.tests.stub_predictor import CountPredictor
 
 QUERY_IDS = IdMap(["a", "b", 3])
@@ -65,7 +66,7 @@ def test_a_damaged_artifact_is_refused_and_the_old_one_stays_active(store, filen
     good = publish(store, 1, 0, 0)
     bad = publish(store, 0, 1, 0, activate=False)
     path = store.path("popular", bad) / filename
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    overwrite(path, path.read_bytes()[:-1] + b"?")
     with pytest.raises(ArtifactError, match=f"{filename} is damaged"):
         store.activate("popular", bad)
     assert store.current("popular") == good
@@ -74,7 +75,7 @@ def test_a_damaged_artifact_is_refused_and_the_old_one_stays_active(store, filen
 def test_a_file_named_outside_the_artifact_is_refused(store):
     version = publish(store, 1, 0, 0)
     meta = store.path("popular", version) / artifact.META
-    meta.write_text(meta.read_text().replace('"ids.json"', '"../ids.json"'))
+    overwrite(meta, meta.read_bytes().replace(b'"ids.json"', b'"../ids.json"'))
     with pytest.raises(ArtifactError, match="outside the artifact"):
         store.verify("popular", version)
 
@@ -134,7 +135,7 @@ def test_a_version_damaged_after_activation_is_refused_and_the_old_one_serves(st
     live.get("popular")
     bad = publish(store, 0, 9, 0)
     # Damage it before the background load can see it whole: activate again after the damage.
-    (store.path("popular", bad) / "weights.safetensors").write_bytes(b"damaged")
+    overwrite((store.path("popular", bad) / "weights.safetensors"), b"damaged")
     store._write_pointer("popular", "current", bad)
     time.sleep(0.3)
     fresh = Registry(store, check_seconds=0.0)
@@ -180,3 +181,16 @@ def test_a_gpu_that_cannot_be_used_is_said_or_done_without(store, monkeypatch, t
     driver.touch()
     monkeypatch.setattr("predictors.devices.NVIDIA_DRIVER", driver)
     assert best(Registry(store, device="auto").get("popular")) == 0
+
+
+def test_weights_that_are_replaced_while_they_serve_stay_mapped(store):
+    """A shorter file written over live ones would end the process at the next list (SIGBUS)."""
+    version = publish(store, 1, 2, 9)
+    live = Registry(store)
+    assert best(live.get("popular")) == 2
+    for path in store.path("popular", version).iterdir():
+        assert path.stat().st_mode & 0o222 == 0, "nobody but root can write over it by a slip"
+        other = path.with_suffix(".new")
+        other.write_bytes(b"")
+        other.replace(path)
+    assert best(live.get("popular")) == 2

@@ -14,11 +14,7 @@ from movie.catalogue.importing.formats import MOVIELENS
 from movie.catalogue.importing.movies import import_movies, tags_beside
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport
 from movie.catalogue.importing.tags import import_tags
-from movie.catalogue.models import Movie
-from movie.catalogue.twins import find_twins
 from movie.core.progress import ProgressBar
-
-TWINS_SHOWN = 20
 
 
 class Command(BaseCommand):
@@ -75,22 +71,11 @@ class Command(BaseCommand):
             for line in cli.rejected_lines(report):
                 self.stdout.write(line)
             if not options["dry_run"]:
-                self._report_twins()
+                for line in cli.twin_lines():
+                    self.stdout.write(line)
             if options["download"] and not outcome.interrupted:
                 self.stdout.write(f"The ratings: manage.py import_ratings {path}")
             cli.finish(outcome)
-
-    def _report_twins(self) -> None:
-        groups = find_twins()
-        if not groups:
-            return
-        movies = Movie.objects.in_bulk([pk for group in groups[:TWINS_SHOWN] for pk in group])
-        self.stdout.write(
-            f"{len(groups):,} films are in the catalogue more than once, by title and year; the admin lists "
-            "and merges them (Films, filter “Twins”):"
-        )
-        for group in groups[:TWINS_SHOWN]:
-            self.stdout.write(f"  {movies[group[0]]}: {', '.join(map(str, group))}")
 
     def _path(self, options: dict[str, Any], progress: ProgressCallback) -> Path:
         if not options["download"]:

@@ -13,7 +13,8 @@ import time
 from argparse import ArgumentParser
 from importlib import invalidate_caches
 from importlib.util import find_spec
-from typing import Any
+from io import StringIO
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -24,6 +25,8 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.markup import escape
 
+from movie.core import child_process
+from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import ProgressBar
 from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
@@ -60,6 +63,16 @@ class Command(BaseCommand):
         host, port = options["host"], options["port"]
         if not options["no_serve"]:
             _require_free_port(host, port)
+        try:
+            with file_lock(settings.DATA_DIR / "demo.lock"):
+                self._run(host, port, options)
+        except AlreadyLocked as other:
+            raise CommandError(
+                f"Another demo is at work in {settings.DATA_DIR}: process {other.pid}. End it first, or name "
+                "another folder in DATA_DIR."
+            ) from None
+
+    def _run(self, host: str, port: int, options: dict[str, Any]) -> None:
         self._prepare()
         slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
         if not (options["quick_only"] or options["no_torch"]):
@@ -81,6 +94,7 @@ class Command(BaseCommand):
             call_command("collectstatic", interactive=False, verbosity=0)
         if not is_loaded():
             call_command("load_demo_data")
+        call_command("weigh_ratings", no_progress=True, stdout=StringIO())
         self._bring_in_papers()
         missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
         if missing:
@@ -104,7 +118,7 @@ class Command(BaseCommand):
         """Run the server and the training until one is interrupted; leave no process behind."""
         server = _start_server(host, port, workers)
         stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
         try:
             address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}/"  # noqa: S104
@@ -128,19 +142,15 @@ class Command(BaseCommand):
         self.console.print(f"Installing PyTorch ({TORCH_SIZE}); make demo TORCH=0 leaves it out.")
         file = settings.DATA_DIR / "install.log"
         with file.open("wb") as log:
-            pip = subprocess.Popen(  # noqa: S603 - our own command
-                [*PIP, "-r", str(settings.BASE_DIR / "requirements.txt")],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            is_done = all(
+                _install(arguments, log, stop, server)
+                for arguments in (
+                    ["--require-hashes", "-r", "locks/train.txt"],
+                    ["-r", "requirements-torch.txt"],
+                )
             )
-        try:
-            while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
-                pass
-        finally:
-            _end(pip)
         invalidate_caches()
-        if pip.returncode == 0 and _is_installed():
+        if is_done and _is_installed():
             return True
         if not stop.is_set():
             self.console.print(
@@ -176,6 +186,21 @@ class Command(BaseCommand):
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
 
 
+def _install(
+    arguments: list[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
+) -> bool:
+    """Run pip until it ends, the demo is to stop or its server ends; return whether all was installed."""
+    pip = subprocess.Popen(  # noqa: S603 - our own command
+        [*PIP, *arguments], cwd=settings.BASE_DIR, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
+            pass
+    finally:
+        _end(pip)
+    return pip.returncode == 0
+
+
 def _is_installed() -> bool:
     """Return whether the networks can be trained; ONNX writes what serves SASRec without PyTorch."""
     return all(find_spec(name) is not None for name in ("torch", "onnx"))
@@ -198,13 +223,13 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host, "--port", str(port)]
-    command += ["--workers", str(workers), "--blocking-threads", "16", "--log-level", "error"]
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", host, "--port", str(port)]
+    command += ["--workers", str(workers), "--log-level", "error"]
     # Without it the whole server ends with the first worker that dies.
-    command += ["--respawn-failed-workers", "webapp.wsgi:application"]
+    command += ["--respawn-failed-workers", "webapp.rsgi:application"]
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, start_new_session=True)  # noqa: S603
+    return child_process.start(command, cwd=settings.BASE_DIR, env=environment)
 
 
 def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
@@ -219,7 +244,7 @@ def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
         "--quiet",
         *arguments,
     ]
-    return subprocess.Popen(command, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
+    return child_process.start(command, cwd=settings.BASE_DIR)
 
 
 def _wait_until_open(host: str, port: int, server: subprocess.Popen, stop: threading.Event) -> None:

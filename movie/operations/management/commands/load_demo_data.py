@@ -31,3 +31,5 @@ class Command(BaseCommand):
             "{matched} of them completed with who made them.".format(matched=f"{demo.enrichment.matched:,}")
         )
         self.stdout.write(cli.summary_line(demo.ratings, "ratings", dry_run=False))
+        for line in cli.twin_lines():
+            self.stdout.write(line)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
         if options["groups"] < 1 or options["seed"] < 0:
             raise CommandError("--groups must be 1 or more, --seed 0 or more")
-        ratings = _ratings(options["data"])
+        ratings = _ratings(options["data"], self.stderr.write)
         known = _read_known(options["known"], ratings) if options["known"] else None
         try:
             analysis = analyse(ratings, n_groups=options["groups"], known=known, seed=options["seed"])
@@ -71,13 +71,13 @@ class Command(BaseCommand):
             self.stdout.write("The page /compare/groups/ shows this from now on.")
 
 
-def _ratings(path: Path | None) -> Interactions:
+def _ratings(path: Path | None, say: Callable[[str], object]) -> Interactions:
     from datasets.readers.dataset import DatasetError, read_interactions
 
     if path is None:
         return interactions_from_site(dislikes=True)
     try:
-        return read_interactions(path)
+        return read_interactions(path, say=say)
     except DatasetError as error:
         raise CommandError(str(error)) from error
 

@@ -1,10 +1,11 @@
-"""manage.py models: list trained versions, show cards, activate, roll back, verify, prune."""
+"""manage.py models: list trained versions, show cards, activate, roll back, verify, prune, compare."""
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,29 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.model_card import model_card
+from evaluation.provenance import code_digest, commit
 from evaluation.trainer import FROM_SITE, refuse_other_ids
+from movie.core.progress import ProgressBar
+from movie.training.comparison_tables import comparison_sentence, comparison_tables
+from movie.training.datasets import DataUnusable, graph_option, load_training_data
+from movie.training.default_comparison import compare_defaults
+from movie.training.models import DefaultComparison
+from movie.training.promotion import RetrainingBusy, exclusive_lock
+from movie.training.registry import default_models
+from movie.training.runs import Interrupted, StopTraining
 from movie.training.site_store import SiteModelStore
+from movie.training.temporal_split import MIN_VISITORS
+from predictors.devices import resolved
 from predictors.errors import ArtifactError, PredictorError
 from predictors.plugins import MODELS, predictor_class
+from predictors.progress import ProgressEvent
 
+INTERRUPTED = 130
 KEPT = 5  # versions of each model that prune leaves by default
 
 
 class Command(BaseCommand):
-    help = "List, activate, roll back, verify and prune trained models."
+    help = "List, activate, roll back, verify, prune and compare trained models."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION")
@@ -48,6 +62,20 @@ class Command(BaseCommand):
         prune.add_argument("name", nargs="?", metavar="NAME")
         prune.add_argument("--keep", type=int, default=KEPT, help="newest versions to keep of each model")
         prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+        compare = actions.add_parser(
+            "compare", help="which model should be the default here, asked of the site's own log"
+        )
+        compare.add_argument("--models", help="comma-separated; all active ones by default")
+        compare.add_argument(
+            "--min-visitors",
+            type=int,
+            default=MIN_VISITORS,
+            metavar="N",
+            help="to ask (default: %(default)s)",
+        )
+        compare.add_argument("--seed", type=int, default=1)
+        compare.add_argument("--json", action="store_true", help="for programs")
+        compare.add_argument("--quiet", action="store_true", help="without progress")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.store = SiteModelStore(settings.MODEL_DIR)
@@ -88,10 +116,14 @@ class Command(BaseCommand):
                 escape("; ".join(map(_figures, row["metrics"]))),
                 style="red" if row["problem"] else "bold" if "active" in row["state"] else None,
             )
+        self._print([table])
+
+    def _print(self, tables: Iterable[Table]) -> None:
         # An ending would break the lines that rich writes in pieces.
         ending, self.stdout.ending = self.stdout.ending, ""
         stream: Any = self.stdout
-        Console(file=stream, width=None if stream.isatty() else 200).print(table)
+        for table in tables:
+            Console(file=stream, width=None if stream.isatty() else 200).print(table)
         self.stdout.ending = ending
 
     def _row(self, name: str, version: str) -> dict[str, Any]:
@@ -177,6 +209,49 @@ class Command(BaseCommand):
         if not deleted:
             self.stdout.write("There is nothing to delete.")
 
+    def _compare(self, options: dict[str, Any]) -> None:
+        default = next((name for name in default_models() if self.store.current(name)), "")
+        if not default:
+            raise CommandError(
+                "No model is active. Train one with: manage.py train popular --from-site --activate"
+            )
+        names = _asked_models(options["models"], self.store, default)
+        try:
+            data = load_training_data()
+            with (
+                exclusive_lock(self.store.root),
+                StopTraining() as stop,
+                ProgressBar(enabled=not options["quiet"]) as bar,
+            ):
+
+                def watch(event: ProgressEvent) -> None:
+                    bar.show(event, "compare")
+                    stop.check()
+
+                result = compare_defaults(
+                    names,
+                    data,
+                    self.store,
+                    default=default,
+                    min_visitors=options["min_visitors"],
+                    seed=options["seed"],
+                    run_options=lambda name: {"device": resolved(settings.DEVICE), **graph_option(name)},
+                    progress=watch,
+                )
+        except (DataUnusable, RetrainingBusy) as error:
+            raise CommandError(str(error)) from error
+        except Interrupted:
+            raise CommandError(
+                "Interrupted. What is finished is kept; the same command goes on from there.",
+                returncode=INTERRUPTED,
+            ) from None
+        stored = DefaultComparison.objects.create(revision=commit() or code_digest(), **asdict(result))
+        if options["json"]:
+            self.stdout.write(json.dumps(stored.tables, indent=1))
+            return
+        self._print(comparison_tables(stored))
+        self.stdout.write(comparison_sentence(stored))
+
     def _chosen(self, name: str | None) -> Iterator[tuple[str, str]]:
         """Return all versions of a model or of all models, newest first."""
         for each in [name] if name else MODELS:
@@ -196,6 +271,20 @@ class Command(BaseCommand):
                 model=name, version=version, known=", ".join(versions)
             )
         )
+
+
+def _asked_models(given: str | None, store: SiteModelStore, default: str) -> list[str]:
+    """Return the models to compare, the default among them. Raises CommandError on an unknown one."""
+    names = [name.strip() for name in given.split(",") if name.strip()] if given else store.names()
+    if unknown := [name for name in names if name not in MODELS]:
+        raise CommandError(
+            "There is no model {name}; known: {known}".format(
+                name=", ".join(unknown), known=", ".join(MODELS)
+            )
+        )
+    # A model that learns from low ratings predicts stars; as a default it would rank badly.
+    listed = [name for name in names if given or not predictor_class(name).learns_from_dislikes]
+    return list(dict.fromkeys([default, *listed]))
 
 
 def _trained_on(data: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.core.progress import ProgressBar
+from movie.events.weighing import settle_weights, warn_of_unusual_movies
 from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
 from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
@@ -38,7 +39,10 @@ LONGEST_MESSAGE = 255
 
 
 class Command(BaseCommand):
-    help = "Train models anew and let each new version serve unless it is worse than the active one."
+    help = (
+        "Settle the weights of ratings, train models anew and let each new version serve unless it is worse "
+        "than the active one."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.epilog = STATUS
@@ -77,6 +81,9 @@ class Command(BaseCommand):
         names = _check_models(options["names"], options)
         try:
             with exclusive_lock(store.root), StopTraining() as stop:
+                if not (options["data"] or options["dry_run"]):  # those need no site, or change none
+                    settle_weights()
+                    warn_of_unusual_movies()
                 outcomes, failed = self._retrain_all(names, store, stop, options)
         except RetrainingBusy as error:
             raise CommandError(str(error), returncode=BUSY) from error

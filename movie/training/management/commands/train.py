@@ -76,7 +76,7 @@ class Command(BaseCommand):
                 for name in names:
                     dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
                     if dislikes not in data:
-                        data[dislikes] = load_interactions(options, dislikes=dislikes)
+                        data[dislikes] = load_interactions(options, dislikes=dislikes, say=self.stderr.write)
                     run = waiting.pop(name)
                     try:
                         self._train(run, data[dislikes], chosen[name], stop, options)

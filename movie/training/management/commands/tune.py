@@ -128,7 +128,7 @@ class Command(BaseCommand):
         from datasets.splits.protocols import latest_of_each_pair, split_interactions
 
         dislikes = options["from_site"] and predictor_class(options["model"]).learns_from_dislikes
-        rows = latest_of_each_pair(load_interactions(options, dislikes=dislikes))
+        rows = latest_of_each_pair(load_interactions(options, dislikes=dislikes, say=self.stderr.write))
         try:
             return split_interactions(
                 options["protocol"],

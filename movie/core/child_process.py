@@ -1,0 +1,49 @@
+"""Run a program that ends when the process that started it does, however that ends.
+
+    python -m movie.core.child_process PROGRAM ARGUMENT ...
+
+Its standard input is a pipe that the parent holds open: it ends with the parent, even one that was killed.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+END_SECONDS = 12  # after which a child that was asked to end is killed
+
+
+def start(
+    command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Start a program as a child of this process. SIGTERM, or the end of this process, ends it."""
+    wrapped = [sys.executable, "-m", __name__, *command]
+    return subprocess.Popen(wrapped, cwd=cwd, env=env, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+
+
+def main(command: Sequence[str]) -> int:
+    """Run the program and return its status."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - what the parent named
+
+    def end() -> None:
+        child.terminate()
+        patience = threading.Timer(END_SECONDS, child.kill)
+        patience.daemon = True
+        patience.start()
+
+    def end_with_parent() -> None:
+        sys.stdin.buffer.read()
+        end()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: end())
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    return child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""A child ends with its parent, even with one that was killed, and keeps no port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from movie.core.locks import AlreadyLocked, file_lock
+from services.base import free_port
+
+PARENT = """
+import sys, time
+from movie.core import child_process
+child_process.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", sys.argv[1]])
+time.sleep(60)
+"""
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def eventually(condition, seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_no_orphan_keeps_the_port(number):
+    port = free_port()
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(port)])
+    try:
+        assert eventually(lambda: is_open(port))
+    finally:
+        os.kill(parent.pid, number)
+        parent.wait()
+    assert eventually(lambda: not is_open(port))
+
+
+def test_a_lock_is_held_by_one_process_and_says_which(tmp_path: Path):
+    path = tmp_path / "new" / "demo.lock"
+    with file_lock(path), pytest.raises(AlreadyLocked, match=str(os.getpid())), file_lock(path):
+        pass
+    with file_lock(path):
+        pass

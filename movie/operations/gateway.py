@@ -1,0 +1,160 @@
+"""A gateway from RSGI, granian's own interface, to the site's WSGI application, that no slow body can stop.
+
+A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
+Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
+the probes, and only the latter from pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from movie.core.request_limits import longest_body
+from movie.operations.probes import PROBES
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    from granian.rsgi import HTTPProtocol, Scope
+
+PROBE_THREADS = 2
+WATCH_SECONDS, END_SECONDS = 1.0, 10.0
+IN_MEMORY = 256 * 1024  # bytes of a body; a longer one is kept on the disk
+LONGEST_NUMBER = 19  # digits
+HeaderList = list[tuple[str, str]]
+
+
+class Gateway:
+    """Answers RSGI requests by a WSGI application in `settings.WEB_THREADS` threads."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self.application = application
+        self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "web")
+        self.probe_threads = ThreadPoolExecutor(PROBE_THREADS, "probe")
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to watch the server's main process, of which this is a worker."""
+        self.watching = loop.create_task(_end_with(os.getppid()))
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Read the body, answer in a thread, send the answer."""
+        if scope.proto != "http":
+            return
+        headers = scope.headers
+        stated = headers.get("content-length") or "0"
+        length = int(stated) if stated.isdecimal() and len(stated) < LONGEST_NUMBER else 0
+        body: IO[bytes] = BytesIO()
+        # Of a body that no view takes nothing is read: Django refuses it by its length.
+        if (length and length <= longest_body()) or "transfer-encoding" in headers:
+            try:
+                async with asyncio.timeout(settings.BODY_SECONDS):
+                    body, length = await _read(protocol, length)
+            except TimeoutError:
+                _refuse(protocol, HTTPStatus.REQUEST_TIMEOUT)
+                return
+        with body:
+            threads = self.probe_threads if scope.path in PROBES else self.threads
+            loop = asyncio.get_running_loop()
+            variables = _environ(scope, body, length)
+            status, said, content = await loop.run_in_executor(threads, self._answer, variables)
+            if isinstance(content, bytes):
+                protocol.response_bytes(status, said, content)
+                return
+            transport = protocol.response_stream(status, said)
+            chunks = iter(content)
+            try:
+                while (chunk := await loop.run_in_executor(threads, next, chunks, None)) is not None:
+                    await transport.send_bytes(chunk)
+            finally:
+                await loop.run_in_executor(threads, content.close)  # type: ignore[attr-defined]
+
+    def _answer(self, variables: dict[str, Any]) -> tuple[int, HeaderList, bytes | Iterable[bytes]]:
+        """Return the status, the headers and the body, which is an iterable where it is streamed."""
+        said: list[Any] = []
+        content: Any = self.application(variables, lambda *arguments: said.extend(arguments))  # type: ignore[arg-type]
+        status, headers = int(said[0].partition(" ")[0]), said[1]
+        if getattr(content, "streaming", False) or not hasattr(content, "content"):
+            return status, headers, content
+        try:
+            return status, headers, content.content
+        finally:
+            content.close()
+
+
+async def _end_with(parent: int) -> None:
+    """End this worker once its parent has died, however it did: an orphan would keep the port."""
+    while os.getppid() == parent:
+        await asyncio.sleep(WATCH_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(END_SECONDS)
+    os._exit(1)
+
+
+async def _read(protocol: HTTPProtocol, length: int) -> tuple[IO[bytes], int]:
+    """Return the body and its length; of a long one, or of one of unknown length, in a file."""
+    if 0 < length <= IN_MEMORY:
+        content = await protocol()
+        return BytesIO(content), len(content)
+    most, length = longest_body(), 0
+    body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it outlives this function
+    try:
+        async for chunk in protocol:
+            length += len(chunk)
+            if length > most:
+                break
+            body.write(chunk)
+    except BaseException:
+        body.close()
+        raise
+    body.seek(0)
+    return body, length
+
+
+def _environ(scope: Scope, body: IO[bytes], length: int) -> dict[str, Any]:
+    """Return the WSGI environment of a request (PEP 3333)."""
+    host, _, port = scope.server.rpartition(":")
+    variables: dict[str, Any] = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode("utf-8", "replace").decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": host.strip("[]"),
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": body,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    if scope.authority:
+        variables["HTTP_HOST"] = scope.authority  # HTTP/2 has it in place of the header
+    for name, value in scope.headers.items():
+        key = name.upper().replace("-", "_")
+        if key == "CONTENT_TYPE":
+            variables[key] = value
+        elif key != "CONTENT_LENGTH":
+            earlier = variables.get(f"HTTP_{key}")
+            variables[f"HTTP_{key}"] = value if earlier is None else f"{earlier},{value}"
+    if length:
+        variables["CONTENT_LENGTH"] = str(length)
+    return variables
+
+
+def _refuse(protocol: HTTPProtocol, status: HTTPStatus) -> None:
+    headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+    protocol.response_str(status, headers, f"{status.phrase}\n")

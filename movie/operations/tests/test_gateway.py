@@ -1,0 +1,139 @@
+"""The gateway reads bodies with a deadline, before it takes a thread, and keeps threads for probes."""
+
+import asyncio
+import threading
+from io import BytesIO
+from types import SimpleNamespace
+
+import pytest
+from django.http import HttpResponse, StreamingHttpResponse
+
+from movie.operations.gateway import IN_MEMORY, Gateway
+
+
+class Protocol:
+    """Granian's side of a request: chunks that come, with pauses, and what was answered."""
+
+    def __init__(self, *chunks: bytes, pause: float = 0.0) -> None:
+        self.chunks, self.pause = chunks, pause
+        self.status, self.headers, self.body = 0, [], b""
+        self.was_read = False
+
+    async def __call__(self) -> bytes:
+        return b"".join([chunk async for chunk in self])
+
+    async def __aiter__(self):
+        self.was_read = True
+        for chunk in self.chunks:
+            await asyncio.sleep(self.pause)
+            yield chunk
+
+    def response_bytes(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def response_str(self, status, headers, body):
+        self.response_bytes(status, headers, body.encode())
+
+    def response_stream(self, status, headers):
+        self.response_bytes(status, headers, b"")
+        return self
+
+    async def send_bytes(self, chunk):
+        self.body += chunk
+
+
+class Headers(dict):
+    def items(self):
+        return [(name, value) for name, values in super().items() for value in values]
+
+    def get(self, name, default=None):
+        return self[name][0] if name in self else default
+
+
+def scope(path="/", method="POST", **headers):
+    named = Headers({name.replace("_", "-"): [str(value)] for name, value in headers.items()})
+    return SimpleNamespace(
+        proto="http", http_version="1.1", server="127.0.0.1:8000", client="[2001:db8::1]:5000", scheme="http",
+        method=method, path=path, query_string="a=%20", authority=None, headers=named,
+    )  # fmt: skip
+
+
+def echo(environ, start_response):
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    response = HttpResponse(body, headers={"Path": environ["PATH_INFO"], "Address": environ["REMOTE_ADDR"]})
+    start_response("200 OK", list(response.items()))
+    return response
+
+
+def ask(application, asked, protocol) -> Protocol:
+    asyncio.run(Gateway(application).__rsgi__(asked, protocol))
+    return protocol
+
+
+@pytest.mark.parametrize("size", [1, IN_MEMORY, IN_MEMORY + 1, 3 * IN_MEMORY])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_of_any_size_arrives_whole(size, is_chunked):
+    chunks = [b"x" * 1000] * (size // 1000) + [b"y" * (size % 1000)]
+    headers = {"transfer_encoding": "chunked"} if is_chunked else {"content_length": size}
+    answer = ask(echo, scope("/a b/é", **headers), Protocol(*chunks))
+    assert (answer.status, answer.body) == (200, b"".join(chunks))
+    assert dict(answer.headers)["Path"] == "/a b/é".encode().decode("latin-1")
+    assert dict(answer.headers)["Address"] == "2001:db8::1"
+
+
+@pytest.mark.parametrize("headers", [{"content_length": 9}, {"transfer_encoding": "chunked"}])
+def test_a_body_that_does_not_arrive_in_time_is_refused_and_takes_no_thread(settings, headers):
+    settings.BODY_SECONDS = 0.05
+    answer = ask(
+        lambda *_: pytest.fail("a thread was taken"), scope(**headers), Protocol(b"1", b"2", b"3", pause=0.04)
+    )
+    assert answer.status == 408
+
+
+def test_a_body_that_no_view_takes_is_not_read(settings):
+    settings.ADMIN_UPLOAD_MB = 1
+    seen = {}
+
+    def note(environ, start_response):
+        seen.update(environ)
+        return echo({**environ, "CONTENT_LENGTH": "0"}, start_response)
+
+    answer = ask(note, scope(content_length=10**9), Protocol(b"x" * 1000))
+    assert not answer.was_read
+    assert seen["CONTENT_LENGTH"] == str(10**9), "by which Django refuses it"
+    endless = ask(note, scope(transfer_encoding="chunked"), Protocol(*[b"x" * 10**6] * 12))
+    assert endless.was_read
+    assert 5 * 1024**2 < int(seen["CONTENT_LENGTH"]) < 8 * 1024**2
+
+
+def test_a_stream_is_sent_as_it_is_made():
+    def stream(environ, start_response):
+        response = StreamingHttpResponse([b"1", b"2", b"3"])
+        start_response("200 OK", list(response.items()))
+        return response
+
+    assert ask(stream, scope(method="GET"), Protocol()).body == b"123"
+
+
+def test_probes_are_answered_while_every_thread_is_taken(settings):
+    settings.WEB_THREADS = 2
+    done, n_busy = threading.Event(), threading.Semaphore(0)
+
+    def work(environ, start_response):
+        if not environ["PATH_INFO"].startswith("/health/"):
+            n_busy.release()
+            assert done.wait(20)
+        return echo({**environ, "wsgi.input": BytesIO()}, start_response)
+
+    async def scenario() -> list[int]:
+        gateway = Gateway(work)
+        busy = [asyncio.create_task(gateway.__rsgi__(scope("/"), Protocol())) for _ in range(5)]
+        while not n_busy.acquire(blocking=False):
+            await asyncio.sleep(0.01)
+        probe = Protocol()
+        await asyncio.wait_for(gateway.__rsgi__(scope("/health/live", "GET"), probe), 10)
+        done.set()
+        await asyncio.gather(*busy)
+        return [probe.status]
+
+    assert asyncio.run(scenario()) == [200]

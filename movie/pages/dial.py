@@ -1,0 +1,64 @@
+"""The dial of For you, from well-known to unexpected films: in the address, and remembered by the browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+FAMILIARITY = "familiarity"  # the parameter of the address, and the cookie
+REMEMBERED = timedelta(days=365)
+
+# As written in an address, from the well-known end; 0 is the model as it was fitted.
+STEPS: dict[str, Promise] = {
+    "1": _("Well-known films"),
+    "0.5": _("Rather well-known films"),
+    "0": _("Balanced"),
+    "-0.5": _("Rather unexpected films"),
+    "-1": _("Unexpected films"),
+}
+DEFAULT, UNEXPECTED = "0", "-1"
+
+
+@dataclass(frozen=True, slots=True)
+class DialStep:
+    value: str
+    label: str
+    is_chosen: bool
+
+
+def chosen_step(request: HttpRequest) -> str:
+    """Return the step of the address, else the remembered one, else the default. Other values count for
+    nothing.
+    """
+    for asked in (request.GET.get(FAMILIARITY), request.COOKIES.get(FAMILIARITY)):
+        if asked in STEPS:
+            return str(asked)
+    return DEFAULT
+
+
+def remember_step(request: HttpRequest, response: HttpResponse) -> None:
+    """Set the cookie to the step of the address; the default needs none."""
+    asked = request.GET.get(FAMILIARITY)
+    if asked not in STEPS or asked == request.COOKIES.get(FAMILIARITY, DEFAULT):
+        return
+    if asked == DEFAULT:
+        response.delete_cookie(FAMILIARITY, samesite="Lax")
+        return
+    response.set_cookie(
+        FAMILIARITY,
+        asked,
+        max_age=REMEMBERED,
+        httponly=True,
+        samesite="Lax",
+        secure=settings.SESSION_COOKIE_SECURE,
+    )
+
+
+def dial_steps(chosen: str) -> list[DialStep]:
+    """Return the steps for a page to offer."""
+    return [DialStep(value, str(label), value == chosen) for value, label in STEPS.items()]

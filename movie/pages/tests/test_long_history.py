@@ -1,0 +1,86 @@
+"""A visitor with 10,000 rated films: pages take as many queries as for one with ten, and bounded work."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.core.signing import get_cookie_signer
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from movie.catalogue.models import Movie
+from movie.core.ids import new_event_id
+from movie.events.models import Event
+from movie.visitors.visitor import GUEST_COOKIE, SALT
+from predictors.explain import FEWEST_TAKEN_OUT
+from predictors.models.neighbours import NeighboursPredictor
+
+N_FILMS = 10_000
+PAGES = ("/", "/recommend/", "/compare/", "/movies/1/why/?model=neighbours", "/movies/1/", "/browse/")
+
+
+def visitor_with(films: list[int]) -> Client:
+    """Return a guest's browser; the guest rated these films, in this order."""
+    key, began = f"guest:{uuid.uuid4()}", timezone.now() - timedelta(days=30)
+    Event.objects.bulk_create(
+        Event(
+            event_id=new_event_id(),
+            visitor=key,
+            kind="rating",
+            movie_id=film,
+            at=began + timedelta(seconds=n),
+            value=4 + film % 3 / 2,
+            surface="home",
+        )
+        for n, film in enumerate(films)
+    )
+    client = Client()
+    client.cookies[GUEST_COOKIE] = get_cookie_signer(salt=GUEST_COOKIE + SALT).sign(key)
+    return client
+
+
+@pytest.fixture
+def clients(api_site) -> tuple[Client, Client]:
+    """A short history, and a long one that ends with the same films, which the models know."""
+    Movie.objects.bulk_create(
+        Movie(pk=pk, title=f"Film {pk}", sort_title=f"film {pk}") for pk in range(100, 100 + N_FILMS)
+    )
+    known = list(range(3, 13))
+    return visitor_with(known), visitor_with([*range(100, 100 + N_FILMS - len(known)), *known])
+
+
+def n_queries(client: Client, address: str) -> int:
+    """Return the fewest of three times: what all visitors share is looked at again every few seconds."""
+    counts = []
+    for _ in range(3):
+        cache.clear()
+        with CaptureQueriesContext(connection) as asked:
+            assert client.get(address).status_code == 200
+        counts.append(len(asked))
+    return min(counts)
+
+
+def test_a_long_history_takes_no_more_queries_than_a_short_one(clients):
+    short, long = clients
+    for address in PAGES:
+        assert n_queries(long, address) <= n_queries(short, address) <= 14, address
+
+
+def test_the_work_of_a_page_is_bounded(clients, monkeypatch):
+    """Influences leave films out one by one; of a long history there are few, and never one a film."""
+    _short, long = clients
+    scored: list[int] = []
+    score = NeighboursPredictor._score
+
+    def counted(self, queries):
+        scored.append(len(queries))
+        return score(self, queries)
+
+    monkeypatch.setattr(NeighboursPredictor, "_score", counted)
+    for address in PAGES:
+        scored.clear()
+        long.get(address)
+        assert sum(scored) <= 3 + FEWEST_TAKEN_OUT + 4, (address, scored)

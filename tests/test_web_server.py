@@ -1,0 +1,99 @@
+"""The web server as it is deployed: senders that dawdle stop nobody, and no orphan keeps the port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+
+from services.base import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+DAWDLERS, THREADS = 30, 2
+SLOW = (
+    b"POST /movies/1/rate/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\n\r\nvalue="
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int]]:
+    """A site without films, its main process and its port."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON_DOTENV_DISABLED": "1",
+        "DATA_DIR": str(tmp_path),
+        "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough-to-be-taken-for-one",
+        "ALLOWED_HOSTS": "127.0.0.1,localhost",
+        "SECURE": "false",
+        "WEB_THREADS": str(THREADS),
+        "BODY_SECONDS": "4",
+    }
+    manage = [sys.executable, str(ROOT / "manage.py")]
+    for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]):
+        subprocess.run([*manage, *command], env=environment, check=True, timeout=120)
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--log-level", "error", "webapp.rsgi:application"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        assert eventually(lambda: is_open(port))
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+        assert eventually(lambda: not is_open(port)), "a worker outlives its server"
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def eventually(condition, seconds: float = 90.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def status(port: int, path: str) -> int:
+    try:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+
+
+def test_many_who_send_slowly_stop_neither_pages_nor_probes(server):
+    _process, port = server
+    status(port, "/browse/")
+    slow = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(DAWDLERS)]
+    for each in slow:
+        each.sendall(SLOW)
+    assert status(port, "/health/live") == 200
+    assert status(port, "/health/ready") == 503, "it has no model"
+    assert status(port, "/browse/") == 200
+    for each in slow:
+        assert each.recv(100).startswith(b"HTTP/1.1 408 ")
+        each.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_keeps_the_port_when_the_server_ends(server, number):
+    process, port = server
+    process.send_signal(number)
+    process.wait(30)
+    assert eventually(lambda: not is_open(port), 30)
