@@ -59,7 +59,7 @@ def _of_director(pk: int, history: History) -> Facet | None:
     person = Person.objects.filter(pk=pk).first()
     if person is None:
         return None
-    made = Credit.objects.filter(movie__in=history.ratings, person=person, role=Credit.Role.DIRECTOR)
+    made = Credit.objects.filter(movie_id__in=history.ratings, person=person, role=Credit.Role.DIRECTOR)
     return Facet(person.name, frozenset(made.values_list("movie_id", flat=True)))
 
 

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import NamedTuple
 
 from django.core.cache import cache
 from django.db.models import Count
@@ -24,7 +23,8 @@ GROUPS_SHOWN, DIFFERENCES_SHOWN = 10, 8
 SCALE = 100.0  # width of the longest bar
 
 
-class StarRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StarRow:
     """How often the visitor gave a number of stars, and everybody. Shares are 0 to 1, widths 0 to SCALE."""
 
     value: float

@@ -24,7 +24,7 @@ from movie.recommendations.ranking import SPARE, RankingOptions, candidate_model
 from movie.training.registry import registry
 from predictors.base import Predictor
 from predictors.errors import CannotAnswer, PredictorError
-from predictors.history import History, MovieId, Reason, Recommendation
+from predictors.history import History, Reason, Recommendation
 from predictors.query import Query
 
 FLOOR = 0.5  # quantile of each visitor's scores below which no film of the list lies
@@ -52,7 +52,7 @@ def rank_together(histories: Mapping[int, History], k: int) -> GroupRanking:
     can answer for anybody. Movies that one of them has seen are left out. Each recommendation has a reason
     for each member who counted: the movie of their history that supports it most.
     """
-    seen = set(chain.from_iterable(history.known for history in histories.values()))
+    seen = {int(pk) for history in histories.values() for pk in history.known}
     left_out = seen | movie_index().twins_of(seen)
     predictor, queries = _answering(histories)
     if predictor is None:
@@ -94,7 +94,7 @@ def _answering(histories: Mapping[int, History]) -> tuple[Predictor | None, dict
 
 
 def _rank(
-    predictor: Predictor, queries: Mapping[int, Query], left_out: Collection[MovieId], k: int
+    predictor: Predictor, queries: Mapping[int, Query], left_out: Collection[int], k: int
 ) -> list[Recommendation]:
     allowed = np.ones(predictor.n_items, dtype=bool)
     allowed[align_items(predictor, movie_index()).absent] = False

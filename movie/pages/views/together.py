@@ -79,7 +79,8 @@ def group(request: VisitorRequest, token: str) -> HttpResponse:
     found = _group(token)
     members = list(found.members.all())
     own = next((each for each in members if each.visitor == request.visitor.key), None)
-    context = {"token": token, "members": members, "own": own, "max_members": MAX_MEMBERS}
+    context: dict[str, object] = {"token": token, "members": members, "own": own}
+    context["max_members"] = MAX_MEMBERS
     if own is None:
         context |= {"form": _name_form(request), "is_full": len(members) >= MAX_MEMBERS}
     else:
@@ -132,13 +133,18 @@ def _name_form(request: VisitorRequest) -> NameForm:
 
 def _entries(ranked: RankedList, members: Sequence[GroupMember]) -> list[GroupEntry]:
     """Return the films of the list that may be seen, with a reason of each of these members; one query."""
-    wanted = {found.movie_id for found in ranked.recommendations}
-    wanted |= {each.movie_id for found in ranked.recommendations for each in found.reasons}
-    movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted - {None})
-    entries = []
-    for found in ranked.recommendations:
-        if found.movie_id in movies:
-            reasons = {each.detail: movies.get(each.movie_id) for each in found.reasons}  # type: ignore[arg-type]
-            named = [(member, reasons.get(str(member.pk))) for member in members] if reasons else []
-            entries.append(GroupEntry(movies[found.movie_id], named))  # type: ignore[index]
+    named = {
+        int(found.movie_id): {each.detail: int(each.movie_id) for each in found.reasons if each.movie_id}
+        for found in ranked.recommendations
+    }
+    wanted = {*named, *(pk for reasons in named.values() for pk in reasons.values())}
+    movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
+    entries = [
+        GroupEntry(
+            movies[movie_id],
+            [(member, movies.get(reasons.get(str(member.pk), 0))) for member in members if reasons],
+        )
+        for movie_id, reasons in named.items()
+        if movie_id in movies
+    ]
     return entries[: ranked.k]
