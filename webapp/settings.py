@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "movie.events",
     "movie.training",
     "movie.experiments",
+    "movie.programmes",
     "movie.operations",
     "movie.papers",
     "movie.api",

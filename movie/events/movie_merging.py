@@ -7,6 +7,7 @@ from functools import partial, reduce
 
 from django.db import transaction
 from django.db.models import F
+from django.dispatch import Signal
 
 from movie.catalogue.merging import check_merge, merge_facts
 from movie.catalogue.models import Movie, Rating
@@ -18,6 +19,9 @@ from movie.events.rating_weights import Share
 from movie.events.ratings import delete_ratings, lock_movies, shift_aggregates, sync_ratings
 from movie.visitors.visitor import acting
 from predictors.history import History
+
+# Sent with `keep` and `other` in the transaction that deletes the other movie, to apps that refer to movies.
+movie_merged = Signal()
 
 
 def merge_movies(keep: Movie, others: Sequence[Movie]) -> None:
@@ -86,5 +90,6 @@ def _finish(keep: Movie, other: Movie) -> None:
                 DailyMovieActivity.objects.create(movie=keep, day=day, count=count)
         keep.refresh_from_db()
         merge_facts(keep, other)
+        movie_merged.send(Movie, keep=keep, other=other)
         other.delete()
         refresh_aggregates([keep.pk])

@@ -39,8 +39,25 @@ Row = dict[str, Any]
 
 
 def rows_about(user: AbstractUser) -> Iterator[QuerySet]:
-    """Yield what each table has about a member: the account, and what refers to it by key or by visitor."""
+    """Yield what each table has about a member: the account, what refers to it by key or by visitor, and the
+    parts of that."""
     yield get_user_model()._default_manager.filter(pk=user.pk)
+    owned = {rows.model: rows for rows in _rows_that_name(user)}
+    yield from owned.values()
+    for model in apps.get_models():
+        condition = Q()
+        for field in model._meta.concrete_fields:
+            if isinstance(field, models.ForeignKey) and field.related_model in owned:
+                condition |= Q((f"{field.name}__in", owned[field.related_model]))
+        if condition and model not in owned:
+            yield model._default_manager.filter(condition)
+    for table in SIGN_IN_TABLES:
+        yield table._default_manager.filter(username__in=account_names(user))
+    yield from (_totals(user, experiment) for experiment in Experiment.objects.started())
+
+
+def _rows_that_name(user: AbstractUser) -> Iterator[QuerySet]:
+    """Yield the rows of each table that has the key of an account, or of its visitor, in a column."""
     visitor = Visitor.for_user(user).key
     for model in apps.get_models():
         condition = Q()
@@ -51,9 +68,6 @@ def rows_about(user: AbstractUser) -> Iterator[QuerySet]:
                 condition |= Q((field.name, visitor))
         if condition:
             yield model._default_manager.filter(condition)
-    for table in SIGN_IN_TABLES:
-        yield table._default_manager.filter(username__in=account_names(user))
-    yield from (_totals(user, experiment) for experiment in Experiment.objects.started())
 
 
 def export_of(user: AbstractUser) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from movie.pages.dial import FAMILIARITY
+from movie.programmes.models import GROUP_LIFETIME
 from movie.visitors.visitor import GUEST_COOKIE, LIFETIME
 
 DAY_HOURS, DAY_SECONDS = 24, 24 * 3600
@@ -121,6 +122,20 @@ def _account_rows() -> Iterator[StoredData]:
 
 
 def _history_rows() -> Iterator[StoredData]:
+    yield StoredData(
+        _("Watching together"),
+        _("The lists you joined and the name you entered. Those in a list see the name and your reasons."),
+        _database(),
+        _("until you leave the list, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
+        _("at once"),
+    )
+    yield StoredData(
+        _("Programmes"),
+        _("Lists of films that you made. Everybody can see those that you made public, with your user name."),
+        _database(),
+        _("until you delete them"),
+        _("at once"),
+    )
     archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
     stream = cast("dict[str, Any]", settings.EVENT_STREAM["OPTIONS"])
     content = _("What you rate, open, save or put aside, and which lists you were shown.")

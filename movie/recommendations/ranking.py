@@ -43,6 +43,7 @@ MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie'
 class RankingOptions:
     """Options of a ranking. `arm` answers where no `model` is named; with `alone` no other model may.
 
+    With `among` the list holds these movies alone.
     `familiarity` is the point of the dial, from -1 (unexpected) to 1 (well-known), of models that have one.
     """
 
@@ -54,6 +55,7 @@ class RankingOptions:
     exclude_known: bool = True
     filters: Filters | None = None
     diversity: float = 0.0
+    among: Collection[int] | None = None
     familiarity: float = 0.0
 
 
@@ -84,6 +86,24 @@ def recommend(
     """
     options = RankingOptions(k, model, None if model else arm, exclude, alone, familiarity=familiarity)
     return rank_all([history], options, _rank_now if alone else _rank_cached)[0]
+
+
+def rank_among(
+    history: History,
+    movie_ids: Collection[int],
+    *,
+    model: str | None = None,
+    familiarity: float = 0.0,
+) -> RankedList:
+    """Order these movies, and no others, by how well they fit a history.
+
+    Nothing is masked: a movie that was seen is ordered like the rest. Movies that the model does not know
+    come last. Costs one query to the model however many movies there are.
+    """
+    options = RankingOptions(
+        len(movie_ids), model, exclude_known=False, among=movie_ids, familiarity=familiarity
+    )
+    return rank_all([history], options, _rank_these)[0]
 
 
 def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker) -> list[RankedList]:
@@ -269,6 +289,20 @@ def _rank_cached(
     return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
 
 
+def _rank_these(predictor: Predictor, histories: Sequence[History], options: RankingOptions) -> list[Ranking]:
+    """Order `options.among` by one model alone, without reasons."""
+    (history,) = histories
+    query = encode(predictor, history)
+    items, unknown = predictor.ids.indices_of(sorted(options.among or ()))
+    if len(items) == 0:
+        raise CannotAnswer("unknown_film", f"{predictor.name} knows none of these movies")
+    with costly_call() if predictor.is_costly else nullcontext():
+        scores = predictor.score([query], items)[0]
+    best = np.argsort(-scores, kind="stable")
+    found = zip(predictor.ids.ids_of(items[best]), scores[best].tolist(), strict=True)
+    return [Ranking([Recommendation(*each) for each in found] + [Recommendation(pk, 0.0) for pk in unknown])]
+
+
 # -- lists without a model -------------------------------------------------------------------------
 
 
@@ -280,6 +314,8 @@ def _last_resort(history: History, options: RankingOptions) -> Ranking:
     known = history.known if options.exclude_known else ()
     taken = {*options.exclude, *known, *index.twins_of(known)}
     ids = Movie.objects.visible().most_rated().values_list("pk", flat=True)
+    if options.among is not None:
+        ids = ids.filter(pk__in=options.among)
     excluded = excluded_mask(options.filters, index)
     if excluded is None:
         found = list(ids[: options.k + SPARE + len(taken)])

@@ -12,11 +12,13 @@ from django.urls.resolvers import RegexPattern, RoutePattern
 from django.utils import timezone
 
 from movie.api.models import ApiClient
-from movie.catalogue.models import Genre, Person, Rating
+from movie.catalogue.models import Genre, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
 from movie.experiments.models import Experiment, ExperimentArm
 from movie.papers.models import Comment
 from movie.papers.tests.writing import make_review
+from movie.programmes.editing import change_programme, make_programme
+from movie.programmes.membership import start_group
 from movie.training.models import TrainingRun
 
 PASSWORD = "a-long-enough-passphrase"
@@ -92,6 +94,8 @@ def populate() -> dict[str, Any]:
     ApiClient.objects.create(slug="shop")
     TrainingRun.objects.create(model="ease")
     Rating.objects.create(visitor=f"user:{boss.pk}", movie_id=2, value=4, rated_at=timezone.now())
+    public = make_programme(f"user:{boss.pk}", "Nights", Movie.objects.first())
+    change_programme(public, title="Nights", note="", is_public=True)
     return {
         "movie_id": 1,
         "person_id": Person.objects.first().pk,
@@ -103,4 +107,6 @@ def populate() -> dict[str, Any]:
         "model": "neighbours",
         "object_id": 1,
         "visitor": "guest:1",
+        "token": start_group("guest:1", "Ann").token,
+        "programme_id": public.pk,
     }

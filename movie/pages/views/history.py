@@ -30,6 +30,7 @@ from movie.events.history_files import MOST_BYTES, decode_history_file, history_
 from movie.events.history_import import RETRY_SECONDS, ImportBusy, import_history, import_slot
 from movie.events.recording import forget
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.pages.history_facets import facet_of
 from movie.visitors.networks import client_address
 from movie.visitors.throttling import refusal, seconds_to_wait_for_rows
 from movie.visitors.visitor import VisitorRequest
@@ -100,10 +101,13 @@ class ImportForm(forms.Form):
 @require_safe
 def history(request: VisitorRequest) -> HttpResponse:
     """Show movies by their latest interaction, newest first."""
-    rows = _rows(_available_history(request))
+    visited = _available_history(request)
+    rows = _rows(visited)
     kind = request.GET.get("show", "all")
     kind = kind if kind in KINDS else "all"
-    page = Paginator([row for row in rows if row.is_of(kind)], PAGE_SIZE).get_page(request.GET.get("page"))
+    facet = facet_of(request.GET, visited)
+    listed = [row for row in rows if row.is_of(kind) and (facet is None or row.movie_id in facet.movie_ids)]
+    page = Paginator(listed, PAGE_SIZE).get_page(request.GET.get("page"))
     movies = Movie.objects.for_cards().in_bulk([row.movie_id for row in page])
     for row in page:
         row.movie = movies.get(row.movie_id)
@@ -113,6 +117,7 @@ def history(request: VisitorRequest) -> HttpResponse:
         "rows": [row for row in page if row.movie],
         "filters": filters,
         "kind": kind,
+        "facet": facet,
         "total": len(rows),
         "visitor": request.visitor,
         "form": ImportForm(),

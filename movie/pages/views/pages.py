@@ -22,7 +22,7 @@ from movie.experiments.assignment import assign_arm
 from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
-from movie.recommendations.ranking import SPARE, rank_similar, visitor_history
+from movie.recommendations.ranking import SPARE, answering_model, rank_similar, visitor_history
 from movie.recommendations.ranking import recommend as rank
 from movie.telemetry.requests import count_shown
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
@@ -158,6 +158,12 @@ def chosen_model(request: HttpRequest) -> str | None:
     """Return the model that this visitor chose and the site still has, else None."""
     name = request.get_signed_cookie(MODEL_COOKIE, default=None, salt=MODEL_SALT)
     return name if name and name in MODEL_INFO else None
+
+
+def visitor_model(request: VisitorRequest) -> str:
+    """Return the model that would answer this visitor: their choice, their experiment's, or the site's."""
+    chosen = chosen_model(request)
+    return answering_model(chosen, None if chosen else assign_arm(request.visitor.key))
 
 
 @require_POST

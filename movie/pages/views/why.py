@@ -9,13 +9,12 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from movie.core.http import is_htmx
-from movie.experiments.assignment import assign_arm
 from movie.pages.dial import DEFAULT, FAMILIARITY, STEPS, chosen_step
-from movie.pages.views.pages import chosen_model
+from movie.pages.views.pages import visitor_model
 from movie.recommendations.ceiling import costly_call
 from movie.recommendations.explanations.explain import explain, history_about, history_without
 from movie.recommendations.explanations.explanation import Explanation
-from movie.recommendations.ranking import answering_model, visitor_history
+from movie.recommendations.ranking import visitor_history
 from movie.training.model_info import MODEL_INFO
 from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
@@ -30,7 +29,7 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Explain a movie. `model` made its list; `like` is the movie of a row "Because you liked"."""
     history = visitor_history(request.visitor)
     asked = request.GET.get("model", "")
-    model = asked if asked in MODEL_INFO else _answering_model(request)
+    model = asked if asked in MODEL_INFO else visitor_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     known = history_without(history if anchor is None else history_about(history, anchor), movie_id)
     familiarity = _familiarity(request, of_list=bool(asked))
@@ -66,13 +65,7 @@ def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> Exp
     if movie_id in history.seen or not (known := history_without(history, movie_id)).liked:
         return None
     familiarity = float(chosen_step(request))
-    return explain([movie_id], known, model=_answering_model(request), familiarity=familiarity).get(movie_id)
-
-
-def _answering_model(request: VisitorRequest) -> str:
-    """Return the model that would answer this visitor: their choice, their experiment's, or the site's."""
-    chosen = chosen_model(request)
-    return answering_model(chosen, None if chosen else assign_arm(request.visitor.key))
+    return explain([movie_id], known, model=visitor_model(request), familiarity=familiarity).get(movie_id)
 
 
 def _liked_film(text: str, history: History) -> int | None:
