@@ -335,7 +335,7 @@ def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, fil
 
     with (
         mock.patch.object(ratings_module.RatingWriter, "write", write_twice_then_stop),
-        mock.patch.multiple(batches, FIRST=10, LEAST=10, GROWTH=1.0),
+        mock.patch.multiple(batches, FIRST_ROWS=10, FEWEST_ROWS=10, GROWTH=1.0),
         pytest.raises(CommandError) as caught,
     ):
         run(path)
@@ -345,6 +345,7 @@ def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, fil
     assert "10 added" in run(path)
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("pauses", [True, False])
 def test_between_batches_visitors_write_unless_nobody_is_there(tmp_path, films, pauses):
     path = write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},4,2000\n" for user in range(600)))
