@@ -43,6 +43,7 @@ class Command(BaseCommand):
                     overwrite=options["overwrite"],
                     dry_run=options["dry_run"],
                     report=report,
+                    pauses=not options["no_pauses"],
                     progress=progress,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
