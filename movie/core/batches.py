@@ -1,4 +1,4 @@
-"""Bulk writes in small batches with pauses, so that visitors do not wait for somebody else's bulk work.
+"""Write many rows in small batches with pauses, so that visitors do not wait for somebody else's bulk work.
 
 A transaction holds locks until it ends: with SQLite that of the whole database. A bulk write therefore ends
 each transaction after about `HOLD_SECONDS` of work and then leaves the database to others for as long.

@@ -1,4 +1,4 @@
-"""The import pages of the admin: a preview that locks nothing, then the good rows in small batches."""
+"""Show the import pages of the admin: a preview that locks nothing, then the good rows in small batches."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SIGNER = signing.Signer(salt="movie.core.csv_import_admin")
 
 
 class RowsForm(ImportForm):
-    """The form for a file; it names the limits."""
+    """Takes a file and names the limits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -34,8 +34,9 @@ class ImportBusy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """Counts the interactions of a file; `left` were not stored because the time was up, the database away
-    or a movie deleted meanwhile.
+    """Counts the interactions of a file.
+
+    left  those not stored because the time was up, the database away or a movie deleted meanwhile
     """
 
     new: int

@@ -1,4 +1,4 @@
-"""A gateway from RSGI, granian's own interface, to the site's WSGI application, that no slow body can stop.
+"""Lead from RSGI, granian's own interface, to the site's WSGI application, so that no slow body stops it.
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from

@@ -1,4 +1,4 @@
-"""The dial of For you, from well-known to unexpected films: in the address, and remembered by the browser."""
+"""Read and remember the dial of For you, from well-known to unexpected films."""
 
 from __future__ import annotations
 

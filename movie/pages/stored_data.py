@@ -25,7 +25,7 @@ ENGINES = {"sqlite3": "SQLite", "mysql": "MySQL/MariaDB"}
 
 @dataclass(frozen=True, slots=True)
 class StoredData:
-    """One kind of data. `deleted` says when it goes after its owner asks; empty where nobody has to."""
+    """Describes a kind of data. `deleted` says when it goes after its owner asks; empty where none has to."""
 
     what: str
     content: str

@@ -1,4 +1,4 @@
-"""The account of a member: name, sessions, export of everything, and the end of it."""
+"""Show and change the account of a member: name, sessions, export of everything, and its end."""
 
 from __future__ import annotations
 

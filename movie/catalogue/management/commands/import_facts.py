@@ -10,6 +10,7 @@ from movie.catalogue.importing import cli
 from movie.catalogue.importing.facts import import_facts
 from movie.catalogue.importing.reports import RejectReport
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 
 
 class Command(BaseCommand):
@@ -50,4 +51,4 @@ class Command(BaseCommand):
             for line in cli.rejected_lines(report):
                 self.stdout.write(line)
         if outcome.interrupted:
-            raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)
+            raise CommandError(cli.interruption_line(), returncode=INTERRUPTED)
