@@ -12,7 +12,7 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
-from movie.catalogue.importing.beside import contradicted_ids, examples_of
+from movie.catalogue.importing.contradicted_ids import contradicted_ids, examples_of
 from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
