@@ -19,6 +19,7 @@ from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.core import batches
+from movie.core.spreadsheets import restore
 from movie.events import rating_import as ratings_module
 from movie.events.rating_import import import_ratings
 
@@ -400,7 +401,8 @@ def test_every_line_is_accepted_or_refused(tmp_path, films, rows):
     with RejectReport(tmp_path / "report.csv") as report:
         outcome = import_ratings(path, report=report, batch=7)
     assert outcome.read == sum(bool(line.strip()) for line in lines)
-    refused = {int(row["line"]): row["row"] for row in csv.DictReader((tmp_path / "report.csv").open())}
+    report_rows = csv.DictReader((tmp_path / "report.csv").open())
+    refused = {int(row["line"]): restore(row["row"]) for row in report_rows}
     assert all(lines[line - 2] == raw for line, raw in refused.items())
     assert outcome.accepted == outcome.read - len(refused)
     assert figures() == figures_counted_again()
