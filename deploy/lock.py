@@ -10,15 +10,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SETS = (
-    "dev",
-    "train",
-    "serve",
-    "services",
-    "mysql",
-    "deploy",
-    "data",
-)  # locks/NAME.txt of requirements-NAME.txt
+# locks/NAME.txt of requirements-NAME.txt, the largest first
+SETS = ("dev", "train", "serve", "services", "mysql", "deploy", "data")
 WITHOUT_DEPENDENCIES = ("data",)
 COMPILE = (
     "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11",

@@ -249,6 +249,46 @@ def test_everything_but_pytorch_is_installed_from_a_lock():
     assert len(unlocked) == 2 and all("requirements-torch.txt" in each for each in unlocked)
 
 
+def program_of(name: str) -> Any:
+    """Return a program of deploy/ as a module."""
+    described = importlib.util.spec_from_file_location(name, ROOT / "deploy" / f"{name}.py")
+    program = importlib.util.module_from_spec(described)
+    described.loader.exec_module(program)
+    return program
+
+
+def test_an_audit_asks_the_next_source_and_says_why_it_was_skipped(monkeypatch, capsys):
+    audit = program_of("audit")
+
+    def is_away(service):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(audit, "ask", is_away)
+    assert audit.main() == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[:2] == ["pypi: no route to host", "osv: no route to host"]
+    assert "Skipped" in text and "Nothing was checked" in text
+
+
+@pytest.mark.parametrize(("known", "status"), [([], 0), ([{"id": "PYSEC-1", "fix_versions": ["2.0"]}], 1)])
+def test_an_audit_fails_for_a_known_vulnerability(monkeypatch, capsys, known, status):
+    audit = program_of("audit")
+    monkeypatch.setattr(audit, "ask", lambda _service: [{"name": "x", "version": "1.0", "vulns": known}])
+    assert audit.main() == status
+    assert ("x 1.0: PYSEC-1, fixed in 2.0" in capsys.readouterr().out) == bool(known)
+
+
+def test_the_list_of_a_release_is_made_of_what_is_installed(monkeypatch, capsys):
+    called = {}
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: called.update(options, command=command))
+    program_of("sbom").main()
+    assert called["command"][-1].endswith(f"reelgraph-{VERSION}.cdx.json")
+    for name in ("serve", "train", "mysql", "data"):
+        for package, (version, _n_hashes) in locked(name).items():
+            assert f"{package}=={version}" in called["input"]
+    assert "--hash=sha256:" in called["input"] and "torch==" in called["input"]
+
+
 def test_policies_name_every_pod_and_no_other():
     policies = [each["spec"] for _file, each in manifests() if each["kind"] == "NetworkPolicy"]
     names = {name for name, _pod in pods()}

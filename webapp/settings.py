@@ -264,10 +264,16 @@ DEFAULT_MODELS = environment.words(
 )
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
-PAGE_RATE_LIMIT = environment.number("PAGE_RATE_LIMIT", 120, least=1)  # costly pages a minute and visitor
-COSTLY_CALLS = environment.number("COSTLY_CALLS", 2, least=1)  # of slow models and large batches, at once
+
+# -- limits: those of the API and of sign-ins stand below -------------------------------------
+
 WRITE_RATE_LIMIT = environment.number("WRITE_RATE_LIMIT", 120, least=1)  # writes a minute and visitor
+PAGE_RATE_LIMIT = environment.number("PAGE_RATE_LIMIT", 120, least=1)  # costly pages a minute and visitor
 IMPORT_ROW_LIMIT = environment.number("IMPORT_ROW_LIMIT", 20_000, least=1)  # rows an hour and visitor
+COSTLY_CALLS = environment.number("COSTLY_CALLS", 2, least=1)  # of slow models and large batches, at once
+WEB_THREADS = environment.number("WEB_THREADS", 16, least=1)  # of a web process, for requests
+BODY_SECONDS = environment.number("BODY_SECONDS", 20, least=1)  # within which a body has to arrive
+ADMIN_UPLOAD_MB = environment.number("ADMIN_UPLOAD_MB", 32, least=1)  # of one file that staff import
 
 # -- the API ----------------------------------------------------------------------------------
 
@@ -349,8 +355,6 @@ AXES_LOCKOUT_CALLABLE = "movie.visitors.sign_in_limits.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in when is nobody's business
 AXES_SENSITIVE_PARAMETERS = ["username", "login", "ip_address", "csrfmiddlewaretoken"]
 
-PRIVACY_CONTACT = environment.text("PRIVACY_CONTACT")  # whom to ask about stored data, on the privacy page
-
 EMAIL_CONFIG = environment.parsed(
     "EMAIL_URL",
     "consolemail://",
@@ -426,9 +430,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-WEB_THREADS = environment.number("WEB_THREADS", 16, least=1)  # of a web process, for requests
-BODY_SECONDS = environment.number("BODY_SECONDS", 20, least=1)  # within which a body has to arrive
-ADMIN_UPLOAD_MB = environment.number("ADMIN_UPLOAD_MB", 32, least=1)  # of one file that staff import
+PRIVACY_CONTACT = environment.text("PRIVACY_CONTACT")  # whom to ask about stored data, on the privacy page
 SECURITY_CONTACT = environment.text("SECURITY_CONTACT")  # for /.well-known/security.txt
 if SECURITY_CONTACT and urlsplit(SECURITY_CONTACT).scheme not in ("https", "mailto"):
     environment.refuse("SECURITY_CONTACT", "is no address", "Write mailto:name@host or https://host/page.")

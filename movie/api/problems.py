@@ -128,7 +128,9 @@ KNOWN: tuple[tuple[type[Exception], int, str], ...] = (
 def _problem_of(error: Exception) -> Problem | None:
     if isinstance(error, Problem):
         return error
-    if isinstance(error, HttpError | TooManyRequests):
+    if isinstance(error, TooManyRequests):
+        return _too_many(error.seconds)
+    if isinstance(error, HttpError):
         return _problem_of_ninja(error)
     if isinstance(error, ValidationError):
         return _problem_of_fields(error)
@@ -151,9 +153,7 @@ def _too_many(seconds: int) -> Problem:
     return Problem(429, f"Too many requests; wait {seconds} s.", headers={"Retry-After": str(seconds)})
 
 
-def _problem_of_ninja(error: HttpError | TooManyRequests) -> Problem:
-    if isinstance(error, TooManyRequests):
-        return _too_many(error.seconds)
+def _problem_of_ninja(error: HttpError) -> Problem:
     if isinstance(error.__cause__, Problem):  # raised by the parser
         return error.__cause__
     if isinstance(error, Throttled):

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db import connection
-
 from movie.catalogue.models import Movie
-from movie.core.batches import write_in_batches
+from movie.core.batches import write_all_in_batches
 
 
 def delete_movies(ids: Iterable[int]) -> None:
     """Delete movies with their ratings, credits and events, each movie in a transaction of its own."""
-    pauses = not connection.in_atomic_block
-    for _deleted in write_in_batches(list(ids), _delete, size=1, pauses=pauses):
-        pass
+    write_all_in_batches(list(ids), _delete, size=1)
 
 
 def _delete(ids: list[int]) -> None:

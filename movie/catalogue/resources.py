@@ -185,13 +185,14 @@ class MovieResource(BatchResource):
         return super().get_queryset().prefetch_related("genres", "countries", "languages", "external_ids")
 
     def prepare(self, rows: Sequence[dict]) -> None:
-        self._movies = self.get_queryset().in_bulk({pk for row in rows if (pk := _pk(row)) is not None})
+        ids = {pk for row in rows if (pk := parse_id(row.get("id"))) is not None}
+        self._movies = self.get_queryset().in_bulk(ids)
         stated = [_imdb(row) for row in rows]
         owners = ExternalId.objects.filter(source="imdb", value__in=filter(None, stated))
         self.fields["imdb"].owners = dict(owners.values_list("value", "movie_id"))
 
     def get_instance(self, instance_loader: object, row: dict) -> Movie | None:
-        pk = _pk(row)
+        pk = parse_id(row.get("id"))
         movie = None if pk is None else self._movies.get(pk)
         if pk is not None and movie is None:
             text = _("There is no film with the id %(id)d: a new one gets this id.")
@@ -228,8 +229,9 @@ class MovieResource(BatchResource):
                     self.notices[text % {"kind": kind, "name": name}] = None
 
 
-def _pk(row: dict) -> int | None:
-    text = str(row.get("id") or "").strip().removesuffix(".0")
+def parse_id(cell: object) -> int | None:
+    """Return the id in a cell, also one that a spreadsheet wrote as 7.0; None for anything else."""
+    text = str(cell or "").strip().removesuffix(".0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
 
 

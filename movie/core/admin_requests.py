@@ -1,4 +1,4 @@
-"""Refuses requests to the admin whose parameters no page of it sends, where Django itself breaks on them."""
+"""Refuse requests to the admin whose parameters no page of it sends, where Django itself breaks on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk writes in small batches with pauses, so that visitors do not wait for somebody else's bulk work.
+"""Write many rows in small batches with pauses, so that visitors do not wait for somebody else's bulk work.
 
 A transaction holds locks until it ends: with SQLite that of the whole database. A bulk write therefore ends
 each transaction after about `HOLD_SECONDS` of work and then leaves the database to others for as long.
@@ -7,26 +7,27 @@ With SQLite bulk writes of all processes take turns, so that one does not fill t
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from django.db import connection
 
+from movie.core.locks import LOOK_SECONDS, brief_file_lock
+
 T = TypeVar("T")
 R = TypeVar("R")
 
-HOLD_SECONDS = (
-    0.06  # of work, aim for one transaction; SQLite looks for a free lock every 0.1 s at the latest
-)
-MOST_HELD = 8_000_000  # characters of a batch
-FIRST, LEAST = 100, 10  # rows of a batch
+# Of work in one transaction: SQLite looks for a free lock every 0.1 s at the latest.
+HOLD_SECONDS = 0.06
+LARGE_SECONDS = 1.0  # of work in one transaction where nobody waits
+MOST_CHARACTERS = 8_000_000  # of a batch
+FIRST_ROWS, FEWEST_ROWS = 100, 10  # of a batch
 GROWTH = 1.5  # at most so many times the rows of the batch before
-HAND_OVER_SECONDS = 0.01  # in which another process can take its turn
+HAND_OVER_SECONDS = 2 * LOOK_SECONDS  # in which another process can take its turn
 TURN_SECONDS = 2.0  # after which nobody waits for a turn any more: its holder may have been stopped
 
 
@@ -43,21 +44,31 @@ def write_in_batches(
     """Yield what `write` returns for one batch of rows after another; each is to be one transaction.
 
     The number of rows follows the time that the batches take, beginning with `first`, unless `size` states
-    it, and a batch holds no more than MOST_HELD characters where `length` says how many a row has. After each
-    batch it sleeps for as long as the batch took. `pauses=False` is for a database that
-    nobody else uses: large batches, no sleep. No batch begins after `until` (of `time.monotonic`).
+    it, and a batch holds no more than MOST_CHARACTERS where `length` says how many a row has. After each
+    batch it sleeps for as long as the batch took. `pauses=False` is for a database that nobody else uses:
+    large batches, no sleep. Nor does it sleep in an open transaction, which keeps its locks over every
+    pause. No batch begins after `until` (of `time.monotonic`).
     """
+    pauses = pauses and not connection.in_atomic_block
     remaining = iter(rows)
-    n_rows = size or first or FIRST
-    aim = HOLD_SECONDS if pauses else 1.0
+    n_rows = size or first or FIRST_ROWS
+    aim = HOLD_SECONDS if pauses else LARGE_SECONDS
     while batch := take(remaining, n_rows, length):
         if time.monotonic() >= until:
             return
         work = _Work(write, batch)
         written = _in_turn(work) if pauses else work.run()
         if size is None:
-            n_rows = max(LEAST, round(len(batch) * min(GROWTH, aim / max(work.seconds, 1e-6))))
+            n_rows = max(FEWEST_ROWS, round(len(batch) * min(GROWTH, aim / max(work.seconds, 1e-6))))
         yield written
+
+
+def write_all_in_batches(
+    rows: Iterable[T], write: Callable[[list[T]], object], *, size: int | None = None
+) -> None:
+    """Write all rows by `write_in_batches`, for a `write` that returns nothing of interest."""
+    for _written in write_in_batches(rows, write, size=size):
+        pass
 
 
 def take(rows: Iterator[T], n: int, length: Callable[[T], int] | None = None) -> list[T]:
@@ -66,7 +77,7 @@ def take(rows: Iterator[T], n: int, length: Callable[[T], int] | None = None) ->
         return list(islice(rows, n))
     taken: list[T] = []
     held = 0
-    while len(taken) < n and held < MOST_HELD and (row := next(rows, None)) is not None:
+    while len(taken) < n and held < MOST_CHARACTERS and (row := next(rows, None)) is not None:
         taken.append(row)
         held += length(row)
     return taken
@@ -105,18 +116,5 @@ def _turn() -> AbstractContextManager[None]:
     """Return a lock that one bulk write of the database holds at a time. Other databases lock by row."""
     if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
         return nullcontext()
-    return _file_lock(Path(f"{connection.settings_dict['NAME']}-bulk"))
-
-
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
-    give_up = time.monotonic() + TURN_SECONDS
-    with path.open("w") as file:  # beside the database, where SQLite writes files of its own
-        while time.monotonic() < give_up:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(HAND_OVER_SECONDS / 2)
-            else:
-                break
-        yield
+    path = Path(f"{connection.settings_dict['NAME']}-bulk")  # where SQLite writes files of its own, too
+    return brief_file_lock(path, TURN_SECONDS)

@@ -1,4 +1,4 @@
-"""The path converter of ids. A number beyond the range of a 64-bit column is no id: its address is a 404."""
+"""Read ids in addresses. A number beyond the range of a 64-bit column is no id: its address is a 404."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class BatchResource(resources.ModelResource):
     class Meta:
         clean_model_instances = True
         report_skipped = True
-        skip_diff = True  # it copies every object; `changes_of` compares the cells
+        skip_diff = True  # it copies every object; `skip_row` compares the cells
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""The import pages of the admin: a preview that locks nothing, then the good rows in small batches."""
+"""Show the import pages of the admin: a preview that locks nothing, then the good rows in small batches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core import signing
@@ -15,6 +16,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -28,25 +30,27 @@ from tablib import Dataset
 
 from movie.core.batches import write_in_batches
 from movie.core.csv_import import MOST_ROWS, BatchResource, Preview, check_rows
+from movie.core.request_limits import MB
 
-MOST_BYTES = 20 * 1024**2
 IMPORT_SECONDS = 25.0  # for one request: proxies wait for a minute
 FIRST_ROWS = 10  # of the first batch: a film takes some milliseconds
 SIGNER = signing.Signer(salt="movie.core.csv_import_admin")
 
 
 class RowsForm(ImportForm):
-    """The form for a file; it names the limits."""
+    """Takes a file and names the limits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         text = _("At most %(n)s rows and %(mb)d MB at once; a longer table in several files.")
-        self.fields["import_file"].help_text = text % {"n": f"{MOST_ROWS:,}", "mb": MOST_BYTES // 1024**2}
+        self.fields["import_file"].help_text = text % {"n": f"{MOST_ROWS:,}", "mb": settings.ADMIN_UPLOAD_MB}
 
     def clean_import_file(self) -> Any:
         upload = self.cleaned_data["import_file"]
-        if upload.size > MOST_BYTES:
-            raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": MOST_BYTES // 1024**2})
+        if upload.size > settings.ADMIN_UPLOAD_MB * MB:
+            raise forms.ValidationError(
+                _("The file is larger than %(n)d MB.") % {"n": settings.ADMIN_UPLOAD_MB}
+            )
         return upload
 
 
@@ -98,11 +102,9 @@ class BatchImportAdmin(ImportExportModelAdmin):
                     context["confirm_form"] = self.create_confirm_form(request, import_form=form)
         return self._page(request, form, context)
 
+    @method_decorator(require_POST)
     def process_import(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         """Import the rows of a stored file that can be used, as many as there is time for."""
-        return require_POST(self._process_import)(request)
-
-    def _process_import(self, request: HttpRequest) -> HttpResponse:
         if not self.has_import_permission(request):
             raise PermissionDenied
         form = self.create_confirm_form(request)
@@ -152,11 +154,9 @@ class BatchImportAdmin(ImportExportModelAdmin):
             totals.update(counted)
         return totals, done
 
+    @method_decorator(require_safe)
     def rejected_rows(self, request: HttpRequest) -> HttpResponse:
         """Send the rows of a preview that cannot be used, with their reasons."""
-        return require_safe(self._rejected_rows)(request)
-
-    def _rejected_rows(self, request: HttpRequest) -> HttpResponse:
         if not self.has_import_permission(request):
             raise PermissionDenied
         app, model = self.get_model_info()

@@ -52,25 +52,30 @@ def see_other(target: str) -> HttpResponseRedirect:
 
 
 def too_many_requests(request: HttpRequest, seconds: int) -> HttpResponse:
-    """Say when to come again: with a page for a browser, with one line of text for a script."""
+    """Refuse a request that costs too much now, with 429 and the seconds after which to come again."""
     if is_script(request):
         message = ngettext(
             "Too many requests at once. Try again in %(seconds)d second.",
             "Too many requests at once. Try again in %(seconds)d seconds.",
             seconds,
         )
-        text, kind = message % {"seconds": seconds}, "text/plain; charset=utf-8"
-        response = HttpResponse(text, content_type=kind, status=429, headers={"HX-Reswap": "none"})
-    else:
-        response = render(request, "429.html", status=429)
+        return error_response(request, message % {"seconds": seconds}, status=429, wait=seconds)
+    response = render(request, "429.html", status=429)
     response["Retry-After"] = str(seconds)
     return response
 
 
-def error_response(request: HttpRequest, message: str, *, status: int) -> HttpResponse:
-    """Say why nothing was stored: with a page for a browser, with one line of text for a script."""
+def error_response(request: HttpRequest, message: str, *, status: int, wait: int = 0) -> HttpResponse:
+    """Say why nothing was done: with a page for a browser, with one line of text for a script.
+
+    `wait` is the number of seconds after which it may be tried again, if that helps.
+    """
     if is_script(request):
-        keep = {"HX-Reswap": "none"}  # the control stays as it is; the script says the line
-        return HttpResponse(message, content_type="text/plain; charset=utf-8", status=status, headers=keep)
-    back = safe_next(request, default="")
-    return render(request, "refused.html", {"reason": message, "back": back}, status=status)
+        response = HttpResponse(message, content_type="text/plain; charset=utf-8", status=status)
+        response["HX-Reswap"] = "none"  # the control stays as it is; the script says the line
+    else:
+        context = {"reason": message, "back": safe_next(request, default="")}
+        response = render(request, "refused.html", context, status=status)
+    if wait:
+        response["Retry-After"] = str(wait)
+    return response

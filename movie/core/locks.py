@@ -1,12 +1,15 @@
-"""Locks of files that one process of this machine holds at a time."""
+"""Hold locks of files, which one process of this machine has at a time."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LOOK_SECONDS = 0.005  # between two looks for a lock that becomes free
 
 
 class AlreadyLocked(Exception):
@@ -30,4 +33,22 @@ def file_lock(path: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        yield
+
+
+@contextmanager
+def brief_file_lock(path: Path, seconds: float) -> Iterator[None]:
+    """Hold a lock while the block runs; wait for it so long, then run the block without it.
+
+    For turns that are short: a holder that keeps it for longer may have been stopped.
+    """
+    give_up = time.monotonic() + seconds
+    with path.open("w") as lock:
+        while time.monotonic() < give_up:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOOK_SECONDS)
+            else:
+                break
         yield

@@ -1,7 +1,7 @@
-"""Limits that a request has to keep before anything of its body is read: its charset and its size.
+"""Refuse a request, before anything of its body is read, by its charset and by its size.
 
 A body is at most as long as `settings.DATA_UPLOAD_MAX_MEMORY_SIZE`. A view that takes files says how much
-more it takes (`@accepts_upload`); staff may send `settings.ADMIN_UPLOAD_MB` to the admin.
+more it takes (`@accepts_upload`); staff may send a file of `settings.ADMIN_UPLOAD_MB` to the admin.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def _longest(request: HttpRequest, view: Any) -> int:
     match = request.resolver_match
     if match is not None and "admin" in match.namespaces and getattr(request, "user", None) is not None:
         is_staff = request.user.is_active and request.user.is_staff
-        return settings.ADMIN_UPLOAD_MB * MB if is_staff else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        most = settings.ADMIN_UPLOAD_MB * MB + FORM_BYTES
+        return most if is_staff else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     return getattr(view, "max_body", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 

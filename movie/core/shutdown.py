@@ -9,6 +9,8 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+INTERRUPTED = 130  # exit status of a command that SIGINT or SIGTERM ended: what shells give for Ctrl+C
+
 
 class GracefulShutdown:
     """Becomes `requested` by a signal. A second signal ends the process at once."""

@@ -1,4 +1,4 @@
-"""Cells of CSV files that spreadsheets must not take for formulas.
+"""Keep spreadsheets from taking cells of CSV files for formulas.
 
 A spreadsheet calculates a cell that begins with one of FORMULA, whoever wrote it. An apostrophe before it
 makes it text; the importers take the apostrophe away again.

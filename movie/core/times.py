@@ -1,4 +1,4 @@
-"""The times that can be true of what a visitor did. Every entrance refuses others.
+"""Bound the times that can be true of what a visitor did. Every entrance refuses others.
 
 Between them every time zone, every database and seconds since 1970 in any unit can say a time.
 """

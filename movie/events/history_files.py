@@ -19,7 +19,6 @@ from movie.catalogue.importing.reading import read_columns, split_quoted
 from movie.catalogue.importing.rows import PROBED_ROWS
 from movie.catalogue.models import ExternalId, Movie
 from movie.catalogue.titles import search_key
-from movie.core.request_limits import HISTORY_BYTES
 from movie.core.spreadsheets import neutralize, restore
 from movie.events.recording import InvalidInteraction, validate
 from predictors.history import History, Interaction
@@ -37,7 +36,6 @@ COLUMNS = (
     "event_id",
 )
 NEEDED = ("at", "kind", "value")
-MOST_BYTES = HISTORY_BYTES
 MOST_ROWS = 10_000
 EVENT_NAMESPACE = uuid.UUID("5c7bb9f2-6a52-5d3b-9a0e-3f5d86a0c1de")  # of rows without an event id
 

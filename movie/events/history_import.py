@@ -25,17 +25,18 @@ RETRY_SECONDS = 15
 
 
 class ImportBusy(Exception):
-    """Refuses an import that would have to wait. `own` when the visitor's own import is still at work."""
+    """Refuses an import that would have to wait. `is_own` when the visitor's own import is still at work."""
 
-    def __init__(self, *, own: bool) -> None:
+    def __init__(self, *, is_own: bool) -> None:
         super().__init__("an import is running")
-        self.own = own
+        self.is_own = is_own
 
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """Counts the interactions of a file; `left` were not stored because the time was up, the database away
-    or a movie deleted meanwhile.
+    """Counts the interactions of a file.
+
+    left  those not stored because the time was up, the database away or a movie deleted meanwhile
     """
 
     new: int
@@ -58,13 +59,13 @@ def _take_slot(visitor: str) -> int:
     now = timezone.now()
     taken = dict(ImportSlot.objects.filter(expires_at__gt=now).values_list("visitor", "number"))
     if visitor in taken:
-        raise ImportBusy(own=True)
+        raise ImportBusy(is_own=True)
     for number in set(range(SLOTS)) - set(taken.values()):
         with suppress(IntegrityError), transaction.atomic():
             ImportSlot.objects.filter(expires_at__lte=now).delete()
             ImportSlot.objects.create(number=number, visitor=visitor, expires_at=now + LEASE)
             return number
-    raise ImportBusy(own=ImportSlot.objects.filter(visitor=visitor).exists())
+    raise ImportBusy(is_own=ImportSlot.objects.filter(visitor=visitor).exists())
 
 
 def import_history(

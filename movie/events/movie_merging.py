@@ -11,7 +11,7 @@ from django.dispatch import Signal
 
 from movie.catalogue.merging import check_merge, merge_facts
 from movie.catalogue.models import Movie, Rating
-from movie.core.batches import write_in_batches
+from movie.core.batches import write_all_in_batches
 from movie.core.database import retry_on_deadlock
 from movie.events.models import DailyMovieActivity, Event
 from movie.events.rating_import import refresh_aggregates
@@ -39,8 +39,7 @@ def merge_movies(keep: Movie, others: Sequence[Movie]) -> None:
             (_move_ratings, Rating.objects.filter(movie=other).exclude(acting())),
         ):
             visitors = list(rows.order_by().values_list("visitor", flat=True).distinct())
-            for _moved in write_in_batches(visitors, partial(move, keep, other)):
-                pass
+            write_all_in_batches(visitors, partial(move, keep, other))
         _finish(keep, other)
 
 

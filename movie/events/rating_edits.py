@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from movie.catalogue.models import Rating
-from movie.core.batches import write_in_batches
+from movie.core.batches import write_all_in_batches
 from movie.core.database import retry_on_deadlock
 from movie.core.ids import new_event_id
 from movie.events.history import IMPORTED
@@ -43,8 +43,7 @@ def save_rating(rating: Rating) -> None:
 
 def delete_ratings(ratings: Iterable[Rating]) -> None:
     """Delete ratings and take them out of the aggregates, in small batches."""
-    for _deleted in write_in_batches(ratings, _delete_batch, pauses=not connection.in_atomic_block):
-        pass
+    write_all_in_batches(ratings, _delete_batch)
 
 
 @retry_on_deadlock

@@ -12,12 +12,12 @@ from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
-from movie.catalogue.importing.beside import contradicted_ids, examples_of
+from movie.catalogue.importing.contradicted_ids import contradicted_ids, examples_of
 from movie.catalogue.importing.errors import CatalogueError, RejectReason
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Movie, Rating
-from movie.core.batches import write_in_batches
+from movie.core.batches import write_all_in_batches, write_in_batches
 from movie.core.database import retry_on_deadlock
 from movie.events.rating_weights import Share
 from movie.events.ratings import lock_movies, shift_aggregates
@@ -137,10 +137,9 @@ def time_adapter() -> Callable[[float], Any]:
 
 
 def refresh_aggregates(movies: Iterable[int]) -> None:
-    """Recount the stars of these movies, in small transactions where no larger one is open."""
+    """Recount the stars of these movies, in small transactions."""
     atomic = transaction.atomic(Movie.objects.refresh_aggregates)  # no rating between count and writing
-    for _changed in write_in_batches(sorted(movies), atomic, pauses=not connection.in_atomic_block):
-        pass
+    write_all_in_batches(sorted(movies), atomic)
 
 
 def _check_namespace(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Weights of ratings: how much a visitor's stars count in public means and in "Best rated".
+"""Weigh ratings: how much a visitor's stars count in public means and in "Best rated".
 
     weight = top * (0.1 + 0.9 * min(1, films / 20) * min(1, days / 7))          in whole percent
 
@@ -43,7 +43,7 @@ KEPT = timedelta(days=30)
 
 
 class Share(NamedTuple):
-    """A rating's share in the aggregates of its movie, or a difference between two such shares."""
+    """Holds the share of a rating in the aggregates of its movie, or the difference of two shares."""
 
     n_ratings: int = 0
     stars: float = 0.0
@@ -90,6 +90,7 @@ def top_of(visitor: str) -> int | None:
 
 
 def is_of_site(visitor: str) -> bool:
+    """Return whether this is a guest or a member, and nobody of a data set or of an API client."""
     namespace, colon, _ = visitor.partition(":")
     return bool(colon) and namespace in OF_SITE
 

@@ -15,7 +15,7 @@ from import_export import fields, widgets
 from movie.catalogue.importing.cells import seconds_of
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import HALF_STARS, Movie, Rating
-from movie.catalogue.resources import LONGEST_ID
+from movie.catalogue.resources import parse_id
 from movie.catalogue.titles import clean
 from movie.core.csv_import import BatchResource
 from movie.events.rating_edits import check_rating, import_ratings_of_visitors
@@ -32,18 +32,13 @@ class MovieWidget(widgets.Widget):
         self.known: dict[int, Movie] = {}  # of the rows of one import
 
     def clean(self, value: object, row: object = None, **kwargs: object) -> Movie:
-        movie = self.known.get(_pk(value) or 0)
+        movie = self.known.get(parse_id(value) or 0)
         if movie is None:
             raise ValueError(_("There is no film with the id “%(id)s”.") % {"id": str(value or "").strip()})
         return movie
 
     def render(self, value: Movie | None, obj: object = None, **kwargs: object) -> str:
         return str(value.pk) if value else ""
-
-
-def _pk(value: object) -> int | None:
-    text = str(value or "").strip().removesuffix(".0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < LONGEST_ID else None
 
 
 class StarsWidget(widgets.Widget):
@@ -101,7 +96,7 @@ class RatingResource(BatchResource):
         return super().get_queryset().select_related("movie")
 
     def prepare(self, rows: Sequence[dict]) -> None:
-        ids = {pk for row in rows if (pk := _pk(row.get("movie"))) is not None}
+        ids = {pk for row in rows if (pk := parse_id(row.get("movie"))) is not None}
         if not self.is_preview:
             lock_movies(Movie.objects.filter(pk__in=ids))
         movies = Movie.objects.only("title", "year").in_bulk(ids)
@@ -112,7 +107,7 @@ class RatingResource(BatchResource):
             self._ratings[rating.visitor, rating.movie_id] = rating
 
     def get_instance(self, instance_loader: object, row: dict) -> Rating | None:
-        return self._ratings.get((row["visitor"], _pk(row.get("movie")) or 0))
+        return self._ratings.get((row["visitor"], parse_id(row.get("movie")) or 0))
 
     def before_import_row(self, row: dict, **kwargs: object) -> None:
         super().before_import_row(row, **kwargs)

@@ -30,7 +30,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class UnusualMovie:
-    """A movie that many new visitors rated within a day; `burst` is how many."""
+    """Holds a movie that many new visitors rated within a day; `burst` is how many."""
 
     movie: Movie
     burst: int

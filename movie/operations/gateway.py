@@ -1,4 +1,4 @@
-"""A gateway from RSGI, granian's own interface, to the site's WSGI application, that no slow body can stop.
+"""Lead from RSGI, granian's own interface, to the site's WSGI application, so that no slow body stops it.
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
@@ -67,11 +67,11 @@ class Gateway:
             threads = self.probe_threads if scope.path in PROBES else self.threads
             loop = asyncio.get_running_loop()
             variables = _environ(scope, body, length)
-            status, said, content = await loop.run_in_executor(threads, self._answer, variables)
+            status, answer_headers, content = await loop.run_in_executor(threads, self._answer, variables)
             if isinstance(content, bytes):
-                protocol.response_bytes(status, said, content)
+                protocol.response_bytes(status, answer_headers, content)
                 return
-            transport = protocol.response_stream(status, said)
+            transport = protocol.response_stream(status, answer_headers)
             chunks = iter(content)
             try:
                 while (chunk := await loop.run_in_executor(threads, next, chunks, None)) is not None:
@@ -81,9 +81,9 @@ class Gateway:
 
     def _answer(self, variables: dict[str, Any]) -> tuple[int, HeaderList, bytes | Iterable[bytes]]:
         """Return the status, the headers and the body, which is an iterable where it is streamed."""
-        said: list[Any] = []
-        content: Any = self.application(variables, lambda *arguments: said.extend(arguments))  # type: ignore[arg-type]
-        status, headers = int(said[0].partition(" ")[0]), said[1]
+        begun: list[Any] = []  # what the application told start_response
+        content: Any = self.application(variables, lambda *arguments: begun.extend(arguments))  # type: ignore[arg-type]
+        status, headers = int(begun[0].partition(" ")[0]), begun[1]
         if getattr(content, "streaming", False) or not hasattr(content, "content"):
             return status, headers, content
         try:

@@ -1,17 +1,16 @@
-"""The dial of For you, from well-known to unexpected films: in the address, and remembered by the browser."""
+"""Read and remember the dial of For you, from well-known to unexpected films."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-FAMILIARITY = "familiarity"  # the parameter of the address, and the cookie
-REMEMBERED = timedelta(days=365)
+from movie.pages.choices import DIAL_COOKIE, cookie_options, forget_choice
+
+FAMILIARITY = "familiarity"  # the parameter of the address
 
 # As written in an address, from the well-known end; 0 is the model as it was fitted.
 STEPS: dict[str, Promise] = {
@@ -35,7 +34,7 @@ def chosen_step(request: HttpRequest) -> str:
     """Return the step of the address, else the remembered one, else the default. Other values count for
     nothing.
     """
-    for asked in (request.GET.get(FAMILIARITY), request.COOKIES.get(FAMILIARITY)):
+    for asked in (request.GET.get(FAMILIARITY), request.COOKIES.get(DIAL_COOKIE)):
         if asked in STEPS:
             return str(asked)
     return DEFAULT
@@ -44,19 +43,12 @@ def chosen_step(request: HttpRequest) -> str:
 def remember_step(request: HttpRequest, response: HttpResponse) -> None:
     """Set the cookie to the step of the address; the default needs none."""
     asked = request.GET.get(FAMILIARITY)
-    if asked not in STEPS or asked == request.COOKIES.get(FAMILIARITY, DEFAULT):
+    if asked not in STEPS or asked == request.COOKIES.get(DIAL_COOKIE, DEFAULT):
         return
     if asked == DEFAULT:
-        response.delete_cookie(FAMILIARITY, samesite="Lax")
+        forget_choice(response, DIAL_COOKIE)
         return
-    response.set_cookie(
-        FAMILIARITY,
-        asked,
-        max_age=REMEMBERED,
-        httponly=True,
-        samesite="Lax",
-        secure=settings.SESSION_COOKIE_SECURE,
-    )
+    response.set_cookie(DIAL_COOKIE, asked, **cookie_options())
 
 
 def dial_steps(chosen: str) -> list[DialStep]:

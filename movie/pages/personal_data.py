@@ -1,4 +1,4 @@
-"""Everything the site stores about a member: find it, export it, delete it.
+"""Find, export and delete everything that the site stores about a member.
 
 No table is named here: every table that refers to an account, and every table with a visitor, is found by
 its columns, so that a new one is exported and deleted too.

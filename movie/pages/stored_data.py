@@ -15,7 +15,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from movie.pages.dial import FAMILIARITY
+from movie.events.rating_weights import KEPT
+from movie.pages.choices import CHOICE_LIFETIME, DIAL_COOKIE, MODEL_COOKIE, THEME_COOKIE
 from movie.programmes.models import GROUP_LIFETIME
 from movie.visitors.visitor import GUEST_COOKIE, LIFETIME
 
@@ -25,7 +26,7 @@ ENGINES = {"sqlite3": "SQLite", "mysql": "MySQL/MariaDB"}
 
 @dataclass(frozen=True, slots=True)
 class StoredData:
-    """One kind of data. `deleted` says when it goes after its owner asks; empty where nobody has to."""
+    """Describes a kind of data. `deleted` says when it goes after its owner asks; empty where none has to."""
 
     what: str
     content: str
@@ -52,7 +53,7 @@ def rows_of_members() -> list[StoredData]:
 
 def cookies() -> list[Cookie]:
     """Return every cookie that the site sets."""
-    year, guest = _days(settings.LANGUAGE_COOKIE_AGE // DAY_SECONDS), _days(LIFETIME.days)
+    guest, choice = _days(LIFETIME.days), _days(CHOICE_LIFETIME.days)
     session = _days(settings.SESSION_COOKIE_AGE // DAY_SECONDS)
     window = _("until the browser is closed")
     return [
@@ -63,28 +64,34 @@ def cookies() -> list[Cookie]:
             _("Shows that a form was sent from this site."),
             _days(settings.CSRF_COOKIE_AGE // DAY_SECONDS),
         ),
-        Cookie(settings.LANGUAGE_COOKIE_NAME, _("The language you chose."), year),
-        Cookie("theme", _("Light or dark, if you chose."), year),
-        Cookie("model", _("The model you chose for your list."), year),
-        Cookie(FAMILIARITY, _("Where you set the dial from unexpected to well-known films."), year),
+        Cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            _("The language you chose."),
+            _days(settings.LANGUAGE_COOKIE_AGE // DAY_SECONDS),
+        ),
+        Cookie(THEME_COOKIE, _("Light or dark, if you chose."), choice),
+        Cookie(MODEL_COOKIE, _("The model you chose for your list."), choice),
+        Cookie(DIAL_COOKIE, _("Where you set the dial from unexpected to well-known films."), choice),
         Cookie("messages", _("A message for the next page."), window),
     ]
 
 
 def others_involved() -> list[str]:
     """Return a sentence for each party outside the site that learns something."""
-    told = []
+    sentences = []
     if settings.POSTER_BASE_URL:
         host = urlsplit(settings.POSTER_BASE_URL).netloc
-        told.append(
+        sentences.append(
             _("Your browser fetches posters from %(host)s, which sees your address.") % {"host": host}
         )
     if settings.EMAIL_BACKEND.endswith("smtp.EmailBackend"):
-        told.append(_("Mails to you pass through the mail server %(host)s.") % {"host": settings.EMAIL_HOST})
+        sentences.append(
+            _("Mails to you pass through the mail server %(host)s.") % {"host": settings.EMAIL_HOST}
+        )
     archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
     if archive and not archive.get("endpoint_url"):
-        told.append(_("Amazon Web Services run the DynamoDB table."))
-    return told
+        sentences.append(_("Amazon Web Services run the DynamoDB table."))
+    return sentences
 
 
 def _account_rows() -> Iterator[StoredData]:
@@ -204,10 +211,17 @@ def _passing_rows() -> Iterator[StoredData]:
         _("at once"),
     )
     yield StoredData(
+        _("Weights of ratings"),
+        _("Since when you rate, and for each film a keyed digest of the network that your rating came from."),
+        _database(),
+        _("digests %(days)s, the rest as long as the history") % {"days": _days(KEPT.days)},
+        _("at once"),
+    )
+    yield StoredData(
         _("Limits"),
         _("How often a visitor and a network address wrote or asked."),
         cache,
-        _("a few minutes"),
+        _("two hours at most"),
     )
     yield StoredData(
         _("Readers of reviews"),

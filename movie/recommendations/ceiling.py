@@ -1,4 +1,4 @@
-"""A ceiling on what costs much: so many calls of costly models, and of large batches, at once in a process.
+"""Limit what costs much: so many calls of costly models and of large batches run at once in a process.
 
 A call that finds the ceiling reached waits a moment and is then refused (TooManyRequests, a 429): the threads
 of a server stay free for the pages of others.

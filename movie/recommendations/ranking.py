@@ -196,7 +196,7 @@ def rank_similar(
 
 
 class ExpectedStars(NamedTuple):
-    """The stars that the star predictor expects of a visitor, and the mean of their ratings; in halves."""
+    """Holds the stars that are expected of a visitor, and the mean of their ratings; both in halves."""
 
     stars: float
     own_mean: float

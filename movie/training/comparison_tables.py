@@ -1,4 +1,4 @@
-"""A stored comparison of defaults as tables and one sentence for the terminal."""
+"""Turn a stored comparison of defaults into tables and one sentence for the terminal."""
 
 from __future__ import annotations
 

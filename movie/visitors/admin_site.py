@@ -1,4 +1,4 @@
-"""The site of the admin: its sign-in is the site's own, with its limits and its second factor."""
+"""Lead the admin's sign-in to the site's own, with its limits and its second factor."""
 
 from __future__ import annotations
 

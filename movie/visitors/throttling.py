@@ -1,4 +1,4 @@
-"""Limit the writes of a visitor and of an address."""
+"""Limit the writes, the costly pages and the imported rows of a visitor and of an address."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
@@ -57,13 +57,6 @@ def seconds_to_wait_for_rows(request: VisitorRequest, n_rows: int) -> int:
     return 0
 
 
-def refusal(request: HttpRequest, message: str, *, status: int, wait: int) -> HttpResponse:
-    """Say why nothing was stored, and after how many seconds it may be tried again."""
-    response = error_response(request, message, status=status)
-    response["Retry-After"] = str(wait)
-    return response
-
-
 def limited_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Let a visitor see pages that cost much `settings.PAGE_RATE_LIMIT` times a minute; beyond that 429."""
 
@@ -90,7 +83,7 @@ def limited_post(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespons
             "Too many changes at once. Try again in %(seconds)d seconds.",
             wait,
         ) % {"seconds": wait}
-        return refusal(request, message, status=429, wait=wait)
+        return error_response(request, message, status=429, wait=wait)
 
     return limited
 

@@ -1,4 +1,4 @@
-"""The faults, one context each: what is broken at its start is whole again after its end."""
+"""Make faults, one context each: what is broken at its start is whole again after its end."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class FillableMariaDB(MariaDB):
     def fill(self) -> None:
         """Let no file grow and use up what room there is, at last by small rows."""
         self._limit((self._data / "ibdata1").stat().st_size)
-        said = self._sql(f"CREATE TABLE {DATABASE}.ballast (content LONGBLOB)").stderr
+        error = self._sql(f"CREATE TABLE {DATABASE}.ballast (content LONGBLOB)").stderr
         for size in (1_000_000, 50_000, 4_000):
             insert = f"INSERT INTO {DATABASE}.ballast VALUES (REPEAT('x', {size}));\n"  # noqa: S608
-            while not said:
-                said = self._sql(insert * 20).stderr
-            assert NO_SPACE_LEFT in said, said
-            said = ""
+            while not error:
+                error = self._sql(insert * 20).stderr
+            assert NO_SPACE_LEFT in error, error
+            error = ""
 
     def make_room(self) -> None:
         self._limit(resource.RLIM_INFINITY)
@@ -69,7 +69,7 @@ class FillableMariaDB(MariaDB):
 
 @contextmanager
 def stopped(name: str, site: Deployment, seconds: float) -> Iterator[None]:
-    """A service is ended in good order and started again."""
+    """End a service in good order and start it again."""
     if name == "kafka":
         time.sleep(1.0)  # the broker of these tests loses what it acknowledged in its last half second
     site.services[name].stop()
@@ -79,7 +79,7 @@ def stopped(name: str, site: Deployment, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def killed(name: str, site: Deployment, seconds: float) -> Iterator[None]:
-    """A service ends as by a power cut and is started again."""
+    """End a service as by a power cut and start it again."""
     site.services[name].kill()
     yield
     site.services[name].start()
@@ -87,7 +87,7 @@ def killed(name: str, site: Deployment, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def cut(name: str, site: Deployment, seconds: float) -> Iterator[None]:
-    """Nothing goes through between the site and a service, which runs on."""
+    """Let nothing through between the site and a service, which runs on."""
     with site.links[name].cut():
         yield
 
@@ -122,7 +122,7 @@ def worker_killed(site: Deployment, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def old_claim(site: Deployment, seconds: float) -> Iterator[None]:
-    """A relay hangs in the middle of a delivery, comes back when its claim has run out and goes on with it.
+    """Stop a relay in the middle of a delivery, and let it go on with it when its claim has run out.
 
     Where there is little time the claim is made to run out.
     """
@@ -150,7 +150,7 @@ def database_full(site: Deployment, seconds: float) -> Iterator[None]:
 
 @contextmanager
 def feed_full(site: Deployment, seconds: float) -> Iterator[None]:
-    """The consumer that writes files can write none: a limit of its size stands for the end of the disk."""
+    """Let the consumer that writes files write none: a limit of their size stands for the end of the disk."""
     with site.kept["feed"].limited(resource.RLIMIT_FSIZE, 0):
         yield
 

@@ -16,9 +16,9 @@ from movie.catalogue.importing.formats import FORMATS
 from movie.catalogue.importing.reports import ImportResult, RejectReport
 from movie.catalogue.models import Movie
 from movie.catalogue.twins import find_twins
+from movie.core.shutdown import INTERRUPTED
 
 TWINS_SHOWN = 20
-INTERRUPTED = 130  # what shells give for Ctrl+C
 
 
 def add_common_options(parser: ArgumentParser) -> None:

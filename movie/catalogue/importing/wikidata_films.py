@@ -128,7 +128,7 @@ class WikidataTable:
 
     @cached_property
     def films_of(self) -> Counter[str]:
-        """How many films of the table each person plays in."""
+        """Count in how many films of the table each person plays."""
         casts = self._query('SELECT "Cast" FROM omdb WHERE "Cast" <> \'\'', [])
         return Counter(name for (cast,) in casts for name in cast.split(", "))
 

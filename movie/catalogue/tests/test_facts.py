@@ -3,6 +3,7 @@
 import csv
 import io
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -11,6 +12,7 @@ from movie import catalogue
 from movie.catalogue.importing.cells import imdb_id
 from movie.catalogue.models import ExternalId, FactSource, Movie, MovieTitle
 from movie.catalogue.tests.films import make_film
+from movie.core import batches
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +73,16 @@ def test_what_a_film_says_stays_unless_it_is_to_be_overwritten(tmp_path):
     run(table(tmp_path, HEAT), *LICENCES, "--overwrite")
     heat.refresh_from_db()
     assert (names(heat, "director"), heat.runtime) == (["Michael Mann"], 170)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("options", [(), ("--no-pauses",)])
+def test_visitors_write_between_batches_unless_nobody_is_there(tmp_path, options):
+    film("Heat", 1995, "tt0113277")
+    slept = []
+    with mock.patch.object(batches.time, "sleep", slept.append):
+        run(table(tmp_path, HEAT), *LICENCES, *options)
+    assert bool(slept) is not bool(options)
 
 
 def test_directors_who_are_there_already_are_put_in_the_order_of_the_credits(tmp_path):

@@ -16,7 +16,7 @@ from movie.catalogue.importing.rows import detect_time_format, rating_rows
 from movie.catalogue.models import ExternalId, Genre, Movie
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.twins import find_twins
-from movie.core.batches import MOST_HELD
+from movie.core.batches import MOST_CHARACTERS
 
 pytestmark = pytest.mark.django_db
 
@@ -347,7 +347,7 @@ def test_batches_of_long_lines_hold_few_of_them(tmp_path):
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert n_rows == 60
-    assert peak < 5 * MOST_HELD
+    assert peak < 5 * MOST_CHARACTERS
 
 
 def test_a_cell_names_so_many_genres_at_most():

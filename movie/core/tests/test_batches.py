@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from movie.core import batches
-from movie.core.batches import FIRST, GROWTH, HOLD_SECONDS, LEAST, write_in_batches, write_in_turn
+from movie.core.batches import FEWEST_ROWS, FIRST_ROWS, GROWTH, HOLD_SECONDS, write_in_batches, write_in_turn
 from movie.core.tests.threads import in_threads
 
 
@@ -49,13 +49,13 @@ def test_every_row_is_written_once_in_order():
 
 def test_a_batch_takes_about_as_long_as_it_may(clock):
     found = sizes(clock, 20_000, 0.0002)
-    assert found[0] == FIRST
+    assert found[0] == FIRST_ROWS
     assert all(after <= GROWTH * before + 1 for before, after in pairwise(found))
     assert abs(max(found) * 0.0002 - HOLD_SECONDS) < 0.01
 
 
 def test_slow_rows_come_in_small_batches(clock):
-    assert sizes(clock, 500, 0.01)[1:3] == [LEAST, LEAST]
+    assert sizes(clock, 500, 0.01)[1:3] == [FEWEST_ROWS, FEWEST_ROWS]
 
 
 def test_after_each_batch_it_sleeps_as_long_as_the_batch_took(clock):
@@ -67,6 +67,11 @@ def test_after_each_batch_it_sleeps_as_long_as_the_batch_took(clock):
 def test_without_pauses_batches_are_large_and_nothing_sleeps(clock):
     found = sizes(clock, 100_000, 0.0001, pauses=False)
     assert clock.slept == [] and max(found) > 5_000
+
+
+def test_nothing_sleeps_while_a_transaction_is_open_around_it(clock, db):
+    sizes(clock, 1000, 0.001)
+    assert clock.slept == []
 
 
 def test_a_stated_size_is_kept(clock):

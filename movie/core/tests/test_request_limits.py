@@ -74,6 +74,7 @@ def test_only_staff_may_send_large_files_to_the_admin(settings):
     assert announce(staff, path, 5 * MB).status_code == 413
     large = BytesIO(b"id,title\n" + b"x" * 3 * MB)
     assert staff.post(path, {"import_file": large, "format": "0"}).status_code == 200
+    assert "4 MB at once" in staff.get(path).content.decode(), "the form names the same limit"
 
 
 @pytest.mark.django_db

@@ -19,6 +19,7 @@ from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.core import batches
+from movie.core.spreadsheets import restore
 from movie.events import rating_import as ratings_module
 from movie.events.rating_import import import_ratings
 
@@ -335,7 +336,7 @@ def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, fil
 
     with (
         mock.patch.object(ratings_module.RatingWriter, "write", write_twice_then_stop),
-        mock.patch.multiple(batches, FIRST=10, LEAST=10, GROWTH=1.0),
+        mock.patch.multiple(batches, FIRST_ROWS=10, FEWEST_ROWS=10, GROWTH=1.0),
         pytest.raises(CommandError) as caught,
     ):
         run(path)
@@ -345,6 +346,7 @@ def test_an_interrupted_import_keeps_its_batches_and_goes_on_later(tmp_path, fil
     assert "10 added" in run(path)
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("pauses", [True, False])
 def test_between_batches_visitors_write_unless_nobody_is_there(tmp_path, films, pauses):
     path = write(tmp_path, HEADER + "".join(f"{user},{user % 5 + 1},4,2000\n" for user in range(600)))
@@ -399,7 +401,8 @@ def test_every_line_is_accepted_or_refused(tmp_path, films, rows):
     with RejectReport(tmp_path / "report.csv") as report:
         outcome = import_ratings(path, report=report, batch=7)
     assert outcome.read == sum(bool(line.strip()) for line in lines)
-    refused = {int(row["line"]): row["row"] for row in csv.DictReader((tmp_path / "report.csv").open())}
+    report_rows = csv.DictReader((tmp_path / "report.csv").open())
+    refused = {int(row["line"]): restore(row["row"]) for row in report_rows}
     assert all(lines[line - 2] == raw for line, raw in refused.items())
     assert outcome.accepted == outcome.read - len(refused)
     assert figures() == figures_counted_again()

@@ -339,7 +339,7 @@ def test_every_table_that_knows_members_is_filled_here(everything):
 def test_the_export_holds_everything_and_no_secret(everything):
     ada, _eve = everything
     client = signed_in()
-    client.cookies["theme"] = "dark"
+    client.cookies["theme"], client.cookies["familiarity"] = "dark", "-0.5"
     answer = client.get(reverse("pages:account_export"))
     assert "attachment" in answer["Content-Disposition"] and "no-store" in answer["Cache-Control"]
     text = answer.content.decode()
@@ -352,7 +352,8 @@ def test_the_export_holds_everything_and_no_secret(everything):
     (experiment,) = data["experiments"]
     assert experiment["arm"] in ("control", "new") and experiment["counted"][0]["ratings"] == 2
     assert [row["body"] for row in data["tables"]["papers.comment"]] == ["Good."]
-    assert data["settings_of_this_browser"]["theme"] == "dark"
+    chosen = data["settings_of_this_browser"]
+    assert (chosen["theme"], chosen["familiarity"], chosen["language"]) == ("dark", "-0.5", "en")
     exported = set(data["tables"]) | {"auth.user", "events.event", "experiments.visitortotals"}
     assert exported >= {label.lower() for label, count in counts_of(ada).items() if count}
     for secret in (ada.password, "s3cr3t", client.session.session_key, "eve@example.org"):

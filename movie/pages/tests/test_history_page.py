@@ -366,6 +366,7 @@ def test_a_file_sent_twice_is_looked_up_in_few_queries_and_written_in_no_transac
     assert len([sql for sql in writes if "importslot" not in sql]) == 0, writes
 
 
+@pytest.mark.django_db(transaction=True)
 def test_between_two_batches_it_pauses_as_long_as_the_first_took(client, films, ada):
     pauses = []
     with mock.patch.object(batches.time, "sleep", pauses.append):
@@ -426,13 +427,13 @@ def test_an_import_that_is_cut_says_what_is_in_and_the_same_file_does_the_rest(c
     text = many_rows(films, 300)
     real, calls = history_import.record_all, []
 
-    def away(batch):
+    def away(batch, **options):
         calls.append(batch)
         if len(calls) == 2:
             if cause == "film":
                 raise InvalidInteraction("movie_id", "There is no film 1.")
             raise OperationalError("database is locked" if connection.vendor == "sqlite" else 2006)
-        return real(batch)
+        return real(batch, **options)
 
     with (
         mock.patch.object(history_import, "record_all", away)

@@ -5,6 +5,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
+from movie.events.rating_weights import KEPT
 from movie.pages.stored_data import cookies
 
 DYNAMODB = {
@@ -55,6 +56,13 @@ def test_the_retention_of_kafka_is_the_topics(client, db, settings):
     assert "the messages themselves go after 3 days" in page(client)
 
 
+def test_how_long_it_keeps_what_limits_ratings_is_said(client, db):
+    html = page(client)
+    for kind, kept in (("Weights of ratings", f"digests {KEPT.days} days"), ("Limits", "two hours at most")):
+        row = html[html.index(f">{kind}<") :]
+        assert kept in row[: row.index("</tr>")]
+
+
 def test_every_page_leads_there(client, db):
     assert f'href="{reverse("pages:privacy")}"' in client.get(reverse("pages:home")).content.decode()
 
@@ -71,10 +79,11 @@ def test_every_cookie_is_named(api_site):
     client.get("/")
     seen = set(client.cookies)
     client.post(reverse("pages:choose_theme"), {"theme": "dark"})
+    client.get(reverse("pages:home"), {"familiarity": "1"})
     client.post(reverse("pages:choose_model"), {"model": "neighbours"})
     client.post(reverse("set_language"), {"language": "ko"})
     client.post(reverse("pages:rate", args=[1]), {"value": "4"})
     client.post(reverse("account_login"), {"login": "ann", "password": "a long enough passphrase"})
     seen |= set(client.cookies)
-    assert {"guest", "sessionid", "csrftoken", "theme", "model", "messages"} <= seen
+    assert {"guest", "sessionid", "csrftoken", "theme", "model", "familiarity", "messages"} <= seen
     assert seen <= {cookie.name for cookie in cookies()}

@@ -14,7 +14,7 @@ def test_crawlers_are_told_what_to_leave_alone(client):
     assert response["Content-Type"].startswith("text/plain")
     rules = response.content.decode().splitlines()
     assert rules[0] == "User-agent: *"
-    for name in ("recommend", "compare", "history", "search", "home"):
+    for name in ("recommend", "compare", "history", "account", "search", "home"):
         address = reverse(f"pages:{name}")
         assert (f"Disallow: {address}" in rules) == (name != "home")
     assert f"Disallow: {reverse('admin:index')}" in rules

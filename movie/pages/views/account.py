@@ -1,4 +1,4 @@
-"""The account of a member: name, sessions, export of everything, and the end of it."""
+"""Show and change the account of a member: name, sessions, export of everything, and its end."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from movie.core.http import error_response, see_other
 from movie.events.archive import ArchiveUnavailable
+from movie.pages.choices import DIAL_COOKIE, MODEL_COOKIE, THEME_COOKIE
+from movie.pages.dial import chosen_step
 from movie.pages.personal_data import close_account, export_of, is_only_administrator
 from movie.pages.stored_data import rows_of_members
-from movie.pages.views.pages import MODEL_COOKIE, THEME_COOKIE, chosen_model
+from movie.pages.views.pages import chosen_model
 from movie.visitors.throttling import limited_post, seconds_until
 
 EXPORTS, EXPORT_WINDOW = 10, 3600  # so many exports in so many seconds
@@ -106,9 +108,7 @@ def export(request: HttpRequest) -> HttpResponse:
     """Send everything the site stores about a member, as JSON."""
     wait = seconds_until(f"export:{request.user.pk}", EXPORTS, EXPORT_WINDOW)
     if wait:
-        response = error_response(request, _("Too many exports. Try again in an hour."), status=429)
-        response["Retry-After"] = str(wait)
-        return response
+        return error_response(request, _("Too many exports. Try again in an hour."), status=429, wait=wait)
     try:
         content = export_of(_member(request))
     except ArchiveUnavailable:
@@ -118,6 +118,7 @@ def export(request: HttpRequest) -> HttpResponse:
         "language": request.LANGUAGE_CODE,
         THEME_COOKIE: request.COOKIES.get(THEME_COOKIE, "auto"),
         MODEL_COOKIE: chosen_model(request) or "",
+        DIAL_COOKIE: chosen_step(request),
     }
     response = JsonResponse(content, json_dumps_params={"indent": 1, "ensure_ascii": False})
     name = f"reelgraph-account-{timezone.localdate():%Y-%m-%d}.json"

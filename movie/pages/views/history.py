@@ -22,17 +22,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
-from movie.core.http import is_htmx, is_script, safe_next, see_other
-from movie.core.request_limits import accepts_upload
+from movie.core.http import error_response, is_htmx, is_script, safe_next, see_other
+from movie.core.request_limits import HISTORY_BYTES, MB, accepts_upload
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
-from movie.events.history_files import MOST_BYTES, decode_history_file, history_rows, parse_history_file
+from movie.events.history_files import decode_history_file, history_rows, parse_history_file
 from movie.events.history_import import RETRY_SECONDS, ImportBusy, import_history, import_slot
 from movie.events.recording import forget
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.pages.history_facets import facet_of
 from movie.visitors.networks import client_address
-from movie.visitors.throttling import refusal, seconds_to_wait_for_rows
+from movie.visitors.throttling import seconds_to_wait_for_rows
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
 
@@ -86,8 +86,8 @@ class ImportForm(forms.Form):
     def clean_file(self) -> str:
         """Return the text of the file."""
         upload = self.cleaned_data["file"]
-        if upload.size > MOST_BYTES:
-            limit = MOST_BYTES // 1024**2
+        if upload.size > HISTORY_BYTES:
+            limit = HISTORY_BYTES // MB
             raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": limit})
         content = upload.read()
         try:
@@ -138,7 +138,7 @@ def history_export(request: VisitorRequest) -> StreamingHttpResponse:
     )
 
 
-@accepts_upload(MOST_BYTES)
+@accepts_upload(HISTORY_BYTES)
 @recording_view
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Import an exported file: valid rows are recorded, every other is reported with its line."""
@@ -169,16 +169,16 @@ def _refuse_rows(request: VisitorRequest, wait: int) -> HttpResponse:
         "You have sent very many rows within the hour. Try again in %(n)d minutes.",
         minutes,
     ) % {"n": minutes}
-    return refusal(request, message, status=429, wait=wait)
+    return error_response(request, message, status=429, wait=wait)
 
 
 def _refuse_busy(request: VisitorRequest, busy: ImportBusy) -> HttpResponse:
-    if busy.own:
+    if busy.is_own:
         message = _("Another file of yours is being imported just now. Try again in %(n)d seconds.")
     else:
         message = _("Other visitors' files are being imported just now. Try again in %(n)d seconds.")
-    status = 409 if busy.own else 429
-    return refusal(request, message % {"n": RETRY_SECONDS}, status=status, wait=RETRY_SECONDS)
+    status = 409 if busy.is_own else 429
+    return error_response(request, message % {"n": RETRY_SECONDS}, status=status, wait=RETRY_SECONDS)
 
 
 @recording_view

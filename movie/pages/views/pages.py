@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -19,6 +17,7 @@ from movie.catalogue.models import Movie
 from movie.core.http import safe_next, see_other
 from movie.events.trending import trending_ids
 from movie.experiments.assignment import assign_arm
+from movie.pages.choices import MODEL_COOKIE, THEME_COOKIE, cookie_options, forget_choice
 from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
@@ -31,8 +30,6 @@ from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
 
-CHOICE_LIFETIME = timedelta(days=365)
-MODEL_COOKIE, THEME_COOKIE = "model", "theme"
 THEMES = ("light", "dark")  # without one the page looks as the device does
 MODEL_SALT = "movie.pages.views.pages.model"
 
@@ -140,17 +137,9 @@ def choose_model(request: HttpRequest) -> HttpResponse:
     response = see_other(reverse("pages:recommend"))
     name = request.POST.get("model", "")
     if name in MODEL_INFO and name not in UNTRAINED:
-        response.set_signed_cookie(
-            MODEL_COOKIE,
-            name,
-            salt=MODEL_SALT,
-            max_age=CHOICE_LIFETIME,
-            httponly=True,
-            samesite="Lax",
-            secure=settings.SESSION_COOKIE_SECURE,
-        )
+        response.set_signed_cookie(MODEL_COOKIE, name, salt=MODEL_SALT, **cookie_options())
     else:
-        response.delete_cookie(MODEL_COOKIE, samesite="Lax")
+        forget_choice(response, MODEL_COOKIE)
     return response
 
 
@@ -172,16 +161,9 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
     response = see_other(safe_next(request, default=reverse("pages:home")))
     theme = request.POST.get("theme")
     if theme in THEMES:
-        response.set_cookie(
-            THEME_COOKIE,
-            theme,
-            max_age=CHOICE_LIFETIME,
-            httponly=True,
-            samesite="Lax",
-            secure=settings.SESSION_COOKIE_SECURE,
-        )
+        response.set_cookie(THEME_COOKIE, theme, **cookie_options())
     else:
-        response.delete_cookie(THEME_COOKIE, samesite="Lax")
+        forget_choice(response, THEME_COOKIE)
     return response
 
 

@@ -1,4 +1,4 @@
-"""The privacy page: what is stored about people, as the settings have it."""
+"""Show the privacy page: what is stored about people, as the settings have it."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

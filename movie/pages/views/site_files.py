@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 DAY = 24 * 3600
 # Pages of one visitor, pages that cost much, and addresses that are no pages.
 NOT_CRAWLED = (
+    "/account/",
     "/accounts/",
     "/admin/",
     "/api/",

@@ -14,7 +14,6 @@ from movie.recommendations.filtering import align_items
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranking import recommend
 from movie.training.registry import registry
-from predictors.explain import influence
 from predictors.history import History
 from predictors.models.for_you.mix import Mix
 from predictors.models.for_you.model import ForYouPredictor
@@ -85,11 +84,14 @@ def test_what_moved_the_score_is_told_of_the_list_that_is_shown(site):
     for point in (-1.0, 1.0):
         ranked = recommend(site, k=5, familiarity=point)
         moved = predictor.with_familiarity(point)
-        found = explain(ranked.films, site, model="for_you", detailed=True, familiarity=point)
-        for pk, why in found.items():
-            expected = [round(each.share, 6) for each in influence(moved, site, pk)]
+        found = explain(ranked.films, site, model="for_you", familiarity=point)
+        assert list(found) == ranked.films
+        supporters = moved.supporters(moved.encode(site), moved.ids.indices_of(ranked.films)[0])
+        for why, expected in zip(found.values(), supporters, strict=True):
             assert expected
-            assert [round(each.share, 6) for each in why.influences.reasons] == expected
+            assert [(each.movie.pk, each.share) for each in why.influences] == [
+                (pk, pytest.approx(share)) for pk, share in expected
+            ]
 
 
 def test_moving_the_dial_costs_no_look_at_the_catalogue(site):

@@ -18,6 +18,7 @@ from movie.catalogue.importing.reports import ProgressCallback, RejectReport
 from movie.catalogue.models import ExternalId, Movie
 from movie.catalogue.titles import search_key
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 
 if TYPE_CHECKING:
     from datasets.knowledge_graph.graph import KnowledgeGraph
@@ -80,7 +81,7 @@ class Command(BaseCommand):
         except (DatasetError, KnowledgeGraphError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("Interrupted. Nothing was written.", returncode=cli.INTERRUPTED) from None
+            raise CommandError("Interrupted. Nothing was written.", returncode=INTERRUPTED) from None
 
     def _build(self, options: dict[str, Any], report: RejectReport) -> None:
         from datasets.knowledge_graph.statistics import relation_coverage

@@ -10,6 +10,7 @@ from movie.catalogue.importing import cli
 from movie.catalogue.importing.enrichment import enrich_movies
 from movie.catalogue.importing.reports import RejectReport
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 
 
 class Command(BaseCommand):
@@ -60,4 +61,4 @@ class Command(BaseCommand):
             for reason, count in report.reasons.most_common():
                 self.stdout.write(f"  {count:>9,}  {reason}")
             if outcome.interrupted:
-                raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)
+                raise CommandError(cli.interruption_line(), returncode=INTERRUPTED)

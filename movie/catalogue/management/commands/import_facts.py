@@ -10,6 +10,7 @@ from movie.catalogue.importing import cli
 from movie.catalogue.importing.facts import import_facts
 from movie.catalogue.importing.reports import RejectReport
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 
 
 class Command(BaseCommand):
@@ -43,10 +44,11 @@ class Command(BaseCommand):
                     overwrite=options["overwrite"],
                     dry_run=options["dry_run"],
                     report=report,
+                    pauses=not options["no_pauses"],
                     progress=progress,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
             for line in cli.rejected_lines(report):
                 self.stdout.write(line)
         if outcome.interrupted:
-            raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)
+            raise CommandError(cli.interruption_line(), returncode=INTERRUPTED)

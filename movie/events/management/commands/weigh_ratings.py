@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from movie.catalogue.importing import cli
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.events.weighing import settle_weights, warn_of_unusual_movies
 
 
@@ -23,7 +24,7 @@ class Command(BaseCommand):
             with cli.handle_interrupts(), ProgressBar(enabled=not options["no_progress"]) as progress:
                 changed = settle_weights(progress)
         except KeyboardInterrupt as interrupt:
-            raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED) from interrupt
+            raise CommandError(cli.interruption_line(), returncode=INTERRUPTED) from interrupt
         self.stdout.write(f"{changed:,} ratings have a new weight.")
         for each in warn_of_unusual_movies():
             self.stdout.write(f"Unusual: {each}")

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from movie.catalogue.importing import cli
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.operations.demo_data import MOVIELENS_TERMS, load_demo
 
 
@@ -22,7 +23,7 @@ class Command(BaseCommand):
             with cli.handle_interrupts(), ProgressBar(enabled=not options["no_progress"]) as progress:
                 demo = load_demo(progress)
         except KeyboardInterrupt as interrupt:
-            raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED) from interrupt
+            raise CommandError(cli.interruption_line(), returncode=INTERRUPTED) from interrupt
         if demo.already or demo.movies is None or demo.ratings is None or demo.enrichment is None:
             self.stdout.write("The films and ratings are there already.")
             return

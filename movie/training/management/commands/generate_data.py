@@ -20,6 +20,7 @@ from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.removal import delete_movies
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.events.models import Event
 from movie.events.rating_import import import_ratings
 
@@ -101,7 +102,7 @@ class Command(BaseCommand):
             movies = import_movies(folder / "movies.csv", source=SOURCE, by_title=False, progress=bar)
             ratings = import_ratings(folder / "ratings.csv", source=SOURCE, visitors=SOURCE, progress=bar)
             if movies.interrupted or ratings.interrupted:
-                raise CommandError(cli.interruption_line(), returncode=cli.INTERRUPTED)
+                raise CommandError(cli.interruption_line(), returncode=INTERRUPTED)
         write_truth(world, truth_folder())
         self.stdout.write(cli.summary_line(movies, "made-up films", dry_run=False))
         self.stdout.write(cli.summary_line(ratings, "made-up ratings", dry_run=False))

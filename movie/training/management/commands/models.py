@@ -21,6 +21,7 @@ from evaluation.model_card import model_card
 from evaluation.provenance import code_digest, commit
 from evaluation.trainer import FROM_SITE, refuse_other_ids
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.training.comparison_tables import comparison_sentence, comparison_tables
 from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.default_comparison import compare_defaults
@@ -35,7 +36,6 @@ from predictors.errors import ArtifactError, PredictorError
 from predictors.plugins import MODELS, predictor_class
 from predictors.progress import ProgressEvent
 
-INTERRUPTED = 130
 KEPT = 5  # versions of each model that prune leaves by default
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.events.weighing import settle_weights, warn_of_unusual_movies
 from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ACTIVATED, FAILED, KEPT, BUSY, INTERRUPTED = 0, 1, 3, 75, 130  # 2 is a wrong call, 75 EX_TEMPFAIL
+ACTIVATED, FAILED, KEPT, BUSY = 0, 1, 3, 75  # 2 is a wrong call, 75 EX_TEMPFAIL
 STATUS = f"""exit status: {ACTIVATED} a new version serves, {KEPT} all stayed as they were, {FAILED} something
 failed, {BUSY} another retraining is at work, {INTERRUPTED} interrupted"""
 LONGEST_MESSAGE = 255

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from evaluation.hooks import open_hooks
 from evaluation.trainer import Trained, refuse_other_ids, train
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.training.data_options import add_data_options, check_data_options, id_space, load_interactions
 from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 logger = logging.getLogger(__name__)
-
-INTERRUPTED = 130  # what a shell reports for a process that SIGINT ended
 
 
 class Command(BaseCommand):

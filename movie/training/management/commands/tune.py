@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from evaluation.protocols import MET, STARS, STATED
 from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
 from movie.training.data_options import add_data_options, check_data_options, load_interactions
 from movie.training.datasets import graph_option
 from movie.training.runs import Interrupted, StopTraining
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from datasets.splits.cases import Split
     from evaluation.tuning import Search, Tuned
 
-INTERRUPTED = 130
 MAX_USERS = 2000  # whose validation rows decide
 TRIALS = 20
 PROTOCOLS = ("leave-one-out", "random-split", "guest", "session", "temporal", "cold-item")

@@ -1,4 +1,4 @@
-"""The movie file that lies beside a rating file: whether its ids mean the movies that the catalogue has."""
+"""Compare the movie file beside a rating file with the catalogue: do its ids mean the same movies?"""
 
 from __future__ import annotations
 
