@@ -1,4 +1,4 @@
-"""Whole taste: EASE, implicit ALS and the graph filter as one. None reads an order, and they err apart.
+"""Whole taste: EASE, implicit ALS and the graph filter fused. None reads an order, and they err apart.
 
 The artifact is complete in itself: the weights of each member are a file of their own,
 `<member>.safetensors`.
