@@ -48,7 +48,7 @@ class ForYouPredictor(Predictor):
         a_ir = strength_i * r ** age_i, divided by the sum over the history
 
     n is the number of liked films, s_mi the scores that film i adds by member m, of deviation 1. A disliked
-    film counts -dislike_weight times the mean of the liked ones. Without a liked film the score is popularity.
+    film counts -dislike_weight times the mean of the liked ones. Without a liked film it is popularity.
 
     basis    what each film adds to the others, by member
     mix      weights by length, at three points of the dial
