@@ -214,6 +214,7 @@ class ModelContract:
                     continue
                 assert shares.sum() == pytest.approx(1.0)
                 (reason,) = found.reasons
+                assert reason.movie_id is not None
                 assert reason.weight == pytest.approx(shares.max(), abs=1e-3)
                 assert shares[fitted.ids.ids_of(influences.items).index(reason.movie_id)] == pytest.approx(
                     shares.max(), abs=1e-3

@@ -59,7 +59,12 @@ class Share(NamedTuple):
         return cls(1, value, withheld, withheld * value)
 
     def plus(self, other: Share) -> Share:
-        return Share(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Share(
+            self.n_ratings + other.n_ratings,
+            self.stars + other.stars,
+            self.withheld_weight + other.withheld_weight,
+            self.withheld_stars + other.withheld_stars,
+        )
 
     def minus(self, other: Share) -> Share:
         return Share(

@@ -68,7 +68,8 @@ def import_facts(
     licences   the licence of each source that the file names
     pauses     as for `write_in_batches`
     overwrite  replaces what movies say; without it only what is empty is filled. A stated cast always
-               comes first in its order, before the names that are there
+               comes first in its order, before the names that are there; directors and writers who are
+               there already, all of them and nobody else, are put in the stated order
 
     Raises CatalogueError for a file that cannot be used, and for a source without a licence.
     """
@@ -187,7 +188,7 @@ class _Writer:
             ids = list(dict.fromkeys(people[key] for each in stated if (key := search_key(each)) in people))
             if name == "cast":
                 ids += [pk for pk in there if pk not in ids]
-            elif there and not self._overwrite:
+            elif there and not self._overwrite and set(ids) != set(there):
                 continue
             if not ids or ids == there:
                 continue

@@ -73,6 +73,14 @@ def test_what_a_film_says_stays_unless_it_is_to_be_overwritten(tmp_path):
     assert (names(heat, "director"), heat.runtime) == (["Michael Mann"], 170)
 
 
+def test_directors_who_are_there_already_are_put_in_the_order_of_the_credits(tmp_path):
+    rain = film("Singin' in the Rain", 1952, "tt0045152", directors=["Gene Kelly", "Stanley Donen"])
+    row = "tt0045152\tSingin' in the Rain\t1952\tStanley Donen|Gene Kelly" + "\t" * 5
+    assert "1 changed" in run(table(tmp_path, row), "--source", "hand", *LICENCES)
+    assert names(rain, "director") == ["Stanley Donen", "Gene Kelly"]
+    assert "nothing to change" in run(table(tmp_path, row), "--source", "hand", *LICENCES)
+
+
 def test_each_source_is_credited_with_its_licence_and_facts(tmp_path):
     film("Heat", 1995, "tt0113277")
     run(table(tmp_path, HEAT), *LICENCES)
@@ -131,15 +139,53 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path, text, message):
 
 def test_the_facts_of_the_project_are_well_formed():
     with OWN_FACTS.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    assert len({row["imdb"] for row in rows}) == len(rows) >= 480
+        rows = list(csv.DictReader(file, delimiter="\t", strict=True))
+    assert len({row["imdb"] for row in rows}) == len(rows) >= 640
+    assert len({(row["title"], row["year"]) for row in rows}) == len(rows)
     for row in rows:
+        assert None not in row and None not in row.values(), row
         assert imdb_id(row["imdb"]) == row["imdb"]
         assert row["title"] and 1900 < int(row["year"]) < 1999
         assert any(row[name] for name in ("directors", "cast", "ko", "zh_hans")), row
+        assert not row["runtime"] or 20 <= int(row["runtime"]) <= 300, row
+        assert all(cell == " ".join(cell.split()) and ";" not in cell for cell in row.values()), row
         for name in ("directors", "cast"):
             people = row[name].split("|")
             assert len(set(people)) == len(people) and all(each == each.strip() for each in people)
+            assert all(people) or people == [""], row
+    # Wallace and Gromit, Koyaanisqatsi and the like have nobody to name.
+    led = [row for row in rows if row["directors"] and len(row["cast"].split("|")) >= 3]
+    assert len(led) >= 590
+    assert sum(bool(row["runtime"]) for row in rows) >= 590
+    assert any("\uac00" <= letter <= "\ud7a3" for row in rows for letter in row["ko"])
+
+
+@pytest.mark.parametrize(
+    ("title", "year", "directors", "leads"),
+    [
+        ("Star Wars", 1977, ["George Lucas"], ["Mark Hamill", "Harrison Ford", "Carrie Fisher"]),
+        (
+            "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb",
+            1963,
+            ["Stanley Kubrick"],
+            ["Peter Sellers", "George C. Scott", "Sterling Hayden"],
+        ),
+        ("Gone with the Wind", 1939, ["Victor Fleming"], ["Clark Gable", "Vivien Leigh", "Leslie Howard"]),
+        (
+            "Singin' in the Rain",
+            1952,
+            ["Stanley Donen", "Gene Kelly"],
+            ["Gene Kelly", "Donald O'Connor", "Debbie Reynolds"],
+        ),
+    ],
+)
+def test_the_facts_of_the_project_bring_directors_and_leads_in_order(title, year, directors, leads):
+    movie = make_film(title, year, cast=[leads[2], leads[1], "Ann Extra"])
+    run(OWN_FACTS, "--source", "Reelgraph", "--licence", "Reelgraph=CC0 1.0")
+    movie.refresh_from_db()
+    assert names(movie, "director") == directors
+    assert names(movie, "cast")[:3] == leads
+    assert movie.runtime
 
 
 def test_searches_find_a_film_by_its_korean_title(tmp_path, client):

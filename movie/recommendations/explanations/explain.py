@@ -26,7 +26,7 @@ from predictors.history import History, MovieId
 MAX_INFLUENCES = 5
 IMPERSONAL_MODELS = ("popular", MOST_RATED)  # models that do not look at the history
 
-Shares = list[tuple[MovieId, float]]  # movies of the history with their shares, largest first
+Shares = list[tuple[int, float]]  # movies of the history with their shares, largest first
 
 
 def explain(
@@ -76,7 +76,11 @@ def _influences(ids: Sequence[int], history: History, model: str, familiarity: f
         return {}
     targets, unknown = predictor.ids.indices_of(ids)
     supporters = predictor.supporters(predictor.encode(history), targets)
-    return dict(zip([pk for pk in ids if pk not in unknown], supporters, strict=True))
+    known = [pk for pk in ids if pk not in unknown]
+    return {
+        pk: [(int(movie_id), share) for movie_id, share in ranked]
+        for pk, ranked in zip(known, supporters, strict=True)
+    }
 
 
 def _explanation(
