@@ -15,7 +15,7 @@ from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
 from movie.events.models import Event
 from movie.visitors.visitor import GUEST_COOKIE, SALT
-from predictors.explain import FEWEST_TAKEN_OUT
+from predictors.influences import FEWEST_REMOVED
 from predictors.models.neighbours import NeighboursPredictor
 
 N_FILMS = 10_000
@@ -83,4 +83,4 @@ def test_the_work_of_a_page_is_bounded(clients, monkeypatch):
     for address in PAGES:
         scored.clear()
         long.get(address)
-        assert sum(scored) <= 3 + FEWEST_TAKEN_OUT + 4, (address, scored)
+        assert sum(scored) <= 3 + FEWEST_REMOVED + 4, (address, scored)
