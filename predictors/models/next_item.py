@@ -36,7 +36,7 @@ Case = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class MemberSasrecConfig(SasrecConfig):
-    """A short run: the linear model knows much of what more epochs would learn."""
+    """Configures a short run: the linear model knows much of what more epochs would learn."""
 
     items_in_a_run: int = 10_400_000  #: items of histories that a run by size reads
     ema_decay: float = 0.998  #: of a running average of the weights, which makes an early end safe
@@ -44,7 +44,7 @@ class MemberSasrecConfig(SasrecConfig):
 
 @dataclass(frozen=True)
 class NextItemConfig(Config):
-    """Both members, and how much the linear one counts."""
+    """Configures both members and the weight of the linear one."""
 
     weight: float = -1.0  #: of the linear model's standardised scores; below 0 = fitted on validation rows
     #: options of SASRec, as sasrec.epochs=

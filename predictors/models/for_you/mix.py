@@ -73,7 +73,10 @@ class _Try:
 
 
 def value_of(aim: str, figures: Figures, wish: Wish) -> float:
-    """What is maximised. The ends of the dial: films that many know, and what few others come to watch."""
+    """Return the value that the fit maximises at a point of the dial.
+
+    `familiar` seeks films that many know, `unexpected` films that few others come to watch.
+    """
     if aim == "familiar":
         aimed = 0.2 * figures.balance + 0.8 * figures.later + POPULARITY * figures.popularity
         return aimed - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
