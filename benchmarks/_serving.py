@@ -22,7 +22,7 @@ OUTSIDE = ("DATABASE_URL", "REDIS_URL", "DYNAMODB_TABLE", "KAFKA_BOOTSTRAP_SERVE
 
 
 def site_environment(folder: Path, services: dict[str, str]) -> dict[str, str]:
-    """A site in this folder that uses these services and nothing that this shell is set up for."""
+    """Return the variables of a site in this folder that uses these services and no setting of this shell."""
     return {
         **{name: value for name, value in os.environ.items() if name not in OUTSIDE},
         "DEBUG": "false",
@@ -49,7 +49,7 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
 
 
 class Served:
-    """The site, served as in production: `with Served(environment) as site`."""
+    """Serves the site as in production: `with Served(environment) as site`."""
 
     def __init__(self, environment: dict[str, str], *, workers: int = 1, threads: int = 4) -> None:
         self.address = (HOST, free_port())
@@ -77,11 +77,11 @@ class Served:
         self._server.wait()
 
     def cpu_seconds(self) -> float:
-        """Of all workers so far, user and system."""
+        """Return CPU-seconds of all workers so far, user and system."""
         return sum(sum(worker.cpu_times()[:2]) for worker in self._workers())
 
     def memory_mb(self) -> tuple[float, float]:
-        """The largest worker: resident, and what is its own."""
+        """Return MB of the largest worker: resident, and its own."""
         found = [worker.memory_full_info() for worker in self._workers()]
         return max(each.rss for each in found) / 2**20, max(each.uss for each in found) / 2**20
 
@@ -91,7 +91,7 @@ class Served:
 
 
 class Guest:
-    """A guest with a connection that stays open."""
+    """Sends a guest's requests over one connection that stays open."""
 
     def __init__(self, site: Served, **cookies: str) -> None:
         self._connection = http.client.HTTPConnection(*site.address, timeout=120)

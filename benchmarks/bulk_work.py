@@ -79,7 +79,7 @@ with transaction.atomic():
 
 @dataclass(slots=True)
 class Waits:
-    """What the visitors saw while a piece of bulk work ran."""
+    """Holds what the visitors saw while a piece of bulk work ran."""
 
     name: str
     seconds: float = 0.0  # of the bulk work
@@ -121,7 +121,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 class BulkSite:
-    """A served site with visitors who rate all the time."""
+    """Serves a site with visitors who rate all the time."""
 
     def __init__(self, site: Served, made: dict, rows: int, preview_rows: int) -> None:
         self.site, self.films, self.token = site, made["films"], made["token"]
@@ -252,7 +252,7 @@ def _one_by_one(site: BulkSite, calls: int, cpu_of_visitors: float) -> Iterator[
 
 
 def bulk_environment(folder: Path, database: dict[str, str]) -> dict[str, str]:
-    """A site whose limits let this much through."""
+    """Return the variables of a site whose limits let this much through."""
     folder.mkdir(parents=True, exist_ok=True)
     limits = {"API_RATE_LIMIT": "1000000", "IMPORT_ROW_LIMIT": "1000000"}
     return site_environment(folder, database) | limits

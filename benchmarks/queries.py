@@ -169,7 +169,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from movie.events.history import get_history
     from movie.events.models import TO_STREAM, Event, pending_values
     from movie.events.stream.relay import Relay
-    from movie.events.trending import _counted as trending
+    from movie.events.trending import trending_ids
     from movie.recommendations.ranking import rank_similar, recommend
     from movie.visitors.visitor import GUEST_COOKIE, SALT
     from predictors.history import History
@@ -230,7 +230,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         "film page, similar without a model": lambda: rank_similar(film.pk, History.EMPTY),
         "person page": page(f"/people/{person}/"),
         "relay claims its rows": claim,
-        "trending": trending,
+        "trending": lambda: (cache.clear(), trending_ids()),
         "most rated": lambda: (cache.clear(), recommend(History.EMPTY, k=24)),
     }
 

@@ -145,7 +145,7 @@ class History:
 
     @cached_property
     def _states(self) -> dict[MovieId, _MovieState]:
-        """The state of every movie of the history, in order of its latest event."""
+        """Return the state of every movie of the history, in order of its latest event."""
         before: dict[MovieId, list[_MovieState]] = {}
         now: dict[MovieId, _MovieState] = {}
         for event in self.interactions:
@@ -189,7 +189,7 @@ class History:
 
     @cached_property
     def _facts(self) -> _Facts:
-        """All facts that follow from the states, computed in one pass."""
+        """Return all facts that follow from the states, computed in one pass."""
         facts = _Facts({}, set(), set(), set(), set(), {})
         for movie, (rating, is_dismissed, on_watchlist, is_clicked) in self._states.items():
             if is_dismissed:

@@ -26,7 +26,7 @@ def as_matrix(queries: Sequence[Query], n_items: int, dislike_weight: float = 0.
 
 
 def largest_of_rows(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
-    """The k largest values of each row; among equals the lower index is kept. Sorts the matrix's indices."""
+    """Return the k largest values of each row, among equals the lower index. Sorts the matrix's indices."""
     matrix.sort_indices()
     keep = np.ones(matrix.nnz, dtype=bool)
     for row in np.flatnonzero(np.diff(matrix.indptr) > k).tolist():

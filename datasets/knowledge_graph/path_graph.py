@@ -81,7 +81,7 @@ class PathGraph:
 
     @property
     def user(self) -> int:
-        """The entity that stands for all users."""
+        """Return the entity that stands for all users."""
         return len(self.types) - 1
 
     @property
@@ -103,12 +103,12 @@ class PathGraph:
 
     @property
     def rated(self) -> int:
-        """The relation from a user to a film."""
+        """Return the relation from a user to a film."""
         return self.rated_by + self.n_relations
 
     @property
     def end(self) -> int:
-        """The relation after a path's last entity (Wang et al., section 3.3)."""
+        """Return the relation after a path's last entity (Wang et al., section 3.3)."""
         return 2 * self.n_relations
 
     def tensors(self) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ COUNTED = 0.2  # of the progress bar; the rest is the inversion
 
 @dataclass(frozen=True)
 class EaseConfig(Config):
-    """The regression, and how much of its solution is kept."""
+    """Configures the regression, and how much of its solution is kept."""
 
     ridge: float = 300.0  #: L2 weight lambda (Steck 2019, eq. 8): a larger value keeps rare items back
     dropout: float = 0.5  #: share of a history that the weights must do without (EDLAE); 0 = plain EASE
@@ -131,7 +131,7 @@ class EasePredictor(Predictor):
         return Influences(query.liked, added * query.weights[:, None])
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
-        """(b, n_items) float32: what each item adds to every score."""
+        """Return (b, n_items) float32: what each item adds to every score."""
         rows, modelled = self._rows(items)
         between = self.weights[rows]
         added = np.zeros((len(items), self.n_items), dtype=np.float32)
@@ -169,14 +169,14 @@ class EasePredictor(Predictor):
         return cls(weights, items, saved.ids, saved.config)
 
     def _rows(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the weights for those of the item indices that are modelled, and which those are."""
+        """Return rows of the weights for the item indices that are modelled, and which those are."""
         rows = np.searchsorted(self.items, indices).clip(max=len(self.items) - 1)
         modelled = np.flatnonzero(self.items[rows] == indices)
         return rows[modelled], modelled
 
 
 def _closed_form(gram: np.ndarray, counts: np.ndarray, ridge: float, dropout: float) -> np.ndarray:
-    """(m, m) float32 weights. Overwrites X'X; counts is the diagonal it has without an intercept."""
+    """Return (m, m) float32 weights. Overwrites X'X; counts is the diagonal it has without an intercept."""
     diagonal = np.arange(len(gram))
     gram[diagonal, diagonal] += dropout / (1 - dropout) * counts + ridge
     # The transpose is the same matrix in the order of LAPACK, which then copies nothing.

@@ -1,4 +1,4 @@
-"""Whole taste: EASE, implicit ALS and the graph filter as one. None reads an order, and they err apart.
+"""Whole taste: EASE, implicit ALS and the graph filter fused. None reads an order, and they err apart.
 
 The artifact is complete in itself: the weights of each member are a file of their own,
 `<member>.safetensors`.
@@ -38,7 +38,7 @@ FITTED = 0.9  # of the progress bar; the rest are the weights
 
 @dataclass(frozen=True)
 class MemberEaseConfig(EaseConfig):
-    """EASE whose scores favour popular items less."""
+    """Configures EASE with scores that favour popular items less."""
 
     #: scores are divided by popularity to this power, against least squares' bias towards popular items
     popularity_exponent: float = 0.1
@@ -46,7 +46,7 @@ class MemberEaseConfig(EaseConfig):
 
 @dataclass(frozen=True)
 class EnsembleConfig(Config):
-    """The members, and how much each counts."""
+    """Configures the members and their weights."""
 
     #: of ease, als and graph_filter, by their standardised scores; empty = fitted on validation rows
     weights: tuple[float, ...] = ()

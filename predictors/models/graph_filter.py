@@ -30,7 +30,7 @@ FEWEST_FACTORS, MOST_FACTORS = 48, 448
 
 @dataclass(frozen=True)
 class GraphFilterConfig(Config):
-    """The two filters and the randomised SVD."""
+    """Configures the two filters and the randomised SVD."""
 
     factors: int = 0  #: singular vectors of the ideal low-pass filter; 0 = by size
     alpha: float = 0.2  #: how much the ideal low-pass filter counts against the linear one
@@ -57,13 +57,12 @@ class GraphFilterPredictor(Predictor):
         score = y R'R + alpha * x D_I ** -0.5  V V'  D_I ** 0.5 - sharpening * y V S ** 4 V'
         y = x D_I ** (0.5 - h)
 
-    X is the binary interaction matrix, D_U and D_I its row and column sums, V the first `factors`
-    right singular vectors of R, S their
-    singular values; R is divided by the largest. The exponents p of people and h of histories are .5
-    in the paper. Sharpening takes the smoothed signal, smoothed once more, away, as in the reverse
-    process of BSPM (Choi et al., SIGIR 2023, eq. 9), here on the first singular vectors. x holds the
-    weights of the liked films and -dislike_weight for each disliked one. No matrix of films by films
-    is made: y R'R is two sparse products.
+    X is the binary interaction matrix, D_U and D_I its row and column sums, V the first `factors` right
+    singular vectors of R, S their singular values; R is divided by the largest. The exponents p of people
+    and h of histories are .5 in the paper. Sharpening takes the smoothed signal, smoothed once more,
+    away, as in the reverse process of BSPM (Choi et al., SIGIR 2023, eq. 9), here on the first singular
+    vectors. x holds the weights of the liked films and -dislike_weight for each disliked one. No matrix
+    of films by films is made: y R'R is two sparse products.
 
     people    (n_users, n_items) CSR float32, R
     vectors   (n_items, factors) float32, V
@@ -145,7 +144,7 @@ class GraphFilterPredictor(Predictor):
         return Influences(query.liked, added * query.weights[:, None])
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
-        """(b, n_items) float32: what each item adds to every score."""
+        """Return (b, n_items) float32: what each item adds to every score."""
         return self._score([Query.from_indices([item]) for item in np.asarray(items).tolist()])
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -172,7 +171,7 @@ class GraphFilterPredictor(Predictor):
         return cls(people, vectors, spectrum, roots, ids=saved.ids, config=saved.config)
 
     def _damped(self, histories: sparse.csr_matrix, exponent: float) -> sparse.csr_matrix:
-        """x D_I ** -exponent; items without interactions count 0, as their vectors are 0."""
+        """Return x D_I ** -exponent; items without interactions count 0, as their vectors are 0."""
         if not exponent:
             return histories
         damped = histories.data / np.maximum(self.roots, 1)[histories.indices] ** np.float32(2 * exponent)
@@ -180,5 +179,5 @@ class GraphFilterPredictor(Predictor):
 
 
 def _factors_by_size(n_users: int, n_items: int) -> int:
-    """One for so many of the smaller side, between FEWEST_FACTORS and MOST_FACTORS."""
+    """Return one factor per ITEMS_PER_FACTOR of the smaller side, FEWEST_FACTORS to MOST_FACTORS."""
     return int(np.clip(min(n_users, n_items) // ITEMS_PER_FACTOR, FEWEST_FACTORS, MOST_FACTORS))

@@ -53,7 +53,7 @@ QUANTISED = 127  # largest magnitude of a weight in int8
 
 @dataclass(frozen=True)
 class LinearSequenceConfig(Config):
-    """The decayed histories and the regression on them."""
+    """Configures the decayed histories and the regression on them."""
 
     rates: tuple[float, ...] = (0.2, 0.85, 1.0)  #: weight of an item one step later, one per decayed history
     ridge: tuple[float, ...] = (600.0, 1500.0, 3000.0)  #: regularisation, one number per rate
@@ -194,9 +194,7 @@ class LinearSequencePredictor(Predictor):
         return cls(saved.tensors, saved.ids, saved.config)
 
     def _decayed(self, query: Query) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the weights for the films of a history, (T,) int64, and how much each still counts at
-        each rate, (rates, T) float32.
-        """
+        """Return (T,) int64 rows of the weights for the films of a history, and their decays (rates, T)."""
         targets = self._target_of[query.liked]
         known = targets >= 0
         targets, strength = targets[known][-self.max_history :], query.weights[known][-self.max_history :]
@@ -231,7 +229,7 @@ def _histories(train: Interactions, items: np.ndarray, max_history: int) -> list
 
 
 def _solved(gram: np.ndarray, targets: np.ndarray, ridge: np.ndarray) -> np.ndarray:
-    """(k, n) weights by Cholesky, in the memory of gram and targets; ridge (k - 1,), 1 for the constant."""
+    """Return (k, n) weights by Cholesky; overwrites gram and targets; ridge (k - 1,), 1 for the constant."""
     diagonal = np.arange(len(gram))
     gram[diagonal, diagonal] += np.append(ridge, 1).astype(np.float32)
     try:
@@ -243,7 +241,7 @@ def _solved(gram: np.ndarray, targets: np.ndarray, ridge: np.ndarray) -> np.ndar
 
 
 def _quantised(weights: np.ndarray, inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """(rates, m, t) float32 as int8 `weights`, (rates, m) `scales`, and what a film says of itself as
+    """Return (rates, m, t) float32 as int8 `weights`, (rates, m) `scales`, and what a film says of itself as
     (rates, m) `own`; inputs (m,) are the columns of the films of the rows.
     """
     n_rates, m, _ = weights.shape

@@ -127,7 +127,7 @@ class NeighboursPredictor(Predictor):
         return [Recommendation(self.ids.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
-        """(b, n_items) float32: what each item adds to every score."""
+        """Return (b, n_items) float32: what each item adds to every score."""
         return self.similarities[items].toarray()
 
     def tensors(self) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Watch next: SASRec and the linear sequence model fused. Both read the order of a history, and err apart.
+"""Watch next: SASRec and the linear sequence model fused. Both read the order of a history and err apart.
 
 The artifact is complete in itself: the weights of both members are files of their own,
 `<member>.safetensors`, beside the files that SASRec keeps.
@@ -19,6 +19,7 @@ from predictors.config import Config
 from predictors.id_map import IdMap
 from predictors.models.linear_sequence import LinearSequenceConfig, LinearSequencePredictor
 from predictors.models.sasrec.model import SasrecConfig, SasrecPredictor
+from predictors.ranking import top_k
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -29,14 +30,13 @@ MOST_CASES = 2000
 BATCH = 128
 METRIC, DEPTH = "NDCG@10", 10
 LINEAR_SHARE = 0.2  # of the progress bar
-TINY = 1e-9
 
 Case = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class MemberSasrecConfig(SasrecConfig):
-    """A short run: the linear model knows much of what more epochs would learn."""
+    """Configures a short run: the linear model knows much of what more epochs would learn."""
 
     items_in_a_run: int = 10_400_000  #: items of histories that a run by size reads
     ema_decay: float = 0.998  #: of a running average of the weights, which makes an early end safe
@@ -44,7 +44,7 @@ class MemberSasrecConfig(SasrecConfig):
 
 @dataclass(frozen=True)
 class NextItemConfig(Config):
-    """Both members, and how much the linear one counts."""
+    """Configures both members and the weight of the linear one."""
 
     weight: float = -1.0  #: of the linear model's standardised scores; below 0 = fitted on validation rows
     #: options of SASRec, as sasrec.epochs=
@@ -117,7 +117,8 @@ class NextItemPredictor(Predictor):
         return self
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        return _fused(self.network.score(queries), self.linear.score(queries), queries, self.weight)
+        standardised = fusion.standardise(self.linear.score(queries), queries)
+        return _fused(self.network.score(queries), standardised, queries, self.weight)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"weight": np.array([self.weight], dtype=np.float64)}
@@ -135,24 +136,21 @@ class NextItemPredictor(Predictor):
         return cls(members[0], members[1], float(saved.tensor("weight", (1,))[0]), saved.ids, saved.config)
 
 
-def _fused(network: np.ndarray, linear: np.ndarray, queries: Sequence[Query], weight: float) -> np.ndarray:
-    """(B, n_items) float32, in the memory of the network's scores."""
-    for place, (other, query) in enumerate(zip(linear, queries, strict=True)):
-        row = network[place]
-        unseen = fusion.unseen_mask(query, len(row))
-        best = row[unseen].max()
-        np.subtract(row, best + np.log(np.exp(row[unseen] - best).sum()), out=row)
-        values = other[unseen].astype(np.float64)
-        deviation = values.std()
-        if weight and deviation > TINY:
-            np.add(row, np.float32(weight / deviation) * (other - np.float32(values.mean())), out=row)
-    return network
+def _fused(
+    network: np.ndarray, standardised: np.ndarray, queries: Sequence[Query], weight: float
+) -> np.ndarray:
+    """Return (B, n_items) float32: the network's log p plus the weighted scores; overwrites `network`."""
+    for row, query in zip(network, queries, strict=True):
+        unseen = row[fusion.unseen_mask(query, len(row))]
+        best = unseen.max()
+        np.subtract(row, best + np.log(np.exp(unseen - best).sum()), out=row)
+    return np.add(network, np.float32(weight) * standardised, out=network)
 
 
 def _fit_weight(
     network: Predictor, linear: Predictor, data: TrainingData, seed: int
 ) -> tuple[float, list[dict[str, float]]]:
-    """The weight with the best NDCG@10 on the validation rows, and the figures of all."""
+    """Return the weight with the best NDCG@10 on the validation rows, and the figures of all."""
     from ranking_metrics.ranking import hits_of, per_user
 
     cases = _cases(data, seed)
@@ -162,14 +160,13 @@ def _fit_weight(
     for start in range(0, len(cases), BATCH):
         some = cases[start : start + BATCH]
         queries = [Query.from_indices(history) for history, _ in some]
-        by_network, by_linear = network.score(queries), linear.score(queries)
+        by_network = network.score(queries)
+        by_linear = fusion.standardise(linear.score(queries), queries)
         for weight in values:
             scores = _fused(by_network.copy(), by_linear, queries, weight)
             for row, query in zip(scores, queries, strict=True):
                 row[query.seen] = -np.inf
-            best = np.argpartition(-scores, min(DEPTH, scores.shape[1] - 1), axis=1)[:, :DEPTH]
-            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-            ranked = np.take_along_axis(best, order, axis=1)
+            ranked, _ = top_k(scores, DEPTH)
             wanted = np.zeros(scores.shape, dtype=bool)
             for row, (_, targets) in enumerate(some):
                 wanted[row, targets] = True
@@ -180,9 +177,9 @@ def _fit_weight(
 
 
 def _cases(data: TrainingData, seed: int) -> list[Case]:
-    """Histories and what came next, of a seeded sample of the validation users.
+    """Return histories and the item that came next, of a seeded sample of the validation users.
 
-    Who is not in the training data is asked for their own last item.
+    A user without training rows is asked for the last of their validation rows.
     """
     if data.validation is None:
         return []
@@ -200,7 +197,7 @@ def _cases(data: TrainingData, seed: int) -> list[Case]:
 
 
 def _latest_of_each(items: np.ndarray) -> np.ndarray:
-    """Items oldest first, each once and at its latest place."""
+    """Return (N,) int64 items oldest first, each once and at its latest position."""
     _, from_the_end = np.unique(items[::-1], return_index=True)
     return items[np.sort(len(items) - 1 - from_the_end)].astype(np.int64)
 

@@ -23,7 +23,7 @@ NEGLIGIBLE = 1e-3  # decayed films of a history below it are left out
 
 @dataclass(frozen=True)
 class TransitionsConfig(Config):
-    """What counts as a next film, and how much older films of a history count."""
+    """Configures which films count as next ones, and how much older films of a history count."""
 
     window: int = 3  #: so many next films count, each 1 / its distance
     popularity_exponent: float = 0.3  #: counts are divided by the popularity of the next film to this power
@@ -39,7 +39,7 @@ class TransitionsConfig(Config):
 
 
 class TransitionsPredictor(Predictor):
-    """A Markov chain that skips, with popularity divided out.
+    """Ranks by a Markov chain that skips, with popularity divided out.
 
         t_ij = sum over people who met j d steps after i, d <= window, of 1 / d, over n_i * n_j ** e
         score_j = sum over liked i of w_i * recency ** age_i * t_ij
@@ -100,7 +100,7 @@ class TransitionsPredictor(Predictor):
         return Influences(query.liked, between * self._amounts(query)[:, None])
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
-        """(b, n_items) float32: what each item adds to every score, as the last of a history."""
+        """Return (b, n_items) float32: what each item adds to every score, as the last of a history."""
         return self.weights[items].toarray()
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -121,7 +121,7 @@ class TransitionsPredictor(Predictor):
         return cls(weights, saved.ids, saved.config)
 
     def _amounts(self, query: Query) -> np.ndarray:
-        """(T,) float32, how much each liked film still counts."""
+        """Return (T,) float32: how much each liked film still counts."""
         age = np.arange(len(query.liked) - 1, -1, -1)
         decay = np.float64(self.config.recency) ** age
         return np.where(decay < NEGLIGIBLE, 0, decay * query.weights).astype(np.float32)

@@ -79,7 +79,7 @@ def test_a_model_without_a_dial_answers_as_always(site):
     assert "familiarity" not in moved.why
 
 
-def test_what_moved_the_score_is_told_of_the_list_that_is_shown(site):
+def test_explanations_are_of_the_model_at_the_point_of_the_dial_that_made_the_list(site):
     predictor = registry().get("for_you")
     for point in (-1.0, 1.0):
         ranked = recommend(site, k=5, familiarity=point)

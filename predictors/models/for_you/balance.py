@@ -1,4 +1,4 @@
-"""What a mix of members is judged by: what comes next, what comes some day, and how personal lists are.
+"""Measures of a mix: accuracy for the next film and for later ones, and how personal its lists are.
 
 Visitors are people that no member was trained on. Each is asked about at each length n of a history:
 
@@ -6,9 +6,9 @@ Visitors are people that no member was trained on. Each is asked about at each l
     later  the first n films of their time here, and everything after is to be found: NDCG@10
     taste  n films at random, and all others are to be found: NDCG@10
 
-`later` and `taste` alone are answered well by popularity, which is no answer to "for you", and `next` alone
-forgets the rest of a taste. So all count, each against what is the measure of it: the best member that knows
-no order, and popularity. Beside them stands how many of ten films two random visitors have in common.
+Popularity answers `later` and `taste` well and shows everybody the same; `next` alone forgets the rest of a
+taste. So all three count: `next` against the best member that knows no order, the others against popularity.
+Beside them stands the share of their ten films that two random visitors have in common.
 """
 
 from __future__ import annotations
@@ -28,30 +28,29 @@ if TYPE_CHECKING:
 
 METRIC, DEPTH = "NDCG@10", 10
 CANDIDATES = 20  # best films of each member among which a mix finds its ten
-STRATIFIED = 0.5  # popularity to this power divides what a film counts (Steck 2011, beta)
-NEGLIGIBLE = 1e-2  # of what the last film counts: older films of a history are left out
+STRATIFIED = 0.5  # a film counts 1 / popularity to this power (Steck 2011, beta)
+NEGLIGIBLE = 1e-2  # weight against the last film's below which an older film is left out
 TINY = 1e-6
-KNOWN_ALLOWANCE = (
-    1.5  # well-known films go together more than visitors' latest ones: lists may share so much more
-)
+# Well-known films are alike more than visitors' latest ones, so the lists after them may share so much more.
+KNOWN_ALLOWANCE = 1.5
 CROWDED = 3  # of the ten most popular films: a list that holds more of them says little about anybody
-ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other places of the history
+ENOUGH_CASES = 500  # with fewer visitors each is asked several times, at other positions of the history
 MOST_DRAWS = 5
 
-ALIKE = 50  # most popular films, among which popularity makes no difference
-SMALL_CATALOGUE = 10 * ALIKE  # films, below which it makes one among all of them
+ALIKE = 50  # most popular films that count as equally popular
+SMALL_CATALOGUE = 10 * ALIKE  # films; in a catalogue with fewer the most popular ones keep their differences
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def decay(n: int, recency: float) -> np.ndarray:
-    """(n,) float64: what each film counts against the latest, oldest first; negligible ones 0."""
+    """Return (n,) float64 recency ** age, the weight of each film, oldest first; negligible ones 0."""
     powers = np.float64(recency) ** np.arange(n - 1, -1, -1)
     return np.where(powers < NEGLIGIBLE, 0, powers)
 
 
 def decayed(weights: np.ndarray, recency: float) -> np.ndarray:
-    """(T,) float32 of sum 1: how much each film of a history counts, oldest first; negligible ones 0."""
+    """Return (T,) float32 of sum 1: weights (T,) of a history times `decay`, oldest first."""
     amounts = decay(len(weights), recency) * weights
     total = amounts.sum()
     return (amounts / total if total > 0 else amounts).astype(np.float32)
@@ -59,7 +58,7 @@ def decayed(weights: np.ndarray, recency: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Popularity:
-    """How popular every film is, and what of it counts in a score.
+    """Holds the popularity of every film, and the part of it that counts in a score.
 
     scores  (n_items,) float32 of mean 0 and deviation 1
     prior   (n_items,) float32, the same, but as if none of the ALIKE most popular films were more popular
@@ -70,8 +69,8 @@ class Popularity:
     prior: np.ndarray
 
     @classmethod
-    def of(cls, popular: np.ndarray) -> Self:
-        """Standardise the scores of the popular model."""
+    def from_scores(cls, popular: np.ndarray) -> Self:
+        """Standardise the scores (n_items,) of the popular model."""
         capped = popular
         if len(popular) >= SMALL_CATALOGUE:
             capped = np.minimum(popular, np.partition(popular, -ALIKE)[-ALIKE])
@@ -80,26 +79,26 @@ class Popularity:
 
 @dataclass(frozen=True)
 class Cases:
-    """Visitors who are shown the same number of films, with the films among which the ten are found.
+    """Holds visitors with equally long histories, and the candidates among which their ten films are found.
 
     items      (C, L) int32 candidates, -1 where padded
-    standing   (W, C, L) float32, what each member says by each recency, member by member within a recency;
-               the last of the W = recencies * members + 1 is the prior
+    scores     (W, C, L) float32 of each member by each recency, member by member within a recency; the last
+               of the W = recencies * members + 1 is the prior
     targets    (C, L) bool
-    n_targets  (C,)
-    worth      (C,) float32 what finding the target counts in the stratified figure
+    n_targets  (C,) int64
+    worth      (C,) float32 weight of the target in the stratified figure
     popular    (C, L) float32 popularity, by which answers are measured; the prior where none is given
     """
 
     items: np.ndarray
-    standing: np.ndarray
+    scores: np.ndarray
     targets: np.ndarray
     n_targets: np.ndarray
     worth: np.ndarray
     popular: np.ndarray | None = None
 
     @classmethod
-    def of(
+    def from_histories(
         cls,
         basis: ItemBasis,
         popularity: Popularity,
@@ -108,7 +107,7 @@ class Cases:
         recencies: Sequence[float],
     ) -> Self:
         """Score the histories by every member; shown holds given and wanted films of each case."""
-        rows, standing, targets, popular = [], [], [], []
+        rows, of_members, targets, popular = [], [], [], []
         n_members = basis.n_members
         ends = np.r_[:n_members, (len(recencies) - 1) * n_members : len(recencies) * n_members + 1]
         for given, wanted in shown:
@@ -121,13 +120,13 @@ class Cases:
                 best = np.arange(basis.n_items)
             candidates = np.setdiff1d(best, given)
             rows.append(candidates)
-            standing.append(scores[:, candidates].T)  # padded along the candidates
+            of_members.append(scores[:, candidates].T)  # padded along the candidates
             targets.append(np.isin(candidates, wanted))
             popular.append(popularity.scores[candidates])
         worth = [1 / max(counts[wanted].mean(), 1) ** STRATIFIED for _, wanted in shown]
         return cls(
             _padded(rows, -1, np.int32),
-            np.ascontiguousarray(np.moveaxis(_padded(standing, 0, np.float32), 2, 0)),
+            np.ascontiguousarray(np.moveaxis(_padded(of_members, 0, np.float32), 2, 0)),
             _padded(targets, False, bool),
             np.array([len(wanted) for _, wanted in shown], dtype=np.int64),
             np.array(worth, dtype=np.float32) / max(np.mean(worth), 1e-12) if shown else np.empty(0),
@@ -143,32 +142,32 @@ class Cases:
 
     @cached_property
     def deviations(self) -> np.ndarray:
-        """(W,) of each member's scores over the candidates; infinite where it tells none from another."""
-        deviations = self.standing[:, self.items >= 0].std(axis=1, dtype=np.float64)
+        """Return (W,) float64 of each member's scores over the candidates; inf where all are the same."""
+        deviations = self.scores[:, self.items >= 0].std(axis=1, dtype=np.float64)
         return np.where(deviations > 0, deviations, np.inf)
 
     def ranked(self, weights: np.ndarray) -> np.ndarray:
-        """(C, 10) places of the best candidates by these weights (W,)."""
+        """Return (C, 10) int64 positions of the best candidates by weights (W,)."""
         scores = self.padding.copy()
         for row in np.flatnonzero(weights):
-            scores += np.float32(weights[row]) * self.standing[row]
+            scores += np.float32(weights[row]) * self.scores[row]
         return _best(scores)
 
     def by_popularity(self) -> np.ndarray:
-        """(C, 10) places of the most popular candidates."""
+        """Return (C, 10) int64 positions of the most popular candidates."""
         return _best(self.padding + self.popularity)
 
     @property
     def popularity(self) -> np.ndarray:
-        """(C, L) float32"""
-        return self.standing[-1] if self.popular is None else self.popular
+        """Return (C, L) float32, by which `later` and `taste` are measured."""
+        return self.scores[-1] if self.popular is None else self.popular
 
     def ndcg(self, ranked: np.ndarray) -> np.ndarray:
-        """(C,) NDCG@10."""
+        """Return (C,) NDCG@10 of positions (C, 10)."""
         return per_user(hits_of(ranked, self.targets), self.n_targets, (METRIC,))[:, 0]
 
     def shared(self, ranked: np.ndarray) -> float:
-        """The mean share of films that two of the lists have in common."""
+        """Return the mean share of films that two of the lists have in common."""
         films = np.take_along_axis(self.items, ranked, axis=1)
         n_lists = len(films)
         if n_lists < 2:
@@ -182,13 +181,13 @@ class Cases:
         return float((held > CROWDED).mean())
 
     def share_of(self, ranked: np.ndarray, films: np.ndarray) -> float:
-        """The mean share of the lists that stands in one list of films."""
+        """Return the mean share of the lists that stands in one list of films."""
         return float(np.isin(np.take_along_axis(self.items, ranked, axis=1), films).mean())
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What a mix reaches at one length: shares of their measures, and how alike and how popular lists are."""
+    """Holds the figures of a mix at one length: accuracy over its yardstick's, then what its lists share."""
 
     next: float
     later: float
@@ -205,7 +204,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Balance:
-    """The questions at one length, and the measures of their answers."""
+    """Holds the three questions at one length and measures mixes by them."""
 
     next: Cases
     later: Cases
@@ -214,9 +213,9 @@ class Balance:
     known: Cases | None = None  # well-known films, each alone: their lists are to differ as well
     popular: np.ndarray | None = None  # (10,) the most popular films, few of which are to be in such lists
 
-    def of(self, weights: np.ndarray) -> Figures:
-        """Judge weights (W,)."""
-        best_next, best_stratified, popular_later, popular_taste = self._measures
+    def measure(self, weights: np.ndarray) -> Figures:
+        """Return the figures of weights (W,)."""
+        best_next, best_stratified, popular_later, popular_taste = self._yardsticks
         ranked = self.next.ranked(weights)
         found = self.next.ndcg(ranked)
         return Figures(
@@ -238,16 +237,16 @@ class Balance:
         return shared, popularity, self.known.crowded(of_known, self.popular)
 
     def alone(self, n_members: int) -> list[tuple[float, float]]:
-        """NDCG@10 of what comes next and later, of each member by the first recency, and of popularity."""
-        rows = np.eye(len(self.next.standing))[:n_members]
+        """Return NDCG@10 of `next` and `later`, of each member by the first recency, then of popularity."""
+        rows = np.eye(len(self.next.scores))[:n_members]
         return [
             *((_mean_ndcg(self.next, row), _mean_ndcg(self.later, row)) for row in rows),
             (_ndcg_of_popularity(self.next), _ndcg_of_popularity(self.later)),
         ]
 
     @cached_property
-    def _measures(self) -> tuple[float, float, float, float]:
-        rows = np.eye(len(self.next.standing))
+    def _yardsticks(self) -> tuple[float, float, float, float]:
+        rows = np.eye(len(self.next.scores))
         found = [self.next.ndcg(self.next.ranked(rows[member])) for member in self.order_free]
         return (
             max(*(float(each.mean()) for each in found), TINY),
@@ -271,7 +270,7 @@ def _ndcg_of_popularity(cases: Cases) -> float:
 
 
 def _best(scores: np.ndarray) -> np.ndarray:
-    """(C, 10) places of the largest scores (C, L), largest first; ties by place."""
+    """Return (C, 10) int64 positions of the largest scores (C, L), largest first; ties by position."""
     depth = min(DEPTH, scores.shape[1])
     best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
@@ -279,7 +278,7 @@ def _best(scores: np.ndarray) -> np.ndarray:
 
 
 def _by_recency(basis: ItemBasis, given: np.ndarray, recencies: Sequence[float]) -> Iterator[np.ndarray]:
-    """(M, n_items) for each recency."""
+    """Yield (M, n_items) float32 for each recency."""
     ones = np.ones(len(given), dtype=np.float32)
     for recency in recencies:
         amounts = decayed(ones, recency)
@@ -289,9 +288,9 @@ def _by_recency(basis: ItemBasis, given: np.ndarray, recencies: Sequence[float])
 def cases_at(
     visitors: Interactions, n: int, rng: np.random.Generator, *, in_order: bool
 ) -> tuple[list[Pair], list[Pair], list[Pair]]:
-    """Given and wanted films of the three questions for every visitor with enough films.
+    """Return given and wanted films of the three questions for every visitor with enough films.
 
-    Where visitors are few each is also asked for films before the last. Without an order the films of a
+    Where visitors are few, each is also asked for films before the last one. Without an order the films of a
     visitor are shuffled first.
     """
     people = np.unique(visitors.users)
@@ -317,9 +316,9 @@ def _histories(
 
 
 def _padded(rows: Sequence[np.ndarray], filler: float, dtype: type) -> np.ndarray:
-    """Rows of any length as one array, (C, L, ...)."""
+    """Return rows of any length as one array, (C, L, ...)."""
     longest = max((len(row) for row in rows), default=0)
     padded = np.full((len(rows), longest, *rows[0].shape[1:]) if rows else (0, 0), filler, dtype=dtype)
-    for place, row in enumerate(rows):
-        padded[place, : len(row)] = row
+    for position, row in enumerate(rows):
+        padded[position, : len(row)] = row
     return padded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from predictors.config import Config, nested
 from predictors.errors import ConfigError
@@ -17,9 +17,6 @@ from predictors.models.for_you.members import (
 )
 from predictors.models.transitions import TransitionsConfig
 from predictors.plugins import MODELS
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

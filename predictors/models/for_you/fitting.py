@@ -1,4 +1,4 @@
-"""How For you is fitted: members joined into one basis, then their weights on visitors whom no member met."""
+"""The fit of For you: join the members, then fit their weights on visitors whom no member met."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ from predictors.errors import TrainingError
 from predictors.models.for_you.balance import DEPTH, Balance, Cases, Popularity, cases_at
 from predictors.models.for_you.basis import ItemBasis
 from predictors.models.for_you.config import ForYouConfig
-from predictors.models.for_you.members import (
-    PRIOR,
-    follows_order,
-    member_class,
-)
+from predictors.models.for_you.members import PRIOR, follows_order, member_class
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix, fit_mix, fit_similar
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -27,7 +23,6 @@ from predictors.training_data import TrainingData
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
     from predictors.capabilities import AddsUpItems
-
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +35,11 @@ FEWEST_CASES = 10  # visitors without which nothing is fitted at a length
 
 @dataclass(frozen=True)
 class JoinedMembers:
-    """Fitted members as one basis, popularity's scores, and the members that could not be fitted and why."""
+    """Holds the fitted members as one basis, popularity's scores, and the members that were left out and why.
+
+    popular  (n_items,) float32 scores of the popular model
+    names    of the members, in the order of the basis
+    """
 
     basis: ItemBasis
     popular: np.ndarray
@@ -48,6 +47,7 @@ class JoinedMembers:
     left_out: dict[str, str]
 
     def select(self, members: np.ndarray) -> JoinedMembers:
+        """Return some members only, by their rows (K,) int64."""
         names = [self.names[row] for row in members]
         return replace(self, basis=self.basis.select(members), names=names)
 
@@ -78,7 +78,7 @@ def without_members(config: ForYouConfig, names: Mapping[str, str]) -> ForYouCon
 
 
 def join_members(data: TrainingData, config: ForYouConfig, run: Run) -> JoinedMembers:
-    """Fit the members and join them. Those whose fit fails are left out too."""
+    """Fit the members and join them, without those whose fit fails. Raises TrainingError if all fail."""
     quiet = replace(run, cpu_budget_seconds=0.0, resume=False, checkpoint_dir=None)
     fitted: dict[str, Predictor] = {}
     left_out: dict[str, str] = {}
@@ -109,7 +109,11 @@ def join_members(data: TrainingData, config: ForYouConfig, run: Run) -> JoinedMe
 
 @dataclass(frozen=True)
 class Visitors:
-    """Rows of users whom the members never saw, each item's number of users, whether rows have an order."""
+    """Holds rows of users whom the members never saw.
+
+    counts    (n_items,) int64 training users of each item
+    in_order  whether the rows of a user have an order
+    """
 
     rows: Interactions
     counts: np.ndarray
@@ -119,12 +123,12 @@ class Visitors:
 def fit_weights(
     joined: JoinedMembers, data: Visitors, *, config: ForYouConfig, run: Run
 ) -> tuple[Mix, np.ndarray, list[dict[str, Any]]]:
-    """Fit the mix, and the weights of similar films."""
-    basis, names, popularity = joined.basis, joined.names, Popularity.of(joined.popular)
+    """Return the fitted mix, weights (M,) of similar films, figures of each length. Raises TrainingError."""
+    basis, names, popularity = joined.basis, joined.names, Popularity.from_scores(joined.popular)
     order_free = tuple(row for row, name in enumerate(names) if not follows_order(name)) or (0,)
     films = np.argsort(-data.counts, kind="stable")[:WELL_KNOWN]
     alone = [(np.array([film]), np.array([film])) for film in films]
-    known = Cases.of(basis, popularity, data.counts, alone, config.recencies)
+    known = Cases.from_histories(basis, popularity, data.counts, alone, config.recencies)
     popular = np.argsort(-joined.popular, kind="stable")[:DEPTH]
     one_film: list[Cases] = []
 
@@ -133,7 +137,7 @@ def fit_weights(
         if min(len(pairs) for pairs in shown) < (FEWEST_CASES if n > KNOTS[0] else 1):
             return None
         following, later, taste = (
-            Cases.of(basis, popularity, data.counts, pairs, config.recencies) for pairs in shown
+            Cases.from_histories(basis, popularity, data.counts, pairs, config.recencies) for pairs in shown
         )
         if n == KNOTS[0]:
             one_film.append(following)
@@ -192,7 +196,7 @@ def hold_out_visitors(
 
 
 def _drawn_by_id(user_ids: np.ndarray, seed: int) -> np.ndarray:
-    """Return (N,) uint64, random and always the same for a user: who joins later leaves the others in place.
+    """Return (N,) uint64 random numbers that depend on the seed and the id alone: new users move no other.
 
     A retraining then asks nearly the same visitors as the one before, and lists change by what is new.
     """
@@ -201,7 +205,7 @@ def _drawn_by_id(user_ids: np.ndarray, seed: int) -> np.ndarray:
 
 
 def describe_mix(mix: Mix, recencies: Sequence[float], names: Sequence[str]) -> dict[str, Any]:
-    """The table as people read it: by aim and length, what counts."""
+    """Return the weights that are not 0, by aim, length, and member with recency."""
     columns = [f"{name} {recency}" for recency in recencies for name in names]
     return {
         aim: {

@@ -1,4 +1,4 @@
-"""How much each member counts after n films, and how fast older films fade: the table and its fit.
+"""The mix of For you: weights of the members by length of the history and point of the dial.
 
 The fit is a random search with a fixed number of tries, seeded, on visitors that no member was trained on.
 The mean of its best tries is taken: single tries owe their place partly to these visitors.
@@ -19,10 +19,10 @@ KNOTS = (1, 3, 5, 10, 20, 50)  # lengths at which weights are fitted
 AIMS = ("unexpected", "default", "familiar")  # points of the dial, from -1 to 1
 AVERAGED = 5  # best tries whose mean is taken
 MEMBER_DRAWN = 0.6  # chance of a member to take part in a random try
-PRIOR_AT_MOST = 0.7  # of another member's weight, what popularity is drawn with
+PRIOR_AT_MOST = 0.7  # of the other members' weights: popularity is drawn with so much at most
 STEP = 0.4  # of the logarithm of the weights, when a good try is varied
 SHORT = 10  # films of a history up to which falling short of the taste costs in full
-TASTE, TASTE_PER_DOUBLING = 1.05, 0.09  # what is wanted against popularity
+TASTE, TASTE_PER_DOUBLING = 1.05, 0.09  # wanted NDCG@10 of the rest of a taste over popularity's
 REFRESHED = 10  # tries after which the best so far are looked up anew
 POPULARITY = 0.3  # of balance, that a deviation of popularity is worth at the well-known end of the dial
 EDGE = 0.02  # of the value that the mean may lose
@@ -33,7 +33,10 @@ TOO_POPULAR = 0.05  # share of similar films in the list of popular ones from wh
 
 @dataclass(frozen=True)
 class Mix:
-    """weights (A, K, W) float64 by AIMS and KNOTS; W = recencies * members + 1, the last for the prior."""
+    """Holds weights (A, K, W) float64 by AIMS and KNOTS.
+
+    W = recencies * members + 1, the last weight is the prior's.
+    """
 
     weights: np.ndarray
 
@@ -44,17 +47,17 @@ class Mix:
         return Mix(np.concatenate([table.reshape(aims, knots, -1), self.weights[:, :, -1:]], axis=2))
 
     def at(self, n: int, familiarity: float) -> np.ndarray:
-        """(W,) after n films: linear in log(1 + n), and along the dial."""
-        place = min(n, KNOTS[-1])
-        weights = self._by_length[1, place]
+        """Return (W,) float64 after n films at a point of the dial, linear in log(1 + n) and in the dial."""
+        length = min(n, KNOTS[-1])
+        weights = self._by_length[1, length]
         if not familiarity:
             return weights
-        end = self._by_length[2 if familiarity > 0 else 0, place]
+        end = self._by_length[2 if familiarity > 0 else 0, length]
         return weights + abs(familiarity) * (end - weights)
 
     @cached_property
     def _by_length(self) -> np.ndarray:
-        """(A, N, W) by AIMS and the number of films; looked up by every request."""
+        """Return (A, N, W) float64 by AIMS and number of films, for every request to look up."""
         lengths = np.log1p(KNOTS)
         asked = np.log1p(np.arange(KNOTS[-1] + 1))
         upper = np.clip(np.searchsorted(lengths, asked), 1, len(KNOTS) - 1)
@@ -70,7 +73,10 @@ class _Try:
 
 
 def value_of(aim: str, figures: Figures, wish: Wish) -> float:
-    """What is maximised. The ends of the dial: films that many know, and what few others come to watch."""
+    """Return the value that the fit maximises at a point of the dial.
+
+    `familiar` seeks films that many know, `unexpected` films that few others come to watch.
+    """
     if aim == "familiar":
         aimed = 0.2 * figures.balance + 0.8 * figures.later + POPULARITY * figures.popularity
         return aimed - PENALTY * max(0, figures.shared - 4 * wish.most_shared)
@@ -84,7 +90,7 @@ def value_of(aim: str, figures: Figures, wish: Wish) -> float:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a mix is to reach beside its balance.
+    """Holds what a mix is to reach beside its balance.
 
     most_shared  share of their ten films that two visitors may have in common
     taste        what the rest of a taste is to reach against popularity, and `weight`, what falling short
@@ -155,7 +161,7 @@ def fit_similar(
     tries: int,
     seed: int,
 ) -> np.ndarray:
-    """(M,) weights of the members for films like one film, without the popular ones.
+    """Return (M,) float64 weights of the members for films like one film, without the popular ones.
 
     cases    visitors with one film, of whom the next is to be found
     known    well-known films, whose lists are to leave popular ones out
@@ -187,7 +193,7 @@ def fit_similar(
 
 
 class _Search:
-    """Tries of one length: some at random, the others near the best so far."""
+    """Searches weights for one length: half of the tries are random, the others vary the best so far."""
 
     def __init__(
         self,
@@ -230,7 +236,7 @@ class _Search:
         return mean if self._value(aim, mean) > self._value(aim, best[0]) - EDGE else best[0]
 
     def _attempt(self, weights: np.ndarray) -> None:
-        self.tried.append(_Try(weights, self.balance.of(weights / self.balance.next.deviations)))
+        self.tried.append(_Try(weights, self.balance.measure(weights / self.balance.next.deviations)))
 
     def _value(self, aim: str, each: _Try) -> float:
         return value_of(aim, each.figures, self.wish)
@@ -239,7 +245,7 @@ class _Search:
         return sorted(self.tried, key=lambda each: -self._value(aim, each))[:AVERAGED]
 
     def _faded(self, weights: np.ndarray) -> np.ndarray:
-        """(W,) of (M + 1,): all members by one recency, or each by one of its own."""
+        """Return (W,) from (M + 1,): all members by one recency, or each by one of its own."""
         each = np.full(self.n_members, self.rng.integers(self.n_recencies))
         if self.rng.random() < 1 / 2:
             each = self.rng.integers(self.n_recencies, size=self.n_members)
@@ -258,7 +264,7 @@ class _Search:
 
 
 def _drawn(rng: np.random.Generator, n_members: int, n: int) -> Iterable[np.ndarray]:
-    """Random weights (M + 1,) of sum 1, some of them 0."""
+    """Yield n random weights (M + 1,) of sum 1, some of them 0."""
     for _ in range(n):
         weights = rng.exponential(size=n_members + 1) * (rng.random(n_members + 1) < MEMBER_DRAWN)
         weights[-1] *= PRIOR_AT_MOST * rng.random()

@@ -1,4 +1,4 @@
-"""For you: item-item models joined so that a list is personal from the first film and follows what is new.
+"""For you: a mix of item-item models, personal from the first film, the latest films counting most.
 
 Every member says what each film adds to every other (`AddsUpItems`). Their weights, how fast older films
 fade and how much popularity counts depend on the length of the history, and are fitted on visitors the
@@ -13,7 +13,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
@@ -34,17 +34,10 @@ from predictors.models.for_you.fitting import (
     join_members,
     without_members,
 )
-from predictors.models.for_you.members import (
-    PRIOR,
-    member_class,
-)
+from predictors.models.for_you.members import PRIOR, member_class
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix
 from predictors.run import Run
 from predictors.training_data import TrainingData
-
-if TYPE_CHECKING:
-    pass
-
 
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
@@ -54,8 +47,8 @@ class ForYouPredictor(Predictor):
 
         a_ir = strength_i * r ** age_i, divided by the sum over the history
 
-    n is the number of liked films, s_mi what member m says film i adds, with deviation 1. A disliked film
-    counts -dislike_weight times what a liked one does in the mean. Without a liked film it is popularity.
+    n is the number of liked films, s_mi the scores that film i adds by member m, of deviation 1. A disliked
+    film counts -dislike_weight times the mean of the liked ones. Without a liked film it is popularity.
 
     basis    what each film adds to the others, by member
     mix      weights by length, at three points of the dial
@@ -88,7 +81,7 @@ class ForYouPredictor(Predictor):
         super().__init__(ids, config)
         self.basis, self.mix, self.popular, self.similar_weights = basis, mix, popular, similar_weights
         self.recencies = tuple(recencies)
-        self.prior = Popularity.of(popular).prior if prior is None else prior
+        self.prior = Popularity.from_scores(popular).prior if prior is None else prior
 
     def with_familiarity(self, familiarity: float) -> Self:
         """Return this model at another point of the dial, from -1 (unexpected) to 1 (well-known).
@@ -196,7 +189,7 @@ class ForYouPredictor(Predictor):
         return Influences(films[:n_liked], self.basis.influences(films[:n_liked], weights[:n_liked], targets))
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
-        """Films that the same people met, popularity divided out, nearest first; ties by index.
+        """Return films that the same people met, popularity divided out, nearest first; ties by index.
 
         Raises CannotAnswer on a film that the model does not know, ValueError when k is negative.
         """
@@ -248,7 +241,7 @@ class ForYouPredictor(Predictor):
             raise ArtifactError(f"{saved.directory}: not rows of weights between {n_items} items")
         mix = Mix(saved.tensor("weights", (len(AIMS), len(KNOTS), len(recencies) * len(described) + 1)))
         popular = saved.tensor("popular", (n_items,))
-        # Versions of before have no prior of their own: popularity counted as it is.
+        # Versions without a prior of their own count popularity as it is.
         is_old = "prior" not in saved.tensors
         return cls(
             basis,
@@ -258,16 +251,16 @@ class ForYouPredictor(Predictor):
             recencies,
             ids=saved.ids,
             config=saved.config,
-            prior=Popularity.of(popular).scores if is_old else saved.tensor("prior", (n_items,)),
+            prior=Popularity.from_scores(popular).scores if is_old else saved.tensor("prior", (n_items,)),
         )
 
     @cached_property
     def _decays(self) -> np.ndarray:
-        """(R, max_history) what a film counts by each recency, oldest first; 0 where negligible."""
+        """Return (R, max_history) float64 weights of films by recency, oldest first; negligible ones 0."""
         return np.stack([decay(self.config.max_history, each) for each in self.recencies])
 
     def _weights_of(self, query: Query) -> tuple[np.ndarray, np.ndarray, float]:
-        """Liked films, then disliked ones, (T,); what each member counts for each, (T, M); the prior's."""
+        """Return films (T,) int64, liked ones first, their weights by member (T, M), and the prior's."""
         n, n_members = len(query.liked), self.basis.n_members
         weights = self.mix.at(n, self.familiarity)
         table = weights[:-1].reshape(-1, n_members)  # by recency

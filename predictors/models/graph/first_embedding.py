@@ -1,4 +1,4 @@
-"""What the training of LightGCN and NGCF begins with, where it is not random."""
+"""First embeddings of LightGCN and NGCF that are not random: singular vectors or a trained LightGCN."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ def lightgcn_start(data: TrainingData, config: Any, run: Run) -> np.ndarray:
 
 
 def _of_length_1(rows: np.ndarray) -> np.ndarray:
-    """Scale all rows alike, to a mean squared length of 1."""
+    """Return rows (N, dim) divided by one number, so that their mean squared length is 1."""
     return rows / max(float(np.sqrt((rows**2).sum(axis=1).mean())), float(np.finfo(np.float32).tiny))

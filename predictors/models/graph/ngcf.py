@@ -313,7 +313,7 @@ class NGCFNode(NewNode):
 
     @cached_property
     def _user_row_sums(self) -> np.ndarray:
-        """(n_users,) float32 row sums of A_hat"""
+        """Return (n_users,) float32 row sums of A_hat."""
         degrees = self.rows.degrees
         scale = np.divide(1.0, np.sqrt(degrees), out=np.zeros_like(degrees), where=degrees > 0)
         per_edge = np.repeat(scale, np.diff(self.rows.indptr))

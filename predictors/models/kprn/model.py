@@ -73,17 +73,8 @@ class KprnConfig(Config):
 
 
 _SHAPE = (
-    "dim",
-    "small_dim",
-    "hidden",
-    "relations",
-    "types",
-    "walk",
-    "general",
-    "pooling",
-    "gamma",
-    "dropout",
-)
+    "dim", "small_dim", "hidden", "relations", "types", "walk", "general", "pooling", "gamma", "dropout",
+)  # fmt: skip
 _FIT = (
     "epochs", "steps", "examples", "positives", "history", "learning_rate", "loss", "negatives",
     "time_share", "l2", "evaluations", "patience",

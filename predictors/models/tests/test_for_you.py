@@ -153,17 +153,17 @@ def test_lists_that_are_alike_share_all_and_others_nothing():
 
 def test_the_best_known_films_count_alike_and_answers_are_measured_by_popularity_itself():
     counts = np.arange(600.0)
-    popularity = Popularity.of(counts)
+    popularity = Popularity.from_scores(counts)
     best_known = np.argsort(counts)[-ALIKE:]
     assert len(np.unique(popularity.prior[best_known])) == 1
     assert (popularity.prior[best_known] > np.delete(popularity.prior, best_known).max()).all()
     assert (np.argsort(popularity.scores) == np.argsort(counts)).all()
-    few = Popularity.of(counts[:100])  # there the best-known films are most of the catalogue
+    few = Popularity.from_scores(counts[:100])  # there the best-known films are most of the catalogue
     np.testing.assert_array_equal(few.prior, few.scores)
     shown = [(np.array([0]), np.array([599]))]
-    of_one = Cases.of(random_basis(n=600, kept=5), popularity, counts, shown, (1.0,))
+    of_one = Cases.from_histories(random_basis(n=600, kept=5), popularity, counts, shown, (1.0,))
     assert of_one.items[0, of_one.by_popularity()[0]].tolist() == list(range(599, 589, -1))
-    assert (of_one.standing[-1] == popularity.prior[of_one.items]).all()
+    assert (of_one.scores[-1] == popularity.prior[of_one.items]).all()
 
 
 def test_versions_without_a_prior_of_their_own_answer_as_they_did(for_you):
@@ -174,7 +174,7 @@ def test_versions_without_a_prior_of_their_own_answer_as_they_did(for_you):
         for_you.meta,
     )
     before = ForYouPredictor.from_artifact(saved)
-    np.testing.assert_array_equal(before.prior, Popularity.of(for_you.popular).scores)
+    np.testing.assert_array_equal(before.prior, Popularity.from_scores(for_you.popular).scores)
 
 
 def knowing(n_cases=60, n_members=4, who=2, seed=0):
