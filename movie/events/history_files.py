@@ -19,7 +19,7 @@ def history_rows(history: History) -> Iterator[list[str]]:
     movies, imdb = _films(history)
     yield list(COLUMNS)
     for event in history:
-        movie = movies.get(event.movie_id)
+        movie = movies.get(int(event.movie_id))
         if movie is None:
             continue
         yield [

@@ -289,7 +289,8 @@ def _read_trakt(found: HistoryFile, text: str, kind: str = "") -> None:
 
 def _from_trakt(entry: dict[str, Any], film: dict[str, Any]) -> Row:
     """Trakt rates from 1 to 10."""
-    ids = film.get("ids") if isinstance(film.get("ids"), dict) else {}
+    ids = film.get("ids")
+    ids = ids if isinstance(ids, dict) else {}
     named = {"title": _text(film.get("title")), "year": _text(film.get("year"))}
     named |= {"imdb": _text(ids.get("imdb")), "tmdb": _text(ids.get("tmdb"))}
     if "rating" in entry:

@@ -78,7 +78,9 @@ def parse_history_file(
             at = clock.time(row.cells["at"], position)
             found.interactions.append(_interaction(row.cells, visitor, movie_id, at, read.source))
         except InvalidInteraction as refused:
-            found.rejected.append(RejectedRow(row.line, f"{refused.field}: {refused}", row.kind))
+            # That a film is not here is a sentence for anybody; other fields are named as the file does.
+            reason = str(refused) if refused.field == "movie_id" else f"{refused.field}: {refused}"
+            found.rejected.append(RejectedRow(row.line, reason, row.kind))
     found.rejected.sort(key=lambda rejected: (rejected.file, rejected.line))
     return found
 

@@ -35,6 +35,7 @@ from movie.events.models import (
     Event,
     HistoryChange,
     HistoryImport,
+    ImportSlot,
 )
 from movie.events.rating_weights import forget_rater, merge_rater
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
@@ -186,6 +187,7 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
         if movie_id is None:
             forget_rater(visitor)
             HistoryImport.objects.filter(visitor=visitor).delete()
+            ImportSlot.objects.filter(visitor=visitor).delete()
         _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
@@ -234,7 +236,7 @@ def forget_imported(visitor: str, import_number: int, movies: Collection[int]) -
     """Delete what an import brought about some movies; return how many events went.
 
     An archive never had them. A stream is told to forget these movies of the visitor, and what else the
-    visitor did with them follows anew, under fresh ids.
+    visitor did with them follows anew, under fresh ids; but for clicks that have moved to the archive.
     """
     with transaction.atomic():
         events = Event.objects.of(visitor).alias(number=F("movie_id") + 0).filter(number__in=movies)

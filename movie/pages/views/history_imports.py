@@ -61,21 +61,20 @@ class ImportForm(forms.Form):
         },
     )
 
-    def clean_file(self) -> bytes:
-        """Return the content of the file."""
+    def clean_file(self) -> tuple[str, bytes]:
+        """Return the name and the content of the file."""
         upload = self.cleaned_data["file"]
         if upload.size > HISTORY_BYTES:
             limit = HISTORY_BYTES // 1024**2
             raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": limit})
-        return upload.read()
+        return upload.name or "", upload.read()
 
 
 @accepts_upload(HISTORY_BYTES)
 @recording_view
 def history_import(request: VisitorRequest) -> HttpResponse:
     """Keep a file and show what it would bring. Nothing is recorded yet."""
-    content = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
-    name = request.FILES["file"].name or ""
+    name, content = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
     try:
         with import_slot(request.visitor.key):
             read = _parse(request, content, name)
@@ -129,7 +128,7 @@ def confirm_import(request: VisitorRequest, import_id: int) -> HttpResponse:
             picks = {
                 name.removeprefix(PICK): int(value)
                 for name, value in request.POST.items()
-                if name.startswith(PICK) and value.isascii() and value.isdigit()
+                if name.startswith(PICK) and isinstance(value, str) and value.isascii() and value.isdigit()
             }
             read = parse_history_file(
                 content, request.visitor.key, name=prepared.name, picks=picks, now=prepared.created
@@ -186,7 +185,7 @@ def _gone(request: VisitorRequest) -> HttpResponse:
 def _kind_label(kind: str, count: int) -> str:
     match kind:
         case "rating":
-            return ngettext("rating", "ratings", count)
+            return ngettext("star rating", "star ratings", count)
         case "watchlist":
             return ngettext("entry of the watchlist", "entries of the watchlist", count)
         case "click":
