@@ -30,6 +30,7 @@ urlpatterns = [
     path("people/<id:person_id>/", catalogue.person, name="person"),
     path("genres/<id:genre_id>/", catalogue.genre, name="genre"),
     path("posters/<id:movie_id>.svg", posters.poster, name="poster"),
+    path("programme/", pages.programme, name="programme"),
     path("recommend/", pages.recommend, name="recommend"),
     path("recommend/model/", pages.choose_model, name="choose_model"),
     path("compare/", compare.compare, name="compare"),
