@@ -74,8 +74,10 @@ def test_a_history_file(client, admin_client, film, at):
     text = f"at,kind,movie_id,title,value\n{at},rating,{film.pk},Heat,4\n"
     file = SimpleUploadedFile("history.csv", text.encode())
     answer = client.post(reverse("pages:history_import"), {"file": file}, headers={"Accept": "text/html"})
-    assert answer.status_code == 200
-    assert [row.line for row in answer.context["rejected"]] == [2]
+    preview = client.get(answer["Location"])
+    assert [row.line for row in preview.context["rejected"]] == [2]
+    answer = client.post(f"{answer['Location']}confirm/", headers={"Accept": "text/html"})
+    assert answer.context["new"] == 0
     nothing_was_stored(client, admin_client)
 
 

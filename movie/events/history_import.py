@@ -1,4 +1,7 @@
-"""Import a visitor's own history file: few imports at a time, in small batches that let others write."""
+"""Import a visitor's own history file: few imports at a time, in small batches that let others write.
+
+A file waits as a HistoryImport until its visitor has seen what it would bring, and can be taken back as one.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from movie.core.batches import write_in_batches
 from movie.core.database import is_away
-from movie.events.models import ImportSlot
-from movie.events.recording import InvalidInteraction, record_all
+from movie.events.models import Event, HistoryImport, ImportSlot
+from movie.events.recording import InvalidInteraction, forget_imported, record_all
 from movie.events.repeats import find_new
 from predictors.history import Interaction
 
@@ -22,6 +26,8 @@ IMPORT_SECONDS = 40.0  # for one request: proxies wait for a minute
 SLOTS = 2  # imports of the whole site at a time
 LEASE = timedelta(seconds=2 * IMPORT_SECONDS)  # a slot whose server died is free after it
 RETRY_SECONDS = 15
+KEPT = timedelta(hours=1)  # a file that nobody confirms
+LONGEST_NAME = 100
 
 
 class ImportBusy(Exception):
@@ -69,12 +75,16 @@ def _take_slot(visitor: str) -> int:
 
 
 def import_history(
-    interactions: list[Interaction], *, network: str = "", seconds: float = IMPORT_SECONDS
+    interactions: list[Interaction],
+    *,
+    network: str = "",
+    number: int | None = None,
+    seconds: float = IMPORT_SECONDS,
 ) -> ImportCounts:
     """Store a visitor's interactions, each batch in one transaction; what is known is found before.
 
-    `network` is as for `record`. What was stored stays, whatever happens next: the same file again does the
-    rest.
+    `network` is as for `record`; `number` is that of the HistoryImport. What was stored stays, whatever
+    happens next: the same file again does the rest.
     """
     until = time.monotonic() + seconds
     remaining = find_new(interactions).interactions
@@ -83,7 +93,7 @@ def import_history(
 
     def store(batch: list[Interaction]) -> int:
         nonlocal n_done
-        stored = record_all(batch, network=network)
+        stored = record_all(batch, network=network, import_number=number)
         n_done += len(batch)
         return stored
 
@@ -96,3 +106,49 @@ def import_history(
         if not is_away(error):
             raise
     return ImportCounts(new=n_new, known=n_known + n_done - n_new, left=len(remaining) - n_done)
+
+
+def prepare_import(visitor: str, name: str, source: str, content: bytes) -> HistoryImport:
+    """Keep a file until its visitor confirms it: one of each visitor, and none for long."""
+    old = Q(created__lt=timezone.now() - KEPT) | Q(visitor=visitor)
+    HistoryImport.objects.filter(old, count=0).delete()
+    HistoryImport.objects.filter(old).exclude(content=b"").update(content=b"")
+    return HistoryImport.objects.create(
+        visitor=visitor, name=name[:LONGEST_NAME], source=source, content=content
+    )
+
+
+def finish_import(
+    prepared: HistoryImport,
+    interactions: list[Interaction],
+    *,
+    network: str = "",
+    seconds: float | None = None,
+) -> ImportCounts:
+    """Store what a prepared file says. Its content goes once all of it is stored."""
+    limits = {} if seconds is None else {"seconds": seconds}
+    counts = import_history(interactions, network=network, number=prepared.pk, **limits)
+    prepared.count += counts.new
+    if not counts.left:
+        prepared.content = b""
+    if prepared.count or prepared.content:
+        prepared.save(update_fields=["content", "count"])
+    else:
+        prepared.delete()
+    return counts
+
+
+def take_back_import(done: HistoryImport) -> int:
+    """Delete what an import brought, in small batches; return how many interactions went.
+
+    What the visitor did besides with the same films stays. If it is cut short, the same call does the rest.
+    """
+    brought = Event.objects.of(done.visitor).filter(import_number=done.pk)
+    movies = sorted(set(brought.values_list("movie", flat=True)))
+
+    def forget(some: list[int]) -> int:
+        return forget_imported(done.visitor, done.pk, some)
+
+    count = sum(write_in_batches(movies, forget))
+    done.delete()
+    return count

@@ -78,6 +78,7 @@ class Event(Deliverable):
     value = models.FloatField(_("stars"), null=True, blank=True)
     surface = models.CharField(_("page"), max_length=32, blank=True)
     recommendation_id = ExactCharField(_("recommendation"), max_length=36, blank=True)
+    import_number = models.BigIntegerField(null=True, editable=False)  # of the HistoryImport it came by
 
     objects = EventQuerySet.as_manager()
 
@@ -203,6 +204,24 @@ class ImportSlot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.number} {self.visitor}"
+
+
+class HistoryImport(models.Model):
+    """One file that a visitor brings. `content` is kept until the visitor has confirmed it.
+
+    Events name it by `import_number` and not by a foreign key, whose index on the largest table only
+    deletions would use: they find an import's events among those of the visitor.
+    """
+
+    visitor = ExactCharField(max_length=128, db_index=True)
+    created = models.DateTimeField(default=timezone.now, db_index=True)
+    name = models.CharField(max_length=100)
+    source = models.CharField(max_length=16)
+    content = models.BinaryField(default=b"")
+    count = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"{self.visitor} {self.name}: {self.count}"
 
 
 class DeadLetter(models.Model):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -34,6 +34,8 @@ from movie.events.models import (
     TO_STREAM,
     Event,
     HistoryChange,
+    HistoryImport,
+    ImportSlot,
 )
 from movie.events.rating_weights import forget_rater, merge_rater
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
@@ -46,6 +48,7 @@ from predictors.history import EVENT_KINDS, History, Interaction, MovieId
 __all__ = [
     "InvalidInteraction",
     "forget",
+    "forget_imported",
     "idempotency_key",
     "merge_guest",
     "new_event_id",
@@ -79,14 +82,18 @@ def record(interaction: Interaction, *, network: str = "") -> bool:
 
 
 def record_all(
-    interactions: Iterable[Interaction] = (), *, live: Iterable[Interaction] = (), network: str = ""
+    interactions: Iterable[Interaction] = (),
+    *,
+    live: Iterable[Interaction] = (),
+    network: str = "",
+    import_number: int | None = None,
 ) -> int:
     """Store interactions of any number of visitors, all or none, in one transaction; return how many were
     new.
 
     `interactions` come from a file or another site and keep their times; `live` ones are as for `record`.
     A few hundred at most: more are to be written by `core.batches.write_in_batches`. `network` is as for
-    `record`.
+    `record`. `import_number` is that of the HistoryImport which the interactions came by.
     """
     reported, happening = list(interactions), list(live)
     for interaction in (*reported, *happening):
@@ -96,7 +103,9 @@ def record_all(
     one_by_one = len(reported) + len(happening) == 1
     for attempt in itertools.count(2):
         try:
-            return _record_validated(reported, happening, network, one_by_one=one_by_one)
+            return _record_validated(
+                reported, happening, network, one_by_one=one_by_one, import_number=import_number
+            )
         except IntegrityError:  # somebody stored the same event id after it was looked for
             if one_by_one:
                 raise
@@ -106,7 +115,12 @@ def record_all(
 
 @retry_on_deadlock
 def _record_validated(
-    reported: list[Interaction], live: list[Interaction], network: str, *, one_by_one: bool
+    reported: list[Interaction],
+    live: list[Interaction],
+    network: str,
+    *,
+    one_by_one: bool,
+    import_number: int | None,
 ) -> int:
     kinds = ((reported, False), (live, True))
     # Repeats are found before the transaction, which holds the lock of the database.
@@ -122,7 +136,7 @@ def _record_validated(
         if unknown:
             raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
         return sum(
-            _store_new(some, network, live=is_live)
+            _store_new(some, network, live=is_live, import_number=import_number)
             for some, (_each, is_live) in zip(found, kinds, strict=True)
         )
 
@@ -172,6 +186,8 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
         delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
         if movie_id is None:
             forget_rater(visitor)
+            HistoryImport.objects.filter(visitor=visitor).delete()
+            ImportSlot.objects.filter(visitor=visitor).delete()
         _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
@@ -203,6 +219,7 @@ def merge_guest(guest: str, user: str) -> int:
                 available_at=timezone.now(),
             )
         moved = Event.objects.of(guest).update(visitor=user)
+        HistoryImport.objects.filter(visitor=guest).update(visitor=user)
         ratings = Rating.objects.filter(visitor=guest)
         uncounted = set(ratings.filter(movie__in=shared, weight=0).values_list("movie", flat=True))
         merge_rater(guest, user)
@@ -214,19 +231,47 @@ def merge_guest(guest: str, user: str) -> int:
     return moved
 
 
-def _store_new(found: NewInteractions, network: str, *, live: bool) -> int:
+@retry_on_deadlock
+def forget_imported(visitor: str, import_number: int, movies: Collection[int]) -> int:
+    """Delete what an import brought about some movies; return how many events went.
+
+    An archive never had them. A stream is told to forget these movies of the visitor, and what else the
+    visitor did with them follows anew, under fresh ids; but for clicks that have moved to the archive.
+    """
+    with transaction.atomic():
+        events = Event.objects.of(visitor).alias(number=F("movie_id") + 0).filter(number__in=movies)
+        gone = events.filter(import_number=import_number)
+        rated = set(gone.filter(kind__in=CHANGES_RATING).values_list("movie", flat=True))
+        count, _by_model = gone.delete()
+        if get_event_stream().uses_outbox:
+            kept = list(events)
+            for movie in sorted(movies):
+                _request_change(HistoryChange.Kind.FORGET, visitor, to=TO_STREAM, movie_id=movie)
+            recorded_at = _recorded_at({visitor})[visitor]
+            events.delete()
+            for row in kept:
+                row.event_id, row.recorded_at = new_event_id(), recorded_at
+                row.pending_sinks |= TO_STREAM
+                row.claimed_by, row.available_at = "", timezone.now()
+            Event.objects.bulk_create(kept)
+        if rated:
+            sync_ratings({visitor: rated})
+    return count
+
+
+def _store_new(found: NewInteractions, network: str, *, live: bool, import_number: int | None = None) -> int:
     """Store interactions that are new, and what follows from them; return how many were."""
     if not found.interactions:
         return 0
     recorded_at = _recorded_at({each.visitor for each in found.interactions})
     events = _order_live_events(found.interactions) if live else found.interactions
     clear = [each for index, each in enumerate(events) if index not in found.unclear]
-    Event.objects.bulk_create([_row(each, recorded_at[each.visitor]) for each in clear])
+    Event.objects.bulk_create([_row(each, recorded_at[each.visitor], import_number) for each in clear])
     new: list[Interaction] = []
     for index, each in enumerate(events):
         if index not in found.unclear:
             new.append(each)
-        elif stored := _store(each, recorded_at[each.visitor]):
+        elif stored := _store(each, recorded_at[each.visitor], import_number):
             new.append(stored)
     movies_of: dict[str, set[int]] = defaultdict(set)
     for each in new:
@@ -272,13 +317,13 @@ def _order_live_events(events: list[Interaction]) -> list[Interaction]:
     return ordered
 
 
-def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | None:
+def _store(interaction: Interaction, recorded_at: datetime, import_number: int | None) -> Interaction | None:
     """Store an interaction and return it as stored, or None when it is a repeat.
 
     A repeat has the same event id and the same content (`idempotency_key`) as what is stored. The
     same id with other content is something new and is stored under a fresh id.
     """
-    if insert_unless_taken(_row(interaction, recorded_at)):
+    if insert_unless_taken(_row(interaction, recorded_at, import_number)):
         return interaction
     # The id is taken: by this visitor's earlier use of the same form, or by somebody else.
     ids = [interaction.event_id, *fresh_ids(interaction.event_id, interaction.visitor)]
@@ -290,23 +335,27 @@ def _store(interaction: Interaction, recorded_at: datetime) -> Interaction | Non
         return None
     again = replace(interaction, event_id=unused or new_event_id())
     # Lost only to the same POST arriving at the same time, which is then a repeat.
-    return again if insert_unless_taken(_row(again, recorded_at)) else _store(interaction, recorded_at)
+    is_stored = insert_unless_taken(_row(again, recorded_at, import_number))
+    return again if is_stored else _store(interaction, recorded_at, import_number)
 
 
-def _row(interaction: Interaction, recorded_at: datetime) -> Event:
+def _row(interaction: Interaction, recorded_at: datetime, import_number: int | None = None) -> Event:
     sinks = TO_STREAM if get_event_stream().uses_outbox else 0
-    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS:
+    # What came by an import stays in the database, where it can be taken back as one.
+    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS and import_number is None:
         sinks |= TO_ARCHIVE | TO_PRUNE
     fields = {name: getattr(interaction, name) for name in FIELDS}
-    return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks)
+    return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks, import_number=import_number)
 
 
-def _request_change(kind: HistoryChange.Kind, visitor: str, **fields: str | int | None) -> None:
+def _request_change(
+    kind: HistoryChange.Kind, visitor: str, *, to: int = TO_ARCHIVE | TO_STREAM, **fields: str | int | None
+) -> None:
     """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
 
     It covers what was recorded before, also by a server whose clock is ahead.
     """
-    if sinks := _sinks_of_changes():
+    if sinks := _sinks_of_changes() & to:
         now = timezone.now()
         latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"]
         HistoryChange.objects.create(

@@ -28,12 +28,13 @@ from predictors.history import Interaction
 
 VISITOR_COLUMNS = ("visitor", "into")
 SIGN_IN_TABLES = (AccessAttempt, AccessFailureLog, AccessLog)  # they name the account as it was typed
-# What proves who somebody is, and so is told to nobody.
+# What proves who somebody is, and so is told to nobody; and what is no plain value.
 SECRETS = {
     "auth.user": ("password",),
     "mfa.authenticator": ("data",),
     "usersessions.usersession": ("session_key",),
     "account.emailconfirmation": ("key",),
+    "events.historyimport": ("content",),  # the member's own file, until it is taken in
 }
 Row = dict[str, Any]
 

@@ -150,6 +150,13 @@ def _history_rows() -> Iterator[StoredData]:
         "days": _days(LIFETIME.days)
     }
     yield StoredData(_("History"), content, _database(), guests, _("at once"))
+    yield StoredData(
+        _("Files you bring"),
+        _("A file of films until you confirm it, and when you took in which."),
+        _database(),
+        _("the file until you have confirmed it or bring another, the note until you take it back"),
+        _("at once"),
+    )
     if archive:
         yield StoredData(
             _("Older clicks"),

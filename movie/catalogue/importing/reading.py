@@ -81,7 +81,7 @@ class TextFile:
             raise self._damaged(error) from error
         if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
             return "utf-16"
-        if utf16 := _utf16_without_mark(beginning):
+        if utf16 := utf16_without_mark(beginning):
             return utf16
         if b"\0" in beginning:
             message = "%(path)s is not a text file. Text, .gz, .xz and .parquet files can be read."
@@ -140,7 +140,7 @@ class TextFile:
             raise self._damaged(error) from error
 
 
-def _utf16_without_mark(beginning: bytes) -> str:
+def utf16_without_mark(beginning: bytes) -> str:
     """Return the encoding of text whose every second byte is zero, as Latin letters in UTF-16; else ""."""
     half = len(beginning) // 2
     for encoding, zeros in (("utf-16-le", beginning[1::2]), ("utf-16-be", beginning[::2])):

@@ -1,8 +1,10 @@
 """A relay may die at any point: what was recorded arrives, once in effect."""
 
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
@@ -15,7 +17,8 @@ from movie.events import recording
 from movie.events.archive import get_archive
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
-from movie.events.models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, HistoryChange
+from movie.events.history_import import take_back_import
+from movie.events.models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, HistoryChange, HistoryImport
 from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.backlog import backlog
 from movie.events.stream.handlers import Popularity
@@ -25,6 +28,7 @@ from movie.events.tests.delivery import deliver_everything
 from movie.operations import collectors
 from movie.operations.metrics_server import metrics_server
 from movie.operations.metrics_view import process_metrics_text
+from movie.training.training_feed import TrainingFeed
 from predictors.history import Interaction
 from services.base import free_port
 
@@ -104,6 +108,35 @@ def test_a_relay_that_dies_loses_and_doubles_nothing(sinks, film, monkeypatch, p
     popularity.handle(stream.messages)
     assert DailyMovieActivity.objects.get().count == 7
     assert get_history(VISITOR).interactions == tuple(events)
+
+
+def test_an_import_that_is_taken_back_leaves_the_stream_and_the_archive_as_if_it_never_came(
+    sinks, film, tmp_path
+):
+    archive, stream = sinks
+    other = Movie.objects.create(title="Ronin")
+    here = [click(film), replace(click(film), kind="rating", value=2.0, at=timezone.now() - timedelta(2))]
+    for each in here:
+        recording.record(each)
+    deliver_everything()
+    done = HistoryImport.objects.create(visitor=VISITOR, name="x", source="imdb", count=3)
+    brought = [
+        replace(click(each), kind=kind, value=value, at=timezone.now() - timedelta(1), surface="import")
+        for each, kind, value in [(film, "rating", 5.0), (other, "rating", 4.0), (other, "click", None)]
+    ]
+    recording.record_all(brought, import_number=done.pk)
+    deliver_everything()
+    assert Event.objects.filter(import_number=done.pk).count() == 3, "its clicks stay, to be taken back"
+    assert take_back_import(done) == 3
+    deliver_everything()
+    assert get_history(VISITOR).ratings == {film.pk: 2.0}
+    assert [each.interaction for each in archive.read(VISITOR)] == here[:1]
+    feed = TrainingFeed(tmp_path)
+    feed.handle(stream.messages)
+    feed.compact()
+    rows = pl.read_parquet(tmp_path / "events.parquet").filter(pl.col("owner").is_not_null())
+    assert rows.filter(pl.col("kind") == "rating")["value"].to_list() == [2.0]
+    assert rows["movie_id"].unique().to_list() == [film.pk]
 
 
 def test_one_sink_that_is_away_does_not_hold_up_the_other(sinks, film, monkeypatch):

@@ -24,7 +24,7 @@ from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import make_film
 from movie.core.fields import ExactCharField
 from movie.events.archive import get_archive
-from movie.events.models import Event, HistoryChange
+from movie.events.models import Event, HistoryChange, HistoryImport, ImportSlot
 from movie.experiments.assignment import assign_arm
 from movie.experiments.models import Experiment, ExperimentArm, VisitorTotals
 from movie.pages.browser_names import browser_name
@@ -267,6 +267,9 @@ def everything(ada, settings):
         Comment.objects.create(
             review=review, author=user, body="Good.", post_id=f"01890a5d-ac96-774b-bcce-b302099a805{number}"
         )
+        brought = {"visitor": Visitor.for_user(user).key, "name": "imdb.csv", "content": b"his or hers"}
+        HistoryImport.objects.create(**brought)
+        ImportSlot.objects.create(number=number, visitor=brought["visitor"], expires_at=timezone.now())
         Authenticator.objects.create(user=user, type="recovery_codes", data={"seed": "s3cr3t"})
         make_programme(Visitor.for_user(user).key, "Nights", films[0])
         start_group(Visitor.for_user(user).key, "Ann")

@@ -1,15 +1,13 @@
-"""My history: a visitor's interactions by movie, to read, correct, export, import or delete."""
+"""My history: a visitor's interactions by movie, to read, correct, export or delete."""
 
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -17,27 +15,23 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
-from movie.core.http import error_response, is_htmx, is_script, safe_next, see_other
-from movie.core.request_limits import HISTORY_BYTES, MB, accepts_upload
+from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
-from movie.events.history_files import decode_history_file, history_rows, parse_history_file
-from movie.events.history_import import RETRY_SECONDS, ImportBusy, import_history, import_slot
+from movie.events.history_files import history_rows, letterboxd_rows
 from movie.events.recording import forget
-from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.pages.decorators import recording_view
 from movie.pages.history_facets import facet_of
-from movie.visitors.networks import client_address
-from movie.visitors.throttling import seconds_to_wait_for_rows
+from movie.pages.views.history_imports import ImportForm, imports_of
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, MovieId
 
 PAGE_SIZE = 24
-REJECTED_SHOWN = 100
 
 KINDS = {
     "all": gettext_lazy("All"),
@@ -73,30 +67,6 @@ class HistoryRow:
         }.get(kind, True)
 
 
-class ImportForm(forms.Form):
-    file = forms.FileField(
-        label=gettext_lazy("CSV file"),
-        widget=forms.FileInput(attrs={"accept": ".csv,text/csv"}),
-        error_messages={
-            "required": gettext_lazy("Choose a file first."),
-            "empty": gettext_lazy("The file is empty."),
-        },
-    )
-
-    def clean_file(self) -> str:
-        """Return the text of the file."""
-        upload = self.cleaned_data["file"]
-        if upload.size > HISTORY_BYTES:
-            limit = HISTORY_BYTES // MB
-            raise forms.ValidationError(_("The file is larger than %(n)d MB.") % {"n": limit})
-        content = upload.read()
-        try:
-            return decode_history_file(content)
-        except UnicodeDecodeError as wrong:
-            line = content.count(b"\n", 0, wrong.start) + 1
-            raise forms.ValidationError(_("Line %(n)d is not UTF-8 text.") % {"n": line}) from None
-
-
 @never_cache
 @require_safe
 def history(request: VisitorRequest) -> HttpResponse:
@@ -121,6 +91,7 @@ def history(request: VisitorRequest) -> HttpResponse:
         "total": len(rows),
         "visitor": request.visitor,
         "form": ImportForm(),
+        "imports": imports_of(request.visitor.key),
     }
     return render(request, "pages/history.html", context)
 
@@ -128,57 +99,15 @@ def history(request: VisitorRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def history_export(request: VisitorRequest) -> StreamingHttpResponse:
-    """Export every interaction as CSV, one a line; `history_import` reads the same format."""
-    lines = history_rows(get_history(request.visitor.key, limit=None))
-    name = f"reelgraph-history-{timezone.localdate():%Y-%m-%d}.csv"
-    return StreamingHttpResponse(
-        _csv_lines(lines),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    """Export every interaction as CSV, one a line; an import reads the same format."""
+    return _csv_file(history_rows(get_history(request.visitor.key, limit=None)), "history")
 
 
-@accepts_upload(HISTORY_BYTES)
-@recording_view
-def history_import(request: VisitorRequest) -> HttpResponse:
-    """Import an exported file: valid rows are recorded, every other is reported with its line."""
-    text = clean_or_refuse(ImportForm(request.POST, request.FILES))["file"]
-    try:
-        with import_slot(request.visitor.key):
-            read = parse_history_file(text, request.visitor.key)
-            if wait := seconds_to_wait_for_rows(request, len(read.interactions)):
-                return _refuse_rows(request, wait)
-            counts = import_history(read.interactions, network=client_address(request))
-    except ImportBusy as busy:
-        return _refuse_busy(request, busy)
-    context = {
-        "new": counts.new,
-        "known": counts.known,
-        "left": counts.left,
-        "rejected": read.rejected[:REJECTED_SHOWN],
-        "rejected_count": len(read.rejected),
-        "rejected_hidden": max(0, len(read.rejected) - REJECTED_SHOWN),
-    }
-    return render(request, "pages/history_imported.html", context)
-
-
-def _refuse_rows(request: VisitorRequest, wait: int) -> HttpResponse:
-    minutes = math.ceil(wait / 60)
-    message = ngettext(
-        "You have sent very many rows within the hour. Try again in %(n)d minute.",
-        "You have sent very many rows within the hour. Try again in %(n)d minutes.",
-        minutes,
-    ) % {"n": minutes}
-    return error_response(request, message, status=429, wait=wait)
-
-
-def _refuse_busy(request: VisitorRequest, busy: ImportBusy) -> HttpResponse:
-    if busy.is_own:
-        message = _("Another file of yours is being imported just now. Try again in %(n)d seconds.")
-    else:
-        message = _("Other visitors' files are being imported just now. Try again in %(n)d seconds.")
-    status = 409 if busy.is_own else 429
-    return error_response(request, message % {"n": RETRY_SECONDS}, status=status, wait=RETRY_SECONDS)
+@never_cache
+@require_safe
+def letterboxd_export(request: VisitorRequest) -> StreamingHttpResponse:
+    """Export the stars of each film as the CSV file that Letterboxd imports."""
+    return _csv_file(letterboxd_rows(get_history(request.visitor.key, limit=None)), "letterboxd")
 
 
 @recording_view
@@ -197,6 +126,15 @@ def forget_all(request: VisitorRequest) -> HttpResponse:
     """Delete a visitor's whole history."""
     forget(request.visitor.key)
     return _done(request, _("Your history is deleted."))
+
+
+def _csv_file(rows: Iterator[list[str]], name: str) -> StreamingHttpResponse:
+    name = f"reelgraph-{name}-{timezone.localdate():%Y-%m-%d}.csv"
+    return StreamingHttpResponse(
+        _csv_lines(rows),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def _done(request: HttpRequest, message: str) -> HttpResponse:

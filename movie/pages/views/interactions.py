@@ -90,7 +90,9 @@ def rate(request: VisitorRequest, movie_id: int) -> HttpResponse:
             "stars": spoken_stars(value),
             "title": movie.title,
         }
-    return _answer(request, movie, fields, message, {"part": "rating", "saved": True})
+    response = _answer(request, movie, fields, message, {"part": "rating", "saved": True})
+    response["HX-Trigger"] = "rated"  # a newcomer's page asks how far they are
+    return response
 
 
 @recording_view

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.core.cache import cache
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,12 +14,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from movie.catalogue.models import Movie
-from movie.core.http import safe_next, see_other
+from movie.catalogue.models import Genre, Movie
+from movie.core.http import is_htmx, safe_next, see_other
 from movie.events.trending import trending_ids
 from movie.experiments.assignment import assign_arm
 from movie.pages.choices import MODEL_COOKIE, THEME_COOKIE, cookie_options, forget_choice
 from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
+from movie.pages.views.history_imports import ImportForm
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import SPARE, answering_model, rank_similar, visitor_history
@@ -40,6 +42,8 @@ LIKE_THIS_ROWS = 2
 LIKED_ENOUGH = 4.0  # "Because you liked": at least this many stars, where there are stars
 FEW = 5  # with fewer films than this a visitor is offered well-known ones to rate
 WELL_KNOWN, WELL_KNOWN_SECONDS = 160, 600
+ENOUGH_TO_BEGIN = 2  # ratings after which a newcomer's own row slides in
+GROUPS = 8
 
 
 @dataclass(slots=True)
@@ -97,9 +101,28 @@ def home(request: VisitorRequest) -> HttpResponse:
         "watchlist": history.watchlist,
         "is_new_here": not history.liked,
     }
+    if not history.liked:
+        context |= _progress(history) | {"form": ImportForm(), "groups": _groups()}
     response = render(request, "pages/home.html", context)
     remember_step(request, response)
     return response
+
+
+@require_safe
+@never_cache
+@limited_page
+def programme(request: VisitorRequest) -> HttpResponse:
+    """Answer htmx after a newcomer's rating: how far they are, then the personal row."""
+    if not is_htmx(request):
+        return see_other(reverse("pages:home"))
+    history = visitor_history(request.visitor)
+    context: dict[str, object] = _progress(history) | {"is_answer": True}
+    if history.liked and len(history.ratings) >= ENOUGH_TO_BEGIN:
+        ranked = _for_you(request, history, FOR_YOU)
+        load_movies(ranked)
+        count_shown([ranked])
+        context |= {"ranked": ranked, "ratings": history.ratings, "watchlist": history.watchlist}
+    return render(request, "pages/_programme.html", context)
 
 
 @require_safe
@@ -214,6 +237,21 @@ def _watch_next(history: History, above: RankedList) -> RankedList | None:
     exclude = [*above.films, *map(int, history.liked)]
     ranked = rank(history, k=WATCH_NEXT, model=NEXT, exclude=exclude)
     return ranked if ranked.model == NEXT and len(ranked.films) >= FEWEST else None
+
+
+def _progress(history: History) -> dict[str, object]:
+    rated = min(len(history.ratings), ENOUGH_TO_BEGIN)
+    return {"n_rated": rated, "n_needed": ENOUGH_TO_BEGIN}
+
+
+def _groups() -> list[tuple[int, str]]:
+    """Return the genres with the most films, to pick from for whoever knows none of those shown."""
+    return cache.get_or_set("largest-genres", _largest_genres, WELL_KNOWN_SECONDS) or []
+
+
+def _largest_genres() -> list[tuple[int, str]]:
+    genres = Genre.objects.annotate(n=Count("movies")).filter(n__gte=FEWEST).order_by("-n", "name")
+    return [(genre.pk, genre.name) for genre in genres[:GROUPS]]
 
 
 def _latest_liked(history: History) -> list[int]:
