@@ -231,9 +231,9 @@ def _refuse_rows(request: VisitorRequest, wait: int) -> HttpResponse:
 
 
 def _refuse_busy(request: VisitorRequest, busy: ImportBusy) -> HttpResponse:
-    if busy.own:
+    if busy.is_own:
         message = _("Another file of yours is being imported just now. Try again in %(n)d seconds.")
     else:
         message = _("Other visitors' files are being imported just now. Try again in %(n)d seconds.")
-    status = 409 if busy.own else 429
+    status = 409 if busy.is_own else 429
     return error_response(request, message % {"n": RETRY_SECONDS}, status=status, wait=RETRY_SECONDS)
