@@ -15,6 +15,7 @@ from django.utils.formats import number_format
 from django.utils.translation import ngettext
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.ids import new_event_id
 from movie.recommendations.explanations.wording import because
 from movie.telemetry.counters import instruments
@@ -125,7 +126,7 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
     """Fill the entries of all these lists and return the visible movies by id, `more` among them.
 
     One query; a second one only where movies were hidden or deleted after they were ranked, to close the
-    gaps with those that are ranked next.
+    gaps with those that are ranked next; one more for the titles in another language than English.
     """
     visible = Movie.objects.visible()
     wanted: set[MovieId] = set(more)
@@ -137,6 +138,7 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
             _named_in(ranked.recommendations[ranked.k :]) for ranked in lists if _has_gap(ranked, movies)
         ]
         movies |= visible.in_bulk(set().union(*spare) - wanted)
+    load_local_titles(movies.values())
     for ranked in lists:
         shown = (found for found in ranked.recommendations if found.movie_id in movies)
         ranked.entries = [
@@ -166,7 +168,7 @@ def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Mov
     for reason in found.reasons:
         source = None if reason.movie_id is None else movies.get(reason.movie_id)
         if source is not None:
-            return because(source.title, source.pk, history).text
+            return because(source.display_title, source.pk, history).text
     return mean_sentence(movies[found.movie_id])
 
 

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from movie.catalogue.formatting import SPOKEN_STARS, decade, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
 from movie.pages.browser_names import browser_name
@@ -249,6 +250,8 @@ def cards(
         _address_around_id(name, *site) for name in ("dismiss", "watchlist", "why", "rate")
     )
     language = get_language()
+    entries = list(entries)
+    load_local_titles(entry.movie for entry in entries)
     made = []
     for entry in entries:
         movie: Movie = entry.movie
