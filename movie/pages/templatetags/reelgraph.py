@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 from markupsafe import Markup
 
-from movie.catalogue.formatting import SPOKEN_STARS, decade, spoken_stars, stars
+from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
@@ -32,6 +32,7 @@ from movie.training.registry import running_trainings
 
 register = template.Library()
 register.filter(stars)
+register.filter(halves)
 register.filter(decade)
 register.filter(spoken_stars)
 register.filter(model_label)
