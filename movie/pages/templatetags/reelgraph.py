@@ -227,6 +227,8 @@ class Card(NamedTuple):
     rate: str
     event_id: str  # of the form that dismisses or saves; the form that rates has one of its own
     rating_event_id: str
+    undo: str = ""  # the address that takes back what was just done to the watchlist
+    undo_event_id: str = ""
 
 
 @register.simple_tag(takes_context=True)
@@ -274,6 +276,8 @@ def cards(
                 f"{rate[0]}{pk}{rate[1]}",
                 new_event_id(),
                 new_event_id(),
+                movie_action("undo", pk) if context.get("undoable") else "",
+                new_event_id() if context.get("undoable") else "",
             )
         )
     content = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -115,7 +116,7 @@ def watchlist(request: VisitorRequest, movie_id: int) -> HttpResponse:
         message = _("%(title)s is on your watchlist.") % {"title": movie.display_title}
     else:
         message = _("%(title)s is no longer on your watchlist.") % {"title": movie.display_title}
-    return _answer(request, movie, fields, message, {"part": "card"})
+    return _answer(request, movie, fields, message, {"part": "card", "undoable": True})
 
 
 @recording_view
@@ -237,4 +238,7 @@ def _answer(
         history = get_decisions(visitor, movie.pk)
         entry = SimpleNamespace(movie=movie, reason=fields["reason"], rank=fields["rank"])
         context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
-    return render(request, PARTS[state["part"]], context)
+    response = render(request, PARTS[state["part"]], context)
+    if state["part"] == "card":  # the other parts are live regions themselves
+        response["HX-Trigger"] = json.dumps({"announce": message})
+    return response
