@@ -446,7 +446,7 @@ def star_predictor(films, taste, store):
 
 def expected_on(client, film):
     markup = client.get(film.get_absolute_url()).content.decode()
-    found = re.search(r"We expect ([\d½]+) from you", markup)
+    found = re.search(r"We expect ([\d½]+★) from you", markup)
     return found and found[1]
 
 
