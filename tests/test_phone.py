@@ -35,7 +35,9 @@ def page(browser: Any, site: str, language: str, request: pytest.FixtureRequest)
     size = {"width": request.param, "height": 844}
     context = browser.new_context(viewport=size, base_url=site, locale=language, has_touch=True)
     context.set_default_timeout(20_000)
-    yield context.new_page()
+    opened = context.new_page()
+    yield opened
+    opened.wait_for_load_state("networkidle")  # the server logs answers that nobody waits for as errors
     context.close()
 
 
