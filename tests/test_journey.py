@@ -239,9 +239,9 @@ def test_a_guest_follows_a_reason_to_a_person_and_on_to_another_film(visit, scri
             answer = page.locator("main")
         reason = answer.locator(".why-reason").filter(has_text="Ada Lens").first
         expect(reason.locator(".why-said")).to_have_text(
-            "Directed by Ada Lens, who made Western 1, which you rated 5"
+            "Directed by Ada Lens, who made Western 1, which you rated 5★"
         )
-        expect(answer.locator(".why-headline")).to_contain_text("Because you rated Western 1 5")
+        expect(answer.locator(".why-headline")).to_contain_text("Because you rated Western 1 5★")
 
         # The path, drawn: every stop leads somewhere.
         chain = reason.get_by_role("list")
@@ -257,7 +257,7 @@ def test_a_guest_follows_a_reason_to_a_person_and_on_to_another_film(visit, scri
         card(page, other).get_by_role("link", name=other, exact=True).click()
         page.wait_for_url(re.compile(r"/movies/\d+/"))
         expect(page.get_by_role("heading", level=1)).to_have_text(other)
-        expect(page.locator(".film-why")).to_contain_text("Because you rated Western 1 5")
+        expect(page.locator(".film-why")).to_contain_text("Because you rated Western 1 5★")
 
         # And on to its genre.
         page.locator(".film-line").get_by_role("link", name="Western", exact=True).click()
@@ -331,7 +331,7 @@ def test_a_reader_opens_a_review_sees_the_maths_and_tries_the_model(visit):
         # The model ranks what the reader did, then an example, on the same page.
         panel = page.get_by_role("region", name="Try EASE")
         expect(panel).to_contain_text("From your history, with 1 film you liked")
-        expect(panel).to_contain_text("Answered by EASE, version")
+        expect(panel).to_contain_text("Answered by EASE, trained today")
         assert sum(title.startswith("Western") for title in listed(page)) >= 5
         pages = watch.sent(r"^GET /static/pages/reelgraph[.\w]*js")
         panel.get_by_role("link", name="Example: Horror").click()
@@ -348,10 +348,11 @@ def test_a_reader_opens_a_review_sees_the_maths_and_tries_the_model(visit):
 def test_a_review_without_javascript_and_a_members_comment(visit):
     with visit(java_script_enabled=False) as (page, _watch):
         page.goto("/")
+        page.locator(".nav-menu > summary").click()
         page.get_by_role("link", name="Papers", exact=True).click()
         page.get_by_role("link", name=re.compile("^EASE")).click()
         panel = page.get_by_role("region", name="Try EASE")
-        expect(panel).to_contain_text("Answered by EASE, version")
+        expect(panel).to_contain_text("Answered by EASE, trained today")
         panel.get_by_role("link", name="Example: Comedy").click()
         page.wait_for_url("**/papers/ease/?history=Comedy#try")
         assert sum(title.startswith("Comedy") for title in listed(page)) >= 5

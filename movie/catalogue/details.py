@@ -75,11 +75,11 @@ def movie_details(movie: Movie) -> MovieDetails:
         Credit.Role.WRITER: facts.writers,
         Credit.Role.CAST: facts.cast,
     }
-    own_key = search_key(movie.title)
+    shown = {search_key(movie.title), search_key(movie.display_title)}
     for kind, pk, text, detail, _place in sorted(found, key=lambda row: (row[4], row[2].casefold(), row[1])):
         if kind in named:
             named[kind].append(Link(pk, text))
-        elif kind == "title" and search_key(text) != own_key:
+        elif kind == "title" and search_key(text) not in shown:
             facts.other_titles.append((text, detail))
         elif kind == "elsewhere" and detail in ELSEWHERE:
             site, address = ELSEWHERE[detail]

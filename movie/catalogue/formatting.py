@@ -23,9 +23,13 @@ SPOKEN_STARS = {
 
 @lru_cache(maxsize=256)
 def stars(value: float | None) -> str:
-    """Print a rating: 3.5 -> "3½", 0.5 -> "½", None -> ""."""
-    if value is None:
-        return ""
+    """Print a rating: 3.5 -> "3½★", 0.5 -> "½★", None -> ""."""
+    return "" if value is None else f"{halves(value)}★"
+
+
+@lru_cache(maxsize=256)
+def halves(value: float) -> str:
+    """Print a number of half stars without its unit, for an axis: 3.5 -> "3½"."""
     whole, half = divmod(round(float(value) * 2), 2)
     return f"{whole or '' if half else whole}{'½' if half else ''}"
 

@@ -139,7 +139,7 @@ class MovieQuerySet(models.QuerySet["Movie"]):
 
 
 class Movie(models.Model):
-    """Describes a movie. Pages show `title`; every title in every language is a `MovieTitle`."""
+    """Describes a movie. Pages show `display_title`; every title in every language is a `MovieTitle`."""
 
     title = models.CharField(_("title"), max_length=255)
     sort_title = models.CharField(_("sort title"), max_length=255, db_index=True, blank=True)
@@ -181,8 +181,11 @@ class Movie(models.Model):
             ),
         ]
 
+    # The title in the visitor's language, "" where there is none; None until `load_local_titles` reads it.
+    local_title: str | None = None
+
     def __str__(self) -> str:
-        return f"{self.title} ({self.year})" if self.year else self.title
+        return f"{self.display_title} ({self.year})" if self.year else self.display_title
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save;
@@ -203,6 +206,11 @@ class Movie(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("pages:movie", args=[self.pk])
+
+    @property
+    def display_title(self) -> str:
+        """Return the title in the visitor's language where it was read and exists, else `title`."""
+        return self.local_title or self.title
 
     @property
     def poster_version(self) -> str:

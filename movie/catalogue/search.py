@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
+from django.conf import settings
 from django.db.models import (
     Case,
     Count,
     Exists,
+    F,
     IntegerField,
     Min,
     OuterRef,
@@ -24,11 +26,14 @@ from django.db.models import (
     Value,
     When,
 )
+from django.utils.translation import get_language
 
 from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.titles import search_key
+from movie.catalogue.translations import load_local_titles
 
 EXACT, PREFIX, WORD_PREFIX, CONTAINS = range(4)
+ARTICLES = ("the", "a", "an")  # at the front of a title or a query they count for nothing
 MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_WORDS = 8  # of a query that are looked at; each costs a comparison per title
 TRIGRAMS_COMPARED = 10
@@ -41,14 +46,18 @@ def search_movies(text: str) -> QuerySet[Movie]:
 
     A word that is a year also matches the movie's year. Movies come by how well their best title
     matches (the whole title, its beginning, the beginning of a word, anywhere), then by how
-    often they were rated. Each has `match` (0 to 3). Nothing is found for an empty text. One or two
-    Latin letters are looked for at the beginning of words, everything else anywhere.
+    often they were rated. Of two equal matches the one in the title that pages show comes first, and an
+    article at the front counts for nothing: "god" is the beginning of "The Godfather". Each has `match` (0 to
+    7). Nothing is found for an empty text. One or two Latin letters are looked for at the beginning of words,
+    everything else anywhere.
     """
-    key = search_key(text)
+    key = _without_article(search_key(text))
     if not key:
         return Movie.objects.none()
     titles = MovieTitle.objects.filter(movie=OuterRef("pk")).filter(_every_word(key, year="movie__year"))
-    best = titles.order_by().values("movie").annotate(best=Min(_closeness(key))).values("best")
+    best = (
+        titles.order_by().values("movie").annotate(best=Min(2 * _closeness(key) + _is_alias())).values("best")
+    )
     found = MovieTitle.objects.filter(_every_word(key, year="movie__year")).values("movie")
     return (
         Movie.objects.visible()
@@ -91,7 +100,7 @@ class Suggestions:
 
 
 def suggestions(text: str) -> Suggestions:
-    """Return the best movies and people for an unfinished query, in three queries at most."""
+    """Return the best movies and people for an unfinished query: three queries, four with local titles."""
     if not search_key(text):
         return Suggestions()
     shown = ("title", "year", "poster_path", "rating_count", "updated")
@@ -101,6 +110,7 @@ def suggestions(text: str) -> Suggestions:
     directors = Credit.objects.filter(movie__in=movies, role=Credit.Role.DIRECTOR).order_by("order", "pk")
     for movie_id, name in directors.values_list("movie_id", "person__name"):
         movies[movie_id].directors.append(name)
+    load_local_titles(found.movie for found in movies.values())
     people = [] if _is_short(search_key(text)) else list(search_people(text)[:PEOPLE_SUGGESTED])
     return Suggestions(list(movies.values()), people)
 
@@ -143,10 +153,25 @@ def _is_short(word: str) -> bool:
     return len(word) <= 2 and word.isascii() and word.isalpha()
 
 
+def _without_article(key: str) -> str:
+    article, _, rest = key.partition(" ")
+    return rest if rest and article in ARTICLES else key
+
+
+def _is_alias() -> Case:
+    """Return 0 for the titles that pages show, in English and in the visitor's language, 1 for all others."""
+    shown = Q(title=F("movie__title")) | Q(language=get_language() or settings.LANGUAGE_CODE)
+    return Case(When(shown, then=Value(0)), default=Value(1), output_field=IntegerField())
+
+
 def _closeness(key: str) -> Case:
+    keys = [key, *(f"{article} {key}" for article in ARTICLES)]
+    begins = Q()
+    for each in keys:
+        begins |= Q(search_key__startswith=each)
     return Case(
-        When(search_key=key, then=Value(EXACT)),
-        When(search_key__startswith=key, then=Value(PREFIX)),
+        When(search_key__in=keys, then=Value(EXACT)),
+        When(begins, then=Value(PREFIX)),
         When(search_key__contains=f" {key}", then=Value(WORD_PREFIX)),
         default=Value(CONTAINS),
         output_field=IntegerField(),

@@ -1,10 +1,31 @@
-"""Translatable names of genres, countries and languages that come with the movies.
+"""Titles of movies, and names of genres, countries and languages, in the visitor's language.
 
 Data sets and Wikidata name genres, languages and countries in English, and addresses and filters keep
-that name. `gettext(name)` finds the translation; a name that is not listed here is shown as it is.
+that name. `gettext(name)` finds the translation; a name that is not listed here is shown as it is. Titles
+are rows of the catalogue: `load_local_titles` reads them.
 """
 
-from django.utils.translation import gettext_noop
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.utils.translation import get_language, gettext_noop
+
+from movie.catalogue.models import Movie, MovieTitle
+
+
+def load_local_titles(movies: Iterable[Movie]) -> None:
+    """Set `local_title` of movies that lack it: one query, and none in the language of `title` (English)."""
+    language = get_language()
+    if language in (None, settings.LANGUAGE_CODE):
+        return
+    unread = [movie for movie in movies if movie.local_title is None]
+    if not unread:
+        return
+    found = MovieTitle.objects.filter(movie__in={movie.pk for movie in unread}, language=language)
+    titles = dict(found.order_by("-pk").values_list("movie", "title"))  # of several titles the first
+    for movie in unread:
+        movie.local_title = titles.get(movie.pk, "")
+
 
 GENRES = (  # of all MovieLens sets
     gettext_noop("Action"),

@@ -6,15 +6,18 @@ import hashlib
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from itertools import islice, starmap
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.cache import cache
-from django.utils.formats import number_format
-from django.utils.translation import ngettext
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext, ngettext
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.ids import new_event_id
 from movie.recommendations.explanations.wording import because
 from movie.telemetry.counters import instruments
@@ -78,12 +81,36 @@ class RankedList:
         return str(MODEL_INFO[self.model].label)
 
     @property
+    def answered_by(self) -> str:
+        """Return "Answered by For you, trained today.", without the day for a model that is only counted."""
+        names = {"model": self.model_label}
+        day = trained_on(self.version)
+        if day is None:
+            return gettext("Answered by %(model)s.") % names
+        match (timezone.localdate() - day).days:
+            case 0:
+                return gettext("Answered by %(model)s, trained today.") % names
+            case 1:
+                return gettext("Answered by %(model)s, trained yesterday.") % names
+        said = names | {"date": date_format(day, "DATE_FORMAT")}
+        return gettext("Answered by %(model)s, trained on %(date)s.") % said
+
+    @property
     def summary(self) -> str:
         return str(MODEL_INFO[self.model].summary)
 
     @property
     def fallback_text(self) -> str:
         return fallback_text(self.requested, self.fallback)
+
+
+def trained_on(version: str) -> date | None:
+    """Return the day on which a version was made, by its name; None for a name without a time."""
+    try:
+        made = datetime.strptime(version[:15], "%Y%m%dT%H%M%S")
+    except ValueError:
+        return None
+    return timezone.localdate(made.replace(tzinfo=UTC))
 
 
 def cached_ranking(
@@ -125,7 +152,7 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
     """Fill the entries of all these lists and return the visible movies by id, `more` among them.
 
     One query; a second one only where movies were hidden or deleted after they were ranked, to close the
-    gaps with those that are ranked next.
+    gaps with those that are ranked next; one more for the titles in another language than English.
     """
     visible = Movie.objects.visible()
     wanted: set[MovieId] = set(more)
@@ -137,6 +164,7 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
             _named_in(ranked.recommendations[ranked.k :]) for ranked in lists if _has_gap(ranked, movies)
         ]
         movies |= visible.in_bulk(set().union(*spare) - wanted)
+    load_local_titles(movies.values())
     for ranked in lists:
         shown = (found for found in ranked.recommendations if found.movie_id in movies)
         ranked.entries = [
@@ -166,7 +194,7 @@ def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Mov
     for reason in found.reasons:
         source = None if reason.movie_id is None else movies.get(reason.movie_id)
         if source is not None:
-            return because(source.title, source.pk, history).text
+            return because(source.display_title, source.pk, history).text
     return mean_sentence(movies[found.movie_id])
 
 

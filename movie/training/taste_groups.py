@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 
 if TYPE_CHECKING:
     from evaluation.taste_groups import Analysis
@@ -182,6 +183,7 @@ def with_films(report: GroupsReport) -> list[ShownGroup]:
     """Return the groups with their movies, in one query."""
     wanted = {film.movie_id for group in report.groups for film in group.films}
     films = {film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).defer("synopsis")}
+    load_local_titles(films.values())
     return [
         ShownGroup(
             group,

@@ -15,6 +15,7 @@ from typing import Any
 
 from django.utils.dateparse import parse_datetime
 
+from movie.core.paths import without_folders
 from movie.training.model_info import model_label
 from predictors.errors import ArtifactError
 from predictors.plugins import MODELS
@@ -106,7 +107,7 @@ def trained_versions(store: ModelStore) -> tuple[list[TrainedVersion], list[Prot
             if run.is_active:
                 run.damage = find_damage(store, name, version)
             try:
-                meta = store.meta(name, version)
+                meta = without_folders(store.meta(name, version))
             except ArtifactError as error:
                 run.problem = _without_paths(error, store)
                 continue
@@ -146,7 +147,7 @@ def _damage(store: ModelStore, name: str, version: str, stamps: tuple[tuple[str,
 
 def _without_paths(error: Exception, store: ModelStore) -> str:
     """Return an error's text for a page, without paths of the server."""
-    return str(error).replace(f"{store.root}/", "")
+    return str(without_folders(str(error).replace(f"{store.root}/", "")))
 
 
 def _describe(run: TrainedVersion, meta: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:

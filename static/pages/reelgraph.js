@@ -146,6 +146,8 @@
     });
   }
 
+  document.addEventListener("announce", (event) => announce(event.detail.value)); // HX-Trigger of an answer
+
   // -- menus: one open at a time, Escape closes ---------------------------------------------------
 
   const closeMenus = (except) => {

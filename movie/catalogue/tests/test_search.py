@@ -206,3 +206,30 @@ def test_latin_letters_lose_their_accents_and_no_others_do(text, key):
     assert search_key(text) == key
     assert search_key(unicodedata.normalize("NFD", text)) == key
     assert search_key(key) == key
+
+
+@pytest.fixture
+def gangsters(db):
+    make_film("The Godfather", 1972, stars=[5] * 3)
+    make_film("God Said, 'Ha!'", 1998, stars=[4])
+    make_film("Kundun", 1997, titles={"": "God of the Mountains"}, stars=[4] * 9)
+    make_film("Ronin", 1998, titles={"": "Godfather"}, stars=[4] * 9)
+
+
+@pytest.mark.parametrize(
+    ("typed", "films"),
+    [
+        ("god", ["The Godfather", "God Said, 'Ha!'", "Kundun", "Ronin"]),
+        ("godfather", ["The Godfather", "Ronin"]),
+        ("the godfather", ["The Godfather", "Ronin"]),
+        ("a godfather", ["The Godfather", "Ronin"]),
+    ],
+)
+def test_articles_count_for_nothing_and_other_titles_come_after(gangsters, typed, films):
+    assert [film.title for film in search_movies(typed)] == films
+
+
+def test_films_come_before_people(films, client):
+    make_film("Pacino at Work", 2003)
+    page = client.get(reverse("pages:search"), {"q": "pacino"}).content.decode()
+    assert page.index("Pacino at Work") < page.index("Al Pacino")

@@ -20,8 +20,9 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 from markupsafe import Markup
 
-from movie.catalogue.formatting import SPOKEN_STARS, decade, spoken_stars, stars
+from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
 from movie.pages.browser_names import browser_name
@@ -31,6 +32,7 @@ from movie.training.registry import running_trainings
 
 register = template.Library()
 register.filter(stars)
+register.filter(halves)
 register.filter(decade)
 register.filter(spoken_stars)
 register.filter(model_label)
@@ -225,6 +227,8 @@ class Card(NamedTuple):
     rate: str
     event_id: str  # of the form that dismisses or saves; the form that rates has one of its own
     rating_event_id: str
+    undo: str = ""  # the address that takes back what was just done to the watchlist
+    undo_event_id: str = ""
 
 
 @register.simple_tag(takes_context=True)
@@ -249,6 +253,8 @@ def cards(
         _address_around_id(name, *site) for name in ("dismiss", "watchlist", "why", "rate")
     )
     language = get_language()
+    entries = list(entries)
+    load_local_titles(entry.movie for entry in entries)
     made = []
     for entry in entries:
         movie: Movie = entry.movie
@@ -270,6 +276,8 @@ def cards(
                 f"{rate[0]}{pk}{rate[1]}",
                 new_event_id(),
                 new_event_id(),
+                movie_action("undo", pk) if context.get("undoable") else "",
+                new_event_id() if context.get("undoable") else "",
             )
         )
     content = (

@@ -446,7 +446,7 @@ def star_predictor(films, taste, store):
 
 def expected_on(client, film):
     markup = client.get(film.get_absolute_url()).content.decode()
-    found = re.search(r"We expect ([\d½]+) from you", markup)
+    found = re.search(r"We expect ([\d½]+★) from you", markup)
     return found and found[1]
 
 
@@ -459,7 +459,7 @@ def test_the_page_of_a_film_says_what_you_would_give_it(client, star_predictor):
         do(client, films[place], "rating", 4.5)
     for place in (1, 3):
         do(client, films[place], "rating", 1)
-    assert expected_on(client, films[2]) in ("4", "4½", "5")
+    assert expected_on(client, films[2]) in ("4★", "4½★", "5★")
     assert expected_on(client, films[5]) is None, "below the own mean"
     assert expected_on(client, films[4]) is None, "rated already"
     do(client, films[2], "dismiss")

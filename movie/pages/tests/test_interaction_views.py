@@ -1,5 +1,7 @@
 """The doors: what a form, a script, a beacon and a plain link may do, and what they are told."""
 
+import json
+
 import pytest
 from django.core.cache import cache
 from django.test import Client, override_settings
@@ -260,3 +262,16 @@ def test_dropping_the_cookie_does_not_get_round_the_limit(guest, film):
         return act(guest, "rate", film, value="4").status_code
 
     assert [without_cookie() for _ in range(11)] == [303] * 10 + [429]
+
+
+def test_a_change_of_the_watchlist_is_seen_heard_and_taken_back(client, film):
+    htmx = {"HTTP_HX_REQUEST": "true"}
+    answer = client.post(reverse("pages:watchlist", args=[film.pk]), {"next": "/"}, **htmx)
+    assert json.loads(answer["HX-Trigger"]) == {"announce": f"{film.title} is on your watchlist."}
+    shown = answer.content.decode()
+    undo = reverse("pages:undo", args=[film.pk])
+    assert "<span>On your watchlist</span>" in shown
+    assert f'hx-post="{undo}"' in shown
+    back = client.post(undo, {"part": "card", "next": "/"}, **htmx)
+    assert "taken back" in json.loads(back["HX-Trigger"])["announce"]
+    assert "card-ribbon" not in back.content.decode()

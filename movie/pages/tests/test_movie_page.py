@@ -116,7 +116,7 @@ def test_histogram_counts_every_half_star(client, heat):
     assert len(re.findall(r'<rect class="bar', page)) == 10
     assert "from 5 ratings" in page
     assert '<span class="mean">3.8</span>' in page
-    assert re.search(r'<th scope="row">5</th><td>2</td><td>40 %</td>', page)
+    assert re.search(r'<th scope="row">5★</th><td>2</td><td>40 %</td>', page)
 
 
 def test_bars_are_drawn_with_points_in_every_language(client, heat, settings):

@@ -123,7 +123,7 @@ def test_two_ratings_change_the_next_page(client, trained):
     for_you = shown(markup.split("For you</h2>")[1].split("</section>")[0])
     even = {film.pk for film in trained[::2]}
     assert set(for_you) <= even
-    assert "Because you rated Film 2 5" in markup
+    assert "Because you rated Film 2 5★" in markup
 
 
 def test_a_row_of_few_films_is_not_shown(client, trained, monkeypatch):

@@ -1,7 +1,12 @@
 """The files at the root of the site, what caches may keep, and senders without an address."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 
@@ -81,3 +86,13 @@ def test_a_preview_that_is_gone_has_to_be_made_again(boss, model, name):
     sent = {"import_file_name": name, "original_file_name": "x.csv", "format": "0", "resource": ""}
     response = boss.post(reverse(f"admin:catalogue_{model}_process_import"), sent, follow=True)
     assert response.status_code == 200
+
+
+def test_a_shared_link_has_a_picture_with_an_absolute_address_and_phones_an_icon(client, db):
+    page = client.get("/").content.decode()
+    picture = re.search(r'property="og:image" content="http://testserver(/static/pages/share[^"]*)"', page)
+    manifest = json.loads(Path(finders.find("pages/site.webmanifest")).read_text())
+    assert picture
+    assert 'rel="manifest"' in page
+    for name in ("share.png", "icon-180.png", *(icon["src"] for icon in manifest["icons"])):
+        assert finders.find(f"pages/{name}"), name

@@ -28,10 +28,10 @@ def render(template, path="/browse/?genre=Crime&page=2", **words):
 @pytest.mark.parametrize(
     ("value", "printed", "spoken"),
     [
-        (0.5, "½", "half a star"),
-        (1, "1", "one star"),
-        (3.5, "3½", "three and a half stars"),
-        (5.0, "5", "five stars"),
+        (0.5, "½★", "half a star"),
+        (1, "1★", "one star"),
+        (3.5, "3½★", "three and a half stars"),
+        (5.0, "5★", "five stars"),
         (None, "", "not rated"),
     ],
 )
@@ -78,7 +78,7 @@ def test_pager_links_keep_the_filters():
 
 
 def test_ten_radios_with_spoken_labels_one_checked():
-    film = SimpleNamespace(pk=7, title="Heat")
+    film = SimpleNamespace(pk=7, display_title="Heat")
     form = "{% rating_form film rating %}"
     radios = Template(form).render(Context({"film": film, "rating": 3.5}))
     assert radios.count('type="radio"') == 10

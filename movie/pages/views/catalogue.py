@@ -18,6 +18,7 @@ from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import movie_details, rating_histogram
 from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
 from movie.pages.forms import BrowseForm, SearchForm
 from movie.pages.views.why import why_on_page
@@ -148,6 +149,7 @@ def person(request: VisitorRequest, person_id: int) -> HttpResponse:
     played = {(credit.role, credit.movie_id) for credit in credits}
     films = Movie.objects.filter(pk__in={movie_id for _role, movie_id in played}).defer("synopsis")
     by_id = {film.pk: film for film in films}
+    load_local_titles(by_id.values())
     newest = sorted(by_id.values(), key=lambda film: (-(film.year or 0), film.sort_title, film.pk))
     roles = [
         (role.label, [film for film in newest if (role.value, film.pk) in played]) for role in Credit.Role

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from evaluation.model_card import model_card as card_of
 from movie.catalogue.models import Movie
 from movie.core.markdown import render_markdown
+from movie.core.paths import without_folders
 from movie.pages.comparison import (
     LONGEST_TEXT,
     NOTED_LENGTH,
@@ -106,7 +107,7 @@ def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
     if name not in MODELS or version not in store.versions(name):
         raise Http404
     try:
-        card = card_of(predictor_class(name), store.meta(name, version))
+        card = card_of(predictor_class(name), without_folders(store.meta(name, version)))
     except PredictorError as error:
         raise Http404 from error
     if request.GET.get("as") == "md":

@@ -20,6 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
@@ -79,6 +80,7 @@ def history(request: VisitorRequest) -> HttpResponse:
     listed = [row for row in rows if row.is_of(kind) and (facet is None or row.movie_id in facet.movie_ids)]
     page = Paginator(listed, PAGE_SIZE).get_page(request.GET.get("page"))
     movies = Movie.objects.for_cards().in_bulk([row.movie_id for row in page])
+    load_local_titles(movies.values())
     for row in page:
         row.movie = movies.get(row.movie_id)
     filters = [(name, label, sum(row.is_of(name) for row in rows)) for name, label in KINDS.items()]
@@ -114,8 +116,9 @@ def letterboxd_export(request: VisitorRequest) -> StreamingHttpResponse:
 def forget_movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Delete a visitor's interactions with one movie."""
     movie = get_object_or_404(Movie, pk=movie_id)
+    load_local_titles([movie])
     forget(request.visitor.key, movie.pk)
-    message = _("%(title)s is deleted from your history.") % {"title": movie.title}
+    message = _("%(title)s is deleted from your history.") % {"title": movie.display_title}
     if is_htmx(request):
         return render(request, "pages/_history_row.html", {"deleted": message})
     return _done(request, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.formatting import spoken_stars
 from movie.catalogue.models import HALF_STARS, Movie, Rating
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.history import get_decisions
 from movie.events.recording import new_event_id, record
@@ -84,11 +86,11 @@ def rate(request: VisitorRequest, movie_id: int) -> HttpResponse:
     movie, fields = _record(request, movie_id, "rating", RatingForm)
     value = fields["value"]
     if value is None:
-        message = _("Your rating of %(title)s is cleared.") % {"title": movie.title}
+        message = _("Your rating of %(title)s is cleared.") % {"title": movie.display_title}
     else:
         message = _("Saved: %(stars)s for %(title)s.") % {
             "stars": spoken_stars(value),
-            "title": movie.title,
+            "title": movie.display_title,
         }
     response = _answer(request, movie, fields, message, {"part": "rating", "saved": True})
     response["HX-Trigger"] = "rated"  # a newcomer's page asks how far they are
@@ -100,9 +102,11 @@ def dismiss(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Dismiss a movie ("Not interested"), or take that back."""
     movie, fields = _record(request, movie_id, "dismiss", SwitchForm)
     if fields["value"] is None:
-        message = _("%(title)s will not be shown again. My history can undo this.") % {"title": movie.title}
+        message = _("%(title)s will not be shown again. My history can undo this.") % {
+            "title": movie.display_title
+        }
         return _answer(request, movie, fields, message, {"part": "dismissed"})
-    message = _("%(title)s may be shown again.") % {"title": movie.title}
+    message = _("%(title)s may be shown again.") % {"title": movie.display_title}
     return _answer(request, movie, fields, message, {"part": "card"})
 
 
@@ -111,10 +115,10 @@ def watchlist(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Put a movie on the watchlist, or take it off."""
     movie, fields = _record(request, movie_id, "watchlist", SwitchForm)
     if fields["value"] is None:
-        message = _("%(title)s is on your watchlist.") % {"title": movie.title}
+        message = _("%(title)s is on your watchlist.") % {"title": movie.display_title}
     else:
-        message = _("%(title)s is no longer on your watchlist.") % {"title": movie.title}
-    return _answer(request, movie, fields, message, {"part": "card"})
+        message = _("%(title)s is no longer on your watchlist.") % {"title": movie.display_title}
+    return _answer(request, movie, fields, message, {"part": "card", "undoable": True})
 
 
 @recording_view
@@ -124,9 +128,9 @@ def undo(request: VisitorRequest, movie_id: int) -> HttpResponse:
     history = get_decisions(request.visitor.key, movie.pk)
     latest = max((event for event in history if event.kind == "undo"), key=lambda event: event.at)
     if latest.event_id in history.taken_back:
-        message = _("Your last change for %(title)s is taken back.") % {"title": movie.title}
+        message = _("Your last change for %(title)s is taken back.") % {"title": movie.display_title}
     else:
-        message = _("There is nothing to take back for %(title)s.") % {"title": movie.title}
+        message = _("There is nothing to take back for %(title)s.") % {"title": movie.display_title}
     return _answer(request, movie, fields, message, {"part": fields["part"] or "rating", "undone": True})
 
 
@@ -202,6 +206,7 @@ def _record(
     """Validate the form and record the interaction. Raises Http404 and InvalidInteraction."""
     movie = get_object_or_404(Movie.objects.visible(), pk=movie_id)
     fields = clean_or_refuse(form_class(request.POST))
+    load_local_titles([movie])
     record(_interaction(request, movie, kind, fields), network=client_address(request))
     return movie, fields
 
@@ -235,4 +240,7 @@ def _answer(
         history = get_decisions(visitor, movie.pk)
         entry = SimpleNamespace(movie=movie, reason=fields["reason"], rank=fields["rank"])
         context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
-    return render(request, PARTS[state["part"]], context)
+    response = render(request, PARTS[state["part"]], context)
+    if state["part"] == "card":  # the other parts are live regions themselves
+        response["HX-Trigger"] = json.dumps({"announce": message})
+    return response

@@ -92,7 +92,7 @@ def home(request: VisitorRequest) -> HttpResponse:
     movies = load_movies(*(row.ranked for row in rows), more=[movie_id for _row, movie_id in seeded])
     for row, movie_id in seeded:
         if movie_id in movies:
-            row.heading = _("Because you liked %(title)s") % {"title": movies[movie_id].title}
+            row.heading = _("Because you liked %(title)s") % {"title": movies[movie_id].display_title}
     rows = [row for row in rows if row.heading and row.ranked.entries]
     count_shown([row.ranked for row in rows])
     context = {

@@ -221,7 +221,7 @@ def test_an_example_is_made_by_rule_and_shown(client, trained):
         assert f">{title}</a>" in panel(markup)
     assert all(name.startswith("Comedy") for name in shown(markup))
     assert not {title for _pk, title in found[0].films} & set(shown(markup))
-    assert "Answered by Item neighbours, version" in panel(markup)
+    assert "Answered by Item neighbours, trained today" in panel(markup)
     assert "is in the example</p>" in panel(markup)
     assert "you rated" not in panel(markup)
     assert "/why/" not in panel(markup)  # it would explain another history
@@ -248,7 +248,7 @@ def test_the_readers_own_history_is_ranked_live(client, trained):
     assert all(name.startswith("Drama") for name in shown(markup))
     assert "Drama 3" not in shown(markup)
     assert "with 1 film you liked" in panel(markup)
-    assert "Because you rated Drama 3 5" in panel(markup)
+    assert "Because you rated Drama 3 5★" in panel(markup)
     assert "/why/?model=neighbours" in panel(markup)
     assert all(
         name.startswith("Comedy")

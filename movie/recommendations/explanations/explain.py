@@ -13,6 +13,7 @@ from dataclasses import replace
 from django.utils.translation import gettext
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.recommendations.explanations.connections import connections
 from movie.recommendations.explanations.explanation import Explanation, Influence, whole_percents
 from movie.recommendations.explanations.wording import Node, because, film_with_action, linked
@@ -46,6 +47,7 @@ def explain(
     shares = _influences(ids, history, model, familiarity)
     wanted = {*ids, *(pk for each in shares.values() for pk, _share in each)}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
+    load_local_titles(movies.values())
     ids = [pk for pk in ids if pk in movies]
     found = {pk: _explanation(movies[pk], model, history, shares.get(pk, []), movies) for pk in ids}
     if connected:
@@ -96,7 +98,7 @@ def _explanation(
     *percents, rest_percent = whole_percents([*parts, rest])
     influences = []
     for (source, _share), part, percent in zip(shown, parts, percents, strict=False):
-        node = Node("movie", source.title, source.get_absolute_url(), source.pk)
+        node = Node("movie", source.display_title, source.get_absolute_url(), source.pk)
         sentence = because(linked(node.name, node.url), source.pk, history)
         influences.append(Influence(source, film_with_action(node, history), sentence, part, percent))
     return Explanation(movie, model, tuple(influences), rest, rest_percent)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext
 
 from movie.catalogue.formatting import decade
 from movie.catalogue.models import Credit, Movie, Person
+from movie.catalogue.translations import load_local_titles
 from movie.recommendations.explanations.wording import Link, Node
 from predictors.explain import PathReason
 
@@ -72,7 +73,7 @@ def parse_path(reason: PathReason) -> tuple[Hop, ...]:
 
 
 class PathVerifier:
-    """Holds the facts of the catalogue that paths claim: four queries at most."""
+    """Holds the facts of the catalogue that paths claim: four queries at most, one more for local titles."""
 
     def __init__(self, paths: Iterable[Sequence[Hop]], *, more: Iterable[int] = ()) -> None:
         hops = [hop for path in paths for hop in path]
@@ -80,6 +81,7 @@ class PathVerifier:
         self.films = {
             film.pk: film for film in Movie.objects.visible().filter(pk__in=wanted).defer("synopsis")
         }
+        load_local_titles(self.films.values())
         self._keys: dict[str, str] = {}  # a person's primary key -> their name as searches fold it
         self._credited: dict[tuple[int, str], dict[str, Person]] = defaultdict(dict)  # film, name -> by role
         self._labels: dict[tuple[str, int, str], int] = {}  # kind, film, name -> primary key
@@ -95,7 +97,8 @@ class PathVerifier:
         return tuple(link for link in links if link) if all(links) else ()
 
     def node_of(self, film: int) -> Node:
-        return Node("movie", self.films[film].title, self.films[film].get_absolute_url(), film)
+        movie = self.films[film]
+        return Node("movie", movie.display_title, movie.get_absolute_url(), film)
 
     def _link(self, hop: Hop) -> Link | None:
         if hop.before not in self.films or hop.after not in self.films:

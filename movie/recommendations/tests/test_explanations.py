@@ -162,7 +162,7 @@ class Reader:
                 self.claims["long"] += 1
                 follow(film, *longer.groups())
                 return [film]
-        clause = re.match(r", which (you rated [\d½]+|is on your watchlist|you looked at)", rest)
+        clause = re.match(r", which (you rated [\d½]+★|is on your watchlist|you looked at)", rest)
         assert clause, text
         self._standing(film, clause[1])
         assert rest[clause.end() :] == ""
@@ -175,7 +175,7 @@ class Reader:
         assert film.pk in self.history.liked
         assert film.pk not in self.history.disliked
         if clause.startswith("you rated"):
-            stars = clause.removeprefix("you rated ").replace("½", ".5")
+            stars = clause.removeprefix("you rated ").removesuffix("★").replace("½", ".5")
             assert self.history.ratings[film.pk] == float(stars) >= 3
         elif clause == "is on your watchlist":
             assert film.pk in self.history.watchlist
@@ -345,7 +345,7 @@ def check_influences(why: Explanation, history: History) -> None:
         text = influence.sentence.text
         if pk in history.ratings:
             said = f"{history.ratings[pk]:g}".replace(".5", "½").removeprefix("0½")
-            assert text == f"Because you rated {influence.movie.title} {said}"
+            assert text == f"Because you rated {influence.movie.title} {said}★"
         elif pk in history.watchlist:
             assert text == f"Because {influence.movie.title} is on your watchlist"
         else:

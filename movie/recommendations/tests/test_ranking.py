@@ -180,7 +180,7 @@ def test_films_are_read_in_one_query_however_many_there_are(films, django_assert
 def test_a_reason_points_to_a_film_of_the_history_and_to_its_stars(films):
     trained(films, "neighbours")
     ranked = recommend(liked(films[2]), k=3, model="neighbours")
-    assert {entry.reason for entry in entries_of(ranked)} == {"Because you rated Film 2 5"}
+    assert {entry.reason for entry in entries_of(ranked)} == {"Because you rated Film 2 5★"}
 
 
 def test_every_kind_of_model_has_a_name_and_a_summary_on_pages(films):

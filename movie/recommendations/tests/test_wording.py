@@ -92,14 +92,14 @@ def test_a_person_is_said_to_have_done_what_the_credits_say_they_did(roles, role
     heat, film = with_roles("Heat", "Ann", roles_before), with_roles("Collateral", "Ann", roles)
     there, back = RELATIONS[ROLES[roles_before[0]]], RELATIONS[ROLES[roles[0]]]
     route = path(heat, (there, f"person:{person('Ann').pk}", back, film))
-    assert said(film, did((heat, "rating", 4.5)), route) == [f"{expected}, which you rated 4½"]
+    assert said(film, did((heat, "rating", 4.5)), route) == [f"{expected}, which you rated 4½★"]
 
 
 @pytest.mark.parametrize(
     ("events", "clause"),
     [
-        ([("rating", 3.0)], "which you rated 3"),
-        ([("click", None), ("watchlist", None), ("rating", 5.0)], "which you rated 5"),
+        ([("rating", 3.0)], "which you rated 3★"),
+        ([("click", None), ("watchlist", None), ("rating", 5.0)], "which you rated 5★"),
         ([("watchlist", None)], "which is on your watchlist"),
         ([("click", None), ("watchlist", None)], "which is on your watchlist"),
         ([("click", None)], "which you looked at"),
@@ -149,7 +149,7 @@ def test_a_small_part_connects_nothing():
     assert said(led, did((heat, "rating", 4.0)), to_led) == []
     from_directed = path(directed, ("directed_by", ann, "starring", led))
     assert said(led, did((directed, "rating", 4.0)), from_directed) == [
-        "With Ann, who directed Directed, which you rated 4"
+        "With Ann, who directed Directed, which you rated 4★"
     ]
 
 
@@ -162,8 +162,8 @@ def test_each_person_connects_once_by_the_heaviest_path():
     routes = [path(each, ("directed_by", ann, "directed_by", film)) for each in films]
     by_bob = path(earlier, ("written_by", bob, "written_by", film))
     assert said(film, history, *routes, by_bob) == [
-        "Directed by Ann, who made Part 1, which you rated 4",
-        "Written by Bob, who also wrote Draft, which you rated 4",
+        "Directed by Ann, who made Part 1, which you rated 4★",
+        "Written by Bob, who also wrote Draft, which you rated 4★",
     ]
 
 
@@ -189,14 +189,14 @@ def test_a_number_stands_beside_a_path_only_where_kprn_made_the_list_and_it_weig
 @pytest.mark.parametrize(
     ("there", "entity", "expected"),
     [
-        ("starring", "person", "Alien, which shares Ann with Heat, which you rated 5"),
-        ("in_genre", "genre:Crime", "Alien, itself filed under Crime like Heat, which you rated 5"),
+        ("starring", "person", "Alien, which shares Ann with Heat, which you rated 5★"),
+        ("in_genre", "genre:Crime", "Alien, itself filed under Crime like Heat, which you rated 5★"),
         (
             "from_country",
             "country:France",
-            "Alien, itself made in the same country (France) as Heat, which you rated 5",
+            "Alien, itself made in the same country (France) as Heat, which you rated 5★",
         ),
-        ("of_decade", "decade:1990", "Alien, itself from the 1990s like Heat, which you rated 5"),
+        ("of_decade", "decade:1990", "Alien, itself from the 1990s like Heat, which you rated 5★"),
     ],
 )
 def test_longer_paths_are_one_sentence(there, entity, expected):
@@ -231,7 +231,7 @@ def test_films_and_people_are_links_and_their_names_are_text():
     phrase = why(film, did((heat, "rating", 5.0)), route).connections[0].phrase
     assert phrase.html == (
         f'Directed by <a href="/people/{someone.pk}/">Ann &amp; Co</a>, who made '
-        f'<a href="/movies/{heat.pk}/">Heat &lt;i&gt;</a>, which you rated 5'
+        f'<a href="/movies/{heat.pk}/">Heat &lt;i&gt;</a>, which you rated 5★'
     )
 
 
@@ -242,5 +242,5 @@ def test_people_of_one_name_are_one_and_the_link_leads_to_who_made_the_recommend
     Credit.objects.create(movie=film, person=second, role="director")
     route = path(heat, ("directed_by", f"person:{first.pk}", "directed_by", film))
     connection = why(film, did((heat, "rating", 5.0)), route).connections[0]
-    assert connection.phrase.text == "Directed by ANN  LEE, who made Heat, which you rated 5"
+    assert connection.phrase.text == "Directed by ANN  LEE, who made Heat, which you rated 5★"
     assert f'"/people/{second.pk}/"' in connection.phrase.html

@@ -1,0 +1,52 @@
+"""Pages go compressed to browsers that read gzip, of another length each time; nothing else is compressed."""
+
+import gzip
+
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+
+from movie.catalogue.tests.films import make_film
+
+GZIP = {"HTTP_ACCEPT_ENCODING": "gzip, deflate, br"}
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def films():
+    cache.clear()
+    return [make_film(f"Film {n}", 1990, stars=[4]) for n in range(24)]
+
+
+def test_a_page_is_a_fraction_of_itself(client, films):
+    plain = client.get(reverse("pages:browse"))
+    packed = client.get(reverse("pages:browse"), **GZIP)
+    assert "Content-Encoding" not in plain
+    assert packed["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in plain["Vary"]
+    assert "Accept-Encoding" in packed["Vary"]
+    assert len(packed.content) < len(plain.content) / 6
+    assert int(packed["Content-Length"]) == len(packed.content)
+    assert b"Film 7" in gzip.decompress(packed.content)
+
+
+def test_the_length_of_an_answer_does_not_tell_its_text(client, films):
+    address = reverse("pages:data_sources")
+    assert len({len(client.get(address, **GZIP).content) for _ in range(12)}) > 2
+
+
+def test_drawings_are_compressed_and_known_again(client, films):
+    address = reverse("pages:poster", args=[films[0].pk])
+    packed = client.get(address, **GZIP)
+    assert packed["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.content).startswith(b"<svg")
+    if "ETag" in packed:
+        assert client.get(address, HTTP_IF_NONE_MATCH=packed["ETag"], **GZIP).status_code == 304
+
+
+@pytest.mark.parametrize("name", ["api-v1:movies", "pages:history_export"])
+def test_answers_of_the_api_and_downloads_go_as_they_are(client, films, name):
+    answer = client.get(reverse(name), **GZIP)
+    assert answer.status_code == 200
+    assert "Content-Encoding" not in answer
