@@ -43,7 +43,7 @@ def _of_stars(text: str, history: History) -> Facet | None:
         return None
     if value not in HALF_STARS:
         return None
-    label = gettext("%(stars)s ★") % {"stars": stars(value)}
+    label = stars(value)
     return Facet(label, frozenset(pk for pk, given in history.ratings.items() if given == value))
 
 
