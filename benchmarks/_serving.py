@@ -132,6 +132,7 @@ class Guest:
         self._connection.request(method, path, body, headers)
         answer = self._connection.getresponse()
         text = answer.read().decode()
+        self.location = answer.headers.get("Location", "")  # where the last answer leads to
         if method == "GET":
             for header in answer.headers.get_all("Set-Cookie") or []:
                 self._cookies.load(header)

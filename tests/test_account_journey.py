@@ -26,7 +26,7 @@ def sign_up(page: Any, name: str, email: str = "") -> None:
     page.locator("input[name=password1]").fill(PASSWORD)
     page.locator("input[name=password2]").fill(PASSWORD)
     page.locator("main").get_by_role("button", name="Make an account").click()
-    page.wait_for_url(re.compile(r"/$"))
+    page.wait_for_url(re.compile(r"://[^/]+/$"))
 
 
 def sign_in(page: Any, name: str) -> None:
@@ -91,7 +91,7 @@ def test_an_account_from_its_name_to_its_end(visit, site_folder, script):  # noq
 
         # Another browser, seen and ended from here.
         sign_in(elsewhere, f"{name}-new")
-        elsewhere.wait_for_url(re.compile(r"/$"))
+        elsewhere.wait_for_url(re.compile(r"://[^/]+/$"))
         page.get_by_role("link", name="Show and end them").click()
         rows = page.locator(".account-row")
         expect(rows).to_have_count(2)
@@ -146,7 +146,7 @@ def test_a_security_key_from_its_registration_to_a_sign_in(browser, site):
             re.compile("/accounts/2fa/authenticate/")
         )  # the password alone is no sign-in
         page.get_by_role("button", name="Use a security key").click()
-        page.wait_for_url(re.compile(r"/$"))
+        page.wait_for_url(re.compile(r"://[^/]+/$"))
         page.goto("/accounts/2fa/webauthn/")
         expect(page.locator(".account-row")).to_contain_text("last used")
         assert complaints == []

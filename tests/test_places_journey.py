@@ -21,7 +21,7 @@ def save(page: Any, title: str) -> None:
     """By the menu of a card."""
     card(page, title).get_by_label(f"More for {title}").click()
     card(page, title).get_by_role("button", name="Add to watchlist").click()
-    expect(card(page, title).locator(".ribbon")).to_have_count(1)
+    expect(card(page, title).locator(".card-ribbon")).to_contain_text("On your watchlist")
 
 
 def has_no_sideways_scroll(page: Any) -> bool:

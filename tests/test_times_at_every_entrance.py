@@ -110,7 +110,7 @@ def test_the_import_in_the_admin(client, admin_client, film, at, visitor):
     file = SimpleUploadedFile("rows.csv", text.encode(), "text/csv")
     page = admin_client.post(reverse("admin:catalogue_rating_import"), {"import_file": file, "format": "0"})
     assert page.status_code == 200
-    assert page.context["result"].has_validation_errors()
+    assert page.context["preview"].rejected and not page.context["preview"].n_importable
     nothing_was_stored(client, admin_client)
 
 

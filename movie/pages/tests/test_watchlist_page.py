@@ -99,7 +99,7 @@ def test_a_ribbon_marks_what_is_on_the_list(western_fan):
     answer = western_fan.post(
         reverse("pages:watchlist", args=[8]), {"value": "0"}, headers={"HX-Request": "true"}
     )
-    assert "ribbon" not in answer.content.decode()
+    assert 'class="ribbon"' not in answer.content.decode()
     assert western_fan.get(PAGE).content.decode().count('class="ribbon"') == 2
 
 

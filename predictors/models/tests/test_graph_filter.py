@@ -46,7 +46,7 @@ def test_the_reason_is_the_film_that_added_most(graph):
     query = Query.from_indices([5, 30])
     alone = graph.score([Query.from_indices([5]), Query.from_indices([30])])
     for film, why in zip(range(N_FILMS), graph.reasons(query, range(N_FILMS)), strict=True):
-        if why:
+        if why and film not in (5, 30):
             assert why[0].movie_id == FILM_IDS[[5, 30][int(alone[:, film].argmax())]]
             added = alone[:, film].clip(min=0)
             assert why[0].weight == pytest.approx(added.max() / added.sum(), abs=1e-4)
@@ -111,7 +111,7 @@ def test_exponents_and_sharpening_are_those_of_the_formula():
     np.testing.assert_allclose(graph.score([query])[0], expected, atol=1e-3)
     alone = graph.item_weights(np.array([3, 20])) * np.array([[1.0], [0.5]])
     for film, why in zip(range(N_FILMS), graph.reasons(query, range(N_FILMS)), strict=True):
-        if why:
+        if why and film not in (3, 20):
             assert why[0].movie_id == FILM_IDS[[3, 20][int(alone[:, film].argmax())]]
 
 

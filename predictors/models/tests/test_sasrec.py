@@ -11,7 +11,7 @@ from datasets.interactions import Interactions
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
-from predictors.influences import MAX_REMOVED
+from predictors.influences import ITEMS_SCORED, MAX_REMOVED
 from predictors.models.sasrec.model import SasrecPredictor
 from predictors.models.sasrec.onnx_graph import encoder_graph
 from predictors.query import Query
@@ -201,7 +201,7 @@ def test_reasons_read_as_much_of_a_long_history_as_the_scores_do(random_predicto
         history = rng.permutation(500)[:length]
         query = Query.from_indices(history)
         best = random_predictor.retrieve([query], 8)[0][0]
-        latest = history[-MAX_REMOVED:]
+        latest = history[-min(MAX_REMOVED, ITEMS_SCORED // length) :]
         without = random_predictor.score([Query.from_indices(history[history != film]) for film in latest])
         falls = random_predictor.score([query]) - without  # (films, n_items)
         for reasons, item in zip(random_predictor.reasons(query, best), best, strict=True):
