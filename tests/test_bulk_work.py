@@ -16,7 +16,8 @@ import pytest
 from benchmarks.bulk_work import Waits, bulk_environment, measure
 from services import Service
 
-LONGEST_SECONDS = 1.0  # at the 99th percentile
+SECONDS, SHARE = 1.0, 0.95  # of the ratings: there are too few here for a percentile beyond
+LONGEST_SECONDS = 4.0  # the plain way, one transaction, lets somebody wait for 7
 OWN_LOAD = 4.0  # processes of this test that want a core
 
 
@@ -27,11 +28,12 @@ def waits_on(folder: Path, database: dict[str, str]) -> list[Waits]:
 
 def assert_nobody_waited(found: list[Waits]) -> None:
     others = os.getloadavg()[0] - OWN_LOAD  # each core does so much less for this test
-    limit = LONGEST_SECONDS * max(1.0, others / (os.cpu_count() or 1))
+    slower = max(1.0, others / (os.cpu_count() or 1))
     for each in found:
         assert not each.notes, f"{each.name}: {each.notes}"
         assert set(each.statuses) == {204}, each.name
-        assert each.percentile(0.99) < limit, f"{each.name}: {sorted(each.waits)[-5:]}"
+        assert each.percentile(SHARE) < SECONDS * slower, f"{each.name}: {sorted(each.waits)[-9:]}"
+        assert max(each.waits) < LONGEST_SECONDS * slower, f"{each.name}: {sorted(each.waits)[-5:]}"
 
 
 def test_visitors_do_not_wait_for_bulk_work_with_sqlite(tmp_path: Path) -> None:
