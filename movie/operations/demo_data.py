@@ -15,7 +15,7 @@ from django.db.models import Sum
 from movie import catalogue
 from movie.catalogue.importing.enrichment import Enrichment, enrich_movies
 from movie.catalogue.importing.errors import CatalogueError
-from movie.catalogue.importing.facts import import_facts
+from movie.catalogue.importing.fact_table import import_facts
 from movie.catalogue.importing.formats import MOVIELENS_100K
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, ignore_progress

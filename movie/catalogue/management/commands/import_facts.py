@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from movie.catalogue.importing import cli
-from movie.catalogue.importing.facts import import_facts
+from movie.catalogue.importing.fact_table import import_facts
 from movie.catalogue.importing.reports import RejectReport
 from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
