@@ -45,6 +45,7 @@ def page(chromium: tuple[Any, bool], site: str, script: bool) -> Iterator[Any]:
 
 
 def back(page: Any) -> None:
+    page.wait_for_load_state("networkidle")  # while one page replaces another there is no way back
     page.go_back(wait_until="commit")  # a frozen page is not loaded again
 
 
