@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from movie.programmes.together import FLOOR, joint_scores, rank_together
+from movie.programmes.group_ranking import FLOOR, joint_scores, rank_together
 from movie.recommendations.ranking import recommend
 from movie.training.registry import registry
 from predictors.history import History

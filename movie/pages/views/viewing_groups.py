@@ -18,9 +18,9 @@ from django.views.decorators.http import require_safe
 from movie.catalogue.models import Movie
 from movie.core.http import error_response, see_other
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.programmes.group_ranking import histories_of, rank_together
 from movie.programmes.membership import MAX_MEMBERS, CannotJoin, join_group, leave_group, start_group
 from movie.programmes.models import MAX_NAME, Group, GroupMember
-from movie.programmes.together import histories_of, rank_together
 from movie.recommendations.ranked_list import RankedList
 from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
