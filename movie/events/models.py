@@ -16,6 +16,9 @@ from predictors.history import Interaction, MovieId
 TO_ARCHIVE, TO_STREAM, TO_PRUNE = 1, 2, 4
 DELIVERIES = TO_ARCHIVE | TO_STREAM
 CLAIM = timedelta(seconds=30)  # for which a relay has the rows it took; a dead one's are free after it
+CLOCK_ERROR = timedelta(
+    days=1
+)  # by which the clocks of two processes may differ, or one be set ahead or back
 
 # What ratings and lists follow from: it stays in the database, where one transaction sees all of it.
 DECISION_KINDS = ("rating", "dismiss", "watchlist", "undo")
@@ -99,9 +102,10 @@ class Event(Deliverable):
 
 
 class HistoryChange(Deliverable):
-    """A deletion or a merge of histories that the archive and the stream have not applied yet.
+    """A deletion or a merge of histories, which the archive and the stream follow.
 
     It covers what was recorded up to it. The archive follows the changes one by one in order of their ids.
+    Once followed it stays for CLOCK_ERROR: what the visitor does meanwhile is recorded as later than it.
     """
 
     class Kind(models.TextChoices):

@@ -218,6 +218,9 @@ def merge_guest(guest: str, user: str) -> int:
                 claimed_by="",
                 available_at=timezone.now(),
             )
+        for changed in _last_changed({user}).values():  # a deletion by the account is no deletion of these
+            covered = Event.objects.of(guest).filter(recorded_at__lte=changed)
+            covered.update(recorded_at=changed + MICROSECOND)
         moved = Event.objects.of(guest).update(visitor=user)
         HistoryImport.objects.filter(visitor=guest).update(visitor=user)
         ratings = Rating.objects.filter(visitor=guest)
@@ -284,17 +287,21 @@ def _store_new(found: NewInteractions, network: str, *, live: bool, import_numbe
 
 
 def _recorded_at(visitors: set[str]) -> dict[str, datetime]:
-    """Return the current time by visitor, later than every change of the visitor's history that copies have
-    not applied.
+    """Return the current time by visitor, later than every change of the visitor's history that is kept.
 
-    Else a change that was asked for on a server whose clock is ahead would cover what came after it.
+    Else a change that was asked for while the clock was ahead, or before it was set back, would cover what
+    came after it.
     """
-    times = dict.fromkeys(visitors, timezone.now())
-    if _sinks_of_changes():
-        changes = HistoryChange.objects.filter(visitor__in=visitors).order_by()
-        for visitor, latest in changes.values_list("visitor").annotate(at=Max("recorded_at")):
-            times[visitor] = max(times[visitor], latest + MICROSECOND)
-    return times
+    now, changed = timezone.now(), _last_changed(visitors)
+    return {each: max(now, changed[each] + MICROSECOND) if each in changed else now for each in visitors}
+
+
+def _last_changed(visitors: set[str]) -> dict[str, datetime]:
+    """Return the time of the latest deletion or merge that is kept, by those visitors who have one."""
+    if not _sinks_of_changes():
+        return {}
+    changes = HistoryChange.objects.filter(visitor__in=visitors).order_by()
+    return dict(changes.values_list("visitor").annotate(at=Max("recorded_at")))
 
 
 def _order_live_events(events: list[Interaction]) -> list[Interaction]:
@@ -349,23 +356,31 @@ def _row(interaction: Interaction, recorded_at: datetime, import_number: int | N
 
 
 def _request_change(
-    kind: HistoryChange.Kind, visitor: str, *, to: int = TO_ARCHIVE | TO_STREAM, **fields: str | int | None
+    kind: HistoryChange.Kind,
+    visitor: str,
+    *,
+    into: str = "",
+    movie_id: MovieId | None = None,
+    to: int = TO_ARCHIVE | TO_STREAM,
 ) -> None:
     """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
 
-    It covers what was recorded before, also by a server whose clock is ahead.
+    It covers what was recorded before, also by a server whose clock is ahead, and is later than every
+    earlier change of the visitor and, for a merge, of the account: a deletion there does not cover it.
     """
     if sinks := _sinks_of_changes() & to:
         now = timezone.now()
-        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"]
+        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"] or now
+        after_changes = _recorded_at({visitor, into or visitor}).values()
         HistoryChange.objects.create(
             event_id=new_event_id(),
             kind=kind,
             visitor=visitor,
-            recorded_at=max(now, latest or now),
+            into=into,
+            movie_id=movie_id,
+            recorded_at=max(latest, *after_changes),
             pending_sinks=sinks,
             available_at=now + CLAIM,  # when every claim of now has run out, so that nothing slips by
-            **fields,
         )
 
 

@@ -6,7 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.handlers.exception import convert_exception_to_response
 from django.db import IntegrityError, InterfaceError, OperationalError, connection, connections, transaction
+from django.http import HttpResponse
 
 from movie.catalogue.models import ExternalId, Genre, Movie, Rating
 from movie.core.database import TRIES, insert_unless_taken, is_away, retry_on_deadlock
@@ -176,6 +181,13 @@ def test_the_connection_is_strict_and_knows_all_of_unicode():
     assert Movie.objects.get(pk=Movie.objects.create(title="기생충 🎬").pk).title == "기생충 🎬"
 
 
+@pytest.fixture
+def known_session(transactional_db):
+    session = SessionStore()
+    session.create()
+    return session
+
+
 @pytest.fixture(params=["read only", "full"])
 def no_writes(request, transactional_db):
     """The database takes no writes, as on a replica or with a full disk; reading goes on."""
@@ -208,6 +220,29 @@ def test_a_database_that_takes_no_writes_is_a_503_and_pages_go_on(client, no_wri
     assert (refused.status_code, refused["Retry-After"]) == (503, "5")
     assert client.get(f"/movies/{no_writes.pk}/").status_code == 200
     assert client.get("/browse/").status_code == 200
+
+
+@pytest.mark.parametrize("no_writes", ["read only"], indirect=True)
+def test_a_session_that_a_database_does_not_take_is_a_503(rf, known_session, no_writes):
+    def changes_the_session(request):
+        request.session["name"] = "value"
+        return HttpResponse()
+
+    request = rf.get("/")
+    request.COOKIES[settings.SESSION_COOKIE_NAME] = known_session.session_key
+    answer = convert_exception_to_response(SessionMiddleware(changes_the_session))(request)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+
+
+def test_a_session_that_ended_meanwhile_is_a_400(rf, known_session):
+    def ends_the_session(request):
+        request.session["name"] = "value"
+        known_session.delete()
+        return HttpResponse()
+
+    request = rf.get("/")
+    request.COOKIES[settings.SESSION_COOKIE_NAME] = known_session.session_key
+    assert convert_exception_to_response(SessionMiddleware(ends_the_session))(request).status_code == 400
 
 
 @needs_server

@@ -19,7 +19,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 from django.utils import timezone
 
 from movie.core.backoff import Backoff
@@ -30,6 +30,7 @@ from movie.events.archive.base import Archived
 from movie.events.history import covers
 from movie.events.models import (
     CLAIM,
+    CLOCK_ERROR,
     DELIVERIES,
     TO_PRUNE,
     Event,
@@ -121,16 +122,18 @@ class Relay:
 
     def step(self) -> bool:
         """Deliver one batch and one change and prune old rows; return whether there was anything to do."""
-        self._bring_back_from_the_future()
+        self._allow_for_wrong_clocks()
         rows = self._deliver_rows()
         changes = self._deliver_change()
         pruned = self._prune()
         return bool(rows or changes or pruned == PRUNED_AT_ONCE)
 
     @retry_on_deadlock
-    def _bring_back_from_the_future(self) -> None:
-        """Let rows wait for a claim at most. What was recorded while a clock was ahead would wait until that
-        time has come, and so would every deletion and merge after it.
+    def _allow_for_wrong_clocks(self) -> None:
+        """Let rows wait for a claim at most, and delete the changes that have served their time.
+
+        What was recorded while a clock was ahead would wait until that time has come, and so would every
+        deletion and merge after it.
         """
         if time.monotonic() - self._looked_ahead_at < CLAIM.total_seconds():
             return
@@ -140,7 +143,8 @@ class Relay:
             ahead = model.objects.undelivered().filter(available_at__gt=now + FURTHEST_AHEAD)
             if number := ahead.update(available_at=now + CLAIM):
                 log.warning("%d rows were recorded while a clock was ahead; they wait no longer", number)
-        _delete_applied(HistoryChange.objects.all())
+        old = HistoryChange.objects.filter(pending_sinks=0, recorded_at__lte=now - CLOCK_ERROR)
+        old.delete()
 
     def _deliver_rows(self) -> int:
         bits = sum(sink.bit for sink in self.sinks if sink.is_open())
@@ -208,7 +212,6 @@ class Relay:
                 HistoryChange.objects.filter(pk=change.pk).update(
                     pending_sinks=left, available_at=timezone.now()
                 )
-                _delete_applied(HistoryChange.objects.filter(pk=change.pk))
                 followed += worked
         return followed
 
@@ -256,13 +259,6 @@ def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequenc
         return False
     sink.record_success(len(what))
     return True
-
-
-def _delete_applied(changes: QuerySet[HistoryChange]) -> None:
-    """Delete the changes that every sink has. One of a clock that was ahead stays until its time has come:
-    what its visitor does meanwhile must count as later, or consumers take it for covered.
-    """
-    changes.filter(pending_sinks=0, recorded_at__lte=timezone.now()).delete()
 
 
 def apply_change(archive: ClickArchive, change: HistoryChange) -> None:

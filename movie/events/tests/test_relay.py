@@ -18,7 +18,15 @@ from movie.events.archive import get_archive
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.history import get_history
 from movie.events.history_import import take_back_import
-from movie.events.models import CLAIM, TO_PRUNE, DailyMovieActivity, Event, HistoryChange, HistoryImport
+from movie.events.models import (
+    CLAIM,
+    CLOCK_ERROR,
+    TO_PRUNE,
+    DailyMovieActivity,
+    Event,
+    HistoryChange,
+    HistoryImport,
+)
 from movie.events.stream import EventStreamUnavailable, get_event_stream
 from movie.events.stream.backlog import backlog
 from movie.events.stream.handlers import Popularity
@@ -196,7 +204,7 @@ def test_a_guest_who_signs_in_while_a_relay_delivers_keeps_everything(sinks, fil
     deliver_everything()
     assert len(list(archive.read("user:1"))) == 1
     assert not list(archive.read(VISITOR)), "what was delivered under the guest's key moved too"
-    assert not HistoryChange.objects.exists()
+    assert not HistoryChange.objects.undelivered().exists()
 
 
 def test_what_is_forgotten_while_a_relay_delivers_stays_forgotten(sinks, film, monkeypatch):
@@ -268,18 +276,65 @@ def test_what_was_recorded_while_a_clock_was_ahead_waits_no_longer_than_a_claim(
         assert timezone.now() < model.objects.get().available_at <= timezone.now() + CLAIM
         model.objects.update(available_at=timezone.now())
     Relay().step()
-    assert not HistoryChange.objects.exists()
+    assert not HistoryChange.objects.undelivered().exists()
     assert [each.interaction.visitor for each in get_archive().read()] == [VISITOR]
 
 
-def test_a_deletion_of_a_clock_that_was_ahead_covers_nothing_that_came_after_it(sinks, film):
-    recording.forget(VISITOR)
-    ahead = timezone.now() + timedelta(hours=1)
-    HistoryChange.objects.update(recorded_at=ahead, available_at=timezone.now())
-    Relay().step()
-    assert not HistoryChange.objects.undelivered().exists()
+@pytest.fixture
+def clicked(sinks, film):
     recording.record(click(film))
-    assert Event.objects.get().recorded_at > ahead
-    HistoryChange.objects.update(recorded_at=timezone.now())
+
+
+@pytest.fixture
+def feed_of(tmp_path):
+    def feed(messages):
+        made = TrainingFeed(tmp_path)
+        made.handle(messages)
+        return made
+
+    return feed
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Sets the clock of the whole site wrong by so many hours."""
+    now = timezone.now
+    return lambda hours: monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(hours=hours))
+
+
+@pytest.mark.parametrize("hours", [(1, 0), (0, -1)], ids=["ahead, then right", "right, then set back"])
+def test_a_deletion_covers_nothing_that_came_after_it_whatever_the_clock(sinks, film, clock, feed_of, hours):
+    before, after = hours
+    clock(before)
+    recording.forget(VISITOR)
+    deliver_everything()  # the relay's clock is wrong too
+    Relay().step()
+    clock(after)
+    recording.record(click(film))
+    deliver_everything()
+    assert feed_of(get_event_stream().messages).compact() == 1
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_deletion_by_the_account_covers_nothing_of_its_guest(clicked, clock, feed_of, hours, delivered):
+    clock(hours)
+    recording.forget("user:1")
+    clock(0)
+    if delivered:
+        deliver_everything()
+    recording.merge_guest(VISITOR, "user:1")
+    deliver_everything()
+    assert feed_of(get_event_stream().messages).compact() == 1
+    assert [each.interaction.visitor for each in get_archive().read()] == ["user:1"]
+
+
+def test_a_change_is_kept_as_long_as_a_clock_may_be_wrong(sinks):
+    recording.forget(VISITOR)
+    deliver_everything()
+    assert not HistoryChange.objects.undelivered().exists()
+    Relay().step()
+    assert HistoryChange.objects.exists()
+    HistoryChange.objects.update(recorded_at=timezone.now() - CLOCK_ERROR)
     Relay().step()
     assert not HistoryChange.objects.exists()

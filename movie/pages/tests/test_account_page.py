@@ -24,7 +24,7 @@ from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import make_film
 from movie.core.fields import ExactCharField
 from movie.events.archive import get_archive
-from movie.events.models import Event, HistoryChange, HistoryImport, ImportSlot
+from movie.events.models import CLOCK_ERROR, Event, HistoryChange, HistoryImport, ImportSlot
 from movie.experiments.assignment import assign_arm
 from movie.experiments.models import Experiment, ExperimentArm, VisitorTotals
 from movie.pages.browser_names import browser_name
@@ -411,6 +411,8 @@ def test_a_closed_account_leaves_nothing_in_the_archive_either(everything, setti
     HistoryChange.objects.update(available_at=timezone.now())
     call_command("relay_events", once=True)
     assert not list(get_archive().read(visitor)) and len(list(get_archive().read(f"user:{eve.pk}"))) == 1
+    HistoryChange.objects.update(recorded_at=timezone.now() - CLOCK_ERROR)
+    call_command("relay_events", once=True)  # the note of the deletion stays for a day
     assert {label: count for label, count in counts_of(ada).items() if count} == {}
 
 

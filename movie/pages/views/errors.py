@@ -1,7 +1,9 @@
 """Error pages."""
 
 import sys
+from collections.abc import Iterator
 
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -22,7 +24,12 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def refused_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Refuse what comes to no view: a body that is too large, an encoding that is not read, a wrong host."""
+    """Refuse what comes to no view: a body that is too large, an encoding that is not read, a wrong host.
+
+    A session that could not be stored because the database is away is no fault of the request: 503.
+    """
+    if isinstance(exception, SessionInterrupted) and any(map(is_away, _chain(exception))):
+        return _unavailable()
     if isinstance(exception, RequestDataTooBig):
         status, reason = 413, _("That is more than this address takes.")
     elif isinstance(exception, UnsupportedCharset):
@@ -41,6 +48,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     error = sys.exc_info()[1]
     if is_away(error) or isinstance(error, ArchiveUnavailable):
-        page = loader.get_template("503.html").render()
-        return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+        return _unavailable()
     return HttpResponse(loader.get_template("500.html").render(), status=500)
+
+
+def _unavailable() -> HttpResponse:
+    page = loader.get_template("503.html").render()
+    return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from or in the handling of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
