@@ -75,6 +75,15 @@ def stored_path(name: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
+def any_stored() -> bool:
+    """Return whether the site has photographed posters at all."""
+    try:
+        with os.scandir(settings.PHOTOGRAPH_DIR) as folders:
+            return any(folder.is_dir() for folder in folders)
+    except OSError:
+        return False
+
+
 def _path(name: str) -> Path:
     return Path(settings.PHOTOGRAPH_DIR) / name[:2] / name
 

@@ -1,14 +1,16 @@
-"""Drawn posters, cacheable by browsers."""
+"""Drawn and photographed posters, cacheable by browsers."""
 
 import hashlib
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.catalogue.photographs import CONTENT_TYPES, stored_path
 from movie.catalogue.posters.drawing import draw_poster
 
 KEEP = "public, max-age=31536000, immutable"
@@ -35,3 +37,15 @@ def poster(request: HttpRequest, movie_id: int) -> HttpResponse:
     response["Cache-Control"] = KEEP if asked == version else ASK_AGAIN
     response["Content-Security-Policy"] = POSTER_POLICY
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
+
+
+@require_safe
+def photograph(request: HttpRequest, movie_id: int, name: str) -> HttpResponse:
+    """Return a photographed poster by its checksum; where there is none any more, lead to the drawn one."""
+    path = stored_path(name)
+    if path is None:
+        return HttpResponseRedirect(reverse("pages:poster", args=[movie_id]))
+    response = HttpResponse(path.read_bytes(), content_type=CONTENT_TYPES[path.suffix])
+    response["Cache-Control"] = KEEP
+    response["Content-Security-Policy"] = POSTER_POLICY
+    return response
