@@ -1,8 +1,9 @@
-"""The motifs that suit a film: first those of words in its title, then those of its genres, rarest first."""
+"""The motifs that suit a film: first those of words in its title, then those of its genres."""
 
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import zip_longest
 
 from movie.catalogue.posters.dice import Dice
 from movie.catalogue.posters.inks import by_rarity
@@ -95,13 +96,17 @@ def motifs_for(title: str, genres: Sequence[str]) -> tuple[str, ...]:
     dice = Dice("motif", title)
     named = {motif for word in _words(title) if (motif := _MOTIF_OF.get(word))}
     chosen = sorted(named, key=_IN_ORDER.__getitem__)
-    for genre in by_rarity(genres):
-        motifs = GENRES.get(genre, ())
-        start = dice.below(len(motifs)) if motifs else 0
-        chosen += motifs[start:] + motifs[:start]
-    start = dice.below(len(PLAIN))
-    chosen += PLAIN[start:] + PLAIN[:start]
+    suited = [_turned(GENRES[genre], dice) for genre in by_rarity(genres)]
+    for motifs in zip_longest(*suited):  # the first of each genre, then the second of each
+        chosen += filter(None, motifs)
+    chosen += _turned(PLAIN, dice)
     return tuple(dict.fromkeys(chosen))[:MOST_CHOICES]
+
+
+def _turned(motifs: tuple[str, ...], dice: Dice) -> tuple[str, ...]:
+    """Return the motifs in their order, beginning with one that the dice choose."""
+    start = dice.below(len(motifs))
+    return motifs[start:] + motifs[:start]
 
 
 def _words(title: str) -> Iterable[str]:
