@@ -298,6 +298,13 @@ if POSTER_BASE_URL and urlsplit(POSTER_BASE_URL).scheme != "https":
     environment.refuse("POSTER_BASE_URL", "is not an https address", "Leave it empty for drawn posters.")
     POSTER_BASE_URL = ""
 
+# Posters, synopses, billing, running times, titles and trailers of TMDB: manage.py import_tmdb.
+TMDB_API_KEY = environment.text("TMDB_API_KEY")
+TMDB_BASE_URL = environment.text("TMDB_BASE_URL", "https://api.themoviedb.org/3")
+if urlsplit(TMDB_BASE_URL).scheme not in ("http", "https") or not urlsplit(TMDB_BASE_URL).netloc:
+    environment.refuse("TMDB_BASE_URL", "is no http address", "Leave it empty for TMDB's own.")
+PHOTOGRAPH_DIR = Path(environment.text("PHOTOGRAPH_DIR", str(DATA_DIR / "photographs")))
+
 # -- accounts ---------------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = [

@@ -20,11 +20,13 @@ from movie.catalogue.models import (
     Country,
     Credit,
     ExternalId,
+    FactOrigin,
     Genre,
     Language,
     Movie,
     MovieTitle,
     Person,
+    order_text,
 )
 from movie.catalogue.removal import delete_movies
 from movie.catalogue.resources import MovieResource
@@ -32,6 +34,13 @@ from movie.catalogue.titles import search_key
 from movie.catalogue.twins import find_twins
 from movie.core.batches import write_in_batches
 from movie.core.csv_import_admin import BatchImportAdmin
+
+STAFF = "staff"  # the source of what was decided in the admin
+ROLE_FACTS: dict[str, str] = {
+    Credit.Role.DIRECTOR: "directors",
+    Credit.Role.WRITER: "writers",
+    Credit.Role.CAST: "cast",
+}
 
 
 class KnownAutocomplete(AutocompleteSelect):
@@ -154,7 +163,19 @@ class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
     fieldsets = [
         (
             None,
-            {"fields": ["title", "sort_title", "year", "runtime", "synopsis", "poster_path", "is_visible"]},
+            {
+                "fields": [
+                    "title",
+                    "sort_title",
+                    "year",
+                    "runtime",
+                    "synopsis",
+                    "poster_path",
+                    "photograph",
+                    "trailer_url",
+                    "is_visible",
+                ]
+            },
         ),
         (_("Kinds"), {"fields": ["genres", "countries", "languages"], "classes": ["collapse"]}),
         (_("Ratings"), {"fields": ["rating_count", "rating_average", "unweighed_stars"]}),
@@ -163,6 +184,18 @@ class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).prefetch_related("genres")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save, and record that the order of the people is staff's decision where they changed it."""
+        super().save_related(request, form, formsets, change)
+        if any(formset.model is Credit and formset.has_changed() for formset in formsets):
+            pk = form.instance.pk
+            people: dict[str, list[int]] = {fact: [] for fact in ROLE_FACTS.values()}
+            credits = Credit.objects.filter(movie=pk).order_by("order")
+            for role, person in credits.values_list("role", "person"):
+                people[ROLE_FACTS[role]].append(person)
+            decided = {(pk, fact): order_text(ids) for fact, ids in people.items()}
+            FactOrigin.objects.record(STAFF, decided)
 
     @admin.display(description=_("genres"))
     def genre_list(self, movie: Movie) -> str:

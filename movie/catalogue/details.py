@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from django.db.models import Count, Expression, F, IntegerField, Model, QuerySet, Value
 from django.db.models.functions import Cast
 
-from movie.catalogue.models import HALF_STARS, Credit, ExternalId, Movie, MovieTitle, Rating
+from movie.catalogue.models import HALF_STARS, Credit, ExternalId, FactOrigin, Movie, MovieTitle, Rating
 from movie.catalogue.titles import search_key
 
 # Where each source shows a movie. Data sets number movies their own way: only `movielens` ids are addresses.
@@ -16,6 +17,7 @@ ELSEWHERE = {
     "tmdb": ("TMDB", "https://www.themoviedb.org/movie/{}"),
     "movielens": ("MovieLens", "https://movielens.org/movies/{}"),
 }
+TRAILER_SITES = {"youtube.com": "YouTube", "vimeo.com": "Vimeo"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class MovieDetails:
     cast: list[Link] = field(default_factory=list)
     other_titles: list[tuple[str, str]] = field(default_factory=list)  # (title, language code or "")
     elsewhere: list[tuple[str, str]] = field(default_factory=list)  # (site, address)
+    trailer: tuple[str, str] | None = None  # (site, address)
+    sources: set[str] = field(default_factory=set)  # of facts whose source is known
 
 
 def movie_details(movie: Movie) -> MovieDetails:
@@ -64,6 +68,7 @@ def movie_details(movie: Movie) -> MovieDetails:
         rows("language", Movie.languages.through, "language_id", "language__name", plain),
         rows("title", MovieTitle, "pk", "title", F("language")),
         rows("elsewhere", ExternalId, "pk", "value", F("source")),
+        rows("origin", FactOrigin, "pk", "source", plain),
         all=True,
     )
     facts = MovieDetails()
@@ -84,6 +89,11 @@ def movie_details(movie: Movie) -> MovieDetails:
         elif kind == "elsewhere" and detail in ELSEWHERE:
             site, address = ELSEWHERE[detail]
             facts.elsewhere.append((site, address.format(text)))
+        elif kind == "origin":
+            facts.sources.add(text)
+    if movie.trailer_url:
+        host = (urlsplit(movie.trailer_url).hostname or "").removeprefix("www.")
+        facts.trailer = (TRAILER_SITES.get(host, host), movie.trailer_url)
     return facts
 
 

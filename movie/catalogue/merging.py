@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from movie.catalogue.models import SHARED_SOURCES, Credit, Movie, MovieTag, Person
 
-FIELDS = ("year", "runtime", "synopsis", "poster_path")
+FIELDS = ("year", "runtime", "synopsis", "poster_path", "photograph", "trailer_url")
 RELATIONS = ("genres", "countries", "languages")
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
-from django.db import models, transaction
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
+from django.db import connection, models, transaction
 from django.db.models import Count, F, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils.text import slugify
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
+from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.querysets import NamedQuerySet
 from movie.catalogue.titles import search_key, sort_title
@@ -147,6 +149,15 @@ class Movie(models.Model):
     runtime = models.PositiveSmallIntegerField(_("runtime in minutes"), null=True, blank=True)
     synopsis = models.TextField(_("synopsis"), blank=True)
     poster_path = models.CharField(_("poster path"), max_length=255, blank=True)
+    # The name of a photographed poster that the site stores and serves itself; see `catalogue.photographs`.
+    photograph = models.CharField(
+        _("photographed poster"), max_length=80, blank=True, default="", db_default="",
+        validators=[RegexValidator(f"^{NAME_PATTERN}$")],
+    )  # fmt: skip
+    trailer_url = models.CharField(
+        _("trailer"), max_length=200, blank=True, default="", db_default="",
+        validators=[URLValidator(schemes=["https"])],
+    )  # fmt: skip
     is_visible = models.BooleanField(_("visible"), default=True)
     genres = models.ManyToManyField(Genre, verbose_name=_("genres"), blank=True, related_name="movies")
     countries = models.ManyToManyField(
@@ -326,6 +337,9 @@ FACT_LABELS = {
     "runtime": gettext_noop("running times"),
     "ko": gettext_noop("Korean titles"),
     "zh_hans": gettext_noop("Chinese titles"),
+    "synopsis": gettext_noop("synopses"),
+    "photograph": gettext_noop("photographed posters"),
+    "trailer_url": gettext_noop("trailers"),
 }
 
 
@@ -363,6 +377,72 @@ class FactSource(models.Model):
     def fact_label(self) -> str:
         """Return the kind of fact in the visitor's language; an unknown one as it is."""
         return gettext(FACT_LABELS[self.fact]) if self.fact in FACT_LABELS else self.fact
+
+
+class FactOriginQuerySet(models.QuerySet["FactOrigin"]):
+    def record(self, source: str, facts: Mapping[tuple[int, str], str]) -> None:
+        """Record that these facts, (movie id, fact) -> value, are of a source; what was said before goes."""
+        rows = [
+            FactOrigin(movie_id=pk, fact=fact, source=source, digest=fact_digest(value))
+            for (pk, fact), value in facts.items()
+        ]
+        # MySQL finds the constraint by itself and refuses to be told.
+        unique = None if connection.vendor == "mysql" else ["movie", "fact"]
+        FactOrigin.objects.bulk_create(
+            rows, update_conflicts=True, update_fields=["source", "digest"], unique_fields=unique
+        )
+
+
+class FactOrigin(models.Model):
+    """Says which source gave a fact of a movie, and the digest of the fact as it was then.
+
+    An importer of one source leaves the facts of others alone, and its own once somebody changed them.
+    """
+
+    movie = models.ForeignKey(Movie, models.CASCADE, related_name="fact_origins")
+    fact = models.CharField(max_length=32)
+    source = models.CharField(max_length=64)
+    digest = models.CharField(max_length=16)
+
+    objects = FactOriginQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["movie", "fact"], name="one_origin_of_a_fact")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.movie_id} {self.fact}: {self.source}"
+
+    def is_of(self, source: str, value: str) -> bool:
+        """Return whether the source gave this value and nobody changed it since."""
+        return self.source == source and self.digest == fact_digest(value)
+
+
+def fact_digest(value: str) -> str:
+    """Return 16 hexadecimal digits that tell whether a fact was changed."""
+    return hashlib.blake2b(value.encode(), digest_size=8).hexdigest()
+
+
+def order_text(people: Iterable[int]) -> str:
+    """Return an order of people as the text that its digest is of."""
+    return ",".join(map(str, people))
+
+
+class TmdbLookup(models.Model):
+    """Remembers when a movie was looked up at TMDB, so that an interrupted import goes on from there."""
+
+    class Outcome(models.TextChoices):
+        FOUND = "found"
+        UNKNOWN = "unknown"  # TMDB has no such film
+        CONFLICT = "conflict"  # its ids there contradict the ones here
+
+    movie = models.OneToOneField(Movie, models.CASCADE, related_name="tmdb_lookup")
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    looked_up = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.movie_id}: {self.outcome}"
 
 
 class MovieTag(models.Model):

@@ -198,7 +198,12 @@ def import_ratings(
             outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
         rows = _prepared(
-            rating_rows(table, scale, times), movies, prefix, path, report, contradicted=contradicted or {}
+            rating_rows(table, scale or known.scale, times),
+            movies,
+            prefix,
+            path,
+            report,
+            contradicted=contradicted or {},
         )
 
         @retry_on_deadlock

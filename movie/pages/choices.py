@@ -1,4 +1,6 @@
-"""Cookies in which a browser remembers what its visitor chose: the model, the theme, the step of the dial."""
+"""Cookies in which a browser remembers what its visitor chose: the model, the theme, the step of the dial,
+drawn or photographed posters.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
-MODEL_COOKIE, THEME_COOKIE, DIAL_COOKIE = "model", "theme", "familiarity"
+from movie.catalogue import photographs
+
+MODEL_COOKIE, THEME_COOKIE, DIAL_COOKIE, POSTERS_COOKIE = "model", "theme", "familiarity", "posters"
+PHOTOGRAPHED = "photographed"  # without it posters are drawn
 CHOICE_LIFETIME = timedelta(days=365)
 
 
@@ -20,6 +25,12 @@ def cookie_options() -> dict[str, Any]:
         "samesite": "Lax",
         "secure": settings.SESSION_COOKIE_SECURE,
     }
+
+
+def shows_photographs(request: HttpRequest | None) -> bool:
+    """Return whether the visitor chose photographed posters and the site has some."""
+    chosen = request is not None and request.COOKIES.get(POSTERS_COOKIE) == PHOTOGRAPHED
+    return chosen and photographs.any_stored()
 
 
 def forget_choice(response: HttpResponse, cookie: str) -> None:

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from movie.events.rating_weights import KEPT
-from movie.pages.choices import CHOICE_LIFETIME, DIAL_COOKIE, MODEL_COOKIE, THEME_COOKIE
+from movie.pages.choices import CHOICE_LIFETIME, DIAL_COOKIE, MODEL_COOKIE, POSTERS_COOKIE, THEME_COOKIE
 from movie.programmes.models import GROUP_LIFETIME
 from movie.visitors.visitor import GUEST_COOKIE, LIFETIME
 
@@ -72,6 +72,7 @@ def cookies() -> list[Cookie]:
         Cookie(THEME_COOKIE, _("Light or dark, if you chose."), choice),
         Cookie(MODEL_COOKIE, _("The model you chose for your list."), choice),
         Cookie(DIAL_COOKIE, _("Where you set the dial from unexpected to well-known films."), choice),
+        Cookie(POSTERS_COOKIE, _("Photographed posters, if you chose them."), choice),
         Cookie("messages", _("A message for the next page."), window),
     ]
 

@@ -24,7 +24,15 @@ from movie.catalogue.importing.matching import match_rows
 from movie.catalogue.importing.reading import TextFile, header, read_columns, split_plain, split_quoted
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import MovieRow, RejectedRow
-from movie.catalogue.models import Credit, ExternalId, FactSource, Movie, MovieTitle
+from movie.catalogue.models import (
+    Credit,
+    ExternalId,
+    FactOrigin,
+    FactSource,
+    Movie,
+    MovieTitle,
+    order_text,
+)
 from movie.catalogue.titles import search_key
 from movie.core.batches import write_in_batches
 
@@ -155,6 +163,7 @@ class _Writer:
         """Write the facts of rows whose movie is here, and count whom each fact is owed to."""
         matches = match_rows([_as_movie_row(row) for row in rows], "imdb")
         movies = Movie.objects.prefetch_related("titles", "credits").in_bulk(matches.movies.values())
+        self._ordered: dict[str, dict[tuple[int, str], str]] = {}  # source -> orders that it decided
         people = self._people.ids(name for row in rows for names in row.people.values() for name in names)
         for row in rows:
             pk = matches.movies.get(row.imdb)
@@ -173,6 +182,8 @@ class _Writer:
                 ExternalId.objects.create(movie=movie, source="imdb", value=row.imdb)
             self.credited.update((row.sources[name], name) for name in written)
             outcome.add(1, 0, int(bool(written)))
+        for source, facts in self._ordered.items():
+            FactOrigin.objects.record(source, facts)
 
     def _require_licences(self, row: MovieFacts) -> None:
         for name, source in row.sources.items():
@@ -190,7 +201,10 @@ class _Writer:
                 ids += [pk for pk in there if pk not in ids]
             elif there and not self._overwrite and set(ids) != set(there):
                 continue
-            if not ids or ids == there:
+            if not ids:
+                continue
+            self._ordered.setdefault(row.sources[name], {})[movie.pk, name] = order_text(ids)
+            if ids == there:
                 continue
             Credit.objects.filter(movie=movie, role=role).delete()
             Credit.objects.bulk_create(

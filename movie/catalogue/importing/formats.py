@@ -13,11 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from movie.catalogue.importing import movielens_csv
+from movie.catalogue.importing import movielens_csv, movietweetings
 from movie.catalogue.importing.cells import LONGEST_NAME
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import COMPRESSIONS, TextFile, plain_name
-from movie.catalogue.importing.rows import Table
+from movie.catalogue.importing.rows import Scale, Table
 from movie.catalogue.models import SHARED_SOURCES
 
 MOVIELENS = "movielens"  # ids that all MovieLens data sets but 100K share
@@ -38,6 +38,8 @@ class Format:
     source: str = ""  # id space; "" takes the file's name
     fallback: str | None = None  # encoding of files that are not UTF-8
     named_columns: bool = True  # whether --columns means anything
+    visitors: str = ""  # prefix of its users, where the id space is not the name of the data set
+    scale: Scale | None = None  # of its ratings, where they are not stars
 
     def has(self, path: Path, kind: str) -> bool:
         return re.fullmatch(getattr(self, kind), plain_name(path), re.IGNORECASE) is not None
@@ -46,6 +48,17 @@ class Format:
 FORMATS = {
     known.name: known
     for known in (
+        Format(
+            "movietweetings",
+            "movietweetings",
+            r"movies\.dat",
+            r"ratings\.dat",
+            "imdb",
+            "latin-1",
+            False,
+            visitors="movietweetings",
+            scale=Scale(1, 10),
+        ),
         Format(
             "movielens-dat", "movielens_dat", r"movies\.dat", r"ratings\.dat", MOVIELENS, "latin-1", False
         ),
@@ -118,6 +131,8 @@ def format_of(path: Path, kind: str, name: str | None = None) -> Format:
         if known.has(path, kind):
             if known.name == "movielens-csv" and not movielens_csv.is_movielens(path):
                 continue
+            if known.name == "movietweetings" and not movietweetings.is_movietweetings(path, kind):
+                continue
             return known
     message = "The format of %(path)s is not known by its name. Name it with --format: %(formats)s."
     raise CatalogueError(message % {"path": path, "formats": ", ".join(FORMATS)})
@@ -125,7 +140,9 @@ def format_of(path: Path, kind: str, name: str | None = None) -> Format:
 
 def source_of(path: Path, known: Format) -> str:
     """Return the id space of a file's movie ids: of its format, or the name of the file or its folder."""
-    name = known.source or _own_name(path)
+    if known.source:
+        return known.source
+    name = _own_name(path)
     if _MOVIELENS_SET.match(name):
         name = MOVIELENS
     # A file called imdb.csv has ids of its own all the same.
@@ -141,6 +158,8 @@ def _own_name(path: Path) -> str:
 def visitors_of(path: Path, known: Format, source: str) -> str:
     """Return the prefix of a file's users. MovieLens data sets share movie ids but not users, so the data
     set's own name is taken where the file or its folder tells it."""
+    if known.visitors:
+        return known.visitors
     stem = plain_name(path).rpartition(".")[0]
     for name in (stem, path.resolve().parent.name):
         if source == MOVIELENS and _MOVIELENS_SET.match(name):

@@ -124,6 +124,8 @@ class _Matcher:
 
 def _is_same(row: MovieRow, movie: Known, *, years_apart: int = 0) -> bool:
     """Return whether title or year agree: with shared ids that is enough for one movie."""
+    if not row.title and row.year is None:
+        return True  # the row states ids alone
     keys = _keys(row)
     if keys & movie.keys:
         return True

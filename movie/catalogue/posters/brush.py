@@ -43,5 +43,15 @@ def rect(x: float, y: float, wide: float, tall: float, paint: str = "") -> str:
     return f'<rect x="{x:g}" y="{y:g}" width="{wide:g}" height="{tall:g}" {paint}/>'
 
 
+def ellipse(x: float, y: float, across: float, down: float, paint: str) -> str:
+    """Draw an ellipse of two radii."""
+    return f'<ellipse cx="{x:g}" cy="{y:.0f}" rx="{across:.0f}" ry="{down:.0f}" {paint}/>'
+
+
+def turned(shape: str, degrees: float, x: float, y: float) -> str:
+    """Turn a shape around a point, clockwise."""
+    return f'<g transform="rotate({degrees:g} {x:g} {y:g})">{shape}</g>'
+
+
 def path(data: str, paint: str) -> str:
     return f'<path d="{data}" {paint}/>'

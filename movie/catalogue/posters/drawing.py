@@ -1,9 +1,10 @@
 """Draw posters from a movie's facts: a flat field, one motif, the title, director and year.
 
-They are meant as one printed series. The first genre chooses the field, the title chooses the motif
-and every measure in it, the decade lays a texture over it, and the director brings the habits that
-recur from film to film: accent colour, how shapes are filled, how the title is set and where.
-Everything follows from hashes, so a film has the same poster on every machine.
+They are meant as one printed series. The rarest genre chooses the field, words of the title and the genres
+choose the motif, the title every measure in it, the decade lays a texture over it, and the director brings
+the habits that recur from film to film: accent colour, how shapes are filled, how the title is set and where.
+Everything follows from hashes, so a film has the same poster on every machine. In a list a film whose motif
+was just seen takes the next one that suits it; see `meanings`.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from movie.catalogue.posters.lettering import (
     split_title,
     width_of,
 )
+from movie.catalogue.posters.meanings import motif_of
 from movie.catalogue.posters.motifs import MOTIFS
 from movie.catalogue.posters.sheet import FOOT_LINE, FOOT_RULE, FOOT_SIZE, HEIGHT, MARGIN, MEASURE, WIDTH
 
@@ -78,6 +80,13 @@ class Habit:
 
 FILLS = ("flat", "flat", "hatched", "cut", "outlined")
 STYLES = ("", "", ' font-style="italic"')
+# Hundredths of the type size: how far an italic leans over the end of its line, and how far it is moved back
+# so that it stands where upright letters would.
+SLANT, SETBACK = 16, 6
+# Units: a card 115 pixels wide shows 22 of them as 10.5 pixels.
+NAME_TALL, NAME_TALL_ALONE, NAME_LARGEST = 84, 112, 50
+REST_TALL, REST_LARGEST, REST_SMALLEST = 80, 25, 22
+REST_LINES = 3
 
 
 @lru_cache(maxsize=4096)
@@ -111,11 +120,13 @@ def _brush(inks: Inks, fill: str) -> tuple[Brush, str]:
     return Brush(inks, f'fill="{inks.accent}"', hole), ""
 
 
-def draw_poster(title: str, year: int | None, genres: Sequence[str], director: str, seed: int = 0) -> str:
+def draw_poster(
+    title: str, year: int | None, genres: Sequence[str], director: str, *, seed: int = 0, choice: int = 0
+) -> str:
     """Draw a poster as an SVG document, 240 by 360 units, 1 to 4 KB.
 
-    `genres` in their order, the first one known chooses the colours; `director` may be empty, then the film
-    has habits of its own. `seed` tells apart films with the same title and year.
+    `director` may be empty, then the film has habits of its own. `seed` tells apart films with the same title
+    and year, `choice` is which of the motifs that suit the film is drawn.
     """
     title, director = printable(title) or "?", printable(director)
     dice = Dice("film", title, year or "", seed)
@@ -125,8 +136,11 @@ def draw_poster(title: str, year: int | None, genres: Sequence[str], director: s
     definitions += _texture(year, inks)
 
     name, subtitle = split_title(title)
-    lines, size = set_lines(name, 92 if subtitle else 112, 50, 5)
-    rest, rest_size = set_lines(subtitle, 40, 17, 3) if subtitle else ([], 0.0)
+    style = "" if any(map(is_full, title)) else habit.style  # no italics in Chinese or Korean
+    slant = SLANT if style else 0
+    tallest = NAME_TALL if subtitle else NAME_TALL_ALONE
+    lines, size = set_lines(name, tallest, NAME_LARGEST, 5, slant=slant)
+    rest, rest_size = _subtitle(subtitle, slant) if subtitle else ([], 0.0)
     leading = size * 1.04
     block = round(leading * len(lines) + (rest_size * 1.2 * len(rest) + 8 if rest else 0))
 
@@ -135,24 +149,28 @@ def draw_poster(title: str, year: int | None, genres: Sequence[str], director: s
         top, art_top = 14.0, FOOT_RULE - tall
     else:
         top, art_top = FOOT_RULE - block - 10.0, 0
-    x = MARGIN if habit.anchor == "start" else WIDTH // 2
+    middle = MARGIN if habit.anchor == "start" else WIDTH // 2
 
-    style = "" if any(map(is_full, title)) else habit.style  # no italics in Chinese or Korean
+    def placed(line: str, y: float, size: float) -> str:
+        x = middle - size * SETBACK / 100 if style else middle
+        limit = MEASURE - size * slant / 100
+        return f'<text x="{x:.4g}" y="{y:.0f}"{fitted(line, limit, size)}>{escape(line)}</text>'
+
     text = []
     y = top + size * 0.82
     for line in lines:
-        text.append(f'<text x="{x}" y="{y:.0f}"{fitted(line, MEASURE, size)}>{escape(line)}</text>')
+        text.append(placed(line, y, size))
         y += leading
     head = f'<g font-size="{size:.1f}" font-weight="700"{style}>{"".join(text)}</g>'
     if rest:
         y += rest_size * 0.95 + 4 - leading * 0.76
         small = []
         for line in rest:
-            small.append(f'<text x="{x}" y="{y:.0f}"{fitted(line, MEASURE, rest_size)}>{escape(line)}</text>')
+            small.append(placed(line, y, rest_size))
             y += rest_size * 1.2
         head += f'<g font-size="{rest_size:.1f}"{style}>{"".join(small)}</g>'
 
-    art = dice.choice(MOTIFS)(dice, brush, tall)
+    art = MOTIFS[motif_of(title, genres, choice)](dice, brush, tall)
     veil = f'<rect width="{WIDTH}" height="{HEIGHT}" fill="url(#t)" opacity=".12"/>' if year else ""
     named = escape(f"{title} ({year})" if year else title)
     return (
@@ -164,6 +182,15 @@ def draw_poster(title: str, year: int | None, genres: Sequence[str], director: s
         f'<path d="M{MARGIN} {FOOT_RULE}h{MEASURE}" stroke="{inks.text}" opacity=".6"/>'
         f"{_foot(director, year, inks)}</svg>"
     )
+
+
+def _subtitle(text: str, slant: int) -> tuple[list[str], float]:
+    """Return a subtitle's lines, none smaller than REST_SMALLEST; an ellipsis ends what does not fit."""
+    while True:
+        lines, size = set_lines(text, REST_TALL, REST_LARGEST, REST_LINES, slant=slant)
+        if size >= REST_SMALLEST or len(text) < 12:
+            return lines, max(size, REST_SMALLEST)
+        text = shortened(text, len(text) - 3)
 
 
 def _foot(director: str, year: int | None, inks: Inks) -> str:

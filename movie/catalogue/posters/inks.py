@@ -1,6 +1,6 @@
-"""Inks: fields by genre, a director's accent, and what can be read on them."""
+"""Inks: fields by the rarest genre, a director's accent, and what can be read on them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,6 +30,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "war": ("#5c6138", "#a59a74", "#3d4238"),
     "western": ("#d2a05a", "#97441f", "#6f3a25"),
 }
+# From the rarest to the commonest, by the number of films in MovieLens 100K.
+RARITY = (
+    "fantasy", "film-noir", "western", "animation", "documentary", "musical", "mystery", "war", "horror",
+    "sci-fi", "crime", "children", "adventure", "romance", "action", "thriller", "comedy", "drama",
+)  # fmt: skip
 SAME_GENRE = {
     "children's": "children", "family": "children", "science fiction": "sci-fi", "music": "musical",
     "noir": "film-noir", "biography": "drama", "history": "war", "sport": "action", "short": "documentary",
@@ -83,10 +88,12 @@ def inks_for(field: str, favourite: int) -> Inks:
 
 
 def field_for(genres: Sequence[str], dice: Dice) -> str:
-    """Return the colour of the field, one of the colours of the first genre that has any."""
-    for genre in genres:
-        name = genre.casefold().strip()
-        fields = FIELDS.get(SAME_GENRE.get(name, name))
-        if fields:
-            return dice.choice(fields)
-    return dice.choice(OTHER_FIELDS)
+    """Return the colour of the field, one of the colours of the rarest genre that has any."""
+    known = by_rarity(genres)
+    return dice.choice(FIELDS[known[0]] if known else OTHER_FIELDS)
+
+
+def by_rarity(genres: Iterable[str]) -> list[str]:
+    """Return the known ones of some genres by the names they have here, the rarest first."""
+    names = {SAME_GENRE.get(name, name) for genre in genres if (name := genre.casefold().strip())}
+    return [name for name in RARITY if name in names]

@@ -74,13 +74,20 @@ def _balanced(pieces: list[tuple[str, str]], count: int) -> list[str]:
     return lines
 
 
-def set_lines(text: str, tallest: int, largest: float, most_lines: int) -> tuple[list[str], float]:
-    """Return the lines and the type size that fill the measure best within a height."""
+def set_lines(
+    text: str, tallest: float, largest: float, most_lines: int, *, slant: int = 0
+) -> tuple[list[str], float]:
+    """Return the lines and the type size that fill the measure best within a height.
+
+    `slant` is how far letters lean out of the end of their line, in hundredths of the type size.
+    """
     pieces = _pieces(text)
     best: tuple[list[str], float] = ([text], 0.0)
     for count in range(1, min(most_lines, len(pieces)) + 1):
         lines = _balanced(pieces, count)
-        size = min(largest, MEASURE * 100 / max(map(width_of, lines)), tallest / (1.06 * len(lines)))
+        size = min(
+            largest, MEASURE * 100 / (max(map(width_of, lines)) + slant), tallest / (1.06 * len(lines))
+        )
         if size > best[1] * 1.08:
             best = (lines, size)
     return best

@@ -98,11 +98,11 @@ def rays(dice: Dice, brush: Brush, tall: int) -> str:
 
 
 def overlap(dice: Dice, brush: Brush, tall: int) -> str:
-    radius = dice.between(60, 72)
+    radius = min(dice.between(60, 72), tall * 0.34)
     apart = dice.between(32, 50)
     upright = dice.below(2)
     y = tall / 2 + 4
-    dx, dy = (0, min(apart, (tall / 2 - radius) + 8)) if upright else (apart, dice.between(-10, 10))
+    dx, dy = (0, min(apart, tall / 2 - radius - 12)) if upright else (apart, dice.between(-10, 10))
     one, two = (120 - dx, y - dy), (120 + dx, y + dy)
     half = (dx * dx + dy * dy) ** 0.5
     along = (radius * radius - half * half) ** 0.5
@@ -138,7 +138,7 @@ def spiral(dice: Dice, brush: Brush, tall: int) -> str:
         radius = grow * half
         way += f"a{radius:.1f} {radius:.1f} 0 0 {sweep} {2 * radius * side:.1f} 0"
         side = -side
-    return path(way, brush.line(grow * 0.95)) + circle(x, y, grow * 0.8, brush.spark)
+    return path(way, brush.line(grow * 0.95)) + circle(x, y, grow * dice.between(60, 110) / 100, brush.spark)
 
 
 def tiles(dice: Dice, brush: Brush, tall: int) -> str:

@@ -65,7 +65,7 @@ def windows(dice: Dice, brush: Brush, tall: int) -> str:
         for at in range(columns * 7)
         if top + 16 + 34 * (at // columns) < tall
     ]
-    bright = panes.pop(lit)
+    bright = panes.pop(min(lit, len(panes) - 1))
     other = left + wide + 10 if left < 40 else 0
     block = rect(other, top + dice.between(50, 90), WIDTH if other else left - 10, tall, brush.main)
     return block + "".join(parts) + path("".join(panes), brush.field) + path(bright, brush.main)

@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movie.catalogue.models import Movie
+from movie.catalogue.posters.brush import Brush
+from movie.catalogue.posters.dice import Dice
 from movie.catalogue.posters.drawing import draw_poster
-from movie.catalogue.posters.inks import ACCENTS, FIELDS, OTHER_FIELDS, contrast
+from movie.catalogue.posters.inks import ACCENTS, FIELDS, OTHER_FIELDS, RARITY, contrast, inks_for
+from movie.catalogue.posters.meanings import GENRES, PLAIN, WORDS, motif_of, motifs_for, without_repeats
 from movie.catalogue.posters.motifs import MOTIFS
-from movie.catalogue.posters.sheet import FOOT_RULE, HEIGHT, MEASURE, WIDTH
+from movie.catalogue.posters.sheet import FOOT_RULE, HEIGHT, MARGIN, MEASURE, WIDTH
 from movie.catalogue.tests.films import make_film
 from movie.pages.templatetags.reelgraph import poster_url
 
 SVG = "{http://www.w3.org/2000/svg}"
-ART = re.compile(r"<svg y=.*?</svg>", re.DOTALL)
 TITLES = [f"{first} {second}" for first in ("The Last", "Red", "A Quiet", "Two", "Night of the") for second in
           ("Train", "River", "Witness", "Summer", "House", "Mirror", "Voyage", "Stranger")]  # fmt: skip
 
@@ -125,8 +127,10 @@ def test_words_are_readable_on_every_field():
             assert contrast(text, field_of(poster)) >= 4.5
 
 
-def test_the_first_genre_gives_the_field():
-    assert field_of(draw(genres=["Western", "Comedy"])) in FIELDS["western"]
+def test_the_rarest_genre_gives_the_field_whatever_their_order():
+    for genres in (["Western", "Comedy"], ["Comedy", "Western"], ["Drama", "Comedy", "Western"]):
+        assert field_of(draw(genres=genres)) in FIELDS["western"]
+    assert set(RARITY) == FIELDS.keys()
     assert field_of(draw(genres=["Science Fiction"])) in FIELDS["sci-fi"]
     assert field_of(draw(genres=["Nobody knows this", "War"])) in FIELDS["war"]
 
@@ -137,11 +141,88 @@ def test_no_two_films_look_the_same():
 
 
 def test_many_motifs_are_in_use():
-    assert len(MOTIFS) >= 12
-    kinds = {
-        re.sub(r"[\d.\- ]+|#[0-9a-f]+", "", ART.search(draw(title, director="X"))[0])[:60] for title in TITLES
-    }
-    assert len(kinds) >= 10
+    assert len(MOTIFS) >= 40
+    known = {*MOTIFS}
+    assert {*WORDS} | {name for names in GENRES.values() for name in names} | {*PLAIN} <= known
+    assert GENRES.keys() == FIELDS.keys()
+
+
+@pytest.mark.parametrize("tall", [110, 160, 230, 280])
+@pytest.mark.parametrize("motif", MOTIFS.values(), ids=MOTIFS)
+def test_every_motif_is_well_formed_in_every_box(motif, tall):
+    for number in range(12):
+        art = motif(
+            Dice(number), Brush(inks_for("#24505a", number % 8), 'fill="#d8432b"', 'fill="#24505a"'), tall
+        )
+        drawn = list(ElementTree.fromstring(f"<svg>{art}</svg>").iter())[1:]  # noqa: S314 - our own drawing
+        assert 2 <= len(drawn) <= 60
+        assert "nan" not in art and "inf" not in art and len(art) < 3000
+
+
+@pytest.mark.parametrize(
+    ("title", "genre", "motif"),
+    [
+        ("Rear Window", "Thriller", "windows"),
+        ("A River Runs Through It", "Drama", "waves"),
+        ("Road to Perdition", "Crime", "road"),
+        ("The Hustlers", "Drama", "chequers"),
+        ("Schindler's List", "War", "letter"),
+        ("The King’s Speech", "Drama", "crown"),
+        ("Jaws", "Horror", "fin"),
+        ("Once Upon a Time in the West", "Western", "clock"),
+    ],
+)
+def test_a_word_of_the_title_chooses_the_motif(title, genre, motif):
+    assert motifs_for(title, (genre,))[0] == motif
+
+
+def test_without_such_a_word_the_rarest_genre_does():
+    assert motifs_for("Unnamed", ("Drama", "Western"))[0] in GENRES["western"]
+    assert motifs_for("Unnamed", ("Sci-Fi", "Action", "Drama"))[0] in GENRES["sci-fi"]
+    assert motifs_for("Unnamed", ())[0] in PLAIN
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(TITLES), st.lists(st.sampled_from([*FIELDS, "?"]), max_size=4)), max_size=40
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_no_motif_is_seen_twice_in_a_row_of_neighbours(films):
+    chosen = without_repeats(films)
+    motifs = [motif_of(title, genres, choice) for (title, genres), choice in zip(films, chosen, strict=True)]
+    for start in range(len(motifs)):
+        row = motifs[start : start + 8]
+        assert len(set(row)) == len(row)
+    if films:
+        assert chosen[0] == 0, "the first film of a list has the motif that suits it best"
+
+
+def test_a_subtitle_is_legible_on_a_card_115_pixels_wide():
+    for title in (
+        "Star Trek: The Wrath of Khan",
+        "Dr. Strangelove or: How I Learned to Stop Worrying and Love the Bomb",
+        "The Assassination: " + "a very long subtitle that never comes to its end and goes on " * 3,
+    ):
+        for director in ("Michael Mann", "Stanley Kubrick", "Nicholas Meyer"):
+            poster = draw(title, director=director)
+            sizes = [float(size) for size in re.findall(r'<g font-size="([\d.]+)"', poster)]
+            assert len(sizes) == 2 and min(sizes) * 115 / WIDTH >= 10.5
+            lines = [float(text.get("y")) for text in parsed(poster).iter(f"{SVG}text")][:-2]
+            assert max(lines) < FOOT_RULE
+            box = int(re.search(r'<svg y="[\d.]+" width="240" height="(\d+)"', poster)[1])
+            assert box >= 110
+
+
+def test_an_italic_title_stays_within_the_measure_with_its_lean():
+    italic = [draw("The Unbelievably Wide Wanderers", director=f"D {n}") for n in range(40)]
+    italic = [poster for poster in italic if "italic" in poster and 'text-anchor="start"><g' in poster]
+    assert italic
+    for poster in italic:
+        size = float(re.search(r'<g font-size="([\d.]+)"', poster)[1])
+        for x, width in re.findall(r'<text x="([\d.]+)" y="\d+" textLength="([\d.]+)"', poster):
+            assert float(x) < MARGIN, "moved back to where upright letters stand"
+            assert float(x) + float(width) + 0.1 * size <= MARGIN + MEASURE + 0.5
 
 
 def test_films_of_one_director_are_related():
@@ -203,6 +284,14 @@ def test_a_changed_film_has_another_address(client, heat):
     heat.save()
     assert poster_url(heat) != before
     assert "Dust" in client.get(poster_url(heat)).content.decode()
+
+
+def test_another_choice_of_motif_has_an_address_of_its_own(client, heat):
+    first, second = client.get(poster_url(heat)), client.get(poster_url(heat, choice=1))
+    assert first.content != second.content and first["ETag"] != second["ETag"]
+    assert "immutable" in second["Cache-Control"]
+    for wrong in ("99", "-1", "x", "1.5"):
+        assert client.get(poster_url(heat) + f"&c={wrong}").content == first.content
 
 
 @pytest.mark.parametrize("query", ["", "?v=0ld", "?v=<script>"])

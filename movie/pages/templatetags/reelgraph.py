@@ -20,13 +20,16 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 from markupsafe import Markup
 
+from movie.catalogue import photographs
 from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
 from movie.pages.browser_names import browser_name
+from movie.pages.choices import shows_photographs
 from movie.pages.jinja2 import card_environment
+from movie.pages.poster_rows import motif_choices
 from movie.training.model_info import model_label
 from movie.training.registry import running_trainings
 
@@ -39,6 +42,8 @@ register.filter(model_label)
 register.filter(browser_name)
 
 register.simple_tag(running_trainings)
+register.simple_tag(photographs.any_stored, name="has_photographs")
+register.filter(shows_photographs)
 
 
 @register.simple_tag
@@ -65,16 +70,28 @@ def whole_percent(share: float) -> int:
     return round(100 * share)
 
 
-@register.simple_tag
-def poster_url(movie: Movie) -> str:
-    """Return the address of a movie's poster: at the configured image host, or the drawn one.
+@register.simple_tag(name="poster_url", takes_context=True)
+def chosen_poster_url(context: Context, movie: Movie) -> str:
+    """Return the address of a movie's poster, of the kind that the visitor chose."""
+    return poster_url(movie, photographed=shows_photographs(context.get("request")))
 
-    The address of a drawn poster changes with the movie, so browsers may keep it for good.
+
+def poster_url(movie: Movie, *, photographed: bool = False, choice: int = 0) -> str:
+    """Return the address of a movie's poster: the photographed one where it is wanted and there, else the one
+    at the configured image host, else the drawn one.
+
+    `choice` is which of the motifs that suit the movie is drawn.
+    The address of a drawn poster changes with the movie, that of a photographed one with the image, so
+    browsers may keep both for good.
     """
+    if photographed and movie.photograph:
+        before, _svg = _address_around_id("poster", get_script_prefix(), get_urlconf())
+        return f"{before}{movie.pk}/{movie.photograph}"
     if movie.poster_path and settings.POSTER_BASE_URL:
         return f"{settings.POSTER_BASE_URL.rstrip('/')}/{movie.poster_path.lstrip('/')}"
     before, after = _address_around_id("poster", get_script_prefix(), get_urlconf())
-    return f"{before}{movie.pk}{after}?v={movie.poster_version}"
+    chosen = f"&c={choice}" if choice else ""
+    return f"{before}{movie.pk}{after}?v={movie.poster_version}{chosen}"
 
 
 # -- addresses --------------------------------------------------------------------------------
@@ -227,6 +244,7 @@ class Card(NamedTuple):
     rate: str
     event_id: str  # of the form that dismisses or saves; the form that rates has one of its own
     rating_event_id: str
+    motif: int = 0  # which choice of its poster; sent back, so that the answer draws the same
     undo: str = ""  # the address that takes back what was just done to the watchlist
     undo_event_id: str = ""
 
@@ -253,11 +271,14 @@ def cards(
         _address_around_id(name, *site) for name in ("dismiss", "watchlist", "why", "rate")
     )
     language = get_language()
+    photographed = shows_photographs(context.get("request"))
     entries = list(entries)
     load_local_titles(entry.movie for entry in entries)
     made = []
-    for entry in entries:
+    choices = motif_choices([entry.movie for entry in entries])
+    for entry, free_choice in zip(entries, choices, strict=True):
         movie: Movie = entry.movie
+        choice = getattr(entry, "motif", free_choice)
         pk = movie.pk
         rating = ratings.get(pk)
         made.append(
@@ -269,13 +290,14 @@ def cards(
                 getattr(entry, "reason", ""),
                 entry.rank if ranks else None,
                 link(pk),
-                poster_url(movie),
+                poster_url(movie, photographed=photographed, choice=choice),
                 f"{dismiss[0]}{pk}{dismiss[1]}",
                 f"{watch[0]}{pk}{watch[1]}",
                 f"{explain[0]}{pk}{explain[1]}",
                 f"{rate[0]}{pk}{rate[1]}",
                 new_event_id(),
                 new_event_id(),
+                choice,
                 movie_action("undo", pk) if context.get("undoable") else "",
                 new_event_id() if context.get("undoable") else "",
             )

@@ -79,11 +79,12 @@ def test_every_cookie_is_named(api_site):
     client.get("/")
     seen = set(client.cookies)
     client.post(reverse("pages:choose_theme"), {"theme": "dark"})
+    client.post(reverse("pages:choose_posters"), {"posters": "photographed"})
     client.get(reverse("pages:home"), {"familiarity": "1"})
     client.post(reverse("pages:choose_model"), {"model": "neighbours"})
     client.post(reverse("set_language"), {"language": "ko"})
     client.post(reverse("pages:rate", args=[1]), {"value": "4"})
     client.post(reverse("account_login"), {"login": "ann", "password": "a long enough passphrase"})
     seen |= set(client.cookies)
-    assert {"guest", "sessionid", "csrftoken", "theme", "model", "familiarity", "messages"} <= seen
+    assert {"guest", "sessionid", "csrftoken", "theme", "posters", "model", "familiarity", "messages"} <= seen
     assert seen <= {cookie.name for cookie in cookies()}

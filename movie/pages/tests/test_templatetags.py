@@ -12,6 +12,7 @@ from django.test import RequestFactory
 from django.utils import translation
 from jinja2 import UndefinedError
 
+from movie.catalogue.posters.meanings import motif_of
 from movie.catalogue.tests.films import make_film
 from movie.pages.jinja2 import card_environment
 from movie.pages.templatetags.reelgraph import decade, get_item, running_trainings, spoken_stars, stars
@@ -208,3 +209,22 @@ def test_a_run_that_fell_silent_is_not_shown(db):
     died = TrainingRun.objects.create(model="popular", state="running")
     TrainingRun.objects.filter(pk=died.pk).update(updated_at="2001-01-01T00:00Z")
     assert [run.model for run in running_trainings()] == ["sasrec"]
+
+
+def test_neighbours_in_a_list_have_different_motifs(db, django_assert_num_queries):
+    films = [make_film(f"Part {number}", 1990, genres=["Western"]) for number in range(8)]
+    entries = [SimpleNamespace(movie=film) for film in films]
+    with django_assert_num_queries(1):  # the genres of films that this process has not seen
+        markup = render("{% cards entries %}", entries=entries)
+    with django_assert_num_queries(0):
+        assert squeezed(render("{% cards entries %}", entries=entries)).count("<article") == 8
+    addresses = re.findall(r'src="/posters/\d+\.svg\?v=\w+(?:&amp;c=(\d+))?"', markup)
+    choices = [int(choice or 0) for choice in addresses]
+    motifs = [motif_of(film.title, ["Western"], choice) for film, choice in zip(films, choices, strict=True)]
+    assert len(set(motifs)) == 8
+    repeated = next(number for number, choice in enumerate(choices) if choice)
+    assert f'name="motif" value="{choices[repeated]}"' in markup, "so that the answer draws the same"
+    alone = render(
+        "{% cards entries %}", entries=[SimpleNamespace(movie=films[repeated], motif=choices[repeated])]
+    )
+    assert f"&amp;c={choices[repeated]}" in alone

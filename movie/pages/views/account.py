@@ -26,7 +26,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from movie.core.http import error_response, see_other
 from movie.events.archive import ArchiveUnavailable
-from movie.pages.choices import DIAL_COOKIE, MODEL_COOKIE, THEME_COOKIE
+from movie.pages.choices import DIAL_COOKIE, MODEL_COOKIE, POSTERS_COOKIE, THEME_COOKIE
 from movie.pages.dial import chosen_step
 from movie.pages.personal_data import close_account, export_of, is_only_administrator
 from movie.pages.stored_data import rows_of_members
@@ -119,6 +119,7 @@ def export(request: HttpRequest) -> HttpResponse:
         THEME_COOKIE: request.COOKIES.get(THEME_COOKIE, "auto"),
         MODEL_COOKIE: chosen_model(request) or "",
         DIAL_COOKIE: chosen_step(request),
+        POSTERS_COOKIE: request.COOKIES.get(POSTERS_COOKIE, "drawn"),
     }
     response = JsonResponse(content, json_dumps_params={"indent": 1, "ensure_ascii": False})
     name = f"reelgraph-account-{timezone.localdate():%Y-%m-%d}.json"

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.formatting import spoken_stars
 from movie.catalogue.models import HALF_STARS, Movie, Rating
+from movie.catalogue.posters.meanings import MOST_CHOICES
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx, is_script, safe_next, see_other
 from movie.events.history import get_decisions
@@ -42,8 +43,8 @@ PARTS = {
 
 
 class InteractionForm(forms.Form):
-    """The hidden fields of every form. `part`, `reason`, `rank`, `why` and `large` are only sent back in the
-    answer to htmx, so that a card looks as it did."""
+    """The hidden fields of every form. `part`, `reason`, `rank`, `why`, `motif` and `large` are only sent
+    back in the answer to htmx, so that a card looks as it did."""
 
     event_id = forms.UUIDField(required=False)
     surface = forms.CharField(required=False, max_length=32)
@@ -52,6 +53,7 @@ class InteractionForm(forms.Form):
     reason = forms.CharField(required=False, max_length=500)
     rank = forms.CharField(required=False, max_length=8)
     why = forms.RegexField(r"^[a-z_=&0-9]*$", required=False, max_length=64)
+    motif = forms.IntegerField(required=False, min_value=0, max_value=MOST_CHOICES - 1)
     large = forms.CharField(required=False, max_length=8)
 
 
@@ -238,7 +240,9 @@ def _answer(
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
         history = get_decisions(visitor, movie.pk)
-        entry = SimpleNamespace(movie=movie, reason=fields["reason"], rank=fields["rank"])
+        entry = SimpleNamespace(
+            movie=movie, reason=fields["reason"], rank=fields["rank"], motif=fields["motif"] or 0
+        )
         context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
     response = render(request, PARTS[state["part"]], context)
     if state["part"] == "card":  # the other parts are live regions themselves

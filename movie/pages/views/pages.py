@@ -18,7 +18,14 @@ from movie.catalogue.models import Genre, Movie
 from movie.core.http import is_htmx, safe_next, see_other
 from movie.events.trending import trending_ids
 from movie.experiments.assignment import assign_arm
-from movie.pages.choices import MODEL_COOKIE, THEME_COOKIE, cookie_options, forget_choice
+from movie.pages.choices import (
+    MODEL_COOKIE,
+    PHOTOGRAPHED,
+    POSTERS_COOKIE,
+    THEME_COOKIE,
+    cookie_options,
+    forget_choice,
+)
 from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
 from movie.pages.views.history_imports import ImportForm
 from movie.recommendations.movie_index import movie_index
@@ -187,6 +194,17 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
         response.set_cookie(THEME_COOKIE, theme, **cookie_options())
     else:
         forget_choice(response, THEME_COOKIE)
+    return response
+
+
+@require_POST
+def choose_posters(request: HttpRequest) -> HttpResponse:
+    """Set the cookie of photographed posters; drawn ones need none."""
+    response = see_other(safe_next(request, default=reverse("pages:home")))
+    if request.POST.get("posters") == PHOTOGRAPHED:
+        response.set_cookie(POSTERS_COOKIE, PHOTOGRAPHED, **cookie_options())
+    else:
+        forget_choice(response, POSTERS_COOKIE)
     return response
 
 

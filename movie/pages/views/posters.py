@@ -1,37 +1,60 @@
-"""Drawn posters, cacheable by browsers."""
+"""Drawn and photographed posters, cacheable by browsers."""
 
 import hashlib
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.catalogue.photographs import CONTENT_TYPES, stored_path
 from movie.catalogue.posters.drawing import draw_poster
+from movie.catalogue.posters.meanings import MOST_CHOICES
 
 KEEP = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=3600"  # an address without the hash, or with an old one
 DRAWN_SECONDS = 24 * 3600
+CHOICES = frozenset(map(str, range(MOST_CHOICES)))
 # An SVG opened by itself is a document: it may load and run nothing.
 POSTER_POLICY = "default-src 'none'; sandbox"
 
 
 @require_safe
 def poster(request: HttpRequest, movie_id: int) -> HttpResponse:
-    """Return the poster of a movie; `?v=` is the version from `poster_url`."""
-    asked = request.GET.get("v", "")
-    drawing = cache.get(f"poster:{movie_id}:{asked}") if asked.isalnum() else None
+    """Return the poster of a movie; `?v=` is the version from `poster_url`, `&c=` the choice of its motif."""
+    asked, choice = request.GET.get("v", ""), _choice(request)
+    drawing = cache.get(f"poster:{movie_id}:{asked}:{choice}") if asked.isalnum() else None
     version = asked
     if drawing is None:
         film = get_object_or_404(Movie.objects.visible().for_cards(), pk=movie_id)
         version = film.poster_version
         directors = film.director_names
-        drawing = draw_poster(film.title, film.year, film.genre_names, directors[0] if directors else "")
-        cache.set(f"poster:{movie_id}:{version}", drawing, DRAWN_SECONDS)
+        director = directors[0] if directors else ""
+        drawing = draw_poster(film.title, film.year, film.genre_names, director, choice=choice)
+        cache.set(f"poster:{movie_id}:{version}:{choice}", drawing, DRAWN_SECONDS)
     response = HttpResponse(drawing, content_type="image/svg+xml")
     response["ETag"] = f'"{hashlib.blake2b(drawing.encode(), digest_size=9).hexdigest()}"'
     response["Cache-Control"] = KEEP if asked == version else ASK_AGAIN
     response["Content-Security-Policy"] = POSTER_POLICY
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
+
+
+def _choice(request: HttpRequest) -> int:
+    """Return which of the motifs that suit a film is wanted; the first where the address names none."""
+    text = request.GET.get("c", "")
+    return int(text) if text in CHOICES else 0
+
+
+@require_safe
+def photograph(request: HttpRequest, movie_id: int, name: str) -> HttpResponse:
+    """Return a photographed poster by its checksum; where there is none any more, lead to the drawn one."""
+    path = stored_path(name)
+    if path is None:
+        return HttpResponseRedirect(reverse("pages:poster", args=[movie_id]))
+    response = HttpResponse(path.read_bytes(), content_type=CONTENT_TYPES[path.suffix])
+    response["Cache-Control"] = KEEP
+    response["Content-Security-Policy"] = POSTER_POLICY
+    return response

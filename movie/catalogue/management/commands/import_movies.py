@@ -18,7 +18,7 @@ from movie.core.progress import ProgressBar
 
 
 class Command(BaseCommand):
-    help = "Import films from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included."
+    help = "Import films of MovieLens, MovieTweetings, RecBole, CSV, TSV or Parquet files, also .gz and .xz."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(

@@ -16,7 +16,7 @@ from movie.events.rating_import import import_ratings
 
 
 class Command(BaseCommand):
-    help = "Import ratings from MovieLens, RecBole, CSV, TSV or Parquet files, .gz and .xz included."
+    help = "Import ratings of MovieLens, MovieTweetings, RecBole, CSV, TSV or Parquet, also .gz and .xz."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", metavar="PATH", type=Path, help="a file, or a folder of a data set")
