@@ -156,7 +156,7 @@ def movie_index() -> MovieIndex:
 
 
 def recheck() -> None:
-    """Make this process compare its index with the database at the next request: the catalogue has changed."""
+    """Make this process compare its index with the database at the next request."""
     index_holder().checked = -math.inf
 
 
@@ -171,7 +171,7 @@ def _next_change() -> float:
 
 
 def _stamp() -> tuple[Any, ...]:
-    """Return values that change when a movie is added, deleted, changed, hidden or shown, also by its dates."""
+    """Return values that change when a movie is added, deleted or changed, or its window begins or ends."""
     hidden = ~available_now()
     facts = Movie.objects.order_by().aggregate(
         films=Count("pk"),

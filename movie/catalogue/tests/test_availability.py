@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,7 @@ def test_the_index_follows_a_window_when_it_begins_and_ends(monkeypatch):
     assert film.pk not in movie_index()
     clock = {"now": now}
     monkeypatch.setattr(timezone, "now", lambda: clock["now"])
-    monkeypatch.setattr(index_module.time, "time", lambda: clock["now"].timestamp())
+    monkeypatch.setattr(index_module.time, "time", lambda: datetime.timestamp(clock["now"]))
     for hours, is_there in ((0.5, False), (1, True), (1.5, True), (2, False)):
         clock["now"] = now + hours * HOUR
         assert (film.pk in movie_index()) is is_there, hours
