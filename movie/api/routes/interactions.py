@@ -26,8 +26,9 @@ from pydantic import (
 from movie.api.authentication import Caller, get_caller, require_scopes, throttle
 from movie.api.base import json_response
 from movie.api.models import WRITE_INTERACTIONS
+from movie.api.movie_ids import MovieLookup, MovieRef
 from movie.api.problems import FieldProblem, Problem, field_problems
-from movie.api.schemas import MovieId, RequestModel
+from movie.api.schemas import RequestModel
 from movie.api.visitor_access import parse_own_visitor
 from movie.catalogue.models import Movie
 from movie.core.batches import write_in_turn
@@ -63,7 +64,7 @@ class InteractionIn(RequestModel):
     )
 
     visitor: str = Field(description="The client's own id of the visitor.", examples=["42"])
-    movie_id: MovieId
+    movie_id: MovieRef
     kind: str = Field(json_schema_extra={"enum": list(EVENT_KINDS)})
     value: float | None = Field(
         default=None,
@@ -171,6 +172,10 @@ def _validate_entries(
     caller: Caller, entries: list[Any]
 ) -> tuple[list[tuple[int, Interaction]], list[tuple[int, list[dict[str, str]]]]]:
     """Return the valid interactions and the errors of the others, each with its index in the list."""
+    lookup = MovieLookup(entry.movie_id for entry in entries if isinstance(entry, InteractionIn))
+    entries = [
+        _with_site_id(entry, lookup) if isinstance(entry, InteractionIn) else entry for entry in entries
+    ]
     sent = {entry.movie_id for entry in entries if isinstance(entry, InteractionIn)}
     movie_ids = set(Movie.objects.visible().filter(pk__in=sent).values_list("pk", flat=True))
     now = timezone.now()
@@ -184,6 +189,16 @@ def _validate_entries(
         except InvalidInteraction as error:
             refused.append((index, [{"in": "body", "field": error.field, "detail": str(error)}]))
     return valid, refused
+
+
+def _with_site_id(entry: InteractionIn, lookup: MovieLookup) -> InteractionIn | _InvalidEntry:
+    """Return the entry with the number of its film, or the error of its id."""
+    if isinstance(entry.movie_id, int):
+        return entry
+    try:
+        return entry.model_copy(update={"movie_id": lookup.require(entry.movie_id, "movie_id")})
+    except Problem as problem:
+        return _InvalidEntry([dict(error) for error in problem.errors])
 
 
 def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now: datetime) -> Interaction:
