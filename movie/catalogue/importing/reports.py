@@ -27,6 +27,7 @@ class ImportResult:
     rejected: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)  # assumptions that were made about the file
     interrupted: bool = False
+    hidden: int = 0  # movies that a complete file does not hold
 
     @property
     def accepted(self) -> int:
