@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
@@ -231,16 +231,16 @@ def _page(
         "page": number,
         "pages": paginator.num_pages,
         "page_size": size,
-        "next": _address(request, page, 1) if page.has_next() else None,
-        "previous": _address(request, page, -1) if page.has_previous() else None,
+        "next": page_address(request, number + 1) if page.has_next() else None,
+        "previous": page_address(request, number - 1) if page.has_previous() else None,
         "results": [_render_movie(each, each.genre_names) | _in_space(each, id_space) for each in page],
     }
 
 
-def _address(request: HttpRequest, page: Page, step: int) -> str:
+def page_address(request: HttpRequest, number: int) -> str:
     """Return the address of another page of the same list, from the root of the site."""
     pairs = [(name, value) for name, values in request.GET.lists() if name != "page" for value in values]
-    return f"{request.path}?{urlencode([*pairs, ('page', page.number + step)])}"
+    return f"{request.path}?{urlencode([*pairs, ('page', number)])}"
 
 
 def _in_space(found: Movie, space: str | None) -> dict[str, str | None]:
