@@ -134,7 +134,7 @@ def test_ids_join_a_film_that_is_there_and_what_contradicts_is_refused(call):
 
 
 def test_wrong_entries_are_reported_one_by_one_and_the_others_written(call):
-    day = "2030-01-0"
+    window = {"available_from": "2030-01-02T00:00Z", "available_until": "2030-01-01T00:00Z"}
     entries = [
         {"id": "shop:a", "title": "A"},
         {"id": "shop:b"},
@@ -144,7 +144,7 @@ def test_wrong_entries_are_reported_one_by_one_and_the_others_written(call):
         {"id": "shop:f", "title": "F", "colour": "red"},
         {"id": 999, "title": "G"},
         {"id": "shop:a", "title": "Again"},
-        {"id": "shop:h", "title": "H", "available_from": f"{day}2T00:00Z", "available_until": f"{day}1T00:00Z"},
+        {"id": "shop:h", "title": "H"} | window,
         {"id": "shop:i", "title": "I", "available_from": "2030-01-01T00:00:00"},
         {"id": "shop:j", "title": "J", "attributes": {"x": {"y": 1}}},
         {"id": "shop:k", "title": "K", "attributes": {str(n): "x" * 900 for n in range(20)}},
