@@ -23,6 +23,7 @@ from movie.core.converters import MAX_ID
 LONGEST_SOURCE, LONGEST_VALUE = 64, 128  # characters, of the columns
 ID_FORMS = 'Expected a number, "source:id" or {"source": ..., "id": ...}'
 SHOWN_SOURCES = 20
+MAX_DIGITS, SHOWN_DIGITS = 1000, 40  # of a number in an address: leading zeros are none of a larger one
 PARSERS = {"imdb": imdb_id, "tmdb": tmdb_id}  # each id in the one form in which it is stored
 
 
@@ -95,7 +96,6 @@ PathRef = Annotated[
     str,
     Path(
         min_length=1,
-        max_length=LONGEST_SOURCE + 1 + LONGEST_VALUE,
         description="A film of this site by its number, or by an id elsewhere: `imdb:tt0113277`.",
         examples=["1"],
     ),
@@ -153,10 +153,9 @@ class MovieLookup:
 def parse_path_id(text: str, field: str = "movie_id", where: str = "path") -> Ref:
     """Return the id in an address. Raises Problem: 404 for a number that no row has, 422 for no id."""
     if text.isascii() and text.isdecimal():
-        number = int(text)
-        if not 1 <= number <= MAX_ID:
-            raise Problem(404, f"There is no film {text}.")
-        return number
+        if len(text) > MAX_DIGITS or not 1 <= int(text) <= MAX_ID:
+            raise Problem(404, f"There is no film {text[:SHOWN_DIGITS]}.")
+        return int(text)
     try:
         return _parse_text(text)
     except ValueError as error:
