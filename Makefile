@@ -12,11 +12,17 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
+.PHONY: install serve reset demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
 	lock sbom audit
 
 help:  ## What can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+install: $(VENV)/serve.done .env  ## What serving and the closed-form models need, and a .env with a secret
+
+serve: install  ## Serve the site of this folder on http://127.0.0.1:8000, with WORKERS processes
+	OMP_NUM_THREADS=1 $(BIN)/granian --interface rsgi --host $(HOST) --port $(PORT) --workers $(WORKERS) \
+		--respawn-failed-workers webapp.rsgi:application
 
 demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0.1:8000 (TORCH=0: without PyTorch)
 	$(BIN)/python manage.py demo --host $(HOST) --port $(PORT) $(if $(filter 0,$(TORCH)),--no-torch)
@@ -71,9 +77,13 @@ messages: $(VENV)/dev.done  ## Collect and compile translations (needs gettext)
 	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location -i .venv -i var
 	$(BIN)/python manage.py compilemessages -l ko -l zh_Hans -i .venv -i var
 
-clean:  ## Remove the environment, the database and all trained models
-	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:  ## Remove the environment and caches; the site's data in var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+reset:  ## Remove var/: the database, all trained models, the feed. Asks first
+	@printf 'This deletes var/ with all films, ratings, accounts and models. Type "delete" to go on: '
+	@read answer && test "$$answer" = delete && rm -rf var || { echo 'Nothing was deleted.'; exit 1; }
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \

@@ -13,6 +13,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,9 +29,11 @@ from reelgraph_client import (
     AsyncClient,
     Client,
     ConnectionFailed,
+    ExternalId,
     Forbidden,
     Interaction,
     Invalid,
+    MovieUpdate,
     NotFound,
     Problem,
     Recommendations,
@@ -137,6 +140,19 @@ def test_every_example_of_the_document_works_as_it_stands(reelgraph, monkeypatch
     assert space["details"].external_ids[0].source == "synthetic"
     assert sum(space["details"].rating_histogram.values()) == space["first"].rating_count
     assert len(space["alike"].similar) == 5
+    numbers = {film.movie_id for film in space["in_my_ids"].recommendations}
+    ids = {film.external_id for film in space["in_my_ids"].recommendations}
+    assert len(ids) == 5 and None not in ids and not numbers & {space["first"].id, space["second"].id}
+    assert space["again_first"].id == space["first"].id
+    candidates = {film.id for film in space["known"][5:15]}
+    assert {film.movie_id for film in space["ranked"].recommendations} == candidates
+    written = space["written"]
+    assert [result.outcome for result in written.results] == ["added", "refused"]
+    assert written.results[1].errors[0].field == "title"
+    assert (space["repeated"].unchanged, space["repeated"].added) == (1, 0)
+    assert (space["changed"].runtime, space["changed"].title) == (170, "Heat")
+    assert space["changed"].attributes == {"shelf": "A 7", "copies": 3}
+    assert space["hidden"] == space["changed"].id == written.results[0].movie_id
     assert space["found"].results[0].id == space["first"].id
     assert (space["recorded"].stored, space["again"].stored, space["again"].repeated) == (1, 0, 1)
     assert space["result"].stored == 3
@@ -171,6 +187,46 @@ def test_pages_are_walked_to_their_end(client, monkeypatch):
     assert len(page.events) == 50 and page.next
     assert [event.movie_id for event in client.history("walker")][-1] in {film.id for film in films}
     assert len(list(client.history("walker"))) == 130
+
+
+def test_films_and_people_of_ones_own(client):
+    films = [MovieUpdate(f"own:{n}", title=f"Own {n}", cast=["Ada Lens"], visible=n > 0) for n in range(3)]
+    films += [MovieUpdate(ExternalId("own", "3")), MovieUpdate(10**9, title="Nowhere")]
+    written = client.put_movies(films)
+    assert (written.added, written.refused) == (3, 2)
+    assert [each.errors[0].field for each in written.results[3:]] == ["title", "id"]
+    assert client.put_movies(films[3:]).refused == 2, "all of a request refused is reported as any other"
+    assert [(person.name, person.films) for person in client.people("ada lens")] == [("Ada Lens", 2)]
+    assert "Ada Lens" in {person.name for person in client.people()}
+    shown = client.change_movie(MovieUpdate("own:0", visible=True, available_until=None, year=1999))
+    assert (shown.year, shown.is_available, shown.external_ids) == (1999, True, (ExternalId("own", "0"),))
+    client.record(Interaction("owner", ExternalId("own", "0"), "rating", value=5))
+    (event,) = client.history("owner", id_space="own")
+    assert event.external_id == "0"
+    assert client.forget("owner", movie_id=ExternalId("own", "0")) == 1
+    for film in ("own:0", "own:1", ExternalId("own", "2")):
+        client.hide_movie(film)
+    with pytest.raises(NotFound):
+        client.movie("own:1")
+    with pytest.raises(Invalid, match="there are ids of"):
+        client.recommend(history=["nowhere:1"])
+    assert sum(genre.films for genre in client.genres()) > 0
+
+
+def test_a_film_states_what_it_was_given_and_nothing_else():
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    film = MovieUpdate(
+        ExternalId("own", "a:b"), titles=[("Ran", "en")], year=None, tags=(), available_from=at
+    )
+    assert film._json() == {
+        "id": {"source": "own", "id": "a:b"},
+        "titles": [{"title": "Ran", "language": "en"}],
+        "year": None,
+        "tags": [],
+        "available_from": "2030-01-01T00:00:00+00:00",
+    }
+    with pytest.raises(ValueError, match="time zone"):
+        MovieUpdate("own:1", available_until=datetime(2030, 1, 1))._json()
 
 
 def test_more_interactions_than_fit_in_one_request_are_all_stored_once(client):
@@ -425,8 +481,6 @@ def test_a_key_is_in_no_error_and_no_repr():
 
 
 def test_a_time_without_a_zone_is_refused_before_it_is_sent():
-    from datetime import datetime
-
     with Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="time zone"):
         client.record(Interaction("42", 1, "click", at=datetime(2026, 1, 1)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from movie.api.movie_ids import external_ids_in
 from movie.api.problems import TRAINING_SECONDS, field_problem, unavailable
 from movie.api.schemas import RankingRequest
 from movie.recommendations.batch import NoTrainedModel, recommend_batch
@@ -35,8 +36,11 @@ def rank_histories(histories: Sequence[History], request: RankingRequest) -> lis
     return lists
 
 
-def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
-    """Return a list in the shape of `RankedOut`, with predicted stars where the history allows them."""
+def render_list(ranked: RankedList, request: RankingRequest, unknown: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a list in the shape of `RankedOut`, with predicted stars where the history allows them.
+
+    `unknown` are ids of the request that no film has.
+    """
     index = movie_index()
     known = [found for found in ranked.recommendations if found.movie_id in index]  # without just hidden ones
     answer: dict[str, Any] = {
@@ -52,7 +56,7 @@ def render_list(ranked: RankedList, request: RankingRequest) -> dict[str, Any]:
             }
             for rank, found in enumerate(known, start=1)
         ],
-        "unknown_ids": list(ranked.unknown),
+        "unknown_ids": [*unknown, *ranked.unknown],
         "fallback": render_fallback(ranked) if request.model else None,
     }
     predicted = predicted_stars(ranked.history, ranked.films)
@@ -71,6 +75,26 @@ def add_reasons(answer: dict[str, Any], history: History, familiarity: float = 0
     for entry in answer["recommendations"]:
         explanation = found.get(entry["movie_id"])
         entry.update(NO_REASONS if explanation is None else explanation.as_dict())
+
+
+def add_external_ids(answers: Sequence[dict[str, Any]], space: str | None) -> None:
+    """Give each film of these lists its id of an id space, and their reasons too; one query for all.
+
+    Raises Problem (422) for a space in which no film has an id.
+    """
+    if space is None:
+        return
+    entries = [entry for answer in answers for entry in answer.get("recommendations", ())]
+    entries += [reason for entry in entries for reason in entry.get("reasons", ())]
+    unknown = [each for answer in answers for each in answer.get("unknown_ids", ()) if isinstance(each, int)]
+    ids = external_ids_in(space, [*(entry["movie_id"] for entry in entries), *unknown])
+    for entry in entries:
+        entry["external_id"] = ids.get(entry["movie_id"])
+    for answer in answers:
+        if "unknown_ids" in answer:
+            answer["unknown_ids"] = [
+                f"{space}:{ids[each]}" if each in ids else each for each in answer["unknown_ids"]
+            ]
 
 
 def render_fallback(ranked: RankedList) -> dict[str, str] | None:
@@ -99,7 +123,8 @@ def _options(request: RankingRequest) -> RankingOptions:
     return RankingOptions(
         k=request.k,
         model=request.model,
-        exclude=request.exclude,
+        exclude=request.exclude,  # type: ignore[arg-type] # `options_with_site_ids`
+        among=request.candidates,  # type: ignore[arg-type]
         exclude_known=request.exclude_seen,
         filters=filters,
         diversity=request.diversity,

@@ -97,7 +97,7 @@ def _add_head_and_405(view: View) -> View:
         response = view(request, *args, **kwargs)
         request.method = method
         if isinstance(response, HttpResponseNotAllowed):
-            allowed = response["Allow"]
+            allowed = ", ".join(sorted(response["Allow"].split(", ")))
             detail = f"{method} is not possible here, only {allowed}."
             return problem_response(Problem(405, detail, headers={"Allow": allowed}))
         return response

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from django.contrib.auth import get_user_model
 
 from movie.api.authentication import Caller
+from movie.api.movie_ids import MovieLookup, Ref
 from movie.api.problems import Problem
-from movie.api.schemas import HistoryEntry, HistorySource
+from movie.api.schemas import MAX_CANDIDATES, MAX_K, HistoryEntry, HistorySource, RankingRequest
 from movie.api.visitor_access import is_dataset_user, require_rankable
 from movie.catalogue.models import Rating
 from movie.core.converters import MAX_ID
@@ -17,15 +19,16 @@ from movie.events.history import get_history
 from predictors.history import History, MovieId
 
 MEMBER = "user:"
+T = TypeVar("T", bound=RankingRequest)
 
 
 def resolve_history(source: HistorySource, caller: Caller, where: str = "body") -> History:
-    """Return the history to rank for.
+    """Return the history to rank for; the films of a sent one are numbers of this site (`with_site_ids`).
 
     Raises Problem: 404 for an unknown user, 401 and 403 for a user that the caller may not rank for.
     """
     if source.history is not None:
-        return request_history(source.history)
+        return request_history(source.history)  # type: ignore[arg-type]
     visitor = require_rankable(caller, source.user_id, where)
     history = get_history(visitor)
     if not history and not _is_member(visitor):
@@ -53,6 +56,48 @@ def resolve_histories(sources: Mapping[int, HistorySource], caller: Caller) -> d
     return found
 
 
+def refs_of(options: RankingRequest, *sources: HistorySource) -> Iterator[Ref]:
+    """Yield the ids of all films that a request names."""
+    for source in sources:
+        for entry in source.history or ():
+            yield entry.movie_id if isinstance(entry, HistoryEntry) else entry
+    yield from options.exclude
+    yield from options.candidates or ()
+
+
+def with_site_ids(source: HistorySource, lookup: MovieLookup, unknown: list[str]) -> HistorySource:
+    """Return a source whose films are numbers of this site; ids that no film has are left out and listed.
+
+    Raises Problem (422) for an id of a source that nobody here knows.
+    """
+    if source.history is None or all(isinstance(each, int) for each in source.history):
+        return source
+    history: list[int | HistoryEntry] = []
+    for position, entry in enumerate(source.history):
+        ref = entry.movie_id if isinstance(entry, HistoryEntry) else entry
+        field = f"history[{position}]" + (".movie_id" if isinstance(entry, HistoryEntry) else "")
+        found = lookup.get(ref, field)
+        if found is None:
+            unknown.append(str(ref))
+        elif isinstance(entry, HistoryEntry):
+            history.append(entry.model_copy(update={"movie_id": found}))
+        else:
+            history.append(found)
+    return source.model_copy(update={"history": history})
+
+
+def options_with_site_ids(options: T, lookup: MovieLookup, unknown: list[str]) -> T:
+    """Return options whose films are numbers of this site, as `with_site_ids`; all candidates where no `k`
+    is given."""
+    changes: dict[str, Any] = {"exclude": lookup.known(options.exclude, "exclude", unknown)}
+    if options.candidates is not None:
+        changes["candidates"] = lookup.known(options.candidates, "candidates", unknown)
+        if "k" not in options.model_fields_set:
+            most = MAX_K if getattr(options, "explain", False) else MAX_CANDIDATES
+            changes["k"] = min(len(options.candidates), most)
+    return options.model_copy(update=changes)
+
+
 def request_history(entries: Sequence[int | HistoryEntry]) -> History:
     """Build a history from movies with or without stars, oldest first.
 
@@ -61,6 +106,7 @@ def request_history(entries: Sequence[int | HistoryEntry]) -> History:
     """
     stars: dict[MovieId, float | None] = {}  # in the order of each movie's last entry
     for entry in _in_order(entries):
+        movie_id: Any
         movie_id, rating = (entry, None) if isinstance(entry, int) else (entry.movie_id, entry.rating)
         earlier = stars.pop(movie_id, None)
         stars[movie_id] = earlier if rating is None else rating

@@ -33,6 +33,7 @@ READ = "read"
 WRITE_INTERACTIONS = "write:interactions"
 READ_VISITORS = "read:visitors"
 WRITE_VISITORS = "write:visitors"
+WRITE_CATALOGUE = "write:catalogue"
 ACTIVATE_MODELS = "models:activate"
 EXPERIMENTS = "experiments"
 SCOPES = {
@@ -40,6 +41,7 @@ SCOPES = {
     WRITE_INTERACTIONS: _("record what the client's own visitors do"),
     READ_VISITORS: _("read the histories of guests and members of the site"),
     WRITE_VISITORS: _("delete the histories of the client's own visitors"),
+    WRITE_CATALOGUE: _("add, change and hide films"),
     ACTIVATE_MODELS: _("choose which version of a model serves"),
     EXPERIMENTS: _("read and change experiments"),
 }

@@ -20,17 +20,19 @@ from pydantic import (
     model_validator,
 )
 
+from movie.api.movie_ids import MovieRef
 from movie.catalogue.models import HALF_STARS
-from movie.core.converters import MAX_ID
 from predictors.plugins import MODELS
 
 MAX_HISTORY = 1000  # movies
 MAX_EXCLUDED = 10_000
+MAX_CANDIDATES = 1000
 MAX_BATCH = 1000  # entries
 MAX_K = 100
 DEFAULT_K = 20
 NOT_GIVEN: Any = None  # the default of a field that may be left out, but not be null
 MIN_YEAR, MAX_YEAR = 1800, 2200
+WITH_ID_SPACE = "Its id in the `id_space` that was asked for; null where it has none."
 
 
 def _check_model_name(name: object) -> object:
@@ -39,7 +41,6 @@ def _check_model_name(name: object) -> object:
     return name
 
 
-MovieId = Annotated[int, Field(strict=True, ge=1, le=MAX_ID, description="A film of this site.")]
 UserId = Annotated[
     str,
     Field(
@@ -78,14 +79,18 @@ class RequestModel(BaseModel):
 class HistoryEntry(RequestModel):
     """A film of a history; without `rating` it counts as a click."""
 
-    movie_id: MovieId
+    movie_id: MovieRef
     rating: Stars = Field(default=NOT_GIVEN)
     at: AwareDatetime = Field(default=NOT_GIVEN)
 
 
+def _is_entry(sent: Any) -> bool:
+    return isinstance(sent, HistoryEntry) or (isinstance(sent, dict) and not sent.keys() & {"source", "id"})
+
+
 IdOrEntry = Annotated[
-    Annotated[MovieId, Tag("int")] | Annotated[HistoryEntry, Tag("HistoryEntry")],
-    Discriminator(lambda sent: "HistoryEntry" if isinstance(sent, dict | HistoryEntry) else "int"),
+    Annotated[MovieRef, Tag("an id")] | Annotated[HistoryEntry, Tag("an entry")],
+    Discriminator(lambda sent: "an entry" if _is_entry(sent) else "an id"),
 ]
 
 
@@ -126,7 +131,13 @@ class RankingRequest(RequestModel):
     model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
     k: K = DEFAULT_K
     exclude_seen: Flag = Field(default=True, description="Leave out films of the history.")
-    exclude: list[MovieId] = Field(default=[], max_length=MAX_EXCLUDED)
+    exclude: list[MovieRef] = Field(default=[], max_length=MAX_EXCLUDED)
+    candidates: list[MovieRef] = Field(
+        default=NOT_GIVEN,
+        min_length=1,
+        max_length=MAX_CANDIDATES,
+        description="Rank these films and no others; all of them where `k` is left out.",
+    )
     filters: Filters = Field(default=NOT_GIVEN)
     diversity: Diversity = 0.0
     familiarity: Familiarity = 0.0
@@ -161,7 +172,7 @@ class Fallback(BaseModel):
     """The reason why another model answered than the requested one."""
 
     requested: str
-    reason: str = Field(description="history_too_short, no_known_films or not_trained")
+    reason: str = Field(description="history_too_short, no_known_films, no_known_candidates or not_trained")
     detail: str
 
 
@@ -179,6 +190,7 @@ class ReasonOut(BaseModel):
     """A film of the history, with its share of all that supports the score."""
 
     movie_id: int
+    external_id: str | None = Field(default=None, description=WITH_ID_SPACE)
     sentence: str
     share: float
 
@@ -193,6 +205,7 @@ class ConnectionOut(BaseModel):
 class RecommendationOut(BaseModel):
     rank: int
     movie_id: int
+    external_id: str | None = Field(default=None, description=WITH_ID_SPACE)
     title: str
     score: float
     predicted_rating: float | None = Field(default=None, description="Stars, from at least two ratings.")
@@ -209,7 +222,9 @@ class RankedOut(BaseModel):
     model: str
     version: str
     recommendations: list[RecommendationOut]
-    unknown_ids: list[int] = Field(description="Films of the history that the model does not know.")
+    unknown_ids: list[int | str] = Field(
+        description="Films of the history and candidates that the model does not know; ids that no film has."
+    )
     fallback: Fallback | None
 
 
@@ -231,7 +246,7 @@ class BatchEntryOut(BaseModel):
     model: str | None = None
     version: str | None = None
     recommendations: list[RecommendationOut] | None = None
-    unknown_ids: list[int] | None = None
+    unknown_ids: list[int | str] | None = None
     fallback: Fallback | None = None
     error: BatchError | None = None
 
@@ -244,19 +259,21 @@ class BatchOut(BaseModel):
     latency_ms: float
 
 
+class ExternalIdOut(BaseModel):
+    source: str
+    value: str
+
+
 class MovieOut(BaseModel):
     id: int
+    external_id: str | None = Field(default=None, description=WITH_ID_SPACE)
+    external_ids: list[ExternalIdOut] = Field(description="Its ids elsewhere.")
     title: str
     year: int | None
     genres: list[str]
     rating_count: int
     rating_average: float | None
     url: str
-
-
-class ExternalIdOut(BaseModel):
-    source: str
-    value: str
 
 
 class TitleOut(BaseModel):
@@ -278,7 +295,10 @@ class MovieDetailOut(MovieOut):
     writers: list[PersonOut]
     cast: list[PersonOut]
     titles: list[TitleOut]
-    external_ids: list[ExternalIdOut]
+    tags: list[str]
+    available_from: datetime | None
+    available_until: datetime | None
+    attributes: dict[str, Any] = Field(description="What a client said of it in words of its own.")
     rating_histogram: dict[str, int] = Field(description="How often each half star was given.")
 
 
@@ -306,6 +326,7 @@ class SearchOut(MoviePageOut):
 
 class SimilarOut(BaseModel):
     movie_id: int
+    external_id: str | None = Field(default=None, description=WITH_ID_SPACE)
     recommendation_id: str
     model: str
     version: str

@@ -15,7 +15,16 @@ from movie.api.authentication import ApiKeyAuth
 from movie.api.base import MEDIA_TYPE, JsonAPI
 from movie.api.problems import MEDIA_TYPE as PROBLEM_TYPE
 from movie.api.problems import ProblemDetails
-from movie.api.routes import catalogue, experiments, interactions, models, recommend, users, visitors
+from movie.api.routes import (
+    catalogue_writes,
+    experiments,
+    interactions,
+    models,
+    names,
+    recommend,
+    users,
+    visitors,
+)
 from movie.api.schemas import HistorySource
 
 VERSION = "1"
@@ -28,7 +37,17 @@ KEY = ApiKeyAuth.__name__  # ninja's name of the security scheme
 SCHEMA_SECONDS = 300  # a client may keep the description so long
 
 api = JsonAPI(title="Reelgraph", version=VERSION, description=DESCRIPTION, urls_namespace="api-v1")
-for _module in (recommend, catalogue, models, interactions, visitors, users, experiments):
+ROUTES = (
+    recommend,
+    catalogue_writes,  # and what reads the catalogue, at the same addresses
+    names,
+    models,
+    interactions,
+    visitors,
+    users,
+    experiments,
+)
+for _module in ROUTES:
     api.add_router("", _module.router)
 
 

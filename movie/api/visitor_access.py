@@ -10,22 +10,13 @@ A client's own ids hold no colon, so none of them can be taken for another kind.
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 from movie.api.authentication import Caller, require_scope
 from movie.api.models import READ, READ_VISITORS
 from movie.api.problems import Problem, field_problem
+from movie.visitors.client_ids import client_visitor, namespace_of
 from movie.visitors.visitor import ACTING, LONGEST_VISITOR, OF_CLIENTS, OF_SITE
 
-MAX_OWN_ID_LENGTH = 80  # with `api:<client>:` before it, it fits the column
-OWN_ID = re.compile(rf"(?!\.+$)[\w.@~+=|-]{{1,{MAX_OWN_ID_LENGTH}}}")  # an address cannot hold `..`
-OWN_ID_RULE = f"Expected 1 to {MAX_OWN_ID_LENGTH} letters, digits or . _ @ ~ + = | -"
 ID_FIELDS = {"path": "visitor", "body": "user_id"}  # the field that holds an id, by where it is sent
-
-
-def namespace_of(client: str) -> str:
-    return f"{OF_CLIENTS}:{client}:"
 
 
 def is_dataset_user(visitor_id: str) -> bool:
@@ -36,13 +27,10 @@ def is_dataset_user(visitor_id: str) -> bool:
 
 def parse_own_visitor(caller: Caller, visitor_id: str) -> str:
     """Return the key that the client's visitor is stored under. Raises ValueError for any other id."""
-    namespace = namespace_of(caller.client)
-    own_id = visitor_id.removeprefix(namespace)
+    own_id = visitor_id.removeprefix(namespace_of(caller.client))
     if ":" in own_id:
         raise ValueError("Not one of this client's own visitors, whose ids hold no colon.")
-    if not OWN_ID.fullmatch(own_id):
-        raise ValueError(OWN_ID_RULE)
-    return namespace + unicodedata.normalize("NFC", own_id)
+    return client_visitor(caller.client, own_id)
 
 
 def require_readable(caller: Caller, visitor_id: str, where: str = "path") -> str:

@@ -177,6 +177,10 @@ class MovieAdmin(BatchImportAdmin, SearchKeyAdmin):
                 ]
             },
         ),
+        (
+            _("Availability"),
+            {"fields": ["available_from", "available_until", "attributes"], "classes": ["collapse"]},
+        ),
         (_("Kinds"), {"fields": ["genres", "countries", "languages"], "classes": ["collapse"]}),
         (_("Ratings"), {"fields": ["rating_count", "rating_average", "unweighed_stars"]}),
         (_("Dates"), {"fields": ["created", "updated"]}),

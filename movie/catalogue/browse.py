@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
-from django.db.models import Count, Exists, F, FloatField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import Count, Exists, F, FloatField, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.models import FULL_WEIGHT, Country, Genre, Language, Movie, Rating
+from movie.catalogue.querysets import available_now
 
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
@@ -63,7 +64,7 @@ def facets() -> Facets:
 
 
 def _count_facets() -> Facets:
-    n_movies = Count("movies", filter=Q(movies__is_visible=True))
+    n_movies = Count("movies", filter=available_now("movies__"))
     by_kind: dict[str, list[Facet]] = {"genre": [], "language": [], "country": []}
     rows = (
         Genre.objects.annotate(kind=Value("genre"), n_movies=n_movies)

@@ -11,6 +11,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import connection, models, transaction
 from django.db.models import Count, F, Prefetch, Q, Sum
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +20,7 @@ from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
-from movie.catalogue.querysets import NamedQuerySet
+from movie.catalogue.querysets import NamedQuerySet, available_now
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 from movie.core.times import EARLIEST, LATEST
@@ -94,8 +95,8 @@ class Person(models.Model):
 
 class MovieQuerySet(models.QuerySet["Movie"]):
     def visible(self) -> Self:
-        """Keep the movies that visitors may see."""
-        return self.filter(is_visible=True)
+        """Keep the movies that visitors may see now."""
+        return self.filter(available_now())
 
     def for_cards(self) -> Self:
         """Prefetch genres and directors for cards, in two more queries."""
@@ -159,6 +160,11 @@ class Movie(models.Model):
         validators=[URLValidator(schemes=["https"])],
     )  # fmt: skip
     is_visible = models.BooleanField(_("visible"), default=True)
+    # When visitors may see it; null where no such time is set. `available_now` reads all three.
+    available_from = models.DateTimeField(_("available from"), null=True, blank=True)
+    available_until = models.DateTimeField(_("available until"), null=True, blank=True)
+    # What another program says of the movie in words of its own: JSON values by name.
+    attributes = models.JSONField(_("attributes"), default=dict, blank=True)
     genres = models.ManyToManyField(Genre, verbose_name=_("genres"), blank=True, related_name="movies")
     countries = models.ManyToManyField(
         Country, verbose_name=_("countries"), blank=True, related_name="movies"
@@ -187,8 +193,17 @@ class Movie(models.Model):
         verbose_name_plural = _("films")
         indexes: ClassVar = [
             # Nearly every movie is visible: an index of that alone would mislead the planner into using it.
+            # The window of availability is in it, so that a list of ids needs the index alone.
             models.Index(
-                fields=["is_visible", "-rating_count", "-rating_average", "id"], name="visible_most_rated"
+                fields=[
+                    "is_visible",
+                    "-rating_count",
+                    "-rating_average",
+                    "id",
+                    "available_from",
+                    "available_until",
+                ],
+                name="visible_most_rated",
             ),
         ]
 
@@ -222,6 +237,16 @@ class Movie(models.Model):
     def display_title(self) -> str:
         """Return the title in the visitor's language where it was read and exists, else `title`."""
         return self.local_title or self.title
+
+    @property
+    def is_available(self) -> bool:
+        """Return whether visitors may see the movie now, as `MovieQuerySet.visible` has it."""
+        now = timezone.now()
+        return (
+            self.is_visible
+            and (self.available_from is None or self.available_from <= now)
+            and (self.available_until is None or self.available_until > now)
+        )
 
     @property
     def poster_version(self) -> str:

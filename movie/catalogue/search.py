@@ -29,6 +29,7 @@ from django.db.models import (
 from django.utils.translation import get_language
 
 from movie.catalogue.models import Credit, Movie, MovieTitle, Person
+from movie.catalogue.querysets import available_now
 from movie.catalogue.titles import search_key
 from movie.catalogue.translations import load_local_titles
 
@@ -80,7 +81,7 @@ def search_people(text: str) -> QuerySet[Person]:
         Person.objects.filter(_every_word(key))
         .annotate(
             match=_closeness(key),
-            n_movies=Count("movies", filter=Q(movies__is_visible=True), distinct=True),
+            n_movies=Count("movies", filter=available_now("movies__"), distinct=True),
         )
         .filter(n_movies__gt=0)
         .order_by("match", "-n_movies", "name", "pk")
@@ -126,10 +127,10 @@ def closest_titles(text: str, limit: int = 3) -> list[str]:
     trigrams = trigrams[:TRIGRAMS_COMPARED]
     if not trigrams:
         return []
-    credited = Credit.objects.filter(person=OuterRef("pk"), movie__is_visible=True)
+    credited = Credit.objects.filter(available_now("movie__"), person=OuterRef("pk"))
     shown = {
         **_sharing_trigrams(Person.objects.filter(Exists(credited)), "name", trigrams),
-        **_sharing_trigrams(MovieTitle.objects.filter(movie__is_visible=True), "title", trigrams),
+        **_sharing_trigrams(MovieTitle.objects.filter(available_now("movie__")), "title", trigrams),
     }
     scored = sorted((-_similarity(key, found), found) for found in shown)
     return [shown[found] for minus, found in scored if -minus >= SIMILAR_ENOUGH][:limit]

@@ -7,6 +7,7 @@ from itertools import combinations
 from django.db.models import Count
 
 from movie.catalogue.models import SHARED_SOURCES, ExternalId, MovieTitle
+from movie.catalogue.querysets import available_now
 
 MOST_TWINS = 20  # so many films of one title and year are no twins but a title such as "Untitled"
 KEYS_AT_ONCE = 5_000  # databases bound the size of a statement
@@ -14,7 +15,7 @@ KEYS_AT_ONCE = 5_000  # databases bound the size of a statement
 
 def find_twins() -> list[list[int]]:
     """Return groups of visible movies that are probably one, by primary key."""
-    titles = MovieTitle.objects.filter(movie__is_visible=True, movie__year__isnull=False).order_by()
+    titles = MovieTitle.objects.filter(available_now("movie__"), movie__year__isnull=False).order_by()
     shared = titles.values("search_key", "movie__year").annotate(n=Count("pk")).filter(n__gt=1)
     wanted = set(shared.values_list("search_key", "movie__year"))
     if not wanted:

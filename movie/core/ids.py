@@ -56,5 +56,12 @@ def fresh_ids(event_id: str, visitor: str) -> Iterator[str]:
         yield _uuid7(milliseconds, bits >> 64 & 0xFFF, bits & ((1 << _RANDOM_BITS) - 1))
 
 
+def event_id_for(seconds: float, *content: object) -> str:
+    """Return the id of an event of a file: always the same for the same time (since 1970) and content."""
+    digest = hashlib.sha256(repr((seconds, *content)).encode()).digest()
+    bits = int.from_bytes(digest[:16])
+    return _uuid7(int(seconds * 1000), bits >> 64 & 0xFFF, bits & ((1 << _RANDOM_BITS) - 1))
+
+
 def _uuid7(milliseconds: int, fraction: int, random: int) -> str:
     return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random))

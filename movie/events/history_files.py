@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC
 
@@ -11,13 +12,14 @@ from movie.core.spreadsheets import neutralize
 from movie.events.history_formats import COLUMNS
 from predictors.history import History
 
+EXTERNAL_IDS = "external_ids"  # the column that names a film everywhere: imdb:tt0113277|shop:sku-7
 LETTERBOXD_COLUMNS = ("imdbID", "Title", "Year", "Rating")
 
 
 def history_rows(history: History) -> Iterator[list[str]]:
     """Yield the header and one line for each interaction, oldest first."""
-    movies, imdb = _films(history)
-    yield list(COLUMNS)
+    movies, ids = _films(history)
+    yield [*COLUMNS, EXTERNAL_IDS]
     for event in history:
         movie = movies.get(int(event.movie_id))
         if movie is None:
@@ -28,11 +30,12 @@ def history_rows(history: History) -> Iterator[list[str]]:
             str(movie.pk),
             neutralize(movie.title),
             str(movie.year or ""),
-            imdb.get(movie.pk, ""),
+            ids[movie.pk].get("imdb", ""),
             "" if event.value is None else f"{event.value:g}",
             neutralize(event.surface),
             neutralize(event.recommendation_id),
             event.event_id if _is_uuid(event.event_id) else "",
+            neutralize("|".join(f"{source}:{value}" for source, value in ids[movie.pk].items())),
         ]
 
 
@@ -41,18 +44,22 @@ def letterboxd_rows(history: History) -> Iterator[list[str]]:
 
     It names no days of watching, which would make entries of a diary: the site knows when a film was rated.
     """
-    movies, imdb = _films(history)
+    movies, ids = _films(history)
     yield list(LETTERBOXD_COLUMNS)
     for movie_id, stars in history.ratings.items():
         if movie := movies.get(int(movie_id)):
             name, year = neutralize(movie.title), str(movie.year or "")
-            yield [imdb.get(movie.pk, ""), name, year, f"{stars:g}"]
+            yield [ids[movie.pk].get("imdb", ""), name, year, f"{stars:g}"]
 
 
-def _films(history: History) -> tuple[dict[int, Movie], dict[int, str]]:
+def _films(history: History) -> tuple[dict[int, Movie], defaultdict[int, dict[str, str]]]:
+    """Return the movies of a history, and their ids elsewhere by source; of several the first."""
     movies = Movie.objects.in_bulk({event.movie_id for event in history})
-    imdb = dict(ExternalId.objects.filter(source="imdb", movie__in=movies).values_list("movie_id", "value"))
-    return movies, imdb
+    ids: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    rows = ExternalId.objects.filter(movie__in=movies).order_by("source", "pk")
+    for movie, source, value in rows.values_list("movie_id", "source", "value"):
+        ids[movie].setdefault(source, value)
+    return movies, ids
 
 
 def _is_uuid(text: str) -> bool:

@@ -14,8 +14,15 @@ from django.utils import timezone
 from movie.catalogue.importing import formats
 from movie.catalogue.importing.contradicted_ids import contradicted_ids, examples_of
 from movie.catalogue.importing.errors import CatalogueError, RejectReason
-from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, detect_time_format, rating_rows
+from movie.catalogue.importing.reports import (
+    ImportResult,
+    ProgressCallback,
+    RejectReport,
+    ignore_progress,
+    require_few_refused,
+)
+from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, Table, rating_rows
+from movie.catalogue.importing.sampling import Announce, Findings, file_line, probe, say_nothing
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.core.batches import write_all_in_batches, write_in_batches
 from movie.core.database import retry_on_deadlock
@@ -142,6 +149,19 @@ def refresh_aggregates(movies: Iterable[int]) -> None:
     write_all_in_batches(sorted(movies), atomic)
 
 
+def movies_of(source: str) -> dict[str, int]:
+    """Return the movies of an id space by their ids there. Raises CatalogueError where there is none."""
+    movies = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
+    if not movies:
+        there = ", ".join(sorted(ExternalId.objects.values_list("source", flat=True).distinct())) or "-"
+        message = (
+            "The catalogue has no film with an id of “%(source)s”. Import the films first with "
+            "import_movies, or name another id space with --source. There are ids of: %(there)s."
+        )
+        raise CatalogueError(message % {"source": source, "there": there})
+    return movies
+
+
 def _check_namespace(name: str) -> str:
     """Return the name. Raises CatalogueError for a namespace of people who can act on this site."""
     if name.partition(":")[0].casefold() in ACTING:
@@ -165,13 +185,17 @@ def import_ratings(
     report: RejectReport | None = None,
     pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
+    announce: Announce = say_nothing,
+    max_refused: float | None = None,
 ) -> ImportResult:
     """Import a file of ratings, or the rating file of a folder.
 
     Users become visitors `<visitors>:<user>`. Movies are found by their id in `source`; a row about an
-    unknown movie is refused, and one whose id means another movie in the movie file beside. Every batch is
-    one transaction, so an interrupted import keeps what it finished and a second run does the rest. `batch`
-    and `pauses` are as for `write_in_batches`. Raises CatalogueError for a file that cannot be used.
+    unknown movie is refused, and one whose id means another movie in the movie file beside. How the file is
+    read is told to `announce` first. With `max_refused`, a share, all rows are checked before any is
+    written. Every batch is one transaction, so an interrupted import keeps what it finished and a second run
+    does the rest. `batch` and `pauses` are as for `write_in_batches`. Raises CatalogueError for a file that
+    cannot be used.
     """
     path = formats.locate(path, "ratings")
     known = formats.format_of(path, "ratings", format_name)
@@ -179,32 +203,33 @@ def import_ratings(
     source = source or formats.source_of(path, known)
     prefix = _check_namespace(visitors or formats.visitors_of(path, known, source)) + ":"
     report = report if report is not None else RejectReport()
-    movies = dict(ExternalId.objects.filter(source=source).values_list("value", "movie_id"))
-    if not movies:
-        there = ", ".join(sorted(ExternalId.objects.values_list("source", flat=True).distinct())) or "-"
-        message = (
-            "The catalogue has no film with an id of “%(source)s”. Import the films first with "
-            "import_movies, or name another id space with --source. There are ids of: %(there)s."
-        )
-        raise CatalogueError(message % {"source": source, "there": there})
+    movies = movies_of(source)
     outcome = ImportResult(rejected=report.reasons)
     contradicted = contradicted_ids(path, source)
     if contradicted is None and is_stated:
         outcome.notices.append(f"Movie ids are those of “{source}”: {examples_of(source)}.")
-    with formats.open_file(path, known, encoding) as file:
+
+    def read(file: formats.OpenFile) -> tuple[Table, Findings]:
         table = formats.read(file, known, "ratings", columns)
-        table, times = detect_time_format(table, day_first=day_first)
-        if times.is_assumed:
+        return probe(table, path, scale=scale or known.scale, day_first=day_first)
+
+    def prepared(table: Table, found: Findings, into: RejectReport) -> Iterator[tuple[str, int, float, Any]]:
+        rows = rating_rows(table, found.scale, found.times)
+        return _prepared(rows, movies, prefix, path, into, contradicted=contradicted or {})
+
+    if max_refused is not None:
+        with formats.open_file(path, known, encoding) as file:
+            trial = RejectReport()
+            n_usable = sum(1 for _row in prepared(*read(file), trial))
+        require_few_refused(n_usable, trial, max_refused)
+    with formats.open_file(path, known, encoding) as file:
+        table, found = read(file)
+        for line in (file_line(file, known, table), *found.lines):
+            announce(line)
+        if found.times.is_assumed:
             outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)
-        rows = _prepared(
-            rating_rows(table, scale or known.scale, times),
-            movies,
-            prefix,
-            path,
-            report,
-            contradicted=contradicted or {},
-        )
+        rows = prepared(table, found, report)
 
         @retry_on_deadlock
         def write(chunk: list[tuple[str, int, float, Any]]) -> tuple[int, int, int]:

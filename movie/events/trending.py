@@ -7,6 +7,7 @@ from django.db.models import Case, F, Sum, Value, When
 from django.utils import timezone
 
 from movie.catalogue.models import Movie
+from movie.catalogue.querysets import available_now
 from movie.events.models import DailyMovieActivity
 
 DAYS = 7
@@ -29,6 +30,6 @@ def _rank_by_activity() -> list[int]:
     )
     days = DailyMovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
     # Without the few hidden films, rather than with the many visible ones: no look at a film for each count.
-    days = days.exclude(movie__in=Movie.objects.filter(is_visible=False))
+    days = days.exclude(movie__in=Movie.objects.filter(~available_now()))
     ranked = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")
     return list(ranked.values_list("movie", flat=True)[:KEPT])

@@ -16,6 +16,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from movie.catalogue.models import HALF_STARS, Movie, MovieTitle
+from movie.catalogue.querysets import available_now
 from movie.catalogue.titles import parse_title, search_key
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import recommend
@@ -145,7 +146,7 @@ def _titles_called(titles: Iterable[str]) -> dict[str, list[tuple[int, int | Non
     found: dict[str, list[tuple[int, int | None]]] = {}
     keys = {search_key(title)[:255] for title in titles} - {""}
     if keys:
-        rows = MovieTitle.objects.filter(search_key__in=keys, movie__is_visible=True)
+        rows = MovieTitle.objects.filter(available_now("movie__"), search_key__in=keys)
         rows = rows.order_by("-movie__rating_count", "movie")
         for key, pk, year in rows.values_list("search_key", "movie", "movie__year"):
             found.setdefault(key, []).append((pk, year))

@@ -17,7 +17,7 @@ from django.contrib.auth.models import AbstractUser
 from django.db import models, transaction
 from django.db.models import Q, QuerySet
 
-from movie.catalogue.models import Movie
+from movie.catalogue.models import ExternalId, Movie
 from movie.core.fields import ExactCharField
 from movie.events.history import get_history
 from movie.experiments.assignment import arm_of, cumulative_shares, visitor_hash
@@ -77,6 +77,9 @@ def export_of(user: AbstractUser) -> dict[str, Any]:
     history = get_history(visitor, limit=None)
     ids = {each.movie_id for each in history}
     titles = dict(Movie.objects.filter(pk__in=ids).values_list("pk", "title"))
+    elsewhere: dict[int, list[str]] = {}
+    for each in ExternalId.objects.filter(movie__in=ids).order_by("source", "value"):
+        elsewhere.setdefault(each.movie_id, []).append(str(each))
     tables: dict[str, list[Row]] = {}
     for rows in rows_about(user):
         label = rows.model._meta.label_lower
@@ -85,7 +88,7 @@ def export_of(user: AbstractUser) -> dict[str, Any]:
     return {
         "account": _plain_rows(get_user_model()._default_manager.filter(pk=user.pk))[0],
         "groups": list(user.groups.values_list("name", flat=True)),
-        "history": [_history_row(each, titles) for each in history],
+        "history": [_history_row(each, titles, elsewhere) for each in history],
         "experiments": [_experiment_row(user, each) for each in Experiment.objects.started()],
         "tables": {label: rows for label, rows in tables.items() if rows},
     }
@@ -118,11 +121,12 @@ def _plain_rows(rows: QuerySet) -> list[Row]:
     return list(rows.order_by("pk").values(*columns))
 
 
-def _history_row(event: Interaction, titles: dict[int, str]) -> Row:
+def _history_row(event: Interaction, titles: dict[int, str], elsewhere: dict[int, list[str]]) -> Row:
     return {
         "event_id": event.event_id,
         "kind": event.kind,
         "movie_id": event.movie_id,
+        "external_ids": elsewhere.get(int(event.movie_id), []),
         "title": titles.get(int(event.movie_id), ""),
         "at": event.at,
         "stars": event.value,

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.models import Movie
+from movie.catalogue.querysets import available_now
 from movie.core.fields import ExactCharField
 from movie.visitors.visitor import LONGEST_VISITOR
 
@@ -104,7 +105,7 @@ class ProgrammeQuerySet(models.QuerySet["Programme"]):
 
     def with_counts(self) -> Self:
         """Annotate `n_films`, the visible films of each."""
-        return self.annotate(n_films=Count("entries", filter=Q(entries__movie__is_visible=True)))
+        return self.annotate(n_films=Count("entries", filter=available_now("entries__movie__")))
 
 
 class Programme(models.Model):

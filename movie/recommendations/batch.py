@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -20,7 +20,7 @@ from movie.training.model_info import MOST_RATED
 from movie.training.registry import registry
 from predictors.base import Predictor
 from predictors.errors import CannotAnswer, PredictorError
-from predictors.history import History, Recommendation
+from predictors.history import History, MovieId, Recommendation
 from predictors.query import Query
 from predictors.ranking import top_k
 
@@ -45,7 +45,8 @@ def recommend_batch(histories: Sequence[History], options: RankingOptions) -> li
                 raise NoTrainedModel
             known = [found for found in ranked.recommendations if found.movie_id in index]
             ranked.recommendations = known[: options.k]
-            ranked.unknown = [movie_id for movie_id in ranked.history.known if movie_id not in index]
+            named = [*ranked.history.known, *(options.among or ())]
+            ranked.unknown = [movie_id for movie_id in named if movie_id not in index]
     return lists
 
 
@@ -98,6 +99,21 @@ class _BlockRanker:
         self.excluded = excluded_items(self.alignment, excluded_mask(options.filters, self.alignment.index))
         if options.exclude:
             self.excluded = np.union1d(self.excluded, predictor.ids.indices_of(options.exclude)[0])
+        self.unknown_candidates: list[MovieId] = []
+        if options.among is not None:
+            self._keep_alone(options.among)
+
+    def _keep_alone(self, candidates: Collection[int]) -> None:
+        """Exclude all movies but these. Raises CannotAnswer where the model knows none of them."""
+        ids = self.predictor.ids
+        items, unknown = ids.indices_of(candidates)
+        hidden = items[self.alignment.rows[items] < 0]
+        self.unknown_candidates = [*unknown, *ids.ids_of(hidden)]
+        if len(items) == len(hidden):
+            raise CannotAnswer("no_known_candidates", f"{self.predictor.name} knows none of the candidates")
+        others = np.ones(len(ids), dtype=bool)
+        others[items] = False
+        self.excluded = np.union1d(self.excluded, np.flatnonzero(others))
 
     def rank(self, scores: np.ndarray, history: History, query: Query) -> Ranking:
         """Mask and rank (n_items,) scores, which are written to."""
@@ -116,7 +132,7 @@ class _BlockRanker:
         ids = self.predictor.ids.ids
         return Ranking(
             [Recommendation(ids[item], value) for item, value in zip(items, values, strict=True)],
-            query.unknown,
+            [*query.unknown, *self.unknown_candidates],
         )
 
 

@@ -2,14 +2,17 @@
 
 A ranking leaves out movies that are hidden, deleted or filtered, and an API answer names the others by title.
 Both for 60,000 movies and a thousand requests a second would be the whole work of a database, so they are
-read once and again whenever the catalogue has changed, which is checked every `CHECK_SECONDS`. Until then an
-API answer may still name a movie that was hidden; pages read their movies anew (`load_movies`).
+read once and again whenever the catalogue has changed, which is checked every `CHECK_SECONDS`, and at once in
+the process that changed it (`recheck`). Until then an API answer of another process may still name a movie
+that was hidden; pages read their movies anew (`load_movies`). A movie comes and goes at the time that its
+window of availability states.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
@@ -19,9 +22,11 @@ from typing import Any
 
 import numpy as np
 from django.db import DatabaseError
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.utils import timezone
 
 from movie.catalogue.models import Credit, Movie
+from movie.catalogue.querysets import available_now
 from movie.catalogue.twins import find_twins
 
 logger = logging.getLogger(__name__)
@@ -110,10 +115,12 @@ class IndexHolder:
         self.index: MovieIndex | None = None
         self.stamp: tuple[Any, ...] = ()
         self.checked = 0.0
+        self.changes_at = math.inf  # seconds since 1970: when the next window begins or ends
 
     def current(self) -> MovieIndex:
         index = self.index
-        if index is not None and time.monotonic() - self.checked < CHECK_SECONDS:
+        is_fresh = time.monotonic() - self.checked < CHECK_SECONDS and time.time() < self.changes_at
+        if index is not None and is_fresh:
             return index
         if not self.lock.acquire(blocking=index is None):
             return index or self.current()  # somebody else is looking
@@ -128,6 +135,7 @@ class IndexHolder:
         try:
             stamp = _stamp()
             if self.index is None or stamp != self.stamp:
+                self.changes_at = _next_change()
                 self.index, self.stamp = MovieIndex(_films()), stamp
                 self.checked = time.monotonic()
         except DatabaseError:
@@ -147,9 +155,24 @@ def movie_index() -> MovieIndex:
     return index_holder().current()
 
 
+def recheck() -> None:
+    """Make this process compare its index with the database at the next request."""
+    index_holder().checked = -math.inf
+
+
+def _next_change() -> float:
+    """Return when the next window of availability begins or ends, in seconds since 1970."""
+    now = timezone.now()
+    soonest = Movie.objects.order_by().aggregate(
+        begins=Min("available_from", filter=Q(available_from__gt=now)),
+        ends=Min("available_until", filter=Q(available_until__gt=now)),
+    )
+    return min((moment.timestamp() for moment in soonest.values() if moment), default=math.inf)
+
+
 def _stamp() -> tuple[Any, ...]:
-    """Return values that change when a movie is added, deleted, changed, hidden or shown."""
-    hidden = Q(is_visible=False)
+    """Return values that change when a movie is added, deleted or changed, or its window begins or ends."""
+    hidden = ~available_now()
     facts = Movie.objects.order_by().aggregate(
         films=Count("pk"),
         changed=Max("updated"),

@@ -77,6 +77,7 @@ TRANSLATED = {
 FALLBACK_REASONS = {
     "history_too_short": _("%(model)s needs a film you liked first."),
     "no_known_films": _("%(model)s does not know the films of your history yet."),
+    "no_known_candidates": _("%(model)s knows none of the films to choose from."),
     NOT_TRAINED: _("%(model)s is not trained yet."),
     "unknown_film": _("Chosen by genre: no trained model knows this film yet."),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import enum
 import functools
 import inspect
 import random
@@ -34,6 +35,7 @@ Sort = Literal["popular", "best", "newest", "oldest", "title"]
 
 MAX_BATCH = 1_000  # entries of a batch of lists
 MAX_INTERACTIONS = 500
+MAX_MOVIES = 500  # of one request that writes films
 TIMEOUT = 10.0  # seconds
 USER_AGENT = "reelgraph-client/0.1.0"
 
@@ -138,18 +140,91 @@ _BY_STATUS: dict[int, type[Problem]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalId:
+    """The id of a film elsewhere: `ExternalId("imdb", "tt0113277")`."""
+
+    source: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.value}"
+
+
+# Wherever a film id goes: its number on the site, "source:id", or both parts.
+MovieRef = int | str | ExternalId
+
+
+def _ref(movie: MovieRef) -> Any:
+    return {"source": movie.source, "id": movie.value} if isinstance(movie, ExternalId) else movie
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """A film of a history in a request; without `rating` it counts as a click."""
 
-    movie_id: int
+    movie_id: MovieRef
     rating: float | None = None
     at: datetime | None = None
 
     def _json(self) -> dict[str, Any]:
-        return _without_none({"movie_id": self.movie_id, "rating": self.rating, "at": _moment(self.at)})
+        return _without_none({"movie_id": _ref(self.movie_id), "rating": self.rating, "at": _moment(self.at)})
 
 
-History = Sequence[int | HistoryEntry]
+History = Sequence[MovieRef | HistoryEntry]
+
+
+class Unset(enum.Enum):
+    """Says that a field of a film is not stated, which is not the same as None."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class MovieUpdate:
+    """What is stated of a film; fields that are left out stay as they are, None and () clear.
+
+    `id` is an id elsewhere, which adds the film where nobody has it yet, or a number of the site. `titles`
+    are pairs of a title and a language code, and `external_ids` are added to those that the film has.
+    """
+
+    id: MovieRef
+    title: str | Unset = UNSET
+    year: int | Unset | None = UNSET
+    runtime: int | Unset | None = UNSET
+    synopsis: str | Unset = UNSET
+    genres: Sequence[str] | Unset = UNSET
+    countries: Sequence[str] | Unset = UNSET
+    languages: Sequence[str] | Unset = UNSET
+    directors: Sequence[str] | Unset = UNSET
+    writers: Sequence[str] | Unset = UNSET
+    cast: Sequence[str] | Unset = UNSET
+    titles: Sequence[tuple[str, str]] | Unset = UNSET
+    tags: Sequence[str] | Unset = UNSET
+    external_ids: Sequence[str | ExternalId] | Unset = UNSET
+    visible: bool | Unset = UNSET
+    available_from: datetime | Unset | None = UNSET
+    available_until: datetime | Unset | None = UNSET
+    attributes: Mapping[str, Any] | Unset = UNSET
+
+    def _json(self) -> dict[str, Any]:
+        stated: dict[str, Any] = {}
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if value is UNSET:
+                continue
+            if each.name == "titles":
+                value = [{"title": title, "language": language} for title, language in value]
+            elif isinstance(value, datetime):
+                value = _moment(value)
+            elif isinstance(value, list | tuple):
+                value = [_ref(part) for part in value]
+            elif isinstance(value, ExternalId):
+                value = _ref(value)
+            stated[each.name] = dict(value) if each.name == "attributes" else value
+        return stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +258,7 @@ class Interaction:
     """
 
     visitor: str
-    movie_id: int
+    movie_id: MovieRef
     kind: Kind
     value: float | None = None
     at: datetime | None = None
@@ -194,7 +269,7 @@ class Interaction:
     def _json(self) -> dict[str, Any]:
         return {
             "visitor": self.visitor,
-            "movie_id": self.movie_id,
+            "movie_id": _ref(self.movie_id),
             "kind": self.kind,
             "value": self.value,
             "at": _moment(self.at),
@@ -246,6 +321,7 @@ class Reason:
     movie_id: int
     sentence: str
     share: float
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +336,7 @@ class Connection:
 class Recommendation:
     """`reasons`, `rest`, `connections` and `instead` are there with `explain`.
 
-    `predicted_rating` is there from two ratings on.
+    `predicted_rating` is there from two ratings on, `external_id` with an `id_space` that has the film.
     """
 
     rank: int
@@ -272,6 +348,7 @@ class Recommendation:
     rest: float | None = None
     connections: tuple[Connection, ...] | None = None
     instead: str | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +359,7 @@ class Recommendations:
     model: str
     version: str
     recommendations: tuple[Recommendation, ...]
-    unknown_ids: tuple[int, ...]
+    unknown_ids: tuple[int | str, ...]
     latency_ms: float
     fallback: Fallback | None = None
 
@@ -303,7 +380,7 @@ class BatchEntry:
     model: str | None = None
     version: str | None = None
     recommendations: tuple[Recommendation, ...] | None = None
-    unknown_ids: tuple[int, ...] | None = None
+    unknown_ids: tuple[int | str, ...] | None = None
     fallback: Fallback | None = None
     error: BatchError | None = None
 
@@ -319,6 +396,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Movie:
+    """`external_ids` are its ids elsewhere; `external_id` is the one of the `id_space` that was asked for."""
+
     id: int
     title: str
     year: int | None
@@ -326,6 +405,8 @@ class Movie:
     rating_count: int
     rating_average: float | None
     url: str
+    external_ids: tuple[ExternalId, ...]
+    external_id: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,14 +422,11 @@ class Title:
 
 
 @dataclass(frozen=True, slots=True)
-class ExternalId:
-    source: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class MovieDetail(Movie):
-    """`rating_histogram` says how often each half star was given: {"0.5": 3, ...}."""
+    """`rating_histogram` says how often each half star was given: {"0.5": 3, ...}.
+
+    `attributes` are what a client said of the film in words of its own.
+    """
 
     runtime: int | None
     synopsis: str
@@ -358,8 +436,19 @@ class MovieDetail(Movie):
     writers: tuple[Person, ...]
     cast: tuple[Person, ...]
     titles: tuple[Title, ...]
-    external_ids: tuple[ExternalId, ...]
+    tags: tuple[str, ...]
+    available_from: datetime | None
+    available_until: datetime | None
+    attributes: dict[str, Any]
     rating_histogram: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMovie(MovieDetail):
+    """A film as its owner sees it: `visible` was decided, `is_available` says what visitors see."""
+
+    visible: bool
+    is_available: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +477,46 @@ class SearchPage(MoviePage):
 
 
 @dataclass(frozen=True, slots=True)
+class PeoplePage:
+    """One page of people; `next` and `previous` are None at the ends."""
+
+    count: int
+    page: int
+    pages: int
+    page_size: int
+    next: str | None
+    previous: str | None
+    results: tuple[FoundPerson, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Genre:
+    id: int
+    name: str
+    films: int
+
+
+@dataclass(frozen=True, slots=True)
+class MovieWritten:
+    """What became of a film that was sent: `outcome` is added, changed, unchanged or refused."""
+
+    movie_id: int | None
+    outcome: str
+    errors: tuple[FieldProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MoviesWritten:
+    """Counts of the films by outcome; `results` has one for each, in their order."""
+
+    added: int
+    changed: int
+    unchanged: int
+    refused: int
+    results: tuple[MovieWritten, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Similar:
     movie_id: int
     recommendation_id: str
@@ -395,6 +524,7 @@ class Similar:
     version: str
     fallback: str
     similar: tuple[Recommendation, ...]
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,6 +555,7 @@ class Event:
     at: datetime
     surface: str
     recommendation_id: str
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -563,6 +694,17 @@ class _Experiments:
 
 
 @dataclass(frozen=True, slots=True)
+class _Genres:
+    genres: tuple[Genre, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    movie_id: int
+    visible: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Forgotten:
     deleted: int
 
@@ -577,8 +719,9 @@ def _read(kind: Any, value: Any, path: str = "") -> Any:
         case (types.UnionType, None):
             return None
         case (types.UnionType, _):
-            (kind,) = (each for each in typing.get_args(kind) if each is not types.NoneType)
-            return _read(kind, value, path)
+            kinds = [each for each in typing.get_args(kind) if each is not types.NoneType]
+            fitting = [each for each in kinds if isinstance(each, type) and isinstance(value, each)]
+            return _read((fitting or kinds)[0], value, path)
         case (origin, list()) if origin is tuple:
             each_kind = typing.get_args(kind)[0]
             return tuple(_read(each_kind, each, f"{path}[{index}]") for index, each in enumerate(value))
@@ -589,6 +732,8 @@ def _read(kind: Any, value: Any, path: str = "") -> Any:
 
 
 def _read_plain(kind: Any, value: Any, path: str) -> Any:
+    if kind is Any:
+        return value
     if isinstance(kind, type):
         if dataclasses.is_dataclass(kind) and isinstance(value, dict):
             return kind(**_read_fields(kind, value, path))
@@ -658,21 +803,22 @@ def _query(**pairs: str | int | float | bool | Sequence[str] | None) -> list[tup
     return found
 
 
-def _part(value: str | int) -> str:
+def _part(value: MovieRef) -> str:
     """Return a value as one segment of an address."""
     return quote(str(value), safe="")
 
 
 def _history(history: History) -> list[Any]:
-    return [each if isinstance(each, int) else each._json() for each in history]
+    return [each._json() if isinstance(each, HistoryEntry) else _ref(each) for each in history]
 
 
 def _ranking_options(
     *,
     model: str | None,
-    k: int,
+    k: int | None,
     exclude_seen: bool,
-    exclude: Iterable[int],
+    exclude: Iterable[MovieRef],
+    candidates: Iterable[MovieRef] | None,
     filters: Filters | None,
     diversity: float,
     familiarity: float,
@@ -682,7 +828,8 @@ def _ranking_options(
             "model": model,
             "k": k,
             "exclude_seen": exclude_seen,
-            "exclude": list(exclude),
+            "exclude": [_ref(each) for each in exclude],
+            "candidates": None if candidates is None else [_ref(each) for each in candidates],
             "filters": None if filters is None else filters._json(),
             "diversity": float(diversity),
             "familiarity": float(familiarity),
@@ -695,17 +842,20 @@ def _recommend(
     user_id: str | None = None,
     history: History | None = None,
     model: str | None = None,
-    k: int = 20,
+    k: int | None = None,
     exclude_seen: bool = True,
-    exclude: Iterable[int] = (),
+    exclude: Iterable[MovieRef] = (),
+    candidates: Iterable[MovieRef] | None = None,
     filters: Filters | None = None,
     diversity: float = 0.0,
     familiarity: float = 0.0,
     explain: bool = False,
+    id_space: str | None = None,
 ) -> _Call[Recommendations]:
     """Rank films for a known user, or for a history (film ids or `HistoryEntry`, oldest first).
 
-    Give either `user_id` or `history`. Nothing is stored.
+    Give either `user_id` or `history`. Nothing is stored. `candidates` are ranked and nothing else is;
+    without `k` there are 20 films, or all candidates. `id_space` adds each film's id of that source.
     """
     if (user_id is None) == (history is None):
         raise ValueError("give either user_id or history")
@@ -717,20 +867,26 @@ def _recommend(
             k=k,
             exclude_seen=exclude_seen,
             exclude=exclude,
+            candidates=candidates,
             filters=filters,
             diversity=diversity,
             familiarity=familiarity,
         ),
         "explain": explain,
     }
-    return _Call("POST", "recommend", _as(Recommendations), json=body)
+    return _Call("POST", "recommend", _as(Recommendations), _query(id_space=id_space), body)
 
 
 def _recommend_to(
-    user_id: str, *, k: int = 20, model: str | None = None, explain: bool = False
+    user_id: str,
+    *,
+    k: int = 20,
+    model: str | None = None,
+    explain: bool = False,
+    id_space: str | None = None,
 ) -> _Call[Recommendations]:
     """Rank films for a known user, with the defaults of `recommend`."""
-    params = _query(k=k, model=model, explain=explain)
+    params = _query(k=k, model=model, explain=explain, id_space=id_space)
     return _Call("GET", f"recommend/{_part(user_id)}", _as(Recommendations), params)
 
 
@@ -738,12 +894,14 @@ def _recommend_batch(
     entries: Sequence[str | History],
     *,
     model: str | None = None,
-    k: int = 20,
+    k: int | None = None,
     exclude_seen: bool = True,
-    exclude: Iterable[int] = (),
+    exclude: Iterable[MovieRef] = (),
+    candidates: Iterable[MovieRef] | None = None,
     filters: Filters | None = None,
     diversity: float = 0.0,
     familiarity: float = 0.0,
+    id_space: str | None = None,
 ) -> _Call[Batch]:
     """Rank films for many: an entry is a user id or a history. At most MAX_BATCH of them.
 
@@ -757,12 +915,13 @@ def _recommend_batch(
             k=k,
             exclude_seen=exclude_seen,
             exclude=exclude,
+            candidates=candidates,
             filters=filters,
             diversity=diversity,
             familiarity=familiarity,
         ),
     }
-    return _Call("POST", "recommend/batch", _as(Batch), json=body)
+    return _Call("POST", "recommend/batch", _as(Batch), _query(id_space=id_space), body)
 
 
 def _movies_page(
@@ -773,11 +932,13 @@ def _movies_page(
     year_to: int | None = None,
     language: str | None = None,
     country: str | None = None,
+    external_id: Sequence[MovieRef] = (),
     sort: Sort = "popular",
+    id_space: str | None = None,
     page: int = 1,
     page_size: int = 100,
 ) -> _Call[MoviePage]:
-    """Return one page of the films that have every `genre` and none of `without_genre`."""
+    """Return one page of the films that have every `genre`, none of `without_genre`, one of `external_id`."""
     params = _query(
         genre=_as_list(genre),
         without_genre=_as_list(without_genre),
@@ -785,7 +946,9 @@ def _movies_page(
         year_to=year_to,
         language=language,
         country=country,
+        external_id=[str(each) for each in external_id],
         sort=sort,
+        id_space=id_space,
         page=page,
         page_size=page_size,
     )
@@ -797,19 +960,49 @@ def _as_list(names: Sequence[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _movie(movie_id: int) -> _Call[MovieDetail]:
+def _movie(movie_id: MovieRef, *, id_space: str | None = None) -> _Call[MovieDetail]:
     """Return everything the catalogue knows about a film."""
-    return _Call("GET", f"movies/{_part(movie_id)}", _as(MovieDetail))
+    return _Call("GET", f"movies/{_part(movie_id)}", _as(MovieDetail), _query(id_space=id_space))
 
 
-def _similar(movie_id: int, *, k: int = 20) -> _Call[Similar]:
+def _put_some(films: Sequence[MovieUpdate]) -> _Call[MoviesWritten]:
+    return _Call("PUT", "movies", _as(MoviesWritten), json=[each._json() for each in films])
+
+
+def _change_movie(film: MovieUpdate) -> _Call[OwnMovie]:
+    """Change what is stated of a film, a hidden one too, and return all of it."""
+    stated = {name: value for name, value in film._json().items() if name != "id"}
+    return _Call("PATCH", f"movies/{_part(film.id)}", _as(OwnMovie), json=stated)
+
+
+def _hide_movie(movie_id: MovieRef) -> _Call[int]:
+    """Hide a film from everybody; return its number. Its ratings stay."""
+
+    def read(content: Any) -> int:
+        return _as(_Hidden)(content).movie_id
+
+    return _Call("DELETE", f"movies/{_part(movie_id)}", read)
+
+
+def _genres() -> _Call[tuple[Genre, ...]]:
+    """Return the genres of films that are shown, by name."""
+    return _Call("GET", "genres", lambda content: _as(_Genres)(content).genres)
+
+
+def _people_page(q: str | None = None, *, page: int = 1, page_size: int = 100) -> _Call[PeoplePage]:
+    """Return one page of people: by name, or those that `q` names, the best match first."""
+    return _Call("GET", "people", _as(PeoplePage), _query(q=q, page=page, page_size=page_size))
+
+
+def _similar(movie_id: MovieRef, *, k: int = 20, id_space: str | None = None) -> _Call[Similar]:
     """Return films that the same people liked."""
-    return _Call("GET", f"movies/{_part(movie_id)}/similar", _as(Similar), _query(k=k))
+    return _Call("GET", f"movies/{_part(movie_id)}/similar", _as(Similar), _query(k=k, id_space=id_space))
 
 
-def _search(q: str, *, page: int = 1, page_size: int = 100) -> _Call[SearchPage]:
+def _search(q: str, *, page: int = 1, page_size: int = 100, id_space: str | None = None) -> _Call[SearchPage]:
     """Find films by title in any language, and people by name; the best match is first."""
-    return _Call("GET", "search", _as(SearchPage), _query(q=q, page=page, page_size=page_size))
+    params = _query(q=q, page=page, page_size=page_size, id_space=id_space)
+    return _Call("GET", "search", _as(SearchPage), params)
 
 
 def _record(interaction: Interaction) -> _Call[Recorded]:
@@ -822,19 +1015,22 @@ def _record_some(interactions: Sequence[Interaction], *, atomic: bool) -> _Call[
     return _Call("POST", "interactions", _as(Recorded), _query(atomic=atomic), body)
 
 
-def _history_page(visitor: str, *, limit: int = 200, cursor: str = "") -> _Call[HistoryPage]:
+def _history_page(
+    visitor: str, *, limit: int = 200, cursor: str = "", id_space: str | None = None
+) -> _Call[HistoryPage]:
     """Return one page of a visitor's interactions, newest first."""
-    params = _query(limit=limit, cursor=cursor or None)
+    params = _query(limit=limit, cursor=cursor or None, id_space=id_space)
     return _Call("GET", f"visitors/{_part(visitor)}/history", _as(HistoryPage), params)
 
 
-def _forget(visitor: str, *, movie_id: int | None = None) -> _Call[int]:
+def _forget(visitor: str, *, movie_id: MovieRef | None = None) -> _Call[int]:
     """Delete the history of one of your own visitors, or its part about one film; return its size."""
 
     def read(content: Any) -> int:
         return _as(_Forgotten)(content).deleted
 
-    return _Call("DELETE", f"visitors/{_part(visitor)}/history", read, _query(movie_id=movie_id))
+    film = None if movie_id is None else str(movie_id)
+    return _Call("DELETE", f"visitors/{_part(visitor)}/history", read, _query(movie_id=film))
 
 
 def _users_page(*, limit: int = 1_000, cursor: str = "") -> _Call[UserPage]:
@@ -1011,6 +1207,29 @@ def _awaiting(build: Callable[P, _Call[T]]) -> Callable[Concatenate[AsyncClient,
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
 
 
+def _movie_chunks(films: Iterable[MovieUpdate]) -> Iterator[list[MovieUpdate]]:
+    everything = list(films)
+    for start in range(0, len(everything), MAX_MOVIES):
+        yield everything[start : start + MAX_MOVIES]
+
+
+def _refused_movies(problem: Invalid, sent: int) -> MoviesWritten:
+    """Return the result of a chunk of films without a valid one. Raises any other problem."""
+    refused = {each.index: each.errors for each in _refused_chunk(problem).refused}
+    results = tuple(MovieWritten(None, "refused", refused.get(index, ())) for index in range(sent))
+    return MoviesWritten(0, 0, 0, sent, results)
+
+
+def _merge_written(written: Sequence[MoviesWritten]) -> MoviesWritten:
+    return MoviesWritten(
+        sum(each.added for each in written),
+        sum(each.changed for each in written),
+        sum(each.unchanged for each in written),
+        sum(each.refused for each in written),
+        tuple(result for each in written for result in each.results),
+    )
+
+
 def _chunks(interactions: Iterable[Interaction], atomic: bool) -> Iterator[tuple[int, list[Interaction]]]:
     """Yield chunks of at most MAX_INTERACTIONS, each with the index of its first interaction."""
     everything = list(interactions)
@@ -1080,6 +1299,10 @@ class Client:
     recommend_batch = _blocking(_recommend_batch)
     movies_page = _blocking(_movies_page)
     movie = _blocking(_movie)
+    change_movie = _blocking(_change_movie)
+    hide_movie = _blocking(_hide_movie)
+    genres = _blocking(_genres)
+    people_page = _blocking(_people_page)
     similar = _blocking(_similar)
     search = _blocking(_search)
     record = _blocking(_record)
@@ -1100,7 +1323,9 @@ class Client:
         year_to: int | None = None,
         language: str | None = None,
         country: str | None = None,
+        external_id: Sequence[MovieRef] = (),
         sort: Sort = "popular",
+        id_space: str | None = None,
     ) -> Iterator[Movie]:
         """Iterate over all films of `movies_page`; pages are requested when needed."""
         number, more = 1, True
@@ -1112,11 +1337,34 @@ class Client:
                 year_to=year_to,
                 language=language,
                 country=country,
+                external_id=external_id,
                 sort=sort,
+                id_space=id_space,
                 page=number,
             )
             yield from page.results
             number, more = number + 1, page.next is not None
+
+    def people(self, q: str | None = None) -> Iterator[FoundPerson]:
+        """Iterate over all people of `people_page`; pages are requested when needed."""
+        number, more = 1, True
+        while more:
+            page = self.people_page(q, page=number)
+            yield from page.results
+            number, more = number + 1, page.next is not None
+
+    def put_movies(self, films: Iterable[MovieUpdate]) -> MoviesWritten:
+        """Add or change films, MAX_MOVIES at a time. Sent again it changes nothing.
+
+        Invalid ones are refused in their place of `results`, and the others are written.
+        """
+        written = []
+        for some in _movie_chunks(films):
+            try:
+                written.append(self._send(_put_some(some)))
+            except Invalid as problem:
+                written.append(_refused_movies(problem, len(some)))
+        return _merge_written(written)
 
     def search_movies(self, q: str) -> Iterator[Movie]:
         """Iterate over all films that `search` finds; pages are requested when needed."""
@@ -1126,11 +1374,11 @@ class Client:
             yield from page.results
             number, more = number + 1, page.next is not None
 
-    def history(self, visitor: str) -> Iterator[Event]:
+    def history(self, visitor: str, *, id_space: str | None = None) -> Iterator[Event]:
         """Iterate over a visitor's history, newest first; pages are requested when needed."""
         cursor: str | None = ""
         while cursor is not None:
-            page = self.history_page(visitor, cursor=cursor)
+            page = self.history_page(visitor, cursor=cursor, id_space=id_space)
             yield from page.events
             cursor = page.next
 
@@ -1202,6 +1450,10 @@ class AsyncClient:
     recommend_batch = _awaiting(_recommend_batch)
     movies_page = _awaiting(_movies_page)
     movie = _awaiting(_movie)
+    change_movie = _awaiting(_change_movie)
+    hide_movie = _awaiting(_hide_movie)
+    genres = _awaiting(_genres)
+    people_page = _awaiting(_people_page)
     similar = _awaiting(_similar)
     search = _awaiting(_search)
     record = _awaiting(_record)
@@ -1222,7 +1474,9 @@ class AsyncClient:
         year_to: int | None = None,
         language: str | None = None,
         country: str | None = None,
+        external_id: Sequence[MovieRef] = (),
         sort: Sort = "popular",
+        id_space: str | None = None,
     ) -> AsyncIterator[Movie]:
         """Iterate over all films of `movies_page`; pages are requested when needed."""
         number, more = 1, True
@@ -1234,12 +1488,33 @@ class AsyncClient:
                 year_to=year_to,
                 language=language,
                 country=country,
+                external_id=external_id,
                 sort=sort,
+                id_space=id_space,
                 page=number,
             )
             for film in page.results:
                 yield film
             number, more = number + 1, page.next is not None
+
+    async def people(self, q: str | None = None) -> AsyncIterator[FoundPerson]:
+        """Iterate over all people of `people_page`; pages are requested when needed."""
+        number, more = 1, True
+        while more:
+            page = await self.people_page(q, page=number)
+            for person in page.results:
+                yield person
+            number, more = number + 1, page.next is not None
+
+    async def put_movies(self, films: Iterable[MovieUpdate]) -> MoviesWritten:
+        """Add or change films, as `Client.put_movies`."""
+        written = []
+        for some in _movie_chunks(films):
+            try:
+                written.append(await self._send(_put_some(some)))
+            except Invalid as problem:
+                written.append(_refused_movies(problem, len(some)))
+        return _merge_written(written)
 
     async def search_movies(self, q: str) -> AsyncIterator[Movie]:
         """Iterate over all films that `search` finds; pages are requested when needed."""
@@ -1250,11 +1525,11 @@ class AsyncClient:
                 yield film
             number, more = number + 1, page.next is not None
 
-    async def history(self, visitor: str) -> AsyncIterator[Event]:
+    async def history(self, visitor: str, *, id_space: str | None = None) -> AsyncIterator[Event]:
         """Iterate over a visitor's history, newest first; pages are requested when needed."""
         cursor: str | None = ""
         while cursor is not None:
-            page = await self.history_page(visitor, cursor=cursor)
+            page = await self.history_page(visitor, cursor=cursor, id_space=id_space)
             for event in page.events:
                 yield event
             cursor = page.next

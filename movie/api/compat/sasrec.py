@@ -21,8 +21,9 @@ from movie.api.compat.service import (
     ranked_response,
 )
 from movie.api.history_input import request_history
+from movie.api.movie_ids import MovieId
 from movie.api.routes.catalogue import visible_movie
-from movie.api.schemas import MAX_BATCH, MAX_HISTORY, MAX_K, MovieId
+from movie.api.schemas import MAX_BATCH, MAX_HISTORY, MAX_K
 from movie.core.converters import MAX_ID
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import rank_similar

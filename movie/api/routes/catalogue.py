@@ -6,13 +6,23 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Paginator
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
-from ninja import Path, Query, Router
+from ninja import Query, Router
 
 from movie.api.answers import round_score
 from movie.api.base import json_response
+from movie.api.movie_ids import (
+    IdSpace,
+    MovieLookup,
+    PathRef,
+    Ref,
+    external_ids_in,
+    movie_id_of,
+    parse_path_id,
+    require_id_space,
+)
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import (
     DEFAULT_K,
@@ -27,9 +37,8 @@ from movie.api.schemas import (
 )
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
 from movie.catalogue.details import Link, MovieDetails, movie_details
-from movie.catalogue.models import ExternalId, Movie, Rating
+from movie.catalogue.models import Movie, Rating
 from movie.catalogue.search import closest_titles, search_movies, search_people
-from movie.core.converters import MAX_ID
 from movie.recommendations.ranked_list import load_movies
 from movie.recommendations.ranking import rank_similar
 from movie.telemetry.requests import count_shown
@@ -40,11 +49,14 @@ MAX_PAGE = 1_000_000  # an offset beyond it would not fit a column
 MAX_PEOPLE = 12
 MAX_QUERY_LENGTH = 100
 
-PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
 PageNumber = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 PageSize = Annotated[int, Query(ge=1, le=MAX_K)]
 YearBound = Annotated[int | None, Query(ge=MIN_YEAR, le=MAX_YEAR)]
 Name = Annotated[str | None, Query(min_length=1, max_length=128)]
+ExternalIds = Annotated[
+    list[str] | None,
+    Query(max_length=MAX_K, description="Films with one of these ids elsewhere: `imdb:tt0113277`."),
+]
 Names = Annotated[list[str] | None, Query(max_length=20, description="May be given more than once.")]
 
 
@@ -58,7 +70,9 @@ def movies(
     year_to: YearBound = None,
     language: Name = None,
     country: Name = None,
+    external_id: ExternalIds = None,
     sort: Sort = "popular",
+    id_space: IdSpace = None,
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
@@ -79,29 +93,40 @@ def movies(
         found = found.filter(year__gte=year_from)
     if year_to is not None:
         found = found.filter(year__lte=year_to)
-    return json_response(_page(request, found, page, page_size))
+    if external_id is not None:
+        refs = [_ref_in_query(text, position) for position, text in enumerate(external_id)]
+        lookup = MovieLookup(refs)
+        wanted = [lookup.get(ref, f"external_id[{n}]", "query") for n, ref in enumerate(refs)]
+        found = found.filter(pk__in=[pk for pk in wanted if pk is not None])
+    return json_response(_page(request, found, page, page_size, id_space))
 
 
 @router.get("/movies/{movie_id}", response=MovieDetailOut, operation_id="movie", summary="One film")
-def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
+def movie(request: HttpRequest, movie_id: PathRef, id_space: IdSpace = None) -> HttpResponse:
     """Answers with everything the catalogue knows about a film."""
-    found = visible_movie(movie_id)
+    return json_response(render_details(visible_movie(movie_id), id_space))
+
+
+def render_details(found: Movie, id_space: str | None = None) -> dict[str, Any]:
+    """Return a film in the shape of `MovieDetailOut`. Raises Problem (422) for an unknown id space."""
+    require_id_space(id_space)
     facts = movie_details(found)
     stars = Rating.objects.filter(movie=found).order_by().values_list("value").annotate(count=Count("pk"))
-    external = ExternalId.objects.filter(movie=found).order_by("source", "value").values("source", "value")
-    return json_response(
-        {
-            **_render_movie(found, _names(facts.genres)),
-            "runtime": found.runtime,
-            "synopsis": found.synopsis,
-            "countries": _names(facts.countries),
-            "languages": _names(facts.languages),
-            **_people(facts),
-            "titles": [{"title": title, "language": language} for title, language in facts.other_titles],
-            "external_ids": list(external),
-            "rating_histogram": {f"{value:g}": count for value, count in sorted(stars)},
-        }
-    )
+    return {
+        **_render_movie(found, _names(facts.genres)),
+        **_in_space(found, id_space),
+        "runtime": found.runtime,
+        "synopsis": found.synopsis,
+        "countries": _names(facts.countries),
+        "languages": _names(facts.languages),
+        **_people(facts),
+        "titles": [{"title": title, "language": language} for title, language in facts.other_titles],
+        "tags": list(found.tags.values_list("name", flat=True)),
+        "available_from": found.available_from,
+        "available_until": found.available_until,
+        "attributes": found.attributes,
+        "rating_histogram": {f"{value:g}": count for value, count in sorted(stars)},
+    }
 
 
 @router.get(
@@ -109,16 +134,24 @@ def movie(request: HttpRequest, movie_id: PathId) -> HttpResponse:
 )
 def similar(
     request: HttpRequest,
-    movie_id: PathId,
+    movie_id: PathRef,
     k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
+    id_space: IdSpace = None,
 ) -> HttpResponse:
     """Lists films that the same people liked, or films of the same genres if no model knows the film."""
-    ranked = rank_similar(visible_movie(movie_id).pk, k=k)
+    seed = visible_movie(movie_id)
+    ranked = rank_similar(seed.pk, k=k)
     load_movies(ranked)
     count_shown([ranked])
+    ids = external_ids_in(id_space, [seed.pk, *(entry.movie.pk for entry in ranked.entries)])
+
+    def own_id(movie_id: int) -> dict[str, str | None]:
+        return {} if id_space is None else {"external_id": ids.get(movie_id)}
+
     return json_response(
         {
-            "movie_id": movie_id,
+            "movie_id": seed.pk,
+            **own_id(seed.pk),
             "recommendation_id": ranked.recommendation_id,
             "model": ranked.model,
             "version": ranked.version,
@@ -127,6 +160,7 @@ def similar(
                 {
                     "rank": entry.rank,
                     "movie_id": entry.movie.pk,
+                    **own_id(entry.movie.pk),
                     "title": entry.movie.title,
                     "score": round_score(entry.score),
                 }
@@ -142,11 +176,12 @@ def search(
     q: Annotated[
         str, Query(min_length=1, max_length=MAX_QUERY_LENGTH, description="Words of a title or name.")
     ],
+    id_space: IdSpace = None,
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
     """Searches all titles of films in all languages, and names of people; the best match is first."""
-    answer = _page(request, search_movies(q), page, page_size)
+    answer = _page(request, search_movies(q), page, page_size, id_space)
     people = list(search_people(q)[:MAX_PEOPLE])
     answer["people"] = [
         {
@@ -161,12 +196,16 @@ def search(
     return json_response(answer)
 
 
-def visible_movie(movie_id: int) -> Movie:
-    """Return a movie of the site. Raises Problem (404)."""
-    found = Movie.objects.visible().filter(pk=movie_id).first()
+def visible_movie(movie_id: str) -> Movie:
+    """Return a movie of the site by the id in an address. Raises Problem (404, 422)."""
+    found = Movie.objects.visible().filter(pk=movie_id_of(movie_id)).first()
     if found is None:
         raise Problem(404, f"There is no film {movie_id}.")
     return found
+
+
+def _ref_in_query(text: str, position: int) -> Ref:
+    return parse_path_id(text, f"external_id[{position}]", "query")
 
 
 def _catalogue_names(field: str, wanted: Sequence[str] | None, offered: Iterable[Facet]) -> tuple[str, ...]:
@@ -178,8 +217,12 @@ def _catalogue_names(field: str, wanted: Sequence[str] | None, offered: Iterable
     return tuple(names[name.casefold()] for name in wanted or ())
 
 
-def _page(request: HttpRequest, found: QuerySet[Movie], number: int, size: int) -> dict[str, Any]:
-    paginator = Paginator(found.defer("synopsis").prefetch_related("genres"), size)
+def _page(
+    request: HttpRequest, found: QuerySet[Movie], number: int, size: int, id_space: str | None
+) -> dict[str, Any]:
+    require_id_space(id_space)
+    related = ("genres", "external_ids")
+    paginator = Paginator(found.defer("synopsis", "attributes").prefetch_related(*related), size)
     if number > paginator.num_pages:
         raise Problem(404, f"There is no page {number}; the last one is {paginator.num_pages}.")
     page = paginator.page(number)
@@ -188,21 +231,31 @@ def _page(request: HttpRequest, found: QuerySet[Movie], number: int, size: int) 
         "page": number,
         "pages": paginator.num_pages,
         "page_size": size,
-        "next": _address(request, page, 1) if page.has_next() else None,
-        "previous": _address(request, page, -1) if page.has_previous() else None,
-        "results": [_render_movie(each, each.genre_names) for each in page],
+        "next": page_address(request, number + 1) if page.has_next() else None,
+        "previous": page_address(request, number - 1) if page.has_previous() else None,
+        "results": [_render_movie(each, each.genre_names) | _in_space(each, id_space) for each in page],
     }
 
 
-def _address(request: HttpRequest, page: Page, step: int) -> str:
+def page_address(request: HttpRequest, number: int) -> str:
     """Return the address of another page of the same list, from the root of the site."""
     pairs = [(name, value) for name, values in request.GET.lists() if name != "page" for value in values]
-    return f"{request.path}?{urlencode([*pairs, ('page', page.number + step)])}"
+    return f"{request.path}?{urlencode([*pairs, ('page', number)])}"
+
+
+def _in_space(found: Movie, space: str | None) -> dict[str, str | None]:
+    """Return the film's id of an id space, the first of several; nothing without a space."""
+    if space is None:
+        return {}
+    own = sorted((each.pk, each.value) for each in found.external_ids.all() if each.source == space)
+    return {"external_id": own[0][1] if own else None}
 
 
 def _render_movie(found: Movie, genres: list[str]) -> dict[str, Any]:
+    external = sorted(found.external_ids.all(), key=lambda each: (each.source, each.value))
     return {
         "id": found.pk,
+        "external_ids": [{"source": each.source, "value": each.value} for each in external],
         "title": found.title,
         "year": found.year,
         "genres": genres,

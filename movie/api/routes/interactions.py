@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -18,16 +16,16 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
 from movie.api.authentication import Caller, get_caller, require_scopes, throttle
 from movie.api.base import json_response
+from movie.api.entries import InvalidEntry, keep_invalid, nothing_stored
 from movie.api.models import WRITE_INTERACTIONS
-from movie.api.problems import FieldProblem, Problem, field_problems
-from movie.api.schemas import MovieId, RequestModel
+from movie.api.movie_ids import MovieLookup, MovieRef
+from movie.api.problems import FieldProblem, Problem
+from movie.api.schemas import RequestModel
 from movie.api.visitor_access import parse_own_visitor
 from movie.catalogue.models import Movie
 from movie.core.batches import write_in_turn
@@ -63,7 +61,7 @@ class InteractionIn(RequestModel):
     )
 
     visitor: str = Field(description="The client's own id of the visitor.", examples=["42"])
-    movie_id: MovieId
+    movie_id: MovieRef
     kind: str = Field(json_schema_extra={"enum": list(EVENT_KINDS)})
     value: float | None = Field(
         default=None,
@@ -98,23 +96,7 @@ class Recorded(BaseModel):
     refused: list[Refused]
 
 
-@dataclass(frozen=True, slots=True)
-class _InvalidEntry:
-    """An entry of a list that is no interaction, with its errors."""
-
-    errors: list[dict[str, str]]
-
-
-def _keep_invalid(value: object, validate_entry: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return validate_entry(value)
-    except ValidationError as error:
-        return _InvalidEntry(
-            field_problems({**each, "loc": ("body", "entry", *each["loc"])} for each in error.errors())
-        )
-
-
-Entry = Annotated[InteractionIn, WrapValidator(_keep_invalid)]
+Entry = Annotated[InteractionIn, WrapValidator(keep_invalid)]
 Interactions = Annotated[
     Annotated[InteractionIn, Tag(ONE)]
     | Annotated[list[Entry], Field(min_length=1, max_length=MAX_INTERACTIONS), Tag(MANY)],
@@ -143,7 +125,7 @@ def record_interactions(
     throttle.count_entries(request, len(entries))
     valid, refused = _validate_entries(get_caller(request), entries)
     if refused and (atomic or not valid):
-        raise _nothing_stored(refused, len(entries), is_list=isinstance(interactions, list))
+        raise nothing_stored(refused, len(entries), is_list=isinstance(interactions, list))
     new = _without_repeats([each for _, each in valid])
     live_ids = {each.event_id for index, each in valid if entries[index].at is None}
     live = [each for each in new if each.event_id in live_ids]
@@ -171,12 +153,16 @@ def _validate_entries(
     caller: Caller, entries: list[Any]
 ) -> tuple[list[tuple[int, Interaction]], list[tuple[int, list[dict[str, str]]]]]:
     """Return the valid interactions and the errors of the others, each with its index in the list."""
+    lookup = MovieLookup(entry.movie_id for entry in entries if isinstance(entry, InteractionIn))
+    entries = [
+        _with_site_id(entry, lookup) if isinstance(entry, InteractionIn) else entry for entry in entries
+    ]
     sent = {entry.movie_id for entry in entries if isinstance(entry, InteractionIn)}
     movie_ids = set(Movie.objects.visible().filter(pk__in=sent).values_list("pk", flat=True))
     now = timezone.now()
     valid, refused = [], []
     for index, entry in enumerate(entries):
-        if isinstance(entry, _InvalidEntry):
+        if isinstance(entry, InvalidEntry):
             refused.append((index, entry.errors))
             continue
         try:
@@ -184,6 +170,16 @@ def _validate_entries(
         except InvalidInteraction as error:
             refused.append((index, [{"in": "body", "field": error.field, "detail": str(error)}]))
     return valid, refused
+
+
+def _with_site_id(entry: InteractionIn, lookup: MovieLookup) -> InteractionIn | InvalidEntry:
+    """Return the entry with the number of its film, or the error of its id."""
+    if isinstance(entry.movie_id, int):
+        return entry
+    try:
+        return entry.model_copy(update={"movie_id": lookup.require(entry.movie_id, "movie_id")})
+    except Problem as problem:
+        return InvalidEntry([dict(error) for error in problem.errors])
 
 
 def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now: datetime) -> Interaction:
@@ -232,17 +228,3 @@ def _without_repeats(interactions: list[Interaction]) -> list[Interaction]:
             known.add(content)
             new.append(each)
     return new
-
-
-def _nothing_stored(refused: list[tuple[int, list[dict[str, str]]]], sent: int, *, is_list: bool) -> Problem:
-    errors = list(_with_positions(refused)) if is_list else refused[0][1]
-    detail = (
-        f"{len(refused)} of {sent} entries are wrong; nothing was stored." if is_list else errors[0]["detail"]
-    )
-    return Problem(422, detail, errors=errors)
-
-
-def _with_positions(refused: list[tuple[int, list[dict[str, str]]]]) -> Iterator[dict[str, str]]:
-    for index, errors in refused:
-        for error in errors:
-            yield {**error, "field": f"[{index}].{error['field']}" if error["field"] else f"[{index}]"}

@@ -9,10 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
 from pydantic import ValidationError
 
-from movie.api.answers import add_reasons, rank_histories, render_list
+from movie.api.answers import add_external_ids, add_reasons, rank_histories, render_list
 from movie.api.authentication import Caller, get_caller, throttle
 from movie.api.base import json_response, ms_since
-from movie.api.history_input import resolve_histories, resolve_history
+from movie.api.history_input import (
+    options_with_site_ids,
+    refs_of,
+    resolve_histories,
+    resolve_history,
+    with_site_ids,
+)
+from movie.api.movie_ids import IdSpace, MovieLookup
 from movie.api.problems import Problem, field_problems, title_of
 from movie.api.schemas import (
     DEFAULT_K,
@@ -31,20 +38,20 @@ router = Router(tags=["recommendations"])
 
 
 @router.post("/recommend", response=RecommendOut, operation_id="recommend", summary="Films for a visitor")
-def recommend(request: HttpRequest, body: RecommendRequest) -> HttpResponse:
+def recommend(request: HttpRequest, body: RecommendRequest, id_space: IdSpace = None) -> HttpResponse:
     """Ranks films for a known user, or for a history in the request.
 
     Nothing is stored: recommended films are no interactions. Send `recommendation_id` with the interactions
     that follow from the list.
     """
-    return _recommend(body, get_caller(request))
+    return _recommend(body, get_caller(request), id_space)
 
 
 # Before `/recommend/{user_id}`, which would take `batch` for a user.
 @router.post(
     "/recommend/batch", response=BatchOut, operation_id="recommend_batch", summary="Films for many visitors"
 )
-def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
+def recommend_batch(request: HttpRequest, body: BatchRequest, id_space: IdSpace = None) -> HttpResponse:
     """Ranks as `POST /recommend` for up to 1,000 users or histories, which are scored together.
 
     `results` has one result for each entry. An invalid entry has an `error` as its result and changes
@@ -59,6 +66,17 @@ def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
             sources[position] = HistorySource.model_validate(entry)
         except ValidationError as error:
             results[position]["error"] = _render_error(Problem(422, _summarize(error)))
+    lookup = MovieLookup(refs_of(body, *sources.values()))
+    unknown_to_all: list[str] = []
+    options = options_with_site_ids(body, lookup, unknown_to_all)
+    unknown: dict[int, list[str]] = {}
+    for position, source in list(sources.items()):
+        unknown[position] = list(unknown_to_all)
+        try:
+            sources[position] = with_site_ids(source, lookup, unknown[position])
+        except Problem as problem:
+            results[position]["error"] = _render_error(problem)
+            del sources[position]
     histories: dict[int, History] = {}
     for position, found in resolve_histories(sources, get_caller(request)).items():
         if sources[position].user_id is not None:
@@ -67,9 +85,10 @@ def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
             results[position]["error"] = _render_error(found)
         else:
             histories[position] = found
-    lists = rank_histories(list(histories.values()), body)
+    lists = rank_histories(list(histories.values()), options)
     for position, ranked in zip(histories, lists, strict=True):
-        results[position] |= render_list(ranked, body)
+        results[position] |= render_list(ranked, options, unknown[position])
+    add_external_ids(results, id_space)
     n_failed = sum("error" in result for result in results)
     return json_response({"results": results, "failed": n_failed, "latency_ms": ms_since(started)})
 
@@ -80,24 +99,31 @@ def recommend_batch(request: HttpRequest, body: BatchRequest) -> HttpResponse:
 def recommend_to(
     request: HttpRequest,
     user_id: Annotated[UserId, Path()],
+    *,
     k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
     model: Annotated[ModelName | None, Query()] = None,
     explain: bool = False,
+    id_space: IdSpace = None,
 ) -> HttpResponse:
     """Ranks as `POST /recommend` with its defaults."""
     options = RecommendRequest(user_id=user_id, k=k, explain=explain)
     if model is not None:
         options.model = model
-    return _recommend(options, get_caller(request), "path")
+    return _recommend(options, get_caller(request), id_space, "path")
 
 
-def _recommend(options: RecommendRequest, caller: Caller, where: str = "body") -> HttpResponse:
+def _recommend(
+    sent: RecommendRequest, caller: Caller, id_space: str | None, where: str = "body"
+) -> HttpResponse:
     started = time.perf_counter()
-    history = resolve_history(options, caller, where)
+    lookup, unknown = MovieLookup(refs_of(sent, sent)), []  # type: tuple[MovieLookup, list[str]]
+    history = resolve_history(with_site_ids(sent, lookup, unknown), caller, where)
+    options = options_with_site_ids(sent, lookup, unknown)
     (ranked,) = rank_histories([history], options)
-    answer = render_list(ranked, options)
+    answer = render_list(ranked, options, unknown)
     if options.explain:
         add_reasons(answer, history, options.familiarity)
+    add_external_ids([answer], id_space)
     answer["latency_ms"] = ms_since(started)
     return json_response(answer)
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field
 from movie.api.authentication import Caller, get_caller
 from movie.api.models import READ
 from movie.api.pagination import PositionPagination, ReadRows
-from movie.api.visitor_access import id_for_caller, is_dataset_user, namespace_of
+from movie.api.visitor_access import id_for_caller, is_dataset_user
 from movie.catalogue.models import Rating
 from movie.events.models import Event
+from movie.visitors.client_ids import namespace_of
 
 router = Router(tags=["users"])
 

@@ -11,9 +11,10 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 from movie.api.authentication import get_caller, require_scopes
 from movie.api.base import json_response
 from movie.api.models import WRITE_VISITORS
+from movie.api.movie_ids import IdSpace, external_ids_in, movie_id_of
 from movie.api.pagination import PositionPagination, ReadRows
+from movie.api.schemas import WITH_ID_SPACE
 from movie.api.visitor_access import id_for_caller, require_readable, require_writable
-from movie.core.converters import MAX_ID
 from movie.events.history import get_history
 from movie.events.recording import forget
 from predictors.history import Interaction
@@ -38,6 +39,7 @@ class EventOut(BaseModel):
     event_id: str | None
     kind: str
     movie_id: int
+    external_id: str | None = Field(default=None, description=WITH_ID_SPACE)
     value: float | None
     at: datetime
     surface: str
@@ -68,6 +70,10 @@ class HistoryPagination(PositionPagination):
     ) -> dict[str, Any]:
         caller = get_caller(request)
         page = super().paginate_queryset(queryset, pagination, request, **params)
+        if (space := params.get("id_space")) is not None:
+            ids = external_ids_in(space, [event["movie_id"] for event in page["events"]])
+            for event in page["events"]:
+                event["external_id"] = ids.get(event["movie_id"])
         return {"visitor": id_for_caller(require_readable(caller, params["visitor"]), caller), **page}
 
 
@@ -78,7 +84,7 @@ class HistoryPagination(PositionPagination):
     summary="A history",
 )
 @paginate(HistoryPagination)
-def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
+def read_history(request: HttpRequest, visitor: VisitorId, id_space: IdSpace = None) -> ReadRows:
     """Lists the interactions of a visitor, newest first.
 
     The scope `read` allows it for the client's own visitors and for users of data sets, the scope
@@ -105,13 +111,20 @@ def read_history(request: HttpRequest, visitor: VisitorId) -> ReadRows:
 def forget_history(
     request: HttpRequest,
     visitor: VisitorId,
-    movie_id: int | None = Query(default=None, ge=1, le=MAX_ID, description="Only what is about this film."),
+    movie_id: str | None = Query(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Only what is about this film: a number, or `source:id`.",
+    ),
 ) -> HttpResponse:
     """Deletes the history of one of the client's own visitors from the site and from all copies.
 
     `deleted` counts the interactions in the database; archived clicks follow uncounted.
     """
-    return json_response({"deleted": forget(require_writable(get_caller(request), visitor), movie_id)})
+    key = require_writable(get_caller(request), visitor)
+    film = None if movie_id is None else movie_id_of(movie_id, "movie_id", "query")
+    return json_response({"deleted": forget(key, film)})
 
 
 def _render_event(event: Interaction) -> dict[str, object]:

@@ -42,7 +42,7 @@ def call(client, command: str):
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     if body is not None:
         content_type = headers.pop("content-type")
-        return client.post(path, body, content_type=content_type, headers=headers)
+        return client.generic(method or "POST", path, body, content_type=content_type, headers=headers)
     return client.generic(method or "GET", path, headers=headers)
 
 

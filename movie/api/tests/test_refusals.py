@@ -133,7 +133,7 @@ def test_what_is_not_there_is_404(client, api_site, address):
     ("method", "address", "allowed"),
     [
         ("put", ADDRESS, "POST"),
-        ("post", "/api/v1/movies", "GET"),
+        ("post", "/api/v1/movies", "GET, PUT"),
         ("options", ADDRESS, "POST"),
         ("trace", ADDRESS, "POST"),
     ],

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import signal
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError, OperationalError, ProgrammingError
 
+from movie.catalogue.importing.columns import parse_choice
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.formats import FORMATS
 from movie.catalogue.importing.reports import ImportResult, RejectReport
+from movie.catalogue.importing.rows import Scale
 from movie.catalogue.models import Movie
 from movie.catalogue.twins import find_twins
+from movie.core.migrations import missing_migrations_line
 from movie.core.shutdown import INTERRUPTED
 
 TWINS_SHOWN = 20
@@ -46,17 +51,57 @@ def add_file_options(parser: ArgumentParser) -> None:
         "--columns",
         metavar="id=NAME,...",
         default="",
-        help="which column means what, in a table with a header",
+        help="which column means what; numbers from 1 for a table without a header",
     )
     parser.add_argument(
         "--encoding", help="the text encoding; UTF-8 or what the format usually has by default"
     )
+    parser.add_argument(
+        "--max-refused",
+        metavar="SHARE",
+        help="check all rows first and write nothing where more of them would be refused, such as 1%%",
+    )
     add_common_options(parser)
+
+
+def add_scale_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--scale",
+        metavar="LOW-HIGH",
+        help="the file's scale, such as 1-10; found on the first rows by default",
+    )
+    parser.add_argument(
+        "--day-first",
+        action="store_true",
+        default=None,
+        help="read 02/03/2021 as 2 March; found out from the file by default, else 3 February",
+    )
+
+
+def import_options(options: Mapping[str, Any], columns: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the options of a command that imports ratings or interactions, as its function takes them.
+
+    `columns` are the columns that the table may have. Raises CatalogueError and CommandError.
+    """
+    return {
+        "source": options["source"],
+        "format_name": options["format"],
+        "columns": parse_choice(options["columns"], columns),
+        "encoding": options["encoding"],
+        "scale": Scale.parse(options["scale"]) if options["scale"] else None,
+        "day_first": options["day_first"],
+        "dry_run": options["dry_run"],
+        "pauses": not options["no_pauses"],
+        "max_refused": parse_share(options["max_refused"]) if options["max_refused"] else None,
+    }
 
 
 @contextmanager
 def handle_interrupts() -> Iterator[None]:
-    """Turn SIGTERM into KeyboardInterrupt and CatalogueError into CommandError."""
+    """Turn SIGTERM into KeyboardInterrupt and CatalogueError into CommandError.
+
+    An error of a database that was not migrated becomes one sentence.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -69,9 +114,34 @@ def handle_interrupts() -> Iterator[None]:
         yield
     except CatalogueError as error:
         raise CommandError(str(error)) from error
+    except (OperationalError, ProgrammingError) as error:
+        if line := _not_migrated():
+            raise CommandError(line) from error
+        raise
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def _not_migrated() -> str:
+    """Return one sentence about a database without the tables of this code, "" for any other database."""
+    try:
+        line = missing_migrations_line()
+    except DatabaseError:
+        return ""
+    return f"The database has not the tables of this version: {line}." if line else ""
+
+
+def parse_share(text: str) -> float:
+    """Return 0.01 for "1%" and for "0.01". Raises CommandError for no share from 0 to 1."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if rest or not 0 <= share <= 1:
+        raise CommandError(f"“{text}” should be a share such as 1% or 0.01.")
+    return share
 
 
 def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
@@ -112,6 +182,8 @@ def finish(outcome: ImportResult) -> None:
     """Raise CommandError after an interruption, and when nothing or less than half could be used."""
     if outcome.interrupted:
         raise CommandError(interruption_line(), returncode=INTERRUPTED)
+    if not outcome.read:
+        raise CommandError("The file has no row: is this the file you meant?")
     if outcome.is_mostly_rejected:
         rejected, read = outcome.rejected.total(), outcome.read
         raise CommandError(f"{rejected:,} of {read:,} rows were refused: is this the file you meant?")

@@ -34,6 +34,13 @@ MOVIE_COLUMNS: dict[str, tuple[str, ...]] = {
     "poster_path": ("poster_path",),
     "imdb": ("imdb", "imdbid", "imdb_id"),
     "tmdb": ("tmdb", "tmdbid", "tmdb_id"),
+    "directors": ("directors", "director"),
+    "writers": ("writers", "writer", "screenwriters"),
+    "cast": ("cast", "actors", "starring"),
+    "tags": ("tags", "keywords"),
+    "visible": ("visible", "is_visible"),
+    "available_from": ("available_from", "available from"),
+    "available_until": ("available_until", "available until"),
 }
 RATING_COLUMNS: dict[str, tuple[str, ...]] = {
     "user": ("user", "userid", "user_id", "uid", "visitor"),
@@ -41,8 +48,18 @@ RATING_COLUMNS: dict[str, tuple[str, ...]] = {
     "rating": ("rating", "value", "stars", "score"),
     "time": ("timestamp", "time", "rated_at", "at", "date", "datetime"),
 }
+INTERACTION_COLUMNS = RATING_COLUMNS | {
+    "kind": ("kind", "event", "event_type", "action", "interaction", "feedback_type"),
+}
 MOVIES_NEED = ("id", "title")
 RATINGS_NEED = ("user", "movie", "rating")
+INTERACTIONS_NEED = ("user", "movie")
+# What a table may hold: the names of its columns, and the meanings that it must have.
+TABLES: dict[str, tuple[Mapping[str, Sequence[str]], Sequence[str]]] = {
+    "movies": (MOVIE_COLUMNS, MOVIES_NEED),
+    "ratings": (RATING_COLUMNS, RATINGS_NEED),
+    "interactions": (INTERACTION_COLUMNS, INTERACTIONS_NEED),
+}
 
 
 def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str]:
@@ -61,18 +78,41 @@ def parse_choice(text: str, known: Mapping[str, Sequence[str]]) -> dict[str, str
     return chosen
 
 
+def are_positions(chosen: Mapping[str, str] | None) -> bool:
+    """Return whether columns are chosen by their numbers from 1, as for a table without a header."""
+    return bool(chosen) and all(column.isascii() and column.isdigit() for column in (chosen or {}).values())
+
+
+def meanings_by_position(path: Path, width: int, kind: str, chosen: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the meaning of each of `width` columns of a table without a header, "" for the others.
+
+    Raises CatalogueError for a column that is not there, is named twice, or is missing.
+    """
+    result = [""] * width
+    for meaning, column in chosen.items():
+        if not 1 <= int(column) <= width:
+            raise CatalogueError(f"{path} has no column {column}: its first line has {width} cells.")
+        if result[int(column) - 1]:
+            raise CatalogueError(
+                f"Column {column} of {path} cannot be {result[int(column) - 1]} and {meaning}."
+            )
+        result[int(column) - 1] = meaning
+    missing = [meaning for meaning in TABLES[kind][1] if meaning not in chosen]
+    if missing:
+        example = ",".join(f"{meaning}=NUMBER" for meaning in missing)
+        raise CatalogueError(f"{path} is read by position; state {', '.join(missing)}: --columns {example}.")
+    return tuple(result)
+
+
 def meanings(
-    path: Path,
-    found: Sequence[str],
-    known: Mapping[str, Sequence[str]],
-    needed: Sequence[str],
-    chosen: Mapping[str, str] | None = None,
+    path: Path, found: Sequence[str], kind: str, chosen: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Return the meaning of each column of a file, "" for columns of no use here.
+    """Return the meaning of each column of a table of `kind` (see TABLES), "" for columns of no use here.
 
     `chosen` (meaning -> column) goes before the common names. Raises CatalogueError naming what is
     missing and what is there.
     """
+    known, needed = TABLES[kind]
     names = [name.strip("\ufeff \t").strip('"').casefold() for name in found]
     result = [""] * len(names)
     for meaning, column in (chosen or {}).items():

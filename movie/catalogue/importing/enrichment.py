@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
 
-from movie.catalogue.importing.movies import NameCache, create_all, link_table
+from movie.catalogue.importing.relations import NameCache, People, link_table
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport, ignore_progress
+from movie.catalogue.importing.rows import LONGEST_PERSON
 from movie.catalogue.importing.wikidata_films import WikidataEntry, WikidataTable, default_path
-from movie.catalogue.models import Country, Credit, ExternalId, Language, Movie, Person
+from movie.catalogue.models import Country, Credit, ExternalId, Language, Movie
 from movie.catalogue.titles import match_key, search_key
 from movie.core.batches import write_in_batches
 
-LONGEST_PERSON = 255
 LONGEST_PLACE = 128
 NO_MATCH = "no film of that title within a year"
 NO_YEAR = "the film has no year to look it up by"
@@ -39,28 +38,6 @@ class Enrichment:
     @property
     def unchanged(self) -> int:
         return self.matched - self.changed
-
-
-class People:
-    """Finds and creates persons by name. The sources have no ids of people, so one name is one person."""
-
-    def __init__(self) -> None:
-        self.added = 0
-
-    def ids(self, names: Iterable[str]) -> dict[str, int]:
-        """Return primary keys by search key, and create the people who are missing."""
-        wanted: dict[str, str] = {}
-        for name in names:
-            wanted.setdefault(search_key(name), name)
-        found: dict[str, int] = {}
-        keys = iter(wanted)
-        while some := list(itertools.islice(keys, 500)):
-            there = Person.objects.filter(search_key__in=some).order_by("-pk")  # of namesakes the first
-            found |= {key: pk for key, pk in there.values_list("search_key", "pk") if key in wanted}
-        new = [Person(name=name, search_key=key) for key, name in wanted.items() if key not in found]
-        create_all(Person, new)
-        self.added += len(new)
-        return found | {person.search_key: person.pk for person in new}
 
 
 def enrich_movies(

@@ -35,6 +35,16 @@ class RejectReason(TextChoices):
     SCALE = "scale", "the rating is outside the scale given"
     TIME = "time", gettext_noop("the time is neither seconds since 1970 nor an ISO date")
     TAG = "tag", "the tag is empty or longer than 64 characters"
+    NO_OBJECT = "no_object", "the line is no JSON object"
+    PERSON = "person", "a name of a person is longer than 255 characters"
+    VISIBLE = "visible", "visible is neither 1 nor 0"
+    WINDOW = "window", "an end of the availability is no date, or the end is before the beginning"
+    FUTURE = "future", "the time is in the future"
+    CLIENT_ID = (
+        "client_id",
+        "the user id is none that the API takes: 1 to 80 letters, digits or . _ @ ~ + = | -",
+    )
+    KIND = "kind", "the kind is none of click, rating, dismiss and watchlist"
 
 
 class RowError(Exception):

@@ -18,12 +18,12 @@ from django.db import transaction
 from django.db.models import Q
 
 from movie.catalogue.importing.cells import imdb_id, is_missing, parse_names, parse_runtime, parse_year
-from movie.catalogue.importing.enrichment import LONGEST_PERSON, People
 from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowError
 from movie.catalogue.importing.matching import match_rows
 from movie.catalogue.importing.reading import TextFile, header, read_columns, split_plain, split_quoted
+from movie.catalogue.importing.relations import ROLES, People
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import MovieRow, RejectedRow
+from movie.catalogue.importing.rows import LONGEST_PERSON, MovieRow, RejectedRow
 from movie.catalogue.models import (
     Credit,
     ExternalId,
@@ -37,7 +37,6 @@ from movie.catalogue.titles import search_key
 from movie.core.batches import write_in_batches
 
 LONGEST_TITLE = 255
-ROLES = {"directors": Credit.Role.DIRECTOR, "writers": Credit.Role.WRITER, "cast": Credit.Role.CAST}
 LANGUAGES = {"ko": "ko", "zh_hans": "zh-hans"}  # column -> code of the title's language
 COLUMNS = ("imdb", "title", "year", *ROLES, "runtime", *LANGUAGES, "src")
 # What a column `src` calls the facts; the rest are called like their columns.

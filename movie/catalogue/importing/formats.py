@@ -77,11 +77,21 @@ FORMATS = {
             "movielens-csv", "movielens_csv", r"movies\.csv", r"ratings\.csv", MOVIELENS, "latin-1", False
         ),
         Format("csv", "delimited", r".+\.(csv|tsv|txt)", r".+\.(csv|tsv|txt)"),
+        Format("jsonl", "json_lines", r".+\.(jsonl|ndjson)", r".+\.(jsonl|ndjson)"),
     )
 }
 # What to look for in a folder, in this order.
 _FOLDER = {
-    "movies": ("movies.csv", "movies.dat", "u.item", "*.item", "movies.parquet", "movies.tsv", "items.*"),
+    "movies": (
+        "movies.csv",
+        "movies.dat",
+        "u.item",
+        "*.item",
+        "movies.parquet",
+        "movies.tsv",
+        "movies.jsonl",
+        "items.*",
+    ),
     "ratings": (
         "ratings.csv",
         "ratings.dat",
@@ -89,6 +99,7 @@ _FOLDER = {
         "*.inter",
         "ratings.parquet",
         "ratings.tsv",
+        "ratings.jsonl",
         "interactions.*",
     ),
 }
@@ -177,12 +188,14 @@ def open_file(path: Path, known: Format, encoding: str | None = None) -> Abstrac
 
 
 def read(file: OpenFile, known: Format, kind: str, columns: Mapping[str, str] | None = None) -> Table:
-    """Return the table of movies or ratings in a file. Raises CatalogueError when it is not of the format."""
+    """Return the table of movies, ratings or interactions in a file.
+
+    Raises CatalogueError when it is not of the format.
+    """
     module = import_module(f"movie.catalogue.importing.{known.module}")
-    reader = getattr(module, kind)
     if known.named_columns:
-        return reader(file, columns)
+        return module.table(file, kind, columns)
     if columns:
         message = "The format %(format)s has fixed columns; --columns is for tables with a header line."
         raise CatalogueError(message % {"format": known.name})
-    return reader(file)
+    return getattr(module, "movies" if kind == "movies" else "ratings")(file)

@@ -3,77 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from django.db import connection, models, transaction
+from django.db import connection, transaction
+from django.utils import timezone
 
 from movie.catalogue.importing import formats, movielens_csv
 from movie.catalogue.importing.errors import RejectReason
 from movie.catalogue.importing.matching import match_rows
 from movie.catalogue.importing.reading import TextFile
-from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
-from movie.catalogue.importing.rows import MovieRow, RejectedRow, movie_rows
-from movie.catalogue.models import Country, ExternalId, Genre, Language, Movie, MovieTitle
+from movie.catalogue.importing.relations import (
+    BATCH,
+    RELATIONS,
+    ROLES,
+    NameCache,
+    create_all,
+    set_names,
+    set_people,
+    set_tags,
+)
+from movie.catalogue.importing.reports import (
+    ImportResult,
+    ProgressCallback,
+    RejectReport,
+    ignore_progress,
+    require_few_refused,
+)
+from movie.catalogue.importing.rows import MovieRow, RejectedRow, Table, movie_rows
+from movie.catalogue.importing.sampling import Announce, file_line, say_nothing
+from movie.catalogue.importing.sync import MAX_HIDDEN, hide_movies, movies_to_hide, read_content
+from movie.catalogue.models import ExternalId, Movie, MovieTitle
 from movie.catalogue.titles import search_key
 from movie.core.batches import write_in_batches
 from movie.core.database import retry_on_deadlock
 
-BATCH = 1_000  # rows in one statement
-RELATIONS: dict[str, type[Genre] | type[Country] | type[Language]] = {
-    "genres": Genre,
-    "countries": Country,
-    "languages": Language,
-}
 PLAIN_FIELDS = ("year", "runtime", "synopsis", "poster_path")
-
-
-def create_all(model: type[models.Model], objects: Sequence[models.Model]) -> None:
-    """Insert objects and give them their primary keys, also where the database does not return them."""
-    if connection.features.can_return_rows_from_bulk_insert:
-        model._default_manager.bulk_create(objects, batch_size=BATCH)
-    else:
-        for each in objects:
-            each.save_base(force_insert=True)
-
-
-def link_table(relation: str) -> tuple[type[models.Model], str]:
-    """Return the table behind genres, countries or languages of movies, and its column for the other side."""
-    field = Movie._meta.get_field(relation)
-    if not isinstance(field, models.ManyToManyField) or field.remote_field.through is None:
-        raise TypeError(f"{relation} is no many-to-many relation")
-    return field.remote_field.through, f"{field.m2m_reverse_field_name()}_id"
-
-
-class NameCache:
-    """Keeps genres, countries or languages by name, compared without case."""
-
-    def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
-        self._model = model
-        self.reread()
-
-    def reread(self) -> None:
-        """Read the names again: a rollback has removed new ones."""
-        self._ids: dict[str, int] = {search_key(each.name): each.pk for each in self._model.objects.all()}
-
-    def ids(self, names: Iterable[str]) -> list[int]:
-        wanted = {search_key(name): name for name in names}
-        missing = {key: name for key, name in wanted.items() if key not in self._ids}
-        if missing:
-            made = self._model.objects.named(missing.values())
-            self._ids.update({search_key(name): each.pk for name, each in made.items()})
-        return [self._ids[key] for key in wanted]
+WINDOW = ("available_from", "available_until")
+WRITTEN = ("title", "sort_title", "is_visible", "updated", *PLAIN_FIELDS, *WINDOW)
 
 
 class MovieWriter:
     """Saves batches of movies of one id space.
 
     `matching` finds the movie of a row; so a second data set adds its ids to the movies that are there.
-    A movie that exists keeps what it says: only what is empty is filled, unless `overwrite`.
+    A movie that exists keeps what it says: only what is empty is filled, unless `overwrite`. Visibility and
+    window are always as the rows state them; with `is_complete`, rows of a complete file, a movie whose row
+    states no window has none.
     """
 
-    def __init__(self, source: str, *, overwrite: bool = False, by_title: bool = True) -> None:
-        self.source = source
+    def __init__(
+        self,
+        source: str,
+        *,
+        overwrite: bool = False,
+        by_title: bool = True,
+        is_complete: bool = False,
+    ) -> None:
+        self.source, self.is_complete = source, is_complete
         self.overwrite = overwrite
         self.by_title = by_title
         self._names = {name: NameCache(model) for name, model in RELATIONS.items()}
@@ -97,7 +84,9 @@ class MovieWriter:
                 movie = Movie(
                     title=row.title,
                     sort_title=row.sort_title,
-                    is_visible=not row.is_placeholder,
+                    is_visible=not row.is_placeholder if row.visible is None else row.visible,
+                    available_from=row.available_from,
+                    available_until=row.available_until,
                     **{name: getattr(row, name) for name in PLAIN_FIELDS},
                 )
                 new.append((row, movie))
@@ -106,23 +95,36 @@ class MovieWriter:
             movies[row.id] = movie
         create_all(Movie, [movie for _row, movie in new])
         fresh = {movie.pk for _row, movie in new}
+        saved = set(changed)
         for movie in known.values():
-            if movie.pk in changed:
-                movie.save_base()
+            if movie.pk in saved:
+                movie.save_base(update_fields=WRITTEN)  # not the figures of its ratings, which may have moved
         changed |= self._add_ids(rows, movies)
         changed |= self._add_titles(rows, movies, () if self.overwrite else matches.by_own_id)
-        for relation in self._names:
-            changed |= self._add_related(relation, rows, movies, fresh)
+        only_where_empty = not self.overwrite
+        for relation, names in self._names.items():
+            stated = _stated(relation, rows, movies)
+            changed |= set_names(relation, stated, names, only_where_empty=only_where_empty)
+        for role in ROLES:
+            changed |= set_people(role, _stated(role, rows, movies), only_where_empty=only_where_empty)
+        changed |= set_tags(_stated("tags", rows, movies), only_where_empty=only_where_empty)
+        # Whoever keeps movies in memory reads those again that were changed since.
+        Movie.objects.filter(pk__in=changed - fresh - saved).update(updated=timezone.now())
         return len(new), len(changed - fresh), matches.conflicts
 
     def _fill(self, row: MovieRow, movie: Movie) -> bool:
-        before = {name: getattr(movie, name) for name in ("title", "sort_title", *PLAIN_FIELDS)}
+        before = {name: getattr(movie, name) for name in WRITTEN if name != "updated"}
         for name in PLAIN_FIELDS:
             stated = getattr(row, name)
             if stated not in (None, "") and (self.overwrite or before[name] in (None, "")):
                 setattr(movie, name, stated)
         if self.overwrite:
             movie.title, movie.sort_title = row.title, row.sort_title
+        if row.visible is not None:
+            movie.is_visible = row.visible
+        for name in WINDOW:
+            if self.is_complete or getattr(row, name) is not None:
+                setattr(movie, name, getattr(row, name))
         return any(getattr(movie, name) != value for name, value in before.items())
 
     def _add_ids(self, rows: Sequence[MovieRow], movies: Mapping[str, Movie]) -> set[int]:
@@ -171,27 +173,10 @@ class MovieWriter:
         MovieTitle.objects.bulk_create(titles, batch_size=BATCH, ignore_conflicts=True)
         return {each.movie_id for each in titles} if connection.vendor != "mysql" else set()
 
-    def _add_related(
-        self, relation: str, rows: Sequence[MovieRow], movies: Mapping[str, Movie], fresh: set[int]
-    ) -> set[int]:
-        """Set genres, countries or languages of movies that have none (of all, when overwriting)."""
-        stating = {movies[row.id].pk: getattr(row, relation) for row in rows if getattr(row, relation)}
-        through, column = link_table(relation)
-        there: dict[int, set[int]] = {}
-        old = through._default_manager.filter(movie__in=stating.keys() - fresh)
-        for pk, related in old.values_list("movie_id", column):
-            there.setdefault(pk, set()).add(related)
-        changed: dict[int, set[int]] = {}
-        for pk, names in stating.items():
-            if pk in there and not self.overwrite:
-                continue
-            wanted = set(self._names[relation].ids(names))
-            if wanted != there.get(pk):
-                changed[pk] = wanted
-        through._default_manager.filter(movie__in=changed.keys() & there.keys()).delete()
-        links = [through(**{"movie_id": pk, column: each}) for pk, ids in changed.items() for each in ids]
-        through._default_manager.bulk_create(links, batch_size=BATCH)
-        return set(changed)
+
+def _stated(name: str, rows: Sequence[MovieRow], movies: Mapping[str, Movie]) -> dict[int, tuple[str, ...]]:
+    """Return what rows state, by movie; rows that state nothing are left out."""
+    return {movies[row.id].pk: getattr(row, name) for row in rows if getattr(row, name)}
 
 
 def import_movies(
@@ -201,18 +186,26 @@ def import_movies(
     format_name: str | None = None,
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    list_separator: str = "",
     overwrite: bool = False,
     by_title: bool = True,
+    sync: bool = False,
+    max_hidden: float = MAX_HIDDEN,
     dry_run: bool = False,
     batch: int | None = None,
     report: RejectReport | None = None,
     pauses: bool = True,
     progress: ProgressCallback = ignore_progress,
+    announce: Announce = say_nothing,
+    max_refused: float | None = None,
 ) -> ImportResult:
     """Import a file of movies, or the movie file of a folder with the links beside it.
 
-    Every batch is one transaction; a second run changes nothing. `batch` and `pauses` are as for
-    `write_in_batches`. Raises CatalogueError for a file that cannot be used.
+    With `sync` the file is all that its source has: movies of the source that it does not hold are hidden, by
+    an end of their window, at most a share of `max_hidden` of those that are shown; a movie that comes back
+    is shown again. How the file is read is told to `announce` first; with `max_refused`, a share, all rows
+    are checked before any is written. Every batch is one transaction; a second run changes nothing. `batch`
+    and `pauses` are as for `write_in_batches`. Raises CatalogueError for a file that cannot be used.
     """
     path = formats.locate(path, "movies")
     known = formats.format_of(path, "movies", format_name)
@@ -221,10 +214,24 @@ def import_movies(
     outcome = ImportResult()
     links = _links(path, report) if known.name == "movielens-csv" else {}
     refused_before = report.reasons.copy()
-    with formats.open_file(path, known, encoding) as file:
+
+    def read(file: formats.OpenFile) -> Table:
         table = formats.read(file, known, "movies", columns)
+        return dataclasses.replace(table, list_separator=list_separator)
+
+    missing: list[int] = []
+    if sync or max_refused is not None:
+        with formats.open_file(path, known, encoding) as file:
+            content = read_content(movie_rows(read(file)), path)
+        if max_refused is not None:
+            require_few_refused(content.n_usable, content.report, max_refused)
+        if sync:
+            missing = movies_to_hide(source, content, max_hidden)
+    with formats.open_file(path, known, encoding) as file:
+        table = read(file)
+        announce(file_line(file, known, table))
         rows = _linked(movie_rows(table), links, path, report)
-        writer = MovieWriter(source, overwrite=overwrite, by_title=by_title)
+        writer = MovieWriter(source, overwrite=overwrite, by_title=by_title, is_complete=sync)
 
         @retry_on_deadlock
         def write(chunk: list[MovieRow]) -> tuple[list[MovieRow], int, int, dict[str, str]]:
@@ -246,6 +253,8 @@ def import_movies(
         except KeyboardInterrupt:
             outcome.interrupted = True
     outcome.rejected = report.reasons - refused_before
+    if not outcome.interrupted and missing:
+        outcome.hidden = len(missing) if dry_run else hide_movies(missing)
     return outcome
 
 

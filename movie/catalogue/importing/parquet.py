@@ -8,13 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from movie.catalogue.importing.columns import (
-    MOVIE_COLUMNS,
-    MOVIES_NEED,
-    RATING_COLUMNS,
-    RATINGS_NEED,
-    meanings,
-)
+from movie.catalogue.importing.columns import meanings
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.rows import Record, Table
 
@@ -83,20 +77,9 @@ def _text(value: object) -> str:
             return str(value)
 
 
-def _open(
-    file: ParquetFile,
-    known: Mapping[str, Sequence[str]],
-    needed: Sequence[str],
-    chosen: Mapping[str, str] | None,
-) -> Table:
-    found = meanings(file.path, file.columns, known, needed, chosen)
+def table(file: ParquetFile, kind: str, chosen: Mapping[str, str] | None = None) -> Table:
+    """Return the table of a file. Raises CatalogueError for a file of other columns."""
+    found = meanings(file.path, file.columns, kind, chosen)
     used = [(name, meaning) for name, meaning in zip(file.columns, found, strict=True) if meaning]
-    return Table(tuple(meaning for _name, meaning in used), file.records([name for name, _meaning in used]))
-
-
-def movies(file: ParquetFile, chosen: Mapping[str, str] | None = None) -> Table:
-    return _open(file, MOVIE_COLUMNS, MOVIES_NEED, chosen)
-
-
-def ratings(file: ParquetFile, chosen: Mapping[str, str] | None = None) -> Table:
-    return _open(file, RATING_COLUMNS, RATINGS_NEED, chosen)
+    names = tuple(name for name, _meaning in used)
+    return Table(tuple(meaning for _name, meaning in used), file.records(names), names=names)

@@ -5,15 +5,10 @@ Format: https://recbole.io/docs/user_guide/data/atomic_files.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from movie.catalogue.importing.columns import (
-    MOVIE_COLUMNS,
-    MOVIES_NEED,
-    RATING_COLUMNS,
-    RATINGS_NEED,
-    meanings,
-)
+from movie.catalogue.importing.columns import meanings
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reading import TextFile, header, split_plain
 from movie.catalogue.importing.rows import Record, Table
@@ -22,24 +17,17 @@ TYPES = ("token", "token_seq", "float", "float_seq")
 UNKNOWN = "unkonwn"  # so spelt in the MovieLens files that RecBole distributes
 
 
-def _open(
-    file: TextFile,
-    known: Mapping[str, Sequence[str]],
-    needed: Sequence[str],
-    chosen: Mapping[str, str] | None,
-) -> Table:
+def table(file: TextFile, kind: str, chosen: Mapping[str, str] | None = None) -> Table:
+    """Return the table of a file. Raises CatalogueError for a file of other columns."""
     lines = file.lines()
     columns = [name.partition(":") for name in header(file.path, lines).split("\t")]
     if any(kind not in TYPES for _name, _colon, kind in columns):
         message = "%(path)s should begin with a line of name:type columns parted by tabs, as in RecBole."
         raise CatalogueError(message % {"path": file.path})
-    meaning = meanings(file.path, [name for name, _colon, _kind in columns], known, needed, chosen)
-    return Table(meaning, split_plain(lines, "\t", len(meaning)), separator=" ")
-
-
-def movies(file: TextFile, chosen: Mapping[str, str] | None = None) -> Table:
-    table = _open(file, MOVIE_COLUMNS, MOVIES_NEED, chosen)
-    return Table(table.columns, _repaired(table), table.separator)
+    names = tuple(name for name, _colon, _kind in columns)
+    meaning = meanings(file.path, names, kind, chosen)
+    found = Table(meaning, split_plain(lines, "\t", len(meaning)), " ", delimiter="\t", names=names)
+    return replace(found, records=_repaired(found)) if kind == "movies" else found
 
 
 def _repaired(table: Table) -> Iterator[Record]:
@@ -53,7 +41,3 @@ def _repaired(table: Table) -> Iterator[Record]:
             if year is not None and not record.cells[year].strip().isdigit():
                 record.cells[year] = ""
         yield record
-
-
-def ratings(file: TextFile, chosen: Mapping[str, str] | None = None) -> Table:
-    return _open(file, RATING_COLUMNS, RATINGS_NEED, chosen)

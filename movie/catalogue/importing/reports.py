@@ -27,6 +27,7 @@ class ImportResult:
     rejected: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)  # assumptions that were made about the file
     interrupted: bool = False
+    hidden: int = 0  # movies that a complete file does not hold
 
     @property
     def accepted(self) -> int:
@@ -100,6 +101,17 @@ class RejectReport:
     def _write(self, file: Path | str, line: int | str, reason: str, raw: str) -> None:
         if self._file is not None:
             self._writer.writerow([neutralize(str(file)), line, neutralize(reason), neutralize(raw)])
+
+
+def require_few_refused(n_usable: int, report: RejectReport, max_refused: float) -> None:
+    """Raise CatalogueError, naming the reasons, where more than this share of the rows is refused."""
+    n_refused = report.reasons.total()
+    if n_refused > max_refused * (n_usable + n_refused):
+        reasons = "; ".join(f"{count:,} because {reason}" for reason, count in report.reasons.most_common(5))
+        raise CatalogueError(
+            f"{n_refused:,} of {n_usable + n_refused:,} rows would be refused, more than {max_refused:.3g} "
+            f"of them ({reasons}). Nothing was written."
+        )
 
 
 ProgressCallback = Callable[[float, str], None]  # share done, 0 to 1, and what is being done

@@ -6,11 +6,11 @@ A format reads a file into a `Table`: the meaning of its columns, and records. `
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol, TypeVar
 
 from movie.catalogue.importing.cells import (
@@ -18,6 +18,7 @@ from movie.catalogue.importing.cells import (
     SECONDS,
     TimeFormat,
     imdb_id,
+    is_missing,
     movie_id,
     parse_names,
     parse_number,
@@ -28,12 +29,13 @@ from movie.catalogue.importing.cells import (
 )
 from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowError
 from movie.catalogue.titles import clean, parse_title, search_key
-from movie.core.batches import take
 from movie.core.spreadsheets import restore
 
 Row = TypeVar("Row", bound="Read")
 _IMDB_SHAPE = re.compile(r"tt\d{6,10}")
-LONGEST_TITLE = 255
+LONGEST_TITLE = LONGEST_PERSON = 255
+LONG_NAMES = dict.fromkeys(("directors", "writers", "cast"), RejectReason.PERSON) | {"tags": RejectReason.TAG}
+FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 PROBED_ROWS = 1_000  # rows of a file that tell its unit of time
 
 
@@ -51,11 +53,18 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Holds records. `columns` gives each cell's meaning (`id`, `title`, `user`, ...) or ""."""
+    """Holds records. `columns` gives each cell's meaning (`id`, `title`, `user`, ...) or "".
+
+    `delimiter` parts cells and `names` are the columns as the file calls them, to say how it is read.
+    `list_separator` was stated for all cells with several names; without it each has its usual one.
+    """
 
     columns: tuple[str, ...]
     records: Iterator[Record]
     separator: str = "|"  # between the names in a genre cell
+    delimiter: str = ""
+    names: tuple[str, ...] = ()
+    list_separator: str = ""
 
 
 class Read(Protocol):
@@ -70,6 +79,7 @@ class RejectedRow(NamedTuple):
     reason: RejectReason
     raw: str
     detail: str = ""  # names the films that a conflict is between
+    id: str = ""  # of the row, where it can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,13 @@ class MovieRow:
     poster_path: str = ""
     imdb: str = ""
     tmdb: str = ""
+    directors: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    cast: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    visible: bool | None = None
+    available_from: datetime | None = None
+    available_until: datetime | None = None
     notes: tuple[RejectReason, ...] = ()  # fields that were stated, could not be read and are empty
 
     @property
@@ -134,7 +151,7 @@ class Scale:
         return math.floor((0.5 + 4.5 * share) * 2 + 0.5) / 2
 
 
-def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> MovieRow:
+def _movie_row(record: Record, cells: Mapping[str, str], table: Table) -> MovieRow:
     notes: list[RejectReason] = []
     cells = {meaning: restore(text) for meaning, text in cells.items()}  # as the site's own exports have them
     parsed = parse_title(cells["title"])
@@ -152,12 +169,17 @@ def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> Movi
             notes.append(reason)
         return value
 
-    def names(name: str) -> tuple[str, ...]:
-        found = parse_names(cells.get(name, ""), separator if name == "genres" else "|")
-        kept = tuple(each for each in found if len(each) <= LONGEST_NAME)
+    def names(name: str, longest: int = LONGEST_NAME) -> tuple[str, ...]:
+        usual = table.separator if name == "genres" else "|"
+        found = parse_names(cells.get(name, ""), table.list_separator or usual)
+        kept = tuple(each for each in found if len(each) <= longest)
         if len(kept) < len(found):
-            notes.append(RejectReason.LONG_NAME)
+            notes.append(LONG_NAMES.get(name, RejectReason.LONG_NAME))
         return kept
+
+    begins, ends = (_moment(cells.get(f"available_{name}", "")) for name in ("from", "until"))
+    if begins and ends and ends <= begins:
+        raise RowError(RejectReason.WINDOW)
 
     identifier = movie_id(cells["id"])
     return MovieRow(
@@ -178,8 +200,34 @@ def _movie_row(record: Record, cells: Mapping[str, str], separator: str) -> Movi
         poster_path=clean(cells.get("poster_path", ""))[:255],
         imdb=imdb_id(cells.get("imdb") or (identifier if _IMDB_SHAPE.fullmatch(identifier) else "")),
         tmdb=tmdb_id(cells.get("tmdb", "")),
+        directors=names("directors", LONGEST_PERSON),
+        writers=names("writers", LONGEST_PERSON),
+        cast=names("cast", LONGEST_PERSON),
+        tags=tuple(dict.fromkeys(filter(None, map(search_key, names("tags"))))),
+        visible=_flag(cells.get("visible", "")),
+        available_from=begins,
+        available_until=ends,
         notes=tuple(notes),
     )
+
+
+def _flag(text: str) -> bool | None:
+    """Return what a cell says, None where it says nothing. Raises RowError."""
+    if is_missing(text):
+        return None
+    if text.strip().casefold() not in FLAGS:
+        raise RowError(RejectReason.VISIBLE)
+    return FLAGS[text.strip().casefold()]
+
+
+def _moment(text: str) -> datetime | None:
+    """Return the time in a cell, UTC where it names no zone; None where it says nothing. Raises RowError."""
+    if is_missing(text):
+        return None
+    try:
+        return datetime.fromtimestamp(SECONDS.seconds(text), UTC)
+    except RowError:
+        raise RowError(RejectReason.WINDOW) from None
 
 
 def movie_rows(table: Table) -> Iterator[MovieRow | RejectedRow]:
@@ -191,25 +239,21 @@ def movie_rows(table: Table) -> Iterator[MovieRow | RejectedRow]:
             continue
         cells = dict(zip(table.columns, record.cells, strict=True))
         try:
-            row = _movie_row(record, cells, table.separator)
+            row = _movie_row(record, cells, table)
             if row.id in seen:
                 raise RowError(RejectReason.DUPLICATE)
         except RowError as row_error:
-            yield RejectedRow(record.line, row_error.reason, record.raw)
+            yield RejectedRow(record.line, row_error.reason, record.raw, id=_readable_id(cells))
             continue
         seen.add(row.id)
         yield row
 
 
-def detect_time_format(table: Table, *, day_first: bool | None = None) -> tuple[Table, TimeFormat]:
-    """Return the table, unread, and how its first rows write times."""
-    if "time" not in table.columns:
-        return table, SECONDS
-    first = take(table.records, PROBED_ROWS, length=lambda record: len(record.raw))
-    at = table.columns.index("time")
-    texts = [record.cells[at] for record in first if record.cells is not None]
-    unread = Table(table.columns, itertools.chain(first, table.records), table.separator)
-    return unread, TimeFormat.detect(texts, day_first=day_first)
+def _readable_id(cells: Mapping[str, str]) -> str:
+    try:
+        return movie_id(restore(cells["id"]))
+    except RowError:
+        return ""
 
 
 def rating_rows(

@@ -9,10 +9,11 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from movie.catalogue.importing.cells import MOST_NAMES, TimeFormat, parse_names, parse_runtime, parse_year
-from movie.catalogue.importing.delimited import ratings
+from movie.catalogue.importing.delimited import table as read_table
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.importing.reading import LONGEST_LINE, TextFile, split_quoted
-from movie.catalogue.importing.rows import detect_time_format, rating_rows
+from movie.catalogue.importing.rows import rating_rows
+from movie.catalogue.importing.sampling import probe
 from movie.catalogue.models import ExternalId, Genre, Movie
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.twins import find_twins
@@ -269,7 +270,7 @@ def test_an_endless_line_is_refused_with_its_reason_and_is_never_in_memory(tmp_p
 def test_a_status_that_says_that_most_was_refused(tmp_path):
     text = run(write(tmp_path, "a.csv", "id,title\n,Aa\n,Bb\n1,Cc\n"))
     assert "status 1: 2 of 3 rows were refused" in text
-    assert "status" not in run(write(tmp_path, "a.csv", "id,title\n,Aa\n1,Cc\n"))
+    assert "1 films read" in run(write(tmp_path, "a.csv", "id,title\n,Aa\n1,Cc\n"))
 
 
 # -- times --------------------------------------------------------------------------------------
@@ -342,7 +343,7 @@ def test_batches_of_long_lines_hold_few_of_them(tmp_path):
             file.write(f"{n},1,5,1,{'0' * 900_000}\n")
     tracemalloc.start()
     with TextFile(path) as text:
-        table, _times = detect_time_format(ratings(text))
+        table, _found = probe(read_table(text, "ratings"), path)
         n_rows = sum(1 for _row in rating_rows(table))
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

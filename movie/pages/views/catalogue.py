@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import movie_details, rating_histogram
 from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
+from movie.catalogue.querysets import available_now
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
@@ -143,7 +144,7 @@ def data_sources(request: HttpRequest) -> HttpResponse:
 def person(request: VisitorRequest, person_id: int) -> HttpResponse:
     """Show the movies of a person, newest first under each role."""
     credits = list(
-        Credit.objects.filter(person=person_id, movie__is_visible=True).order_by().select_related("person")
+        Credit.objects.filter(available_now("movie__"), person=person_id).order_by().select_related("person")
     )
     someone = credits[0].person if credits else get_object_or_404(Person, pk=person_id)
     played = {(credit.role, credit.movie_id) for credit in credits}

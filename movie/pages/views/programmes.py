@@ -100,7 +100,7 @@ def programme(request: VisitorRequest, programme_id: int) -> HttpResponse:
     films = [
         each.movie
         for each in found.entries.select_related("movie").defer("movie__synopsis")
-        if each.movie.is_visible
+        if each.movie.is_available
     ]
     is_own = found.visitor == request.visitor.key
     history = visitor_history(request.visitor)

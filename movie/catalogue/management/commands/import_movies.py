@@ -13,12 +13,13 @@ from movie.catalogue.importing.download import BASE_URL, NAMES, download
 from movie.catalogue.importing.formats import MOVIELENS
 from movie.catalogue.importing.movies import import_movies, tags_beside
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport
+from movie.catalogue.importing.sync import MAX_HIDDEN
 from movie.catalogue.importing.tags import import_tags
 from movie.core.progress import ProgressBar
 
 
 class Command(BaseCommand):
-    help = "Import films of MovieLens, MovieTweetings, RecBole, CSV, TSV or Parquet files, also .gz and .xz."
+    help = "Import films of MovieLens, MovieTweetings, RecBole, CSV, TSV, JSON Lines or Parquet, or .gz, .xz."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -32,6 +33,23 @@ class Command(BaseCommand):
             "--ids-only",
             action="store_true",
             help="recognise films of other data sets by their ids only, not by title and year",
+        )
+        parser.add_argument(
+            "--list-separator",
+            metavar="TEXT",
+            default="",
+            help="what parts the names in a cell, such as genres; a bar, a semicolon or a comma by default",
+        )
+        parser.add_argument(
+            "--sync",
+            action="store_true",
+            help="the file is all that its source has: hide films of the source that it does not hold",
+        )
+        parser.add_argument(
+            "--max-hidden",
+            metavar="SHARE",
+            default=f"{MAX_HIDDEN:.0%}",
+            help="with --sync: write nothing where it would hide more of the source's films (10%%)",
         )
         parser.add_argument("--download", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
         parser.add_argument(
@@ -49,7 +67,12 @@ class Command(BaseCommand):
                     format_name=options["format"],
                     columns=parse_choice(options["columns"], MOVIE_COLUMNS),
                     encoding=options["encoding"],
+                    list_separator=options["list_separator"],
                     overwrite=options["overwrite"],
+                    sync=options["sync"],
+                    max_hidden=cli.parse_share(options["max_hidden"]),
+                    max_refused=cli.parse_share(options["max_refused"]) if options["max_refused"] else None,
+                    announce=self.stdout.write,
                     by_title=not options["ids_only"],
                     dry_run=options["dry_run"],
                     report=report,
@@ -57,6 +80,9 @@ class Command(BaseCommand):
                     progress=progress,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
+            if options["sync"] and not outcome.interrupted:
+                said = "would be hidden" if options["dry_run"] else "hidden"
+                self.stdout.write(f"{outcome.hidden:,} films that are not in the file: {said}.")
             if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
                 with ProgressBar(enabled=not options["no_progress"]) as progress:
                     tagged = import_tags(

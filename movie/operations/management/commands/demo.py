@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -13,13 +12,11 @@ import time
 from argparse import ArgumentParser
 from importlib import invalidate_caches
 from importlib.util import find_spec
-from io import StringIO
 from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
@@ -29,10 +26,16 @@ from movie.core import child_process
 from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import ProgressBar
 from movie.operations.demo_data import is_loaded
+from movie.operations.site_setup import (
+    QUICK_MODELS,
+    bring_in_papers,
+    make_administrator,
+    make_tables_and_files,
+    train_first_models,
+)
 from movie.training.models import TrainingRun
 from movie.training.registry import registry
 
-QUICK_MODELS = ("popular", "neighbours", "transitions", "linear_sequence", "ease", "graph_filter", "mf")
 # Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
 BLEND = "for_you"
 SLOW_MODELS = ("als",)
@@ -88,31 +91,16 @@ class Command(BaseCommand):
         self._serve(host, port, options["workers"], missing)
 
     def _prepare(self) -> None:
-        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
-        call_command("migrate", verbosity=0)
-        if not settings.DEBUG:
-            call_command("collectstatic", interactive=False, verbosity=0)
+        make_tables_and_files()
         if not is_loaded():
             call_command("load_demo_data")
-        call_command("weigh_ratings", no_progress=True, stdout=StringIO())
-        self._bring_in_papers()
-        missing = [name for name in QUICK_MODELS if not registry().store.current(name)]
-        if missing:
-            call_command("train", *missing, from_site=True, activate=True, refit=False)
-        users = get_user_model()
-        if not users.objects.filter(is_superuser=True).exists():
-            password = secrets.token_urlsafe(12)
-            users.objects.create_superuser(ADMIN, password=password)
+        if problem := bring_in_papers():
+            self.console.print(f"[yellow]{escape(problem)}[/]")
+        train_first_models(*QUICK_MODELS)
+        if password := make_administrator(ADMIN):
             self.console.print(
                 f"Administrator [bold]{ADMIN}[/], password [bold]{password}[/] (shown only now)"
             )
-
-    def _bring_in_papers(self) -> None:
-        """Import the paper reviews; report one that cannot be shown, and leave it out."""
-        try:
-            call_command("sync_papers", verbosity=0)
-        except CommandError as error:
-            self.console.print(f"[yellow]{escape(str(error))}[/]")
 
     def _serve(self, host: str, port: int, workers: int, to_train: list[str]) -> None:
         """Run the server and the training until one is interrupted; leave no process behind."""

@@ -4,19 +4,22 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
+from movie.api.management.clients import client_named
 from movie.catalogue.importing import cli
-from movie.catalogue.importing.columns import RATING_COLUMNS, parse_choice
+from movie.catalogue.importing.columns import RATING_COLUMNS
 from movie.catalogue.importing.errors import RejectReason
-from movie.catalogue.importing.reports import RejectReport
-from movie.catalogue.importing.rows import Scale
+from movie.catalogue.importing.reports import ImportResult, RejectReport
 from movie.core.progress import ProgressBar
+from movie.events.client_import import import_interactions
 from movie.events.rating_import import import_ratings
 
 
 class Command(BaseCommand):
-    help = "Import ratings of MovieLens, MovieTweetings, RecBole, CSV, TSV or Parquet, also .gz and .xz."
+    help = (
+        "Import ratings of MovieLens, MovieTweetings, RecBole, CSV, TSV, JSON Lines or Parquet, or .gz, .xz."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", metavar="PATH", type=Path, help="a file, or a folder of a data set")
@@ -25,33 +28,20 @@ class Command(BaseCommand):
             "--visitors", metavar="NAME", help="users become visitors NAME:<user>; the data set by default"
         )
         parser.add_argument(
-            "--scale", metavar="LOW-HIGH", help="the file's scale when it is not stars, such as 1-10"
+            "--client",
+            metavar="NAME",
+            help="users become those of this API client, who go on through the API",
         )
-
-        parser.add_argument(
-            "--day-first",
-            action="store_true",
-            default=None,
-            help="read 02/03/2021 as 2 March; found out from the file by default, else 3 February",
-        )
+        cli.add_scale_options(parser)
 
     def handle(self, **options: Any) -> None:
+        if options["client"] and options["visitors"]:
+            raise CommandError("Give either --client or --visitors: users become the one or the other.")
         with cli.handle_interrupts(), RejectReport(options["report"]) as report:
             with ProgressBar(enabled=not options["no_progress"]) as progress:
-                outcome = import_ratings(
-                    options["path"],
-                    source=options["source"],
-                    visitors=options["visitors"],
-                    format_name=options["format"],
-                    columns=parse_choice(options["columns"], RATING_COLUMNS),
-                    encoding=options["encoding"],
-                    scale=Scale.parse(options["scale"]) if options["scale"] else None,
-                    day_first=options["day_first"],
-                    dry_run=options["dry_run"],
-                    report=report,
-                    pauses=not options["no_pauses"],
-                    progress=progress,
-                )
+                shared = cli.import_options(options, RATING_COLUMNS)
+                shared |= {"report": report, "progress": progress, "announce": self.stdout.write}
+                outcome = self._import(options, shared)
             self.stdout.write(cli.summary_line(outcome, "ratings", dry_run=options["dry_run"]))
             for line in (*outcome.notices, *cli.rejected_lines(report)):
                 self.stdout.write(line)
@@ -60,3 +50,9 @@ class Command(BaseCommand):
                     "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."
                 )
             cli.finish(outcome)
+
+    def _import(self, options: dict[str, Any], shared: dict[str, Any]) -> ImportResult:
+        if options["client"]:
+            client = client_named(options["client"])
+            return import_interactions(options["path"], client, kind="rating", table_kind="ratings", **shared)
+        return import_ratings(options["path"], visitors=options["visitors"], **shared)
