@@ -20,6 +20,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.catalogue.posters.drawing import draw_poster
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import error_response, see_other
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.pages.views.posters import POSTER_POLICY
@@ -102,6 +103,7 @@ def programme(request: VisitorRequest, programme_id: int) -> HttpResponse:
         for each in found.entries.select_related("movie").defer("movie__synopsis")
         if each.movie.is_visible
     ]
+    load_local_titles(films)
     is_own = found.visitor == request.visitor.key
     history = visitor_history(request.visitor)
     initial = {"title": found.title, "note": found.note, "is_public": found.is_public}
@@ -157,6 +159,7 @@ def delete(request: VisitorRequest, programme_id: int) -> HttpResponse:
 def choose_programme(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Ask into which programme a film is to go."""
     film = get_object_or_404(Movie.objects.visible(), pk=movie_id)
+    load_local_titles([film])
     own = [] if request.visitor.is_new else Programme.objects.of(request.visitor.key).with_counts()
     return render(request, "pages/programme_choose.html", {"movie": film, "own": own, "form": TitleForm()})
 
@@ -166,24 +169,33 @@ def edit_film(request: VisitorRequest, programme_id: int, movie_id: int) -> Http
     """Add a film to a programme, take it out, or move it: `do` is add, remove, up or down."""
     found = _own(request, programme_id)
     do = request.POST.get("do", "")
+    films = Movie.objects.visible() if do == "add" else Movie.objects.all()
+    film = get_object_or_404(films, pk=movie_id)
+    load_local_titles([film])
     try:
-        if do == "add":
-            film = get_object_or_404(Movie.objects.visible(), pk=movie_id)
-            said = (
-                _("%(film)s is in “%(title)s” now.")
-                if add_film(found, film)
-                else _("%(film)s was in “%(title)s” already.")
-            )
-            messages.success(request, said % {"film": film.title, "title": found.title})
-        elif do == "remove":
-            remove_film(found, movie_id)
-        elif do in STEPS:
-            move_film(found, movie_id, STEPS[do])
-        else:
-            return error_response(request, _("Nothing was changed."), status=422)
+        message = _change_film(found, film, do)
     except CannotEdit as refused:
         return error_response(request, str(refused), status=409)
-    return see_other(found.get_absolute_url())
+    if not message:
+        return error_response(request, _("Nothing was changed."), status=422)
+    messages.success(request, message % {"film": film.display_title, "title": found.title})
+    address = found.get_absolute_url()
+    return see_other(f"{address}#film-{film.pk}" if do in STEPS else address)
+
+
+def _change_film(programme: Programme, film: Movie, do: str) -> str:
+    """Add, remove or move a film and return the sentence that says so; "" where `do` is nothing known."""
+    if do == "add":
+        if add_film(programme, film):
+            return _("%(film)s is in “%(title)s” now.")
+        return _("%(film)s was in “%(title)s” already.")
+    if do == "remove":
+        remove_film(programme, film.pk)
+        return _("%(film)s is no longer in “%(title)s”.")
+    if do in STEPS:
+        move_film(programme, film.pk, STEPS[do])
+        return _("%(film)s is moved in “%(title)s”.")
+    return ""
 
 
 def _seen(request: VisitorRequest, programme_id: int) -> Programme:

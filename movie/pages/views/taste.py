@@ -50,5 +50,5 @@ def _card_lines(found: Taste | None) -> list[str]:
     if found.decades:
         lines.append(max(found.decades, key=lambda group: group.count).name)
     if found.differences:
-        lines.append(_("Differs most on %(film)s") % {"film": found.differences[0].movie.title})
+        lines.append(_("Differs most on %(film)s") % {"film": found.differences[0].movie.display_title})
     return lines

@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import error_response, see_other
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.programmes.group_ranking import histories_of, rank_together
@@ -132,13 +133,17 @@ def _name_form(request: VisitorRequest) -> NameForm:
 
 
 def _entries(ranked: RankedList, members: Sequence[GroupMember]) -> list[GroupEntry]:
-    """Return the films of the list that may be seen, with a reason of each of these members; one query."""
+    """Return the films of the list that may be seen, with a reason of each of these members.
+
+    Takes one query, two where titles are in another language than English.
+    """
     named = {
         int(found.movie_id): {each.detail: int(each.movie_id) for each in found.reasons if each.movie_id}
         for found in ranked.recommendations
     }
     wanted = {*named, *(pk for reasons in named.values() for pk in reasons.values())}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
+    load_local_titles(movies.values())
     entries = [
         GroupEntry(
             movies[movie_id],
