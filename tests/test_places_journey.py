@@ -104,7 +104,7 @@ def test_two_guests_find_one_list_by_a_link(visit, java_script):  # noqa: F811
             same = [ann.locator(".history-row .card-title").nth(n).inner_text() for n in range(12)]
             assert same == [rows.locator(".card-title").nth(n).inner_text() for n in range(12)]
 
-            page.get_by_role("button", name="Leave this list").click()
-            expect(page.locator(".messages")).to_contain_text("You have left the list")
+            page.get_by_role("button", name="Leave this group").click()
+            expect(page.locator(".messages")).to_contain_text("You have left the group")
         ann.reload()
         expect(ann.locator("main")).not_to_contain_text("Ben")

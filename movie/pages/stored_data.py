@@ -131,9 +131,9 @@ def _account_rows() -> Iterator[StoredData]:
 def _history_rows() -> Iterator[StoredData]:
     yield StoredData(
         _("Watching together"),
-        _("The lists you joined and the name you entered. Those in a list see the name and your reasons."),
+        _("The groups you joined and the name you entered. The others in a group see the name and your reasons."),
         _database(),
-        _("until you leave the list, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
+        _("until you leave the group, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
         _("at once"),
     )
     yield StoredData(

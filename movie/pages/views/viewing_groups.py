@@ -112,14 +112,14 @@ def join(request: VisitorRequest, token: str) -> HttpResponse:
 def leave(request: VisitorRequest, token: str) -> HttpResponse:
     """Take the visitor out of a group."""
     leave_group(_group(token), request.visitor.key)
-    messages.success(request, _("You have left the list. Nothing of yours is in it now."))
+    messages.success(request, _("You have left the group. Nothing of yours is in it now."))
     return see_other(reverse("pages:together"))
 
 
 def _group(token: str) -> Group:
     found = Group.objects.with_token(token).first()
     if found is None:
-        raise Http404(_("There is no such list."))
+        raise Http404(_("There is no such group."))
     return found
 
 
