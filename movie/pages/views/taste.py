@@ -42,7 +42,7 @@ def taste_card(request: VisitorRequest) -> HttpResponse:
 def _card_lines(found: Taste | None) -> list[str]:
     if found is None:
         return [_("No film rated yet")]
-    rated = ngettext("%(n)d film rated, %(mean)s ★", "%(n)d films rated, %(mean)s ★", found.n_films)
+    rated = ngettext("%(n)d film rated, %(mean)s★", "%(n)d films rated, %(mean)s★", found.n_films)
     lines = [rated % {"n": found.n_films, "mean": number_format(round(found.mean, 1), 1)}]
     if found.genres:
         lines.append(", ".join(_(group.name) for group in found.genres[:NAMES_ON_CARD]))
