@@ -148,6 +148,27 @@
 
   document.addEventListener("announce", (event) => announce(event.detail.value)); // HX-Trigger of an answer
 
+  // -- a first visit: the bar below says how far one is while the part that shows it is not on the screen --
+
+  let programme = null;
+  const barWatcher = new IntersectionObserver((entries) => { // hidden from sight alone: it is a live region
+    const seen = entries.at(-1).isIntersecting;
+    document.getElementById("programme-status")?.classList.toggle("is-seen", seen);
+  });
+  document.addEventListener("htmx:load", () => { // of the page, and of every part that is swapped
+    const part = document.getElementById("programme");
+    if (!part || part === programme) return;
+    programme = part;
+    barWatcher.disconnect();
+    barWatcher.observe(part);
+  });
+
+  // -- a link to pass on: one tap selects it whole ---------------------------------------------------
+
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("input[readonly]")) event.target.select();
+  });
+
   // -- menus: one open at a time, Escape closes ---------------------------------------------------
 
   const closeMenus = (except) => {
