@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import signal
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Protocol
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.formats import FORMATS
 from movie.catalogue.importing.reports import ImportResult, RejectReport
 from movie.catalogue.models import Movie
 from movie.catalogue.twins import find_twins
+from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
 
 TWINS_SHOWN = 20
+
+
+class Interruptible(Protocol):
+    """Is the result of an import."""
+
+    interrupted: bool
 
 
 def add_common_options(parser: ArgumentParser) -> None:
@@ -74,6 +82,18 @@ def handle_interrupts() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def common_arguments(options: Mapping[str, Any], report: RejectReport) -> Iterator[dict[str, Any]]:
+    """Yield the arguments that every import takes, from the common options; show its progress meanwhile."""
+    with ProgressBar(enabled=not options["no_progress"]) as progress:
+        yield {
+            "dry_run": options["dry_run"],
+            "report": report,
+            "pauses": not options["no_pauses"],
+            "progress": progress,
+        }
+
+
 def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
     """Describe the result of an import in one line."""
     if not outcome.added and not outcome.changed:
@@ -108,10 +128,20 @@ def rejected_lines(report: RejectReport) -> Iterator[str]:
         yield f"Each is in {report.path}." if is_written else "Name a file with --report to see each of them."
 
 
-def finish(outcome: ImportResult) -> None:
-    """Raise CommandError after an interruption, and when nothing or less than half could be used."""
+def write_lines(out: OutputWrapper, lines: Iterable[str]) -> None:
+    for line in lines:
+        out.write(line)
+
+
+def raise_if_interrupted(outcome: Interruptible) -> None:
+    """Raise CommandError after an interruption."""
     if outcome.interrupted:
         raise CommandError(interruption_line(), returncode=INTERRUPTED)
+
+
+def finish(outcome: ImportResult) -> None:
+    """Raise CommandError after an interruption, and when nothing or less than half could be used."""
+    raise_if_interrupted(outcome)
     if outcome.is_mostly_rejected:
         rejected, read = outcome.rejected.total(), outcome.read
         raise CommandError(f"{rejected:,} of {read:,} rows were refused: is this the file you meant?")

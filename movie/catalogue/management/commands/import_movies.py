@@ -14,7 +14,6 @@ from movie.catalogue.importing.formats import MOVIELENS
 from movie.catalogue.importing.movies import import_movies, tags_beside
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport
 from movie.catalogue.importing.tags import import_tags
-from movie.core.progress import ProgressBar
 
 
 class Command(BaseCommand):
@@ -41,8 +40,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with cli.handle_interrupts(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as progress:
-                path = self._path(options, progress)
+            with cli.common_arguments(options, report) as common:
+                path = self._path(options, common["progress"])
                 outcome = import_movies(
                     path,
                     source=options["source"],
@@ -51,28 +50,16 @@ class Command(BaseCommand):
                     encoding=options["encoding"],
                     overwrite=options["overwrite"],
                     by_title=not options["ids_only"],
-                    dry_run=options["dry_run"],
-                    report=report,
-                    pauses=not options["no_pauses"],
-                    progress=progress,
+                    **common,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
             if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
-                with ProgressBar(enabled=not options["no_progress"]) as progress:
-                    tagged = import_tags(
-                        tags,
-                        options["source"] or MOVIELENS,
-                        dry_run=options["dry_run"],
-                        report=report,
-                        pauses=not options["no_pauses"],
-                        progress=progress,
-                    )
+                with cli.common_arguments(options, report) as common:
+                    tagged = import_tags(tags, options["source"] or MOVIELENS, **common)
                 self.stdout.write(cli.summary_line(tagged, "tags", dry_run=options["dry_run"]))
-            for line in cli.rejected_lines(report):
-                self.stdout.write(line)
+            cli.write_lines(self.stdout, cli.rejected_lines(report))
             if not options["dry_run"]:
-                for line in cli.twin_lines():
-                    self.stdout.write(line)
+                cli.write_lines(self.stdout, cli.twin_lines())
             if options["download"] and not outcome.interrupted:
                 self.stdout.write(f"The ratings: manage.py import_ratings {path}")
             cli.finish(outcome)

@@ -11,7 +11,6 @@ from movie.catalogue.importing.columns import RATING_COLUMNS, parse_choice
 from movie.catalogue.importing.errors import RejectReason
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.importing.rows import Scale
-from movie.core.progress import ProgressBar
 from movie.events.rating_import import import_ratings
 
 
@@ -27,7 +26,6 @@ class Command(BaseCommand):
         parser.add_argument(
             "--scale", metavar="LOW-HIGH", help="the file's scale when it is not stars, such as 1-10"
         )
-
         parser.add_argument(
             "--day-first",
             action="store_true",
@@ -37,7 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with cli.handle_interrupts(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as progress:
+            with cli.common_arguments(options, report) as common:
                 outcome = import_ratings(
                     options["path"],
                     source=options["source"],
@@ -47,14 +45,10 @@ class Command(BaseCommand):
                     encoding=options["encoding"],
                     scale=Scale.parse(options["scale"]) if options["scale"] else None,
                     day_first=options["day_first"],
-                    dry_run=options["dry_run"],
-                    report=report,
-                    pauses=not options["no_pauses"],
-                    progress=progress,
+                    **common,
                 )
             self.stdout.write(cli.summary_line(outcome, "ratings", dry_run=options["dry_run"]))
-            for line in (*outcome.notices, *cli.rejected_lines(report)):
-                self.stdout.write(line)
+            cli.write_lines(self.stdout, (*outcome.notices, *cli.rejected_lines(report)))
             if report.reasons[str(RejectReason.STARS.label)]:
                 self.stdout.write(
                     "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."
