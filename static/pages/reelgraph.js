@@ -198,10 +198,9 @@
     if (event.target.id === "why-sheet") event.target.close();
   });
 
-  // -- search: suggestions as a listbox ------------------------------------------------------------
+  // -- search: suggestions as a listbox, whose options are links ------------------------------------------------------------
 
   const options = (list) => [...list.querySelectorAll("[role=option]")];
-  const addressOf = (option) => option.dataset.href ?? option.getAttribute("href") ?? option.querySelector("a")?.href;
 
   const setOpen = (input, list, open) => {
     list.hidden = !open;
@@ -227,8 +226,6 @@
 
     list.addEventListener("htmx:afterSwap", () => {
       const found = options(list);
-      found.forEach((option, index) => { option.id ||= `${list.id}-${index}`; option.tabIndex = -1; });
-      for (const link of list.querySelectorAll("a")) link.tabIndex = -1;
       const wanted = input.value.trim() !== "" && document.activeElement === input;
       setOpen(input, list, wanted && found.length > 0);
       const { suggestions, noSuggestions } = document.getElementById("announcer").dataset;
@@ -249,14 +246,10 @@
         choose(input, list, found[next] ?? null);
       } else if (event.key === "Enter" && at >= 0 && !list.hidden) {
         event.preventDefault();
-        window.location.assign(addressOf(found[at]));
+        window.location.assign(found[at].href);
       }
     });
     list.addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus
-    list.addEventListener("click", (event) => {
-      const option = event.target.closest("[role=option]");
-      if (option && !event.target.closest("a")) window.location.assign(addressOf(option));
-    });
     input.addEventListener("blur", () => setOpen(input, list, false));
     input.addEventListener("focus", () => { if (input.value.trim() && options(list).length) setOpen(input, list, true); });
   };

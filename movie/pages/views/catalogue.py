@@ -132,7 +132,7 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 @require_safe
 def data_sources(request: HttpRequest) -> HttpResponse:
-    """Show whom the facts of films are owed to, with their licences."""
+    """Show the sources of the facts about films, with their licences."""
     sources: dict[tuple[str, str], list[FactSource]] = {}
     for each in FactSource.objects.all():
         sources.setdefault((each.name, each.licence), []).append(each)

@@ -14,7 +14,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -46,7 +46,7 @@ STEPS = {"up": -1, "down": 1}
 
 class TitleForm(forms.Form):
     title = forms.CharField(
-        label=gettext_lazy("Title"),
+        label=pgettext_lazy("of a programme", "Title"),
         max_length=MAX_TITLE,
         error_messages={"required": gettext_lazy("Enter a title.")},
     )
@@ -157,7 +157,7 @@ def delete(request: VisitorRequest, programme_id: int) -> HttpResponse:
 @never_cache
 @require_safe
 def choose_programme(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """Ask into which programme a film is to go."""
+    """Show the visitor's programmes, to add a film to one of them or to a new one."""
     film = get_object_or_404(Movie.objects.visible(), pk=movie_id)
     load_local_titles([film])
     own = [] if request.visitor.is_new else Programme.objects.of(request.visitor.key).with_counts()
@@ -194,7 +194,7 @@ def _change_film(programme: Programme, film: Movie, do: str) -> str:
         return _("%(film)s is no longer in “%(title)s”.")
     if do in STEPS:
         move_film(programme, film.pk, STEPS[do])
-        return _("%(film)s is moved in “%(title)s”.")
+        return _("%(film)s is moved.")
     return ""
 
 

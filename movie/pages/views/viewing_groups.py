@@ -76,7 +76,7 @@ def start(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @limited_page
 def group(request: VisitorRequest, token: str) -> HttpResponse:
-    """Show the list to the members of a group; to others who is in it, and what they would show of theirs."""
+    """Show the list to the members of a group, and to others its members and what joining would reveal."""
     found = _group(token)
     members = list(found.members.all())
     own = next((each for each in members if each.visitor == request.visitor.key), None)
