@@ -43,14 +43,14 @@ def test_a_file_is_brought_seen_confirmed_and_taken_back(page):
     page.get_by_label("Choose your file").set_input_files(
         {"name": "ratings.csv", "mimeType": "text/csv", "buffer": content}
     )
-    page.get_by_role("button", name="See what it brings").press("Enter")
+    page.get_by_role("button", name="Preview the import").press("Enter")
     expect(page.get_by_text("From Letterboxd, 1 film of this site.")).to_be_visible()
     expect(page.get_by_text("Nowhere at All")).to_be_visible()
-    page.get_by_role("button", name="Take in 1 entry").press("Enter")
+    page.get_by_role("button", name="Import 1 entry").press("Enter")
     expect(page.get_by_text("1 entry is new.")).to_be_visible()
     page.goto("/history/")
     expect(page.get_by_role("link", name="Western 2", exact=True)).to_be_visible()
-    page.get_by_role("button", name="Take this import back").press("Enter")
+    page.get_by_role("button", name="Undo this import").press("Enter")
     expect(page.get_by_text("Nothing here yet.")).to_be_visible()
 
 

@@ -62,7 +62,7 @@ def test_taste_leads_to_its_films_without_javascript_on_a_phone(visit):  # noqa:
         storage = page.context.storage_state()
     with visit(PHONE, java_script_enabled=False, storage_state=storage) as (page, _watch):
         page.goto("/taste/")
-        expect(page.locator(".lede")).to_contain_text("2 films rated, 3.0 ★ on average.")
+        expect(page.locator(".lede")).to_contain_text("2 films rated, 3.0★ on average.")
         expect(page.locator("img.taste-card")).to_be_visible()
         page.get_by_role("link", name=re.compile("^1 films with five stars")).click()
         expect(page.locator(".history-row")).to_have_count(1)
@@ -104,7 +104,7 @@ def test_two_guests_find_one_list_by_a_link(visit, java_script):  # noqa: F811
             same = [ann.locator(".history-row .card-title").nth(n).inner_text() for n in range(12)]
             assert same == [rows.locator(".card-title").nth(n).inner_text() for n in range(12)]
 
-            page.get_by_role("button", name="Leave this list").click()
-            expect(page.locator(".messages")).to_contain_text("You have left the list")
+            page.get_by_role("button", name="Leave this group").click()
+            expect(page.locator(".messages")).to_contain_text("You have left the group")
         ann.reload()
         expect(ann.locator("main")).not_to_contain_text("Ben")

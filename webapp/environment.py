@@ -1,6 +1,6 @@
 """Reads the environment and refuses a wrong value with its name and a hint.
 
-Only `webapp/settings.py` uses this. A wrong value is collected, not raised, so that all of them are
+Only the settings use this. A wrong value is collected, not raised, so that all of them are
 reported at once by the system check `webapp.E001`, which stops every command and every server.
 """
 

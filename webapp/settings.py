@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
 from webapp.environment import Environment
+from webapp.kafka_settings import refuse_wrong_kafka
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 load_dotenv(BASE_DIR / ".env")
@@ -213,43 +214,7 @@ if KAFKA_BOOTSTRAP_SERVERS:
             **{name: value for name, value in _KAFKA.items() if value},
         },
     }
-    for server in KAFKA_BOOTSTRAP_SERVERS:
-        if not server.rpartition(":")[0] or not server.rpartition(":")[2].isdecimal():
-            environment.refuse("KAFKA_BOOTSTRAP_SERVERS", f"holds {server!r}", "Write each as host:9092.")
-    _mechanism = _KAFKA["sasl_mechanism"]
-    _user = [_KAFKA["sasl_plain_username"], _KAFKA["sasl_plain_password"]]
-    if _KAFKA["security_protocol"].startswith("SASL") != bool(_mechanism):
-        environment.refuse(
-            "KAFKA_SECURITY_PROTOCOL",
-            "and KAFKA_SASL_MECHANISM do not fit together",
-            "Set the mechanism with SASL_SSL or SASL_PLAINTEXT, and none with the others.",
-        )
-    elif any(_user) != all(_user) or bool(_mechanism and _mechanism != "AWS_MSK_IAM") != all(_user):
-        environment.refuse(
-            "KAFKA_SASL_USERNAME",
-            "and the other KAFKA_SASL_ variables do not fit together",
-            "Set KAFKA_SASL_USERNAME and _PASSWORD with every mechanism but AWS_MSK_IAM.",
-        )
-    if _mechanism == "AWS_MSK_IAM" and _KAFKA["security_protocol"] != "SASL_SSL":
-        environment.refuse("KAFKA_SECURITY_PROTOCOL", "is not SASL_SSL", "AWS_MSK_IAM needs SASL_SSL.")
-    _token_url = urlsplit(_KAFKA["oauth_token_url"])
-    _is_url = bool(_token_url.netloc) and _token_url.scheme in ("http", "https")
-    if (_mechanism == "OAUTHBEARER") != _is_url or bool(_KAFKA["oauth_token_url"]) != _is_url:
-        environment.refuse(
-            "KAFKA_OAUTH_TOKEN_URL",
-            "and KAFKA_SASL_MECHANISM do not fit together",
-            "Name the https address that gives tokens, with OAUTHBEARER and only with it.",
-        )
-    if _KAFKA["ssl_keyfile"] and not _KAFKA["ssl_certfile"]:
-        environment.refuse("KAFKA_SSL_CERTFILE", "is not set", "Name the certificate of KAFKA_SSL_KEYFILE.")
-    if not _KAFKA["security_protocol"].endswith("SSL") and (_KAFKA["ssl_cafile"] or _KAFKA["ssl_certfile"]):
-        environment.refuse(
-            "KAFKA_SECURITY_PROTOCOL", "has no TLS", "Use SSL or SASL_SSL, or unset the KAFKA_SSL_ variables."
-        )
-elif any(_KAFKA[name] for name in _KAFKA if name != "security_protocol"):
-    environment.refuse(
-        "KAFKA_BOOTSTRAP_SERVERS", "is not set", "Name the brokers, or unset the other KAFKA_ variables."
-    )
+refuse_wrong_kafka(environment, KAFKA_BOOTSTRAP_SERVERS, _KAFKA)
 # Delivered rows stay in the database for so long: repeats of a request are recognised meanwhile.
 OUTBOX_KEEP_MINUTES = environment.number("OUTBOX_KEEP_MINUTES", 24 * 60, least=1)
 FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))

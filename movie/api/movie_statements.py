@@ -16,9 +16,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from movie.api.answer_schemas import MovieDetailOut
 from movie.api.movie_ids import PARTS, TEXT, ExternalObject, ExternalRef, ExternalText, MovieRef, form_of
 from movie.api.problems import FieldProblem
-from movie.api.schemas import NOT_GIVEN, MovieDetailOut, RequestModel
+from movie.api.schemas import NOT_GIVEN, RequestModel
 from movie.catalogue.importing.cells import LONGEST_RUNTIME, MOST_NAMES
 from movie.catalogue.importing.rows import LONGEST_PERSON, LONGEST_TITLE
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean

@@ -12,8 +12,8 @@ from django.db.models.functions import Cast
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import FULL_WEIGHT, Country, Genre, Language, Movie, Rating
-from movie.catalogue.querysets import available_now
 
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"

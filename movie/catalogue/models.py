@@ -1,4 +1,4 @@
-"""Models of the catalogue and its ratings, with their querysets."""
+"""Models of the catalogue and its ratings, with their querysets; what movies have by name is in names.py."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from django.utils.text import slugify
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
+from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
-from movie.catalogue.querysets import NamedQuerySet, available_now
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.fields import ExactCharField
 from movie.core.times import EARLIEST, LATEST
@@ -32,65 +33,6 @@ HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 # The columns of a movie that follow from its ratings.
 AGGREGATES = ("rating_count", "rating_sum", "rating_average", "withheld_weight", "withheld_stars")
-
-
-class Genre(models.Model):
-    name = ExactCharField(_("name"), max_length=64, unique=True)
-    objects = NamedQuerySet.as_manager()
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-        verbose_name = _("genre")
-        verbose_name_plural = _("genres")
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Country(models.Model):
-    name = ExactCharField(_("name"), max_length=128, unique=True)
-    objects = NamedQuerySet.as_manager()
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-        verbose_name = _("country")
-        verbose_name_plural = _("countries")
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Language(models.Model):
-    name = ExactCharField(_("name"), max_length=128, unique=True)
-    objects = NamedQuerySet.as_manager()
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-        verbose_name = _("language")
-        verbose_name_plural = _("languages")
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Person(models.Model):
-    name = models.CharField(_("name"), max_length=255)
-    search_key = ExactCharField(max_length=255, db_index=True, editable=False)
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-        verbose_name = _("person")
-        verbose_name_plural = _("people")
-
-    def __str__(self) -> str:
-        return self.name
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.search_key = search_key(self.name)[:255]
-        super().save(*args, **kwargs)
-
-    def get_absolute_url(self) -> str:
-        return reverse("pages:person", args=[self.pk])
 
 
 class MovieQuerySet(models.QuerySet["Movie"]):
@@ -214,8 +156,10 @@ class Movie(models.Model):
         return f"{self.display_title} ({self.year})" if self.year else self.display_title
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save;
-        a new title sets the sort title, unless that changed too, and replaces the old title's row."""
+        """Save the movie.
+
+        A new title sets the sort title, unless that changed too, and replaces the old title's row.
+        """
         before = Movie.objects.filter(pk=self.pk).first() if self.pk else None
         fields = kwargs.get("update_fields")
         if fields is not None and "title" not in fields:

@@ -7,7 +7,7 @@ titles takes a few milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -28,12 +28,14 @@ from django.db.models import (
 )
 from django.utils.translation import get_language
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import Credit, Movie, MovieTitle, Person
-from movie.catalogue.querysets import available_now
 from movie.catalogue.titles import search_key
 from movie.catalogue.translations import load_local_titles
 
-EXACT, PREFIX, WORD_PREFIX, CONTAINS = range(4)
+# How well a title matches: the whole of it, its beginning, the beginning of a word, anything else.
+SHOWN_RANKS = (0, 2, 3, 6)  # of the titles that pages show
+ALIAS_RANKS = (1, 4, 5, 7)  # of all others
 ARTICLES = ("the", "a", "an")  # at the front of a title or a query they count for nothing
 MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_WORDS = 8  # of a query that are looked at; each costs a comparison per title
@@ -46,19 +48,17 @@ def search_movies(text: str) -> QuerySet[Movie]:
     """Return visible movies with a title that holds every word of `text`, best match first.
 
     A word that is a year also matches the movie's year. Movies come by how well their best title
-    matches (the whole title, its beginning, the beginning of a word, anywhere), then by how
-    often they were rated. Of two equal matches the one in the title that pages show comes first, and an
-    article at the front counts for nothing: "god" is the beginning of "The Godfather". Each has `match` (0 to
-    7). Nothing is found for an empty text. One or two Latin letters are looked for at the beginning of words,
-    everything else anywhere.
+    matches (the whole title, its beginning, the beginning of a word, anywhere), then by how often they
+    were rated. Titles that pages do not show come after those that they do, and an article at the front
+    counts for nothing: "god" is the beginning of "The Godfather". Each has `match`, one of SHOWN_RANKS and
+    ALIAS_RANKS. Nothing is found for an empty text. One or two Latin letters are looked for at the beginning
+    of words, everything else anywhere.
     """
     key = _without_article(search_key(text))
     if not key:
         return Movie.objects.none()
     titles = MovieTitle.objects.filter(movie=OuterRef("pk")).filter(_every_word(key, year="movie__year"))
-    best = (
-        titles.order_by().values("movie").annotate(best=Min(2 * _closeness(key) + _is_alias())).values("best")
-    )
+    best = titles.order_by().values("movie").annotate(best=Min(_rank(key))).values("best")
     found = MovieTitle.objects.filter(_every_word(key, year="movie__year")).values("movie")
     return (
         Movie.objects.visible()
@@ -66,6 +66,17 @@ def search_movies(text: str) -> QuerySet[Movie]:
         .annotate(match=Subquery(best, output_field=IntegerField()))
         .order_by("match", "-rating_count", "pk")
     )
+
+
+def aliases_of(text: str, found: Iterable[Movie]) -> dict[int, str]:
+    """Return by id the title that `text` was found in, where pages show another: one query at most."""
+    key = _without_article(search_key(text))
+    ids = [movie.pk for movie in found if movie.match in ALIAS_RANKS]  # type: ignore[attr-defined]
+    if not ids:
+        return {}
+    titles = MovieTitle.objects.filter(_every_word(key, year="movie__year"), movie__in=ids)
+    best_last = titles.annotate(match=_rank(key)).order_by("-match", "-pk")
+    return dict(best_last.values_list("movie", "title"))
 
 
 def search_people(text: str) -> QuerySet[Person]:
@@ -80,7 +91,7 @@ def search_people(text: str) -> QuerySet[Person]:
     return (
         Person.objects.filter(_every_word(key))
         .annotate(
-            match=_closeness(key),
+            match=_closeness(key, range(4)),
             n_movies=Count("movies", filter=available_now("movies__"), distinct=True),
         )
         .filter(n_movies__gt=0)
@@ -159,22 +170,28 @@ def _without_article(key: str) -> str:
     return rest if rest and article in ARTICLES else key
 
 
-def _is_alias() -> Case:
-    """Return 0 for the titles that pages show, in English and in the visitor's language, 1 for all others."""
+def _rank(key: str) -> Case:
+    """Return one of SHOWN_RANKS for the titles that pages show, which are the English one and the one in the
+    visitor's language, and one of ALIAS_RANKS for all others."""
     shown = Q(title=F("movie__title")) | Q(language=get_language() or settings.LANGUAGE_CODE)
-    return Case(When(shown, then=Value(0)), default=Value(1), output_field=IntegerField())
+    return Case(
+        When(shown, then=_closeness(key, SHOWN_RANKS)),
+        default=_closeness(key, ALIAS_RANKS),
+        output_field=IntegerField(),
+    )
 
 
-def _closeness(key: str) -> Case:
+def _closeness(key: str, ranks: Sequence[int]) -> Case:
+    exact, prefix, word_prefix, contains = ranks
     keys = [key, *(f"{article} {key}" for article in ARTICLES)]
     begins = Q()
     for each in keys:
         begins |= Q(search_key__startswith=each)
     return Case(
-        When(search_key__in=keys, then=Value(EXACT)),
-        When(begins, then=Value(PREFIX)),
-        When(search_key__contains=f" {key}", then=Value(WORD_PREFIX)),
-        default=Value(CONTAINS),
+        When(search_key__in=keys, then=Value(exact)),
+        When(begins, then=Value(prefix)),
+        When(search_key__contains=f" {key}", then=Value(word_prefix)),
+        default=Value(contains),
         output_field=IntegerField(),
     )
 

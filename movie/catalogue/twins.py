@@ -6,8 +6,8 @@ from itertools import combinations
 
 from django.db.models import Count
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import SHARED_SOURCES, ExternalId, MovieTitle
-from movie.catalogue.querysets import available_now
 
 MOST_TWINS = 20  # so many films of one title and year are no twins but a title such as "Untitled"
 KEYS_AT_ONCE = 5_000  # databases bound the size of a statement

@@ -180,21 +180,27 @@ def _read_zip(content: bytes) -> HistoryFile:
     if not wanted:
         raise UnknownFile(_("The zip file has no list of films that is known here."))
     if found.source == "letterboxd":
-        found.rows = list(_without_watched_twice(found.rows))
+        found.rows = list(_without_repeats(found.rows))
     return found
 
 
-def _without_watched_twice(rows: list[FileRow]) -> Iterator[FileRow]:
-    """Yield the rows without those of the watched list that the diary or the ratings tell better."""
+def _without_repeats(rows: list[FileRow]) -> Iterator[FileRow]:
+    """Yield the rows without those that another list tells better.
+
+    These are films of the watched list that the diary or the ratings have, and stars of the list of ratings
+    that the diary has at the latest viewing.
+    """
     told = {(row.cells["title"], row.cells["year"]) for row in rows if row.kind in ("diary", "ratings")}
-    latest: dict[tuple[str, str], str] = {}
+    viewings: dict[tuple[str, str], dict[str, set[str]]] = {}  # the stars by the day of the viewing
     for row in rows:
-        film = row.cells["title"], row.cells["year"]
+        film, at = (row.cells["title"], row.cells["year"]), row.cells["at"]
         if row.kind == "diary":
-            latest[film] = max(latest.get(film, ""), row.cells["at"])
-        if row.kind == "ratings" and latest.get(film, "") >= row.cells["at"]:
+            viewings.setdefault(film, {}).setdefault(at, set()).add(row.cells["value"])
+        if row.kind == "ratings" and film in viewings and at <= (latest := max(viewings[film])):
+            if viewings[film][latest] == {row.cells["value"]}:
+                continue
             # The stars that stand are those of the list of ratings, after every viewing.
-            row.cells["at"] = f"{latest[film][:10]}T00:00:01"
+            row.cells["at"] = f"{latest[:10]}T00:00:01"
         if row.kind != "watched" or film not in told:
             yield row
 
@@ -281,7 +287,7 @@ def _read_trakt(found: HistoryFile, text: str, kind: str = "") -> None:
     for number, entry in enumerate(entries, 1):
         film = entry.get("movie") if isinstance(entry, dict) else None
         if not isinstance(film, dict):
-            reason = _("No film of this site is %(name)r.") % {"name": _trakt_name(entry)}
+            reason = _("This site has no film “%(name)s”.") % {"name": _trakt_name(entry)}
             found.rejected.append(RejectedRow(number, reason, kind))
         elif not found.add(number, _from_trakt(entry, film), kind):
             return

@@ -128,9 +128,9 @@ class _Films:
             if title is not None and search_key(row["title"]) in ("", search_key(title)):
                 return int(row["movie_id"])
         candidates = self._called(row)
-        name = row["title"] or next((row[each] for each in ("imdb", *OTHER_IDS, "movie_id") if row[each]), "")
         if not candidates:
-            raise InvalidInteraction("movie_id", _("No film of this site is %(name)r.") % {"name": name})
+            message = _("This site has no film “%(name)s”.") % {"name": _name(row)}
+            raise InvalidInteraction("movie_id", message)
         if len(candidates) == 1:
             return candidates[0]
         key = hashlib.sha256(f"{search_key(row['title'])}\n{row['year']}".encode()).hexdigest()[:16]
@@ -150,6 +150,13 @@ class _Films:
         same = sorted(pk for pk, other in films.items() if other == year)
         near = (pk for pk, other in films.items() if other is None or abs(other - year) == 1)
         return same or sorted(near)
+
+
+def _name(row: Row) -> str:
+    """Return the title and the year that a row names, else the first of its ids."""
+    if row["title"]:
+        return f"{row['title']} ({row['year']})" if row["year"] else row["title"]
+    return next((row[each] for each in ("imdb", *OTHER_IDS, "movie_id") if row[each]), "")
 
 
 def _title_keys(title: str) -> list[str]:

@@ -6,8 +6,8 @@ from django.core.cache import cache
 from django.db.models import Case, F, Sum, Value, When
 from django.utils import timezone
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import Movie
-from movie.catalogue.querysets import available_now
 from movie.events.models import DailyMovieActivity
 
 DAYS = 7

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import HALF_STARS, Movie, MovieTitle
-from movie.catalogue.querysets import available_now
 from movie.catalogue.titles import parse_title, search_key
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import recommend

@@ -132,9 +132,9 @@ def _account_rows() -> Iterator[StoredData]:
 def _history_rows() -> Iterator[StoredData]:
     yield StoredData(
         _("Watching together"),
-        _("The lists you joined and the name you entered. Those in a list see the name and your reasons."),
+        _("The groups you joined and the name you entered. Others in a group see the name and your reasons."),
         _database(),
-        _("until you leave the list, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
+        _("until you leave the group, at most %(days)s") % {"days": _days(GROUP_LIFETIME.days)},
         _("at once"),
     )
     yield StoredData(
@@ -152,10 +152,10 @@ def _history_rows() -> Iterator[StoredData]:
     }
     yield StoredData(_("History"), content, _database(), guests, _("at once"))
     yield StoredData(
-        _("Files you bring"),
-        _("A file of films until you confirm it, and when you took in which."),
+        _("Files you import"),
+        _("A file of films until you confirm it, and the date of each import."),
         _database(),
-        _("the file until you have confirmed it or bring another, the note until you take it back"),
+        _("the file until you confirm it or choose another, the date until you undo the import"),
         _("at once"),
     )
     if archive:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from movie.catalogue.browse import BrowseFilters
 from movie.catalogue.formatting import decade
 from movie.catalogue.models import HALF_STARS, Movie, Rating
+from movie.catalogue.translations import load_local_titles
 from predictors.history import History
 
 EVERYBODY_KEY, EVERYBODY_SECONDS = "everybodys-stars", 3600  # counted over all ratings, so not on every page
@@ -76,7 +77,10 @@ class Taste:
 
 
 def taste_of(history: History) -> Taste | None:
-    """Return a visitor's taste; None without a rating. Takes four queries, five once an hour."""
+    """Return a visitor's taste; None without a rating.
+
+    Takes four queries, one more once an hour, and one where titles are in another language than English.
+    """
     stars: dict[int, float] = {int(pk): value for pk, value in history.ratings.items()}
     if not stars:
         return None
@@ -168,4 +172,6 @@ def _differences(
     """Return the films on which the visitor and everybody else differ most, by at least a star."""
     found = [Difference(films[pk], stars[pk], mean) for pk, mean in others.items()]
     apart = [each for each in found if abs(each.gap) >= 1.0]
-    return sorted(apart, key=lambda each: (-abs(each.gap), each.movie.pk))[:DIFFERENCES_SHOWN]
+    apart = sorted(apart, key=lambda each: (-abs(each.gap), each.movie.pk))[:DIFFERENCES_SHOWN]
+    load_local_titles(each.movie for each in apart)
+    return apart

@@ -25,7 +25,7 @@ def may_publish(visitor: str) -> bool:
 
 @retry_on_deadlock
 def make_programme(visitor: str, title: str, movie: Movie | None = None) -> Programme:
-    """Make a private programme, with a first film if given. Raises CannotEdit for the fifty-first."""
+    """Make a private programme, with a first film if given. Raises CannotEdit beyond MAX_PROGRAMMES."""
     with transaction.atomic():
         if Programme.objects.of(visitor).count() >= MAX_PROGRAMMES:
             raise CannotEdit(
@@ -70,7 +70,7 @@ def remove_film(programme: Programme, movie_id: int) -> None:
 
 @retry_on_deadlock
 def move_film(programme: Programme, movie_id: int, steps: int) -> None:
-    """Move a film by so many places, below 0 towards the beginning; the ends hold it."""
+    """Move a film by `steps` places, up where they are negative, at most to an end of the programme."""
     with transaction.atomic():
         ids = _lock(programme)
         if movie_id not in ids:

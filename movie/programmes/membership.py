@@ -34,12 +34,12 @@ def join_group(group: Group, visitor: str, name: str) -> None:
     """Add a visitor to a group; one who is in it already gets the new name. Raises CannotJoin."""
     with transaction.atomic():
         if not _lock(group):
-            raise CannotJoin(_("There is no such list."))
+            raise CannotJoin(_("There is no such group."))
         if group.members.filter(visitor=visitor).update(name=name):
             return
         _check_number_of_groups(visitor)
         if group.members.count() >= MAX_MEMBERS:
-            raise CannotJoin(_("A list is for %(n)d people at most.") % {"n": MAX_MEMBERS})
+            raise CannotJoin(_("A group is for %(n)d people at most.") % {"n": MAX_MEMBERS})
         GroupMember.objects.create(group=group, visitor=visitor, name=name)
 
 
@@ -77,7 +77,7 @@ def _lock(group: Group) -> bool:
 
 def _check_number_of_groups(visitor: str) -> None:
     if Group.objects.of(visitor).count() >= MAX_GROUPS:
-        raise CannotJoin(_("You are in %(n)d lists. Leave one of them first.") % {"n": MAX_GROUPS})
+        raise CannotJoin(_("You are in %(n)d groups. Leave one of them first.") % {"n": MAX_GROUPS})
 
 
 def _delete_expired() -> None:

@@ -13,8 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import Movie
-from movie.catalogue.querysets import available_now
 from movie.core.fields import ExactCharField
 from movie.visitors.visitor import LONGEST_VISITOR
 

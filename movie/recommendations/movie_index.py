@@ -25,8 +25,8 @@ from django.db import DatabaseError
 from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import Credit, Movie
-from movie.catalogue.querysets import available_now
 from movie.catalogue.twins import find_twins
 
 logger = logging.getLogger(__name__)

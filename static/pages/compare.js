@@ -44,7 +44,6 @@
       ctx.textBaseline = "middle";
       chart.getDatasetMeta(0).data.forEach((bar, place) => {
         const { value, low, high } = values[place];
-        if (value === null) return;
         let end = bar.x;
         if (low !== null && high !== null) {
           ctx.strokeStyle = colours.ink;
@@ -68,12 +67,13 @@
   const numberIn = (cell, name) => (cell?.dataset[name] ? Number(cell.dataset[name]) : null);
 
   const drawColumn = (table, box, heading, colours) => {
-    const rows = [...table.tBodies[0].rows];
+    // A bar for each row that has the figure: ranking models have no error of stars.
+    const rows = [...table.tBodies[0].rows].filter((row) => numberIn(row.cells[heading.cellIndex], "value") !== null);
+    if (!rows.length) return;
     const cells = rows.map((row) => row.cells[heading.cellIndex]);
     const values = cells.map((cell) => ({
       value: numberIn(cell, "value"), low: numberIn(cell, "low"), high: numberIn(cell, "high"),
     }));
-    if (values.every(({ value }) => value === null)) return;
 
     const figure = box.appendChild(document.createElement("figure"));
     figure.className = "chart";
@@ -90,7 +90,7 @@
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", heading.dataset.plotName);
 
-    const highest = Math.max(...values.map(({ value, high }) => high ?? value ?? 0));
+    const highest = Math.max(...values.map(({ value, high }) => high ?? value));
     const active = rows.map((row) => "active" in row.dataset);
     charts.push(new window.Chart(canvas, {
       type: "bar",

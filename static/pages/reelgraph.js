@@ -148,6 +148,27 @@
 
   document.addEventListener("announce", (event) => announce(event.detail.value)); // HX-Trigger of an answer
 
+  // -- a first visit: the bar below says how far one is while the part that shows it is not on the screen --
+
+  let programme = null;
+  const barWatcher = new IntersectionObserver((entries) => { // hidden from sight alone: it is a live region
+    const seen = entries.at(-1).isIntersecting;
+    document.getElementById("programme-status")?.classList.toggle("is-seen", seen);
+  });
+  document.addEventListener("htmx:load", () => { // of the page, and of every part that is swapped
+    const part = document.getElementById("programme");
+    if (!part || part === programme) return;
+    programme = part;
+    barWatcher.disconnect();
+    barWatcher.observe(part);
+  });
+
+  // -- a link to pass on: one tap selects it whole ---------------------------------------------------
+
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("input[readonly]")) event.target.select();
+  });
+
   // -- menus: one open at a time, Escape closes ---------------------------------------------------
 
   const closeMenus = (except) => {
@@ -177,10 +198,9 @@
     if (event.target.id === "why-sheet") event.target.close();
   });
 
-  // -- search: suggestions as a listbox ------------------------------------------------------------
+  // -- search: suggestions as a listbox, whose options are links ------------------------------------------------------------
 
   const options = (list) => [...list.querySelectorAll("[role=option]")];
-  const addressOf = (option) => option.dataset.href ?? option.getAttribute("href") ?? option.querySelector("a")?.href;
 
   const setOpen = (input, list, open) => {
     list.hidden = !open;
@@ -206,8 +226,6 @@
 
     list.addEventListener("htmx:afterSwap", () => {
       const found = options(list);
-      found.forEach((option, index) => { option.id ||= `${list.id}-${index}`; option.tabIndex = -1; });
-      for (const link of list.querySelectorAll("a")) link.tabIndex = -1;
       const wanted = input.value.trim() !== "" && document.activeElement === input;
       setOpen(input, list, wanted && found.length > 0);
       const { suggestions, noSuggestions } = document.getElementById("announcer").dataset;
@@ -228,14 +246,10 @@
         choose(input, list, found[next] ?? null);
       } else if (event.key === "Enter" && at >= 0 && !list.hidden) {
         event.preventDefault();
-        window.location.assign(addressOf(found[at]));
+        window.location.assign(found[at].href);
       }
     });
     list.addEventListener("mousedown", (event) => event.preventDefault()); // the field keeps the focus
-    list.addEventListener("click", (event) => {
-      const option = event.target.closest("[role=option]");
-      if (option && !event.target.closest("a")) window.location.assign(addressOf(option));
-    });
     input.addEventListener("blur", () => setOpen(input, list, false));
     input.addEventListener("focus", () => { if (input.value.trim() && options(list).length) setOpen(input, list, true); });
   };

@@ -11,6 +11,12 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
+from movie.api.answer_schemas import (
+    MovieDetailOut,
+    MoviePageOut,
+    SearchOut,
+    SimilarOut,
+)
 from movie.api.answers import round_score
 from movie.api.base import json_response
 from movie.api.movie_ids import (
@@ -29,10 +35,6 @@ from movie.api.schemas import (
     MAX_K,
     MAX_YEAR,
     MIN_YEAR,
-    MovieDetailOut,
-    MoviePageOut,
-    SearchOut,
-    SimilarOut,
     Sort,
 )
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router
 
+from movie.api.answer_schemas import ActivatedOut, ModelsOut
 from movie.api.authentication import require_scopes
 from movie.api.base import json_response
 from movie.api.models import ACTIVATE_MODELS
 from movie.api.problems import Problem, field_problem
-from movie.api.schemas import ActivatedOut, ActivateRequest, ModelsOut
+from movie.api.schemas import ActivateRequest
 from movie.recommendations.ranking import answering_model
 from movie.training.registry import model_choices, registry
 from movie.training.versions import ProtocolTable, TrainedVersion, trained_versions

@@ -10,13 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel
 
+from movie.api.answer_schemas import FoundPersonOut
 from movie.api.base import json_response
 from movie.api.problems import Problem
 from movie.api.routes.catalogue import MAX_QUERY_LENGTH, PageNumber, PageSize, page_address
-from movie.api.schemas import FoundPersonOut
+from movie.catalogue.availability import available_now
 from movie.catalogue.browse import PAGE_SIZE, facets
 from movie.catalogue.models import Credit, Person
-from movie.catalogue.querysets import available_now
 from movie.catalogue.search import search_people
 
 router = Router(tags=["catalogue"])

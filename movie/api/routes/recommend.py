@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router
 from pydantic import ValidationError
 
+from movie.api.answer_schemas import BatchOut, RecommendOut
 from movie.api.answers import add_external_ids, add_reasons, rank_histories, render_list
 from movie.api.authentication import Caller, get_caller, throttle
 from movie.api.base import json_response, ms_since
@@ -24,11 +25,9 @@ from movie.api.problems import Problem, field_problems, title_of
 from movie.api.schemas import (
     DEFAULT_K,
     MAX_K,
-    BatchOut,
     BatchRequest,
     HistorySource,
     ModelName,
-    RecommendOut,
     RecommendRequest,
     UserId,
 )

@@ -8,12 +8,12 @@ from ninja import Path, Query, Router
 from ninja.pagination import paginate
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
+from movie.api.answer_schemas import WITH_ID_SPACE
 from movie.api.authentication import get_caller, require_scopes
 from movie.api.base import json_response
 from movie.api.models import WRITE_VISITORS
 from movie.api.movie_ids import IdSpace, external_ids_in, movie_id_of
 from movie.api.pagination import PositionPagination, ReadRows
-from movie.api.schemas import WITH_ID_SPACE
 from movie.api.visitor_access import id_for_caller, require_readable, require_writable
 from movie.events.history import get_history
 from movie.events.recording import forget

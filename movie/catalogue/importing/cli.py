@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 from django.db import DatabaseError, OperationalError, ProgrammingError
 
 from movie.catalogue.importing.columns import parse_choice
@@ -21,9 +21,16 @@ from movie.catalogue.importing.rows import Scale
 from movie.catalogue.models import Movie
 from movie.catalogue.twins import find_twins
 from movie.core.migrations import missing_migrations_line
+from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
 
 TWINS_SHOWN = 20
+
+
+class Interruptible(Protocol):
+    """Is the result of an import."""
+
+    interrupted: bool
 
 
 def add_common_options(parser: ArgumentParser) -> None:
@@ -144,6 +151,18 @@ def parse_share(text: str) -> float:
     return share
 
 
+@contextmanager
+def common_arguments(options: Mapping[str, Any], report: RejectReport) -> Iterator[dict[str, Any]]:
+    """Yield the arguments that every import takes, from the common options; show its progress meanwhile."""
+    with ProgressBar(enabled=not options["no_progress"]) as progress:
+        yield {
+            "dry_run": options["dry_run"],
+            "report": report,
+            "pauses": not options["no_pauses"],
+            "progress": progress,
+        }
+
+
 def summary_line(outcome: ImportResult, what: str, *, dry_run: bool) -> str:
     """Describe the result of an import in one line."""
     if not outcome.added and not outcome.changed:
@@ -178,10 +197,20 @@ def rejected_lines(report: RejectReport) -> Iterator[str]:
         yield f"Each is in {report.path}." if is_written else "Name a file with --report to see each of them."
 
 
-def finish(outcome: ImportResult) -> None:
-    """Raise CommandError after an interruption, and when nothing or less than half could be used."""
+def write_lines(out: OutputWrapper, lines: Iterable[str]) -> None:
+    for line in lines:
+        out.write(line)
+
+
+def raise_if_interrupted(outcome: Interruptible) -> None:
+    """Raise CommandError after an interruption."""
     if outcome.interrupted:
         raise CommandError(interruption_line(), returncode=INTERRUPTED)
+
+
+def finish(outcome: ImportResult) -> None:
+    """Raise CommandError after an interruption, and when nothing or less than half could be used."""
+    raise_if_interrupted(outcome)
     if not outcome.read:
         raise CommandError("The file has no row: is this the file you meant?")
     if outcome.is_mostly_rejected:

@@ -97,6 +97,25 @@ def test_a_film_is_found_once_by_its_best_title(films):
     assert [(each.pk, each.match) for each in search_movies("ran")] == [(film.pk, 0)]
 
 
+def test_titles_that_pages_do_not_show_come_after_those_that_they_do_and_are_named(films, client):
+    make_film("Wend Kuuni", 1982, titles={"en-x": "God's Gift"}, stars=[5] * 3)
+    make_film("The Godfather", 1972, stars=[5])
+    make_film("Playing God", 1997, stars=[1])
+    make_film("Le Parrain", 1973, titles={"en-x": "God"})
+    assert found("god") == [
+        "Le Parrain (1973)",
+        "The Godfather (1972)",
+        "Playing God (1997)",
+        "Wend Kuuni (1982)",
+    ]
+    listed = client.get(reverse("pages:search"), {"q": "god"}).context["listed"]
+    assert [(str(each.movie), each.reason) for each in listed][::3] == [
+        ("Le Parrain (1973)", "Also called God"),
+        ("Wend Kuuni (1982)", "Also called God's Gift · 5.0 from 3 ratings"),
+    ]
+    assert [each.reason for each in listed][1:3] == ["5.0 from 1 rating", "1.0 from 1 rating"]
+
+
 def test_hidden_films_and_people_who_have_no_other_are_not_found(films):
     assert "Secret Heat (1999)" not in found("heat")
     assert list(search_people("hidden person")) == []

@@ -112,6 +112,23 @@ def test_a_zip_of_letterboxd_brings_every_viewing_once_and_the_stars_that_stand(
     assert {each.surface for each in found.interactions} == {"import"}
 
 
+def test_stars_that_the_diary_has_at_the_latest_viewing_count_once(films):
+    diary = "Date,Name,Year,Letterboxd URI,Rating,Rewatch,Tags,Watched Date\n"
+    found = read(
+        zipped(
+            diary__csv=f"{diary}2021-01-02,Heat,1995,{URI},3,,,2021-01-01\n"
+            f"2023-01-02,Heat,1995,{URI},4,Yes,,2023-01-01\n",
+            ratings__csv="Date,Name,Year,Letterboxd URI,Rating\n"
+            f"2022-01-01,Heat,1995,{URI},4\n,Ronin,1998,{URI},5\n2022-01-01,Parasite,2019,{URI},5\n",
+        )
+    )
+    heat, ronin = (film.pk for film in films[:2])
+    assert told(found) == [("rating", heat, 3.0), ("rating", heat, 4.0), ("rating", ronin, 5.0)]
+    assert [(row.line, row.reason) for row in found.rejected] == [
+        (4, "This site has no film “Parasite (2019)”.")
+    ]
+
+
 @pytest.mark.parametrize(("name", "kind"), [("watchlist.csv", "watchlist"), ("watched.csv", "click")])
 def test_a_list_of_letterboxd_is_what_its_name_says(films, name, kind):
     found = read(f"Date,Name,Year,Letterboxd URI\n2022-01-01,Heat,1995,{URI}\n", name)
@@ -273,7 +290,7 @@ def test_an_import_is_taken_back_as_one_and_what_was_done_here_stays(client, ada
     confirm(client, send(client, LETTERBOXD, "letterboxd.zip"))
     assert get_history(ada).ratings == {films[0].pk: 4.5}
     (done,) = HistoryImport.objects.all()
-    assert "Take this import back" in client.get(reverse("pages:history")).content.decode()
+    assert "Undo this import" in client.get(reverse("pages:history")).content.decode()
     address = reverse("pages:take_back_import", args=[done.pk])
     assert Client().post(address, headers=PAGE).status_code == 404  # somebody else's
     client.post(address, headers=PAGE)

@@ -7,14 +7,17 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import translation
 
-from movie.catalogue.models import Movie
+from movie.catalogue.models import Movie, Rating
 from movie.catalogue.search import suggestions
-from movie.catalogue.tests.films import make_film
+from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.catalogue.translations import load_local_titles
+from movie.pages.taste import MIN_OTHERS
+from movie.programmes.models import Programme
 
 pytestmark = pytest.mark.django_db
 
 IN_KOREAN = {"HTTP_ACCEPT_LANGUAGE": "ko"}
+PAGE = {"Accept": "text/html"}
 
 
 @pytest.fixture
@@ -107,3 +110,41 @@ def test_messages_name_the_korean_title(heat, client):
 def test_search_finds_both_titles(heat, typed):
     with translation.override("ko"):
         assert [film.movie.display_title for film in suggestions(typed).movies] == ["히트"]
+
+
+def opened_after_rating(client, film, address):
+    """Return a page of someone who gave a film half a star, where others like it."""
+    for number in range(MIN_OTHERS):
+        Rating.objects.create(visitor=f"ml:{number}", movie=film, value=5, rated_at=LONG_AGO)
+    Movie.objects.refresh_aggregates()
+    client.post(reverse("pages:rate", args=[film.pk]), {"value": "0.5"})
+    return client.get(address, **IN_KOREAN).content.decode()
+
+
+def test_the_taste_page_and_its_card_name_the_korean_title(heat, client):
+    shown = opened_after_rating(client, heat, reverse("pages:taste"))
+    assert "히트" in shown and 'lang="en">Heat</' in shown
+    assert "히트" in client.get(reverse("pages:taste_card"), **IN_KOREAN).content.decode()
+
+
+def test_a_programme_names_the_korean_title_and_says_what_was_done(heat, client):
+    client.get("/")
+    client.post(reverse("pages:make_programme"), {"title": "밤", "movie": heat.pk}, headers=PAGE)
+    programme = Programme.objects.get()
+    shown = client.get(programme.get_absolute_url(), **IN_KOREAN).content.decode()
+    assert "히트" in shown and 'lang="en">Heat</' in shown
+    chosen = client.get(reverse("pages:choose_programme", args=[heat.pk]), **IN_KOREAN).content.decode()
+    assert "히트 (1995)" in chosen
+    address = reverse("pages:programme_film", args=[programme.pk, heat.pk])
+    for do in ("add", "up", "remove"):
+        answer = client.post(address, {"do": do}, headers=PAGE, follow=True, **IN_KOREAN)
+        assert ["히트" in str(each) for each in answer.context["messages"]] == [True]
+
+
+def test_a_group_s_list_names_the_korean_title(heat, client):
+    """Ronin was liked, so Heat is listed."""
+    client.get("/")
+    client.post(reverse("pages:rate", args=[Movie.objects.get(title="Ronin").pk]), {"value": "5"})
+    link = client.post(reverse("pages:start_group"), {"name": "Ann"}, headers=PAGE)["Location"]
+    shown = client.get(link, **IN_KOREAN).content.decode()
+    assert "히트" in shown and 'lang="en">Heat</' in shown

@@ -145,7 +145,7 @@ def test_a_full_group_says_so(api_site):
     for number in range(MAX_MEMBERS - 1):
         join_group(group, f"guest:{number}", f"G{number}")
     late = visitor(2)
-    assert "This list is full" in late.get(address).content.decode()
+    assert "This group is full" in late.get(address).content.decode()
     assert join(late, address).status_code == 409 and group.members.count() == MAX_MEMBERS
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import movie_details, rating_histogram
 from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
-from movie.catalogue.querysets import available_now
-from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
+from movie.catalogue.search import aliases_of, closest_titles, search_movies, search_people, suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
 from movie.pages.forms import BrowseForm, SearchForm
@@ -84,7 +84,7 @@ def search(request: VisitorRequest) -> HttpResponse:
         "form": form,
         "text": form.text,
         "page_obj": page_obj,
-        "listed": _listed(page_obj),
+        "listed": _listed(page_obj, aliases_of(form.text, page_obj)),
         "people": people[:PEOPLE_SHOWN],
         "more_people": len(people) > PEOPLE_SHOWN,
         "closest": closest_titles(form.text) if nothing else [],
@@ -133,7 +133,7 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 @require_safe
 def data_sources(request: HttpRequest) -> HttpResponse:
-    """Show whom the facts of films are owed to, with their licences."""
+    """Show the sources of the facts about films, with their licences."""
     sources: dict[tuple[str, str], list[FactSource]] = {}
     for each in FactSource.objects.all():
         sources.setdefault((each.name, each.licence), []).append(each)
@@ -202,8 +202,14 @@ def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
     return render(request, "pages/genre.html", context)
 
 
-def _listed(films: Iterable[Movie]) -> list[Listed]:
-    return [Listed(film, mean_sentence(film)) for film in films]
+def _listed(films: Iterable[Movie], aliases: Mapping[int, str] | None = None) -> list[Listed]:
+    """Return films with their mean; before it the title of `aliases` that a film was found by."""
+    listed = []
+    for film in films:
+        alias = (aliases or {}).get(film.pk)
+        called = gettext("Also called %(title)s") % {"title": alias} if alias else ""
+        listed.append(Listed(film, " · ".join(filter(None, (called, mean_sentence(film))))))
+    return listed
 
 
 def _standing(history: History) -> dict[str, object]:

@@ -17,6 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import error_response, see_other
 from movie.core.request_limits import HISTORY_BYTES, accepts_upload
 from movie.events.history_formats import UnknownFile
@@ -101,6 +102,7 @@ def import_preview(request: VisitorRequest, import_id: int) -> HttpResponse:
     shown = read.interactions[:MATCHED_SHOWN]
     ids = {pk for film in ambiguous for pk in film.candidates} | {each.movie_id for each in shown}
     movies = Movie.objects.in_bulk(ids)
+    load_local_titles(movies.values())
     kinds = Counter(each.kind for each in read.interactions)
     context = {
         "prepared": prepared,
@@ -150,7 +152,9 @@ def take_back(request: VisitorRequest, import_id: int) -> HttpResponse:
     except ImportBusy as busy:
         return _refuse_busy(request, busy)
     message = ngettext(
-        "The import is taken back: %(n)d entry went.", "The import is taken back: %(n)d entries went.", n_gone
+        "The import is undone: %(n)d entry is deleted.",
+        "The import is undone: %(n)d entries are deleted.",
+        n_gone,
     )
     messages.success(request, message % {"n": n_gone})
     return see_other(reverse("pages:history"))
@@ -178,7 +182,7 @@ def _waiting(request: VisitorRequest, import_id: int) -> HistoryImport | None:
 
 
 def _gone(request: VisitorRequest) -> HttpResponse:
-    messages.warning(request, _("That file does not wait here any more. Bring it again."))
+    messages.warning(request, _("The file is no longer here. Choose it again."))
     return see_other(reverse("pages:history"))
 
 

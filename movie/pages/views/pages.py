@@ -263,7 +263,7 @@ def _progress(history: History) -> dict[str, object]:
 
 
 def _groups() -> list[tuple[int, str]]:
-    """Return the genres with the most films, to pick from for whoever knows none of those shown."""
+    """Return (id, name) of the genres with the most films, for newcomers who know none of those shown."""
     return cache.get_or_set("largest-genres", _largest_genres, WELL_KNOWN_SECONDS) or []
 
 

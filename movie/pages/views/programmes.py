@@ -14,12 +14,13 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.catalogue.posters.drawing import draw_poster
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import error_response, see_other
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.pages.views.posters import POSTER_POLICY
@@ -45,7 +46,7 @@ STEPS = {"up": -1, "down": 1}
 
 class TitleForm(forms.Form):
     title = forms.CharField(
-        label=gettext_lazy("Title"),
+        label=pgettext_lazy("of a programme", "Title"),
         max_length=MAX_TITLE,
         error_messages={"required": gettext_lazy("Enter a title.")},
     )
@@ -102,6 +103,7 @@ def programme(request: VisitorRequest, programme_id: int) -> HttpResponse:
         for each in found.entries.select_related("movie").defer("movie__synopsis")
         if each.movie.is_available
     ]
+    load_local_titles(films)
     is_own = found.visitor == request.visitor.key
     history = visitor_history(request.visitor)
     initial = {"title": found.title, "note": found.note, "is_public": found.is_public}
@@ -155,8 +157,9 @@ def delete(request: VisitorRequest, programme_id: int) -> HttpResponse:
 @never_cache
 @require_safe
 def choose_programme(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """Ask into which programme a film is to go."""
+    """Show the visitor's programmes, to add a film to one of them or to a new one."""
     film = get_object_or_404(Movie.objects.visible(), pk=movie_id)
+    load_local_titles([film])
     own = [] if request.visitor.is_new else Programme.objects.of(request.visitor.key).with_counts()
     return render(request, "pages/programme_choose.html", {"movie": film, "own": own, "form": TitleForm()})
 
@@ -166,24 +169,33 @@ def edit_film(request: VisitorRequest, programme_id: int, movie_id: int) -> Http
     """Add a film to a programme, take it out, or move it: `do` is add, remove, up or down."""
     found = _own(request, programme_id)
     do = request.POST.get("do", "")
+    films = Movie.objects.visible() if do == "add" else Movie.objects.all()
+    film = get_object_or_404(films, pk=movie_id)
+    load_local_titles([film])
     try:
-        if do == "add":
-            film = get_object_or_404(Movie.objects.visible(), pk=movie_id)
-            said = (
-                _("%(film)s is in “%(title)s” now.")
-                if add_film(found, film)
-                else _("%(film)s was in “%(title)s” already.")
-            )
-            messages.success(request, said % {"film": film.title, "title": found.title})
-        elif do == "remove":
-            remove_film(found, movie_id)
-        elif do in STEPS:
-            move_film(found, movie_id, STEPS[do])
-        else:
-            return error_response(request, _("Nothing was changed."), status=422)
+        message = _change_film(found, film, do)
     except CannotEdit as refused:
         return error_response(request, str(refused), status=409)
-    return see_other(found.get_absolute_url())
+    if not message:
+        return error_response(request, _("Nothing was changed."), status=422)
+    messages.success(request, message % {"film": film.display_title, "title": found.title})
+    address = found.get_absolute_url()
+    return see_other(f"{address}#film-{film.pk}" if do in STEPS else address)
+
+
+def _change_film(programme: Programme, film: Movie, do: str) -> str:
+    """Add, remove or move a film and return the sentence that says so; "" where `do` is nothing known."""
+    if do == "add":
+        if add_film(programme, film):
+            return _("%(film)s is in “%(title)s” now.")
+        return _("%(film)s was in “%(title)s” already.")
+    if do == "remove":
+        remove_film(programme, film.pk)
+        return _("%(film)s is no longer in “%(title)s”.")
+    if do in STEPS:
+        move_film(programme, film.pk, STEPS[do])
+        return _("%(film)s is moved.")
+    return ""
 
 
 def _seen(request: VisitorRequest, programme_id: int) -> Programme:

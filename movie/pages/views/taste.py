@@ -42,7 +42,7 @@ def taste_card(request: VisitorRequest) -> HttpResponse:
 def _card_lines(found: Taste | None) -> list[str]:
     if found is None:
         return [_("No film rated yet")]
-    rated = ngettext("%(n)d film rated, %(mean)s ★", "%(n)d films rated, %(mean)s ★", found.n_films)
+    rated = ngettext("%(n)d film rated, %(mean)s★", "%(n)d films rated, %(mean)s★", found.n_films)
     lines = [rated % {"n": found.n_films, "mean": number_format(round(found.mean, 1), 1)}]
     if found.genres:
         lines.append(", ".join(_(group.name) for group in found.genres[:NAMES_ON_CARD]))
@@ -50,5 +50,5 @@ def _card_lines(found: Taste | None) -> list[str]:
     if found.decades:
         lines.append(max(found.decades, key=lambda group: group.count).name)
     if found.differences:
-        lines.append(_("Differs most on %(film)s") % {"film": found.differences[0].movie.title})
+        lines.append(_("Differs most on %(film)s") % {"film": found.differences[0].movie.display_title})
     return lines

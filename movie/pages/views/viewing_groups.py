@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
+from movie.catalogue.translations import load_local_titles
 from movie.core.http import error_response, see_other
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.programmes.group_ranking import histories_of, rank_together
@@ -75,7 +76,7 @@ def start(request: VisitorRequest) -> HttpResponse:
 @require_safe
 @limited_page
 def group(request: VisitorRequest, token: str) -> HttpResponse:
-    """Show the list to the members of a group; to others who is in it, and what they would show of theirs."""
+    """Show the list to the members of a group, and to others its members and what joining would reveal."""
     found = _group(token)
     members = list(found.members.all())
     own = next((each for each in members if each.visitor == request.visitor.key), None)
@@ -111,14 +112,14 @@ def join(request: VisitorRequest, token: str) -> HttpResponse:
 def leave(request: VisitorRequest, token: str) -> HttpResponse:
     """Take the visitor out of a group."""
     leave_group(_group(token), request.visitor.key)
-    messages.success(request, _("You have left the list. Nothing of yours is in it now."))
+    messages.success(request, _("You have left the group. Nothing of yours is in it now."))
     return see_other(reverse("pages:together"))
 
 
 def _group(token: str) -> Group:
     found = Group.objects.with_token(token).first()
     if found is None:
-        raise Http404(_("There is no such list."))
+        raise Http404(_("There is no such group."))
     return found
 
 
@@ -132,13 +133,17 @@ def _name_form(request: VisitorRequest) -> NameForm:
 
 
 def _entries(ranked: RankedList, members: Sequence[GroupMember]) -> list[GroupEntry]:
-    """Return the films of the list that may be seen, with a reason of each of these members; one query."""
+    """Return the films of the list that may be seen, with a reason of each of these members.
+
+    Takes one query, two where titles are in another language than English.
+    """
     named = {
         int(found.movie_id): {each.detail: int(each.movie_id) for each in found.reasons if each.movie_id}
         for found in ranked.recommendations
     }
     wanted = {*named, *(pk for reasons in named.values() for pk in reasons.values())}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
+    load_local_titles(movies.values())
     entries = [
         GroupEntry(
             movies[movie_id],

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from predictors.models.graph.new_node import EPSILON, ItemRows
-from predictors.models.graph.ngcf import SLOPE
+from predictors.models.graph.ngcf_node import SLOPE
 
 
 def normalised_with(rows: ItemRows, items: np.ndarray, weights: np.ndarray) -> tuple[sparse.csr_matrix, int]:

@@ -15,7 +15,8 @@ from datasets.bipartite_graph import BipartiteGraph
 from predictors.models.graph.fine_tuning import FineTuning, fine_tuned, seed_of
 from predictors.models.graph.lightgcn import LightGCNNode, LightgcnPredictor
 from predictors.models.graph.new_node import ItemRows, NewEdges
-from predictors.models.graph.ngcf import NGCFNode, NgcfPredictor
+from predictors.models.graph.ngcf import NgcfPredictor
+from predictors.models.graph.ngcf_node import NGCFNode
 from predictors.models.tests.graph_rebuild import lightgcn_vector, ngcf_vector, normalised_with
 from pytorch_models.graph.lightgcn import LightGCN, LightGCNConfig
 from pytorch_models.graph.ngcf import NGCF, NGCFConfig

@@ -43,8 +43,7 @@ class Command(BaseCommand):
                 shared |= {"report": report, "progress": progress, "announce": self.stdout.write}
                 outcome = self._import(options, shared)
             self.stdout.write(cli.summary_line(outcome, "ratings", dry_run=options["dry_run"]))
-            for line in (*outcome.notices, *cli.rejected_lines(report)):
-                self.stdout.write(line)
+            cli.write_lines(self.stdout, (*outcome.notices, *cli.rejected_lines(report)))
             if report.reasons[str(RejectReason.STARS.label)]:
                 self.stdout.write(
                     "Ratings on another scale can be mapped onto stars with --scale, such as --scale 1-10."

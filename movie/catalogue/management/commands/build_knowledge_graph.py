@@ -160,8 +160,7 @@ class Command(BaseCommand):
             report.note(path, line, reason, raw)
         for path, line, reason, _raw in facts.rejected[:SHOWN]:
             self.stderr.write(f"{path}, line {line}: {reason}")
-        for text in cli.rejected_lines(report):
-            self.stdout.write(text)
+        cli.write_lines(self.stdout, cli.rejected_lines(report))
 
     def _show(self, graph: KnowledgeGraph, coverage: dict[str, dict[str, float]], *, weighted: bool) -> None:
         from datasets.knowledge_graph.statistics import graph_statistics

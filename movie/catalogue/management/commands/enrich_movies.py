@@ -4,13 +4,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.enrichment import enrich_movies
 from movie.catalogue.importing.reports import RejectReport
-from movie.core.progress import ProgressBar
-from movie.core.shutdown import INTERRUPTED
 
 
 class Command(BaseCommand):
@@ -31,15 +29,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with cli.handle_interrupts(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as progress:
-                outcome = enrich_movies(
-                    options["table"],
-                    overwrite=options["overwrite"],
-                    dry_run=options["dry_run"],
-                    report=report,
-                    pauses=not options["no_pauses"],
-                    progress=progress,
-                )
+            with cli.common_arguments(options, report) as common:
+                outcome = enrich_movies(options["table"], overwrite=options["overwrite"], **common)
             if not outcome.changed:
                 text = "%(matched)s films found in the table, nothing to change."
             elif options["dry_run"]:
@@ -60,5 +51,4 @@ class Command(BaseCommand):
             )
             for reason, count in report.reasons.most_common():
                 self.stdout.write(f"  {count:>9,}  {reason}")
-            if outcome.interrupted:
-                raise CommandError(cli.interruption_line(), returncode=INTERRUPTED)
+            cli.raise_if_interrupted(outcome)

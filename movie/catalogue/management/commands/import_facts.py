@@ -9,8 +9,6 @@ from django.core.management.base import BaseCommand, CommandError
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.fact_table import import_facts
 from movie.catalogue.importing.reports import RejectReport
-from movie.core.progress import ProgressBar
-from movie.core.shutdown import INTERRUPTED
 
 
 class Command(BaseCommand):
@@ -36,19 +34,14 @@ class Command(BaseCommand):
         if not all(licences.values()):
             raise CommandError('--licence: expected SOURCE=TEXT, such as wikidata="CC0 1.0"')
         with cli.handle_interrupts(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as progress:
+            with cli.common_arguments(options, report) as common:
                 outcome = import_facts(
                     options["path"],
                     licences=licences,
                     source=options["source"],
                     overwrite=options["overwrite"],
-                    dry_run=options["dry_run"],
-                    report=report,
-                    pauses=not options["no_pauses"],
-                    progress=progress,
+                    **common,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
-            for line in cli.rejected_lines(report):
-                self.stdout.write(line)
-        if outcome.interrupted:
-            raise CommandError(cli.interruption_line(), returncode=INTERRUPTED)
+            cli.write_lines(self.stdout, cli.rejected_lines(report))
+            cli.raise_if_interrupted(outcome)

@@ -15,7 +15,6 @@ from movie.catalogue.importing.movies import import_movies, tags_beside
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport
 from movie.catalogue.importing.sync import MAX_HIDDEN
 from movie.catalogue.importing.tags import import_tags
-from movie.core.progress import ProgressBar
 
 
 class Command(BaseCommand):
@@ -59,8 +58,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         with cli.handle_interrupts(), RejectReport(options["report"]) as report:
-            with ProgressBar(enabled=not options["no_progress"]) as progress:
-                path = self._path(options, progress)
+            with cli.common_arguments(options, report) as common:
+                path = self._path(options, common["progress"])
                 outcome = import_movies(
                     path,
                     source=options["source"],
@@ -74,31 +73,19 @@ class Command(BaseCommand):
                     max_refused=cli.parse_share(options["max_refused"]) if options["max_refused"] else None,
                     announce=self.stdout.write,
                     by_title=not options["ids_only"],
-                    dry_run=options["dry_run"],
-                    report=report,
-                    pauses=not options["no_pauses"],
-                    progress=progress,
+                    **common,
                 )
             self.stdout.write(cli.summary_line(outcome, "films", dry_run=options["dry_run"]))
             if options["sync"] and not outcome.interrupted:
                 said = "would be hidden" if options["dry_run"] else "hidden"
                 self.stdout.write(f"{outcome.hidden:,} films that are not in the file: {said}.")
             if not outcome.interrupted and (tags := tags_beside(path, options["format"])):
-                with ProgressBar(enabled=not options["no_progress"]) as progress:
-                    tagged = import_tags(
-                        tags,
-                        options["source"] or MOVIELENS,
-                        dry_run=options["dry_run"],
-                        report=report,
-                        pauses=not options["no_pauses"],
-                        progress=progress,
-                    )
+                with cli.common_arguments(options, report) as common:
+                    tagged = import_tags(tags, options["source"] or MOVIELENS, **common)
                 self.stdout.write(cli.summary_line(tagged, "tags", dry_run=options["dry_run"]))
-            for line in cli.rejected_lines(report):
-                self.stdout.write(line)
+            cli.write_lines(self.stdout, cli.rejected_lines(report))
             if not options["dry_run"]:
-                for line in cli.twin_lines():
-                    self.stdout.write(line)
+                cli.write_lines(self.stdout, cli.twin_lines())
             if options["download"] and not outcome.interrupted:
                 self.stdout.write(f"The ratings: manage.py import_ratings {path}")
             cli.finish(outcome)

@@ -32,5 +32,4 @@ class Command(BaseCommand):
             "{matched} of them completed with who made them.".format(matched=f"{demo.enrichment.matched:,}")
         )
         self.stdout.write(cli.summary_line(demo.ratings, "ratings", dry_run=False))
-        for line in cli.twin_lines():
-            self.stdout.write(line)
+        cli.write_lines(self.stdout, cli.twin_lines())
