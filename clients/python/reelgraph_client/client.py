@@ -154,13 +154,16 @@ History = Sequence[int | HistoryEntry]
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions on the recommended films: all of `genres_in`, none of `genres_out`, one of `languages`."""
+    """Conditions on the recommended films: all of `genres_in`, none of `genres_out`, one of `languages`, at
+    most `runtime_to` minutes.
+    """
 
     genres_in: Sequence[str] = ()
     genres_out: Sequence[str] = ()
     year_from: int | None = None
     year_to: int | None = None
     languages: Sequence[str] = ()
+    runtime_to: int | None = None
 
     def _json(self) -> dict[str, Any]:
         return _without_none(
@@ -170,6 +173,7 @@ class Filters:
                 "year_from": self.year_from,
                 "year_to": self.year_to,
                 "languages": list(self.languages),
+                "runtime_to": self.runtime_to,
             }
         )
 

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from movie.catalogue.formatting import running_time
 from movie.catalogue.models import Movie
 from movie.pages.dial import chosen_step
 from movie.pages.views.pages import visitor_model
@@ -75,9 +76,4 @@ def _without_waiting(history: History) -> History:
 
 def _facts(movie: Movie) -> str:
     """Return "116 minutes · 4.1 from 512 ratings"."""
-    runtime = ""
-    if movie.runtime:
-        runtime = ngettext("%(minutes)s minute", "%(minutes)s minutes", movie.runtime) % {
-            "minutes": movie.runtime
-        }
-    return " · ".join(filter(None, (runtime, mean_sentence(movie))))
+    return " · ".join(filter(None, (running_time(movie.runtime), mean_sentence(movie))))
