@@ -55,6 +55,7 @@ urlpatterns = [
     path("movies/<id:movie_id>/dismiss/", interactions.dismiss, name="dismiss"),
     path("movies/<id:movie_id>/undo/", interactions.undo, name="undo"),
     path("movies/<id:movie_id>/watchlist/", interactions.watchlist, name="watchlist"),
+    path("movies/<id:movie_id>/watched/", interactions.watch, name="watch"),
     path("account/", account.account, name="account"),
     path("account/name/", account.change_name, name="change_name"),
     path("account/sessions/<id:session_id>/end/", account.end_session, name="end_session"),
@@ -85,6 +86,7 @@ urlpatterns = [
     path("history/import/<id:import_id>/confirm/", history_imports.confirm_import, name="confirm_import"),
     path("history/import/<id:import_id>/take-back/", history_imports.take_back, name="take_back_import"),
     path("history/forget/", history.forget_all, name="forget_all"),
+    path("history/restore/", history.restore_movie, name="restore_movie"),
     path("history/<id:movie_id>/forget/", history.forget_movie, name="forget_movie"),
 ]
 

@@ -31,6 +31,7 @@ from movie.training.model_info import model_label
 from movie.training.registry import running_trainings
 
 register = template.Library()
+RESTORABLE = "restore:"  # before what is sealed in the tags of a message
 register.filter(stars)
 register.filter(halves)
 register.filter(decade)
@@ -57,6 +58,13 @@ def get_item(mapping: Mapping | None, key: object) -> Any:
 def translated_name(name: str) -> str:
     """Return the name of a genre, country or language in the visitor's language, if it has a translation."""
     return gettext(name) if name else ""
+
+
+@register.filter
+def sealed_events(extra_tags: str | None) -> str:
+    """Return what a message about a deletion brings along for its Undo, else ""."""
+    tags = extra_tags or ""
+    return tags.removeprefix(RESTORABLE) if tags.startswith(RESTORABLE) else ""
 
 
 @register.filter

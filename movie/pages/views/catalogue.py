@@ -20,10 +20,11 @@ from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
+from movie.pages.film_standing import standing_on_page
 from movie.pages.forms import BrowseForm, SearchForm
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
-from movie.recommendations.ranking import expected_stars, rank_similar, visitor_history
+from movie.recommendations.ranking import rank_similar, visitor_history
 from movie.telemetry.requests import count_shown
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
@@ -121,10 +122,7 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
         "explained": why_on_page(request, film.pk, history),
         "surface": request.GET.get("from", "")[:32] or "movie",
         "recommendation_id": request.GET.get("rec", "")[:36],
-        "is_dismissed": film.pk in history.dismissed,
-        "is_watchlisted": film.pk in history.watchlist,
-        "rating": history.ratings.get(film.pk),
-        "expected": None if film.pk in history.dismissed else expected_stars(history, film.pk),
+        **standing_on_page(history, film.pk),
         **_standing(history),
     }
     return render(request, "pages/movie.html", context)

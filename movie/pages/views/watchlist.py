@@ -34,7 +34,7 @@ SORTS = {
 @require_safe
 @limited_page
 def my_watchlist(request: VisitorRequest) -> HttpResponse:
-    """Show the movies on the visitor's watchlist; those that were rated come last."""
+    """Show the movies on the visitor's watchlist; those that were rated or watched come last."""
     history = visitor_history(request.visitor)
     films = Movie.objects.visible().defer("synopsis").in_bulk(history.watchlist)
     sort = request.GET.get("sort", BY_FIT)
@@ -53,7 +53,7 @@ def my_watchlist(request: VisitorRequest) -> HttpResponse:
         ids.sort(key=lambda pk: (films[pk].runtime is None, films[pk].runtime, films[pk].sort_title))
     else:
         ids.sort(key=lambda pk: (-(films[pk].year or 0), films[pk].sort_title))
-    ids.sort(key=lambda pk: pk in history.ratings)
+    ids.sort(key=lambda pk: pk in history.ratings or pk in history.watches)
     page = Paginator(ids, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page_obj": page,
