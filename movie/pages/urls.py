@@ -34,6 +34,7 @@ urlpatterns = [
     path("about/data/", catalogue.data_sources, name="data_sources"),
     path("people/<id:person_id>/", catalogue.person, name="person"),
     path("genres/<id:genre_id>/", catalogue.genre, name="genre"),
+    path("movies/<id:movie_id>/card.png", posters.share_card, name="share_card"),
     path("posters/<id:movie_id>.svg", posters.poster, name="poster"),
     path("programme/", pages.programme, name="programme"),
     path("recommend/", pages.recommend, name="recommend"),

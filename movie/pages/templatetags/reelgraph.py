@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
+from movie.catalogue.posters.share_card import can_draw_cards
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
@@ -83,6 +84,15 @@ def poster_url(movie: Movie) -> str:
         return f"{settings.POSTER_BASE_URL.rstrip('/')}/{movie.poster_path.lstrip('/')}"
     before, after = _address_around_id("poster", get_script_prefix(), get_urlconf())
     return f"{before}{movie.pk}{after}?v={movie.poster_version}"
+
+
+@register.simple_tag(takes_context=True)
+def share_card_url(context: Context, movie: Movie) -> str:
+    """Return the whole address of a movie's card for other sites; nothing where none can be drawn."""
+    if not can_draw_cards():
+        return ""
+    address = f"{movie_action('share_card', movie.pk)}?v={movie.poster_version}"
+    return str(context["request"].build_absolute_uri(address))
 
 
 # -- addresses --------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-from movie.catalogue.details import movie_details, rating_histogram
+from movie.catalogue.details import MovieDetails, movie_details, rating_histogram
 from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people, suggestions
 from movie.catalogue.translations import load_local_titles
@@ -113,9 +113,11 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     if film is None:
         raise Http404(gettext("There is no such film."))
     count_shown([similar])
+    facts = movie_details(film)
     context = {
         "movie": film,
-        "facts": movie_details(film),
+        "facts": facts,
+        "share_text": film.synopsis or _about(film, facts),
         "bars": rating_histogram(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
@@ -126,6 +128,14 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
         **_standing(history),
     }
     return render(request, "pages/movie.html", context)
+
+
+def _about(film: Movie, facts: MovieDetails) -> str:
+    """Return a sentence or two about a movie without a synopsis."""
+    directors = ", ".join(person.name for person in facts.directors)
+    by = gettext("Directed by %(people)s.") % {"people": directors} if directors else ""
+    about = gettext("%(film)s: its people, its ratings and films like it.") % {"film": film.display_title}
+    return f"{by} {about}".strip()
 
 
 @require_safe

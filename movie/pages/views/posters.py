@@ -1,15 +1,18 @@
-"""Drawn posters, cacheable by browsers."""
+"""Drawn posters, and cards of films for other sites; browsers and crawlers may keep both."""
 
+import base64
 import hashlib
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.catalogue.posters.drawing import draw_poster
+from movie.catalogue.posters.share_card import can_draw_cards, draw_share_card, to_png
+from movie.visitors.throttling import limited_page
 
 KEEP = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=3600"  # an address without the hash, or with an old one
@@ -35,3 +38,28 @@ def poster(request: HttpRequest, movie_id: int) -> HttpResponse:
     response["Cache-Control"] = KEEP if asked == version else ASK_AGAIN
     response["Content-Security-Policy"] = POSTER_POLICY
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
+
+
+@require_safe
+@limited_page
+def share_card(request: HttpRequest, movie_id: int) -> HttpResponse:
+    """Return the picture that other sites show with a link to a movie; `?v=` is as for its poster.
+
+    It has the English title, whose letters every server has, and takes some 200 ms to make.
+    """
+    if not can_draw_cards():
+        raise Http404
+    film = get_object_or_404(Movie.objects.visible().for_cards(), pk=movie_id)
+    key = f"share-card:{film.pk}:{film.poster_version}"
+    known = cache.get(key)
+    if known is None:
+        directors = film.director_names
+        about = " · ".join(filter(None, (str(film.year or ""), ", ".join(directors))))
+        facts = [about, ", ".join(film.genre_names)]
+        director = directors[0] if directors else ""
+        drawing = draw_share_card(film.title, film.year, film.genre_names, director, facts)
+        known = base64.b64encode(to_png(drawing)).decode()
+        cache.set(key, known, DRAWN_SECONDS)
+    response = HttpResponse(base64.b64decode(known), content_type="image/png")
+    response["Cache-Control"] = KEEP if request.GET.get("v") == film.poster_version else ASK_AGAIN
+    return response
