@@ -31,8 +31,8 @@ from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import ProgressBar
 from movie.operations.demo_data import is_loaded
 from movie.training.models import TrainingRun
-from movie.training.taste_groups import read_report
 from movie.training.registry import registry
+from movie.training.taste_groups import read_report
 
 QUICK_MODELS = ("popular", "neighbours", "transitions", "linear_sequence", "ease", "graph_filter", "mf")
 # Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
@@ -143,7 +143,7 @@ class Command(BaseCommand):
     def _find_taste_groups(
         self, stop: threading.Event | None = None, server: subprocess.Popen | None = None
     ) -> None:
-        """Find the groups of taste for their page, where nobody has yet. A failure is said and stops nothing."""
+        """Find the groups of taste for their page, where nobody has yet. A failure stops nothing."""
         if read_report() is not None:
             return
         stop = stop or threading.Event()
