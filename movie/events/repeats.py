@@ -78,7 +78,10 @@ def _stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
     for some in _chunks(event_ids):
         rows = Event.objects.filter(event_id__in=some).order_by()
         found = rows.values_list("event_id", "visitor", "kind", "movie_id", "value", "watched_on")
-        uses |= {event_id: (visitor, kind, movie, *rest) for event_id, visitor, kind, movie, *rest in found}
+        uses |= {
+            event_id: (visitor, kind, movie, value, day)
+            for event_id, visitor, kind, movie, value, day in found
+        }
     return uses
 
 

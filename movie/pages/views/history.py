@@ -147,10 +147,10 @@ def restore_movie(request: VisitorRequest) -> HttpResponse:
     message = _("%(title)s is in your history again.") % {"title": movie.display_title}
     if not is_htmx(request):
         return _done(request, message)
-    (row,) = _rows(get_movie_history(visitor, movie.pk)) or [None]
-    if row:
+    rows = _rows(get_movie_history(visitor, movie.pk))  # none where only impressions came back
+    for row in rows:
         row.movie = movie
-    response = render(request, "pages/_history_row.html", {"row": row})
+    response = render(request, "pages/_history_row.html", {"row": rows[0] if rows else None})
     response["HX-Trigger"] = json.dumps({"announce": message})
     return response
 
