@@ -46,7 +46,7 @@ FROM ${PYTHON_IMAGE} AS runtime
 
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libmariadb3 libgomp1 \
+    && apt-get install -y --no-install-recommends fonts-dejavu-core libmariadb3 libgomp1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin reelgraph \
     && install -d -m 700 -o reelgraph -g reelgraph \

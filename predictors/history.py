@@ -7,30 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 MovieId = int | str
 
-EVENT_KINDS = ("click", "rating", "dismiss", "watchlist", "undo", "impression")
-UNDOABLE = ("rating", "dismiss", "watchlist")
+EVENT_KINDS = ("click", "rating", "dismiss", "watchlist", "watch", "undo", "impression")
+UNDOABLE = ("rating", "dismiss", "watchlist", "watch")
+REWATCHED = 1.0  # value of a watch of a movie that had been seen before
 LIKED_FROM = 3.0  # stars; below it a rating says "not for me"
 HIGHEST_RATING = 5.0
 TIMELESS_START = datetime(2000, 1, 1, tzinfo=UTC)  # first time in a history that was sent without times
-IMPLICIT_STRENGTH = 0.5  # of a click or a watchlist entry; five stars have 1.0
+IMPLICIT_STRENGTH = 0.5  # of a click, a watch or a watchlist entry; five stars have 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
     """Records one action of a visitor on a movie.
 
-    event_id  UUIDv7 string, so that ids sort by time
-    kind      one of EVENT_KINDS
-    at        UTC
-    value     of a rating 0.5 to 5 stars in halves, None clears the rating before it; of a dismissal or a
-              watchlist entry 0 withdraws it
+    event_id    UUIDv7 string, so that ids sort by time
+    kind        one of EVENT_KINDS; a watch is an entry of the visitor's diary
+    at          UTC
+    value       of a rating 0.5 to 5 stars in halves, None clears the rating before it; of a dismissal, a
+                watchlist entry or a watch 0 withdraws it; of a watch REWATCHED
+    watched_on  of a watch the day on which the movie was seen, None where nobody knows
     """
 
     event_id: str
@@ -41,6 +43,14 @@ class Interaction:
     value: float | None = None
     surface: str = ""
     recommendation_id: str = ""
+    watched_on: date | None = None
+
+
+class Watch(NamedTuple):
+    """Says when a movie was seen; `day` is None where nobody knows, and `is_again` of a rewatch."""
+
+    day: date | None
+    is_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,7 @@ class _MovieState(NamedTuple):
     dismissed: bool = False
     watchlist: bool = False
     clicked: bool = False
+    watches: tuple[Watch, ...] = ()
 
 
 UNTOUCHED = _MovieState()
@@ -86,6 +97,7 @@ class _Facts(NamedTuple):
     dismissed: set[MovieId]
     watchlist: set[MovieId]
     clicked: set[MovieId]
+    watches: dict[MovieId, tuple[Watch, ...]]
     disliked: set[MovieId]
     strength: dict[MovieId, float]
 
@@ -95,11 +107,19 @@ def _state_of(stars: float | None) -> _MovieState:
     return _MovieState(rating=stars, clicked=stars is None)
 
 
+def _watches_after(watches: tuple[Watch, ...], event: Interaction) -> tuple[Watch, ...]:
+    """Return the diary of a movie after a watch: one entry a day, earliest first."""
+    others = [each for each in watches if each.day != event.watched_on]
+    if event.value != 0:
+        others.append(Watch(event.watched_on, event.value == REWATCHED))
+    return tuple(sorted(others, key=lambda each: each.day or date.min))
+
+
 class History:
     """Holds a visitor's interactions, oldest first, and derives liked, disliked and seen movies. Immutable.
 
-    A rating, a dismissal or a watchlist entry holds until it is changed; `undo` reverts the latest of
-    them for its movie. Clicks cannot be undone, only deleted.
+    A rating, a dismissal, a watchlist entry or a watch holds until it is changed; `undo` reverts the latest
+    of them for its movie. Clicks cannot be undone, only deleted.
     """
 
     EMPTY: ClassVar[History]
@@ -163,6 +183,9 @@ class History:
                 case "watchlist":
                     before.setdefault(movie, []).append(state)
                     changed = state._replace(watchlist=event.value != 0)
+                case "watch":
+                    before.setdefault(movie, []).append(state)
+                    changed = state._replace(watches=_watches_after(state.watches, event))
                 case "undo":
                     if not before.get(movie):
                         continue
@@ -190,19 +213,21 @@ class History:
     @cached_property
     def _facts(self) -> _Facts:
         """Return all facts that follow from the states, computed in one pass."""
-        facts = _Facts({}, set(), set(), set(), set(), {})
-        for movie, (rating, is_dismissed, on_watchlist, is_clicked) in self._states.items():
+        facts = _Facts({}, set(), set(), set(), {}, set(), {})
+        for movie, (rating, is_dismissed, on_watchlist, is_clicked, watches) in self._states.items():
             if is_dismissed:
                 facts.dismissed.add(movie)
             if on_watchlist:
                 facts.watchlist.add(movie)
             if is_clicked:
                 facts.clicked.add(movie)
+            if watches:
+                facts.watches[movie] = watches
             if rating is not None:
                 facts.ratings[movie] = rating
                 strength = rating / HIGHEST_RATING if rating >= LIKED_FROM else 0.0
             else:
-                strength = IMPLICIT_STRENGTH if on_watchlist or is_clicked else 0.0
+                strength = IMPLICIT_STRENGTH if on_watchlist or is_clicked or watches else 0.0
             if is_dismissed or (rating is not None and not strength):
                 facts.disliked.add(movie)
             elif strength:
@@ -227,14 +252,21 @@ class History:
         return self._facts.clicked
 
     @property
+    def watches(self) -> dict[MovieId, tuple[Watch, ...]]:
+        """Entries of the diary by movie, earliest day first; one without a day comes first."""
+        return self._facts.watches
+
+    @property
     def disliked(self) -> Set[MovieId]:
         """Movies that were dismissed, or rated below `LIKED_FROM`."""
         return self._facts.disliked
 
     @cached_property
     def seen(self) -> Set[MovieId]:
-        """Movies that were rated or dismissed, which are not recommended again; a click is no viewing."""
-        return self.dismissed | self.ratings.keys()
+        """Movies that were rated, watched or dismissed, which are not recommended again; a click is no
+        viewing.
+        """
+        return self.dismissed | self.ratings.keys() | self.watches.keys()
 
     @cached_property
     def known(self) -> Collection[MovieId]:

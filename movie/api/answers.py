@@ -119,6 +119,7 @@ def _options(request: RankingRequest) -> RankingOptions:
             sent.year_from,
             sent.year_to,
             tuple(sent.languages),
+            sent.runtime_to,
         )
     return RankingOptions(
         k=request.k,

@@ -31,6 +31,7 @@ MAX_K = 100
 DEFAULT_K = 20
 NOT_GIVEN: Any = None  # the default of a field that may be left out, but not be null
 MIN_YEAR, MAX_YEAR = 1800, 2200
+MAX_RUNTIME = 32_767  # minutes, of the column
 
 
 def _check_model_name(name: object) -> object:
@@ -53,6 +54,7 @@ ModelName = Annotated[
 K = Annotated[int, Field(strict=True, ge=1, le=MAX_K, description="How many films.")]
 Stars = Annotated[float, Field(strict=True, ge=HALF_STARS[0], le=HALF_STARS[-1], multiple_of=0.5)]
 Year = Annotated[int, Field(strict=True, ge=MIN_YEAR, le=MAX_YEAR)]
+Minutes = Annotated[int, Field(strict=True, ge=1, le=MAX_RUNTIME)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 Flag = Annotated[bool, Field(strict=True)]
 Diversity = Annotated[float, Field(strict=True, ge=0, le=1, description="0 ranks by score alone.")]
@@ -100,6 +102,9 @@ class Filters(RequestModel):
     year_from: Year = Field(default=NOT_GIVEN)
     year_to: Year = Field(default=NOT_GIVEN)
     languages: list[Name] = Field(default=[], max_length=20, description="A film has one of them.")
+    runtime_to: Minutes = Field(
+        default=NOT_GIVEN, description="Minutes. Films whose running time is not known are left out."
+    )
 
 
 class HistorySource(RequestModel):

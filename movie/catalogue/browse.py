@@ -29,6 +29,7 @@ SORTS = {
     "yours": _("Your rating"),
 }
 DEFAULT_SORT = "popular"
+RUNTIMES = (80, 90, 100, 120, 150)  # minutes that pages offer as the longest running time
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class BrowseFilters:
     decade: int | None = None
     language: str = ""
     country: str = ""
+    runtime: int | None = None  # minutes at most; movies of unknown length are left out
     sort: str = DEFAULT_SORT
 
     @property
@@ -135,7 +137,9 @@ class BrowseFilters:
         pairs: list[tuple[str, Any]] = [("in", name) for name in self.genres_in]
         pairs += [("out", name) for name in self.genres_out]
         pairs += [
-            (name, value) for name in ("decade", "language", "country") if (value := getattr(self, name))
+            (name, value)
+            for name in ("decade", "language", "country", "runtime")
+            if (value := getattr(self, name))
         ]
         if self.sort != DEFAULT_SORT:
             pairs.append(("sort", self.sort))
@@ -182,6 +186,8 @@ class BrowseFilters:
                     Movie.countries.through.objects.filter(movie=OuterRef("pk"), country__name=self.country)
                 )
             )
+        if self.runtime is not None:
+            found = found.filter(runtime__gt=0, runtime__lte=self.runtime)
         return self._sorted(found, visitor_key, mean_rating)
 
     def _sorted(self, found: QuerySet[Movie], visitor_key: str | None, mean_rating: float) -> QuerySet[Movie]:

@@ -47,3 +47,10 @@ def spoken_stars(value: float | None) -> str:
 def decade(year: int | None) -> str:
     """Print the decade of a year: 1995 -> "1990s", None -> ""."""
     return gettext("%(decade)ds") % {"decade": int(year) // 10 * 10} if year else ""
+
+
+def running_time(minutes: int | None) -> str:
+    """Print a running time: 116 -> "116 minutes", None -> ""."""
+    if not minutes:
+        return ""
+    return ngettext("%(minutes)s minute", "%(minutes)s minutes", minutes) % {"minutes": minutes}

@@ -58,6 +58,16 @@ def get_decisions(visitor: str, movie_id: int) -> History:
     return History(Event.objects.of(visitor, movie_id).decisions().interactions())
 
 
+def get_movie_history(visitor: str, movie_id: int) -> History:
+    """Return everything a visitor did with one movie; while the archive is away, what the database knows."""
+    rows = Event.objects.of(visitor, movie_id).interactions()
+    archived: list[Interaction] = []
+    if get_archive().uses_outbox:
+        with suppress(ArchiveUnavailable):
+            archived = [each for each in _read_archived(visitor) if each.movie_id == movie_id]
+    return _merge(archived, rows)
+
+
 def iter_histories() -> Iterator[tuple[str, History]]:
     """Yield each visitor who can act with everything they did. Raises ArchiveUnavailable."""
     archived = _find_archived_visitors()

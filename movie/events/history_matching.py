@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from django.utils.dateparse import parse_datetime
@@ -19,7 +19,8 @@ from movie.catalogue.models import ExternalId, Movie
 from movie.catalogue.titles import parse_title, search_key
 from movie.core.spreadsheets import restore
 from movie.events.history import IMPORTED
-from movie.events.history_formats import COLUMNS, OTHER_IDS, HistoryFile, RejectedRow, Row, read_history_file
+from movie.events.history_formats import HistoryFile, RejectedRow, read_history_file
+from movie.events.history_rows import COLUMNS, OTHER_IDS, Row
 from movie.events.recording import InvalidInteraction, validate
 from predictors.history import Interaction
 
@@ -76,7 +77,11 @@ def parse_history_file(
                 found.ambiguous.setdefault(movie_id.key, movie_id).rows += 1
                 continue
             at = clock.time(row.cells["at"], position)
-            found.interactions.append(_interaction(row.cells, visitor, movie_id, at, read.source))
+            interaction = _interaction(row.cells, visitor, movie_id, at, read.source)
+            if day := row.cells["watched_on"]:
+                interaction = replace(interaction, watched_on=clock.read(day).date())
+            validate(interaction)
+            found.interactions.append(interaction)
         except InvalidInteraction as refused:
             # That a film is not here is a sentence for anybody; other fields are named as the file does.
             reason = str(refused) if refused.field == "movie_id" else f"{refused.field}: {refused}"
@@ -180,6 +185,10 @@ class _Clock:
         """Return the time of a row; of one without any just before now, in the order of the file."""
         if not text and self.file.source != "reelgraph":
             return self.now - TICK * (len(self.file.rows) - position)
+        return min(self.read(text), self.now)
+
+    def read(self, text: str) -> datetime:
+        """Return the time that a cell names. Raises InvalidInteraction."""
         try:
             at = parse_datetime(text)
             if at is None and not self.times.is_assumed:  # nobody can tell which of 02/03 is the month
@@ -191,11 +200,11 @@ class _Clock:
         at = at if is_aware(at) else at.replace(tzinfo=UTC)
         if at > self.now + AHEAD:
             raise InvalidInteraction("at", _("%(text)s is in the future.") % {"text": text})
-        return min(at, self.now)
+        return at
 
 
 def _interaction(row: Row, visitor: str, movie_id: int, at: datetime, source: str) -> Interaction:
-    interaction = Interaction(
+    return Interaction(
         event_id=row["event_id"].lower() or _made_id(row),
         visitor=visitor,
         kind=row["kind"],
@@ -205,8 +214,6 @@ def _interaction(row: Row, visitor: str, movie_id: int, at: datetime, source: st
         surface=row["surface"] if source == "reelgraph" else IMPORTED,
         recommendation_id=row["recommendation_id"],
     )
-    validate(interaction)
-    return interaction
 
 
 def _number(text: str) -> float | None:
@@ -218,7 +225,8 @@ def _number(text: str) -> float | None:
 
 def _made_id(row: Row) -> str:
     """Return an event id that is always the same for the same row."""
-    names = (*COLUMNS, *(name for name in OTHER_IDS if row[name]))
+    later = (*OTHER_IDS, "watched_on")  # rows without them keep the ids that they had before
+    names = (*(name for name in COLUMNS if name not in later), *(name for name in later if row[name]))
     return str(uuid.uuid5(EVENT_NAMESPACE, "\n".join(row[name] for name in names)))
 
 

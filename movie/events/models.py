@@ -21,8 +21,18 @@ CLOCK_ERROR = timedelta(
 )  # by which the clocks of two processes may differ, or one be set ahead or back
 
 # What ratings and lists follow from: it stays in the database, where one transaction sees all of it.
-DECISION_KINDS = ("rating", "dismiss", "watchlist", "undo")
-FIELDS = ("event_id", "visitor", "kind", "movie_id", "at", "value", "surface", "recommendation_id")
+DECISION_KINDS = ("rating", "dismiss", "watchlist", "watch", "undo")
+FIELDS = (
+    "event_id",
+    "visitor",
+    "kind",
+    "movie_id",
+    "at",
+    "value",
+    "surface",
+    "recommendation_id",
+    "watched_on",
+)
 
 
 Row = TypeVar("Row", bound=models.Model)
@@ -81,6 +91,7 @@ class Event(Deliverable):
     value = models.FloatField(_("stars"), null=True, blank=True)
     surface = models.CharField(_("page"), max_length=32, blank=True)
     recommendation_id = ExactCharField(_("recommendation"), max_length=36, blank=True)
+    watched_on = models.DateField(_("watched on"), null=True, blank=True)  # of a watch
     import_number = models.BigIntegerField(null=True, editable=False)  # of the HistoryImport it came by
 
     objects = EventQuerySet.as_manager()

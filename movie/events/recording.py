@@ -1,4 +1,4 @@
-"""The one way in: record an interaction, delete a history, merge a guest's history into an account.
+"""The one way in: record an interaction, delete a history or bring it back, merge a guest's into an account.
 
 The relational database is the commit point: an event, the rating that follows from it and the movie's
 aggregates are written in one transaction, and the next read sees them. The archive and the stream follow
@@ -12,7 +12,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max
@@ -43,7 +43,7 @@ from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
 from movie.visitors.visitor import LONGEST_VISITOR, can_act
-from predictors.history import EVENT_KINDS, History, Interaction, MovieId
+from predictors.history import EVENT_KINDS, REWATCHED, History, Interaction, MovieId
 
 __all__ = [
     "InvalidInteraction",
@@ -54,11 +54,20 @@ __all__ = [
     "new_event_id",
     "record",
     "record_all",
+    "restore",
     "validate",
 ]
 
+ALLOWED_VALUES: dict[str, tuple[float | None, ...]] = {
+    "rating": (None, *HALF_STARS),
+    "dismiss": (None, 0.0),
+    "watchlist": (None, 0.0),
+    "watch": (None, 0.0, REWATCHED),
+}
 LONGEST = {"visitor": LONGEST_VISITOR, "surface": 32, "recommendation_id": 36}  # characters, of the columns
 MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
+FIRST_FILM = date(1888, 1, 1)  # nothing was watched before the year of the first one
+AHEAD = timedelta(days=1)  # a day that has begun elsewhere
 ATTEMPTS = 3  # the last one looks at each interaction by itself
 
 
@@ -149,8 +158,7 @@ def validate(interaction: Interaction) -> None:
         raise InvalidInteraction(
             "kind", _("%(kind)r is none of: %(known)s.") % {"kind": kind, "known": known}
         )
-    allowed = {"rating": (None, *HALF_STARS), "dismiss": (None, 0.0), "watchlist": (None, 0.0)}
-    if value not in allowed.get(kind, (None,)):
+    if value not in ALLOWED_VALUES.get(kind, (None,)):
         raise InvalidInteraction(
             "value", _("%(value)s is not a value of %(kind)s.") % {"value": value, "kind": kind}
         )
@@ -164,6 +172,7 @@ def validate(interaction: Interaction) -> None:
         raise InvalidInteraction("at", _("The time has no time zone."))
     if not is_possible(interaction.at):
         raise InvalidInteraction("at", _("The time is not between 1970 and 2100."))
+    _validate_day(interaction)
     if not can_act(interaction.visitor):
         raise InvalidInteraction(
             "visitor", _("%(id)r is no visitor of the site.") % {"id": interaction.visitor}
@@ -171,6 +180,16 @@ def validate(interaction: Interaction) -> None:
     for field, longest in LONGEST.items():
         if len(getattr(interaction, field)) > longest:
             raise InvalidInteraction(field, _("It is longer than %(n)d characters.") % {"n": longest})
+
+
+def _validate_day(interaction: Interaction) -> None:
+    day = interaction.watched_on
+    if day is None:
+        return
+    if interaction.kind != "watch":
+        raise InvalidInteraction("watched_on", _("Only a watch has a day."))
+    if not FIRST_FILM <= day <= (interaction.at + AHEAD).date():
+        raise InvalidInteraction("watched_on", _("%(day)s is not between 1888 and today.") % {"day": day})
 
 
 @retry_on_deadlock
@@ -190,6 +209,34 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
             ImportSlot.objects.filter(visitor=visitor).delete()
         _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
+
+
+@retry_on_deadlock
+def restore(visitor: str, events: Sequence[tuple[Interaction, int | None]], *, network: str = "") -> int:
+    """Store again what a deletion took, and the rating that follows; return how many events came back.
+
+    Each comes with the number of its import. It keeps its time, so what the visitor did with the movie since
+    then counts as later. A second call has no further effect. Without a broker nothing is counted again: a
+    deletion takes no count back. Raises InvalidInteraction.
+    """
+    for interaction, _number in events:
+        validate(interaction)
+    with transaction.atomic():
+        if unknown := _find_unknown_movies([interaction for interaction, _number in events]):
+            raise InvalidInteraction("movie_id", _("There is no film %(id)s.") % {"id": min(unknown)})
+        ids = [interaction.event_id for interaction, _number in events]
+        known = set(Event.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
+        imports = set(HistoryImport.objects.filter(visitor=visitor).values_list("pk", flat=True))
+        recorded_at = _recorded_at({visitor})[visitor]
+        rows = [
+            _row(interaction, recorded_at, number if number in imports else None)
+            for interaction, number in events
+            if interaction.event_id not in known
+        ]
+        Event.objects.bulk_create(rows)
+        if rated := {row.movie_id for row in rows if row.kind in CHANGES_RATING}:
+            sync_ratings({visitor: rated}, network=network)
+    return len(rows)
 
 
 @retry_on_deadlock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import islice
 
 from movie.core.ids import fresh_ids
@@ -12,7 +13,7 @@ from predictors.history import Interaction, MovieId
 
 IDS_AT_ONCE = 1_000  # in one query: databases bound the size of a statement
 
-Key = tuple[str, str, MovieId, float | None]
+Key = tuple[str, str, MovieId, float | None, date | None]
 
 
 @dataclass(slots=True)
@@ -35,7 +36,8 @@ def idempotency_key(interaction: Interaction) -> Key:
     """Return the values by which a repeat is recognised. The time is not in it: a POST sent again arrives
     later.
     """
-    return interaction.visitor, interaction.kind, interaction.movie_id, interaction.value
+    each = interaction
+    return each.visitor, each.kind, each.movie_id, each.value, each.watched_on
 
 
 def find_new(interactions: Sequence[Interaction], *, live: bool = False) -> NewInteractions:
@@ -75,8 +77,11 @@ def _stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
     uses: dict[str, Key] = {}
     for some in _chunks(event_ids):
         rows = Event.objects.filter(event_id__in=some).order_by()
-        found = rows.values_list("event_id", "visitor", "kind", "movie_id", "value")
-        uses |= {event_id: (visitor, kind, movie, value) for event_id, visitor, kind, movie, value in found}
+        found = rows.values_list("event_id", "visitor", "kind", "movie_id", "value", "watched_on")
+        uses |= {
+            event_id: (visitor, kind, movie, value, day)
+            for event_id, visitor, kind, movie, value, day in found
+        }
     return uses
 
 

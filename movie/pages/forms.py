@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue.browse import DEFAULT_SORT, SORTS, BrowseFilters, Facet, Facets
+from movie.catalogue.browse import DEFAULT_SORT, RUNTIMES, SORTS, BrowseFilters, Facet, Facets
 
 GENRE_PREFIX = "genre-"
 GENRE_STATES = (("", _("any")), ("in", _("with")), ("out", _("without")))
@@ -70,6 +70,7 @@ class BrowseForm(forms.Form):
     decade = forms.ChoiceField(label=_("Decade"), required=False, widget=QuickSelect)
     language = forms.ChoiceField(label=_("Language"), required=False, widget=QuickSelect)
     country = forms.ChoiceField(label=_("Country"), required=False, widget=QuickSelect)
+    runtime = forms.ChoiceField(label=_("Running time"), required=False, widget=QuickSelect)
     sort = forms.ChoiceField(
         label=_("Sort by"), required=False, choices=list(SORTS.items()), widget=QuickSelect
     )
@@ -82,6 +83,7 @@ class BrowseForm(forms.Form):
         self._offer("decade", gettext("Any decade"), (_decade(facet) for facet in facets.decades))
         self._offer("language", gettext("Any language"), map(_named, _by_own_name(facets.languages)))
         self._offer("country", gettext("Any country"), map(_named, _by_own_name(facets.countries)))
+        self._offer("runtime", gettext("Any length"), ((str(n), up_to_minutes(n)) for n in RUNTIMES))
         for facet in facets.genres:
             self.fields[_field_of(facet)] = forms.ChoiceField(
                 label=gettext(facet.name), required=False, choices=GENRE_STATES, widget=ThreeWay
@@ -127,6 +129,7 @@ class BrowseForm(forms.Form):
             decade=int(chosen["decade"]) if chosen.get("decade") else None,
             language=chosen.get("language", ""),
             country=chosen.get("country", ""),
+            runtime=int(chosen["runtime"]) if chosen.get("runtime") else None,
             sort=chosen.get("sort") or DEFAULT_SORT,
         )
 
@@ -142,7 +145,7 @@ class BrowseForm(forms.Form):
             "language": self.facets.languages,
             "country": self.facets.countries,
         }
-        return [self[name] for name, options in offered.items() if options] + [self["sort"]]
+        return [self[name] for name, options in offered.items() if options] + [self["runtime"], self["sort"]]
 
     @property
     def genre_fields(self) -> list[forms.BoundField]:
@@ -163,7 +166,14 @@ class BrowseForm(forms.Form):
             chips.append((gettext(filters.language), filters.without("language").url()))
         if filters.country:
             chips.append((gettext(filters.country), filters.without("country").url()))
+        if filters.runtime is not None:
+            chips.append((up_to_minutes(filters.runtime), filters.without("runtime").url()))
         return chips
+
+
+def up_to_minutes(minutes: int) -> str:
+    """Return "At most 90 minutes"."""
+    return ngettext("At most %(n)d minute", "At most %(n)d minutes", minutes) % {"n": minutes}
 
 
 def _field_of(genre: Facet) -> str:

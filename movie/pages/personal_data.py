@@ -129,9 +129,11 @@ def _history_row(event: Interaction, titles: dict[int, str], elsewhere: dict[int
         "external_ids": elsewhere.get(int(event.movie_id), []),
         "title": titles.get(int(event.movie_id), ""),
         "at": event.at,
-        "stars": event.value,
+        "stars": event.value if event.kind == "rating" else None,
+        "value": event.value,
         "page": event.surface,
         "recommendation_id": event.recommendation_id,
+        "watched_on": event.watched_on,
     }
 
 

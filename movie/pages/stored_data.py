@@ -146,7 +146,7 @@ def _history_rows() -> Iterator[StoredData]:
     )
     archive = cast("dict[str, Any]", settings.CLICK_ARCHIVE["OPTIONS"])
     stream = cast("dict[str, Any]", settings.EVENT_STREAM["OPTIONS"])
-    content = _("What you rate, open, save or put aside, and which lists you were shown.")
+    content = _("What you rate, watch, open, save or put aside, and which lists you were shown.")
     guests = _("until you delete it; a guest's browser can reach it for %(days)s after the last visit") % {
         "days": _days(LIFETIME.days)
     }

@@ -27,6 +27,7 @@ class Filters:
     genres_in   a movie has all of them
     genres_out  a movie has none of them
     languages   a movie has one of them
+    runtime_to  minutes; a movie whose running time is not known is left out
     """
 
     genres_in: tuple[str, ...] = ()
@@ -34,6 +35,7 @@ class Filters:
     year_from: int | None = None
     year_to: int | None = None
     languages: tuple[str, ...] = ()
+    runtime_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def excluded_mask(filters: Filters | None, index: MovieIndex) -> np.ndarray | No
         excluded |= index.years < filters.year_from
     if filters.year_to is not None:
         excluded |= (index.years > filters.year_to) | (index.years == 0)
+    if filters.runtime_to is not None:
+        excluded |= (index.runtimes > filters.runtime_to) | (index.runtimes == 0)
     return excluded
 
 

@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -40,18 +41,20 @@ RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies th
 class MovieIndex:
     """Visible movies by ascending id; a row is a movie's position in it. Immutable.
 
-    ids     (n,) int64
-    years   (n,) int16, 0 where the year is not known
-    digest  the same for the same ids, in every process
+    ids       (n,) int64
+    years     (n,) int16, 0 where the year is not known
+    runtimes  (n,) int32 minutes, 0 where the running time is not known
+    digest    the same for the same ids, in every process
     """
 
-    def __init__(self, films: Iterable[tuple[int, str, int | None]]) -> None:
-        rows = sorted(films)
-        self.ids = np.array([pk for pk, _title, _year in rows], dtype=np.int64)
-        self.titles = [title for _pk, title, _year in rows]
-        self.years = np.array([year or 0 for _pk, _title, year in rows], dtype=np.int16)
+    def __init__(self, films: Iterable[tuple[int, str, int | None, int | None]]) -> None:
+        rows = sorted(films, key=itemgetter(0))
+        self.ids = np.array([pk for pk, _title, _year, _runtime in rows], dtype=np.int64)
+        self.titles = [title for _pk, title, _year, _runtime in rows]
+        self.years = np.array([year or 0 for _pk, _title, year, _runtime in rows], dtype=np.int16)
+        self.runtimes = np.array([runtime or 0 for _pk, _title, _year, runtime in rows], dtype=np.int32)
         self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
-        self._row_of = {pk: row for row, (pk, _title, _year) in enumerate(rows)}
+        self._row_of = {pk: row for row, pk in enumerate(self.ids.tolist())}
 
     def __len__(self) -> int:
         return len(self.titles)
@@ -182,5 +185,5 @@ def _stamp() -> tuple[Any, ...]:
     return tuple(facts.values())
 
 
-def _films() -> Iterator[tuple[int, str, int | None]]:
-    return Movie.objects.visible().order_by().values_list("pk", "title", "year").iterator(CHUNK)
+def _films() -> Iterator[tuple[int, str, int | None, int | None]]:
+    return Movie.objects.visible().order_by().values_list("pk", "title", "year", "runtime").iterator(CHUNK)

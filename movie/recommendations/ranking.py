@@ -6,6 +6,7 @@ does and `RankedList.fallback` says why; with no trained model at all the movies
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from movie.events.history import get_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.ceiling import costly_call
-from movie.recommendations.filtering import Filters, align_items, excluded_mask
+from movie.recommendations.filtering import Filters, align_items, excluded_items, excluded_mask
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
 from movie.telemetry.counters import instruments
@@ -76,15 +77,19 @@ def recommend(
     exclude: Collection[int] = (),
     alone: bool = False,
     familiarity: float = 0.0,
+    filters: Filters | None = None,
 ) -> RankedList:
     """Rank k movies for a history. The first candidate model that can answer does; the list names it.
 
     Movies of the history and `exclude` are left out. The list's id tells of the `arm` of an experiment. An
     unknown `model` counts as none. `alone` computes the list now and lets no other model answer: where this
     one cannot, the list is empty and its `fallback` says why. `familiarity` goes from -1, unexpected movies,
-    to 1, well-known ones; models without such a dial answer as always.
+    to 1, well-known ones; models without such a dial answer as always. Raises UnknownName for a genre or a
+    language of `filters` that no movie has.
     """
-    options = RankingOptions(k, model, None if model else arm, exclude, alone, familiarity=familiarity)
+    options = RankingOptions(
+        k, model, None if model else arm, exclude, alone, filters=filters, familiarity=familiarity
+    )
     return rank_all([history], options, _rank_now if alone else _rank_cached)[0]
 
 
@@ -264,7 +269,8 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     (history,) = histories
     index = movie_index()
     left_out = {*options.exclude, *index.twins_of(history.known)}
-    excluded = np.union1d(align_items(predictor, index).absent, predictor.ids.indices_of(left_out)[0])
+    filtered = excluded_items(align_items(predictor, index), excluded_mask(options.filters, index))
+    excluded = np.union1d(filtered, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
     with costly_call() if predictor.is_costly else nullcontext():
         indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
@@ -284,7 +290,10 @@ def _rank_cached(
         return ranking.recommendations
 
     dial = f"{options.familiarity:g}" if isinstance(predictor, HasDial) else ""
-    made_of = (predictor.name, predictor.version, movie_index().digest, dial)
+    excluded = excluded_mask(options.filters, movie_index())
+    # The movies themselves, as facts change and filters do not.
+    filtered = "" if excluded is None else hashlib.blake2b(excluded.tobytes(), digest_size=8).hexdigest()
+    made_of = (predictor.name, predictor.version, movie_index().digest, dial, filtered)
     left_out = {*options.exclude, *movie_index().twins_of(histories[0].known)}
     return [Ranking(cached_ranking(made_of, histories[0], options.k, left_out, compute))]
 

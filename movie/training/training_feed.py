@@ -69,9 +69,11 @@ class TrainingFeed(Handler):
             parts = sorted(self.parts.glob("*.parquet"))
             if not parts:
                 return 0
-            came = pl.concat([pl.read_parquet(part) for part in parts])
+            # Files of earlier versions have fewer columns.
+            came = pl.concat([pl.read_parquet(part) for part in parts], how="diagonal")
             known = pl.read_parquet(whole) if whole.exists() else pl.DataFrame(schema=_schema(OWNER))
-            both = pl.concat([known, came.with_columns(pl.lit(None, pl.String).alias(OWNER))])
+            new = came.with_columns(pl.lit(None, pl.String).alias(OWNER))
+            both = pl.concat([pl.DataFrame(schema=_schema(OWNER)), known, new], how="diagonal")
             events, changed = _apply_changes(both.unique("event_id", keep="first", maintain_order=True))
             if not training_file.exists():
                 changed = events[OWNER].drop_nulls().unique().to_list()
@@ -133,6 +135,7 @@ def _schema(*more: str) -> dict[str, Any]:
         "value": pl.Float64,
         "surface": pl.String,
         "recommendation_id": pl.String,
+        "watched_on": pl.Date,
         **dict.fromkeys(more, pl.String),
     }
 
@@ -144,7 +147,7 @@ def _row(message: Message) -> Row:
         case InteractionRecorded(interaction=each):
             row |= {"type": "interaction", "kind": each.kind, "movie_id": each.movie_id, "at": each.at}
             row |= {"value": each.value, "surface": each.surface}
-            row |= {"recommendation_id": each.recommendation_id}
+            row |= {"recommendation_id": each.recommendation_id, "watched_on": each.watched_on}
         case HistoryForgotten():
             row |= {"type": "forget", "movie_id": message.movie_id}
         case GuestMerged():
@@ -220,7 +223,8 @@ def _training_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFram
 
 def _interaction(row: Row) -> Interaction:
     at: datetime = row["at"].astimezone(UTC)
-    return Interaction(row["event_id"], row["visitor"], row["kind"], row["movie_id"], at, row["value"])
+    named = {"value": row["value"], "watched_on": row["watched_on"]}
+    return Interaction(row["event_id"], row["visitor"], row["kind"], row["movie_id"], at, **named)
 
 
 def _write_parquet(frame: pl.DataFrame, path: Path) -> None:

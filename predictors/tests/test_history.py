@@ -1,9 +1,9 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.history import History, Interaction
+from predictors.history import History, Interaction, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -90,3 +90,41 @@ def test_liked_and_disliked_never_overlap_and_every_strength_is_a_share(steps):
     assert all(0 < strength <= 1 for strength in history.strength.values())
     assert history.ratings.keys() <= history.seen
     assert History(reversed(history.interactions)).liked == history.liked
+
+
+def watched(*steps: tuple[str, date | None, float | None]) -> History:
+    return History(
+        Interaction(f"{n:04}", "guest:1", kind, 7, START + timedelta(seconds=n), value, watched_on=day)
+        for n, (kind, day, value) in enumerate(steps)
+    )
+
+
+FRIDAY, SUNDAY = date(2026, 1, 2), date(2026, 1, 4)
+
+
+def test_a_diary_has_one_entry_a_day_earliest_first():
+    history = watched(("watch", SUNDAY, 1.0), ("watch", None, None), ("watch", FRIDAY, None))
+    assert history.watches == {7: (Watch(None), Watch(FRIDAY), Watch(SUNDAY, is_again=True))}
+    assert watched(("watch", FRIDAY, None), ("watch", FRIDAY, 1.0)).watches == {7: (Watch(FRIDAY, True),)}
+
+
+def test_a_watched_film_is_seen_and_a_weak_positive_until_it_is_rated():
+    history = watched(("watch", FRIDAY, None))
+    assert history.seen == {7} and history.liked == (7,) and history.strength == {7: 0.5}
+    assert watched(("watch", FRIDAY, None), ("rating", None, 2.0)).disliked == {7}
+
+
+def test_an_entry_is_taken_back_by_its_day_or_by_undo():
+    both = ("watch", FRIDAY, None), ("watch", SUNDAY, None)
+    assert watched(*both, ("watch", FRIDAY, 0.0)).watches == {7: (Watch(SUNDAY),)}
+    assert watched(*both, ("undo", None, None)).watches == {7: (Watch(FRIDAY),)}
+    assert watched(*both, ("watch", FRIDAY, 0.0), ("undo", None, None)).watches == watched(*both).watches
+    gone = watched(*both, ("watch", FRIDAY, 0.0), ("watch", SUNDAY, 0.0))
+    assert gone.watches == {} and gone.seen == frozenset() and gone.liked == ()
+
+
+def test_undo_of_a_rating_leaves_the_diary_and_the_other_way_round():
+    steps = ("rating", None, 4.0), ("watch", FRIDAY, None), ("undo", None, None)
+    assert watched(*steps).ratings == {7: 4.0} and watched(*steps).watches == {}
+    steps = ("watch", FRIDAY, None), ("rating", None, 4.0), ("undo", None, None)
+    assert watched(*steps).ratings == {} and watched(*steps).watches == {7: (Watch(FRIDAY),)}

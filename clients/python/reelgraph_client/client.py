@@ -20,7 +20,7 @@ import typing
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
 from urllib.parse import quote
@@ -30,7 +30,7 @@ import httpx
 T = TypeVar("T")
 P = ParamSpec("P")
 
-Kind = Literal["click", "rating", "dismiss", "watchlist", "undo", "impression"]
+Kind = Literal["click", "rating", "dismiss", "watchlist", "watch", "undo", "impression"]
 Sort = Literal["popular", "best", "newest", "oldest", "title"]
 
 MAX_BATCH = 1_000  # entries of a batch of lists
@@ -229,13 +229,16 @@ class MovieUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions on the recommended films: all of `genres_in`, none of `genres_out`, one of `languages`."""
+    """Conditions on the recommended films: all of `genres_in`, none of `genres_out`, one of `languages`, at
+    most `runtime_to` minutes.
+    """
 
     genres_in: Sequence[str] = ()
     genres_out: Sequence[str] = ()
     year_from: int | None = None
     year_to: int | None = None
     languages: Sequence[str] = ()
+    runtime_to: int | None = None
 
     def _json(self) -> dict[str, Any]:
         return _without_none(
@@ -245,6 +248,7 @@ class Filters:
                 "year_from": self.year_from,
                 "year_to": self.year_to,
                 "languages": list(self.languages),
+                "runtime_to": self.runtime_to,
             }
         )
 
@@ -253,7 +257,8 @@ class Filters:
 class Interaction:
     """An interaction of one of your own visitors.
 
-    `value` is the stars of a rating. `client_event_id` is made here: the same object sent twice has one
+    `value` is the stars of a rating, and 1 of a watch that was not the first; `watched_on` is the day of a
+    watch. `client_event_id` is made here: the same object sent twice has one
     effect. Give your own id to keep that promise over a restart of your program.
     """
 
@@ -265,8 +270,10 @@ class Interaction:
     surface: str = ""
     recommendation_id: str = ""
     client_event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    watched_on: date | None = None
 
     def _json(self) -> dict[str, Any]:
+        day = {} if self.watched_on is None else {"watched_on": self.watched_on.isoformat()}
         return {
             "visitor": self.visitor,
             "movie_id": _ref(self.movie_id),
@@ -276,6 +283,7 @@ class Interaction:
             "surface": self.surface,
             "recommendation_id": self.recommendation_id,
             "client_event_id": self.client_event_id,
+            **day,
         }
 
 
@@ -556,6 +564,7 @@ class Event:
     surface: str
     recommendation_id: str
     external_id: str | None = None
+    watched_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -742,6 +751,9 @@ def _read_plain(kind: Any, value: Any, path: str) -> Any:
         if kind is datetime and isinstance(value, str):
             with contextlib.suppress(ValueError):
                 return datetime.fromisoformat(value)
+        elif kind is date and isinstance(value, str):
+            with contextlib.suppress(ValueError):
+                return date.fromisoformat(value)
         elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
             return value
     raise UnexpectedAnswer(f"{path or 'the answer'}: {value!r} was not expected")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -67,8 +67,10 @@ class InteractionIn(RequestModel):
         default=None,
         strict=True,
         description="Stars of a rating, 0.5 to 5 in halves; null takes it away. 0 ends a dismissal or a "
-        "place on the watchlist. Nothing for the other kinds.",
+        "place on the watchlist, and takes a watch back; 1 says that the film was watched again. Nothing for "
+        "the other kinds.",
     )
+    watched_on: date | None = Field(default=None, description="Of a watch: the day on which it was seen.")
     at: AwareDatetime | None = Field(default=None, description="When it happened; now, if left out.")
     client_event_id: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_LENGTH)] | None = Field(
         default=None, description="The client's id of this event: sent again, it has no second effect."
@@ -202,6 +204,7 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
         value=entry.value,
         surface=entry.surface,
         recommendation_id=entry.recommendation_id,
+        watched_on=entry.watched_on,
     )
     validate(interaction)
     return interaction
@@ -217,10 +220,7 @@ def _event_id(caller: Caller, client_event_id: str | None) -> str:
 def _without_repeats(interactions: list[Interaction]) -> list[Interaction]:
     """Drop interactions that are stored already. `record_all` drops those that are sent twice at once."""
     rows = Event.objects.filter(event_id__in=[each.event_id for each in interactions])
-    known: set[tuple[Any, ...]] = {
-        (row["event_id"], row["visitor"], row["kind"], row["movie_id"], row["value"])
-        for row in rows.values("event_id", "visitor", "kind", "movie_id", "value")
-    }
+    known: set[tuple[Any, ...]] = {(row.event_id, *idempotency_key(row)) for row in rows.interactions()}
     new = []
     for each in interactions:
         content = (each.event_id, *idempotency_key(each))

@@ -1,6 +1,6 @@
 """Histories of visitors: reading page by page, and deletion."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -44,6 +44,7 @@ class EventOut(BaseModel):
     at: datetime
     surface: str
     recommendation_id: str
+    watched_on: date | None = Field(description="Of a watch, where the day is known.")
 
 
 class HistoryOut(BaseModel):
@@ -136,4 +137,5 @@ def _render_event(event: Interaction) -> dict[str, object]:
         "at": event.at,
         "surface": event.surface,
         "recommendation_id": event.recommendation_id,
+        "watched_on": event.watched_on,
     }

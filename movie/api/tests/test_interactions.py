@@ -299,3 +299,14 @@ def test_ratings_by_clients_show_in_the_admin_and_can_be_taken_back_there(admin_
     rating = Rating.objects.get()
     admin_client.post(f"/admin/catalogue/rating/{rating.pk}/delete/", {"post": "yes"})
     assert not get_history("api:shop:42").ratings
+
+
+def test_a_watch_has_a_day_and_another_day_is_no_repeat(shop, film):
+    sent = entry(film, kind="watch", value=None, watched_on="2024-05-03", client_event_id="a")
+    assert shop.post(sent).json() == {"stored": 1, "repeated": 0, "refused": []}
+    assert shop.post(sent).json() == {"stored": 0, "repeated": 1, "refused": []}
+    assert shop.post({**sent, "watched_on": "2024-05-04", "value": 1}).json()["stored"] == 1
+    days = [event["watched_on"] for event in shop.history("42").json()["events"]]
+    assert sorted(days) == ["2024-05-03", "2024-05-04"]
+    refused = shop.post(entry(film, watched_on="2024-05-03"))
+    assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == "watched_on"

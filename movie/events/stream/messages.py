@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from movie.core.times import is_possible
@@ -58,12 +58,14 @@ _CHANGES: dict[str, type[HistoryForgotten] | type[GuestMerged]] = {
     "forget": HistoryForgotten,
     "merge": GuestMerged,
 }
-_INTERACTION = tuple(field.name for field in fields(Interaction))
+_INTERACTION = tuple(field.name for field in fields(Interaction) if field.name != "watched_on")
 
 
 def encode(message: Message) -> bytes:
     if isinstance(message, InteractionRecorded):
         interaction = {name: getattr(message.interaction, name) for name in _INTERACTION}
+        if message.interaction.watched_on:
+            interaction["watched_on"] = message.interaction.watched_on
         content = {"type": "interaction", **interaction, "recorded_at": message.recorded_at}
     else:
         content = {"type": "forget" if isinstance(message, HistoryForgotten) else "merge", **asdict(message)}
@@ -103,9 +105,15 @@ def _decode_interaction(content: dict[str, Any]) -> InteractionRecorded:
         raise InvalidMessage(f"the kind {values['kind']!r} is not known here")
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
         raise InvalidMessage("movie_id is no number or visitor is no text")
-    return InteractionRecorded(
-        Interaction(**{**values, "at": _parse_time(values["at"])}), _parse_time(content["recorded_at"])
-    )
+    values["at"], values["watched_on"] = _parse_time(values["at"]), _parse_day(content.get("watched_on"))
+    return InteractionRecorded(Interaction(**values), _parse_time(content["recorded_at"]))
+
+
+def _parse_day(text: str | None) -> date | None:
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidMessage(f"{text!r} is no day") from error
 
 
 def _parse_time(text: str) -> datetime:
@@ -121,4 +129,6 @@ def _parse_time(text: str) -> datetime:
 def _format_time(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
+    if isinstance(value, date):
+        return value.isoformat()
     raise TypeError(f"{value!r} cannot be written")

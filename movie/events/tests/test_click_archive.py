@@ -10,9 +10,10 @@ from django.test import override_settings
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
 from movie.events.archive import ClickArchive, get_archive
+from movie.events.forgotten import seal, unseal
 from movie.events.history import get_decisions, get_history, iter_histories
 from movie.events.models import Event
-from movie.events.recording import forget, merge_guest, record_all
+from movie.events.recording import forget, merge_guest, record_all, restore
 from movie.events.tests.delivery import deliver_everything
 from predictors.history import Interaction
 
@@ -34,6 +35,9 @@ class Log:
 
     def forget(self, *arguments):
         return self._delivered(forget(*arguments))
+
+    def restore(self, visitor, sealed):
+        return self._delivered(restore(visitor, unseal(sealed, visitor).events))
 
     def merge(self, *arguments):
         return self._delivered(merge_guest(*arguments))
@@ -245,3 +249,19 @@ def test_clicks_leave_the_database_only_for_the_archive(log, films):
     log.append(event(films[0]), event(films[0], "rating", value=3.0))
     kinds = set(Event.objects.values_list("kind", flat=True))
     assert kinds == ({"rating"} if log.delivers else {"click", "rating"})
+
+
+def test_what_was_deleted_of_a_film_comes_back_with_its_old_clicks(log, films):
+    heat, ronin, _thief = films
+    log.append(event(heat), event(heat, "rating", minute=1, value=4.0), event(heat, minute=2), event(ronin))
+    before = [(each.kind, each.at, each.value) for each in log.history("guest:a") if each.movie_id == heat]
+    sealed = seal("guest:a", heat)
+    log.forget("guest:a", heat)
+    assert {each.movie_id for each in log.history("guest:a")} == {ronin}
+    assert log.restore("guest:a", sealed) == 3
+    log.restore("guest:a", sealed)  # sent twice; what is in the archive by now replaces itself
+    after = [(each.kind, each.at, each.value) for each in log.history("guest:a") if each.movie_id == heat]
+    assert after == before and len(log.history("guest:a")) == 4
+    assert Movie.objects.get(pk=heat).rating_count == 1
+    log.forget("guest:a", heat)
+    assert {each.movie_id for each in log.history("guest:a")} == {ronin}

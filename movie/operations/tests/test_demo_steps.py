@@ -77,3 +77,21 @@ def test_a_second_demo_in_the_same_folder_says_so_and_changes_nothing(settings, 
     monkeypatch.setattr(demo.Command, "_prepare", lambda self: pytest.fail("it would load and train"))
     with file_lock(tmp_path / "demo.lock"), pytest.raises(CommandError, match=str(tmp_path)):
         call_command("demo", no_serve=True)
+
+
+def test_taste_groups_are_found_once_and_a_failure_stops_nothing(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "read_report", lambda: None)
+    made = tmp_path / "made"
+    program = f"import pathlib; pathlib.Path({str(made)!r}).touch()"
+    monkeypatch.setattr(demo, "ANALYSE", (sys.executable, "-c", program))
+    command._find_taste_groups()
+    assert made.exists() and not said(command)
+    monkeypatch.setattr(demo, "ANALYSE", (sys.executable, "-c", "import sys; sys.exit('too few people')"))
+    command._find_taste_groups(threading.Event())
+    assert "No taste groups were found" in said(command)
+    assert "too few people" in (tmp_path / "taste_groups.log").read_text()
+    made.unlink()
+    monkeypatch.setattr(demo, "read_report", object)
+    monkeypatch.setattr(demo, "ANALYSE", (sys.executable, "-c", program))
+    command._find_taste_groups()
+    assert not made.exists()

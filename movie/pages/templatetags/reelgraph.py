@@ -23,6 +23,7 @@ from markupsafe import Markup
 from movie.catalogue import photographs
 from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
+from movie.catalogue.posters.share_card import can_draw_cards
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
@@ -34,6 +35,7 @@ from movie.training.model_info import model_label
 from movie.training.registry import running_trainings
 
 register = template.Library()
+RESTORABLE = "restore:"  # before what is sealed in the tags of a message
 register.filter(stars)
 register.filter(halves)
 register.filter(decade)
@@ -65,6 +67,13 @@ def translated_name(name: str) -> str:
 
 
 @register.filter
+def sealed_events(extra_tags: str | None) -> str:
+    """Return what a message about a deletion brings along for its Undo, else ""."""
+    tags = extra_tags or ""
+    return tags.removeprefix(RESTORABLE) if tags.startswith(RESTORABLE) else ""
+
+
+@register.filter
 def whole_percent(share: float) -> int:
     """Round a share to percent: 0.427 -> 43."""
     return round(100 * share)
@@ -92,6 +101,15 @@ def poster_url(movie: Movie, *, photographed: bool = False, choice: int = 0) -> 
     before, after = _address_around_id("poster", get_script_prefix(), get_urlconf())
     chosen = f"&c={choice}" if choice else ""
     return f"{before}{movie.pk}{after}?v={movie.poster_version}{chosen}"
+
+
+@register.simple_tag(takes_context=True)
+def share_card_url(context: Context, movie: Movie) -> str:
+    """Return the whole address of a movie's card for other sites; nothing where none can be drawn."""
+    if not can_draw_cards():
+        return ""
+    address = f"{movie_action('share_card', movie.pk)}?v={movie.poster_version}"
+    return str(context["request"].build_absolute_uri(address))
 
 
 # -- addresses --------------------------------------------------------------------------------

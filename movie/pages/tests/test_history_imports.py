@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import zipfile
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -22,7 +22,7 @@ from movie.events.history_import import KEPT
 from movie.events.history_matching import parse_history_file
 from movie.events.models import Event, HistoryImport
 from movie.events.recording import merge_guest, record, record_all
-from predictors.history import Interaction
+from predictors.history import History, Interaction, Watch
 
 PAGE = {"Accept": "text/html"}
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -101,14 +101,21 @@ def test_a_zip_of_letterboxd_brings_every_viewing_once_and_the_stars_that_stand(
             ("rating", heat, 3.0),
             ("rating", heat, 4.0),
             ("rating", heat, 4.5),
-            ("click", ronin, None),
-            ("click", amelie, None),
+            ("watch", heat, None),
+            ("watch", heat, 1.0),
+            ("watch", ronin, None),
+            ("watch", amelie, None),
             ("watchlist", suspects, None),
         ],
         key=str,
     )
-    latest = max((each for each in found.interactions if each.value), key=lambda each: each.at)
+    latest = max((each for each in found.interactions if each.kind == "rating"), key=lambda each: each.at)
     assert latest.value == 4.5 and latest.at.year == 2023
+    assert History(found.interactions).watches == {
+        heat: (Watch(date(2021, 1, 1)), Watch(date(2023, 1, 1), is_again=True)),
+        ronin: (Watch(date(2023, 2, 1)),),
+        amelie: (Watch(None),),
+    }
     assert {each.surface for each in found.interactions} == {"import"}
 
 
@@ -129,7 +136,7 @@ def test_stars_that_the_diary_has_at_the_latest_viewing_count_once(films):
     ]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("watchlist.csv", "watchlist"), ("watched.csv", "click")])
+@pytest.mark.parametrize(("name", "kind"), [("watchlist.csv", "watchlist"), ("watched.csv", "watch")])
 def test_a_list_of_letterboxd_is_what_its_name_says(films, name, kind):
     found = read(f"Date,Name,Year,Letterboxd URI\n2022-01-01,Heat,1995,{URI}\n", name)
     assert told(found) == [(kind, films[0].pk, None)]
@@ -161,12 +168,13 @@ def test_json_of_trakt_is_read_by_ids_and_from_one_to_ten(films):
     wanted = [
         ("rating", films[3].pk, 3.5),
         ("watchlist", films[0].pk, None),
-        ("click", films[1].pk, None),
+        ("watch", films[1].pk, 1.0),
     ]
     for content in (json.dumps(entries), zipped(**{"ratings-movies__json": json.dumps(entries)})):
         found = read(content)
         assert (found.source, told(found)) == ("trakt", wanted)
         assert "Dark" in found.rejected[0].reason
+        assert found.interactions[-1].watched_on == date(2020, 1, 3)
 
 
 def test_ratings_of_movielens_name_films_in_its_own_ids(films):
@@ -261,7 +269,7 @@ def test_nothing_is_stored_before_the_visitor_has_seen_and_confirmed_it(client, 
     assert "From Letterboxd, 4 films of this site." in html and "Nothing is stored yet." in html
     assert not Event.objects.exists()
     done = confirm(client, answer)
-    assert done.context["new"] == 6
+    assert done.context["new"] == 8
     assert get_history(ada).ratings == {films[0].pk: 4.5}
     assert HistoryImport.objects.get().content == b""
     assert confirm(client, answer)["Location"] == reverse("pages:history")  # it waits no more
@@ -299,7 +307,7 @@ def test_an_import_is_taken_back_as_one_and_what_was_done_here_stays(client, ada
     films[0].refresh_from_db()
     assert films[0].rating_sum == 2.0
     assert not HistoryImport.objects.exists()
-    assert confirm(client, send(client, LETTERBOXD, "letterboxd.zip")).context["new"] == 6
+    assert confirm(client, send(client, LETTERBOXD, "letterboxd.zip")).context["new"] == 8
 
 
 def test_a_member_takes_back_what_they_brought_as_a_guest(client, ada, films):
@@ -343,8 +351,11 @@ def test_the_stars_go_out_in_the_form_that_letterboxd_imports_and_come_back(clie
     response = client.get(reverse("pages:letterboxd_export"))
     text = b"".join(response.streaming_content).decode().removeprefix("\ufeff")
     assert list(csv.reader(io.StringIO(text))) == [
-        ["imdbID", "Title", "Year", "Rating"],
-        ["tt0113277", "Heat", "1995", "4.5"],
+        ["imdbID", "Title", "Year", "Rating", "WatchedDate", "Rewatch"],
+        ["tt0113277", "Heat", "1995", "", "2021-01-01", "false"],
+        ["tt0113277", "Heat", "1995", "4.5", "2023-01-01", "true"],
+        ["", "Amélie", "2001", "", "", ""],
+        ["", "Ronin", "1998", "", "2023-02-01", "false"],
     ]
 
 
@@ -355,13 +366,13 @@ def test_the_command_imports_for_a_visitor_and_takes_it_back(ada, films, tmp_pat
     path = tmp_path / "letterboxd.zip"
     path.write_bytes(LETTERBOXD)
     call_command("import_history", str(path), visitor=ada, dry_run=True)
-    assert "6 interactions would be imported." in capsys.readouterr().out and not Event.objects.exists()
+    assert "8 interactions would be imported." in capsys.readouterr().out and not Event.objects.exists()
     call_command("import_history", str(path), visitor=ada)
     out = capsys.readouterr().out
     number = HistoryImport.objects.get().pk
-    assert "6 new, 0 known before, 0 left." in out and f"--take-back {number}" in out
+    assert "8 new, 0 known before, 0 left." in out and f"--take-back {number}" in out
     call_command("import_history", visitor=ada, take_back=number)
-    assert "6 interactions are taken back." in capsys.readouterr().out and not Event.objects.exists()
+    assert "8 interactions are taken back." in capsys.readouterr().out and not Event.objects.exists()
     for wrong in ({"visitor": "ml-100k:7"}, {"visitor": ada}, {"visitor": ada, "take_back": 10**6}):
         with pytest.raises(CommandError):
             call_command("import_history", **wrong)

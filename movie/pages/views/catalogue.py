@@ -16,15 +16,16 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.availability import available_now
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
-from movie.catalogue.details import movie_details, rating_histogram
+from movie.catalogue.details import MovieDetails, movie_details, rating_histogram
 from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
 from movie.catalogue.search import aliases_of, closest_titles, search_movies, search_people, suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
+from movie.pages.film_standing import standing_on_page
 from movie.pages.forms import BrowseForm, SearchForm
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
-from movie.recommendations.ranking import expected_stars, rank_similar, visitor_history
+from movie.recommendations.ranking import rank_similar, visitor_history
 from movie.telemetry.requests import count_shown
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
@@ -113,22 +114,29 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     if film is None:
         raise Http404(gettext("There is no such film."))
     count_shown([similar])
+    facts = movie_details(film)
     context = {
         "movie": film,
-        "facts": movie_details(film),
+        "facts": facts,
+        "share_text": film.synopsis or _about(film, facts),
         "bars": rating_histogram(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
         "explained": why_on_page(request, film.pk, history),
         "surface": request.GET.get("from", "")[:32] or "movie",
         "recommendation_id": request.GET.get("rec", "")[:36],
-        "is_dismissed": film.pk in history.dismissed,
-        "is_watchlisted": film.pk in history.watchlist,
-        "rating": history.ratings.get(film.pk),
-        "expected": None if film.pk in history.dismissed else expected_stars(history, film.pk),
+        **standing_on_page(history, film.pk),
         **_standing(history),
     }
     return render(request, "pages/movie.html", context)
+
+
+def _about(film: Movie, facts: MovieDetails) -> str:
+    """Return a sentence or two about a movie without a synopsis."""
+    directors = ", ".join(person.name for person in facts.directors)
+    by = gettext("Directed by %(people)s.") % {"people": directors} if directors else ""
+    about = gettext("%(film)s: its people, its ratings and films like it.") % {"film": film.display_title}
+    return f"{by} {about}".strip()
 
 
 @require_safe

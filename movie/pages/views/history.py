@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,22 +22,27 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.catalogue.translations import load_local_titles
-from movie.core.http import is_htmx, is_script, safe_next, see_other
+from movie.core.http import error_response, is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
-from movie.events.history import get_history
-from movie.events.history_files import history_rows, letterboxd_rows
-from movie.events.recording import forget
+from movie.events.forgotten import SealBroken, seal, unseal
+from movie.events.history import get_history, get_movie_history
+from movie.events.history_files import diary_of, history_rows, letterboxd_rows
+from movie.events.recording import forget, restore
 from movie.pages.decorators import recording_view
 from movie.pages.history_facets import facet_of
+from movie.pages.templatetags.reelgraph import RESTORABLE
 from movie.pages.views.history_imports import ImportForm, imports_of
+from movie.visitors.networks import client_address
 from movie.visitors.visitor import VisitorRequest
-from predictors.history import History, MovieId
+from predictors.history import History, MovieId, Watch
 
 PAGE_SIZE = 24
+LONGEST_SEAL = 1200  # characters: a message that is longer would leave its cookie for the database
 
 KINDS = {
     "all": gettext_lazy("All"),
     "rated": gettext_lazy("Rated"),
+    "watched": gettext_lazy("Watched"),
     "watchlist": gettext_lazy("Watchlist"),
     "dismissed": gettext_lazy("Not interested"),
     "opened": gettext_lazy("Opened"),
@@ -45,7 +51,7 @@ KINDS = {
 
 @dataclass(slots=True)
 class HistoryRow:
-    """A movie with the visitor's state: rating, clicks, watchlist, dismissal."""
+    """A movie with the visitor's state: rating, diary, clicks, watchlist, dismissal."""
 
     movie_id: MovieId
     latest: datetime
@@ -53,6 +59,7 @@ class HistoryRow:
     opened: int
     dismissed: bool
     in_watchlist: bool
+    watches: tuple[Watch, ...] = ()
     movie: Movie | None = None
 
     @property
@@ -62,6 +69,7 @@ class HistoryRow:
     def is_of(self, kind: str) -> bool:
         return {
             "rated": self.rating is not None,
+            "watched": bool(self.watches),
             "watchlist": self.in_watchlist,
             "dismissed": self.dismissed,
             "opened": self.opened > 0,
@@ -117,11 +125,34 @@ def forget_movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Delete a visitor's interactions with one movie."""
     movie = get_object_or_404(Movie, pk=movie_id)
     load_local_titles([movie])
+    sealed = seal(request.visitor.key, movie.pk)
     forget(request.visitor.key, movie.pk)
     message = _("%(title)s is deleted from your history.") % {"title": movie.display_title}
     if is_htmx(request):
-        return render(request, "pages/_history_row.html", {"deleted": message})
-    return _done(request, message)
+        return render(request, "pages/_history_row.html", {"deleted": message, "sealed": sealed})
+    return _done(request, message, sealed)
+
+
+@recording_view
+def restore_movie(request: VisitorRequest) -> HttpResponse:
+    """Bring back what the deletion of a movie took: `events` is what it sealed."""
+    visitor = request.visitor.key
+    try:
+        forgotten = unseal(request.POST.get("events", ""), visitor)
+    except SealBroken:
+        return error_response(request, _("That was deleted too long ago to be brought back."), status=409)
+    restore(visitor, forgotten.events, network=client_address(request))
+    movie = Movie.objects.for_cards().get(pk=forgotten.movie_id)
+    load_local_titles([movie])
+    message = _("%(title)s is in your history again.") % {"title": movie.display_title}
+    if not is_htmx(request):
+        return _done(request, message)
+    rows = _rows(get_movie_history(visitor, movie.pk))  # none where only impressions came back
+    for row in rows:
+        row.movie = movie
+    response = render(request, "pages/_history_row.html", {"row": rows[0] if rows else None})
+    response["HX-Trigger"] = json.dumps({"announce": message})
+    return response
 
 
 @recording_view
@@ -140,10 +171,13 @@ def _csv_file(rows: Iterator[list[str]], name: str) -> StreamingHttpResponse:
     )
 
 
-def _done(request: HttpRequest, message: str) -> HttpResponse:
+def _done(request: HttpRequest, message: str, sealed: str = "") -> HttpResponse:
+    """Lead back with a message; with Undo where what was deleted fits into the cookie of messages."""
     if is_script(request):
         return HttpResponse(status=204)
-    messages.success(request, message)
+    messages.success(
+        request, message, extra_tags=RESTORABLE + sealed if 0 < len(sealed) <= LONGEST_SEAL else ""
+    )
     return see_other(safe_next(request, default=reverse("pages:history")))
 
 
@@ -169,6 +203,7 @@ def _rows(visited: History) -> list[HistoryRow]:
             opened=opened[film],
             dismissed=film in visited.dismissed,
             in_watchlist=film in visited.watchlist,
+            watches=diary_of(visited, film),
         )
         for film, at in latest.items()
     ]

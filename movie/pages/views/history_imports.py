@@ -192,10 +192,10 @@ def _kind_label(kind: str, count: int) -> str:
             return ngettext("star rating", "star ratings", count)
         case "watchlist":
             return ngettext("entry of the watchlist", "entries of the watchlist", count)
+        case "watch":
+            return ngettext("entry of the diary", "entries of the diary", count)
         case "click":
-            return ngettext(
-                "film watched or opened, without stars", "films watched or opened, without stars", count
-            )
+            return ngettext("film opened", "films opened", count)
         case _:
             return ngettext("other entry", "other entries", count)
 

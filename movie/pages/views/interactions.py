@@ -1,4 +1,4 @@
-"""Views that record an interaction: click, rating, dismissal, watchlist, undo, impression."""
+"""Views that record an interaction: click, rating, dismissal, watchlist, diary, undo, impression."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from movie.events.history import get_decisions
 from movie.events.recording import new_event_id, record
 from movie.experiments.assignment import is_running, parse_list_id
 from movie.pages.decorators import clean_or_refuse, recording_view
+from movie.pages.film_standing import standing_on_page
+from movie.recommendations.ranking import visitor_history
 from movie.visitors.networks import client_address
 from movie.visitors.throttling import seconds_to_wait
 from movie.visitors.visitor import VisitorRequest
@@ -39,6 +41,7 @@ PARTS = {
     "card": "pages/_card_answer.html",
     "dismissed": "pages/_dismissed.html",
     "rating": "pages/_rating_answer.html",
+    "film": "pages/_film_yours.html",
 }
 
 
@@ -82,6 +85,15 @@ class SwitchForm(InteractionForm):
     )
 
 
+class WatchForm(InteractionForm):
+    """`value` is 1 for a film that had been seen before, 0 to take the entry of that day back."""
+
+    watched_on = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
+    value = forms.TypedChoiceField(
+        required=False, choices=[("", ""), ("1", ""), ("0", "")], coerce=float, empty_value=None
+    )
+
+
 @recording_view
 def rate(request: VisitorRequest, movie_id: int) -> HttpResponse:
     """Rate a movie, or clear the rating."""
@@ -107,7 +119,7 @@ def dismiss(request: VisitorRequest, movie_id: int) -> HttpResponse:
         message = _("%(title)s will not be shown again. My history can undo this.") % {
             "title": movie.display_title
         }
-        return _answer(request, movie, fields, message, {"part": "dismissed"})
+        return _answer(request, movie, fields, message, {"part": "dismissed", "changed": "dismiss"})
     message = _("%(title)s may be shown again.") % {"title": movie.display_title}
     return _answer(request, movie, fields, message, {"part": "card"})
 
@@ -120,12 +132,28 @@ def watchlist(request: VisitorRequest, movie_id: int) -> HttpResponse:
         message = _("%(title)s is on your watchlist.") % {"title": movie.display_title}
     else:
         message = _("%(title)s is no longer on your watchlist.") % {"title": movie.display_title}
-    return _answer(request, movie, fields, message, {"part": "card", "undoable": True})
+    return _answer(
+        request, movie, fields, message, {"part": "card", "undoable": True, "changed": "watchlist"}
+    )
+
+
+@recording_view
+def watch(request: VisitorRequest, movie_id: int) -> HttpResponse:
+    """Write into the diary that a movie was watched on a day, or take that entry back."""
+    before = get_decisions(request.visitor.key, movie_id).watches.get(movie_id, ())
+    movie, fields = _record(request, movie_id, "watch", WatchForm)
+    state: dict[str, Any] = {"part": "film", "changed": "watch"}
+    if fields["value"] == 0:
+        message = _("%(title)s is taken out of your diary for that day.") % {"title": movie.display_title}
+        state["removed"] = next((each for each in before if each.day == fields["watched_on"]), None)
+    else:
+        message = _("%(title)s is in your diary.") % {"title": movie.display_title}
+    return _answer(request, movie, fields, message, state)
 
 
 @recording_view
 def undo(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """Take back the latest rating, dismissal or change of the watchlist for this film."""
+    """Take back the latest rating, dismissal, change of the watchlist or of the diary for this film."""
     movie, fields = _record(request, movie_id, "undo")
     history = get_decisions(request.visitor.key, movie.pk)
     latest = max((event for event in history if event.kind == "undo"), key=lambda event: event.at)
@@ -223,6 +251,7 @@ def _interaction(request: VisitorRequest, movie: Movie, kind: str, fields: dict[
         value=fields.get("value"),
         surface=fields["surface"],
         recommendation_id=fields["recommendation_id"],
+        watched_on=fields.get("watched_on"),
     )
 
 
@@ -236,6 +265,8 @@ def _answer(
         messages.success(request, message)
         return see_other(safe_next(request, default=movie.get_absolute_url()))
     visitor = request.visitor.key
+    if fields["part"] == "film":
+        state["part"] = "film"
     rating = Rating.objects.filter(visitor=visitor, movie=movie).values_list("value", flat=True).first()
     context = {**fields, **state, "movie": movie, "rating": rating}
     if state["part"] == "card":
@@ -244,7 +275,9 @@ def _answer(
             movie=movie, reason=fields["reason"], rank=fields["rank"], motif=fields["motif"] or 0
         )
         context |= {"entries": [entry], "ratings": {movie.pk: rating}, "watchlist": history.watchlist}
+    if state["part"] == "film":
+        context |= standing_on_page(visitor_history(request.visitor), movie.pk)
     response = render(request, PARTS[state["part"]], context)
-    if state["part"] == "card":  # the other parts are live regions themselves
+    if state["part"] in ("card", "film"):  # the other parts are live regions themselves
         response["HX-Trigger"] = json.dumps({"announce": message})
     return response

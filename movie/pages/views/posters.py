@@ -1,9 +1,10 @@
-"""Drawn and photographed posters, cacheable by browsers."""
+"""Drawn and photographed posters, and cards of films for other sites; browsers and crawlers may keep them."""
 
+import base64
 import hashlib
 
 from django.core.cache import cache
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
@@ -13,6 +14,8 @@ from movie.catalogue.models import Movie
 from movie.catalogue.photographs import CONTENT_TYPES, stored_path
 from movie.catalogue.posters.drawing import draw_poster
 from movie.catalogue.posters.meanings import MOST_CHOICES
+from movie.catalogue.posters.share_card import can_draw_cards, draw_share_card, to_png
+from movie.visitors.throttling import limited_page
 
 KEEP = "public, max-age=31536000, immutable"
 ASK_AGAIN = "public, max-age=3600"  # an address without the hash, or with an old one
@@ -57,4 +60,29 @@ def photograph(request: HttpRequest, movie_id: int, name: str) -> HttpResponse:
     response = HttpResponse(path.read_bytes(), content_type=CONTENT_TYPES[path.suffix])
     response["Cache-Control"] = KEEP
     response["Content-Security-Policy"] = POSTER_POLICY
+    return response
+
+
+@require_safe
+@limited_page
+def share_card(request: HttpRequest, movie_id: int) -> HttpResponse:
+    """Return the picture that other sites show with a link to a movie; `?v=` is as for its poster.
+
+    It has the English title, whose letters every server has, and takes some 200 ms to make.
+    """
+    if not can_draw_cards():
+        raise Http404
+    film = get_object_or_404(Movie.objects.visible().for_cards(), pk=movie_id)
+    key = f"share-card:{film.pk}:{film.poster_version}"
+    known = cache.get(key)
+    if known is None:
+        directors = film.director_names
+        about = " · ".join(filter(None, (str(film.year or ""), ", ".join(directors))))
+        facts = [about, ", ".join(film.genre_names)]
+        director = directors[0] if directors else ""
+        drawing = draw_share_card(film.title, film.year, film.genre_names, director, facts)
+        known = base64.b64encode(to_png(drawing)).decode()
+        cache.set(key, known, DRAWN_SECONDS)
+    response = HttpResponse(base64.b64decode(known), content_type="image/png")
+    response["Cache-Control"] = KEEP if request.GET.get("v") == film.poster_version else ASK_AGAIN
     return response

@@ -26,6 +26,7 @@ NOT_CRAWLED = (
     "/recommend/",
     "/search/",
     "/shown/",
+    "/tonight/",
 )
 CONTACT_DAYS = 180  # RFC 9116 wants an end of less than a year
 

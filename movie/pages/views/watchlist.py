@@ -7,10 +7,11 @@ from types import SimpleNamespace
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from movie.catalogue.formatting import running_time
 from movie.catalogue.models import Movie
 from movie.pages.dial import chosen_step
 from movie.pages.views.pages import visitor_model
@@ -33,7 +34,7 @@ SORTS = {
 @require_safe
 @limited_page
 def my_watchlist(request: VisitorRequest) -> HttpResponse:
-    """Show the movies on the visitor's watchlist; those that were rated come last."""
+    """Show the movies on the visitor's watchlist; those that were rated or watched come last."""
     history = visitor_history(request.visitor)
     films = Movie.objects.visible().defer("synopsis").in_bulk(history.watchlist)
     sort = request.GET.get("sort", BY_FIT)
@@ -52,7 +53,7 @@ def my_watchlist(request: VisitorRequest) -> HttpResponse:
         ids.sort(key=lambda pk: (films[pk].runtime is None, films[pk].runtime, films[pk].sort_title))
     else:
         ids.sort(key=lambda pk: (-(films[pk].year or 0), films[pk].sort_title))
-    ids.sort(key=lambda pk: pk in history.ratings)
+    ids.sort(key=lambda pk: pk in history.ratings or pk in history.watches)
     page = Paginator(ids, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page_obj": page,
@@ -75,9 +76,4 @@ def _without_waiting(history: History) -> History:
 
 def _facts(movie: Movie) -> str:
     """Return "116 minutes · 4.1 from 512 ratings"."""
-    runtime = ""
-    if movie.runtime:
-        runtime = ngettext("%(minutes)s minute", "%(minutes)s minutes", movie.runtime) % {
-            "minutes": movie.runtime
-        }
-    return " · ".join(filter(None, (runtime, mean_sentence(movie))))
+    return " · ".join(filter(None, (running_time(movie.runtime), mean_sentence(movie))))

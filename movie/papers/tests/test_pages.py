@@ -329,3 +329,11 @@ def test_the_navigation_leads_here(client):
         r'<a href="/papers/" aria-current="page">Papers</a>', page(client, reverse("papers:list"))
     )
     assert '<a href="/papers/">Papers</a>' in page(client, reverse("pages:browse"))
+
+
+@pytest.mark.parametrize(("language", "is_said"), [("en", False), ("ko", True), ("zh-hans", True)])
+def test_other_languages_are_told_that_reviews_are_english(client, language, is_said):
+    review = make_review("neighbours")
+    for address in (reverse("papers:list"), review.get_absolute_url()):
+        page = client.get(address, headers={"accept-language": language}).content.decode()
+        assert ('class="paper-language"' in page) == is_said, address

@@ -128,6 +128,8 @@ def film_with_action(film: Node, history: History) -> Phrase:
     rating = history.ratings.get(pk)
     if rating is not None:
         return compose(gettext("%(film)s, which you rated %(stars)s"), film=film.phrase, stars=stars(rating))
+    if pk in history.watches:
+        return compose(gettext("%(film)s, which you watched"), film=film.phrase)
     if pk in history.watchlist:
         return compose(gettext("%(film)s, which is on your watchlist"), film=film.phrase)
     return compose(gettext("%(film)s, which you looked at"), film=film.phrase)
@@ -139,6 +141,8 @@ def short_action(film: Node, history: History) -> str:
     rating = history.ratings.get(pk)
     if rating is not None:
         return gettext("rated %(stars)s") % {"stars": stars(rating)}
+    if pk in history.watches:
+        return gettext("watched")
     return gettext("on your watchlist") if pk in history.watchlist else gettext("looked at")
 
 
@@ -147,6 +151,8 @@ def because(film: Phrase | str, movie_id: MovieId, history: History) -> Phrase:
     rating = history.ratings.get(movie_id)
     if rating is not None:
         return compose(gettext("Because you rated %(title)s %(stars)s"), title=film, stars=stars(rating))
+    if movie_id in history.watches:
+        return compose(gettext("Because you watched %(title)s"), title=film)
     if movie_id in history.watchlist:
         return compose(gettext("Because %(title)s is on your watchlist"), title=film)
     return compose(gettext("Because you looked at %(title)s"), title=film)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from typing import IO, Any
@@ -35,9 +36,11 @@ from movie.operations.site_setup import (
 )
 from movie.training.models import TrainingRun
 from movie.training.registry import registry
+from movie.training.taste_groups import read_report
 
 # Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
 BLEND = "for_you"
+ANALYSE = (sys.executable, "manage.py", "analyse_groups")
 SLOW_MODELS = ("als",)
 TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
@@ -87,6 +90,7 @@ class Command(BaseCommand):
                 call_command("train", *others, from_site=True, activate=True, refit=False)
             if needing and self._has_torch(threading.Event()):
                 call_command("train", *needing, from_site=True, activate=True, refit=False)
+            self._find_taste_groups()
             return
         self._serve(host, port, options["workers"], missing)
 
@@ -113,6 +117,7 @@ class Command(BaseCommand):
             _wait_until_open(host, port, server, stop)
             self.console.print(f"\nReelgraph is open: [bold]{address}[/]   (Ctrl-C closes it)\n")
             needing, others = _by_torch(to_train)
+            self._find_taste_groups(stop, server)
             self._train(others, server, stop)
             if needing and self._has_torch(stop, server):
                 self._train(needing, server, stop)
@@ -122,6 +127,19 @@ class Command(BaseCommand):
                 raise CommandError(f"the server ended with status {server.returncode}")
         finally:
             _end(server)
+
+    def _find_taste_groups(
+        self, stop: threading.Event | None = None, server: subprocess.Popen | None = None
+    ) -> None:
+        """Find the groups of taste for their page, where nobody has yet. A failure stops nothing."""
+        if read_report() is not None:
+            return
+        stop = stop or threading.Event()
+        file = settings.DATA_DIR / "taste_groups.log"
+        with file.open("wb") as log:
+            is_done = _runs_through(ANALYSE, log, stop, server)
+        if not is_done and not stop.is_set():
+            self.console.print(f"[yellow]No taste groups were found; {escape(str(file))} says why.[/]")
 
     def _has_torch(self, stop: threading.Event, server: subprocess.Popen | None = None) -> bool:
         """Install PyTorch where it is missing and return whether it is there; without a network say so."""
@@ -178,15 +196,22 @@ def _install(
     arguments: list[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
 ) -> bool:
     """Run pip until it ends, the demo is to stop or its server ends; return whether all was installed."""
-    pip = subprocess.Popen(  # noqa: S603 - our own command
-        [*PIP, *arguments], cwd=settings.BASE_DIR, stdout=log, stderr=log, start_new_session=True
+    return _runs_through([*PIP, *arguments], log, stop, server)
+
+
+def _runs_through(
+    command: Sequence[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
+) -> bool:
+    """Run a command until it ends, the demo is to stop or its server ends; return whether it succeeded."""
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        command, cwd=settings.BASE_DIR, stdout=log, stderr=log, start_new_session=True
     )
     try:
-        while pip.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
+        while process.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
             pass
     finally:
-        _end(pip)
-    return pip.returncode == 0
+        _end(process)
+    return process.returncode == 0
 
 
 def _is_installed() -> bool:
