@@ -264,12 +264,13 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     (history,) = histories
     index = movie_index()
     left_out = {*options.exclude, *index.twins_of(history.known)}
-    excluded = np.union1d(align_items(predictor, index).absent, predictor.ids.indices_of(left_out)[0])
+    hidden = align_items(predictor, index).absent
+    excluded = np.union1d(hidden, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
     with costly_call() if predictor.is_costly else nullcontext():
         indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
         best = indices[0][indices[0] >= 0]
-        reasons = predictor.reasons(query, best)
+        reasons = predictor.reasons(query, best, hidden)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 
