@@ -204,14 +204,17 @@ def _star_radios(language: str | None, checked: float | None) -> Markup:
     for value in HALF_STARS:
         mark = " checked" if value == checked else ""
         parts.append(
-            f'<label class="{"whole" if value == int(value) else "half"}">'
-            f'<input type="radio" name="value" value="{value:g}"{mark}>'
-            f"<span>{html.escape(gettext(SPOKEN_STARS[value]))}</span></label>"
+            f'<input type="radio" name="value" value="{value:g}"{mark}'
+            f' class="{"whole" if value == int(value) else "half"}"'
+            f' aria-label="{html.escape(gettext(SPOKEN_STARS[value]))}">'
         )
     return Markup("".join(parts))  # noqa: S704 - built from constants and escaped translations
 
 
 # -- cards ------------------------------------------------------------------------------------
+
+
+POSTERS_AT_ONCE = 2  # a phone shows two beside each other
 
 
 class Card(NamedTuple):
@@ -244,8 +247,10 @@ def cards(
     *,
     ranks: bool = False,
     why: str = "",
+    first: bool = False,
 ) -> SafeString:
-    """Render the cards of a list by ``jinja2/pages/_cards.html``.
+    """Render the cards of a list by ``jinja2/pages/_cards.html``. `first` on the page, its first posters are
+    fetched at once; all others when they come near the window.
 
     An entry has `movie`, and may have `reason` and `rank`; `ratings` (dict) and `watchlist` (a set of
     ids) are the visitor's, from the page. `why` is the query of the "Why?" links; without it there are none.
@@ -290,6 +295,7 @@ def cards(
         .render(
             cards=made,
             why=why,
+            n_at_once=POSTERS_AT_ONCE if first else 0,
             shared_fields=_shared_fields(context, surface, recommendation_id),
         )
     )
