@@ -146,6 +146,7 @@ def main() -> int:
         environment = site_environment(folder, {"PAGE_RATE_LIMIT": "1000000"})
         if not (folder / "models").exists():
             manage(environment, "demo", "--quick-only", "--no-serve")
+        manage(environment, "collectstatic", "--no-input", "--verbosity", "0")
         populated = _populated(environment)
         with Served(environment) as site:
             figures = _measure("http://{}:{}".format(*site.address), populated, options)

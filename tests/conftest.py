@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,7 +23,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from benchmarks._browser import CHROMIUM, CHROMIUM_FLAGS
+from benchmarks._browser import CHROMIUM, CHROMIUM_FLAGS, pages_by_visitor, sign_in
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN_SECONDS = 90
@@ -140,6 +141,29 @@ def browser(chromium_path: str) -> Iterator[object]:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Any, site: str, populated: dict[str, Any]) -> dict[str, list[str]]:
+    """The addresses of the pages that a guest, a member and staff open."""
+    return pages_by_visitor(browser, site, populated)
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any, site: str, populated: dict[str, Any]) -> Callable[..., Any]:
+    """`with open_page(who) as page`: a page of a guest, a member or staff."""
+
+    @contextmanager
+    def opened(who: str, **options: Any) -> Iterator[Any]:
+        context = browser.new_context(**{"base_url": site, "locale": "en", **options})
+        context.set_default_timeout(60_000)
+        sign_in(context, site, populated, who)
+        page = context.new_page()
+        yield page
+        page.wait_for_load_state("networkidle")  # the server logs answers that nobody waits for as errors
+        context.close()
+
+    return opened
 
 
 def _write_films(path: Path) -> None:

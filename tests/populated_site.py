@@ -24,7 +24,7 @@ from movie.training.models import TrainingRun
 
 HOST = "127.0.0.1"
 IMPORT = b"Date,Name,Year,Rating\n2021-02-03,Western 2,1956,3.5\n2021-02-04,Nowhere at All,2015,5\n"
-EXPERIMENT = "of-every-page"
+MADE = "of-every-page"
 OUTSIDE = ("/admin/", "/api/v1/", "/api/compat/")  # Django's own pages, and answers for programs
 
 
@@ -43,8 +43,9 @@ def populate() -> dict[str, Any]:
 def _clear() -> None:
     """Delete what an earlier run made."""
     get_user_model().objects.filter(username__in=("reader-of-pages", "keeper-of-pages")).delete()
-    Experiment.objects.filter(name=EXPERIMENT).delete()
-    ApiClient.objects.filter(slug=EXPERIMENT).delete()
+    Experiment.objects.filter(name=MADE).delete()
+    ApiClient.objects.filter(slug=MADE).delete()
+    TrainingRun.objects.filter(model="ease", message=MADE).delete()
 
 
 def _objects(staff: Any) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def _objects(staff: Any) -> dict[str, Any]:
     comment = Comment.objects.create(
         review=review, author=staff, body="Good.", post_id="01890a5d-ac96-774b-bcce-b302099a8057"
     )
-    experiment = Experiment.objects.create(name=EXPERIMENT)
+    experiment = Experiment.objects.create(name=MADE)
     for name, model in (("control", "popular"), ("new", "neighbours")):
         ExperimentArm.objects.create(
             experiment=experiment, name=name, predictor=model, share="0.5", is_control=name == "control"
@@ -61,8 +62,8 @@ def _objects(staff: Any) -> dict[str, Any]:
     for state in (Experiment.State.RUNNING, Experiment.State.ENDED):
         experiment.state = state
         experiment.save()
-    ApiClient.objects.create(slug=EXPERIMENT)
-    TrainingRun.objects.create(model="ease")
+    ApiClient.objects.create(slug=MADE)
+    TrainingRun.objects.create(model="ease", state=TrainingRun.State.FAILED, message=MADE)
     programme = make_programme(f"user:{staff.pk}", "Nights", Movie.objects.first())
     change_programme(programme, title="Nights", note="Three of a kind.", is_public=True)
     group = start_group(f"user:{staff.pk}", "Ann")
@@ -70,7 +71,7 @@ def _objects(staff: Any) -> dict[str, Any]:
         "movie_id": Movie.objects.first().pk,
         "person_id": Person.objects.first().pk,
         "genre_id": Genre.objects.first().pk,
-        "name": EXPERIMENT,
+        "name": MADE,
         "slug": review.slug,
         "dotted": "predictors.models.neighbours",
         "comment_id": comment.pk,

@@ -7,14 +7,13 @@ markup that Swagger UI draws in the reference of the API is not ours and left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks._browser import WHO, pages_by_visitor, sign_in
+from benchmarks._browser import WHO
+from tests.test_journey import DESK
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -34,32 +33,10 @@ OPEN_DETAILS = 'document.querySelectorAll("details").forEach((each) => { each.op
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 
-@pytest.fixture(scope="module")
-def open_page(browser: Any, site: str, populated: dict[str, Any]) -> Callable[..., Any]:
-    """`with open_page(who) as page`: a page of a guest, a member or staff."""
-
-    @contextmanager
-    def opened(who: str) -> Iterator[Any]:
-        context = browser.new_context(
-            base_url=site, locale="en", viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
-        )
-        context.set_default_timeout(20_000)
-        sign_in(context, site, populated, who)
-        yield context.new_page()
-        context.close()
-
-    return opened
-
-
-@pytest.fixture(scope="module")
-def pages(browser: Any, site: str, populated: dict[str, Any]) -> dict[str, list[str]]:
-    return pages_by_visitor(browser, site, populated)
-
-
 @pytest.mark.parametrize("who", WHO)
 def test_axe_finds_nothing_on_any_page(open_page, pages, who):
     findings = []
-    with open_page(who) as page:
+    with open_page(who, viewport=DESK, reduced_motion="reduce") as page:
         for address in pages[who]:
             page.goto(address)
             findings += [f"{address} {each}" for each in findings_on(page)]

@@ -73,7 +73,7 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
 
 
 def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> dict[str, object]:
-    """Return the variables that explain a movie on its own page, by the list that led there if it was personal.
+    """Return the variables that explain a movie on its page, by the list that led there if it was personal.
 
     `explained` is None for a visitor who has seen the movie or liked nothing yet.
     """
