@@ -249,11 +249,12 @@ class Predictor(ABC):
         ]
 
     def supporters(
-        self, query: Query, targets: Sequence[int] | np.ndarray
+        self, query: Query, targets: Sequence[int] | np.ndarray, unnamed: np.ndarray = _NO_ITEMS
     ) -> list[list[tuple[MovieId, float]]]:
         """Return for each item index the liked items that support its score, with shares, largest first.
 
-        Shares sum to 1. An item of the history is looked at as if it were not in it.
+        Shares sum to 1, without the item indices `unnamed`. An item of the history is looked at as if it were
+        not in it.
         """
         targets = np.asarray(targets, dtype=np.int64)
         ranked: list[list[tuple[MovieId, float]]] = [[] for _ in targets]
@@ -264,18 +265,20 @@ class Predictor(ABC):
                     continue
                 known = without_liked(query, targets[some[0]]) if is_liked[some[0]] else query
                 influences = self.influences(known, targets[some])
-                shares = influences.shares(known)
+                shares = influences.shares(known, unnamed)
                 names = self.ids.ids_of(influences.items)
                 for row, column in zip(some.tolist(), shares.T, strict=True):
                     order = np.argsort(-column, kind="stable")
                     ranked[row] = [(names[each], float(column[each])) for each in order if column[each] > 0]
         return ranked
 
-    def reasons(self, query: Query, targets: Sequence[int] | np.ndarray) -> list[tuple[Reason, ...]]:
-        """Name for each item index the liked item that supports its score most, if there is one."""
+    def reasons(
+        self, query: Query, targets: Sequence[int] | np.ndarray, unnamed: np.ndarray = _NO_ITEMS
+    ) -> list[tuple[Reason, ...]]:
+        """Name for each item index the liked item that supports its score most, none of `unnamed`, if any."""
         return [
             (Reason("history", ranked[0][0], round(ranked[0][1], 4)),) if ranked else ()
-            for ranked in self.supporters(query, targets)
+            for ranked in self.supporters(query, targets, unnamed)
         ]
 
     def retrieve(

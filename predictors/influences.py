@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAX_REMOVED = 50  # liked items that are left out in turn: the strongest, the latest among equals
 FEWEST_REMOVED = 8  # of a long history, ...
 ITEMS_SCORED = 10_000  # ... where all variants together hold no more items than this, or those fewest
+_NO_ITEMS = np.zeros(0, dtype=np.int64)
 NOISE = 1e-6  # falls below this share of the largest score are rounding errors
 
 
@@ -28,13 +29,13 @@ class Influences:
     items: np.ndarray
     amounts: np.ndarray
 
-    def shares(self, query: Query) -> np.ndarray:
+    def shares(self, query: Query, unnamed: np.ndarray = _NO_ITEMS) -> np.ndarray:
         """Return (T, K) float64 the share of each item in all that supports a score; columns sum to 1 or 0.
 
-        An item that the user rated below their own mean supports nothing.
+        An item that the user rated below their own mean supports nothing, nor do the items `unnamed`.
         """
         support = np.maximum(self.amounts, 0.0).astype(np.float64)
-        support[_rated_below_mean(query, self.items)] = 0.0
+        support[_rated_below_mean(query, self.items) | np.isin(self.items, unnamed)] = 0.0
         totals = support.sum(axis=0)
         return support / np.where(totals > 0, totals, 1.0)
 

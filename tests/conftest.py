@@ -7,31 +7,25 @@ test is another guest, so one site serves them all.
 from __future__ import annotations
 
 import csv
+import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 
+from benchmarks._browser import CHROMIUM, CHROMIUM_FLAGS, pages_by_visitor, sign_in
+
 ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 OPEN_SECONDS = 90
 
 TASTES = ("Western", "Horror", "Comedy", "Romance")
@@ -54,6 +48,8 @@ for made in Movie.objects.filter(title__in=["Western 1", "Western 3", "Western 5
 call_command("sync_papers", verbosity=0)
 kinds = ("popular", "neighbours", "linear_sequence", "ease")
 call_command("train", *kinds, from_site=True, activate=True, quiet=True)
+mix = ["members=popular,cosine,counts_90", "tries=60", "kept=30"]
+call_command("train", "for_you", from_site=True, activate=True, quiet=True, refit=False, options=mix)
 call_command("build_knowledge_graph", verbosity=0)
 graph = f"graph={settings.KNOWLEDGE_GRAPH_DIR}"
 call_command("train", "kprn", from_site=True, activate=True, quiet=True, options=[graph, "steps=40"])
@@ -74,27 +70,33 @@ def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(chromium_path: str, site_folder: Path) -> Iterator[str]:
-    """The address of a running site with 80 made-up films in four genres and 160 people's ratings."""
-    folder = site_folder
-    _write_films(folder / "films.csv")
-    _write_ratings(folder / "ratings.csv")
-    environment = {
+def site_environment(site_folder: Path) -> dict[str, str]:
+    """The variables of that site, for its server and its commands."""
+    return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "webapp.settings",  # not those of the tests, which are ours
         "DEBUG": "false",
         "SECURE": "false",  # plain http
         "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough-to-be-taken-for-one",
         "ALLOWED_HOSTS": "127.0.0.1,localhost",  # security keys want a name
-        "DATA_DIR": str(folder),
-        "DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
-        "MODEL_DIR": str(folder / "models"),
+        "DATA_DIR": str(site_folder),
+        "DATABASE_URL": f"sqlite:///{site_folder / 'site.sqlite3'}",
+        "MODEL_DIR": str(site_folder / "models"),
+        "DEFAULT_MODELS": "linear_sequence,neighbours,popular",  # For you answers whoever chooses it
         "WEB_THREADS": "4",
         "REDIS_URL": "",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }
+
+
+@pytest.fixture(scope="session")
+def site(chromium_path: str, site_folder: Path, site_environment: dict[str, str]) -> Iterator[str]:
+    """The address of a running site with 80 made-up films in four genres and 160 people's ratings."""
+    folder, environment = site_folder, site_environment
+    _write_films(folder / "films.csv")
+    _write_ratings(folder / "ratings.csv")
     prepare = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", PREPARE]
     done = subprocess.run(prepare, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -120,6 +122,18 @@ def site(chromium_path: str, site_folder: Path) -> Iterator[str]:
     assert "Traceback" not in said, said[-4000:]
 
 
+@pytest.fixture(scope="session")
+def populated(site: str, site_folder: Path, site_environment: dict[str, str]) -> dict[str, Any]:
+    """What `tests.populated_site` put behind the addresses of the site: addresses, and cookies of members."""
+    code = "from tests.populated_site import print_populated; print_populated()"
+    command = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", code]
+    done = subprocess.run(
+        command, cwd=site_folder, env=site_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 @pytest.fixture(scope="module")
 def browser(chromium_path: str) -> Iterator[object]:
     """Chromium. Stopped with the module: its event loop would keep Django from the database in others."""
@@ -129,6 +143,29 @@ def browser(chromium_path: str) -> Iterator[object]:
         chromium = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Any, site: str, populated: dict[str, Any]) -> dict[str, list[str]]:
+    """The addresses of the pages that a guest, a member and staff open."""
+    return pages_by_visitor(browser, site, populated)
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: Any, site: str, populated: dict[str, Any]) -> Callable[..., Any]:
+    """`with open_page(who) as page`: a page of a guest, a member or staff."""
+
+    @contextmanager
+    def opened(who: str, **options: Any) -> Iterator[Any]:
+        context = browser.new_context(**{"base_url": site, "locale": "en", **options})
+        context.set_default_timeout(60_000)
+        sign_in(context, site, populated, who)
+        page = context.new_page()
+        yield page
+        page.wait_for_load_state("networkidle")  # the server logs answers that nobody waits for as errors
+        context.close()
+
+    return opened
 
 
 def _write_films(path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks._browser import OWN, WHO, only
+
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 
@@ -14,13 +16,13 @@ pytestmark = pytest.mark.browser
 
 FIRST_FILM = 300  # pixels from the top
 TARGET = 44
+WIDTHS = (360, 390, 820)
 TOO_SMALL = f"""
-() => [...document.querySelectorAll(
-    ".masthead :is(a, button, summary, input), .card-menu > summary, .stars, .model, .dial-step"
-  )]
-  .filter((each) => each.checkVisibility())
+() => [...document.querySelectorAll(`.masthead :is(a, button, summary, input), .stars,
+    main :is(button, summary, select, input:not([type=hidden], [type=radio], [type=checkbox]))`)]
+  .filter((each) => each.checkVisibility({{ opacityProperty: true, visibilityProperty: true }}))
   .map((each) => [each.outerHTML.slice(0, 80), each.getBoundingClientRect()])
-  .filter(([_, box]) => box.height && box.height < {TARGET})
+  .filter(([_, box]) => box.height && box.height < {TARGET} - 0.5)
   .map(([name, box]) => `${{name}}: ${{box.height}}`)
 """
 
@@ -30,15 +32,35 @@ def language(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(params=[360, 390, 820])
+@pytest.fixture(params=WIDTHS)
 def page(browser: Any, site: str, language: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    size = {"width": request.param, "height": 844}
-    context = browser.new_context(viewport=size, base_url=site, locale=language, has_touch=True)
+    context = browser.new_context(
+        viewport=_size(request.param), base_url=site, locale=language, has_touch=True
+    )
     context.set_default_timeout(20_000)
     opened = context.new_page()
     yield opened
     opened.wait_for_load_state("networkidle")  # the server logs answers that nobody waits for as errors
     context.close()
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_no_page_scrolls_sideways_or_has_small_targets(open_page, pages, who, language):
+    """Every page in English; in Korean and Chinese those of everyone's own things."""
+    found = []
+    with open_page(who, viewport=_size(WIDTHS[0]), locale=language, has_touch=True) as page:
+        for address in only(pages[who], [] if language == "en" else OWN):
+            page.goto(address)
+            found += [f"{address}: {each}" for each in page.evaluate(TOO_SMALL)]
+            for width in WIDTHS:
+                page.set_viewport_size(_size(width))
+                if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
+                    found.append(f"{address} is {wide} wide at {width}")
+    assert not found, "\n".join(found)
+
+
+def _size(width: int) -> dict[str, int]:
+    return {"width": width, "height": 844}
 
 
 def top_of(page: Any, selector: str) -> float:

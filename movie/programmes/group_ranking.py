@@ -97,7 +97,8 @@ def _rank(
     predictor: Predictor, queries: Mapping[int, Query], left_out: Collection[int], k: int
 ) -> list[Recommendation]:
     allowed = np.ones(predictor.n_items, dtype=bool)
-    allowed[align_items(predictor, movie_index()).absent] = False
+    hidden = align_items(predictor, movie_index()).absent
+    allowed[hidden] = False
     allowed[predictor.ids.indices_of(left_out)[0]] = False
     items = np.flatnonzero(allowed)
     if len(items) == 0:
@@ -107,7 +108,7 @@ def _rank(
     order = np.argsort(-joint, kind="stable")[: CANDIDATES * k + SPARE]
     best = order[np.isfinite(joint[order])]
     targets = items[best]
-    supporters = {key: predictor.supporters(query, targets) for key, query in queries.items()}
+    supporters = {key: predictor.supporters(query, targets, hidden) for key, query in queries.items()}
     found = [
         Recommendation(
             movie_id,

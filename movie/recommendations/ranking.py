@@ -269,13 +269,14 @@ def _rank_now(predictor: Predictor, histories: Sequence[History], options: Ranki
     (history,) = histories
     index = movie_index()
     left_out = {*options.exclude, *index.twins_of(history.known)}
-    filtered = excluded_items(align_items(predictor, index), excluded_mask(options.filters, index))
+    alignment = align_items(predictor, index)
+    filtered = excluded_items(alignment, excluded_mask(options.filters, index))
     excluded = np.union1d(filtered, predictor.ids.indices_of(left_out)[0])
     query = encode(predictor, history)
     with costly_call() if predictor.is_costly else nullcontext():
         indices, scores = predictor.retrieve([query], options.k + SPARE, excluded)
         best = indices[0][indices[0] >= 0]
-        reasons = predictor.reasons(query, best)
+        reasons = predictor.reasons(query, best, alignment.absent)
     found = zip(predictor.ids.ids_of(best), scores[0].tolist(), reasons, strict=False)
     return [Ranking([Recommendation(*each) for each in found])]
 

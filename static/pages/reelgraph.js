@@ -108,11 +108,32 @@
   });
   document.addEventListener("click", (event) => {
     if (!checkedBefore || event.target !== checkedBefore || event.target.closest(".rating-large")) return;
-    const half = event.target.closest("label").previousElementSibling?.querySelector("input");
+    const half = event.target.previousElementSibling;
     checkedBefore = null;
     if (!half) return;
     half.checked = true;
     half.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
+  // -- rows further down: their cards are drawn when they come near, or for a printer ---------------
+
+  const drawCards = (row) => {
+    const later = row.querySelector(":scope > noscript");
+    if (!later) return;
+    row.innerHTML = later.textContent;
+    window.htmx?.process(row);
+  };
+  document.addEventListener("DOMContentLoaded", () => {
+    const waitingRows = [...document.querySelectorAll(".row-cards:has(> noscript)")];
+    const near = new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        if (!entry.isIntersecting) continue;
+        near.unobserve(entry.target);
+        drawCards(entry.target);
+      }
+    }, { rootMargin: "800px 0px" });
+    for (const row of waitingRows) near.observe(row);
+    window.addEventListener("beforeprint", () => waitingRows.forEach(drawCards));
   });
 
   // -- what htmx swaps keeps the focus where it was ---------------------------------------------

@@ -130,27 +130,31 @@ def movie_action(name: str, movie_id: int) -> str:
 
 
 @register.simple_tag
-def movie_link(movie: Movie, surface: str = "", recommendation_id: str = "") -> Markup:
+def movie_link(movie: Movie, surface: str = "", recommendation_id: str = "", why: str = "") -> Markup:
     """Return the attributes of a link to a movie that counts the click.
 
     Without JavaScript the browser follows ``href`` through the counting address; with it the script
-    sends a beacon to ``data-click`` and opens ``data-href``. Both carry the same event id.
+    sends a beacon to ``data-click`` and opens ``data-href``. Both carry the same event id. With `why`, the
+    query of the list's "Why?" links, the movie's page gives the reason that it has in that list.
     """
-    return _link_maker(surface, recommendation_id)(movie.pk)
+    return _link_maker(surface, recommendation_id, why)(movie.pk)
 
 
-def _link_maker(surface: str, recommendation_id: str) -> Callable[[int], Markup]:
+def _link_maker(surface: str, recommendation_id: str, why: str = "") -> Callable[[int], Markup]:
     """Return a function from a movie's id to the attributes of a link; what the links share is built once."""
     query = f"&amp;from={quote(surface)}" if surface else ""
     if recommendation_id:
         query += f"&amp;rec={quote(recommendation_id)}"
+    in_list = html.escape(why)
+    if in_list:
+        query, in_list = f"{query}&amp;{in_list}", f"?{in_list}"
     prefix, urlconf = get_script_prefix(), get_urlconf()
     go, movie, click = (_address_around_id(name, prefix, urlconf) for name in ("go", "movie", "click"))
 
     def link(pk: int) -> Markup:
         return Markup(  # noqa: S704 - quoted
             f'href="{go[0]}{pk}{go[1]}?e={new_event_id()}{query}"'
-            f' data-href="{movie[0]}{pk}{movie[1]}" data-click="{click[0]}{pk}{click[1]}"'
+            f' data-href="{movie[0]}{pk}{movie[1]}{in_list}" data-click="{click[0]}{pk}{click[1]}"'
         )
 
     return link
@@ -235,14 +239,17 @@ def _star_radios(language: str | None, checked: float | None) -> Markup:
     for value in HALF_STARS:
         mark = " checked" if value == checked else ""
         parts.append(
-            f'<label class="{"whole" if value == int(value) else "half"}">'
-            f'<input type="radio" name="value" value="{value:g}"{mark}>'
-            f"<span>{html.escape(gettext(SPOKEN_STARS[value]))}</span></label>"
+            f'<input type="radio" name="value" value="{value:g}"{mark}'
+            f' class="{"whole" if value == int(value) else "half"}"'
+            f' aria-label="{html.escape(gettext(SPOKEN_STARS[value]))}">'
         )
     return Markup("".join(parts))  # noqa: S704 - built from constants and escaped translations
 
 
 # -- cards ------------------------------------------------------------------------------------
+
+
+POSTERS_AT_ONCE = 2  # a phone shows two beside each other
 
 
 class Card(NamedTuple):
@@ -276,14 +283,16 @@ def cards(
     *,
     ranks: bool = False,
     why: str = "",
+    first: bool = False,
 ) -> SafeString:
-    """Render the cards of a list by ``jinja2/pages/_cards.html``.
+    """Render the cards of a list by ``jinja2/pages/_cards.html``. `first` on the page, its first posters are
+    fetched at once; all others when they come near the window.
 
     An entry has `movie`, and may have `reason` and `rank`; `ratings` (dict) and `watchlist` (a set of
     ids) are the visitor's, from the page. `why` is the query of the "Why?" links; without it there are none.
     """
     ratings, watchlist = context.get("ratings") or {}, context.get("watchlist") or ()
-    link = _link_maker(surface, recommendation_id)
+    link = _link_maker(surface, recommendation_id, why)
     site = get_script_prefix(), get_urlconf()
     dismiss, watch, explain, rate = (
         _address_around_id(name, *site) for name in ("dismiss", "watchlist", "why", "rate")
@@ -326,6 +335,7 @@ def cards(
         .render(
             cards=made,
             why=why,
+            n_at_once=POSTERS_AT_ONCE if first else 0,
             shared_fields=_shared_fields(context, surface, recommendation_id),
         )
     )

@@ -16,6 +16,7 @@ from datasets.interactions import Interactions
 from movie.catalogue.models import Movie
 from movie.catalogue.posters.inks import contrast
 from movie.catalogue.tests.films import make_film
+from movie.pages.views.pages import ROWS_AT_ONCE
 from movie.recommendations.movie_index import movie_index
 from movie.training.models import TrainingRun
 from predictors.models.for_you.model import ForYouPredictor
@@ -228,6 +229,16 @@ def test_less_seen_films_are_a_row_of_their_own_and_stand_in_no_other(client, ta
     assert "familiarity=-1" in row(markup, "Less seen, for you")
     # With the dial at that end the row For you says it all.
     assert "Less seen" not in client.get(reverse("pages:home"), {"familiarity": "-1"}).content.decode()
+
+
+def test_cards_of_rows_further_down_wait_for_the_script_or_for_a_browser_without(client, taste):
+    rate(client, taste[2], "5")
+    rows = page(client).split('<section class="row"')[1:]
+    assert len(rows) > ROWS_AT_ONCE
+    waiting = ["<noscript>" in each for each in rows]
+    assert waiting == [number >= ROWS_AT_ONCE for number in range(len(rows))]
+    assert rows[0].count('fetchpriority="high"') == 2
+    assert "fetchpriority" not in "".join(rows[1:])
 
 
 def test_nothing_comes_twice_and_nothing_rated_comes_again(client, trained):

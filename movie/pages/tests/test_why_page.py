@@ -1,5 +1,6 @@
 """ "Why?": on every card of a list, in a sheet, on a page of its own, and on the film's page."""
 
+import html
 import re
 from datetime import UTC, datetime
 
@@ -149,6 +150,30 @@ def test_the_card_the_sheet_and_the_page_of_a_film_say_the_same(guest):
             (headline,) = re.findall(r'class="why-headline">(.+?)</p>', where.content.decode())
             assert text_of(headline).split() == reason.split()
     assert told >= 4
+
+
+def test_the_page_of_a_film_gives_the_reason_of_the_list_that_led_there(guest, films):
+    liked = f"model=neighbours&like={films[0].pk}"
+    home = html.unescape(guest.get("/").content.decode())
+    link = re.search(rf'href="(/go/\d+/[^"]+&{liked})" data-href="(/movies/\d+/\?{liked})"', home)
+    followed = guest.get(link[1])
+    assert followed.status_code == 302 and followed["Location"] == link[2]
+    page = guest.get(link[2])
+    assert _films_named(page.context["explained"]) == {films[0].pk}
+    assert "From the row of films like one you liked." in page.content.decode()
+    # A list that is the same for everyone has no reason to give: the visitor's own model has.
+    popular = guest.get(f"/movies/{films[4].pk}/?model=popular")
+    assert popular.context["explained"].model == "neighbours"
+    assert (
+        guest.get(f"/go/{films[4].pk}/?model=%22%3E&like={'9' * 99}")["Location"]
+        == films[4].get_absolute_url()
+    )
+
+
+def test_a_card_that_the_dial_moved_can_be_dismissed(guest, films):
+    fields = {"event_id": new_event_id(), "why": "model=for_you&familiarity=-0.5"}
+    gone = guest.post(f"/movies/{films[4].pk}/dismiss/", fields, headers={"HX-Request": "true"})
+    assert gone.status_code == 200
 
 
 def test_the_same_for_everyone_is_said_of_popular_films(films, monkeypatch):

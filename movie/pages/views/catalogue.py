@@ -122,7 +122,7 @@ def movie(request: VisitorRequest, movie_id: int) -> HttpResponse:
         "bars": rating_histogram(film),
         "similar": similar,
         "decade": film.year // 10 * 10 if film.year else None,
-        "explained": why_on_page(request, film.pk, history),
+        **why_on_page(request, film.pk, history),
         "surface": request.GET.get("from", "")[:32] or "movie",
         "recommendation_id": request.GET.get("rec", "")[:36],
         **standing_on_page(history, film.pk),

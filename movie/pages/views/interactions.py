@@ -27,6 +27,7 @@ from movie.events.recording import new_event_id, record
 from movie.experiments.assignment import is_running, parse_list_id
 from movie.pages.decorators import clean_or_refuse, recording_view
 from movie.pages.film_standing import standing_on_page
+from movie.pages.views.why import list_query
 from movie.recommendations.ranking import visitor_history
 from movie.visitors.networks import client_address
 from movie.visitors.throttling import seconds_to_wait
@@ -55,7 +56,7 @@ class InteractionForm(forms.Form):
     part = forms.ChoiceField(required=False, choices=[("", "")] + [(part, part) for part in PARTS])
     reason = forms.CharField(required=False, max_length=500)
     rank = forms.CharField(required=False, max_length=8)
-    why = forms.RegexField(r"^[a-z_=&0-9]*$", required=False, max_length=64)
+    why = forms.RegexField(r"^[a-z_=&0-9.-]*$", required=False, max_length=64)
     motif = forms.IntegerField(required=False, min_value=0, max_value=MOST_CHOICES - 1)
     large = forms.CharField(required=False, max_length=8)
 
@@ -190,7 +191,8 @@ def go(request: VisitorRequest, movie_id: int) -> HttpResponse:
     followed = request.method == "GET" and _from_this_site(request) and not _is_prefetch(request)
     if followed and form.is_valid() and not request.visitor.is_new and not seconds_to_wait(request):
         record(_interaction(request, movie, "click", form.cleaned_data))
-    return redirect(movie)
+    in_list = list_query(request)
+    return redirect(f"{movie.get_absolute_url()}?{in_list}" if in_list else movie)
 
 
 @never_cache

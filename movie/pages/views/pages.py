@@ -43,6 +43,7 @@ THEMES = ("light", "dark")  # without one the page looks as the device does
 MODEL_SALT = "movie.pages.views.pages.model"
 
 FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED, WATCH_NEXT = 12, 6, 12, 12, 24, 12
+ROWS_AT_ONCE = 3  # the others of the home page follow as one scrolls
 FEWEST = 4  # a row with fewer films is not shown, except the first of a page
 TASTE, NEXT = "for_you", "next_item"  # models that answer two questions, and say which
 LIKE_THIS_ROWS = 2
@@ -60,6 +61,7 @@ class Row:
     surface: str
     note: str = ""
     dial: Sequence[DialStep] = ()
+    is_later: bool = False  # a script draws its cards when they come near, so that the page is light
 
 
 @require_safe
@@ -101,6 +103,8 @@ def home(request: VisitorRequest) -> HttpResponse:
         if movie_id in movies:
             row.heading = _("Because you liked %(title)s") % {"title": movies[movie_id].display_title}
     rows = [row for row in rows if row.heading and row.ranked.entries]
+    for row in rows[ROWS_AT_ONCE:]:
+        row.is_later = True
     count_shown([row.ranked for row in rows])
     context = {
         "rows": rows,

@@ -18,14 +18,14 @@ from movie.recommendations.explanations.connections import connections
 from movie.recommendations.explanations.explanation import Explanation, Influence, whole_percents
 from movie.recommendations.explanations.wording import Node, because, film_with_action, linked
 from movie.recommendations.ranked_list import mean_sentence
-from movie.training.model_info import MODEL_INFO, MOST_RATED
+from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING
 from movie.training.registry import registry
 from predictors.capabilities import at_familiarity
 from predictors.errors import PredictorError
 from predictors.history import History, MovieId
 
 MAX_INFLUENCES = 5
-IMPERSONAL_MODELS = ("popular", MOST_RATED)  # models that do not look at the history
+IMPERSONAL_MODELS = ("popular", MOST_RATED, TRENDING)  # models that do not look at the history
 
 Shares = list[tuple[int, float]]  # movies of the history with their shares, largest first
 
