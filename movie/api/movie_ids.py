@@ -8,7 +8,7 @@ holds, they take one query.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from django.db.models import Q
 from ninja import Path, Query
@@ -85,13 +85,16 @@ def form_of(sent: Any) -> str:
     return PARTS if isinstance(sent, dict | ExternalRef) else NUMBER
 
 
-MovieRef = Annotated[
-    Annotated[MovieId, Tag(NUMBER)]
-    | Annotated[ExternalText, Tag(TEXT)]
-    | Annotated[ExternalObject, Tag(PARTS)],
-    Discriminator(form_of),
-]
-Ref = int | ExternalRef  # a MovieRef after validation
+Ref = int | ExternalRef  # an id after validation
+if TYPE_CHECKING:
+    MovieRef = Ref
+else:
+    MovieRef = Annotated[
+        Annotated[MovieId, Tag(NUMBER)]
+        | Annotated[ExternalText, Tag(TEXT)]
+        | Annotated[ExternalObject, Tag(PARTS)],
+        Discriminator(form_of),
+    ]
 PathRef = Annotated[
     str,
     Path(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -79,7 +79,10 @@ PersonNames = Annotated[
 ]
 Title = Annotated[Text, Field(min_length=1, max_length=LONGEST_TITLE)]
 Moment = Annotated[AwareDatetime, AfterValidator(_possible)]
-ExternalId = Annotated[Annotated[ExternalText, Tag(TEXT)] | Annotated[ExternalObject, Tag(PARTS)], ANY_ID]
+if TYPE_CHECKING:
+    ExternalId = ExternalRef
+else:
+    ExternalId = Annotated[Annotated[ExternalText, Tag(TEXT)] | Annotated[ExternalObject, Tag(PARTS)], ANY_ID]
 Attribute = Annotated[
     Any,
     AfterValidator(_attribute),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils.translation import gettext as _
@@ -147,6 +147,22 @@ class ImdbField(fields.Field):
         setattr(instance, STATED, stated)
 
 
+class ExternalIdsField(fields.Field):
+    """Writes all ids of a movie elsewhere, as imdb:tt0113277|shop:sku-7; an import leaves them as they are.
+
+    `movie_of` leads from the exported object to the movie.
+    """
+
+    def __init__(self, movie_of: Callable[[Any], Movie] = lambda movie: movie) -> None:
+        super().__init__(attribute="external_ids", column_name="external_ids", readonly=True)
+        self._movie_of = movie_of
+
+    def get_value(self, instance: Any) -> str:
+        if instance.pk is None or instance._state.adding:
+            return ""
+        return "|".join(sorted(map(str, self._movie_of(instance).external_ids.all())))
+
+
 class MovieResource(BatchResource):
     """Imports movies by their id on this site; a row without an id is a new movie."""
 
@@ -157,6 +173,7 @@ class MovieResource(BatchResource):
     countries = NamesField("countries", Country)
     languages = NamesField("languages", Language)
     imdb = ImdbField()
+    external_ids = ExternalIdsField()
 
     class Meta(BatchResource.Meta):
         model = Movie
@@ -174,6 +191,7 @@ class MovieResource(BatchResource):
             "countries",
             "languages",
             "imdb",
+            "external_ids",
         ]
         export_order = fields
 

@@ -15,7 +15,7 @@ from import_export import fields, widgets
 from movie.catalogue.importing.cells import seconds_of
 from movie.catalogue.importing.errors import RowError
 from movie.catalogue.models import HALF_STARS, Movie, Rating
-from movie.catalogue.resources import parse_id
+from movie.catalogue.resources import ExternalIdsField, parse_id
 from movie.catalogue.titles import clean
 from movie.core.csv_import import BatchResource
 from movie.events.rating_edits import check_rating, import_ratings_of_visitors
@@ -79,11 +79,12 @@ class RatingResource(BatchResource):
     movie = fields.Field("movie", "movie", widget=MovieWidget())
     value = fields.Field("value", "value", widget=StarsWidget())
     rated_at = fields.Field("rated_at", "rated_at", widget=TimeWidget())
+    external_ids = ExternalIdsField(lambda rating: rating.movie)
 
     class Meta(BatchResource.Meta):
         model = Rating
         import_id_fields: ClassVar = ["visitor", "movie"]
-        fields: ClassVar = ["visitor", "movie", "value", "rated_at"]
+        fields: ClassVar = ["visitor", "movie", "value", "rated_at", "external_ids"]
         export_order = fields
 
     def __init__(self, **kwargs: object) -> None:
@@ -93,7 +94,7 @@ class RatingResource(BatchResource):
         self._touched: set[int] = set()
 
     def get_queryset(self) -> models.QuerySet:
-        return super().get_queryset().select_related("movie")
+        return super().get_queryset().select_related("movie").prefetch_related("movie__external_ids")
 
     def prepare(self, rows: Sequence[dict]) -> None:
         ids = {pk for row in rows if (pk := parse_id(row.get("movie"))) is not None}

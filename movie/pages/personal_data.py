@@ -78,7 +78,7 @@ def export_of(user: AbstractUser) -> dict[str, Any]:
     ids = {each.movie_id for each in history}
     titles = dict(Movie.objects.filter(pk__in=ids).values_list("pk", "title"))
     elsewhere: dict[int, list[str]] = {}
-    for each in ExternalId.objects.filter(movie__in=ids).order_by("source", "value"):
+    for each in ExternalId.objects.filter(movie__in={int(pk) for pk in ids}).order_by("source", "value"):
         elsewhere.setdefault(each.movie_id, []).append(str(each))
     tables: dict[str, list[Row]] = {}
     for rows in rows_about(user):

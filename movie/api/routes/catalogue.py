@@ -198,9 +198,10 @@ def search(
     return json_response(answer)
 
 
-def visible_movie(movie_id: str) -> Movie:
-    """Return a movie of the site by the id in an address. Raises Problem (404, 422)."""
-    found = Movie.objects.visible().filter(pk=movie_id_of(movie_id)).first()
+def visible_movie(movie_id: int | str) -> Movie:
+    """Return a movie of the site by its number, or by the id in an address. Raises Problem (404, 422)."""
+    number = movie_id if isinstance(movie_id, int) else movie_id_of(movie_id)
+    found = Movie.objects.visible().filter(pk=number).first()
     if found is None:
         raise Problem(404, f"There is no film {movie_id}.")
     return found

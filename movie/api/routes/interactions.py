@@ -159,7 +159,8 @@ def _validate_entries(
     entries = [
         _with_site_id(entry, lookup) if isinstance(entry, InteractionIn) else entry for entry in entries
     ]
-    sent = {entry.movie_id for entry in entries if isinstance(entry, InteractionIn)}
+    named = [entry.movie_id for entry in entries if isinstance(entry, InteractionIn)]
+    sent = {movie_id for movie_id in named if isinstance(movie_id, int)}
     movie_ids = set(Movie.objects.visible().filter(pk__in=sent).values_list("pk", flat=True))
     now = timezone.now()
     valid, refused = [], []

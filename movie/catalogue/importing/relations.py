@@ -181,12 +181,12 @@ def set_titles(wanted: Mapping[int, Iterable[tuple[str, str]]], main: Mapping[in
         own = search_key(main[movie])[:255]
         stated = {own: (main[movie], "")} | {search_key(each[0])[:255]: each for each in titles}
         for key, (title, language) in stated.items():
-            row = there[movie].get(key)
-            if row is None:
+            known = there[movie].get(key)
+            if known is None:
                 new.append(MovieTitle(movie_id=movie, title=title, language=language, search_key=key))
-            elif (row.title, row.language) != (title, language):
-                row.title, row.language = title, language
-                stale.append(row)
+            elif (known.title, known.language) != (title, language):
+                known.title, known.language = title, language
+                stale.append(known)
         gone += [row.pk for key, row in there[movie].items() if key not in stated]
     deleted = MovieTitle.objects.filter(pk__in=gone)
     changed = {row.movie_id for row in (*new, *stale)} | set(deleted.values_list("movie_id", flat=True))

@@ -6,7 +6,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from movie.catalogue.models import Credit, ExternalId, Movie, Person, Rating
+from movie.catalogue.resources import MovieResource
 from movie.catalogue.tests.films import make_film
+from movie.core.csv_import import check_rows
 from movie.events.history import get_history
 from movie.events.models import Event
 from movie.events.recording import new_event_id, record
@@ -230,11 +232,25 @@ def test_films_and_ratings_are_exported_as_they_are_imported(admin_client):
         "movieresource_title": "on",
         "movieresource_imdb": "on",
         "movieresource_genres": "on",
+        "movieresource_external_ids": "on",
     }
+    ExternalId.objects.create(movie=movie, source="shop", value="sku-1")
     text = admin_client.post(reverse("admin:catalogue_movie_export"), data).content.decode()
     assert "Film 1" in text
-    assert "tt0113277" in text
     assert "Genre 1" in text
+    assert "imdb:tt0113277|shop:sku-1" in text
+    Rating.objects.create(visitor="shop:1", movie=movie, value=4, rated_at=NOW)
+    data = {"format": "0", "ratingresource_visitor": "on", "ratingresource_external_ids": "on"}
+    text = admin_client.post(reverse("admin:catalogue_rating_export"), data).content.decode()
+    assert "shop:1,imdb:tt0113277|shop:sku-1" in text
+
+
+def test_an_export_of_films_is_imported_without_a_change(db):
+    movie = film(1)
+    ExternalId.objects.create(movie=movie, source="shop", value="sku-1")
+    exported = MovieResource().export()
+    again = check_rows(MovieResource, exported)
+    assert (again.n_unchanged, again.n_importable, again.rejected) == (1, 0, [])
 
 
 def test_the_admin_is_for_staff(client):
