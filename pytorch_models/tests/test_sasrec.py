@@ -6,11 +6,12 @@ from torch.nn import functional as F
 from pytorch_models.sasrec.batches import Windows
 from pytorch_models.sasrec.loss import (
     LOGITS_AT_ONCE,
+    NegativeSampler,
     rows_at_once,
     sampled_cross_entropy,
     softmax_cross_entropy,
 )
-from pytorch_models.sasrec.network import ByteDropout, Sasrec, SasrecConfig
+from pytorch_models.sasrec.network import BLOCKS, ByteDropout, Sasrec, SasrecConfig
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +23,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def model() -> Sasrec:
-    model = Sasrec(SasrecConfig(n_items=50, dim=16, max_length=20)).eval()
+@pytest.fixture(params=BLOCKS)
+def model(request) -> Sasrec:
+    model = Sasrec(SasrecConfig(n_items=50, dim=16, max_length=20, block=request.param)).eval()
     for parameter in model.parameters():  # away from the small initial values, where everything is alike
         parameter.data += 0.3 * torch.randn_like(parameter)
     return model
@@ -36,6 +37,39 @@ def test_padding_behind_a_sequence_does_not_change_it(model):
     with torch.no_grad():
         torch.testing.assert_close(model(padded)[:, :12], model(items), atol=1e-5, rtol=0)
         torch.testing.assert_close(model(items)[1:2], model(items[1:2]), atol=1e-5, rtol=0)
+
+
+def test_a_block_is_its_papers_formula(model):
+    """Attention and feed-forward written out head by head, in float64."""
+    block, kind = model.blocks[0].double(), model.config.block
+    x = torch.randn(1, 7, 16, dtype=torch.float64)
+
+    def attention(z: torch.Tensor) -> torch.Tensor:
+        q, k, v = (z[0] @ block.attention.qkv.weight.t() + block.attention.qkv.bias).split(16, dim=1)
+        heads = []
+        for columns in (slice(0, 8), slice(8, 16)):
+            logits = q[:, columns] @ k[:, columns].t() / 8**0.5
+            logits[torch.ones(7, 7, dtype=torch.bool).triu(1)] = -torch.inf
+            heads.append(logits.softmax(1) @ v[:, columns])
+        return block.attention.out(torch.cat(heads, dim=1))[None]
+
+    def feed(z: torch.Tensor) -> torch.Tensor:
+        up = block.up(z)
+        return block.down(0.5 * up * (1 + torch.erf(up / 2**0.5)))
+
+    expected = x
+    for layer, norm, gate in (
+        (attention, block.attention_norm, block.attention_gate),
+        (feed, block.feed_norm, block.feed_gate),
+    ):
+        if kind == "post":
+            expected = norm(expected + layer(expected))
+        elif kind == "ligr":
+            expected = expected + layer(norm(expected)) / (1 + torch.exp(-expected @ gate.weight.t()))
+        else:
+            expected = expected + layer(norm(expected))
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), expected)
 
 
 def test_a_position_sees_the_films_before_it_and_their_order(model):
@@ -80,23 +114,45 @@ def test_sampled_cross_entropy_over_all_other_items_is_the_full_one():
     hidden, table = torch.randn(5, 8), torch.randn(40, 8)
     targets = torch.full((5,), 7)
     negatives = torch.tensor([item for item in range(40) if item != 7])
-    found = sampled_cross_entropy(hidden, table, targets, negatives)
+    found = sampled_cross_entropy(hidden, table, targets, negatives, 0.0)
     torch.testing.assert_close(found, F.cross_entropy(hidden @ table.t(), targets))
     # A target among the negatives is no negative of that row: only the correction differs.
-    everything = sampled_cross_entropy(hidden, table, targets, torch.arange(40))
-    logits = hidden @ table.t() + np.log(39 / 40)
-    logits[:, 7] -= np.log(39 / 40)
+    everything = sampled_cross_entropy(hidden, table, targets, torch.arange(40), np.log(40 / 39))
+    logits = hidden @ table.t() - np.log(40 / 39)
+    logits[:, 7] += np.log(40 / 39)
     torch.testing.assert_close(everything, F.cross_entropy(logits, targets))
 
 
-def test_sampled_cross_entropy_estimates_the_full_one():
+@pytest.mark.parametrize("popularity", [None, torch.arange(500.0, 2500.0)])
+def test_sampled_cross_entropy_estimates_the_full_one(popularity):
     hidden, table = torch.randn(50, 8) / 3, torch.randn(2000, 8)
     targets = torch.randint(0, 2000, (50,))
     full = F.cross_entropy(hidden @ table.t(), targets)
-    drawn = [
-        sampled_cross_entropy(hidden, table, targets, torch.randperm(2000)[:500]).item() for _ in range(20)
-    ]
+    draw = NegativeSampler(2000, 500, popularity)
+    drawn = [sampled_cross_entropy(hidden, table, targets, *draw(hidden.device)).item() for _ in range(50)]
     assert np.mean(drawn) == pytest.approx(full.item(), abs=0.02)
+
+
+def test_the_correction_makes_the_sum_over_draws_by_popularity_unbiased():
+    """Over one draw the mean is exact: sum over items of share * exp(logit) / share."""
+    popularity = torch.tensor([1.0, 2.0, 5.0, 10.0, 50.0])
+    hidden, table, target = torch.randn(1, 4), torch.randn(5, 4), torch.tensor([3])
+    share = popularity / popularity.sum()
+    normaliser = 0.0
+    for item in range(5):
+        loss = sampled_cross_entropy(
+            hidden, table, target, torch.tensor([item]), share[item : item + 1].log()
+        )
+        normaliser += float(share[item] * torch.exp(loss + hidden[0] @ table[3]))
+    assert normaliser == pytest.approx(float(torch.exp(hidden @ table.t()).sum()), rel=1e-5)
+
+
+def test_popular_items_are_drawn_as_often_as_the_correction_says():
+    torch.manual_seed(4)
+    draw = NegativeSampler(3, 60_000, torch.tensor([1.0, 3.0, 6.0]))
+    drawn, log_expected = draw(torch.device("cpu"))
+    assert torch.bincount(drawn, minlength=3).tolist() == pytest.approx([6000, 18_000, 36_000], rel=0.05)
+    assert log_expected.exp().tolist() == pytest.approx([[6000, 18_000, 36_000][item] for item in drawn])
 
 
 def test_dropout_keeps_the_mean_and_is_off_when_not_training():
