@@ -11,7 +11,7 @@ from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
 
 def torch_encoder(
-    weights: Mapping[str, np.ndarray], *, heads: int, device: str, block: str = "pre"
+    weights: Mapping[str, np.ndarray], *, heads: int, device: str
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function of item vectors (b, T, D) float32 that gives the last position's output (b, D).
 
@@ -21,6 +21,7 @@ def torch_encoder(
         raise ValueError("there is no CUDA device")
     n_items, dim = weights["item.weight"].shape
     blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+    block = "ligr" if "blocks.0.feed_gate.weight" in weights else "pre"
     model = Sasrec(SasrecConfig(n_items, dim, blocks, heads, len(weights["position.weight"]), block=block))
     outside = "gap.weight"  # added to the item vectors by the caller
     model.load_state_dict(

@@ -36,7 +36,6 @@ class SasrecFitConfig:
     items_in_a_run  items of histories that a run by size reads, within MIN_EPOCHS and MAX_EPOCHS
     batch         items of histories per step; 0 = by size
     loss          softmax over the full catalogue, or sampled over `negatives` items per step
-    sampling      of these: uniform, or by popularity
     schedule      length of the learning rate's curve against the run's
     ema_decay     of the running average of the weights that is kept; 0 = none
     patience      validations without a better one before stopping; 0 = never
@@ -51,7 +50,6 @@ class SasrecFitConfig:
     weight_decay: float = 0.0
     loss: str = "softmax"
     negatives: int = 512
-    sampling: str = "uniform"
     ema_decay: float = 0.0
     patience: int = 8
     threads: int = 0
@@ -124,7 +122,6 @@ def fit(
             **shape,
             "loss": config.loss,
             "negatives": config.negatives,
-            "sampling": config.sampling,
             "epochs": epochs,
             "batch": batch,
             "data": train_on.fingerprint(),
@@ -134,18 +131,14 @@ def fit(
         torch.manual_seed(config.seed)
         model = Sasrec(SasrecConfig(train_on.n_items, **shape)).to(on)
         dtype = loss.fastest_logits_dtype(on)
-        popularity = None
-        if config.sampling == "popularity":
-            counts = np.bincount(train_on.items, minlength=train_on.n_items)
-            popularity = torch.from_numpy(counts + 1.0).to(on)
-        draw = loss.NegativeSampler(train_on.n_items, config.negatives, popularity)
 
         def loss_of(some: Batch) -> torch.Tensor:
             some = some.to(on)
             hidden = model(some.inputs, some.gaps)[some.real]  # (B, T, D) -> (N, D)
             if config.loss == "softmax":
                 return loss.softmax_cross_entropy(hidden, model.item.weight, some.targets, dtype)
-            return loss.sampled_cross_entropy(hidden, model.item.weight, some.targets, *draw(on))
+            drawn = torch.randperm(train_on.n_items, device=on)[: config.negatives]
+            return loss.sampled_cross_entropy(hidden, model.item.weight, some.targets, drawn)
 
         state = train(
             model,

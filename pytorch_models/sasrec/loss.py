@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -67,41 +65,19 @@ def softmax_cross_entropy(
 
 
 def sampled_cross_entropy(
-    hidden: torch.Tensor,
-    table: torch.Tensor,
-    targets: torch.Tensor,
-    negatives: torch.Tensor,
-    log_expected: torch.Tensor | float,
+    hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, negatives: torch.Tensor
 ) -> torch.Tensor:
     """Compute the cross-entropy over the target and negatives that the batch shares.
 
-    negatives (S,) int64; log_expected, (S,) or one for all, is the log of how often each is expected among
-    the S draws. It is subtracted from their logits, so that the sum of their exponentials estimates the sum
-    over all other items without bias (Bengio and Senecal 2008; "logQ" in Yi et al., RecSys 2019, eq. 3). A
-    negative that is a row's target is left out of that row.
+    negatives (S,) int64, distinct and uniform over the V items. Their logits are raised by log(V / S), minus
+    the log of how often each is expected, so that the sum of their exponentials estimates the sum over all
+    other items without bias (Bengio and Senecal 2008; the logQ correction of Yi et al., RecSys 2019, eq. 3).
+    A negative that is a row's target is left out of that row.
     """
     positive = (hidden * table[targets]).sum(1, keepdim=True)  # (N, 1)
-    others = hidden @ table[negatives].t() - log_expected  # (N, S)
+    others = hidden @ table[negatives].t() + np.log(len(table) / len(negatives))  # (N, S)
     others = others.masked_fill(negatives[None, :] == targets[:, None], -torch.inf)
     return F.cross_entropy(torch.cat([positive, others], 1).float(), torch.zeros_like(targets))
-
-
-@dataclass(frozen=True)
-class NegativeSampler:
-    """Draws `size` negatives: distinct ones alike for all items, or with repeats by `popularity` (V,)."""
-
-    n_items: int
-    size: int
-    popularity: torch.Tensor | None = None
-
-    def __call__(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor | float]:
-        """Return negatives (S,) int64 and the log of how often each is expected, (S,) or one for all."""
-        if self.popularity is None:
-            drawn = torch.randperm(self.n_items, device=device)[: self.size]
-            return drawn, float(np.log(len(drawn) / (self.n_items - 1)))
-        share = self.popularity / self.popularity.sum()
-        drawn = torch.multinomial(share, self.size, replacement=True)
-        return drawn, torch.log(self.size * share[drawn])
 
 
 def fastest_logits_dtype(device: torch.device) -> torch.dtype:

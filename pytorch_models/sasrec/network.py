@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 INITIAL_STD = 0.02  # of weights and embeddings, as in GPT-2
-BLOCKS = ("pre", "post", "ligr")
+BLOCKS = ("pre", "ligr")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Applies attention and a feed-forward layer, each a `Residual`, (B, T, D) -> (B, T, D) (eq. 4-5)."""
+    """Applies attention and a feed-forward layer, each with a residual, (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: SasrecConfig) -> None:
         super().__init__()
@@ -88,7 +88,6 @@ class Block(nn.Module):
         self.up = nn.Linear(config.dim, 4 * config.dim)
         self.down = nn.Linear(4 * config.dim, config.dim)
         self.dropout = ByteDropout(config.dropout)
-        self.is_post = config.block == "post"
         if config.block == "ligr":
             self.attention_gate = nn.Linear(config.dim, config.dim, bias=False)
             self.feed_gate = nn.Linear(config.dim, config.dim, bias=False)
@@ -109,14 +108,11 @@ class Block(nn.Module):
         norm: nn.LayerNorm,
         gate: nn.Linear | None,
     ) -> torch.Tensor:
-        """Add a layer's output to its input (B, T, D), as the kind of block wants it.
+        """Add a layer's output to its input, (B, T, D) -> (B, T, D).
 
-        post  norm(x + layer(x)), Vaswani et al. 2017
         pre   x + layer(norm(x)), Kang and McAuley 2018, eq. 5
         ligr  x + layer(norm(x)) * sigmoid(x W), Borisyuk et al., "From Features to Transformers" 2025
         """
-        if self.is_post:
-            return norm(x + self.dropout(layer(x)))
         change = self.dropout(layer(norm(x)))
         return x + (change if gate is None else change * torch.sigmoid(gate(x)))
 

@@ -23,8 +23,7 @@ from predictors.training_data import TrainingData
 from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
 
 LOSSES = ("softmax", "sampled")
-SAMPLING = ("uniform", "popularity")
-BLOCKS = ("pre", "post", "ligr")
+BLOCKS = ("pre", "ligr")
 
 SEQUENCES_AT_ONCE = 64
 N_GAPS = 32  # buckets of times: unknown, at once, and one for each power of two of the seconds, to 34 years
@@ -39,7 +38,7 @@ class SasrecConfig(Config):
     heads: int = 2  #: of each block
     max_length: int = 200  #: latest liked items that are read
     dropout: float = 0.2  #: while training
-    block: str = "pre"  #: pre, post or ligr
+    block: str = "pre"  #: pre = as in the paper; ligr = gated, which gains where it serves alone
     times: bool = False  #: read how long it took from each item to the next, and to the question
     epochs: int = 0  #: passes over the histories; 0 = by size, between 5 and 45
     items_in_a_run: int = 26_000_000  #: items of histories that a run by size reads
@@ -50,7 +49,6 @@ class SasrecConfig(Config):
     weight_decay: float = 0.0  #: of AdamW
     loss: str = "softmax"  #: softmax = over the full catalogue; sampled = over `negatives` items per step
     negatives: int = 512  #: items of the sampled loss
-    sampling: str = "uniform"  #: uniform or popularity
     ema_decay: float = 0.0  #: of a running average of the weights, which is kept; 0 = none
     patience: int = 8  #: validations (30 per run) without a better one before stopping; 0 = never
     threads: int = 0  #: of torch; 0 = as many as it takes by itself
@@ -68,7 +66,7 @@ class SasrecConfig(Config):
         self.require(0 <= self.dropout < 1, f"option dropout: {self.dropout} is not at least 0 and below 1")
         self.require(self.schedule >= 1, f"option schedule: {self.schedule} is not 1 or more")
         self.require(self.learning_rate > 0, f"option learning_rate: {self.learning_rate} is not above 0")
-        for name, choices in (("loss", LOSSES), ("sampling", SAMPLING), ("block", BLOCKS)):
+        for name, choices in (("loss", LOSSES), ("block", BLOCKS)):
             value = getattr(self, name)
             self.require(value in choices, f"option {name}: {value!r} is not {' or '.join(choices)}")
 
@@ -76,7 +74,7 @@ class SasrecConfig(Config):
 _SHAPE = ("dim", "blocks", "heads", "max_length", "dropout", "block")
 _FIT = (
     "epochs", "items_in_a_run", "batch", "learning_rate", "schedule", "weight_decay", "loss", "negatives",
-    "sampling", "ema_decay", "patience", "threads",
+    "ema_decay", "patience", "threads",
 )  # fmt: skip
 
 
@@ -187,7 +185,7 @@ class SasrecPredictor(Predictor):
         run.report(1.0, "", state.best_metrics)
         from predictors.models.sasrec.onnx_graph import encoder_graph
 
-        encoder = encoder_graph(fitted.weights, heads=config.heads, block=config.block)
+        encoder = encoder_graph(fitted.weights, heads=config.heads)
         predictor = cls(fitted.weights, encoder, data.items, config)
         predictor.meta["training"] = {
             "epochs": fitted.epochs,
@@ -211,9 +209,7 @@ class SasrecPredictor(Predictor):
         elif device == "cuda":
             from pytorch_models.sasrec.encoder import torch_encoder
 
-            self._encode = torch_encoder(
-                self.weights, heads=self.config.heads, device="cuda", block=self.config.block
-            )
+            self._encode = torch_encoder(self.weights, heads=self.config.heads, device="cuda")
         else:
             raise ValueError(f"a device is cpu or cuda, not {device!r}")
         return self

@@ -23,12 +23,12 @@ _NORM_EPSILON = 1e-5  # torch's default for LayerNorm
 _FUTURE = -60.0
 
 
-def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int, block: str = "pre") -> bytes:
+def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int) -> bytes:
     """Write a serialised model: items (B, T, D) float32 vectors, oldest first -> encoded (B, D) float32.
 
     `weights` are those of `pytorch_models.sasrec.network.Sasrec` by name; T is at most max_length.
     """
-    graph = _Graph(weights, heads, block)
+    graph = _Graph(weights, heads)
     x = graph.add("Add", INPUT, graph.positions())
     blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
     for index in range(blocks):
@@ -54,10 +54,9 @@ def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int, block: str =
 class _Graph:
     """Collects nodes and constants; methods return the name of what they add."""
 
-    def __init__(self, weights: Mapping[str, np.ndarray], heads: int, block: str) -> None:
+    def __init__(self, weights: Mapping[str, np.ndarray], heads: int) -> None:
         self.weights = weights
         self.heads = heads
-        self.is_post = block == "post"
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
@@ -96,7 +95,7 @@ class _Graph:
 
     def block(self, x: str, name: str, *, last: bool) -> str:
         """Add a block: (B, T, D) -> (B, T, D), or (B, 1, D) where only the last position is needed."""
-        read = x if self.is_post else self.norm(x, f"{name}.attention_norm")
+        read = self.norm(x, f"{name}.attention_norm")
         queries = read
         if last:
             x, queries = (
@@ -105,18 +104,17 @@ class _Graph:
             )
         change = self.attention(read, queries, f"{name}.attention", masked=not last)
         x = self.residual(x, change, f"{name}.attention")
-        read = x if self.is_post else self.norm(x, f"{name}.feed_norm")
+        read = self.norm(x, f"{name}.feed_norm")
         change = self.linear_of(self.add("Gelu", self.linear_of(read, f"{name}.up")), f"{name}.down")
         return self.residual(x, change, f"{name}.feed")
 
     def residual(self, x: str, change: str, name: str) -> str:
-        """Add x + change, with the norm behind it or the gate on the change where the block has them."""
+        """Add x + change, with the gate on the change where the block has one."""
         gate = self.weights.get(f"{name}_gate.weight")
         if gate is not None:
             opened = self.add("MatMul", x, self.constant(f"{name}_gate.weight", gate.T))
             change = self.add("Mul", change, self.add("Sigmoid", opened))
-        x = self.add("Add", x, change)
-        return self.norm(x, f"{name}_norm") if self.is_post else x
+        return self.add("Add", x, change)
 
     def linear_of(self, x: str, name: str) -> str:
         return self.linear(x, name, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])

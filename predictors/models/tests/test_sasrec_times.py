@@ -66,7 +66,7 @@ def test_a_bucket_of_times_is_a_power_of_two_of_the_seconds():
     assert buckets(np.array([-3])).tolist() == [1], "rows out of order count as at once"
 
 
-@pytest.mark.parametrize("options", [{"block": "ligr"}, {"loss": "sampled", "sampling": "popularity"}])
+@pytest.mark.parametrize("options", [{"block": "ligr"}, {"loss": "sampled"}])
 def test_a_stopped_fit_of_another_kind_resumes_to_the_same_weights(options, tmp_path):
     data, options = hurried_and_slow(40), {**OPTIONS, "epochs": 3, "times": True, "patience": 0, **options}
     for folder, budget in (("part", 1e-9), ("whole", 0.0)):
