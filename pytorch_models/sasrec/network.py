@@ -1,10 +1,10 @@
 """SASRec: causal self-attention over a sequence of items, trained to predict the next one at every position.
 
 Kang and McAuley, "Self-Attentive Sequential Recommendation" (ICDM 2018). The blocks are pre-norm as in the
-paper (section III-B). Three things differ, which later work found to matter more than the architecture:
-cross-entropy over the full catalogue instead of one negative with BCE (Klenitskiy and Vasilev, "Turning
-Dross Into Gold Loss", RecSys 2023; Petrov and Macdonald, "gSASRec", RecSys 2023), a GELU layer of four times
-the width, and windows drawn from all of a long history instead of only its end.
+paper (section III-B); `block="ligr"` adds a gate. Three things differ, which later work found to matter more
+than the architecture: cross-entropy over the full catalogue instead of one negative with BCE (Klenitskiy and
+Vasilev, "Turning Dross Into Gold Loss", RecSys 2023; Petrov and Macdonald, "gSASRec", RecSys 2023), a GELU
+layer of four times the width, and windows drawn from all of a long history instead of only its end.
 
 Sequences are padded on the right. Attention is causal, so no real position ever sees padding, and a
 sequence scores the same in any batch and without padding at all. Positions are counted from the start of
@@ -88,11 +88,8 @@ class Block(nn.Module):
         self.up = nn.Linear(config.dim, 4 * config.dim)
         self.down = nn.Linear(4 * config.dim, config.dim)
         self.dropout = ByteDropout(config.dropout)
-        if config.block == "ligr":
-            self.attention_gate = nn.Linear(config.dim, config.dim, bias=False)
-            self.feed_gate = nn.Linear(config.dim, config.dim, bias=False)
-        else:
-            self.attention_gate = self.feed_gate = None
+        self.attention_gate = _gate(config)
+        self.feed_gate = _gate(config)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self._residual(x, self.attention, self.attention_norm, self.attention_gate)
@@ -139,10 +136,9 @@ class Sasrec(nn.Module):
     def forward(self, items: torch.Tensor, gaps: torch.Tensor | None = None) -> torch.Tensor:
         """Encode items (B, T) int64, oldest first, T <= max_length, into (B, T, dim) float32.
 
-        gaps (B, T) int64 are buckets of the time from each item to the next; None = unknown.
-
-        Position t of the result, multiplied with `item.weight`, scores what follows items[:, :t + 1].
-        Padding goes behind the real items; its index may be any, its results mean nothing.
+        gaps (B, T) int64 are buckets of the time from each item to the next; None = unknown. Position t of
+        the result, multiplied with `item.weight`, scores what follows items[:, :t + 1]. Padding goes behind
+        the real items; its index may be any, its results mean nothing.
         """
         vectors = self.item(items)
         if self.gap is not None:
@@ -155,6 +151,10 @@ class Sasrec(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
+
+
+def _gate(config: SasrecConfig) -> nn.Linear | None:
+    return nn.Linear(config.dim, config.dim, bias=False) if config.block == "ligr" else None
 
 
 def _initialise(module: nn.Module) -> None:
