@@ -86,6 +86,10 @@ class Interactions:
         """Return (T,) int32 the items of one user, oldest first."""
         return self.items[self.indptr[user] : self.indptr[user + 1]]
 
+    def at_of(self, user: int) -> np.ndarray:
+        """Return (T,) int64 the times of one user's rows, oldest first."""
+        return self.at[self.indptr[user] : self.indptr[user + 1]]
+
     def csr(self, dtype: type = np.float32) -> sparse.csr_matrix:
         """Return the (n_users, n_items) interaction matrix: 1 for each pair, however often it occurs."""
         matrix = sparse.csr_matrix(

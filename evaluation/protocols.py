@@ -53,22 +53,33 @@ def list_length(protocol: str) -> int:
 def build_queries(cases: Cases, first: int, last: int, stated: str = MET) -> list[Query]:
     """Return the queries of the cases first..last-1."""
     if stated == MET:
-        return [Query.from_indices(cases.history[row], seen=cases.seen[row]) for row in range(first, last)]
+        return [
+            Query.from_indices(cases.history[row], seen=cases.seen[row], ages=cases.ages_of(row))
+            for row in range(first, last)
+        ]
     return [
-        star_query(cases.history[row], cases.stars_of(row), cases.seen[row]) for row in range(first, last)
+        star_query(cases.history[row], cases.stars_of(row), cases.seen[row], cases.ages_of(row))
+        for row in range(first, last)
     ]
 
 
-def star_query(items: np.ndarray, stars: np.ndarray, seen: np.ndarray) -> Query:
+def star_query(
+    items: np.ndarray, stars: np.ndarray, seen: np.ndarray, ages: np.ndarray | None = None
+) -> Query:
     """Build the query of a history of ratings as the site would, by the rules of `History`.
 
-    items (T,) int64, oldest first; stars (T,) float32, nan without a rating; seen (S,) int64
+    items (T,) int64, oldest first; stars (T,) float32, nan without a rating; seen (S,) int64; ages (T,) int64
     """
     has_stars = ~np.isnan(stars)
     disliked = stars < LIKED_FROM  # False for nan
     strength = np.where(has_stars, stars / HIGHEST_RATING, IMPLICIT_STRENGTH).astype(np.float32)
     query = Query.from_indices(items[~disliked], strength[~disliked], items[disliked], seen)
-    return replace(query, rated=items[has_stars], stars=stars[has_stars])
+    return replace(
+        query,
+        rated=items[has_stars],
+        stars=stars[has_stars],
+        ages=None if ages is None else ages[~disliked],
+    )
 
 
 def training_split(split: Split, kind: type[Predictor], stated: str) -> Split:

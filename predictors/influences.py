@@ -73,6 +73,7 @@ def without_liked(query: Query, item: int) -> Query:
         seen=query.seen[query.seen != item],
         rated=query.rated[query.rated != item],
         stars=query.stars[query.rated != item],
+        ages=None if query.ages is None else query.ages[kept],
     )
 
 

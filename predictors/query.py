@@ -22,6 +22,7 @@ class Query:
     weights   (T,) float32 in (0, 1], how much each liked item counts
     disliked  (D,) int64
     seen      (S,) int64, never to be recommended
+    ages      (T,) int64 seconds from each liked item to the question; None where times are unknown
     unknown   ids of the history that the model does not know
     rated     (R,) int64, items with stars, liked or not
     stars     (R,) float32, those stars
@@ -36,6 +37,7 @@ class Query:
     rated: np.ndarray = field(default_factory=lambda: _NO_ITEMS)
     stars: np.ndarray = field(default_factory=lambda: _NO_STARS)
     mean_stars: float = math.nan
+    ages: np.ndarray | None = None
 
     @classmethod
     def from_indices(
@@ -44,6 +46,7 @@ class Query:
         weights: Sequence[float] | np.ndarray | None = None,
         disliked: Sequence[int] | np.ndarray = (),
         seen: Sequence[int] | np.ndarray | None = None,
+        ages: np.ndarray | None = None,
     ) -> Query:
         """Build a query from item indices. `seen` defaults to liked and disliked together."""
         liked = np.asarray(liked, dtype=np.int64)
@@ -53,4 +56,5 @@ class Query:
             weights=np.ones(len(liked), np.float32) if weights is None else np.asarray(weights, np.float32),
             disliked=disliked,
             seen=np.union1d(liked, disliked) if seen is None else np.asarray(seen, dtype=np.int64),
+            ages=ages,
         )

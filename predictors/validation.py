@@ -63,15 +63,19 @@ class Validator:
         queries, targets = [], []
         for user in np.random.default_rng(seed).permutation(np.unique(validation.users)):
             history, wanted = train.items_of(user), validation.items_of(user)
+            given_at, asked_at = train.at_of(user), validation.at_of(user)
             if not len(history):
                 is_shown = np.arange(len(wanted)) < int(len(wanted) * SHOWN_SHARE)
                 if not in_order:
                     is_shown = np.random.default_rng([seed, user]).random(len(wanted)) < SHOWN_AT_RANDOM
                 history, wanted = wanted[is_shown], wanted[~is_shown]
-            history = unique_latest(history)
+                given_at, asked_at = asked_at[is_shown], asked_at[~is_shown]
+            positions = latest_positions(history)
+            history = history[positions].astype(np.int64)
             wanted = np.setdiff1d(wanted, history)
             if len(history) and len(wanted):
-                queries.append(Query.from_indices(history))
+                ages = np.maximum(asked_at[0] - given_at[positions], 0) if train.has_time else None
+                queries.append(Query.from_indices(history, ages=ages))
                 targets.append(wanted)
             if len(queries) == max_users:
                 break
@@ -82,7 +86,12 @@ class Validator:
 
     def latest(self, n: int) -> Validator:
         """Return the same question to users of whom only the latest n items are known; all stay masked."""
-        queries = [Query.from_indices(query.liked[-n:], seen=query.seen) for query in self.queries]
+        queries = [
+            Query.from_indices(
+                query.liked[-n:], seen=query.seen, ages=None if query.ages is None else query.ages[-n:]
+            )
+            for query in self.queries
+        ]
         return replace(self, queries=queries)
 
     def measure(self, score: Predictor | Scores, metrics: Sequence[str] = METRICS) -> dict[str, float]:
@@ -117,7 +126,7 @@ def hold_out_last(train: Interactions, *, max_users: int, seed: int) -> tuple[In
     return train.select(~is_last), train.select(is_last)
 
 
-def unique_latest(items: np.ndarray) -> np.ndarray:
-    """Return each item once, at its latest position, (T,) int64 in order."""
+def latest_positions(items: np.ndarray) -> np.ndarray:
+    """Return (N,) int64, ascending: the latest position of each item."""
     _, from_the_end = np.unique(items[::-1], return_index=True)
-    return items[np.sort(len(items) - 1 - from_the_end)].astype(np.int64)
+    return np.sort(len(items) - 1 - from_the_end)

@@ -52,6 +52,7 @@ class Cases:
     seen     items that are masked in the ranking
     targets  items to be found, disjoint from `seen`
     stars    float32 by the rows of `history.values`, nan without a rating; None where none are known
+    ages     int64 by the same rows, seconds before the first target; None where times are unknown
     """
 
     label: str
@@ -60,6 +61,7 @@ class Cases:
     seen: Ragged
     targets: Ragged
     stars: np.ndarray | None = None
+    ages: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -70,6 +72,11 @@ class Cases:
         if self.stars is None:
             return np.full(last - first, np.nan, np.float32)
         return self.stars[first:last]
+
+    def ages_of(self, row: int) -> np.ndarray | None:
+        """Return (T,) int64 the seconds from each item of one history to the first target."""
+        first, last = self.history.indptr[row : row + 2]
+        return None if self.ages is None else self.ages[first:last]
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,16 @@ def cases_from_masks(
         given if seen is None else _rows_of(interactions, seen & is_asked[interactions.users], users),
         _rows_of(interactions, targets, users),
         interactions.values[history],
+        _ages(interactions, history, targets) if interactions.has_time else None,
     )
+
+
+def _ages(interactions: Interactions, history: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return (history.sum(),) int64 the seconds from each row to its user's first target, at least 0."""
+    asked_at = np.zeros(interactions.n_users, dtype=np.int64)
+    rows = np.flatnonzero(targets)[::-1]
+    asked_at[interactions.users[rows]] = interactions.at[rows]  # the first target of a user is written last
+    return np.maximum(asked_at[interactions.users[history]] - interactions.at[history], 0)
 
 
 def _rows_of(interactions: Interactions, mask: np.ndarray, users: np.ndarray) -> Ragged:
@@ -133,6 +149,7 @@ def select_cases(cases: Cases, mask: np.ndarray) -> Cases:
         selected(cases.seen),
         selected(cases.targets),
         None if cases.stars is None else cases.stars[np.repeat(mask, cases.history.lengths)],
+        None if cases.ages is None else cases.ages[np.repeat(mask, cases.history.lengths)],
     )
 
 

@@ -205,6 +205,30 @@ def test_cases_carry_the_stars_of_their_histories():
                 assert cases.stars_of(row).tolist() == expected
 
 
+def test_cases_carry_how_long_before_the_first_target_each_row_of_a_history_was():
+    data = random_interactions()
+    at = {
+        (int(user), int(item)): int(when)
+        for user, item, when in zip(data.users, data.items, data.at, strict=True)
+    }
+    for protocol in ("leave-one-out", "session", "temporal"):
+        for cases in split_interactions(protocol, data, seed=1, limit_users=20).cases:
+            for row, user in enumerate(cases.users.tolist()):
+                asked = min(at[user, item] for item in cases.targets[row].tolist())
+                expected = [asked - at[user, item] for item in cases.history[row].tolist()]
+                assert cases.ages_of(row).tolist() == expected
+                assert min(expected, default=1) > 0
+
+
+def test_rows_that_have_only_an_order_give_no_times():
+    data = random_interactions()
+    timeless = Interactions.from_columns(
+        data.users, data.items, user_ids=data.user_ids, item_ids=data.item_ids
+    )
+    (cases,) = split_interactions("leave-one-out", timeless).cases
+    assert cases.ages_of(0) is None
+
+
 def test_temporal_refuses_rows_that_have_only_an_order():
     rows = Interactions.from_columns([0, 0, 1], [0, 1, 1], user_ids=np.arange(2), item_ids=np.arange(2))
     with pytest.raises(SplitError, match="only an order"):

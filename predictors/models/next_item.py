@@ -22,6 +22,7 @@ from predictors.models.sasrec.model import SasrecConfig, SasrecPredictor
 from predictors.ranking import top_k
 from predictors.run import Run
 from predictors.training_data import TrainingData
+from predictors.validation import latest_positions
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0)  # of the linear model, to choose from
 WITHOUT_VALIDATION = 1.0
@@ -31,7 +32,7 @@ BATCH = 128
 METRIC, DEPTH = "NDCG@10", 10
 LINEAR_SHARE = 0.2  # of the progress bar
 
-Case = tuple[np.ndarray, np.ndarray]
+Case = tuple[Query, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _fit_weight(
     values: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
     for start in range(0, len(cases), BATCH):
         some = cases[start : start + BATCH]
-        queries = [Query.from_indices(history) for history, _ in some]
+        queries = [query for query, _ in some]
         by_network = network.score(queries)
         by_linear = fusion.standardise(linear.score(queries), queries)
         for weight in values:
@@ -177,7 +178,7 @@ def _fit_weight(
 
 
 def _cases(data: TrainingData, seed: int) -> list[Case]:
-    """Return histories and the item that came next, of a seeded sample of the validation users.
+    """Return queries and the item that came next, of a seeded sample of the validation users.
 
     A user without training rows is asked for the last of their validation rows.
     """
@@ -187,19 +188,17 @@ def _cases(data: TrainingData, seed: int) -> list[Case]:
     cases: list[Case] = []
     for user in rng.permutation(np.unique(data.validation.users)):
         known, asked = data.train.items_of(user), data.validation.items_of(user)
+        known_at, asked_at = data.train.at_of(user), data.validation.at_of(user)
         if not len(known):
             known, asked = asked[:-1], asked[-1:]
-        history = _latest_of_each(known)
+            known_at, asked_at = asked_at[:-1], asked_at[-1:]
+        positions = latest_positions(known)
+        history = known[positions].astype(np.int64)
         targets = np.setdiff1d(asked[:1], history)
         if len(history) and len(targets) and len(cases) < MOST_CASES:
-            cases.append((history, targets.astype(np.int64)))
+            ages = np.maximum(asked_at[0] - known_at[positions], 0) if data.train.has_time else None
+            cases.append((Query.from_indices(history, ages=ages), targets.astype(np.int64)))
     return cases
-
-
-def _latest_of_each(items: np.ndarray) -> np.ndarray:
-    """Return (N,) int64 items oldest first, each once and at its latest position."""
-    _, from_the_end = np.unique(items[::-1], return_index=True)
-    return items[np.sort(len(items) - 1 - from_the_end)].astype(np.int64)
 
 
 def _with_last_rows_held_out(data: TrainingData, seed: int) -> TrainingData:

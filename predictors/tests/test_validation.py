@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from predictors.models.popular import PopularPredictor
 from predictors.tests.small_world import from_rows, interactions
-from predictors.validation import Validator, hold_out_last, unique_latest
+from predictors.validation import Validator, hold_out_last, latest_positions
 
 
 def test_users_with_training_rows_are_shown_them_in_order_each_item_once():
@@ -16,6 +18,17 @@ def test_users_with_training_rows_are_shown_them_in_order_each_item_once():
     validator = Validator.from_rows(train, validation)
     assert query.liked.tolist() == [7, 5]
     assert [each.tolist() for each in validator.targets] == [[9]]
+
+
+def test_queries_say_how_long_before_the_first_target_each_item_was():
+    train = from_rows([0, 0, 0, 1], [5, 7, 5, 3], at=[10, 30, 70, 10])
+    validation = from_rows([0, 1, 1], [9, 7, 8], at=[100, 15, 20])
+    validator = Validator.from_rows(train, validation)
+    ages = {tuple(query.liked.tolist()): query.ages.tolist() for query in validator.queries}
+    assert ages == {(7, 5): [70, 30], (3,): [5]}
+    assert sorted(query.ages.tolist() for query in validator.latest(1).queries) == [[5], [30]]
+    timeless = Validator.from_rows(replace(train, has_time=False), validation)
+    assert all(query.ages is None for query in timeless.queries)
 
 
 def test_users_without_training_rows_are_shown_the_first_half_of_their_own():
@@ -78,4 +91,4 @@ def test_the_last_row_is_held_out():
     train, held_out = hold_out_last(rows, max_users=10, seed=0)
     assert held_out.items.tolist() == [3], "user 1 has too few rows"
     assert train.items.tolist() == [1, 2, 4, 5]
-    assert unique_latest(np.array([4, 2, 4, 3])).tolist() == [2, 4, 3]
+    assert latest_positions(np.array([4, 2, 4, 3])).tolist() == [1, 2, 3]

@@ -8,19 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+UNTIMED = 0.1  # of the windows, so that a model also answers where times are unknown
 LENGTH_JITTER = 16  # sequences whose lengths differ by less than this may share a batch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Holds inputs (B, T) int64 padded behind with 0, real (B, T) bool, targets (real.sum(),) int64."""
+    """Holds inputs (B, T) int64 padded behind with 0, real (B, T) bool, targets (real.sum(),) int64.
+
+    gaps (B, T) int64 are the buckets of the time from each input to the next item; None without times.
+    """
 
     inputs: torch.Tensor
     real: torch.Tensor
     targets: torch.Tensor
+    gaps: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.inputs.to(device), self.real.to(device), self.targets.to(device))
+        gaps = None if self.gaps is None else self.gaps.to(device)
+        return Batch(self.inputs.to(device), self.real.to(device), self.targets.to(device), gaps)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class Windows:
 
     items (N,) with the rows of user u at indptr[u]:indptr[u + 1], oldest first. A history longer than
     max_length + 1 gives a window at a random offset, drawn anew each epoch. A batch holds at most
-    `tokens` items, or one sequence.
+    `tokens` items, or one sequence. With gaps (N,) int64, the bucket of the time from each row to the next,
+    a share UNTIMED of the windows has the bucket 0, "unknown", throughout.
     """
 
     items: np.ndarray
@@ -37,6 +44,7 @@ class Windows:
     max_length: int
     tokens: int
     seed: int
+    gaps: np.ndarray | None = None
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -49,6 +57,7 @@ class Windows:
     def __call__(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of an epoch; the same (seed, epoch) gives the same batches."""
         starts, lengths, groups = self._groups(np.random.default_rng([self.seed, epoch]))
+        is_timed = np.random.default_rng([self.seed, epoch, 1]).random(len(starts)) >= UNTIMED
         for users in groups:
             width = int(lengths[users].max())
             offsets = np.arange(width)
@@ -56,7 +65,10 @@ class Windows:
             rows = starts[users, None] + np.where(real, offsets, 0)
             inputs = np.where(real, self.items[rows], 0).astype(np.int64)
             targets = self.items[(rows + 1)[real]].astype(np.int64)
-            yield Batch(torch.from_numpy(inputs), torch.from_numpy(real), torch.from_numpy(targets))
+            gaps = None
+            if self.gaps is not None:
+                gaps = torch.from_numpy(np.where(real & is_timed[users, None], self.gaps[rows], 0))
+            yield Batch(torch.from_numpy(inputs), torch.from_numpy(real), torch.from_numpy(targets), gaps)
 
     def _groups(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Return first row and length of each window, and the batches as arrays of window numbers."""

@@ -21,8 +21,12 @@ def torch_encoder(
         raise ValueError("there is no CUDA device")
     n_items, dim = weights["item.weight"].shape
     blocks = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-    model = Sasrec(SasrecConfig(n_items, dim, blocks, heads, len(weights["position.weight"])))
-    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+    block = "ligr" if "blocks.0.feed_gate.weight" in weights else "pre"
+    model = Sasrec(SasrecConfig(n_items, dim, blocks, heads, len(weights["position.weight"]), block=block))
+    outside = "gap.weight"  # added to the item vectors by the caller
+    model.load_state_dict(
+        {name: torch.from_numpy(np.array(array)) for name, array in weights.items() if name != outside}
+    )
     model.to(device).eval()
 
     def encode(vectors: np.ndarray) -> np.ndarray:

@@ -19,15 +19,13 @@ from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 from pytorch_models.training.config import TrainingConfig, TrainingState
 from pytorch_models.training.loop import OnEpoch, Report, train
 
-LOSSES = ("softmax", "sampled")
-
 # Bounds on the epochs that stand for 0: MovieLens 100K gets 45, 1M 40, 20M 5. A batch is a 32nd of an epoch.
 MIN_EPOCHS, MAX_EPOCHS = 5, 45
 BATCHES_PER_EPOCH = 32
 MIN_BATCH, MAX_BATCH = 256, 4096
 VALIDATIONS = 30  # in a run, at most one per epoch
 
-Score = Callable[[Sequence[np.ndarray]], np.ndarray]
+Score = Callable[[Sequence[np.ndarray], Sequence[np.ndarray] | None], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,14 @@ def fit(
     report: Report = lambda step, total, message, metrics: None,
     on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     resume: bool = False,
+    gaps: np.ndarray | None = None,
 ) -> FittedSasrec:
     """Train on the histories of `train_on`; `shape` are the fields of SasrecConfig besides n_items.
 
-    `validate` gets a function from histories, item indices (T,) oldest first and T >= 1, to scores
-    (B, n_items) float32 of the current weights. Raises ValueError where nobody has two items, and what
-    `pytorch_models.training.loop.train` raises.
+    gaps (N,) int64 are the buckets, below the shape's n_gaps, of the time from each row of `train_on` to the
+    user's next one. `validate` gets a function from histories, item indices (T,) oldest first and T >= 1, and
+    their gaps or None to scores (B, n_items) float32 of the current weights. Raises ValueError where nobody
+    has two items, and what `pytorch_models.training.loop.train` raises.
     """
     on = torch.device(device)
     max_length = int(shape["max_length"])
@@ -105,7 +105,7 @@ def fit(
         raise ValueError("no user has two or more items in the training data")
     epochs = config.epochs or int(np.clip(config.items_in_a_run // per_epoch, MIN_EPOCHS, MAX_EPOCHS))
     batch = config.batch or int(np.clip(per_epoch // BATCHES_PER_EPOCH, MIN_BATCH, MAX_BATCH))
-    windows = Windows(train_on.items, train_on.indptr, max_length, batch, config.seed)
+    windows = Windows(train_on.items, train_on.indptr, max_length, batch, config.seed, gaps)
     steps_per_epoch = windows.batches_per_epoch()
     training = TrainingConfig(
         steps=epochs * steps_per_epoch,
@@ -134,7 +134,7 @@ def fit(
 
         def loss_of(some: Batch) -> torch.Tensor:
             some = some.to(on)
-            hidden = model(some.inputs)[some.real]  # (B, T, D) -> (N, D)
+            hidden = model(some.inputs, some.gaps)[some.real]  # (B, T, D) -> (N, D)
             if config.loss == "softmax":
                 return loss.softmax_cross_entropy(hidden, model.item.weight, some.targets, dtype)
             drawn = torch.randperm(train_on.n_items, device=on)[: config.negatives]
@@ -158,15 +158,19 @@ def fit(
 
 
 def scorer(model: Sasrec, device: torch.device) -> Score:
-    """Return a function from histories (T,) int64 to scores (B, n_items) float32 of the next item."""
+    """Return a function from histories (T,) int64 and their gaps to scores (B, n_items) of the next item."""
 
-    def score(histories: Sequence[np.ndarray]) -> np.ndarray:
-        recent = [history[-model.config.max_length :] for history in histories]
-        items = np.zeros((len(recent), max(map(len, recent))), dtype=np.int64)  # (B, T), padded behind
-        for row, history in zip(items, recent, strict=True):
-            row[: len(history)] = history
-        last = torch.tensor([len(history) - 1 for history in recent], device=device)
-        hidden = model(torch.from_numpy(items).to(device))[torch.arange(len(recent), device=device), last]
+    def padded(rows: Sequence[np.ndarray]) -> torch.Tensor:
+        recent = [row[-model.config.max_length :] for row in rows]
+        result = np.zeros((len(recent), max(map(len, recent))), dtype=np.int64)  # (B, T), padded behind
+        for line, row in zip(result, recent, strict=True):
+            line[: len(row)] = row
+        return torch.from_numpy(result).to(device)
+
+    def score(histories: Sequence[np.ndarray], gaps: Sequence[np.ndarray] | None = None) -> np.ndarray:
+        encoded = model(padded(histories), None if gaps is None else padded(gaps))  # (B, T, D)
+        last = [min(len(history), model.config.max_length) - 1 for history in histories]
+        hidden = encoded[torch.arange(len(last), device=device), torch.tensor(last, device=device)]
         return (hidden @ model.item.weight.t()).float().cpu().numpy()  # (B, D) -> (B, n_items)
 
     return score

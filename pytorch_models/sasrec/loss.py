@@ -69,12 +69,13 @@ def sampled_cross_entropy(
 ) -> torch.Tensor:
     """Compute the cross-entropy over the target and negatives that the batch shares.
 
-    negatives (S,) int64, distinct and uniform over the V items. Their logits are raised by
-    log((V - 1) / S), so that the sum over them estimates the sum over all (Bengio and Senecal 2008, the
-    correction by the log of the proposal); a negative that is a row's target is left out of that row.
+    negatives (S,) int64, distinct and uniform over the V items. Their logits are raised by log(V / S), minus
+    the log of how often each is expected, so that the sum of their exponentials estimates the sum over all
+    other items without bias (Bengio and Senecal 2008; the logQ correction of Yi et al., RecSys 2019, eq. 3).
+    A negative that is a row's target is left out of that row.
     """
     positive = (hidden * table[targets]).sum(1, keepdim=True)  # (N, 1)
-    others = hidden @ table[negatives].t() + np.log((len(table) - 1) / len(negatives))  # (N, S)
+    others = hidden @ table[negatives].t() + np.log(len(table) / len(negatives))  # (N, S)
     others = others.masked_fill(negatives[None, :] == targets[:, None], -torch.inf)
     return F.cross_entropy(torch.cat([positive, others], 1).float(), torch.zeros_like(targets))
 

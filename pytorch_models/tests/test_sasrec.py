@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from pytorch_models.sasrec.loss import (
     sampled_cross_entropy,
     softmax_cross_entropy,
 )
-from pytorch_models.sasrec.network import ByteDropout, Sasrec, SasrecConfig
+from pytorch_models.sasrec.network import BLOCKS, ByteDropout, Sasrec, SasrecConfig
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +24,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def model() -> Sasrec:
-    model = Sasrec(SasrecConfig(n_items=50, dim=16, max_length=20)).eval()
+@pytest.fixture(params=BLOCKS)
+def model(request) -> Sasrec:
+    model = Sasrec(SasrecConfig(n_items=50, dim=16, max_length=20, block=request.param)).eval()
     for parameter in model.parameters():  # away from the small initial values, where everything is alike
         parameter.data += 0.3 * torch.randn_like(parameter)
     return model
@@ -36,6 +38,37 @@ def test_padding_behind_a_sequence_does_not_change_it(model):
     with torch.no_grad():
         torch.testing.assert_close(model(padded)[:, :12], model(items), atol=1e-5, rtol=0)
         torch.testing.assert_close(model(items)[1:2], model(items[1:2]), atol=1e-5, rtol=0)
+
+
+def test_a_block_is_its_papers_formula(model):
+    """Attention and feed-forward written out head by head, in float64."""
+    block, kind = model.blocks[0].double(), model.config.block
+    x = torch.randn(1, 7, 16, dtype=torch.float64)
+
+    def attention(z: torch.Tensor) -> torch.Tensor:
+        q, k, v = (z[0] @ block.attention.qkv.weight.t() + block.attention.qkv.bias).split(16, dim=1)
+        heads = []
+        for columns in (slice(0, 8), slice(8, 16)):
+            logits = q[:, columns] @ k[:, columns].t() / 8**0.5
+            logits[torch.ones(7, 7, dtype=torch.bool).triu(1)] = -torch.inf
+            heads.append(logits.softmax(1) @ v[:, columns])
+        return block.attention.out(torch.cat(heads, dim=1))[None]
+
+    def feed(z: torch.Tensor) -> torch.Tensor:
+        up = block.up(z)
+        return block.down(0.5 * up * (1 + torch.erf(up / 2**0.5)))
+
+    expected = x
+    for layer, norm, gate in (
+        (attention, block.attention_norm, block.attention_gate),
+        (feed, block.feed_norm, block.feed_gate),
+    ):
+        if kind == "ligr":
+            expected = expected + layer(norm(expected)) / (1 + torch.exp(-expected @ gate.weight.t()))
+        else:
+            expected = expected + layer(norm(expected))
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), expected)
 
 
 def test_a_position_sees_the_films_before_it_and_their_order(model):
@@ -76,17 +109,24 @@ def test_half_precision_logits_stay_close_to_the_exact_gradient():
     assert F.cosine_similarity(exact.flatten(), rough.flatten(), dim=0) > 0.999
 
 
-def test_sampled_cross_entropy_over_all_other_items_is_the_full_one():
+def test_sampled_cross_entropy_over_the_whole_catalogue_is_the_full_one():
+    """Each row leaves its own target out of the negatives."""
     hidden, table = torch.randn(5, 8), torch.randn(40, 8)
-    targets = torch.full((5,), 7)
-    negatives = torch.tensor([item for item in range(40) if item != 7])
-    found = sampled_cross_entropy(hidden, table, targets, negatives)
+    targets = torch.randint(0, 40, (5,))
+    found = sampled_cross_entropy(hidden, table, targets, torch.randperm(40))
     torch.testing.assert_close(found, F.cross_entropy(hidden @ table.t(), targets))
-    # A target among the negatives is no negative of that row: only the correction differs.
-    everything = sampled_cross_entropy(hidden, table, targets, torch.arange(40))
-    logits = hidden @ table.t() + np.log(39 / 40)
-    logits[:, 7] -= np.log(39 / 40)
-    torch.testing.assert_close(everything, F.cross_entropy(logits, targets))
+
+
+@pytest.mark.parametrize("n_drawn", [1, 2])
+def test_the_correction_makes_the_sum_over_the_draws_unbiased(n_drawn):
+    """The mean over all draws that can be made is exact: it is the sum over the catalogue."""
+    hidden, table, target = torch.randn(1, 4), torch.randn(6, 4), torch.tensor([3])
+    at_target = torch.exp(hidden[0] @ table[3])
+    sums = []
+    for drawn in itertools.combinations(range(6), n_drawn):
+        loss = sampled_cross_entropy(hidden, table, target, torch.tensor(drawn))
+        sums.append(float(torch.exp(loss) * at_target))
+    assert np.mean(sums) == pytest.approx(float(torch.exp(hidden @ table.t()).sum()), rel=1e-5)
 
 
 def test_sampled_cross_entropy_estimates_the_full_one():

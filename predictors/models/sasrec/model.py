@@ -23,8 +23,10 @@ from predictors.training_data import TrainingData
 from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
 
 LOSSES = ("softmax", "sampled")
+BLOCKS = ("pre", "ligr")
 
 SEQUENCES_AT_ONCE = 64
+N_GAPS = 32  # buckets of times: unknown, at once, and one for each power of two of the seconds, to 34 years
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class SasrecConfig(Config):
     heads: int = 2  #: of each block
     max_length: int = 200  #: latest liked items that are read
     dropout: float = 0.2  #: while training
+    block: str = "pre"  #: pre = as in the paper; ligr = gated, which gains where it serves alone
+    times: bool = False  #: read how long it took from each item to the next, and to the question
     epochs: int = 0  #: passes over the histories; 0 = by size, between 5 and 45
     items_in_a_run: int = 26_000_000  #: items of histories that a run by size reads
     batch: int = 0  #: positions of histories per step; 0 = by size
@@ -62,14 +66,29 @@ class SasrecConfig(Config):
         self.require(0 <= self.dropout < 1, f"option dropout: {self.dropout} is not at least 0 and below 1")
         self.require(self.schedule >= 1, f"option schedule: {self.schedule} is not 1 or more")
         self.require(self.learning_rate > 0, f"option learning_rate: {self.learning_rate} is not above 0")
-        self.require(self.loss in LOSSES, f"option loss: {self.loss!r} is not {' or '.join(LOSSES)}")
+        for name, choices in (("loss", LOSSES), ("block", BLOCKS)):
+            value = getattr(self, name)
+            self.require(value in choices, f"option {name}: {value!r} is not {' or '.join(choices)}")
 
 
-_SHAPE = ("dim", "blocks", "heads", "max_length", "dropout")
+_SHAPE = ("dim", "blocks", "heads", "max_length", "dropout", "block")
 _FIT = (
     "epochs", "items_in_a_run", "batch", "learning_rate", "schedule", "weight_decay", "loss", "negatives",
     "ema_decay", "patience", "threads",
 )  # fmt: skip
+
+
+def buckets(seconds: np.ndarray) -> np.ndarray:
+    """Return the bucket of each time (T,) int64: 1 = at once, 2 + n = 2^n to 2^(n + 1) seconds."""
+    _, exponents = np.frexp(np.maximum(seconds, 0))  # 0 gives 0, 2^n to 2^(n + 1) gives n + 1
+    return np.minimum(exponents.astype(np.int64) + 1, N_GAPS - 1)
+
+
+def gap_buckets(query: Query) -> np.ndarray:
+    """Return (T,) int64 the bucket of the time from each liked item to the next, the last to the question."""
+    if query.ages is None:
+        return np.zeros(len(query.liked), dtype=np.int64)
+    return buckets(-np.diff(query.ages, append=0))
 
 
 class SasrecPredictor(Predictor):
@@ -100,6 +119,7 @@ class SasrecPredictor(Predictor):
         self.table = np.ascontiguousarray(weights["item.weight"], dtype=np.float32)  # (n_items, D)
         # By columns the product with one vector reads ahead well: two thirds of the time by rows.
         self._columns = np.ascontiguousarray(self.table.T)  # (D, n_items)
+        self.gaps = weights.get("gap.weight")  # (N_GAPS, D), or None where times are not read
         self.max_length = len(weights["position.weight"])
         self._encode = onnx_encoder(encoder)
 
@@ -115,6 +135,8 @@ class SasrecPredictor(Predictor):
         from pytorch_models.training.checkpoints import CheckpointError
 
         train, validation = data.train, data.validation
+        if config.times and not train.has_time:
+            raise TrainingError("option times: the data has no times")
         if validation is None and run.stage != "refit":
             train, validation = hold_out_last(train, max_users=MAX_USERS, seed=run.seed)
         validator = Validator.from_rows(train, validation, seed=run.seed)
@@ -122,7 +144,12 @@ class SasrecPredictor(Predictor):
         def validate(score: Score) -> Mapping[str, float]:
             if validator is None:
                 return {}
-            return validator.measure(lambda queries: score([query.liked for query in queries]))
+            return validator.measure(
+                lambda queries: score(
+                    [query.liked for query in queries],
+                    [gap_buckets(query) for query in queries] if config.times else None,
+                )
+            )
 
         try:
             device = available_device(run.device)
@@ -131,7 +158,7 @@ class SasrecPredictor(Predictor):
         try:
             fitted = fit(
                 train,
-                {name: getattr(config, name) for name in _SHAPE},
+                {**{name: getattr(config, name) for name in _SHAPE}, "n_gaps": N_GAPS * config.times},
                 SasrecFitConfig(
                     **{name: getattr(config, name) for name in _FIT},
                     cpu_budget_seconds=run.cpu_budget_seconds,
@@ -144,6 +171,7 @@ class SasrecPredictor(Predictor):
                 report=run.report_step,
                 on_epoch=run.end_epoch,
                 resume=run.resume,
+                gaps=buckets(np.diff(train.at, append=train.at[-1:])) if config.times else None,
             )
         except (ValueError, CheckpointError) as error:
             raise TrainingError(str(error)) from error
@@ -188,17 +216,24 @@ class SasrecPredictor(Predictor):
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """Return (B, n_items) float32; zeros where nothing is liked."""
-        return self.encode_histories([query.liked for query in queries]) @ self._columns
+        return self._encoded(queries) @ self._columns
 
     def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
         if items.ndim > 1:
             return super()._score_items(queries, items)
-        return self.encode_histories([query.liked for query in queries]) @ self.table[items].T
+        return self._encoded(queries) @ self.table[items].T
 
-    def encode_histories(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+    def _encoded(self, queries: Sequence[Query]) -> np.ndarray:
+        gaps = None if self.gaps is None else [gap_buckets(query) for query in queries]
+        return self.encode_histories([query.liked for query in queries], gaps)
+
+    def encode_histories(
+        self, histories: Sequence[np.ndarray], gaps: Sequence[np.ndarray] | None = None
+    ) -> np.ndarray:
         """Encode histories, item indices (T,) oldest first, into (B, D) float32; an empty one gives zeros.
 
-        Histories of the same length are encoded together, so nothing is ever padded.
+        gaps (T,) int64 by history are buckets of the time to the next item; unknown without. Histories of the
+        same length are encoded together, so nothing is ever padded.
         """
         result = np.zeros((len(histories), self.table.shape[1]), dtype=np.float32)
         by_length: dict[int, list[int]] = {}
@@ -208,8 +243,10 @@ class SasrecPredictor(Predictor):
         for length, rows in by_length.items():
             for start in range(0, len(rows), SEQUENCES_AT_ONCE):
                 some = rows[start : start + SEQUENCES_AT_ONCE]
-                items = np.stack([histories[row][-length:] for row in some])  # (b, T)
-                result[some] = self._encode(self.table[items])
+                vectors = self.table[np.stack([histories[row][-length:] for row in some])]  # (b, T, D)
+                if self.gaps is not None:
+                    vectors += self.gaps[np.stack([gaps[row][-length:] for row in some]) if gaps else 0]
+                result[some] = self._encode(vectors)
         return result
 
     def tensors(self) -> dict[str, np.ndarray]:

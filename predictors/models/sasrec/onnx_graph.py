@@ -95,16 +95,26 @@ class _Graph:
 
     def block(self, x: str, name: str, *, last: bool) -> str:
         """Add a block: (B, T, D) -> (B, T, D), or (B, 1, D) where only the last position is needed."""
-        normed = self.norm(x, f"{name}.attention_norm")
-        queries = normed
+        read = self.norm(x, f"{name}.attention_norm")
+        queries = read
         if last:
             x, queries = (
                 self.add("Slice", y, self.integers(-1), self.integers(2**31), self.integers(1))
-                for y in (x, normed)
+                for y in (x, read)
             )
-        x = self.add("Add", x, self.attention(normed, queries, f"{name}.attention", masked=not last))
-        expanded = self.linear_of(self.norm(x, f"{name}.feed_norm"), f"{name}.up")
-        return self.add("Add", x, self.linear_of(self.add("Gelu", expanded), f"{name}.down"))
+        change = self.attention(read, queries, f"{name}.attention", masked=not last)
+        x = self.residual(x, change, f"{name}.attention")
+        read = self.norm(x, f"{name}.feed_norm")
+        change = self.linear_of(self.add("Gelu", self.linear_of(read, f"{name}.up")), f"{name}.down")
+        return self.residual(x, change, f"{name}.feed")
+
+    def residual(self, x: str, change: str, name: str) -> str:
+        """Add x + change, with the gate on the change where the block has one."""
+        gate = self.weights.get(f"{name}_gate.weight")
+        if gate is not None:
+            opened = self.add("MatMul", x, self.constant(f"{name}_gate.weight", gate.T))
+            change = self.add("Mul", change, self.add("Sigmoid", opened))
+        return self.add("Add", x, change)
 
     def linear_of(self, x: str, name: str) -> str:
         return self.linear(x, name, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])

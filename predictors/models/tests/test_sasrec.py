@@ -110,15 +110,16 @@ def test_onnx_runtime_answers_as_torch_does_at_every_length(random_weights, rand
         )
 
 
-@pytest.mark.parametrize(("blocks", "heads"), [(1, 1), (3, 4)])
-def test_the_graph_fits_other_shapes(blocks, heads):
+@pytest.mark.parametrize(("blocks", "heads", "block"), [(1, 1, "pre"), (3, 4, "pre"), (2, 2, "ligr")])
+def test_the_graph_fits_other_shapes(blocks, heads, block):
     torch.manual_seed(2)
-    model = Sasrec(SasrecConfig(40, dim=8, blocks=blocks, heads=heads, max_length=9))
+    model = Sasrec(SasrecConfig(40, dim=8, blocks=blocks, heads=heads, max_length=9, block=block))
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     predictor = SasrecPredictor(weights, encoder_graph(weights, heads=heads), IdMap(range(40)))
-    expected = torch_encoder(weights, heads=heads, device="cpu")(weights["item.weight"][None, :9])
+    by_torch = torch_encoder(weights, heads=heads, device="cpu")
+    expected = by_torch(weights["item.weight"][None, :9])
     np.testing.assert_allclose(predictor.encode_histories([np.arange(9)]), expected, atol=1e-4, rtol=0)
 
 
