@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,7 +20,10 @@ from predictors.progress import Progress, ProgressEvent, silent
 from predictors.query import Query
 from ranking_metrics.intervals import paired_interval
 
-NDCG, RMSE = "NDCG@10", "RMSE"
+if TYPE_CHECKING:
+    from datasets.splits.cases import Cases
+
+NDCG, RMSE, BALANCE = "NDCG@10", "RMSE", "balance"
 TINY = 1e-12
 
 
@@ -30,7 +33,7 @@ class Comparison:
 
     `difference` is the candidate's figure minus the active version's, `low` to `high` its paired 95 %
     bootstrap interval over visitors. `stated` says how histories are stated, as `evaluation.protocols` names
-    it: for NDCG `met`, every liked movie alike, as in the validator of early stopping.
+    it: for NDCG and balance `met`, every liked movie alike, as in the validator of early stopping.
     """
 
     protocol: str
@@ -59,9 +62,15 @@ def compare(
     by_stars: bool,
     progress: Progress = silent,
 ) -> Comparison:
-    """Compare by RMSE when `by_stars` holds and both versions predict stars, else by NDCG@10."""
+    """Compare by the question that the model was fitted for.
+
+    By RMSE when `by_stars` holds and both versions predict stars, by balance where a model is fitted for
+    the balance of what comes next and what comes later, else by NDCG@10 of what comes next.
+    """
     if by_stars and isinstance(candidate, PredictsStars) and isinstance(active, PredictsStars):
         return compare_by_stars(candidate, active, split, protocol, progress)
+    if candidate.aims_at_balance:
+        return compare_by_balance(candidate, active, split, protocol, progress)
     return compare_by_rank(candidate, active, split, protocol, progress)
 
 
@@ -69,23 +78,79 @@ def compare_by_rank(
     candidate: Predictor, active: Predictor, split: TemporalSplit, protocol: str, progress: Progress = silent
 ) -> Comparison:
     """Compare by NDCG@10 of each visitor's target, ranked among all movies with seen ones masked."""
-    from datasets.splits.cases import Cases, Ragged, Split
+    values = _ranked((candidate, active), (_next_cases(split),), split, protocol, progress)
+    return _comparison(NDCG, np.mean, [each[0] for each in values], split, protocol)
+
+
+def compare_by_balance(
+    candidate: Predictor, active: Predictor, split: TemporalSplit, protocol: str, progress: Progress = silent
+) -> Comparison:
+    """Compare by the mean of two NDCG@10, each over the better version's: of the target, of all later movies.
+
+    Later are all of a visitor's movies after the split's moment, given those before it. Popularity alone
+    answers this well, a model of sequences the other question.
+    """
+    asked = (_next_cases(split), _later_cases(split))
+    values = _ranked((candidate, active), asked, split, protocol, progress)
+    best = [
+        max(float(of_candidate.mean()), float(of_active.mean()), TINY)
+        for of_candidate, of_active in zip(*values, strict=True)
+    ]
+    balances = [
+        np.mean([answered / top for answered, top in zip(each, best, strict=True)], axis=0) for each in values
+    ]
+    return _comparison(BALANCE, np.mean, balances, split, protocol)
+
+
+def _ranked(
+    versions: Sequence[Predictor],
+    asked: Sequence[Cases],
+    split: TemporalSplit,
+    protocol: str,
+    progress: Progress,
+) -> list[list[np.ndarray]]:
+    """Return for each version and question NDCG@10 of the visitors, (C,) float64."""
+    from datasets.splits.cases import Split
     from evaluation.conditions import evaluate
 
-    histories = [split.rows.items[split.history_rows(target)] for target in split.targets]
-    indptr = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
-    history = Ragged(indptr, np.concatenate(histories).astype(np.int64))
-    offsets = np.arange(len(split) + 1, dtype=np.int64)
-    targets = Ragged(offsets, split.rows.items[split.targets].astype(np.int64))
-    cases = Cases("", offsets[:-1].astype(np.int32), history, history, targets)
     described = split.describe()
-    evaluated = Split(protocol, split.train, None, (cases,), described, "all rows before the target")
+    evaluated = Split(protocol, split.train, None, tuple(asked), described, "all rows before the target")
     values = []
-    for index, predictor in enumerate((candidate, active)):
+    for index, predictor in enumerate(versions):
         translated = cast("Predictor", IdTranslatingPredictor(predictor, split.rows.item_ids))
-        half = part_of(progress, index / 2, (index + 1) / 2)
-        values.append(evaluate(translated, evaluated, metrics=(NDCG,), progress=half)[0].values[:, 0])
-    return _comparison(NDCG, np.mean, values, split, protocol)
+        part = part_of(progress, index / len(versions), (index + 1) / len(versions))
+        outcomes = evaluate(translated, evaluated, metrics=(NDCG,), progress=part)
+        values.append([outcome.values[:, 0] for outcome in outcomes])
+    return values
+
+
+def _next_cases(split: TemporalSplit) -> Cases:
+    """Ask for the last row of each visitor, given all rows before it."""
+    return _cases("next", split, split.targets, split.targets + 1)
+
+
+def _later_cases(split: TemporalSplit) -> Cases:
+    """Ask for all rows of each visitor after the split's moment, given those before it, or the first row."""
+    begin, end = (split.rows.indptr[split.rows.users[split.targets] + after] for after in (0, 1))
+    known = [
+        int((split.rows.at[first:last] <= split.until).sum()) for first, last in zip(begin, end, strict=True)
+    ]
+    return _cases("later", split, begin + np.maximum(known, 1), end)
+
+
+def _cases(label: str, split: TemporalSplit, start: np.ndarray, stop: np.ndarray) -> Cases:
+    """Ask each visitor of the split for their rows start..stop-1, given all rows before."""
+    from datasets.splits.cases import Cases, Ragged
+
+    def rows_between(starts: np.ndarray, stops: np.ndarray) -> Ragged:
+        indptr = np.concatenate([[0], np.cumsum(stops - starts)]).astype(np.int64)
+        parts = [split.rows.items[first:last] for first, last in zip(starts, stops, strict=True)]
+        return Ragged(indptr, np.concatenate(parts).astype(np.int64))
+
+    begin = split.rows.indptr[split.rows.users[split.targets]]
+    history = rows_between(begin, start)
+    visitors = np.arange(len(split), dtype=np.int32)
+    return Cases(label, visitors, history, history, rows_between(start, stop))
 
 
 def compare_by_stars(

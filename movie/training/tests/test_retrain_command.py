@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,13 +21,21 @@ from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.events.recording import new_event_id, record_all
 from movie.recommendations.ranking import recommend
-from movie.training.comparison import IdTranslatingPredictor
+from movie.training.comparison import (
+    BALANCE,
+    Comparison,
+    IdTranslatingPredictor,
+    _later_cases,
+    compare,
+    compare_by_rank,
+)
 from movie.training.datasets import load_training_data
 from movie.training.models import TrainingRun
 from movie.training.promotion import exclusive_lock, recipe_of
 from movie.training.temporal_split import split_by_time
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
+from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.models.popular import PopularConfig, PopularPredictor
 from predictors.query import Query
@@ -334,3 +343,37 @@ def test_the_recipe_of_every_kind_is_what_the_kind_takes() -> None:
     predictor = PopularPredictor(np.ones(1, np.float32), IdMap([1]), PopularConfig(prior=3.0))
     assert recipe_of(predictor) == {"rating_weight": 0.03, "prior": 3.0, "half_life_days": 730.0}
     assert predictor.recommend(History.EMPTY, 1)
+
+
+def test_a_model_that_is_fitted_for_a_balance_is_judged_by_it() -> None:
+    """Each of forty people met films 0 and 1 before the moment, then 2 to 13, and film 20 last."""
+    films = [*range(14), 20]
+    rated = [(user, film, 100 * step + user) for user in range(40) for step, film in enumerate(films)]
+    split = split_by_time(rows(*rated, (40, 39, 0)), since=None, min_visitors=40, seed=1)
+    split = replace(split, until=199)
+    later, last, both = (np.zeros(40, np.float32) for _ in range(3))
+    later[2:14] = both[2:14] = 1
+    last[20] = both[20] = 2
+    last[2:14] = later[20] = -1
+
+    def judged(candidate: np.ndarray, active: np.ndarray, judge=compare) -> Comparison:
+        versions = [PopularPredictor(scores, IdMap(list(range(40)))) for scores in (candidate, active)]
+        versions[0].aims_at_balance = True
+        options = {"by_stars": False} if judge is compare else {}
+        return judge(*versions, split, "same-rows", **options)
+
+    assert ForYouPredictor.aims_at_balance and not PopularPredictor.aims_at_balance
+    found = judged(both, later)
+    assert (found.metric, found.visitors, found.stated) == (BALANCE, 40, "met")
+    assert found.candidate == pytest.approx(1) and found.active < 0.6, "both parts count alike"
+    assert judged(later, later).difference == 0
+    assert judged(last, both, compare_by_rank).difference == 0, "of what comes next it knows as much"
+    assert judged(last, both).difference < -0.3
+
+
+def test_what_came_later_is_asked_from_the_moment_on_and_of_new_visitors_from_their_second_film() -> None:
+    data = rows((0, 0, 10), (0, 1, 20), (0, 2, 30), (1, 3, 40), (1, 4, 50), (1, 5, 60))
+    split = split_by_time(data, since=None, min_visitors=2, seed=1)
+    later = _later_cases(replace(split, until=15))
+    assert [later.history[row].tolist() for row in range(2)] == [[0], [3]]
+    assert [later.targets[row].tolist() for row in range(2)] == [[1, 2], [4, 5]]

@@ -33,7 +33,7 @@ class ForYouConfig(Config):
     visitors: int = 600  #: most users the weights are fitted on
     kept: int = 0  #: best targets kept of each film and member; 0 = by size, from 300 down to 60
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
-    max_history: int = 50  #: latest liked items that are read
+    max_history: int = 200  #: latest liked items that are read
     file_order: bool = False  #: rows without times are in the order in which they happened
     #: configurations of members by name; the others have their defaults
     member_configs: Mapping[str, Config] = field(default_factory=dict)

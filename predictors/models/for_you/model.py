@@ -64,6 +64,7 @@ class ForYouPredictor(Predictor):
     paper = "one-more-node"
     config_class = ForYouConfig
     min_history = 0
+    aims_at_balance = True
     familiarity = 0.0  # -1 unexpected films, 0 as fitted, 1 well-known ones
 
     def __init__(

@@ -227,7 +227,7 @@ def test_the_rest_of_a_taste_counts_only_where_it_falls_short():
     assert value_of("default", replace(enough, shared=0.2), wish) < 0
     for aim in ("default", "unexpected"):
         assert value_of(aim, replace(enough, crowded=0.2), wish) < value_of(aim, enough, wish) - 1
-    assert Wish.at(20, 0.1, 2.0).weight == 1.0
+    assert [Wish.at(n, 0.1, 2.0).weight for n in (1, 20, 50)] == [2.0, 2.0, 1.0]
 
 
 def test_the_well_known_end_of_the_dial_is_what_many_come_to_watch():
