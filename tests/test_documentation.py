@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 import unicodedata
 from functools import cache
 from importlib.util import find_spec
@@ -114,6 +115,19 @@ def test_messages_of_the_troubleshooting_page_are_printed_by_the_project():
         if len(part) > 5 and part not in code
     ]
     assert missing == []
+
+
+def test_images_that_documents_name_are_of_this_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    text = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\breelgraph:(\d[\w.]*\w)", text)) == {version}
+
+
+def test_the_client_has_one_version():
+    client = ROOT / "clients/python"
+    version = tomllib.loads((client / "pyproject.toml").read_text())["project"]["version"]
+    assert f'__version__ = "{version}"' in (client / "reelgraph_client/__init__.py").read_text()
+    assert f'"reelgraph-client/{version}"' in (client / "reelgraph_client/client.py").read_text()
 
 
 @pytest.mark.skipif(
