@@ -12,7 +12,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 2
 
-.PHONY: install serve reset demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
+.PHONY: install serve reset docs demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
 	lock sbom audit
 
 help:  ## What can be made
@@ -73,6 +73,10 @@ sbom: $(VENV)/deploy.done  ## var/release/: what a release is made of, as Cyclon
 audit: $(VENV)/deploy.done  ## Known vulnerabilities of the locked packages; says so where nobody can be asked
 	$(BIN)/python deploy/audit.py
 
+docs: $(VENV)/docs.done  ## The documents as a site in var/docs; a broken link or anchor stops it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Open it with: $(BIN)/python -m http.server --directory var/docs 8001"
+
 messages: $(VENV)/dev.done  ## Collect and compile translations (needs gettext)
 	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location -i .venv -i var
 	$(BIN)/python manage.py compilemessages -l ko -l zh_Hans -i .venv -i var
@@ -120,6 +124,10 @@ $(VENV)/dev.done: locks/dev.txt $(VENV)/run.done
 
 $(VENV)/deploy.done: locks/deploy.txt $(VENV)/dev.done $(VENV)/services.done
 	$(LOCKED) -r locks/deploy.txt
+	touch $@
+
+$(VENV)/docs.done: locks/docs.txt | $(VENV)/bin/python
+	$(LOCKED) --no-compile -r locks/docs.txt
 	touch $@
 
 # uv alone, of the version that the requirements name: the lock of everything else may be out of date.

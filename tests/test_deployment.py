@@ -204,7 +204,7 @@ def test_every_image_is_pinned():
     assert [(each["name"], each["newTag"]) for each in kustomization()["images"]] == [("reelgraph", VERSION)]
 
 
-LOCKS = ("serve", "data", "train", "services", "mysql", "dev", "deploy")
+LOCKS = ("serve", "data", "train", "services", "mysql", "dev", "deploy", "docs")
 
 
 def locked(name: str) -> dict[str, tuple[str, int]]:

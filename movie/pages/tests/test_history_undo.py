@@ -127,7 +127,11 @@ def test_an_import_keeps_its_entries(client, ada, heat):
     assert Event.objects.get(kind="watchlist").import_number is None
 
 
-@pytest.mark.parametrize("sealed", ["", "x", "eyJhIjoxfQ:1:2", signing.dumps([1, []], salt="other")])
+@pytest.mark.parametrize(
+    "sealed",
+    ["", "x", "eyJhIjoxfQ:1:2", signing.dumps([1, []], salt="other")],
+    ids=["none", "no seal", "forged", "of another form"],
+)
 def test_what_was_not_sealed_here_is_refused(client, ada, heat, sealed):
     before = told(ada)
     assert undo(client, sealed).status_code == 409 and told(ada) == before
