@@ -31,12 +31,17 @@ def check_merge(keep: Movie, other: Movie) -> None:
 def merge_facts(keep: Movie, other: Movie) -> None:
     """Give a movie the ids, titles, credits and tags of another, and what it does not say itself.
 
-    Must run in a transaction. The other movie keeps what the first has as well.
+    Must run in a transaction. The other movie keeps what the first has as well. A fact comes with its origin,
+    so that the page still names the source; one that was removed from the first movie stays away.
     """
+    known = set(keep.fact_origins.values_list("fact", flat=True))
+    own = {name for name in FIELDS if name in known or getattr(keep, name) not in (None, "")}
     for name in FIELDS:
-        if getattr(keep, name) in (None, ""):
+        if name not in own:
             setattr(keep, name, getattr(other, name))
+    keep.attributes = {**other.attributes, **keep.attributes}
     keep.save()
+    other.fact_origins.exclude(fact__in=known | own).update(movie=keep)
     for name in RELATIONS:
         getattr(keep, name).add(*getattr(other, name).all())
     other.external_ids.update(movie=keep)

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from movie.catalogue.merging import MergeRefused
-from movie.catalogue.models import Credit, ExternalId, Movie, Person, Rating
+from movie.catalogue.models import Credit, ExternalId, FactOrigin, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
 from movie.core.ids import new_event_id
 from movie.events.history import get_history
@@ -69,6 +69,27 @@ def test_ratings_events_and_facts_move_and_the_newer_rating_stands(twins):
     assert (keep.runtime, keep.titles.filter(title="Poolmann").exists()) == (92, True)
     assert set(keep.external_ids.values_list("value", flat=True)) == {"1", "2", "tt0119314"}
     assert keep.credits.count() == 2
+
+
+def test_facts_come_with_their_source_and_what_staff_removed_stays_away(twins):
+    keep, other = twins
+    photograph = "a" * 64 + ".jpg"
+    Movie.objects.filter(pk=other.pk).update(
+        photograph=photograph, synopsis="A pool.", attributes={"shelf": 4, "lent": True}
+    )
+    Movie.objects.filter(pk=keep.pk).update(attributes={"shelf": 9})
+    FactOrigin.objects.record("TMDB", {
+        (keep.pk, "photograph"): "b" * 64 + ".jpg",  # removed since
+        (other.pk, "photograph"): photograph, (other.pk, "synopsis"): "A pool.", (other.pk, "cast"): "1,2",
+    })  # fmt: skip
+    for movie in twins:
+        movie.refresh_from_db()
+    merge_movies(keep, [other])
+    keep.refresh_from_db()
+    assert (keep.photograph, keep.synopsis) == ("", "A pool.")
+    assert keep.attributes == {"shelf": 9, "lent": True}
+    assert set(keep.fact_origins.values_list("fact", flat=True)) == {"photograph", "synopsis", "cast"}
+    assert keep.fact_origins.get(fact="synopsis").is_of("TMDB", "A pool.")
 
 
 def test_an_undo_of_the_one_takes_nothing_back_of_the_other(twins):
