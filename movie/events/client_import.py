@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -155,6 +155,8 @@ def _prepared(
         seconds = UNTIMED if row.seconds is None else row.seconds
         event_id = event_id_for(seconds, visitor, row.kind, movie, row.value)
         interaction = Interaction(event_id, visitor, row.kind, movie, at, row.value, IMPORTED)
+        if row.kind == "watch" and row.seconds is not None:
+            interaction = replace(interaction, watched_on=at.date())
         yield Reported(interaction, row.seconds is not None)
 
 

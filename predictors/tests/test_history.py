@@ -78,7 +78,7 @@ def test_impressions_say_nothing_about_taste():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["click", "rating", "dismiss", "watchlist", "undo", "impression"]),
+            st.sampled_from(["click", "rating", "dismiss", "watchlist", "watch", "undo", "impression"]),
             st.integers(1, 4),
             st.sampled_from([None, 0.5, 2.5, 3.0, 5.0]),
         )

@@ -14,6 +14,7 @@ from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.events.history import get_history
 from movie.events.models import Event
 from movie.visitors.client_ids import client_visitor
+from predictors.history import Watch
 
 HEADER = "user,sku,stars,at\n"
 COLUMNS = "user=user,movie=sku,rating=stars,time=at"
@@ -121,24 +122,26 @@ def test_rows_without_times_count_as_of_now_and_once(tmp_path, films):
 
 
 def test_clicks_and_other_kinds_come_in_and_once(tmp_path, films):
-    did = ["", "watchlist", "dismiss", "play"]
+    did = ["", "watchlist", "dismiss", "play", "watch"]
     rows = "user,sku,event,at\n" + "".join(f"7,sku-{2 * n + 1},{kind},{NOON}\n" for n, kind in enumerate(did))
     columns = "user=user,movie=sku,kind=event,time=at"
     text = run("import_interactions", tmp_path, rows, columns=columns)
-    assert "3 added" in text
+    assert "4 added" in text
     assert "the kind is none of" in text
     history = get_history("api:shop:7")
     assert {(each.movie_id, each.kind) for each in history} == {
         (1, "click"),
         (3, "watchlist"),
         (5, "dismiss"),
+        (9, "watch"),
     }
+    assert history.watches == {9: (Watch(datetime.fromtimestamp(NOON, UTC).date()),)}
     assert all(each.at == datetime.fromtimestamp(NOON, UTC) for each in history)
     again = run("import_interactions", tmp_path, rows, columns=columns)
     assert "nothing to change" in again
     dry = run("import_interactions", tmp_path, rows + f"9,sku-1,,{NOON}\n", columns=columns, dry_run=True)
     assert "1 would be added" in dry
-    assert Event.objects.count() == 3
+    assert Event.objects.count() == 4
 
 
 def test_ids_that_the_api_would_refuse_and_times_to_come_are_refused_by_line(tmp_path, films):

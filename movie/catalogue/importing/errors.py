@@ -44,7 +44,7 @@ class RejectReason(TextChoices):
         "client_id",
         "the user id is none that the API takes: 1 to 80 letters, digits or . _ @ ~ + = | -",
     )
-    KIND = "kind", "the kind is none of click, rating, dismiss and watchlist"
+    KIND = "kind", "the kind is none of click, rating, dismiss, watchlist and watch"
 
 
 class RowError(Exception):

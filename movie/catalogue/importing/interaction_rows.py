@@ -9,7 +9,7 @@ from movie.catalogue.importing.cells import SECONDS, TimeFormat, parse_number, w
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.importing.rows import Record, RejectedRow, Scale, Table
 
-KINDS = ("click", "rating", "dismiss", "watchlist")  # kinds of events that a file may hold
+KINDS = ("click", "rating", "dismiss", "watchlist", "watch")  # kinds of events that a file may hold
 
 
 class InteractionRow(NamedTuple):

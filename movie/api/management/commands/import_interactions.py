@@ -16,7 +16,7 @@ from movie.events.client_import import import_interactions
 
 
 class Command(BaseCommand):
-    help = "Import what the users of an API client did: clicks, ratings, dismissals, watchlists."
+    help = "Import what the users of an API client did: clicks, ratings, dismissals, watchlists, diaries."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", metavar="PATH", type=Path, help="a file, or a folder of a data set")
