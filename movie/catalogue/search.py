@@ -115,7 +115,7 @@ def suggestions(text: str) -> Suggestions:
     """Return the best movies and people for an unfinished query: three queries, four with local titles."""
     if not search_key(text):
         return Suggestions()
-    shown = ("title", "year", "poster_path", "rating_count", "updated")
+    shown = ("title", "year", "poster_path", "photograph", "rating_count", "updated")
     movies = {
         movie.pk: SuggestedMovie(movie) for movie in search_movies(text).only(*shown)[:MOVIES_SUGGESTED]
     }

@@ -1,6 +1,6 @@
 """The one way from a visitor to their history.
 
-The database holds every decision (rating, dismissal, watchlist, undo) and the clicks that are not yet
+The database holds every decision (rating, dismissal, watchlist, diary, undo) and the clicks that are not yet
 archived; the archive holds the older clicks. People of a data set have ratings and no events: their
 history is made of these, here and nowhere else.
 """

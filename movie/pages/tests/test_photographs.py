@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from movie.catalogue import photographs
@@ -87,6 +89,17 @@ def test_without_the_folder_posters_are_drawn_whatever_was_chosen(client, photog
     choose(client, "photographed")
     settings.PHOTOGRAPH_DIR = Path(settings.PHOTOGRAPH_DIR) / "elsewhere"
     assert photographed.photograph not in page(client)
+
+
+def test_photographs_in_suggestions_cost_no_query_for_each_film(client, photographed):
+    address = reverse("pages:search_suggest") + "?q=hea"
+    client.get(address)
+    with CaptureQueriesContext(connection) as drawn:
+        assert f"/posters/{photographed.pk}.svg" in page(client, address)
+    choose(client, "photographed")
+    with CaptureQueriesContext(connection) as shown:
+        assert photographed.photograph in page(client, address)
+    assert len(shown) == len(drawn)
 
 
 def test_no_page_names_a_host_of_images(client, photographed):
