@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 from predictors.history import History, MovieId
 
 # Relation of a path's first step: the visitor's interaction with the film that the path begins at.
-RATED, WATCHLIST, CLICKED, LIKED = "rated", "watchlist", "clicked", "liked"
+RATED, WATCHED, WATCHLIST, CLICKED, LIKED = "rated", "watched", "watchlist", "clicked", "liked"
 
 # Entity that stands for any other user: explanations never distinguish users.
 SOMEONE = "user:*"
@@ -23,7 +23,7 @@ class PathStep:
     """Holds one edge of a path and the entity that it leads to.
 
     relation  name of the knowledge graph's relation, with "^-1" when it is walked backwards
-              (person -> film); in the first step one of RATED, WATCHLIST, CLICKED, LIKED
+              (person -> film); in the first step one of RATED, WATCHED, WATCHLIST, CLICKED, LIKED
     entity    its key, such as "person:5" or "movie:12"
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.knowledge_graph.path_graph import PathGraph
 from datasets.knowledge_graph.paths import Paths
-from predictors.explain import CLICKED, LIKED, RATED, SOMEONE, WATCHLIST, PathReason, PathStep
+from predictors.explain import CLICKED, LIKED, RATED, SOMEONE, WATCHED, WATCHLIST, PathReason, PathStep
 from predictors.history import History, MovieId
 from predictors.id_map import IdMap
 
@@ -102,6 +102,8 @@ def _first_relation(history: History, film: MovieId) -> str:
     """Return what the visitor did with the film that a path begins at."""
     if film in history.ratings:
         return RATED
+    if film in history.watches:
+        return WATCHED
     if film in history.watchlist:
         return WATCHLIST
     return CLICKED if film in history.clicked else LIKED

@@ -137,7 +137,12 @@ def test_two_roles_of_a_person_add_their_shares(fitted: KprnPredictor) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "stars", "word"),
-    [("rating", 5.0, "rated"), ("watchlist", None, "watchlist"), ("click", None, "clicked")],
+    [
+        ("rating", 5.0, "rated"),
+        ("watch", None, "watched"),
+        ("watchlist", None, "watchlist"),
+        ("click", None, "clicked"),
+    ],
 )
 def test_a_path_says_how_the_visitor_met_its_first_film(
     fitted: KprnPredictor, kind: str, stars: float | None, word: str
