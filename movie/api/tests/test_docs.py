@@ -125,7 +125,7 @@ def test_the_reference_loads_nothing_from_elsewhere_and_nothing_inline(client, a
     assert not re.findall(r"<script(?![^>]*\bsrc=|[^>]*type=\"application/json\")", text)
     loaded = re.findall(r'<(?:script|link|img)[^>]*?(?:src|href)="([^"]+)"', text)
     assert loaded
-    assert all(address.startswith("/static/ninja/") for address in loaded)
+    assert all(address.startswith("/static/") for address in loaded)
     assert all(finders.find(address.removeprefix("/static/")) for address in loaded)
     assert "unsafe" not in page["Content-Security-Policy"]
 
