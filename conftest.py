@@ -66,6 +66,15 @@ def apache_kafka_service(kafka_service: Service) -> Service:
     return kafka_service
 
 
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Leave no test the language that another one activated."""
+    from django.utils import translation
+
+    yield
+    translation.deactivate()
+
+
 @pytest.fixture
 def event_table(dynamodb_service: Service) -> Iterator[dict[str, str]]:
     """The options of an archive in DynamoDB, with a table of its own."""

@@ -48,7 +48,7 @@ for made in Movie.objects.filter(title__in=["Western 1", "Western 3", "Western 5
 call_command("sync_papers", verbosity=0)
 kinds = ("popular", "neighbours", "linear_sequence", "ease")
 call_command("train", *kinds, from_site=True, activate=True, quiet=True)
-mix = ["members=popular,cosine,counts_90", "tries=60", "kept=30"]
+mix = ["members=popular,cosine,counts_90", "tries=300", "kept=60"]
 call_command("train", "for_you", from_site=True, activate=True, quiet=True, refit=False, options=mix)
 call_command("build_knowledge_graph", verbosity=0)
 graph = f"graph={settings.KNOWLEDGE_GRAPH_DIR}"

@@ -103,7 +103,7 @@ def test_a_list_and_a_programme_print_on_one_page_each(visit, paper):  # noqa: F
         open_film(page, "Western 3")
         page.get_by_role("link", name="Add to a programme").click()
         page.get_by_label("Title").fill("Nights")
-        page.get_by_role("button", name="Make it").click()
+        page.get_by_role("button", name="Make the programme").click()
         programme = page.url
         for address in ("/recommend/", programme):
             page.goto(address)

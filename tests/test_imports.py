@@ -78,10 +78,10 @@ def test_a_file_is_seen_taken_in_and_taken_back(visit: Callable[..., Any], kind:
         page.get_by_label("Choose your file").set_input_files(
             {"name": name, "mimeType": "application/octet-stream", "buffer": data}
         )
-        page.get_by_role("button", name="See what it brings").click()
+        page.get_by_role("button", name="Preview the import").click()
         expect(page.get_by_text(f"From {source}, 1 film of this site.")).to_be_visible()
         expect(page.locator(".history-rejected")).to_contain_text(MISSING)
-        page.get_by_role("button", name="Take in 1 entry").click()
+        page.get_by_role("button", name="Import 1 entry").click()
         expect(page.get_by_text("1 entry is new.")).to_be_visible()
         page.goto("/history/")
         expect(page.locator(".history-row")).to_have_count(1)
@@ -89,7 +89,7 @@ def test_a_file_is_seen_taken_in_and_taken_back(visit: Callable[..., Any], kind:
         expect(page.locator(".history-row").get_by_role("radio", checked=True)).to_have_accessible_name(
             "three and a half stars"
         )
-        page.get_by_role("button", name="Take this import back").click()
+        page.get_by_role("button", name="Undo this import").click()
         expect(page.get_by_text("Nothing here yet.")).to_be_visible()
 
 
@@ -99,7 +99,7 @@ def test_a_file_that_is_none_of_these_says_what_it_lacks(visit: Callable[..., An
         page.get_by_label("Choose your file").set_input_files(
             {"name": "notes.csv", "mimeType": "text/csv", "buffer": b"a,b\n1,2\n"}
         )
-        page.get_by_role("button", name="See what it brings").click()
+        page.get_by_role("button", name="Preview the import").click()
         expect(page.locator("main")).to_contain_text("These columns are missing")
         page.goto("/history/")
         expect(page.get_by_text("Nothing here yet.")).to_be_visible()

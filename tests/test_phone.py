@@ -50,8 +50,10 @@ def test_no_page_scrolls_sideways_or_has_small_targets(open_page, pages, who, la
     found = []
     with open_page(who, viewport=_size(WIDTHS[0]), locale=language, has_touch=True) as page:
         for address in only(pages[who], [] if language == "en" else OWN):
+            page.set_viewport_size(_size(WIDTHS[0]))  # charts follow a later change, but not at once
             page.goto(address)
-            found += [f"{address}: {each}" for each in page.evaluate(TOO_SMALL)]
+            if address != "/api/docs/":  # Swagger UI's own buttons
+                found += [f"{address}: {each}" for each in page.evaluate(TOO_SMALL)]
             for width in WIDTHS:
                 page.set_viewport_size(_size(width))
                 if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:

@@ -170,14 +170,15 @@ def _without_repeats(rows: list[FileRow]) -> Iterator[FileRow]:
     told = {(row.cells["title"], row.cells["year"]) for row in rows if row.kind in ("diary", "ratings")}
     viewings: dict[tuple[str, str], dict[str, set[str]]] = {}  # the stars by the day of the viewing
     for row in rows:
-        film, at = (row.cells["title"], row.cells["year"]), row.cells["at"]
+        film, day = (row.cells["title"], row.cells["year"]), row.cells["at"][:10]
         if row.kind == "diary":
-            viewings.setdefault(film, {}).setdefault(at, set()).add(row.cells["value"])
-        if row.kind == "ratings" and film in viewings and at <= (latest := max(viewings[film])):
+            stars = viewings.setdefault(film, {}).setdefault(day, set())
+            stars.update({row.cells["value"]} if row.cells["kind"] == "rating" else ())
+        if row.kind == "ratings" and film in viewings and day <= (latest := max(viewings[film])):
             if viewings[film][latest] == {row.cells["value"]}:
                 continue
             # The stars that stand are those of the list of ratings, after every viewing.
-            row.cells["at"] = f"{latest[:10]}T00:00:01"
+            row.cells["at"] = f"{latest}T00:00:01"
         if row.kind != "watched" or film not in told:
             yield row
 

@@ -130,7 +130,8 @@ def test_stars_that_the_diary_has_at_the_latest_viewing_count_once(films):
         )
     )
     heat, ronin = (film.pk for film in films[:2])
-    assert told(found) == [("rating", heat, 3.0), ("rating", heat, 4.0), ("rating", ronin, 5.0)]
+    stars = [each for each in told(found) if each[0] == "rating"]
+    assert stars == [("rating", heat, 3.0), ("rating", heat, 4.0), ("rating", ronin, 5.0)]
     assert [(row.line, row.reason) for row in found.rejected] == [
         (4, "This site has no film “Parasite (2019)”.")
     ]

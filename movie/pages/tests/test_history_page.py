@@ -352,7 +352,7 @@ def test_no_file_and_missing_columns_are_said(client, ada):
 
 
 def test_a_file_that_is_too_long_is_taken_in_up_to_the_limit(films, ada):
-    line = f"2024-05-01T10:00:00Z,click,{films[0].pk},Heat,,,,,,\n"
+    line = f"2024-05-01T10:00:00Z,click,{films[0].pk},Heat,,,,,,,\n"
     read = parse_history_file((",".join(COLUMNS) + "\n" + line * (MOST_ROWS + 1)).encode(), ada)
     assert len(read.interactions) == MOST_ROWS
     (rejected,) = read.rejected

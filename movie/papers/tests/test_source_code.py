@@ -19,7 +19,7 @@ def test_a_decorated_function_begins_with_its_decorator():
 
 
 def test_a_class_a_constant_and_a_whole_module():
-    assert find_source("movie.catalogue.models.Genre").text.startswith("class Genre(")
+    assert find_source("movie.catalogue.names.Genre").text.startswith("class Genre(")
     assert find_source("movie.catalogue.models.HALF_STARS").text.startswith("HALF_STARS = ")
     assert find_source("predictors.history").text.startswith('"""')
 
