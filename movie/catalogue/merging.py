@@ -50,9 +50,9 @@ def merge_facts(keep: Movie, other: Movie) -> None:
     tags = dict(keep.tags.values_list("name", "pk"))
     for tag in other.tags.all():
         if tag.name in tags:
-            own = MovieTag.objects.get(pk=tags[tag.name])
-            own.count += tag.count
-            own.save(update_fields=["count"])
+            same = MovieTag.objects.get(pk=tags[tag.name])
+            same.count += tag.count
+            same.save(update_fields=["count"])
         else:
             MovieTag.objects.filter(pk=tag.pk).update(movie=keep)
     credits = set(keep.credits.values_list("role", "person"))
