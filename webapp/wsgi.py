@@ -1,5 +1,6 @@
 """The WSGI application. Refuses to start with a wrong configuration, as every command does."""
 
+import gc
 import os
 import sys
 
@@ -23,3 +24,7 @@ try:
     require_migrations()
 except CommandError as _error:
     sys.exit(f"reelgraph web: {_error}")
+# What is loaded by now stays. Without this every full collection walks all of it: some 200 ms of CPU in every
+# third call that stores 500 interactions (median 216 ms, longest 338; 120 and 163 with it).
+gc.collect()
+gc.freeze()
