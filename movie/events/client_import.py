@@ -24,10 +24,10 @@ from movie.catalogue.importing.reports import (
     ProgressCallback,
     RejectReport,
     ignore_progress,
-    require_few_refused,
 )
 from movie.catalogue.importing.rows import RejectedRow, Scale, Table
-from movie.catalogue.importing.sampling import Announce, Findings, file_line, probe, say_nothing
+from movie.catalogue.importing.sampling import Announce, Findings, say_nothing
+from movie.catalogue.importing.table_file import TableFile
 from movie.core.batches import write_in_batches
 from movie.core.ids import event_id_for
 from movie.events.history import IMPORTED
@@ -84,11 +84,7 @@ def import_interactions(
     contradicted = contradicted_ids(path, source) or {}
     report = report if report is not None else RejectReport()
     outcome = ImportResult(rejected=report.reasons)
-    are_ratings = table_kind == "ratings"
-
-    def read(file: formats.OpenFile) -> tuple[Table, Findings]:
-        table = formats.read(file, known, table_kind, columns)
-        return probe(table, path, scale=scale, day_first=day_first, are_ratings=are_ratings)
+    opening = TableFile(path, known, table_kind, columns, encoding, scale, day_first)
 
     def prepared(table: Table, found: Findings, into: RejectReport) -> Iterator[Reported]:
         rows = interaction_rows(table, kind, found.scale, found.times)
@@ -98,15 +94,8 @@ def import_interactions(
         new = _without_known(rows)
         return len(rows), len(find_new(new).interactions) if dry_run else record_all(new)
 
-    if max_refused is not None:
-        with formats.open_file(path, known, encoding) as file:
-            trial = RejectReport()
-            n_usable = sum(1 for _row in prepared(*read(file), trial))
-        require_few_refused(n_usable, trial, max_refused)
-    with formats.open_file(path, known, encoding) as file:
-        table, found = read(file)
-        for line in (file_line(file, known, table), *found.lines):
-            announce(line)
+    opening.require_few_refused(prepared, max_refused)
+    with opening.opened(announce) as (file, table, found):
         announce(f"Users become visitors of the API client {client}.")
         if found.times.is_assumed:
             outcome.notices.append(MONTH_FIRST)

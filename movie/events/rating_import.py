@@ -19,10 +19,10 @@ from movie.catalogue.importing.reports import (
     ProgressCallback,
     RejectReport,
     ignore_progress,
-    require_few_refused,
 )
 from movie.catalogue.importing.rows import RatingRow, RejectedRow, Scale, Table, rating_rows
-from movie.catalogue.importing.sampling import Announce, Findings, file_line, probe, say_nothing
+from movie.catalogue.importing.sampling import Announce, Findings, say_nothing
+from movie.catalogue.importing.table_file import TableFile
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.core.batches import write_all_in_batches, write_in_batches
 from movie.core.database import retry_on_deadlock
@@ -209,23 +209,14 @@ def import_ratings(
     if contradicted is None and is_stated:
         outcome.notices.append(f"Movie ids are those of “{source}”: {examples_of(source)}.")
 
-    def read(file: formats.OpenFile) -> tuple[Table, Findings]:
-        table = formats.read(file, known, "ratings", columns)
-        return probe(table, path, scale=scale or known.scale, day_first=day_first)
+    opening = TableFile(path, known, "ratings", columns, encoding, scale, day_first)
 
     def prepared(table: Table, found: Findings, into: RejectReport) -> Iterator[tuple[str, int, float, Any]]:
         rows = rating_rows(table, found.scale, found.times)
         return _prepared(rows, movies, prefix, path, into, contradicted=contradicted or {})
 
-    if max_refused is not None:
-        with formats.open_file(path, known, encoding) as file:
-            trial = RejectReport()
-            n_usable = sum(1 for _row in prepared(*read(file), trial))
-        require_few_refused(n_usable, trial, max_refused)
-    with formats.open_file(path, known, encoding) as file:
-        table, found = read(file)
-        for line in (file_line(file, known, table), *found.lines):
-            announce(line)
+    opening.require_few_refused(prepared, max_refused)
+    with opening.opened(announce) as (file, table, found):
         if found.times.is_assumed:
             outcome.notices.append(MONTH_FIRST)
         writer = RatingWriter(prefix, timed="time" in table.columns)

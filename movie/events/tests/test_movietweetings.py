@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from movie.api.models import ApiClient
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.tests.films import make_film
 
@@ -67,6 +68,18 @@ def test_films_come_by_imdb_id_and_ratings_as_stars(folder):
     assert Rating.objects.get(value=5).rated_at == datetime(2013, 10, 12, 23, 20, 27, tzinfo=UTC)
     assert "nothing to change" in run("import_movies", folder)
     assert "nothing to change" in run("import_ratings", folder)
+
+
+def test_users_of_a_client_have_the_same_stars(folder):
+    ApiClient.objects.create(slug="shop")
+    run("import_movies", folder)
+    assert "4 ratings read: 4 added" in run("import_ratings", folder, client="shop")
+    assert stars() == {
+        ("api:shop:1", "The Godfather"): 5.0,
+        ("api:shop:1", "Gravity"): 3.5,
+        ("api:shop:2", "Gravity"): 0.5,
+        ("api:shop:2", "Spider-Man: No Way Home"): 0.5,
+    }
 
 
 def test_no_twitter_id_is_stored(folder):
