@@ -15,19 +15,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from movie.catalogue.fact_sources import FactOrigin, order_text
 from movie.catalogue.merging import merge_people
-from movie.catalogue.models import (
-    Country,
-    Credit,
-    ExternalId,
-    FactOrigin,
-    Genre,
-    Language,
-    Movie,
-    MovieTitle,
-    Person,
-    order_text,
-)
+from movie.catalogue.models import Country, Credit, ExternalId, Genre, Language, Movie, MovieTitle, Person
 from movie.catalogue.removal import delete_movies
 from movie.catalogue.resources import MovieResource
 from movie.catalogue.titles import search_key

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from django.db.models import Count, Expression, F, IntegerField, Model, QuerySet, Value
 from django.db.models.functions import Cast
 
-from movie.catalogue.models import HALF_STARS, Credit, ExternalId, FactOrigin, Movie, MovieTitle, Rating
+from movie.catalogue.fact_sources import FactOrigin
+from movie.catalogue.models import HALF_STARS, Credit, ExternalId, Movie, MovieTitle, Rating
 from movie.catalogue.titles import search_key
 
 # Where each source shows a movie. Data sets number movies their own way: only `movielens` ids are addresses.

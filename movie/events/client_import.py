@@ -32,8 +32,9 @@ from movie.core.batches import write_in_batches
 from movie.core.ids import event_id_for
 from movie.events.history import IMPORTED
 from movie.events.models import Event
+from movie.events.outbox import MICROSECOND
 from movie.events.rating_import import MONTH_FIRST, movies_of
-from movie.events.recording import MICROSECOND, record_all
+from movie.events.recording import record_all
 from movie.events.repeats import find_new
 from movie.visitors.client_ids import client_visitor
 from predictors.history import Interaction

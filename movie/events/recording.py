@@ -26,9 +26,7 @@ from movie.core.ids import fresh_ids, new_event_id
 from movie.core.times import is_possible
 from movie.events.archive import get_archive
 from movie.events.models import (
-    CLAIM,
     DECISION_KINDS,
-    FIELDS,
     TO_ARCHIVE,
     TO_PRUNE,
     TO_STREAM,
@@ -37,11 +35,19 @@ from movie.events.models import (
     HistoryImport,
     ImportSlot,
 )
+from movie.events.outbox import (
+    MICROSECOND,
+    event_row,
+    last_changed,
+    publish_in_process,
+    recording_times,
+    request_change,
+)
 from movie.events.rating_weights import forget_rater, merge_rater
 from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
 from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
-from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
+from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
 from movie.visitors.visitor import LONGEST_VISITOR, can_act
 from predictors.history import EVENT_KINDS, REWATCHED, History, Interaction, MovieId
 
@@ -65,7 +71,6 @@ ALLOWED_VALUES: dict[str, tuple[float | None, ...]] = {
     "watch": (None, 0.0, REWATCHED),
 }
 LONGEST = {"visitor": LONGEST_VISITOR, "surface": 32, "recommendation_id": 36}  # characters, of the columns
-MICROSECOND = timedelta(microseconds=1)  # the resolution of `at`
 FIRST_FILM = date(1888, 1, 1)  # nothing was watched before the year of the first one
 AHEAD = timedelta(days=1)  # a day that has begun elsewhere
 ATTEMPTS = 3  # the last one looks at each interaction by itself
@@ -199,7 +204,7 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
     Returns how many events the database had.
     """
     with transaction.atomic():
-        _request_change(HistoryChange.Kind.FORGET, visitor, movie_id=movie_id)
+        request_change(HistoryChange.Kind.FORGET, visitor, movie_id=movie_id)
         count, _by_model = Event.objects.of(visitor, movie_id).delete()
         ratings = Rating.objects.filter(visitor=visitor)
         delete_ratings(ratings if movie_id is None else ratings.filter(movie=movie_id))
@@ -207,7 +212,7 @@ def forget(visitor: str, movie_id: int | None = None) -> int:
             forget_rater(visitor)
             HistoryImport.objects.filter(visitor=visitor).delete()
             ImportSlot.objects.filter(visitor=visitor).delete()
-        _publish([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
+        publish_in_process([HistoryForgotten(new_event_id(), visitor, movie_id, timezone.now())])
     return count
 
 
@@ -227,9 +232,9 @@ def restore(visitor: str, events: Sequence[tuple[Interaction, int | None]], *, n
         ids = [interaction.event_id for interaction, _number in events]
         known = set(Event.objects.filter(event_id__in=ids).values_list("event_id", flat=True))
         imports = set(HistoryImport.objects.filter(visitor=visitor).values_list("pk", flat=True))
-        recorded_at = _recorded_at({visitor})[visitor]
+        recorded_at = recording_times({visitor})[visitor]
         rows = [
-            _row(interaction, recorded_at, number if number in imports else None)
+            event_row(interaction, recorded_at, number if number in imports else None)
             for interaction, number in events
             if interaction.event_id not in known
         ]
@@ -252,7 +257,7 @@ def merge_guest(guest: str, user: str) -> int:
         decided = Event.objects.of(guest).decisions()
         movies = set(decided.values_list("movie", flat=True))
         lock_movies(Movie.objects.filter(pk__in=movies))
-        _request_change(HistoryChange.Kind.MERGE, guest, into=user)
+        request_change(HistoryChange.Kind.MERGE, guest, into=user)
         theirs = Event.objects.of(user).filter(movie__in=Event.objects.of(guest).values("movie"))
         shared = list(theirs.values_list("movie", flat=True).distinct())
         for visitor in (guest, user):
@@ -265,7 +270,7 @@ def merge_guest(guest: str, user: str) -> int:
                 claimed_by="",
                 available_at=timezone.now(),
             )
-        for changed in _last_changed({user}).values():  # a deletion by the account is no deletion of these
+        for changed in last_changed({user}).values():  # a deletion by the account is no deletion of these
             covered = Event.objects.of(guest).filter(recorded_at__lte=changed)
             covered.update(recorded_at=changed + MICROSECOND)
         moved = Event.objects.of(guest).update(visitor=user)
@@ -277,7 +282,7 @@ def merge_guest(guest: str, user: str) -> int:
         # Of all other movies: the aggregates stay as they are, and weights are corrected by `weighing`.
         ratings.update(visitor=user)
         sync_ratings({user: movies.intersection(shared)}, uncounted=uncounted)
-        _publish([GuestMerged(new_event_id(), guest, user, timezone.now())])
+        publish_in_process([GuestMerged(new_event_id(), guest, user, timezone.now())])
     return moved
 
 
@@ -296,8 +301,8 @@ def forget_imported(visitor: str, import_number: int, movies: Collection[int]) -
         if get_event_stream().uses_outbox:
             kept = list(events)
             for movie in sorted(movies):
-                _request_change(HistoryChange.Kind.FORGET, visitor, to=TO_STREAM, movie_id=movie)
-            recorded_at = _recorded_at({visitor})[visitor]
+                request_change(HistoryChange.Kind.FORGET, visitor, to=TO_STREAM, movie_id=movie)
+            recorded_at = recording_times({visitor})[visitor]
             events.delete()
             for row in kept:
                 row.event_id, row.recorded_at = new_event_id(), recorded_at
@@ -313,10 +318,10 @@ def _store_new(found: NewInteractions, network: str, *, live: bool, import_numbe
     """Store interactions that are new, and what follows from them; return how many were."""
     if not found.interactions:
         return 0
-    recorded_at = _recorded_at({each.visitor for each in found.interactions})
+    recorded_at = recording_times({each.visitor for each in found.interactions})
     events = _order_live_events(found.interactions) if live else found.interactions
     clear = [each for index, each in enumerate(events) if index not in found.unclear]
-    Event.objects.bulk_create([_row(each, recorded_at[each.visitor], import_number) for each in clear])
+    Event.objects.bulk_create([event_row(each, recorded_at[each.visitor], import_number) for each in clear])
     new: list[Interaction] = []
     for index, each in enumerate(events):
         if index not in found.unclear:
@@ -329,26 +334,8 @@ def _store_new(found: NewInteractions, network: str, *, live: bool, import_numbe
             movies_of[each.visitor].add(int(each.movie_id))
     if movies_of:
         sync_ratings(movies_of, network=network)
-    _publish([InteractionRecorded(each, recorded_at[each.visitor]) for each in new])
+    publish_in_process([InteractionRecorded(each, recorded_at[each.visitor]) for each in new])
     return len(new)
-
-
-def _recorded_at(visitors: set[str]) -> dict[str, datetime]:
-    """Return the current time by visitor, later than every change of the visitor's history that is kept.
-
-    Else a change that was asked for while the clock was ahead, or before it was set back, would cover what
-    came after it.
-    """
-    now, changed = timezone.now(), _last_changed(visitors)
-    return {each: max(now, changed[each] + MICROSECOND) if each in changed else now for each in visitors}
-
-
-def _last_changed(visitors: set[str]) -> dict[str, datetime]:
-    """Return the time of the latest deletion or merge that is kept, by those visitors who have one."""
-    if not _sinks_of_changes():
-        return {}
-    changes = HistoryChange.objects.filter(visitor__in=visitors).order_by()
-    return dict(changes.values_list("visitor").annotate(at=Max("recorded_at")))
 
 
 def _order_live_events(events: list[Interaction]) -> list[Interaction]:
@@ -377,7 +364,7 @@ def _store(interaction: Interaction, recorded_at: datetime, import_number: int |
     A repeat has the same event id and the same content (`idempotency_key`) as what is stored. The
     same id with other content is something new and is stored under a fresh id.
     """
-    if insert_unless_taken(_row(interaction, recorded_at, import_number)):
+    if insert_unless_taken(event_row(interaction, recorded_at, import_number)):
         return interaction
     # The id is taken: by this visitor's earlier use of the same form, or by somebody else.
     ids = [interaction.event_id, *fresh_ids(interaction.event_id, interaction.visitor)]
@@ -389,58 +376,8 @@ def _store(interaction: Interaction, recorded_at: datetime, import_number: int |
         return None
     again = replace(interaction, event_id=unused or new_event_id())
     # Lost only to the same POST arriving at the same time, which is then a repeat.
-    is_stored = insert_unless_taken(_row(again, recorded_at, import_number))
+    is_stored = insert_unless_taken(event_row(again, recorded_at, import_number))
     return again if is_stored else _store(interaction, recorded_at, import_number)
-
-
-def _row(interaction: Interaction, recorded_at: datetime, import_number: int | None = None) -> Event:
-    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
-    # What came by an import stays in the database, where it can be taken back as one.
-    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS and import_number is None:
-        sinks |= TO_ARCHIVE | TO_PRUNE
-    fields = {name: getattr(interaction, name) for name in FIELDS}
-    return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks, import_number=import_number)
-
-
-def _request_change(
-    kind: HistoryChange.Kind,
-    visitor: str,
-    *,
-    into: str = "",
-    movie_id: MovieId | None = None,
-    to: int = TO_ARCHIVE | TO_STREAM,
-) -> None:
-    """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
-
-    It covers what was recorded before, also by a server whose clock is ahead, and is later than every
-    earlier change of the visitor and, for a merge, of the account: a deletion there does not cover it.
-    """
-    if sinks := _sinks_of_changes() & to:
-        now = timezone.now()
-        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"] or now
-        after_changes = _recorded_at({visitor, into or visitor}).values()
-        HistoryChange.objects.create(
-            event_id=new_event_id(),
-            kind=kind,
-            visitor=visitor,
-            into=into,
-            movie_id=movie_id,
-            recorded_at=max(latest, *after_changes),
-            pending_sinks=sinks,
-            available_at=now + CLAIM,  # when every claim of now has run out, so that nothing slips by
-        )
-
-
-def _sinks_of_changes() -> int:
-    to_stream = TO_STREAM if get_event_stream().uses_outbox else 0
-    return to_stream | (TO_ARCHIVE if get_archive().uses_outbox else 0)
-
-
-def _publish(messages: Sequence[Message]) -> None:
-    """Publish messages to the stream in process; with an outbox relays publish them."""
-    stream = get_event_stream()
-    if messages and not stream.uses_outbox:
-        stream.publish(messages)
 
 
 def _find_unknown_movies(interactions: list[Interaction]) -> set[MovieId]:

@@ -13,13 +13,14 @@ from pathlib import Path
 from django.db.models import Sum
 
 from movie import catalogue
+from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.importing.enrichment import Enrichment, enrich_movies
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.fact_table import import_facts
 from movie.catalogue.importing.formats import MOVIELENS_100K
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, ignore_progress
-from movie.catalogue.models import FactSource, Movie
+from movie.catalogue.models import Movie
 from movie.events.models import Event
 from movie.events.rating_import import import_ratings
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from django.db import transaction
 from django.db.models import Q
 
+from movie.catalogue.fact_sources import FactOrigin, FactSource, order_text
 from movie.catalogue.importing.cells import imdb_id, is_missing, parse_names, parse_runtime, parse_year
 from movie.catalogue.importing.errors import CatalogueError, RejectReason, RowError
 from movie.catalogue.importing.matching import match_rows
@@ -24,15 +25,7 @@ from movie.catalogue.importing.reading import TextFile, header, read_columns, sp
 from movie.catalogue.importing.relations import ROLES, People
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import LONGEST_PERSON, MovieRow, RejectedRow
-from movie.catalogue.models import (
-    Credit,
-    ExternalId,
-    FactOrigin,
-    FactSource,
-    Movie,
-    MovieTitle,
-    order_text,
-)
+from movie.catalogue.models import Credit, ExternalId, Movie, MovieTitle
 from movie.catalogue.titles import search_key
 from movie.core.batches import write_in_batches
 

@@ -17,22 +17,13 @@ from django.db.models import Count
 from django.utils import timezone
 
 from movie.catalogue import photographs
+from movie.catalogue.fact_sources import FactOrigin, FactSource, TmdbLookup, order_text
 from movie.catalogue.importing.enrichment import People
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import ImportResult, ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.tmdb_answers import Details
 from movie.catalogue.importing.tmdb_client import TmdbClient, TmdbFailure
-from movie.catalogue.models import (
-    Credit,
-    ExternalId,
-    FactOrigin,
-    FactSource,
-    Movie,
-    MovieQuerySet,
-    MovieTitle,
-    TmdbLookup,
-    order_text,
-)
+from movie.catalogue.models import Credit, ExternalId, Movie, MovieQuerySet, MovieTitle
 from movie.catalogue.titles import search_key
 from movie.core.database import retry_on_deadlock
 

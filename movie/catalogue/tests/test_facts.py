@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from movie import catalogue
+from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.importing.cells import imdb_id
-from movie.catalogue.models import ExternalId, FactSource, Movie, MovieTitle
+from movie.catalogue.models import ExternalId, Movie, MovieTitle
 from movie.catalogue.tests.films import make_film
 from movie.core import batches
 

@@ -12,11 +12,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from movie.catalogue import photographs
+from movie.catalogue.fact_sources import FactOrigin, FactSource, TmdbLookup
 from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.importing.tmdb import MAX_AGE, import_tmdb
 from movie.catalogue.importing.tmdb_client import TmdbClient
-from movie.catalogue.models import Credit, ExternalId, FactOrigin, FactSource, Movie, TmdbLookup
+from movie.catalogue.models import Credit, ExternalId, Movie
 from movie.catalogue.tests import tmdb_server
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.tests.tmdb_server import HEAT, KEY, TOKEN, TOO_MANY, jpeg, png, send

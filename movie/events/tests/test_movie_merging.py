@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.urls import reverse
 
+from movie.catalogue.fact_sources import FactOrigin
 from movie.catalogue.merging import MergeRefused
-from movie.catalogue.models import Credit, ExternalId, FactOrigin, Movie, Person, Rating
+from movie.catalogue.models import Credit, ExternalId, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
 from movie.core.ids import new_event_id
 from movie.events.history import get_history

@@ -7,7 +7,8 @@ from unittest import mock
 import pytest
 from django.core.management import CommandError, call_command
 
-from movie.catalogue.models import Credit, FactSource, Movie, Rating
+from movie.catalogue.fact_sources import FactSource
+from movie.catalogue.models import Credit, Movie, Rating
 from movie.operations import demo_data
 
 HAVE_DATA = find_spec("recbole") is not None and find_spec("bokeh_sampledata") is not None

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from movie.catalogue import photographs
-from movie.catalogue.models import FactOrigin, FactSource
+from movie.catalogue.fact_sources import FactOrigin, FactSource
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.tests.tmdb_server import jpeg, png
 

@@ -17,7 +17,8 @@ from django.views.decorators.http import require_safe
 from movie.catalogue.availability import available_now
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import MovieDetails, movie_details, rating_histogram
-from movie.catalogue.models import Credit, FactSource, Genre, Movie, Person
+from movie.catalogue.fact_sources import FactSource
+from movie.catalogue.models import Credit, Genre, Movie, Person
 from movie.catalogue.search import aliases_of, closest_titles, search_movies, search_people, suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx

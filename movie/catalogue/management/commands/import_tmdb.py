@@ -8,11 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from movie.catalogue.fact_sources import FACT_LABELS
 from movie.catalogue.importing import cli
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.importing.tmdb import MAX_AGE, import_tmdb
 from movie.catalogue.importing.tmdb_client import PER_SECOND, TmdbClient
-from movie.catalogue.models import FACT_LABELS
 from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
 

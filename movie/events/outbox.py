@@ -1,0 +1,96 @@
+"""What recording leaves for the archive and the stream: rows of events, deletions and merges to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+from django.utils import timezone
+
+from movie.core.ids import new_event_id
+from movie.events.archive import get_archive
+from movie.events.models import (
+    CLAIM,
+    DECISION_KINDS,
+    FIELDS,
+    TO_ARCHIVE,
+    TO_PRUNE,
+    TO_STREAM,
+    Event,
+    HistoryChange,
+)
+from movie.events.stream import get_event_stream
+from movie.events.stream.messages import Message
+from predictors.history import Interaction, MovieId
+
+MICROSECOND = timedelta(microseconds=1)  # the resolution of times
+
+
+def event_row(interaction: Interaction, recorded_at: datetime, import_number: int | None = None) -> Event:
+    """Return the row of an interaction, unsaved, with the sinks that relays have to serve it for."""
+    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
+    # What came by an import stays in the database, where it can be taken back as one.
+    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS and import_number is None:
+        sinks |= TO_ARCHIVE | TO_PRUNE
+    fields = {name: getattr(interaction, name) for name in FIELDS}
+    return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks, import_number=import_number)
+
+
+def recording_times(visitors: set[str]) -> dict[str, datetime]:
+    """Return the current time by visitor, later than every change of the visitor's history that is kept.
+
+    Else a change that was asked for while the clock was ahead, or before it was set back, would cover what
+    came after it.
+    """
+    now, changed = timezone.now(), last_changed(visitors)
+    return {each: max(now, changed[each] + MICROSECOND) if each in changed else now for each in visitors}
+
+
+def last_changed(visitors: set[str]) -> dict[str, datetime]:
+    """Return the time of the latest deletion or merge that is kept, by those visitors who have one."""
+    if not _sinks_of_changes():
+        return {}
+    changes = HistoryChange.objects.filter(visitor__in=visitors).order_by()
+    return dict(changes.values_list("visitor").annotate(at=Max("recorded_at")))
+
+
+def request_change(
+    kind: HistoryChange.Kind,
+    visitor: str,
+    *,
+    into: str = "",
+    movie_id: MovieId | None = None,
+    to: int = TO_ARCHIVE | TO_STREAM,
+) -> None:
+    """Ask the archive and the stream, where there are any, to follow a deletion or a merge.
+
+    It covers what was recorded before, also by a server whose clock is ahead, and is later than every
+    earlier change of the visitor and, for a merge, of the account: a deletion there does not cover it.
+    """
+    if sinks := _sinks_of_changes() & to:
+        now = timezone.now()
+        latest = Event.objects.of(visitor).aggregate(at=Max("recorded_at"))["at"] or now
+        after_changes = recording_times({visitor, into or visitor}).values()
+        HistoryChange.objects.create(
+            event_id=new_event_id(),
+            kind=kind,
+            visitor=visitor,
+            into=into,
+            movie_id=movie_id,
+            recorded_at=max(latest, *after_changes),
+            pending_sinks=sinks,
+            available_at=now + CLAIM,  # when every claim of now has run out, so that nothing slips by
+        )
+
+
+def _sinks_of_changes() -> int:
+    to_stream = TO_STREAM if get_event_stream().uses_outbox else 0
+    return to_stream | (TO_ARCHIVE if get_archive().uses_outbox else 0)
+
+
+def publish_in_process(messages: Sequence[Message]) -> None:
+    """Publish messages to the stream in process; with an outbox relays publish them."""
+    stream = get_event_stream()
+    if messages and not stream.uses_outbox:
+        stream.publish(messages)
