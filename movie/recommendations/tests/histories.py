@@ -28,6 +28,7 @@ KINDS = (
     ("click", None),
     ("watchlist", None),
     ("dismiss", None),
+    ("watch", None),
 )
 
 
@@ -78,6 +79,8 @@ def check_influences(why: Explanation, history: History) -> None:
         if pk in history.ratings:
             said = f"{history.ratings[pk]:g}".replace(".5", "½").removeprefix("0½")
             assert text == f"Because you rated {influence.movie.title} {said}★"
+        elif pk in history.watches:
+            assert text == f"Because you watched {influence.movie.title}"
         elif pk in history.watchlist:
             assert text == f"Because {influence.movie.title} is on your watchlist"
         else:

@@ -64,7 +64,7 @@ class Reader:
                 self.claims["long"] += 1
                 follow(film, *longer.groups())
                 return [film]
-        clause = re.match(r", which (you rated [\d½]+★|is on your watchlist|you looked at)", rest)
+        clause = re.match(r", which (you rated [\d½]+★|you watched|is on your watchlist|you looked at)", rest)
         assert clause, text
         self._standing(film, clause[1])
         assert rest[clause.end() :] == ""
@@ -79,6 +79,8 @@ class Reader:
         if clause.startswith("you rated"):
             stars = clause.removeprefix("you rated ").removesuffix("★").replace("½", ".5")
             assert self.history.ratings[film.pk] == float(stars) >= 3
+        elif clause == "you watched":
+            assert film.pk in self.history.watches
         elif clause == "is on your watchlist":
             assert film.pk in self.history.watchlist
         else:
