@@ -74,7 +74,7 @@ def test_eight_commands_lead_from_an_empty_folder_to_a_served_list(site):
     assert "password" not in site(COMMANDS[1]), "a second setup makes only what is missing"
     port = free_port()
     served = subprocess.run(
-        ["make", "--dry-run", "--old-file=install", "serve", f"PORT={port}"],
+        ["make", "--dry-run", "--no-print-directory", "--old-file=install", "serve", f"PORT={port}"],
         cwd=settings.BASE_DIR,
         capture_output=True,
         text=True,
@@ -86,7 +86,7 @@ def test_eight_commands_lead_from_an_empty_folder_to_a_served_list(site):
     )
     try:
         asked = COMMANDS[7].replace("$KEY", key).replace(":8000/", f":{port}/")
-        answer = _ask(asked, seconds=60)
+        answer = _ask(asked, server, seconds=60)
     finally:
         server.terminate()
         server.wait(30)
@@ -95,12 +95,13 @@ def test_eight_commands_lead_from_an_empty_folder_to_a_served_list(site):
     assert "sku-1" not in ids, "it was rated"
 
 
-def _ask(command: str, seconds: float) -> dict:
+def _ask(command: str, server: subprocess.Popen, seconds: float) -> dict:
     """Send the request of a curl command, as soon as somebody listens."""
     words, deadline = shlex.split(command), time.monotonic() + seconds
     headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
     request = Request(words[1], words[words.index("-d") + 1].encode(), headers)  # noqa: S310
     while True:
+        assert server.poll() is None, "the server ended; see its output"
         try:
             with urlopen(request, timeout=30) as response:  # noqa: S310
                 return json.load(response)

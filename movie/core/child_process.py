@@ -7,6 +7,7 @@ Its standard input is a pipe that the parent holds open: it ends with the parent
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def main(command: Sequence[str]) -> int:
         patience.start()
 
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()
+        # Not sys.stdin: its lock, held here, would abort the interpreter when the program ends first.
+        os.read(0, 1)
         end()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
