@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC
 from io import StringIO
 from itertools import chain
@@ -19,7 +19,7 @@ from evaluation.trainer import FROM_SITE
 from movie.catalogue.models import Movie, Rating
 from movie.events.archive import ArchiveUnavailable
 from movie.events.history import iter_histories
-from movie.training.training_feed import feed_file, id_space_of
+from movie.training.training_feed import TrainingFeed, feed_file, id_space_of
 from movie.visitors.visitor import acting
 from predictors.history import LIKED_FROM
 from predictors.plugins import predictor_class
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 CHUNK = 20_000  # rows in memory as Python objects
-Rows = tuple[list[str], list[int], list[float], list[Any]]  # visitors, films, stars, times
+Rows = tuple[Sequence[str], Sequence[int], Sequence[float], Sequence[Any]]  # visitors, films, stars, times
 
 
 def interactions_from_site(*, dislikes: bool = False) -> Interactions:
@@ -75,8 +75,8 @@ class DataUnusable(Exception):
 def load_training_data(feed: Path | None = None, *, dislikes: bool = False) -> Interactions:
     """Return the interactions of the site, or of a training feed. Raises DataUnusable.
 
-    The feed adds nothing to what the site has: it is for machines that cannot ask the site, and knows only
-    what was recorded since a stream was there.
+    The feed adds nothing to what the site has: it is for machines that cannot ask the site, and has no
+    ratings of imported data sets.
     """
     if feed is None:
         try:
@@ -144,7 +144,15 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _visitor_ratings(dislikes: bool) -> Iterator[Rows]:
-    """Yield liked movies and, if wanted, rated ones of each visitor who can act."""
+    """Yield liked movies and, if wanted, rated ones of each visitor who can act.
+
+    From the training feed where it knows everything: it takes no query a visitor.
+    """
+    feed = TrainingFeed()
+    if feed.is_filled:
+        feed.compact()
+        yield from feed.visitor_ratings(dislikes)
+        return
     for visitor, history in iter_histories():
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}
         movies = [*history.liked]

@@ -25,7 +25,7 @@ items = [
 stored = Counter(event_id for event_id, *_ in rows | set(items))
 stored.update(event_id for (event_id, *_), number in Counter(items).items() if number > 1)
 TrainingFeed().compact()
-feed = pl.read_parquet(settings.FEED_DIR / "events.parquet")
+feed = pl.read_parquet(settings.FEED_DIR / "events/*/compacted.parquet", hive_partitioning=False)
 feed = feed.filter(pl.col("type") == "interaction")
 experiments = ProcessedEvent.objects.filter(group="experiments")
 print(json.dumps({

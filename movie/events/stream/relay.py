@@ -248,7 +248,7 @@ class Relay:
             apply_change(self.archive, change)
 
     def _publish_changes(self, changes: Sequence[HistoryChange]) -> None:
-        self.stream.publish([_message_of(change) for change in changes])
+        self.stream.publish([message_of(change) for change in changes])
 
 
 def _try_delivery(sink: Sink, deliver: Callable[[Sequence], None], what: Sequence) -> bool:
@@ -270,7 +270,7 @@ def apply_change(archive: ClickArchive, change: HistoryChange) -> None:
         archive.delete(some)
 
 
-def _message_of(change: HistoryChange) -> Message:
+def message_of(change: HistoryChange) -> Message:
     if change.kind == HistoryChange.Kind.MERGE:
         return GuestMerged(change.event_id, change.visitor, change.into, change.recorded_at)
     return HistoryForgotten(change.event_id, change.visitor, change.movie_id, change.recorded_at)

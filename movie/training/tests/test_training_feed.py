@@ -98,7 +98,8 @@ def test_a_feed_is_found_by_its_folder_and_its_file_and_taken_in(tmp_path) -> No
     assert len(pl.read_parquet(feed_file(tmp_path))) == 1
     feed.handle([told("guest:a", 6)])
     assert len(pl.read_parquet(feed_file(tmp_path / "interactions.parquet"))) == 2
-    (tmp_path / "interactions.parquet").unlink()
+    for made in tmp_path.glob("visitors/*.parquet"):
+        made.unlink()
     feed.handle([told("guest:b", 7)])
     assert len(pl.read_parquet(feed_file(tmp_path))) == 3, "made anew for everybody where it is gone"
     elsewhere = tmp_path / "data" / "ratings.csv"
@@ -130,6 +131,11 @@ def test_the_feed_says_what_the_site_says(tmp_path) -> None:
     assert set(zip(table["user"], table["item"], table["timestamp"], strict=True)) == expected
 
 
+def visitors_of(folder: Path) -> list[tuple]:
+    files = sorted(folder.glob("visitors/*.parquet"))
+    return sorted(pl.concat([pl.read_parquet(file) for file in files]).select("user", "item", "at").rows())
+
+
 def test_in_whatever_order_and_pieces_it_arrives_the_feed_is_the_same(tmp_path) -> None:
     rows = [told(f"guest:{n % 4}", n % 7, minute=n) for n in range(28)]
     late = NOON + timedelta(minutes=14)
@@ -151,3 +157,107 @@ def test_in_whatever_order_and_pieces_it_arrives_the_feed_is_the_same(tmp_path) 
             found.append(sorted(table.select("user", "item", "timestamp").rows()))
     assert found.count(found[0]) == len(found)
     assert {user for user, _item, _at in found[0]} == {"guest:0", "guest:1", "guest:2", "user:1"}
+
+
+def test_a_compaction_that_is_killed_anywhere_is_done_again_to_the_same_effect(tmp_path, monkeypatch) -> None:
+    """Killed after each file that it writes and each that it deletes, then done again."""
+    rows = [told(f"guest:{n % 2}", n % 3, minute=n) for n in range(20)]
+    changes = [
+        GuestMerged(new_event_id(), "guest:0", "user:1", NOON + timedelta(minutes=9)),
+        GuestMerged(new_event_id(), "guest:1", "user:1", NOON + timedelta(minutes=12)),
+        HistoryForgotten(new_event_id(), "guest:0", 2, NOON + timedelta(minutes=8)),
+    ]
+
+    def feed_of(name: str) -> TrainingFeed:
+        feed = TrainingFeed(tmp_path / name)
+        feed.handle([*rows[:12], changes[0]])
+        feed.compact()
+        feed.handle([*rows[8:], *changes[1:]])
+        return feed
+
+    expected = feed_of("whole")
+    expected.compact()
+    unlink, rename = Path.unlink, Path.rename
+    steps = 0
+    while True:
+        feed, left = feed_of(f"killed-{steps}"), iter(range(steps))
+
+        def die_after(method, left=left):
+            def step(self, *arguments, **named):
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                return method(self, *arguments, **named)
+
+            return step
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", die_after(unlink))
+            patched.setattr(Path, "rename", die_after(rename))
+            try:
+                feed.compact()
+            except KeyboardInterrupt:
+                killed = True
+            else:
+                killed = False
+        feed.compact()
+        assert visitors_of(feed.folder) == visitors_of(expected.folder), f"killed after {steps} steps"
+        events = [pl.read_parquet(file) for file in feed.folder.glob("events/*/compacted.parquet")]
+        ids = pl.concat(events)["event_id"]
+        assert ids.is_unique().all()
+        if not killed:
+            break
+        steps += 1
+    assert steps > 10
+
+
+def test_putting_into_shards_what_came_touches_nothing_that_is_known(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("movie.training.training_feed.PARTS_WAITING", 2)
+    feed = TrainingFeed(tmp_path)
+    feed.handle([told(f"guest:{n}", 5) for n in range(100)])
+    feed.maintenance()
+    assert len(list(tmp_path.glob("parts/*.parquet"))) == 1, "one is not worth it"
+    feed.compact()
+    known = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.parquet")}
+    feed.handle([told("guest:1", 6)])
+    feed.handle([told("guest:1", 7)])
+    feed.maintenance()
+    assert not list(tmp_path.glob("parts/*.parquet"))
+    assert len(set(tmp_path.rglob("*.parquet")) - set(known)) == 1, "both are of one visitor"
+    assert known == {file: file.stat().st_mtime_ns for file in known}
+    assert feed.compact() == 102
+    shards = feed.manifest["shards"].values()
+    assert sum(each["events"] for each in shards) == 102 and feed.manifest["n_shards"] == 64
+    assert feed.manifest["watermark"].startswith(str(NOON.date()))
+
+
+def test_files_of_an_earlier_version_are_taken_in(tmp_path) -> None:
+    row = {"event_id": "1", "type": "interaction", "visitor": "guest:a", "kind": "click", "movie_id": 5}
+    old = pl.DataFrame([row | {"at": NOON, "recorded_at": NOON, "owner": "guest:a"}])
+    old.write_parquet(tmp_path / "events.parquet", metadata={"reelgraph.id_space": "site"})
+    assert TrainingFeed(tmp_path).compact() == 1
+    assert not (tmp_path / "events.parquet").exists()
+
+
+@pytest.mark.django_db
+def test_training_from_the_site_reads_a_feed_that_knows_everything(tmp_path, settings) -> None:
+    settings.FEED_DIR = tmp_path
+    films = [make_film(f"Film {number}").pk for number in range(6)]
+    done = [event(f"guest:{n % 5}", films[n % 6], "click", minute=n) for n in range(20)]
+    done += [event(f"guest:{n % 5}", films[(n + 2) % 6], "rating", 1.0 + n % 5, 30 + n) for n in range(12)]
+    for each in done:
+        assert record(each)
+
+    def rows(dislikes: bool) -> set[tuple]:
+        site = interactions_from_site(dislikes=dislikes)
+        facts = zip(site.users, site.items, site.at, site.values, strict=True)
+        return {(site.user_ids[u], site.item_ids[i], at, str(stars)) for u, i, at, stars in facts}
+
+    site = rows(False), rows(True)
+    assert site[0] < site[1]
+    call_command("compact_feed", stdout=io.StringIO())
+    assert not TrainingFeed().is_filled
+    said = io.StringIO()
+    call_command("compact_feed", fill=True, stdout=said)
+    assert "32 events of the site" in said.getvalue() and TrainingFeed().is_filled
+    Event.objects.all().delete()
+    assert (rows(False), rows(True)) == site

@@ -1,0 +1,176 @@
+"""The files of the training feed: rows of events in shards, by a hash of their visitor.
+
+    FEED_DIR/manifest.json                  what is there: columns, hash, rows a shard, watermark
+    FEED_DIR/parts/*.parquet                what consumers wrote, one file a batch, not yet in shards
+    FEED_DIR/events/shard=NN/*.parquet      events and changes: compacted.parquet, and what came since
+    FEED_DIR/visitors/shard=NN.parquet      what each visitor likes or rated, and whether they like it
+    FEED_DIR/interactions.parquet           user, item, rating, timestamp: what models train on
+
+Any reader of Parquet reads them. A file is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from evaluation.trainer import FROM_SITE
+from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+SHARDS = 64
+HASH = "crc32 of the visitor in UTF-8, modulo the number of shards"
+MANIFEST, PARTS, EVENTS, VISITORS = "manifest.json", "parts", "events", "visitors"
+INTERACTIONS, COMPACTED = "interactions.parquet", "compacted.parquet"
+WHOLE = "events.parquet"  # all events in one file, as earlier versions kept them
+OWNER = "owner"  # whose an event is by now; `visitor` is whose it was when it was recorded
+ID_SPACE = "reelgraph.id_space"  # in the metadata of the files: the films are this site's
+PARTS_AT_ONCE = 500
+
+Row = dict[str, Any]
+
+
+def shard_of(visitor: str) -> int:
+    """Return the shard of a visitor, 0 to SHARDS - 1, as HASH says."""
+    return zlib.crc32(visitor.encode()) % SHARDS
+
+
+def shard_numbers(visitors: pl.Series) -> pl.Series:
+    """Return the shard of each visitor, as int64."""
+    import polars as pl
+
+    distinct = visitors.unique()
+    numbers = pl.Series([shard_of(each) for each in distinct], dtype=pl.Int64)
+    return visitors.replace_strict(distinct, numbers, return_dtype=pl.Int64)
+
+
+def shard_folder(folder: Path, shard: int) -> Path:
+    """Return where the events of a shard lie."""
+    return folder / EVENTS / f"shard={shard:02}"
+
+
+def visitors_file(folder: Path, shard: int) -> Path:
+    """Return the file that says what the visitors of a shard like."""
+    return folder / VISITORS / f"shard={shard:02}.parquet"
+
+
+def new_files(folder: Path, shard: int) -> list[Path]:
+    """Return the files of a shard that came since it was compacted."""
+    return sorted(file for file in shard_folder(folder, shard).glob("*.parquet") if file.name != COMPACTED)
+
+
+def write_part(folder: Path, messages: Iterable[Message]) -> None:
+    """Add what a batch of messages says, on the disk once this returns."""
+    import polars as pl
+
+    frame = pl.DataFrame([_row(message) for message in messages], schema=event_schema())
+    write_parquet(frame, folder / PARTS / f"{uuid.uuid4().hex}.parquet")
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """Return the files that are not in shards yet."""
+    whole = folder / WHOLE
+    return [*([whole] if whole.exists() else []), *sorted((folder / PARTS).glob("*.parquet"))]
+
+
+def append_parts(folder: Path) -> None:
+    """Move what consumers wrote into new files of the shards. Only one process may do it at a time.
+
+    A part that is left by a crash is appended again, to no effect: an event counts once.
+    """
+    parts = parts_in(folder)
+    for start in range(0, len(parts), PARTS_AT_ONCE):
+        some = parts[start : start + PARTS_AT_ONCE]
+        append_rows(folder, read_events(some))
+        for part in some:
+            part.unlink()
+
+
+def append_rows(folder: Path, rows: pl.DataFrame, by: str = "visitor") -> set[int]:
+    """Write rows of events as new files of the shards of the visitors in column `by`; return these shards."""
+    rows = rows.select(*event_schema(), _shard=shard_numbers(rows[by]))
+    shards = rows.partition_by("_shard", as_dict=True, include_key=False)
+    for (shard,), theirs in shards.items():
+        write_parquet(theirs, shard_folder(folder, shard) / f"{uuid.uuid4().hex}.parquet")
+    return {shard for (shard,) in shards}
+
+
+def read_events(files: Iterable[Path], *more: str) -> pl.DataFrame:
+    """Return the rows of files of events; those of earlier versions have fewer columns."""
+    import polars as pl
+
+    schema = event_schema(*more)
+    frames = [pl.read_parquet(file, hive_partitioning=False) for file in files]
+    return pl.concat([pl.DataFrame(schema=schema), *frames], how="diagonal").select(*schema)
+
+
+def event_schema(*more: str) -> dict[str, Any]:
+    """Return the columns of a file of events with their types."""
+    import polars as pl
+
+    moment = pl.Datetime("us", "UTC")
+    return {
+        "event_id": pl.String,
+        "type": pl.String,
+        "visitor": pl.String,
+        "into": pl.String,
+        "kind": pl.String,
+        "movie_id": pl.Int64,
+        "at": moment,
+        "recorded_at": moment,
+        "value": pl.Float64,
+        "surface": pl.String,
+        "recommendation_id": pl.String,
+        "watched_on": pl.Date,
+        **dict.fromkeys(more, pl.String),
+    }
+
+
+def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
+    """Write a file whole or not at all, and return once it is on the disk. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        frame.lazy().sink_parquet(file, compression="zstd", metadata={ID_SPACE: FROM_SITE})
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that has its name once it is whole and on the disk."""
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _row(message: Message) -> Row:
+    row: Row = dict.fromkeys(event_schema())
+    row |= {"event_id": message.event_id, "visitor": message.visitor, "recorded_at": message.recorded_at}
+    match message:
+        case InteractionRecorded(interaction=each):
+            row |= {"type": "interaction", "kind": each.kind, "movie_id": each.movie_id, "at": each.at}
+            row |= {"value": each.value, "surface": each.surface}
+            row |= {"recommendation_id": each.recommendation_id, "watched_on": each.watched_on}
+        case HistoryForgotten():
+            row |= {"type": "forget", "movie_id": message.movie_id}
+        case GuestMerged():
+            row |= {"type": "merge", "into": message.into}
+    return row
