@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -22,17 +22,22 @@ from movie.events.models import FIELDS, Event, HistoryChange
 from movie.events.stream.handlers import Handler
 from movie.events.stream.messages import InteractionRecorded, Message
 from movie.events.stream.relay import message_of
-from movie.training.feed_compaction import compact, read_manifest, write_manifest
+from movie.training.feed_compaction import compact, event_files, read_manifest, write_manifest
 from movie.training.feed_shards import (
     ID_SPACE,
     INTERACTIONS,
     MANIFEST,
+    OWNER,
     VISITORS,
     append_parts,
     parts_in,
+    read_events,
     write_part,
 )
 from predictors.history import Interaction
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PARTS_WAITING = 200  # files of parts, from which on a consumer puts them into shards
 ROWS_AT_ONCE = 20_000
@@ -88,6 +93,10 @@ class TrainingFeed(Handler):
     def manifest(self) -> dict[str, Any]:
         """What the manifest says: rows a shard, columns, watermark."""
         return read_manifest(self.folder)
+
+    def events(self) -> pl.DataFrame:
+        """Return the events, deletions and merges that are in shards, with whose each event is by now."""
+        return read_events(event_files(self.folder), OWNER)
 
     def visitor_ratings(self, dislikes: bool) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Yield, shard by shard, visitors, films, stars (nan where there are none) and times (UTC).

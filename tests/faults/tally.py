@@ -4,7 +4,6 @@ TALLY = """
 import json
 from collections import Counter
 import polars as pl
-from django.conf import settings
 from django.db.models import Sum
 from movie.catalogue.models import Movie, Rating
 from movie.events.archive import get_archive
@@ -25,8 +24,7 @@ items = [
 stored = Counter(event_id for event_id, *_ in rows | set(items))
 stored.update(event_id for (event_id, *_), number in Counter(items).items() if number > 1)
 TrainingFeed().compact()
-feed = pl.read_parquet(settings.FEED_DIR / "events/*/compacted.parquet", hive_partitioning=False)
-feed = feed.filter(pl.col("type") == "interaction")
+feed = TrainingFeed().events().filter(pl.col("type") == "interaction")
 experiments = ProcessedEvent.objects.filter(group="experiments")
 print(json.dumps({
     "stored": stored,

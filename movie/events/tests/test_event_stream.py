@@ -393,5 +393,4 @@ def test_the_feed_follows_deletions_and_joinings_even_when_they_come_first(tmp_p
     feed.compact()
     table = pl.read_parquet(tmp_path / "interactions.parquet")
     assert sorted(zip(table["user"], table["item"], strict=True)) == [("guest:a", 7), ("user:1", 6)]
-    events = pl.read_parquet(tmp_path / "events.parquet")
-    assert mine.event_id not in set(events["event_id"])
+    assert mine.event_id not in set(feed.events()["event_id"])

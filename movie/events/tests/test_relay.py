@@ -142,7 +142,7 @@ def test_an_import_that_is_taken_back_leaves_the_stream_and_the_archive_as_if_it
     feed = TrainingFeed(tmp_path)
     feed.handle(stream.messages)
     feed.compact()
-    rows = pl.read_parquet(tmp_path / "events.parquet").filter(pl.col("owner").is_not_null())
+    rows = feed.events().filter(pl.col("owner").is_not_null())
     assert rows.filter(pl.col("kind") == "rating")["value"].to_list() == [2.0]
     assert rows["movie_id"].unique().to_list() == [film.pk]
 

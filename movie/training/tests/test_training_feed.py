@@ -201,9 +201,7 @@ def test_a_compaction_that_is_killed_anywhere_is_done_again_to_the_same_effect(t
                 killed = False
         feed.compact()
         assert visitors_of(feed.folder) == visitors_of(expected.folder), f"killed after {steps} steps"
-        events = [pl.read_parquet(file) for file in feed.folder.glob("events/*/compacted.parquet")]
-        ids = pl.concat(events)["event_id"]
-        assert ids.is_unique().all()
+        assert feed.events()["event_id"].is_unique().all()
         if not killed:
             break
         steps += 1
@@ -228,14 +226,6 @@ def test_putting_into_shards_what_came_touches_nothing_that_is_known(tmp_path, m
     shards = feed.manifest["shards"].values()
     assert sum(each["events"] for each in shards) == 102 and feed.manifest["n_shards"] == 64
     assert feed.manifest["watermark"].startswith(str(NOON.date()))
-
-
-def test_files_of_an_earlier_version_are_taken_in(tmp_path) -> None:
-    row = {"event_id": "1", "type": "interaction", "visitor": "guest:a", "kind": "click", "movie_id": 5}
-    old = pl.DataFrame([row | {"at": NOON, "recorded_at": NOON, "owner": "guest:a"}])
-    old.write_parquet(tmp_path / "events.parquet", metadata={"reelgraph.id_space": "site"})
-    assert TrainingFeed(tmp_path).compact() == 1
-    assert not (tmp_path / "events.parquet").exists()
 
 
 @pytest.mark.django_db
