@@ -208,7 +208,7 @@ def _visitor_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFrame
     """Return each movie that these visitors like, by `History.liked`, or rated, with the stars they gave."""
     import polars as pl
 
-    rows: list[tuple[str, int, float | None, datetime, bool]] = []
+    rows: list[tuple[Any, ...]] = []
     theirs = events.filter(pl.col(OWNER).is_in(list(owners))).sort(OWNER, "at", "event_id")
     for (owner,), group in theirs.group_by([OWNER], maintain_order=True):
         history = History(_interaction(row) for row in group.iter_rows(named=True))
@@ -216,8 +216,9 @@ def _visitor_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFrame
         low = [movie for movie in history.ratings if movie not in history.strength]
         for movie in (*history.liked, *low):
             rows.append((owner, movie, history.ratings.get(movie), touched[movie], movie not in low))
-    schema = {"user": pl.String, "item": pl.Int64, "rating": pl.Float64, "at": pl.Datetime("us", "UTC")}
-    return pl.DataFrame(rows, schema=schema | {"is_liked": pl.Boolean}, orient="row")
+    schema: dict[str, Any] = {"user": pl.String, "item": pl.Int64, "rating": pl.Float64}
+    schema |= {"at": pl.Datetime("us", "UTC"), "is_liked": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _interaction(row: Row) -> Interaction:
