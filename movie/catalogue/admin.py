@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from movie.catalogue.fact_sources import FactOrigin, order_text
+from movie.catalogue.fact_sources import STAFF, FactOrigin, order_text
 from movie.catalogue.merging import merge_people
 from movie.catalogue.models import Country, Credit, ExternalId, Genre, Language, Movie, MovieTitle, Person
 from movie.catalogue.removal import delete_movies
@@ -25,7 +25,6 @@ from movie.catalogue.twins import find_twins
 from movie.core.batches import write_in_batches
 from movie.core.csv_import_admin import BatchImportAdmin
 
-STAFF = "staff"  # the source of what was decided in the admin
 ROLE_FACTS: dict[str, str] = {
     Credit.Role.DIRECTOR: "directors",
     Credit.Role.WRITER: "writers",

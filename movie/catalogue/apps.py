@@ -8,6 +8,7 @@ class CatalogueConfig(AppConfig):
     verbose_name = _("Catalogue")
 
     def ready(self) -> None:
+        from movie.catalogue import signals  # noqa: F401 - connects the receivers
         from movie.core.converters import IdConverter
 
         register_converter(IdConverter, "id")  # before the addresses of any app are read

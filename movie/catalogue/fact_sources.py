@@ -25,7 +25,10 @@ FACT_LABELS = {
     "synopsis": gettext_noop("synopses"),
     "photograph": gettext_noop("photographed posters"),
     "trailer_url": gettext_noop("trailers"),
+    "imdb": gettext_noop("IMDb ids"),
+    "tmdb": gettext_noop("TMDB ids"),
 }
+STAFF = "staff"  # the source of what was decided in the admin
 
 
 class FactSourceQuerySet(models.QuerySet["FactSource"]):
@@ -65,21 +68,36 @@ class FactSource(models.Model):
 
 
 class FactOriginQuerySet(models.QuerySet["FactOrigin"]):
-    def record(self, source: str, facts: Mapping[tuple[int, str], str]) -> None:
-        """Record that these facts, (movie id, fact) -> value, are of a source; what was said before goes."""
+    def record(
+        self,
+        source: str,
+        facts: Mapping[tuple[int, str], str],
+        before: Mapping[tuple[int, str], str] | None = None,
+    ) -> None:
+        """Record that these facts, (movie id, fact) -> value, are of a source; what was said before goes.
+
+        `before` has the values that the facts had before the source gave them, where there were any.
+        """
+        before = before or {}
         rows = [
-            FactOrigin(movie_id=pk, fact=fact, source=source, digest=fact_digest(value))
+            FactOrigin(
+                movie_id=pk,
+                fact=fact,
+                source=source,
+                digest=fact_digest(value),
+                before=before.get((pk, fact), ""),
+            )
             for (pk, fact), value in facts.items()
         ]
         # MySQL finds the constraint by itself and refuses to be told.
         unique = None if connection.vendor == "mysql" else ["movie", "fact"]
         FactOrigin.objects.bulk_create(
-            rows, update_conflicts=True, update_fields=["source", "digest"], unique_fields=unique
+            rows, update_conflicts=True, update_fields=["source", "digest", "before"], unique_fields=unique
         )
 
 
 class FactOrigin(models.Model):
-    """Says which source gave a fact of a movie, and the digest of the fact as it was then.
+    """Says which source gave a fact of a movie, the digest of the fact then, and what it was before.
 
     An importer of one source leaves the facts of others alone, and its own once somebody changed them.
     """
@@ -88,6 +106,7 @@ class FactOrigin(models.Model):
     fact = models.CharField(max_length=32)
     source = models.CharField(max_length=64)
     digest = models.CharField(max_length=16)
+    before = models.TextField(blank=True, default="")
 
     objects = FactOriginQuerySet.as_manager()
 
@@ -110,8 +129,13 @@ def fact_digest(value: str) -> str:
 
 
 def order_text(people: Iterable[int]) -> str:
-    """Return an order of people as the text that its digest is of."""
+    """Return an order of people, by their primary keys, as the text that its digest is of."""
     return ",".join(map(str, people))
+
+
+def people_of(text: str) -> list[int]:
+    """Return the primary keys of an order of people."""
+    return [int(pk) for pk in text.split(",") if pk]
 
 
 class TmdbLookup(models.Model):

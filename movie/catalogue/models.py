@@ -14,7 +14,10 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue import fact_sources  # noqa: F401 - its models belong to this app
+from movie.catalogue import (
+    fact_sources,  # noqa: F401 - its models belong to this app
+    photographs,
+)
 from movie.catalogue.availability import available_now
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
@@ -50,6 +53,16 @@ class MovieQuerySet(models.QuerySet["Movie"]):
 
     def most_rated(self) -> Self:
         return self.order_by("-rating_count", "-rating_average", "pk")
+
+    def discard_photograph(self, name: str) -> None:
+        """Delete the file of a photographed poster after the commit, unless a movie has it then."""
+
+        def discard() -> None:
+            if not self.filter(photograph=name).exists():
+                photographs.discard(name)
+
+        if name:
+            transaction.on_commit(discard, robust=True)
 
     def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
         """Recount the ratings of these movies (of all, when None); returns how many were recounted."""
@@ -93,7 +106,7 @@ class Movie(models.Model):
     poster_path = models.CharField(_("poster path"), max_length=255, blank=True)
     # The name of a photographed poster that the site stores and serves itself; see `catalogue.photographs`.
     photograph = models.CharField(
-        _("photographed poster"), max_length=80, blank=True, default="", db_default="",
+        _("photographed poster"), max_length=80, blank=True, default="", db_default="", db_index=True,
         validators=[RegexValidator(f"^{NAME_PATTERN}$")],
     )  # fmt: skip
     trailer_url = models.CharField(
@@ -157,9 +170,12 @@ class Movie(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save the movie.
 
-        A new title sets the sort title, unless that changed too, and replaces the old title's row.
+        A new title sets the sort title, unless that changed too, and replaces the old title's row. The file
+        of a photographed poster goes with the last movie that has it.
         """
         before = Movie.objects.filter(pk=self.pk).first() if self.pk else None
+        if before is not None and before.photograph != self.photograph:
+            Movie.objects.discard_photograph(before.photograph)
         fields = kwargs.get("update_fields")
         if fields is not None and "title" not in fields:
             super().save(*args, **kwargs)

@@ -75,11 +75,17 @@ def stored_path(name: str) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
+def discard(name: str) -> None:
+    """Delete the file of a name where there is one. Raises OSError."""
+    if (path := stored_path(name)) is not None:
+        path.unlink(missing_ok=True)
+
+
 def any_stored() -> bool:
     """Return whether the site has photographed posters at all."""
     try:
         with os.scandir(settings.PHOTOGRAPH_DIR) as folders:
-            return any(folder.is_dir() for folder in folders)
+            return any(folder.is_dir() and any(os.scandir(folder)) for folder in folders)
     except OSError:
         return False
 

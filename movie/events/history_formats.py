@@ -101,18 +101,15 @@ def read_history_file(content: bytes, name: str = "") -> HistoryFile:
     return _read_xml(text) if start == "<" else read_csv(text, kind=PurePosixPath(name).stem.casefold())
 
 
-def read_csv(text: str, found: HistoryFile | None = None, kind: str = "") -> HistoryFile:
-    """Read a CSV file by its header into `found`."""
+def read_csv(text: str, kind: str = "", found: HistoryFile | None = None) -> HistoryFile:
+    """Read a CSV file by its header into `found`. Raises UnknownFile where no known site writes it."""
     found = found or HistoryFile()
     lines = ((n, line.rstrip("\r\n")) for n, line in enumerate(io.StringIO(text, newline=""), 1))
     columns, delimiter, _line = read_columns(next(lines, (1, ""))[1], lines)
     names = [name.strip("\ufeff \t").casefold() for name in columns]
     source, convert = converter(names, kind)
     if convert is None:
-        missing = ", ".join(name for name in NEEDED if name not in names)
-        reason = _("These columns are missing: %(names)s.") % {"names": missing}
-        found.rejected.append(RejectedRow(1, reason, kind))
-        return found
+        raise UnknownFile(_unknown_columns(names))
     found.source = source
     people = set()
     for record in split_quoted(lines, delimiter, len(names)):
@@ -133,6 +130,15 @@ def read_csv(text: str, found: HistoryFile | None = None, kind: str = "") -> His
     return found
 
 
+def _unknown_columns(names: list[str]) -> str:
+    """Say that a header was not recognised, and what it lacks where it is nearly the site's own."""
+    missing = [name for name in NEEDED if name not in names]
+    if len(missing) == len(NEEDED):
+        return _("The file was not recognised: no site that is known here writes these columns.")
+    text = _("The file was not recognised. What this site saves has these columns, too: %(names)s.")
+    return text % {"names": ", ".join(missing)}
+
+
 def _read_zip(content: bytes) -> HistoryFile:
     """Read the lists of a Letterboxd export, or the JSON files of a Trakt export, of a zip file."""
     found = HistoryFile()
@@ -148,17 +154,25 @@ def _read_zip(content: bytes) -> HistoryFile:
                 text = decode_history_file(archive.read(name))
                 kind = PurePosixPath(name).stem
                 if name in LETTERBOXD_FILES:
-                    read_csv(text, found, kind)
+                    _read_list(text, kind, found)
                 else:
                     found.source = "trakt"
                     _read_trakt(found, text, kind)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as damaged:
         raise UnknownFile(_("The zip file is damaged or locked.")) from damaged
-    if not wanted:
+    if not found.source:
         raise UnknownFile(_("The zip file has no list of films that is known here."))
     if found.source == "letterboxd":
         found.rows = list(_without_repeats(found.rows))
     return found
+
+
+def _read_list(text: str, kind: str, found: HistoryFile) -> None:
+    """Read a list of several; one that was not recognised leaves the others as they are."""
+    try:
+        read_csv(text, kind, found)
+    except UnknownFile as unknown:
+        found.rejected.append(RejectedRow(1, str(unknown), kind))
 
 
 def _without_repeats(rows: list[FileRow]) -> Iterator[FileRow]:

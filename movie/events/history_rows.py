@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ OTHER_IDS = ("tmdb", "movielens")  # by which other sites' rows may name a movie
 NEEDED = ("at", "kind", "value")
 NO_VALUE = "-"  # of a row that has to have one: no number, so the row is refused with its line
 AGAIN = "1"  # the value of a watch that was not the first
+# Names of lists without stars that are of watched films, not of films to watch.
+WATCHED_LIST = re.compile(r"(?<![a-z])(?:watched|seen|check-?ins?)(?![a-z])")
 FILM_TYPES = frozenset(
     ("", "film", "movie", "tvmovie", "short", "tvshort", "video", "tvspecial", "videomovie", "shortfilm")
 )
@@ -39,15 +42,17 @@ class NoFilm(ValueError):
     """Refuses a row of something else, such as a series."""
 
 
-def converter(names: list[str], kind: str) -> tuple[str, Converter | None]:
+def converter(names: list[str], kind: str) -> tuple[str, Converter | None]:  # noqa: PLR0911 - one a site
     """Return the site that wrote a file with these columns, and a function to the site's own rows."""
     has = frozenset(names).issuperset
     if has(NEEDED):
         return "reelgraph", lambda row: [{name: row.get(name, "") for name in (*COLUMNS, *OTHER_IDS)}]
     if has(("const", "title")) or has(("const", "your rating")):
-        return "imdb", lambda row: [_from_imdb(row)]
+        return "imdb", lambda row: [_from_imdb(row, kind)]
     if has(("name", "letterboxd uri")) or has(("date", "name", "year", "rating")):
         return "letterboxd", _letterboxd_converter(names, kind)
+    if has(("imdbid", "title", "year", "watcheddate")):
+        return "letterboxd", _from_letterboxd_import
     if has(("movieid", "rating")) or has(("movie_id", "rating")):
         return "movielens", lambda row: [_from_movielens(row)]
     if has(("score",)) and any(name in names for name in ("film name", "title", "filmname")):
@@ -80,15 +85,30 @@ def _letterboxd_converter(names: list[str], kind: str) -> Converter:
     return convert
 
 
-def _from_imdb(row: Row) -> Row:
-    """IMDb rates from 1 to 10; a list or a watchlist has films without the visitor's own stars."""
+def _from_letterboxd_import(row: Row) -> list[Row]:
+    """Read a line of the file that Letterboxd imports, which the site writes too.
+
+    A line with a day is a watch, and a rating where it has stars. Without both, the day is unknown.
+    """
+    film = {"imdb": row["imdbid"], "title": row["title"], "year": row["year"], "at": row["watcheddate"]}
+    again = AGAIN if row.get("rewatch", "").casefold() in ("true", "yes") else ""
+    stars = row.get("rating", "")
+    rows = [_row("watch", value=again, watched_on=film["at"], **film)] if film["at"] or not stars else []
+    return [*rows, _row(value=stars, **film)] if stars else rows
+
+
+def _from_imdb(row: Row, kind: str) -> Row:
+    """IMDb rates from 1 to 10; a list has films without the visitor's own stars.
+
+    Such a list is the watchlist, unless its name says that it is of films that were watched.
+    """
     film = {"imdb": row["const"], "title": row.get("title", ""), "year": row.get("year", "")}
     if row.get("title type", "").casefold().replace(" ", "") not in FILM_TYPES:
         raise NoFilm(_("%(title)s is no film.") % film)
     stars, listed = row.get("your rating", ""), row.get("created", "")
     if stars or not listed:
         return _row(at=row.get("date rated", "") or listed, value=_scaled(stars, 2), **film)
-    return _row("watchlist", at=listed, **film)
+    return _row("watch" if WATCHED_LIST.search(kind) else "watchlist", at=listed, **film)
 
 
 def _from_movielens(row: Row) -> Row:

@@ -154,7 +154,6 @@ def _is_open(value: str, origin: FactOrigin | None) -> bool:
 def _write(pk: int, lookup: Lookup, *, dry_run: bool) -> set[str]:
     """Write a movie's facts and the time of its lookup in one transaction; return the changed facts."""
     with transaction.atomic():
-        written: dict[str, str] = {}
         changed: set[str] = set()
         if lookup.details is not None:
             movie = Movie.objects.get(pk=pk)
@@ -164,9 +163,13 @@ def _write(pk: int, lookup: Lookup, *, dry_run: bool) -> set[str]:
             writer.people(lookup.details)
             writer.titles(lookup.details)
             writer.save()
-            written, changed = writer.given, writer.changed
-            _add_ids(movie, lookup)
-            FactOrigin.objects.record(SOURCE, {(pk, fact): value for fact, value in written.items()})
+            changed = writer.changed
+            given = writer.given | _add_ids(movie, lookup)
+            FactOrigin.objects.record(
+                SOURCE,
+                {(pk, fact): value for fact, value in given.items()},
+                {(pk, fact): value for fact, value in writer.before.items()},
+            )
         TmdbLookup.objects.update_or_create(
             movie_id=pk, defaults={"outcome": lookup.outcome, "looked_up": timezone.now()}
         )
@@ -183,13 +186,17 @@ def _stored(photograph: bytes) -> str:
         raise CatalogueError(f"A poster cannot be stored: {error.strerror or error}") from error
 
 
-def _add_ids(movie: Movie, lookup: Lookup) -> None:
+def _add_ids(movie: Movie, lookup: Lookup) -> dict[str, str]:
+    """Give a movie the ids that it lacks and that no other has; return them by source."""
+    given = {}
     there = set(movie.external_ids.values_list("source", flat=True))
     imdb = lookup.details.imdb_id if lookup.details else ""
     for source, value in (("tmdb", lookup.tmdb), ("imdb", imdb)):
         is_taken = ExternalId.objects.filter(source=source, value=value).exists()
         if value and source not in there and not is_taken:
             ExternalId.objects.create(movie=movie, source=source, value=value)
+            given[source] = value
+    return given
 
 
 class _Writer:
@@ -198,10 +205,12 @@ class _Writer:
     def __init__(self, movie: Movie, origins: Mapping[str, FactOrigin]) -> None:
         self._movie, self._origins = movie, origins
         self.given: dict[str, str] = {}  # fact -> its value now, where it is TMDB's
+        self.before: dict[str, str] = {}  # fact -> its value before TMDB gave any
         self.changed: set[str] = set()
 
     def _give(self, fact: str, value: str, before: str) -> None:
-        self.given[fact] = value
+        origin = self._origins.get(fact)
+        self.given[fact], self.before[fact] = value, origin.before if origin else before
         if value != before:
             self.changed.add(fact)
 

@@ -17,7 +17,7 @@ from movie.catalogue.importing.errors import CatalogueError
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.importing.tmdb import MAX_AGE, import_tmdb
 from movie.catalogue.importing.tmdb_client import TmdbClient
-from movie.catalogue.models import Credit, ExternalId, Movie
+from movie.catalogue.models import Credit, ExternalId, Movie, Person
 from movie.catalogue.tests import tmdb_server
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.tests.tmdb_server import HEAT, KEY, TOKEN, TOO_MANY, jpeg, png, send
@@ -64,6 +64,17 @@ def stored(settings):
     return [path for path in Path(settings.PHOTOGRAPH_DIR).rglob("*") if path.is_file()]
 
 
+def everything_of(movie):
+    """What TMDB can change of a movie."""
+    movie = Movie.objects.get(pk=movie.pk)
+    return (
+        (movie.synopsis, movie.photograph, movie.runtime, movie.trailer_url),
+        [names(movie, role) for role in ("cast", "director")],
+        sorted(movie.titles.values_list("language", "title")),
+        sorted(movie.external_ids.values_list("source", "value")),
+    )
+
+
 def nothing_written(movie):
     movie.refresh_from_db()
     return (
@@ -96,7 +107,9 @@ def test_a_film_gets_everything_that_tmdb_knows(heat, settings):
 def test_the_source_is_credited_with_each_fact(heat):
     command()
     owed = FactSource.objects.filter(name="TMDB").values_list("fact", "licence", "n_movies")
-    facts = ("cast", "directors", "ko", "photograph", "runtime", "synopsis", "trailer_url", "zh_hans")
+    facts = (
+        "cast", "directors", "ko", "photograph", "runtime", "synopsis", "tmdb", "trailer_url", "zh_hans",
+    )  # fmt: skip
     assert set(owed) == {(fact, "TMDB API Terms of Use", 1) for fact in facts}
 
 
@@ -208,6 +221,82 @@ def test_what_tmdb_gave_and_nobody_changed_is_brought_up_to_date(tmdb, heat):
 def test_a_dry_run_changes_nothing(heat, settings):
     assert "1 changed" in command("--dry-run")
     assert nothing_written(heat) and stored(settings) == []
+
+
+# -- what goes again -------------------------------------------------------------------------------
+
+
+def test_a_photograph_goes_with_the_last_film_that_has_it(
+    tmdb, heat, settings, django_capture_on_commit_callbacks
+):
+    tmdb.films["1"] = HEAT | {"id": 1, "imdb_id": "tt0000001", "title": "Twin"}
+    twin = film("Twin", 1995, "tmdb", "1")
+    look_up(tmdb)
+    with django_capture_on_commit_callbacks(execute=True):
+        twin.delete()
+    assert len(stored(settings)) == 1
+    tmdb.films["949"] = HEAT | {"poster_path": "/new.png"}
+    tmdb.images["/t/p/w500/new.png"] = png()
+    with django_capture_on_commit_callbacks(execute=True):
+        look_up(tmdb, max_age=timedelta(0))
+    assert [path.suffix for path in stored(settings)] == [".png"], "the replaced one is gone"
+    with django_capture_on_commit_callbacks(execute=True):
+        Movie.objects.filter(pk=heat.pk).delete()
+    assert stored(settings) == [] and not photographs.any_stored()
+
+
+def test_a_photograph_that_staff_take_away_is_deleted(
+    tmdb, heat, settings, django_capture_on_commit_callbacks
+):
+    look_up(tmdb)
+    heat.refresh_from_db()
+    heat.photograph = ""
+    with django_capture_on_commit_callbacks(execute=True):
+        heat.save()
+    assert stored(settings) == []
+
+
+def test_everything_that_tmdb_gave_is_taken_back(tmdb, settings, django_capture_on_commit_callbacks):
+    there = {
+        "cast": ["Amy Brenneman", "Robert De Niro"],
+        "titles": {"ko": "열"},
+        "directors": ["Michael Mann"],
+    }
+    heat = film("Heat", 1995, "imdb", "tt0113277", stars=[4], **there)
+    before = everything_of(heat)
+    people = set(Person.objects.values_list("name", flat=True))
+    look_up(tmdb)
+    tmdb.films["949"] = HEAT | {"overview": "A better text."}
+    look_up(tmdb, max_age=timedelta(0))
+    given = everything_of(heat)
+    assert len(stored(settings)) == 1 and given != before
+    assert "would be taken back" in command("--remove", "--dry-run")
+    assert everything_of(heat) == given and FactSource.objects.filter(name="TMDB").exists()
+    tmdb.asked.clear()
+    settings.TMDB_API_KEY = ""
+    with django_capture_on_commit_callbacks(execute=True):
+        said = command("--remove")
+    assert everything_of(heat) == before
+    assert set(Person.objects.values_list("name", flat=True)) == people
+    assert stored(settings) == [] and tmdb.asked == []
+    assert not FactOrigin.objects.exists() and not TmdbLookup.objects.exists()
+    assert not FactSource.objects.filter(name="TMDB").exists()
+    assert "1 films" in said and "2  people who are in no film any more" in said
+    assert "0 films" in command("--remove")
+
+
+def test_what_somebody_decided_survives_the_removal_and_the_next_import(tmdb, heat):
+    look_up(tmdb)
+    Movie.objects.filter(pk=heat.pk).update(synopsis="", runtime=171)
+    Credit.objects.filter(movie=heat, role="cast", person__name="Al Pacino").update(order=9)
+    assert "1  running times stay" in command("--remove")
+    for again in (False, True):
+        if again:
+            look_up(tmdb)
+        heat.refresh_from_db()
+        assert (heat.synopsis, heat.runtime) == ("", 171)
+        assert names(heat, "cast") == ["Robert De Niro", "Val Kilmer", "Al Pacino"]
+        assert bool(heat.trailer_url) == again
 
 
 # -- failures --------------------------------------------------------------------------------------

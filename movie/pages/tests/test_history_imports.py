@@ -1,6 +1,7 @@
 """Bring your films: each site's files, the preview, what is picked, and an import taken back as one."""
 
 import csv
+import html
 import io
 import json
 import zipfile
@@ -137,9 +138,30 @@ def test_stars_that_the_diary_has_at_the_latest_viewing_count_once(films):
     ]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("watchlist.csv", "watchlist"), ("watched.csv", "watch")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("watchlist.csv", "watchlist"),
+        ("watchlist-ada-2026.csv", "watchlist"),
+        ("watched.csv", "watch"),
+        ("films.csv", "watch"),
+    ],
+)
 def test_a_list_of_letterboxd_is_what_its_name_says(films, name, kind):
     found = read(f"Date,Name,Year,Letterboxd URI\n2022-01-01,Heat,1995,{URI}\n", name)
+    assert told(found) == [(kind, films[0].pk, None)]
+    assert all(each.watched_on is None for each in found.interactions), "the date is that of the entry"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("watched.csv", "watch"), ("My_seen films.csv", "watch"), ("Check-ins.csv", "watch"),
+     ("unseen.csv", "watchlist"), ("ls0123.csv", "watchlist")],
+)  # fmt: skip
+def test_a_list_of_imdb_without_stars_is_what_its_name_says(films, name, kind):
+    found = read(
+        "Const,Created,Title,Title Type,Year,Your Rating\ntt0113277,2020-01-01,Heat,Movie,1995,\n", name
+    )
     assert told(found) == [(kind, films[0].pk, None)]
 
 
@@ -244,12 +266,17 @@ def test_today_where_the_day_began_earlier_is_no_future(films):
         "<films>",
         '<!DOCTYPE films [<!ENTITY a "b">]><films><film><filmname>&a;</filmname></film></films>',
         "<html><p>Sign in</p></html>",
+        "title,stars\nHeat,5\n",
+        zipped(ratings__csv="a,b\n1,2\n"),
+        "PNG",
     ],
 )
-def test_what_is_no_export_is_refused_with_a_sentence(client, ada, films, content):
+def test_what_is_no_export_is_refused_with_a_sentence_and_what_is_recognised(client, ada, films, content):
     response = send(client, content, "export")
-    assert response.status_code == 422 and "file:" in response.content.decode()
-    assert not HistoryImport.objects.exists()
+    said = response.content.decode()
+    assert response.status_code == 422 and not HistoryImport.objects.exists()
+    assert "This file was not taken in" in said and response.context["reason"] in html.unescape(said)
+    assert "Letterboxd: the whole zip" in said and 'type="file"' in said, "another one can be chosen at once"
 
 
 def test_a_zip_that_grows_too_large_is_refused_before_it_is_unpacked(films):
@@ -266,8 +293,8 @@ def test_a_zip_that_grows_too_large_is_refused_before_it_is_unpacked(films):
 def test_nothing_is_stored_before_the_visitor_has_seen_and_confirmed_it(client, ada, films):
     answer = send(client, LETTERBOXD, "letterboxd-ada.zip")
     page = client.get(answer["Location"])
-    html = page.content.decode()
-    assert "From Letterboxd, 4 films of this site." in html and "Nothing is stored yet." in html
+    said = page.content.decode()
+    assert "From Letterboxd, 4 films of this site." in said and "Nothing is stored yet." in said
     assert not Event.objects.exists()
     done = confirm(client, answer)
     assert done.context["new"] == 8
@@ -343,8 +370,8 @@ def test_deleting_everything_deletes_the_files_too_and_the_account_exports_the_r
 
 
 def test_an_empty_history_offers_to_bring_films(client, db):
-    html = client.get(reverse("pages:history")).content.decode()
-    assert "Bring your films" in html and 'type="file"' in html
+    said = client.get(reverse("pages:history")).content.decode()
+    assert "Bring your films" in said and 'type="file"' in said
 
 
 def test_the_stars_go_out_in_the_form_that_letterboxd_imports_and_come_back(client, ada, films):
@@ -358,6 +385,15 @@ def test_the_stars_go_out_in_the_form_that_letterboxd_imports_and_come_back(clie
         ["", "Amélie", "2001", "", "", ""],
         ["", "Ronin", "1998", "", "2023-02-01", "false"],
     ]
+    heat, ronin, _suspects, amelie = (film.pk for film in films)
+    found = read(text)
+    assert (found.source, found.rejected) == ("letterboxd", [])
+    assert History(found.interactions).ratings == {heat: 4.5}
+    assert History(found.interactions).watches == {
+        heat: (Watch(date(2021, 1, 1)), Watch(date(2023, 1, 1), is_again=True)),
+        amelie: (Watch(None),),
+        ronin: (Watch(date(2023, 2, 1)),),
+    }
 
 
 # -- the command -------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def test_two_ratings_change_the_next_page(client, trained):
     rate(client, trained[2], "5")
     rate(client, trained[4], "4.5")
     markup = page(client)
-    assert headings(markup)[:2] == ["For you", "Because you liked Film 4"]
+    assert headings(markup)[:2] == ["For you", "Because you rated Film 2 5★"]
     for_you = shown(markup.split("For you</h2>")[1].split("</section>")[0])
     even = {film.pk for film in trained[::2]}
     assert set(for_you) <= even

@@ -21,10 +21,10 @@ from django.test import Client
 
 from movie.catalogue.models import Credit, Movie, Person, Rating
 from movie.events.models import Event
-from movie.recommendations.explanations.explain import IMPERSONAL_MODELS, explain
+from movie.recommendations.explanations.explain import IMPERSONAL_MODELS, explain, history_about
 from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.ranked_list import RankedList, load_movies, mean_sentence
-from movie.recommendations.ranking import recommend
+from movie.recommendations.ranking import SIMILAR_MODELS, rank_similar, recommend
 from movie.recommendations.tests.histories import NOW, check_influences, random_history, trained
 from movie.recommendations.tests.sentences import Reader
 from predictors.history import History
@@ -36,6 +36,7 @@ HIDDEN = 20  # films that were hidden after the models learned them
 ON_PAGES = 6  # one history of so many is looked at on pages, too, ...
 MOST_ON_PAGES = 20  # ... but no more than so many of a model
 CARDS = 3  # of each page
+ROW = r'<section class="row" aria-label="([^"]+)">(.*?)</section>'
 IN_SHEET = {"HX-Request": "true", "HX-Target": "why-sheet", "HX-Boosted": "true"}
 
 
@@ -71,7 +72,7 @@ class Counts:
     """What was seen, so that a test that looked at nothing fails."""
 
     def __init__(self) -> None:
-        self.named = self.connected = self.cards = 0
+        self.named = self.connected = self.cards = self.in_rows = 0
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -96,12 +97,15 @@ def test_the_card_the_sheet_and_the_page_say_one_true_thing(films, model, reques
         ranked = recommend(history, k=LISTED, model=model)
         if ranked.model == model:  # else nothing was liked, or too little
             check_list(ranked, history, counts)
+        if history.liked and model in SIMILAR_MODELS:
+            check_row(history, chance)
         if number % max(ON_PAGES, n_histories // MOST_ON_PAGES) == 0:
             check_pages(client, history, chance, counts)
     if model in IMPERSONAL_MODELS:
         assert counts.named == 0
     else:
         assert counts.named > n_histories
+    assert (counts.in_rows >= CARDS) == (model in SIMILAR_MODELS)
     assert counts.cards >= CARDS * min(MOST_ON_PAGES, n_histories // ON_PAGES)
     assert (counts.connected > n_histories) == (model == "kprn")
 
@@ -141,6 +145,25 @@ def check_connections(why: Explanation, history: History, counts: Counts) -> Non
         assert stops[1].pk in history.liked and stops[-1].pk == why.movie.pk
 
 
+def check_row(history: History, chance: Random) -> None:
+    """Every card of a row of films like one film of the history names that film, as its only influence."""
+    about = int(chance.choice(history.liked))
+    if not Movie.objects.visible().filter(pk=about).exists():
+        return  # pages have no row about it
+    ranked = rank_similar(about, history, LISTED)
+    ranked.seed_movie_id = about
+    load_movies(ranked)
+    known = history_about(history, about)
+    found = explain([entry.movie.pk for entry in ranked.entries], known, model=ranked.model, about=about)
+    for entry in ranked.entries:
+        why = found[entry.movie.pk]
+        (influence,) = why.influences
+        assert (influence.movie.pk, influence.percent) == (about, 100)
+        assert entry.movie.pk not in history.seen
+        assert why.headline is not None and entry.reason == why.headline.text
+        check_influences(why, known)
+
+
 def check_mean(movie: Movie) -> None:
     """The count and the mean of a sentence are those of the ratings in the database."""
     ratings = Rating.objects.filter(movie=movie)
@@ -177,12 +200,30 @@ def check_pages(client: Client, history: History, chance: Random, counts: Counts
         for each in history
     )
     for address in ("/", "/recommend/"):
-        offered = cards_of(client.get(address).content.decode())
+        page = client.get(address).content.decode()
+        for heading, row in re.findall(ROW, page, re.DOTALL):
+            check_cards_of_row(client, html.unescape(heading), cards_of(row), history, counts)
+        offered = cards_of(page)
         assert offered, address
         for card in chance.sample(offered, min(CARDS, len(offered))):
             counts.cards += 1
             if card.why:
                 check_card(client, card)
+
+
+def check_cards_of_row(
+    client: Client, heading: str, cards: list[Card], history: History, counts: Counts
+) -> None:
+    """A row that names a film of the history says the same on each of its cards, and behind the first."""
+    if not heading.startswith("Because"):
+        return
+    counts.in_rows += len(cards)
+    assert cards and all(card.reason == heading for card in cards if card.why), (heading, cards)
+    if stars := re.search(r" ([\d½]+)★$", heading):
+        mean = sum(history.ratings.values()) / len(history.ratings)
+        assert float(stars[1].replace("½", ".5")) >= mean - 1e-6
+    if cards[0].why:
+        check_card(client, cards[0])
 
 
 def check_card(client: Client, card: Card) -> None:

@@ -160,7 +160,7 @@ def test_the_page_of_a_film_gives_the_reason_of_the_list_that_led_there(guest, f
     assert followed.status_code == 302 and followed["Location"] == link[2]
     page = guest.get(link[2])
     assert _films_named(page.context["explained"]) == {films[0].pk}
-    assert "From the row of films like one you liked." in page.content.decode()
+    assert "From the row of films like one in your history." in page.content.decode()
     # A list that is the same for everyone has no reason to give: the visitor's own model has.
     popular = guest.get(f"/movies/{films[4].pk}/?model=popular")
     assert popular.context["explained"].model == "neighbours"

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 
 from movie.catalogue.models import Movie
 from movie.catalogue.translations import load_local_titles
-from movie.core.http import error_response, see_other
+from movie.core.http import error_response, is_script, see_other
 from movie.core.request_limits import HISTORY_BYTES, accepts_upload
 from movie.events.history_formats import UnknownFile
 from movie.events.history_import import (
@@ -81,11 +81,11 @@ def history_import(request: VisitorRequest) -> HttpResponse:
             read = _parse(request, content, name)
             if wait := seconds_to_wait_for_rows(request, len(read.interactions)):
                 return _refuse_rows(request, wait)
-            if not read.source:
-                return _show_result(request, None, read)
             prepared = prepare_import(request.visitor.key, name, read.source, content)
     except ImportBusy as busy:
         return _refuse_busy(request, busy)
+    except UnknownFile as unknown:
+        return _refuse_file(request, str(unknown))
     return see_other(reverse("pages:import_preview", args=[prepared.pk]))
 
 
@@ -169,8 +169,6 @@ def imports_of(visitor: str) -> list[tuple[HistoryImport, str]]:
 def _parse(request: VisitorRequest, content: bytes, name: str) -> ParsedHistory:
     try:
         return parse_history_file(content, request.visitor.key, name=name)
-    except UnknownFile as unknown:
-        raise InvalidInteraction("file", str(unknown)) from unknown
     except UnicodeDecodeError as wrong:
         line = content.count(b"\n", 0, wrong.start) + 1
         raise InvalidInteraction("file", _("Line %(n)d is not UTF-8 text.") % {"n": line}) from None
@@ -213,15 +211,19 @@ def _rejected(read: ParsedHistory) -> dict[str, object]:
 
 
 def _show_result(
-    request: VisitorRequest,
-    done: HistoryImport | None,
-    read: ParsedHistory,
-    counts: Mapping[str, int] | None = None,
+    request: VisitorRequest, done: HistoryImport, read: ParsedHistory, counts: Mapping[str, int]
 ) -> HttpResponse:
-    counts = counts or {"new": 0, "known": 0, "left": 0}
     left_out = sum(film.rows for film in read.ambiguous.values())
     context = {**counts, **_rejected(read), "done": done, "ambiguous_count": left_out}
     return render(request, "pages/history_imported.html", context)
+
+
+def _refuse_file(request: VisitorRequest, reason: str) -> HttpResponse:
+    """Say why a file was not taken in and what is recognised, with the form for another one."""
+    if is_script(request):
+        return error_response(request, reason, status=422)
+    context = {"reason": reason, "form": ImportForm()}
+    return render(request, "pages/history_refused.html", context, status=422)
 
 
 def _refuse_rows(request: VisitorRequest, wait: int) -> HttpResponse:

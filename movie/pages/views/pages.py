@@ -28,6 +28,7 @@ from movie.pages.choices import (
 )
 from movie.pages.dial import UNEXPECTED, DialStep, chosen_step, dial_steps, remember_step
 from movie.pages.views.history_imports import ImportForm
+from movie.recommendations.explanations.wording import because
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
 from movie.recommendations.ranking import SPARE, answering_model, rank_similar, visitor_history
@@ -47,7 +48,7 @@ ROWS_AT_ONCE = 3  # the others of the home page follow as one scrolls
 FEWEST = 4  # a row with fewer films is not shown, except the first of a page
 TASTE, NEXT = "for_you", "next_item"  # models that answer two questions, and say which
 LIKE_THIS_ROWS = 2
-LIKED_ENOUGH = 4.0  # "Because you liked": at least this many stars, where there are stars
+LIKED_ENOUGH = 4.0  # stars of the films that rows of similar films are about, where there are such
 FEW = 5  # with fewer films than this a visitor is offered well-known ones to rate
 WELL_KNOWN, WELL_KNOWN_SECONDS = 160, 600
 ENOUGH_TO_BEGIN = 2  # ratings after which a newcomer's own row slides in
@@ -101,7 +102,7 @@ def home(request: VisitorRequest) -> HttpResponse:
     movies = load_movies(*(row.ranked for row in rows), more=[movie_id for _row, movie_id in seeded])
     for row, movie_id in seeded:
         if movie_id in movies:
-            row.heading = _("Because you liked %(title)s") % {"title": movies[movie_id].display_title}
+            row.heading = because(movies[movie_id].display_title, movie_id, history).text
     rows = [row for row in rows if row.heading and row.ranked.entries]
     for row in rows[ROWS_AT_ONCE:]:
         row.is_later = True
@@ -277,10 +278,12 @@ def _largest_genres() -> list[tuple[int, str]]:
 
 
 def _latest_liked(history: History) -> list[int]:
-    """Return the movies of the "Because you liked" rows, latest first."""
-    latest_first = history.liked[::-1]
-    liked = [pk for pk in latest_first if history.ratings.get(pk, LIKED_ENOUGH) >= LIKED_ENOUGH]
-    return [int(pk) for pk in (liked or latest_first)[:LIKE_THIS_ROWS]]
+    """Return the movies of the rows "Because you rated Heat 4½", latest first."""
+    stars = history.ratings
+    mean = sum(stars.values()) / len(stars) if stars else 0.0  # what is below it speaks for no film
+    above = [pk for pk in reversed(history.liked) if stars.get(pk, mean) >= mean]
+    liked = [pk for pk in above if stars.get(pk, LIKED_ENOUGH) >= LIKED_ENOUGH]
+    return [int(pk) for pk in (liked or above)[:LIKE_THIS_ROWS]]
 
 
 def _few_note() -> str:

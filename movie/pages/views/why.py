@@ -22,6 +22,7 @@ from movie.recommendations.explanations.explain import (
     history_about,
     history_without,
 )
+from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.ranking import visitor_history
 from movie.training.model_info import MODEL_INFO
 from movie.visitors.throttling import limited_page
@@ -34,24 +35,24 @@ SHEET = "why-sheet"
 class ExplainedList(NamedTuple):
     """The list that an address tells of: its model, the history it was made from, and where the dial stood.
 
-    `is_one_row` for a row of films like one film, which alone is its history.
+    `about` is the film that a row of similar films is about, which alone is its history.
     """
 
     model: str
     history: History
     familiarity: float
-    is_one_row: bool
+    about: int | None = None
 
 
 @require_safe
 @limited_page
 def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
-    """Explain a movie. `model` made its list; `like` is the movie of a row "Because you liked"."""
+    """Explain a movie. `model` made its list; `like` is the movie of a row of similar ones."""
     history = visitor_history(request.visitor)
     asked = _asked_list(request, history)
     known = history_without(asked.history, movie_id)
     with costly_call():
-        found = explain([movie_id], known, model=asked.model, familiarity=asked.familiarity)
+        found = _explain(asked, known, movie_id)
     if (answer := found.get(movie_id)) is None:
         raise Http404(gettext("There is no such film."))
     in_sheet = is_htmx(request) and request.headers.get("HX-Target") == SHEET
@@ -63,7 +64,7 @@ def why(request: VisitorRequest, movie_id: int) -> HttpResponse:
         "list_query": list_query(request),
         "rating": history.ratings.get(movie_id),
         "has_history": bool(history.liked),
-        "is_one_row": asked.is_one_row,
+        "is_one_row": asked.about is not None,
         "open": not in_sheet,
     }
     response = render(request, "pages/_why_answer.html" if in_sheet else "pages/why.html", context)
@@ -79,12 +80,12 @@ def why_on_page(request: VisitorRequest, movie_id: int, history: History) -> dic
     """
     asked = _asked_list(request, history)
     if asked.model in IMPERSONAL_MODELS:
-        asked = ExplainedList(visitor_model(request), history, float(chosen_step(request)), is_one_row=False)
+        asked = ExplainedList(visitor_model(request), history, float(chosen_step(request)))
     known = history_without(asked.history, movie_id)
     if movie_id in history.seen or not known.liked:
         return {"explained": None}
-    found = explain([movie_id], known, model=asked.model, familiarity=asked.familiarity)
-    return {"explained": found.get(movie_id), "is_one_row": asked.is_one_row}
+    found = _explain(asked, known, movie_id)
+    return {"explained": found.get(movie_id), "is_one_row": asked.about is not None}
 
 
 def list_query(request: HttpRequest) -> str:
@@ -99,7 +100,11 @@ def _asked_list(request: VisitorRequest, history: History) -> ExplainedList:
     model = asked if asked in MODEL_INFO else visitor_model(request)
     anchor = _liked_film(request.GET.get("like", ""), history)
     part = history if anchor is None else history_about(history, anchor)
-    return ExplainedList(model, part, _familiarity(request, of_list=bool(asked)), anchor is not None)
+    return ExplainedList(model, part, _familiarity(request, of_list=bool(asked)), anchor)
+
+
+def _explain(asked: ExplainedList, history: History, movie_id: int) -> dict[int, Explanation]:
+    return explain([movie_id], history, model=asked.model, familiarity=asked.familiarity, about=asked.about)
 
 
 def _familiarity(request: VisitorRequest, *, of_list: bool) -> float:

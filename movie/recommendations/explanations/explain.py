@@ -20,7 +20,7 @@ from movie.recommendations.explanations.wording import Node, because, film_with_
 from movie.recommendations.ranked_list import mean_sentence
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING
 from movie.training.registry import registry
-from predictors.capabilities import at_familiarity
+from predictors.capabilities import FindsSimilar, at_familiarity
 from predictors.errors import PredictorError
 from predictors.history import History, MovieId
 
@@ -36,15 +36,19 @@ def explain(
     *,
     model: str = "",
     familiarity: float = 0.0,
+    about: MovieId | None = None,
     connected: bool = True,
 ) -> dict[int, Explanation]:
     """Explain why each movie is in the list of `model` for this history; hidden movies are left out.
 
-    `familiarity` is where the dial of the model stood when it made the list. `connected` adds the paths of
-    the knowledge graph.
+    `familiarity` is where the dial of the model stood when it made the list. `about` is the movie that a row
+    of similar movies is about, of which `history_about` is the history. `connected` adds the paths of the
+    knowledge graph.
     """
     ids = list(dict.fromkeys(movie_ids))
-    shares = _influences(ids, history, model, familiarity)
+    shares = (
+        _influences(ids, history, model, familiarity) if about is None else _similar_to(about, ids, model)
+    )
     wanted = {*ids, *(pk for each in shares.values() for pk, _share in each)}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
     load_local_titles(movies.values())
@@ -83,6 +87,17 @@ def _influences(ids: Sequence[int], history: History, model: str, familiarity: f
         pk: [(int(movie_id), share) for movie_id, share in ranked]
         for pk, ranked in zip(known, supporters, strict=True)
     }
+
+
+def _similar_to(about: MovieId, ids: Sequence[int], model: str) -> dict[int, Shares]:
+    """Give the movie of a row all that speaks for those movies which the model calls similar to it."""
+    try:
+        predictor = registry().get(model)
+        similar = predictor.similar(about, len(predictor.ids)) if isinstance(predictor, FindsSimilar) else []
+    except PredictorError:
+        return {}
+    found = {each.movie_id for each in similar}
+    return {pk: [(int(about), 1.0)] for pk in ids if pk in found}
 
 
 def _explanation(

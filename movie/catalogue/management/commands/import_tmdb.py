@@ -13,6 +13,7 @@ from movie.catalogue.importing import cli
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.importing.tmdb import MAX_AGE, import_tmdb
 from movie.catalogue.importing.tmdb_client import PER_SECOND, TmdbClient
+from movie.catalogue.importing.tmdb_removal import remove_tmdb
 from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
 
@@ -43,6 +44,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--dry-run", action="store_true", help="ask for everything, change nothing")
         parser.add_argument(
+            "--remove",
+            action="store_true",
+            help="take back everything that TMDB gave; ask for nothing, so that no key is needed",
+        )
+        parser.add_argument(
             "--report",
             type=Path,
             metavar="FILE",
@@ -51,6 +57,9 @@ class Command(BaseCommand):
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
 
     def handle(self, **options: Any) -> None:
+        if options["remove"]:
+            self._remove(options)
+            return
         if not settings.TMDB_API_KEY:
             raise CommandError(
                 "TMDB_API_KEY is not set. A key is free for sites that earn nothing: "
@@ -80,3 +89,20 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{result.failed:,} films could not be looked up; the next run asks for them again."
             )
+
+    def _remove(self, options: dict[str, Any]) -> None:
+        try:
+            with (
+                cli.handle_interrupts(),
+                ProgressBar(enabled=not options["no_progress"]) as progress,
+            ):
+                result = remove_tmdb(dry_run=options["dry_run"], progress=progress)
+        except KeyboardInterrupt as stopped:
+            raise CommandError(cli.interruption_line(), returncode=INTERRUPTED) from stopped
+        would = "would be " if options["dry_run"] else ""
+        self.stdout.write(f"{result.movies:,} films that were looked up at TMDB; {would}taken back:")
+        for fact, n_movies in sorted(result.facts.items()):
+            self.stdout.write(f"  {n_movies:>9,}  {FACT_LABELS[fact]}")
+        self.stdout.write(f"  {result.people:>9,}  people who are in no film any more")
+        for fact, n_movies in sorted(result.kept.items()):
+            self.stdout.write(f"  {n_movies:>9,}  {FACT_LABELS[fact]} stay: somebody changed them since")
