@@ -1,4 +1,4 @@
-"""axe-core finds nothing on any page that a guest, a member or staff can open, light or dark.
+"""axe-core finds nothing on any page that a guest, a member or staff can open, and each page fits phones.
 
 Pages are those of the address table, without Django's admin and without answers for programs. Each is opened
 by the first of the three who may; a member and staff open the pages that show their own things, too. The
@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks._browser import WHO
 from tests.test_journey import DESK
+from tests.test_phone import WIDTHS, misfits_on, open_on_phone, size
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -34,11 +35,13 @@ OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_axe_finds_nothing_on_any_page(open_page, pages, who):
+def test_axe_finds_nothing_on_any_page_and_it_fits_phones(open_page, pages, who):
     findings = []
-    with open_page(who, viewport=DESK, reduced_motion="reduce") as page:
+    with open_page(who, viewport=size(WIDTHS[0]), has_touch=True, reduced_motion="reduce") as page:
         for address in pages[who]:
-            page.goto(address)
+            open_on_phone(page, address)
+            findings += misfits_on(page, address)
+            page.set_viewport_size(DESK)
             findings += [f"{address} {each}" for each in findings_on(page)]
     assert not findings, "\n".join(findings)
     assert len(pages[who]) >= {"guest": 30, "member": 15, "staff": 10}[who], pages

@@ -85,7 +85,7 @@ def any_stored() -> bool:
     """Return whether the site has photographed posters at all."""
     try:
         with os.scandir(settings.PHOTOGRAPH_DIR) as folders:
-            return any(folder.is_dir() and any(os.scandir(folder)) for folder in folders)
+            return any(folder.is_dir() and any(Path(folder).iterdir()) for folder in folders)
     except OSError:
         return False
 

@@ -75,8 +75,9 @@ class _Remover:
     def remove(self) -> None:
         origins = FactOrigin.objects.filter(movie=self._movie, source=SOURCE)
         for origin in origins:
-            if origin.is_of(SOURCE, self._value(origin.fact)):
-                self._restore(origin.fact, origin.before)
+            value = self._value(origin.fact)
+            if origin.is_of(SOURCE, value):
+                self._restore(origin.fact, value, origin.before)
                 self.facts.append(origin.fact)
             else:
                 self.kept.append(origin.fact)
@@ -97,15 +98,15 @@ class _Remover:
             return str(getattr(self._movie, fact) or "")
         return self._movie.external_ids.filter(source=fact).values_list("value", flat=True).first() or ""
 
-    def _restore(self, fact: str, before: str) -> None:
+    def _restore(self, fact: str, value: str, before: str) -> None:
         if fact in ROLES:
             self._restore_people(fact, people_of(before))
         elif fact in LANGUAGES:
-            self._movie.titles.filter(language=LANGUAGES[fact]).delete()
+            self._movie.titles.filter(language=LANGUAGES[fact], title=value).delete()
         elif fact in FIELDS:
             setattr(self._movie, fact, None if fact == "runtime" else "")
         else:
-            self._movie.external_ids.filter(source=fact).delete()
+            self._movie.external_ids.filter(source=fact, value=value).delete()
 
     def _people(self, fact: str) -> list[int]:
         credits = Credit.objects.filter(movie=self._movie, role=ROLES[fact]).order_by("order")
