@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from predictors.errors import TrainingError
-from predictors.models.graph_filter import GraphFilterPredictor, _factors_by_size
+from predictors.models.graph_filter import GraphFilterPredictor, _alpha_by_rows, _factors_by_size
 from predictors.query import Query
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, from_rows, interactions, rated
@@ -77,9 +77,7 @@ def test_a_large_catalogue_needs_no_matrix_of_films_by_films():
     assert sum(array.nbytes for array in graph.tensors().values()) < 3_000_000
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"factors": -1}, {"alpha": -1}, {"iterations": -1}, {"dislike_weight": -1}]
-)
+@pytest.mark.parametrize("wrong", [{"factors": -1}, {"iterations": -1}, {"dislike_weight": -1}])
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):
         fit_model(GraphFilterPredictor, interactions(), options=wrong)
@@ -121,3 +119,12 @@ def test_factors_follow_the_size_of_the_data():
     assert _factors_by_size(6040, 3706) == 57
     assert _factors_by_size(29_858, 40_981) == 448
     assert _factors_by_size(10**6, 10**6) == 448
+
+
+def test_the_ideal_filter_counts_more_where_few_people_met_an_item():
+    assert _alpha_by_rows(1_000_209, 3706) == 0.2  # MovieLens 1M
+    assert _alpha_by_rows(810_128, 40_981) == pytest.approx(0.253, abs=1e-3)  # Gowalla
+    assert _alpha_by_rows(100, 100) == 2.0
+    sparse = from_rows([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 3])
+    assert GraphFilterPredictor.fit(sparse).alpha == 2.0  # six rows of three films
+    assert fit_model(GraphFilterPredictor, sparse, options={"alpha": 0.0}).alpha == 0.0
