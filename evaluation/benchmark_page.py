@@ -98,11 +98,15 @@ def render_table(table: Table) -> str:
 
 
 def render_view(table: Table, name: str) -> str:
-    """Return the rows of a results file with the columns of a view. Raises PageError on an unknown view."""
+    """Return the rows of a results file that have figures in the columns of a view.
+
+    Raises PageError on an unknown view.
+    """
     if name not in table.get("views", {}):
         raise PageError(f"there is no view {name!r}; known: {', '.join(table.get('views', {})) or 'none'}")
     columns = table["views"][name]
-    lines = [[_model(row), *_figures(table["rows"], row, columns)] for row in table["rows"]]
+    rows = [row for row in table["rows"] if any(metric in row["metrics"] for metric, _ in columns)]
+    lines = [[_model(row), *_figures(rows, row, columns)] for row in rows]
     return _markdown(["model", *(heading for _, heading in columns)], lines)
 
 
