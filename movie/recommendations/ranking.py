@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.ceiling import costly_call
 from movie.recommendations.filtering import Filters, align_items, excluded_items, excluded_mask
-from movie.recommendations.movie_index import movie_index
+from movie.recommendations.likeness import POOL, MovieFacts, scores_with_likeness
+from movie.recommendations.movie_index import MovieIndex, movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
 from movie.telemetry.counters import instruments
 from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, NOT_TRAINED
@@ -185,11 +186,12 @@ def rank_similar(
             if not isinstance(predictor, FindsSimilar):
                 raise CannotAnswer("not_supported", f"{name} ranks no similar movies")
             index = movie_index()
-            similar = predictor.similar(movie_id, longest + len(align_items(predictor, index).absent))
+            wanted = max(POOL, longest) + len(align_items(predictor, index).absent)
+            similar = predictor.similar(movie_id, wanted)
         except PredictorError as error:
             reason = getattr(error, "reason", NOT_TRAINED)
             continue
-        similar = [found for found in similar if found.movie_id in index]
+        similar = _by_likeness(movie_id, [found for found in similar if found.movie_id in index], index)
         ranked = RankedList(name, requested=name, version=predictor.version, k=k, history=history)
         break
     else:
@@ -198,6 +200,17 @@ def rank_similar(
         ranked = RankedList(MOST_RATED, requested=name, fallback="unknown_film", k=k, history=history)
     ranked.recommendations = [found for found in similar if found.movie_id not in taken][: k + SPARE]
     return ranked
+
+
+def _by_likeness(movie_id: int, similar: list[Recommendation], index: MovieIndex) -> list[Recommendation]:
+    """Return movies that the same people met in the order of likeness; as they are for a hidden movie."""
+    if not similar or movie_id not in index:
+        return similar
+    rows = index.rows_of([movie_id, *(found.movie_id for found in similar)]).tolist()
+    facts = [MovieFacts(index.titles[row], index.features[row]) for row in rows]
+    scores = scores_with_likeness(facts[0], facts[1:], [found.score for found in similar])
+    alike = [replace(found, score=score) for found, score in zip(similar, scores, strict=True)]
+    return sorted(alike, key=lambda found: -found.score)
 
 
 class ExpectedStars(NamedTuple):
