@@ -3,10 +3,10 @@
     python -m benchmarks.similar --data ml-100k --facts FACTS.tsv [--on validation] [--write NAME]
 
 FACTS.tsv is a table of films as `import_facts` reads it. For you is fitted on everybody but the people whom
-protocol session holds out. Its lists of similar films are asked as they are and in the order of
-`movie.recommendations.likeness`: for the 300 most rated films, how often ten hold a film of the same series
-and a film by the same director where enough people rated one, and how much of the ten stands in the list of
-popular films; and whether they hold the film that a held-out person met next.
+protocol session holds out. Its lists of similar films are asked as they are and with
+`movie.recommendations.content_similarity` added: for the 300 most rated films, how often ten hold a film of
+the same series and a film by the same director where enough people rated one, and how much of the ten stands
+in the list of popular films; and whether they hold the film that a held-out person met next.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from datasets.splits.protocols import PARTS, latest_of_each_pair, split_interact
 from evaluation.benchmark_page import write_table
 from evaluation.provenance import commit
 from movie.catalogue.titles import parse_title
-from movie.recommendations.likeness import (
+from movie.recommendations.content_similarity import (
     POOL,
-    LikenessWeights,
+    ContentWeights,
     MovieFacts,
-    scores_with_likeness,
+    scores_with_content,
     series_key,
 )
 from predictors.history import Recommendation
@@ -44,10 +44,10 @@ from predictors.training_data import TrainingData
 WELL_KNOWN, DEPTH = 300, 10
 ENOUGH = 20  # ratings of a sequel or of a film by the same director, to expect it
 ORDERS = {
-    "who met both alone": LikenessWeights(0, 0),
-    "and series": LikenessWeights(1, 0),
-    "and series, director .3": LikenessWeights(1, 0.3),
-    "and series, director .5": LikenessWeights(1, 0.5),
+    "who met both alone": ContentWeights(0, 0),
+    "and series": ContentWeights(1, 0),
+    "and series, director .3": ContentWeights(1, 0.3),
+    "and series, director .5": ContentWeights(1, 0.5),
 }
 COLUMNS = (
     "order",
@@ -108,7 +108,7 @@ def measure(data: Path, people: Path, part: str) -> Iterator[list[str]]:
 
 
 class SimilarLists:
-    """Similar films of a predictor by index, in any order of likeness."""
+    """Similar films of a predictor by index, with any weights of content similarity."""
 
     def __init__(self, predictor: ForYouPredictor, facts: Sequence[MovieFacts]) -> None:
         self.facts = facts
@@ -116,14 +116,14 @@ class SimilarLists:
         self._index_of = {movie_id: index for index, movie_id in enumerate(predictor.ids.ids)}
         self._found: dict[int, list[Recommendation]] = {}
 
-    def of(self, item: int, weights: LikenessWeights) -> list[int]:
+    def of(self, item: int, weights: ContentWeights) -> list[int]:
         """Return the most similar films of one film, by index."""
         if item not in self._found:
             self._found[item] = self._predictor.similar(self._predictor.ids.ids[item], POOL)
         found = self._found[item]
         rows = [self._index_of[each.movie_id] for each in found]
         scores = [each.score for each in found]
-        values = scores_with_likeness(self.facts[item], [self.facts[row] for row in rows], scores, weights)
+        values = scores_with_content(self.facts[item], [self.facts[row] for row in rows], scores, weights)
         return [rows[rank] for rank in np.argsort(-np.array(values), kind="stable").tolist()]
 
 
@@ -173,7 +173,7 @@ def _same_director(a: MovieFacts, b: MovieFacts) -> bool:
     return any(isinstance(each, int) for each in a.features & b.features)
 
 
-def _next_film(similar: SimilarLists, cases: Cases, weights: LikenessWeights) -> float:
+def _next_film(similar: SimilarLists, cases: Cases, weights: ContentWeights) -> float:
     """Return the NDCG@10 of the film after one click, films met before masked."""
     gains = []
     for row in range(len(cases)):

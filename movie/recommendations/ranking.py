@@ -21,8 +21,8 @@ from movie.events.history import get_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.ceiling import costly_call
+from movie.recommendations.content_similarity import POOL, MovieFacts, scores_with_content
 from movie.recommendations.filtering import Filters, align_items, excluded_items, excluded_mask
-from movie.recommendations.likeness import POOL, MovieFacts, scores_with_likeness
 from movie.recommendations.movie_index import MovieIndex, movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
 from movie.telemetry.counters import instruments
@@ -191,7 +191,7 @@ def rank_similar(
         except PredictorError as error:
             reason = getattr(error, "reason", NOT_TRAINED)
             continue
-        similar = _by_likeness(movie_id, [found for found in similar if found.movie_id in index], index)
+        similar = _add_content(movie_id, [found for found in similar if found.movie_id in index], index)
         ranked = RankedList(name, requested=name, version=predictor.version, k=k, history=history)
         break
     else:
@@ -202,13 +202,16 @@ def rank_similar(
     return ranked
 
 
-def _by_likeness(movie_id: int, similar: list[Recommendation], index: MovieIndex) -> list[Recommendation]:
-    """Return movies that the same people met in the order of likeness; as they are for a hidden movie."""
-    if not similar or movie_id not in index:
+def _add_content(movie_id: int, similar: list[Recommendation], index: MovieIndex) -> list[Recommendation]:
+    """Return similar movies with content similarity added, the highest score first.
+
+    They stay as they are for a hidden movie, and where scores are not above 0.
+    """
+    if movie_id not in index or not similar or similar[0].score <= 0:
         return similar
     rows = index.rows_of([movie_id, *(found.movie_id for found in similar)]).tolist()
     facts = [MovieFacts(index.titles[row], index.features[row]) for row in rows]
-    scores = scores_with_likeness(facts[0], facts[1:], [found.score for found in similar])
+    scores = scores_with_content(facts[0], facts[1:], [found.score for found in similar])
     alike = [replace(found, score=score) for found, score in zip(similar, scores, strict=True)]
     return sorted(alike, key=lambda found: -found.score)
 

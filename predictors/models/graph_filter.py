@@ -93,7 +93,8 @@ class GraphFilterPredictor(Predictor):
         self.people, self.vectors, self.spectrum, self.roots = people, vectors, spectrum, roots
         self._people_of = people.T.tocsr()  # (n_items, n_users)
         alpha = self.config.alpha
-        self.alpha = np.float32(alpha if alpha >= 0 else _alpha_by_rows(people.nnz, np.count_nonzero(roots)))
+        n_known = int(np.count_nonzero(roots))
+        self.alpha = np.float32(alpha if alpha >= 0 else _alpha_by_rows(people.nnz, n_known))
         self.dislike_weight = self.config.dislike_weight
 
     @classmethod

@@ -2,11 +2,11 @@
 
 import pytest
 
-from movie.recommendations.likeness import (
-    LikenessWeights,
+from movie.recommendations.content_similarity import (
+    ContentWeights,
     MovieFacts,
-    likeness,
-    scores_with_likeness,
+    content_similarity,
+    scores_with_content,
     series_key,
 )
 
@@ -45,17 +45,17 @@ def test_titles_of_other_movies_have_keys_of_their_own(titles):
     assert len({series_key(title) for title in titles}) == len(titles)
 
 
-def test_likeness_counts_the_series_and_the_director():
-    weights = LikenessWeights(series=1.0, director=0.3)
+def test_content_similarity_counts_the_series_and_the_director():
+    weights = ContentWeights(series=1.0, director=0.3)
     alien = MovieFacts("Alien", frozenset({"horror", "sci-fi", 7}))
-    assert likeness(alien, MovieFacts("Alien 3", frozenset({"horror", 8})), weights) == 1.0
-    assert likeness(alien, MovieFacts("Blade Runner", frozenset({"sci-fi", 7})), weights) == 0.3
-    assert likeness(alien, MovieFacts("Scream", frozenset({"horror", 9})), weights) == 0.0
+    assert content_similarity(alien, MovieFacts("Alien 3", frozenset({"horror", 8})), weights) == 1.0
+    assert content_similarity(alien, MovieFacts("Blade Runner", frozenset({"sci-fi", 7})), weights) == 0.3
+    assert content_similarity(alien, MovieFacts("Scream", frozenset({"horror", 9})), weights) == 0.0
 
 
 def test_a_sequel_far_down_stands_first_and_the_rest_keep_their_order():
     movie = MovieFacts("Free Willy", frozenset({"children's"}))
     others = [MovieFacts(f"Another {letter}", frozenset()) for letter in "ABCD"]
     others.append(MovieFacts("Free Willy 2", frozenset()))
-    scores = scores_with_likeness(movie, others, [8.0, 4.0, 2.0, 1.0, 0.5], LikenessWeights())
+    scores = scores_with_content(movie, others, [8.0, 4.0, 2.0, 1.0, 0.5], ContentWeights())
     assert scores == pytest.approx([1.0, 0.5, 0.25, 0.125, 1.0625])

@@ -1,6 +1,6 @@
-"""Likeness of movies by what they are: the series that a title belongs to, and the directors.
+"""Content similarity: whether two movies belong to one series, told by the title, and share a director.
 
-It puts movies that the same people met in a new order, so that a sequel stands among the first of them.
+It is added to how many people met both, so that a sequel that few people met stands among the first.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class MovieFacts(NamedTuple):
     features: frozenset[str | int]
 
 
-class LikenessWeights(NamedTuple):
-    """Holds what each kind of likeness adds to a score that is 1 for the movie that most people met too."""
+class ContentWeights(NamedTuple):
+    """Holds what is added to a score that is 1 for the movie that most people met too."""
 
     series: float = 1.0
     director: float = 0.5
 
 
-CHOSEN = LikenessWeights()  # on validation visitors of MovieLens 100K, where genres found nothing more
+CHOSEN = ContentWeights()  # on validation visitors of MovieLens 100K, where genres found nothing more
 
 
 @lru_cache(maxsize=100_000)
@@ -47,23 +47,23 @@ def series_key(title: str) -> str:
     return match_key(_PART.sub("", name)) or match_key(title)
 
 
-def likeness(a: MovieFacts, b: MovieFacts, weights: LikenessWeights = CHOSEN) -> float:
-    """Return how alike two movies are, 0 or more."""
+def content_similarity(a: MovieFacts, b: MovieFacts, weights: ContentWeights = CHOSEN) -> float:
+    """Return what two movies have in common, 0 or more."""
     value = weights.series if series_key(a.title) == series_key(b.title) else 0.0
     if any(isinstance(each, int) for each in a.features & b.features):
         value += weights.director
     return value
 
 
-def scores_with_likeness(
+def scores_with_content(
     movie: MovieFacts,
     others: Sequence[MovieFacts],
     scores: Sequence[float],
-    weights: LikenessWeights = CHOSEN,
+    weights: ContentWeights = CHOSEN,
 ) -> list[float]:
-    """Return the scores, the largest as 1, with the likeness of the first POOL movies added.
+    """Return the scores, the largest as 1, with the content similarity of the first POOL movies added.
 
     scores  how many people met both, by any measure that is above 0, descending
     """
-    added = [likeness(movie, other, weights) for other in others[:POOL]]
+    added = [content_similarity(movie, other, weights) for other in others[:POOL]]
     return [score / scores[0] + (added[rank] if rank < POOL else 0.0) for rank, score in enumerate(scores)]
