@@ -46,8 +46,9 @@ ENOUGH = 20  # ratings of a sequel or of a film by the same director, to expect 
 ORDERS = {
     "who met both alone": ContentWeights(0, 0),
     "and series": ContentWeights(1, 0),
-    "and series, director .3": ContentWeights(1, 0.3),
-    "and series, director .5": ContentWeights(1, 0.5),
+    **{
+        f"and series, director {weight:g}": ContentWeights(1, weight) for weight in (0.1, 0.15, 0.2, 0.3, 0.5)
+    },
 }
 COLUMNS = (
     "order",
