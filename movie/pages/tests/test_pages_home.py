@@ -285,7 +285,7 @@ def test_home_of_a_guest_with_twenty_interactions_needs_few_queries(client, trai
     for film in trained[:20]:
         rate(client, film, "4")
     cache.clear()
-    movie_index()  # read once by each process
+    assert movie_index().features  # read once by each process
     cold = MOST_QUERIES + SHARED_BY_ALL + 1  # one for the genres by which neighbours get different motifs
     for most in (cold, MOST_QUERIES - SHARED_BY_ALL):
         with CaptureQueriesContext(connection) as captured:
