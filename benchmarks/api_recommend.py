@@ -174,6 +174,8 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     from movie.api.answers import rank_histories, render_list
     from movie.api.base import json_response
     from movie.api.history_input import request_history
+    from movie.api.movie_ids import MovieLookup
+    from movie.api.ranking_options import ranking_options
     from movie.api.schemas import RecommendRequest
     from movie.recommendations import micro_batching
     from movie.training.registry import registry
@@ -182,7 +184,8 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     wanted = [RecommendRequest.model_validate(from_json(body)) for body in bodies]
     histories = [request_history(each.history) for each in wanted]
     queries = [predictor.encode(history) for history in histories]
-    made = [rank_histories([history], each)[0] for history, each in zip(histories, wanted, strict=True)]
+    options = [ranking_options(each, MovieLookup(()), []) for each in wanted]
+    made = [rank_histories([history], each)[0] for history, each in zip(histories, options, strict=True)]
 
     def each(work: Callable[[int], object]) -> float:
         return cpu_ms(lambda: [work(place) for place in range(len(bodies))]) / len(bodies)
@@ -191,8 +194,8 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     encode = each(lambda place: predictor.encode(request_history(wanted[place].history)))
     encoder = each(lambda place: predictor.encode_histories([queries[place].liked]))
     scores = each(lambda place: micro_batching.score(predictor, queries[place]))
-    whole_list = each(lambda place: rank_histories([histories[place]], wanted[place]))
-    write = each(lambda place: json_response(render_list(made[place], wanted[place])))
+    whole_list = each(lambda place: rank_histories([histories[place]], options[place]))
+    write = each(lambda place: json_response(render_list(made[place], options[place])))
     return {
         "body: JSON and validation": parse,
         "history to indices": encode,

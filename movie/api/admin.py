@@ -32,7 +32,7 @@ class NoDeleteAdmin(admin.ModelAdmin):
 class ApiClientAdmin(NoDeleteAdmin):
     list_display = ["slug", "note", "rate_limit", "usable_keys", "last_used"]
     search_fields = ["slug", "note"]
-    fields = ["slug", "note", "rate_limit"]
+    fields = ["slug", "note", "rate_limit", "rules"]
     actions = ["revoke_all"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:

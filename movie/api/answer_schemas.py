@@ -55,6 +55,14 @@ class RecommendationOut(BaseModel):
     rest: float | None = Field(default=None, description="The share of reasons that are not shown.")
     connections: list[ConnectionOut] | None = Field(default=None, description="What else connects it.")
     instead: str | None = Field(default=None, description="Where the score came from, without a reason.")
+    rules: list[str] | None = Field(default=None, description="Names of the rules that moved it.")
+
+
+class InExperiment(BaseModel):
+    """The experiment that decided the model of a list, and the arm that the visitor is in."""
+
+    name: str
+    arm: str
 
 
 class RankedOut(BaseModel):
@@ -67,7 +75,9 @@ class RankedOut(BaseModel):
     unknown_ids: list[int | str] = Field(
         description="Films of the history and candidates that the model does not know; ids that no film has."
     )
+    filled: int = Field(description="So many films of the list follow by their ratings: see `filters`.")
     fallback: Fallback | None
+    experiment: InExperiment | None
 
 
 class RecommendOut(RankedOut):
@@ -89,7 +99,9 @@ class BatchEntryOut(BaseModel):
     version: str | None = None
     recommendations: list[RecommendationOut] | None = None
     unknown_ids: list[int | str] | None = None
+    filled: int | None = None
     fallback: Fallback | None = None
+    experiment: InExperiment | None = None
     error: BatchError | None = None
 
 

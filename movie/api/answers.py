@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from movie.api.movie_ids import external_ids_in
 from movie.api.problems import TRAINING_SECONDS, field_problem, unavailable
-from movie.api.schemas import RankingRequest
+from movie.experiments.assignment import Arm
 from movie.recommendations.batch import NoTrainedModel, recommend_batch
 from movie.recommendations.ceiling import costly_call
 from movie.recommendations.explanations.explain import explain
-from movie.recommendations.filtering import Filters, UnknownName
+from movie.recommendations.filtering import UnknownName
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList
 from movie.recommendations.ranking import RankingOptions, predicted_stars
@@ -21,22 +23,32 @@ from predictors.history import History
 NO_REASONS: dict[str, Any] = {"reasons": [], "rest": 0.0, "connections": [], "instead": ""}
 
 
-def rank_histories(histories: Sequence[History], request: RankingRequest) -> list[RankedList]:
-    """Rank for each history and count the lists.
+def rank_histories(
+    histories: Sequence[History], options: RankingOptions, arms: Sequence[Arm | None] = ()
+) -> list[RankedList]:
+    """Rank for each history, by the arm of an experiment where it has one, and count the lists.
 
-    Raises Problem: 422 for a genre or language that no movie has, 503 while no model is trained.
+    Raises Problem: 422 for a name in a filter that no movie has, 503 while no model is trained.
     """
+    by_arm: dict[Arm | None, list[int]] = defaultdict(list)
+    for position in range(len(histories)):
+        by_arm[arms[position] if arms else None].append(position)
+    lists: dict[int, RankedList] = {}
     try:
-        lists = recommend_batch(histories, _options(request))
+        for arm, positions in by_arm.items():
+            some = [histories[position] for position in positions]
+            found = recommend_batch(some, replace(options, arm=arm))
+            lists.update(zip(positions, found, strict=True))
     except UnknownName as error:
         raise field_problem("body", error.field, str(error)) from error
     except NoTrainedModel as error:
         raise unavailable("No model is trained yet.", TRAINING_SECONDS) from error
-    count_shown(lists)
-    return lists
+    ranked = [lists[position] for position in range(len(histories))]
+    count_shown(ranked)
+    return ranked
 
 
-def render_list(ranked: RankedList, request: RankingRequest, unknown: Sequence[str] = ()) -> dict[str, Any]:
+def render_list(ranked: RankedList, options: RankingOptions, unknown: Sequence[str] = ()) -> dict[str, Any]:
     """Return a list in the shape of `RankedOut`, with predicted stars where the history allows them.
 
     `unknown` are ids of the request that no film has.
@@ -54,11 +66,16 @@ def render_list(ranked: RankedList, request: RankingRequest, unknown: Sequence[s
                 "title": index.title_of(int(found.movie_id)),
                 "score": round_score(found.score),
             }
-            for rank, found in enumerate(known, start=1)
+            for rank, found in enumerate(known, start=ranked.start + 1)
         ],
         "unknown_ids": [*unknown, *ranked.unknown],
-        "fallback": render_fallback(ranked) if request.model else None,
+        "filled": ranked.n_filled,
+        "fallback": render_fallback(ranked) if options.model else None,
+        "experiment": ranked.arm and {"name": ranked.arm.experiment_name, "arm": ranked.arm.name},
     }
+    for entry in answer["recommendations"]:
+        if entry["movie_id"] in ranked.moved_by:
+            entry["rules"] = ranked.moved_by[entry["movie_id"]]
     predicted = predicted_stars(ranked.history, ranked.films)
     for entry in answer["recommendations"]:
         stars = predicted.get(entry["movie_id"])
@@ -107,27 +124,3 @@ def render_fallback(ranked: RankedList) -> dict[str, str] | None:
 def round_score(value: float) -> float:
     """Round to seven digits, the precision of float32."""
     return float(f"{value:.7g}")
-
-
-def _options(request: RankingRequest) -> RankingOptions:
-    sent = request.filters
-    filters = None
-    if sent is not None:
-        filters = Filters(
-            tuple(sent.genres_in),
-            tuple(sent.genres_out),
-            sent.year_from,
-            sent.year_to,
-            tuple(sent.languages),
-            sent.runtime_to,
-        )
-    return RankingOptions(
-        k=request.k,
-        model=request.model,
-        exclude=request.exclude,  # type: ignore[arg-type] # `options_with_site_ids`
-        among=request.candidates,  # type: ignore[arg-type]
-        exclude_known=request.exclude_seen,
-        filters=filters,
-        diversity=request.diversity,
-        familiarity=request.familiarity,
-    )

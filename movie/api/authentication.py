@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -28,12 +30,17 @@ from movie.visitors.throttling import WINDOW, add_cost, seconds_until
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request: a client, or somebody at an address. `limit` is requests a minute."""
+    """The sender of a request: a client, or somebody at an address.
+
+    limit  requests a minute
+    rules  business rules of its lists, as the operator stored them
+    """
 
     counted_as: str
     limit: int
     client: str = ""
     scopes: frozenset[str] = frozenset()
+    rules: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def has_scope(self, scope: str) -> bool:
         return scope in self.scopes
@@ -109,7 +116,7 @@ class ApiKeyAuth(HttpBearer):
         key.store_use()
         client = key.client
         limit = client.rate_limit or settings.API_RATE_LIMIT
-        return Caller(f"api:{client.slug}", limit, client.slug, frozenset(key.scopes))
+        return Caller(f"api:{client.slug}", limit, client.slug, frozenset(key.scopes), client.rules)
 
 
 authenticate = ApiKeyAuth()

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
 from movie.api.authentication import Caller
-from movie.api.movie_ids import MovieLookup, Ref
+from movie.api.movie_ids import MovieLookup
 from movie.api.problems import Problem
-from movie.api.schemas import MAX_CANDIDATES, MAX_K, HistoryEntry, HistorySource, RankingRequest
+from movie.api.schemas import HistoryEntry, HistorySource
 from movie.api.visitor_access import is_dataset_user, require_rankable
 from movie.catalogue.models import Rating
 from movie.core.converters import MAX_ID
 from movie.events.history import get_history
+from movie.experiments.assignment import Arm, assign_arm
+from movie.recommendations.ranking import RankingOptions
 from predictors.history import History, MovieId
 
 MEMBER = "user:"
-T = TypeVar("T", bound=RankingRequest)
 
 
 def resolve_history(source: HistorySource, caller: Caller, where: str = "body") -> History:
@@ -56,13 +57,14 @@ def resolve_histories(sources: Mapping[int, HistorySource], caller: Caller) -> d
     return found
 
 
-def refs_of(options: RankingRequest, *sources: HistorySource) -> Iterator[Ref]:
-    """Yield the ids of all films that a request names."""
-    for source in sources:
-        for entry in source.history or ():
-            yield entry.movie_id if isinstance(entry, HistoryEntry) else entry
-    yield from options.exclude
-    yield from options.candidates or ()
+def arm_of(source: HistorySource, options: RankingOptions, caller: Caller, where: str = "body") -> Arm | None:
+    """Return the arm of the running experiment that a visitor is in.
+
+    None for a history that was sent, for users of data sets, and where a model was named.
+    """
+    if source.user_id is None or options.model is not None or is_dataset_user(source.user_id):
+        return None
+    return assign_arm(require_rankable(caller, source.user_id, where))
 
 
 def with_site_ids(source: HistorySource, lookup: MovieLookup, unknown: list[str]) -> HistorySource:
@@ -84,18 +86,6 @@ def with_site_ids(source: HistorySource, lookup: MovieLookup, unknown: list[str]
         else:
             history.append(found)
     return source.model_copy(update={"history": history})
-
-
-def options_with_site_ids(options: T, lookup: MovieLookup, unknown: list[str]) -> T:
-    """Return options whose films are numbers of this site, as `with_site_ids`; all candidates where no `k`
-    is given."""
-    changes: dict[str, Any] = {"exclude": lookup.known(options.exclude, "exclude", unknown)}
-    if options.candidates is not None:
-        changes["candidates"] = lookup.known(options.candidates, "candidates", unknown)
-        if "k" not in options.model_fields_set:
-            most = MAX_K if getattr(options, "explain", False) else MAX_CANDIDATES
-            changes["k"] = min(len(options.candidates), most)
-    return options.model_copy(update=changes)
 
 
 def request_history(entries: Sequence[int | HistoryEntry]) -> History:

@@ -12,6 +12,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import ClassVar, NamedTuple, Self
 
+import pydantic
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import DatabaseError, models
@@ -68,6 +69,12 @@ class ApiClient(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("Of all its keys together. Empty: as API_RATE_LIMIT says."),
     )
+    rules = models.JSONField(
+        _("rules of its lists"),
+        default=dict,
+        blank=True,
+        help_text=_("Pins and boosts of every list it asks for, as `rules` of a request; {} for none."),
+    )
     created = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -77,6 +84,35 @@ class ApiClient(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def clean(self) -> None:
+        """Refuse rules that a request could not send either, with the path to what is wrong."""
+        from movie.api.problems import field_problems
+        from movie.api.schemas import RulesIn
+
+        try:
+            RulesIn.model_validate(self.rules)
+        except pydantic.ValidationError as error:
+            found = field_problems(
+                {**each, "loc": ("body", "rules", *each["loc"])} for each in error.errors()
+            )
+            messages = [f"{each['field']}: {each['detail']}".removeprefix(": ") for each in found]
+            raise ValidationError({"rules": messages}) from error
+
+
+class RememberedList(models.Model):
+    """The films of an endless list and of the lists before it, so that the next one leaves them out.
+
+    It names no visitor, and is deleted after `movie.api.list_memory.REMEMBERED_FOR`.
+    """
+
+    recommendation_id = ExactCharField(max_length=36, primary_key=True)
+    client = models.ForeignKey(ApiClient, models.CASCADE, related_name="+")
+    movie_ids = models.JSONField()
+    created = models.DateTimeField(default=timezone.now, db_index=True)
+
+    def __str__(self) -> str:
+        return self.recommendation_id
 
 
 class NewKey(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -16,17 +17,25 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 
 from movie.api.movie_ids import MovieRef
 from movie.catalogue.models import HALF_STARS
+from movie.core.converters import MAX_ID
+from movie.recommendations.rules import MAX_PLACES
 from predictors.plugins import MODELS
 
 MAX_HISTORY = 1000  # movies
 MAX_EXCLUDED = 10_000
 MAX_CANDIDATES = 1000
 MAX_BATCH = 1000  # entries
+MAX_OFFSET = 10_000
+MAX_NAMES = 20  # in one filter
+MAX_RULES = 50
+MAX_PIN_RANK = 1000
+LIST_ID_LENGTH = 36
 MAX_K = 100
 DEFAULT_K = 20
 NOT_GIVEN: Any = None  # the default of a field that may be left out, but not be null
@@ -94,17 +103,117 @@ IdOrEntry = Annotated[
 ]
 
 
+def _value(value: Any) -> Any:
+    if not isinstance(value, str | int | float):
+        raise ValueError("expected a text, a number, true or false")
+    return value
+
+
+AttributeValue = Annotated[
+    Any,
+    AfterValidator(_value),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}),
+]
+PersonRef = Annotated[
+    Annotated[int, Field(strict=True, ge=1, le=MAX_ID), Tag("a number")] | Annotated[Name, Tag("a name")],
+    Discriminator(lambda sent: "a name" if isinstance(sent, str) else "a number"),
+]
+Names = Annotated[list[Name], Field(max_length=MAX_NAMES)]
+People = Annotated[list[PersonRef], Field(max_length=MAX_NAMES)]
+
+
+class NumbersBetween(RequestModel):
+    """The numbers from one to another, both included; a bound that is left out is none."""
+
+    low: float = Field(default=NOT_GIVEN, alias="from", strict=True)
+    high: float = Field(default=NOT_GIVEN, alias="to", strict=True)
+
+
+AttributeCondition = Annotated[
+    Annotated[NumbersBetween, Tag("two bounds")]
+    | Annotated[list[AttributeValue], Field(min_length=1, max_length=MAX_NAMES), Tag("some values")]
+    | Annotated[AttributeValue, Tag("a value")],
+    Discriminator(
+        lambda sent: (
+            "two bounds"
+            if isinstance(sent, dict | NumbersBetween)
+            else "some values"
+            if isinstance(sent, list)
+            else "a value"
+        )
+    ),
+]
+
+
 class Filters(RequestModel):
     """Conditions on the recommended films. An empty list is no condition."""
 
-    genres_in: list[Name] = Field(default=[], max_length=20, description="A film has all of them.")
-    genres_out: list[Name] = Field(default=[], max_length=20, description="A film has none of them.")
+    genres_in: Names = Field(default=[], description="A film has all of them.")
+    genres_out: Names = Field(default=[], description="A film has none of them.")
+    tags_in: Names = Field(default=[], description="A film has all of them.")
+    tags_out: Names = Field(default=[], description="A film has none of them.")
+    people_in: People = Field(
+        default=[], description="Names, or ids of `GET /people`: each directed, wrote or played."
+    )
+    people_out: People = Field(default=[], description="None of them directed, wrote or played.")
+    languages: Names = Field(default=[], description="A film has one of them.")
+    countries: Names = Field(default=[], description="A film has one of them.")
     year_from: Year = Field(default=NOT_GIVEN)
     year_to: Year = Field(default=NOT_GIVEN)
-    languages: list[Name] = Field(default=[], max_length=20, description="A film has one of them.")
+    runtime_from: Minutes = Field(default=NOT_GIVEN, description="Minutes, as `runtime_to`.")
     runtime_to: Minutes = Field(
         default=NOT_GIVEN, description="Minutes. Films whose running time is not known are left out."
     )
+    available_through: AwareDatetime = Field(
+        default=NOT_GIVEN, description="A film can be seen at least until then."
+    )
+    leaving_by: AwareDatetime = Field(default=NOT_GIVEN, description="A film leaves then or before.")
+    arrived_since: AwareDatetime = Field(default=NOT_GIVEN, description="A film came then or later.")
+    attributes: dict[Name, AttributeCondition] = Field(
+        default={},
+        max_length=MAX_NAMES,
+        description="By the attribute's name a value, a list of which a film has one, or "
+        '`{"from": 1, "to": 5}` for numbers. A film meets all of them.',
+    )
+
+
+RuleName = Annotated[str, Field(max_length=64, description="What `rules` of a film call it.")]
+
+
+class PinIn(RequestModel):
+    """A film that stands at a rank, if it may be in the list: it is not seen and meets every condition."""
+
+    movie_id: MovieRef
+    rank: Annotated[int, Field(strict=True, ge=1, le=MAX_PIN_RANK)]
+    name: RuleName = "pin"
+
+
+class BoostIn(RequestModel):
+    """Films that move up by so many places of the ranking, or down where the number is negative."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["movies"]}, {"required": ["filters"]}]}
+    )
+
+    places: Annotated[int, Field(strict=True, ge=-MAX_PLACES, le=MAX_PLACES)]
+    movies: Annotated[list[MovieRef], Field(min_length=1, max_length=MAX_CANDIDATES)] = Field(
+        default=NOT_GIVEN
+    )
+    filters: Filters = Field(default=NOT_GIVEN)
+    name: RuleName = "boost"
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> BoostIn:
+        if (self.movies is None) == (self.filters is None):
+            raise ValueError("give either movies or filters")
+        return self
+
+
+class RulesIn(RequestModel):
+    """Business rules. They act on what the model ranked, boosts before pins."""
+
+    pins: list[PinIn] = Field(default=[], max_length=MAX_RULES)
+    boosts: list[BoostIn] = Field(default=[], max_length=MAX_RULES)
 
 
 class HistorySource(RequestModel):
@@ -141,7 +250,11 @@ class RankingRequest(RequestModel):
         max_length=MAX_CANDIDATES,
         description="Rank these films and no others; all of them where `k` is left out.",
     )
+    offset: Annotated[int, Field(strict=True, ge=0, le=MAX_OFFSET)] = Field(
+        default=0, description="Skip so many films of the ranking; not together with `diversity` or `after`."
+    )
     filters: Filters = Field(default=NOT_GIVEN)
+    rules: RulesIn = Field(default=NOT_GIVEN)
     diversity: Diversity = 0.0
     familiarity: Familiarity = 0.0
 
@@ -155,6 +268,14 @@ class RecommendRequest(HistorySource, RankingRequest):
     )
 
     explain: Flag = Field(default=False, description="Say why each film is in the list.")
+    endless: Flag = Field(
+        default=False, description="Remember this list for a day, so that another goes on `after` it."
+    )
+    after: Annotated[str, Field(min_length=1, max_length=LIST_ID_LENGTH)] = Field(
+        default=NOT_GIVEN,
+        description="The `recommendation_id` of a list of this client's that was `endless`: leave out its "
+        "films and those of the lists before it. The answer is remembered too.",
+    )
 
 
 class BatchRequest(RankingRequest):

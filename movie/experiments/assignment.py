@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from movie.experiments.models import Experiment
 
-ACTIVE_CONFIG = "experiments-active"
+ACTIVE_CONFIG = "experiments-active-2"  # its number changes with the shape of what is cached
 ACTIVE_CONFIG_SECONDS = 15  # so old what another process has changed may be
 HASH_BYTES = 16
 _HALF_BITS = 64
@@ -46,6 +46,8 @@ class Arm(NamedTuple):
     experiment: int
     arm_index: int
     predictor: str
+    experiment_name: str = ""
+    name: str = ""
 
     def list_id(self, *, fallback: bool) -> str:
         """Return a new id for a list of this arm; `fallback` when another model answered."""
@@ -55,10 +57,10 @@ class Arm(NamedTuple):
 def assign_arm(visitor_key: str) -> Arm | None:
     """Return the arm of the running experiment that this visitor is in, None while nothing runs."""
     now = time.time()
-    for pk, salt, starts, ends, predictors, bounds in _active_config():
+    for pk, salt, starts, ends, predictors, bounds, name, arm_names in _active_config():
         if starts <= now and (ends is None or now < ends):
             arm_index = arm_of(visitor_hash(salt, visitor_key), bounds)
-            return Arm(pk, arm_index, predictors[arm_index])
+            return Arm(pk, arm_index, predictors[arm_index], name, arm_names[arm_index])
     return None
 
 
@@ -66,7 +68,7 @@ def is_running(experiment: int) -> bool:
     now = time.time()
     return any(
         pk == experiment and starts <= now and (ends is None or now < ends)
-        for pk, _salt, starts, ends, _predictors, _bounds in _active_config()
+        for pk, _salt, starts, ends, *_arms in _active_config()
     )
 
 
@@ -130,6 +132,8 @@ def _not_over(now: datetime) -> list[list[Any]]:
             found.ends_at and found.ends_at.timestamp(),
             [arm.predictor for arm in found.arms.all()],
             cumulative_shares([arm.share for arm in found.arms.all()]),
+            found.name,
+            [arm.name for arm in found.arms.all()],
         ]
         for found in Experiment.objects.not_over(now).prefetch_related("arms")
     ]

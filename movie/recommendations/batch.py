@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from movie.recommendations.arrangement import arrange, widened
 from movie.recommendations.ceiling import costly_call
 from movie.recommendations.diversity import mmr_rerank, pool_size
 from movie.recommendations.filtering import align_items, excluded_items, excluded_mask
@@ -32,21 +33,24 @@ class NoTrainedModel(Exception):
 
 
 def recommend_batch(histories: Sequence[History], options: RankingOptions) -> list[RankedList]:
-    """Rank for each history. Filters and diversity hold for all lists.
+    """Rank for each history. Filters, rules and diversity hold for all lists.
 
     Raises UnknownName for a filter that no movie meets, NoTrainedModel while no model is trained.
     """
     index = movie_index()
-    excluded_mask(options.filters, index)  # a wrong filter is wrong whoever answers
-    lists = rank_all(histories, options, _rank_in_blocks)
+    excluded = excluded_mask(options.filters, index)  # a wrong filter is wrong whoever answers
+    rules = options.rules.compiled(index)
+    wide = widened(options)
+    lists = rank_all(histories, wide, _rank_in_blocks)
     for ranked in lists:
         if ranked.model == MOST_RATED:
             if not _has_trained_model(options):
                 raise NoTrainedModel
             known = [found for found in ranked.recommendations if found.movie_id in index]
-            ranked.recommendations = known[: options.k]
+            ranked.recommendations = known[: wide.k]
             named = [*ranked.history.known, *(options.among or ())]
             ranked.unknown = [movie_id for movie_id in named if movie_id not in index]
+        arrange(ranked, options, rules, excluded)
     return lists
 
 

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache, cached_property
 from operator import itemgetter
 from typing import Any
@@ -34,8 +35,23 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 CHUNK = 5000
+NUMBER = "number"  # the kind of an attribute's value
 
+AttributeKey = tuple[str, str | float]
 RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One free-form attribute of the movies.
+
+    rows_by_value  rows of the movies that have a value, by `attribute_key`
+    rows, numbers  (m,) rows of the movies whose value is a number, and (m,) float64 these numbers
+    """
+
+    rows_by_value: dict[AttributeKey, list[int]]
+    rows: np.ndarray
+    numbers: np.ndarray
 
 
 class MovieIndex:
@@ -80,6 +96,42 @@ class MovieIndex:
         return self._by_name(through.values_list("movie_id", "language__name"))
 
     @cached_property
+    def countries(self) -> RowsByName:
+        through = Movie.countries.through.objects
+        return self._by_name(through.values_list("movie_id", "country__name"))
+
+    @cached_property
+    def windows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return when each movie comes and goes: two (n,) float64, seconds since 1970 or infinity."""
+        begins, ends = np.full(len(self), -np.inf), np.full(len(self), np.inf)
+        limited = Movie.objects.exclude(available_from=None, available_until=None).order_by()
+        for pk, begin, end in limited.values_list("pk", "available_from", "available_until").iterator(CHUNK):
+            row = self._row_of.get(pk)
+            if row is not None:
+                begins[row] = -np.inf if begin is None else begin.timestamp()
+                ends[row] = np.inf if end is None else end.timestamp()
+        return begins, ends
+
+    @cached_property
+    def attributes(self) -> dict[str, Attribute]:
+        """Return the free-form attributes of all movies by name."""
+        rows_by_value: dict[str, dict[AttributeKey, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for pk, attributes in Movie.objects.order_by().values_list("pk", "attributes").iterator(CHUNK):
+            if pk not in self:
+                continue
+            for name, value in attributes.items():
+                for each in value if isinstance(value, list) else [value]:
+                    if each is not None:
+                        rows_by_value[name][attribute_key(each)].append(self._row_of[pk])
+        found = {}
+        for name, by_value in rows_by_value.items():
+            numbered = [(value, rows) for (kind, value), rows in by_value.items() if kind == NUMBER]
+            numbers = [(row, value) for value, rows in numbered for row in rows]
+            rows, values = zip(*numbers, strict=True) if numbers else ((), ())
+            found[name] = Attribute(dict(by_value), np.array(rows, np.int64), np.array(values, np.float64))
+        return found
+
+    @cached_property
     def features(self) -> list[frozenset[str | int]]:
         """Return the genres and the directors of each movie, to compare movies by."""
         found: list[set[str | int]] = [set() for _ in self.titles]
@@ -108,6 +160,13 @@ class MovieIndex:
             if movie_id in self._row_of:
                 rows[name.casefold()].append(self._row_of[movie_id])
         return {name: np.unique(np.array(found, dtype=np.int64)) for name, found in rows.items()}
+
+
+def attribute_key(value: str | float | bool) -> AttributeKey:
+    """Return a value of an attribute with its kind: true is not 1, and 1 is 1.0."""
+    if isinstance(value, bool):
+        return "flag", float(value)
+    return ("text", value) if isinstance(value, str) else (NUMBER, float(value))
 
 
 class IndexHolder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import islice, starmap
@@ -19,6 +19,7 @@ from django.utils.translation import gettext, ngettext
 from movie.catalogue.models import Movie
 from movie.catalogue.translations import load_local_titles
 from movie.core.ids import new_event_id
+from movie.experiments.assignment import Arm
 from movie.recommendations.explanations.wording import because
 from movie.telemetry.counters import instruments
 from movie.training.model_info import MODEL_INFO, MOST_RATED, fallback_text
@@ -43,6 +44,10 @@ class RankedList:
     fallback         why it did not (a key of FALLBACK_REASONS); empty where that need not be said
     recommendations  best first; may be longer than `k`, so that movies hidden since leave no gap
     unknown          movies of the history that the model does not know
+    arm              of an experiment, which decided the model
+    start            so many movies of the ranking come before this list
+    n_filled         so many of its movies the model does not know; they follow by their ratings
+    moved_by         names of the rules that moved a movie
     entries          the movies of `recommendations` that may be seen, k at most; filled by `load_movies`
     """
 
@@ -56,9 +61,16 @@ class RankedList:
     unknown: Sequence[MovieId] = ()
     seed_movie_id: MovieId | None = None  # the movie that a row of similar movies is about
     familiarity: float | None = None  # where the dial of the model stood; None for a model without one
-    in_experiment: bool = False
+    arm: Arm | None = None
+    start: int = 0
+    n_filled: int = 0
+    moved_by: Mapping[MovieId, Sequence[str]] = field(default_factory=dict)
     recommendation_id: str = field(default_factory=new_event_id)
     entries: list[RankedMovie] = field(default_factory=list)
+
+    @property
+    def in_experiment(self) -> bool:
+        return self.arm is not None
 
     @property
     def films(self) -> list[int]:

@@ -25,6 +25,7 @@ from movie.recommendations.content_similarity import POOL, MovieFacts, scores_wi
 from movie.recommendations.filtering import Filters, align_items, excluded_items, excluded_mask
 from movie.recommendations.movie_index import MovieIndex, movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
+from movie.recommendations.rules import NO_RULES, Rules
 from movie.telemetry.counters import instruments
 from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, NOT_TRAINED
 from movie.training.registry import default_models, registry
@@ -45,7 +46,9 @@ MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie'
 class RankingOptions:
     """Options of a ranking. `arm` answers where no `model` is named; with `alone` no other model may.
 
-    With `among` the list holds these movies alone.
+    With `among` the list holds these movies alone. The first `offset` movies are skipped, and a list that
+    goes on from another has a first rank of `start` + 1; `rules` are of the whole list. Batches alone heed
+    these three.
     `familiarity` is the point of the dial, from -1 (unexpected) to 1 (well-known), of models that have one.
     """
 
@@ -59,6 +62,9 @@ class RankingOptions:
     diversity: float = 0.0
     among: Collection[int] | None = None
     familiarity: float = 0.0
+    offset: int = 0
+    start: int = 0
+    rules: Rules = NO_RULES
 
 
 class Ranking(NamedTuple):
@@ -141,7 +147,7 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
                 reasons[position] = ranking.reason if ranking.reason in FALLBACK_REASONS else NOT_TRAINED
     for position, history in enumerate(histories):
         if position not in lists:
-            lists[position] = _new_list(MOST_RATED, _last_resort(history, options), history, options)
+            lists[position] = _new_list(MOST_RATED, last_resort(history, options), history, options)
         ranked = lists[position]
         ranked.requested = requested or MOST_RATED
         if options.model or ranked.model == MOST_RATED:
@@ -272,7 +278,7 @@ def _new_list(model: str, ranking: Ranking, history: History, options: RankingOp
         k=options.k,
         history=history,
         unknown=ranking.unknown,
-        in_experiment=arm is not None,
+        arm=arm,
         recommendation_id=arm.list_id(fallback=model != arm.predictor) if arm else new_event_id(),
     )
 
@@ -332,7 +338,7 @@ def _rank_these(predictor: Predictor, histories: Sequence[History], options: Ran
 # -- lists without a model -------------------------------------------------------------------------
 
 
-def _last_resort(history: History, options: RankingOptions) -> Ranking:
+def last_resort(history: History, options: RankingOptions) -> Ranking:
     """Return the movies with most ratings, from the database; all scores are 0. With `alone` none."""
     if options.alone:
         return Ranking(())

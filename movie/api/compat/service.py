@@ -20,13 +20,14 @@ from movie.api.pagination import ReadRows
 from movie.api.problems import Problem
 from movie.api.routes import models as model_routes
 from movie.api.routes.users import UserPagination, data_sets, list_visitors_after
-from movie.api.schemas import MAX_K, HistorySource, RankingRequest
+from movie.api.schemas import MAX_K, HistorySource
 from movie.api.visitor_access import id_for_caller
 from movie.catalogue.models import Rating
 from movie.core.converters import MAX_ID
 from movie.operations import metrics_view
 from movie.operations.health import readiness
 from movie.recommendations.ranked_list import RankedList
+from movie.recommendations.ranking import RankingOptions
 from predictors.history import History
 
 UserId = (
@@ -97,7 +98,7 @@ def history_of(user_id: int | str, caller: Caller) -> History:
 
 def rank_with(histories: Sequence[History], model: str, k: int, *, exclude_seen: bool) -> list[RankedList]:
     """Rank for each history with a model, or with its fallback."""
-    return rank_histories(histories, RankingRequest(model=model, k=k, exclude_seen=exclude_seen))
+    return rank_histories(histories, RankingOptions(k, model, exclude_known=exclude_seen))
 
 
 def scored_items(ranked: RankedList) -> list[dict[str, Any]]:

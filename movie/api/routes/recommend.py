@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -13,18 +14,15 @@ from movie.api.answer_schemas import BatchOut, RecommendOut
 from movie.api.answers import add_external_ids, add_reasons, rank_histories, render_list
 from movie.api.authentication import Caller, get_caller, throttle
 from movie.api.base import json_response, ms_since
-from movie.api.history_input import (
-    options_with_site_ids,
-    refs_of,
-    resolve_histories,
-    resolve_history,
-    with_site_ids,
-)
+from movie.api.history_input import arm_of, resolve_histories, resolve_history, with_site_ids
+from movie.api.list_memory import films_before, remember, require_client
 from movie.api.movie_ids import IdSpace, MovieLookup
-from movie.api.problems import Problem, field_problems, title_of
+from movie.api.problems import Problem, field_problem, field_problems, title_of
+from movie.api.ranking_options import ranking_options, refs_of, rule_refs, stored_rules
 from movie.api.schemas import (
     DEFAULT_K,
     MAX_K,
+    MAX_OFFSET,
     BatchRequest,
     HistorySource,
     ModelName,
@@ -65,9 +63,11 @@ def recommend_batch(request: HttpRequest, body: BatchRequest, id_space: IdSpace 
             sources[position] = HistorySource.model_validate(entry)
         except ValidationError as error:
             results[position]["error"] = _render_error(Problem(422, _summarize(error)))
-    lookup = MovieLookup(refs_of(body, *sources.values()))
+    rules = stored_rules(get_caller(request))
+    lookup = MovieLookup([*refs_of(body, *sources.values()), *rule_refs(rules)])
     unknown_to_all: list[str] = []
-    options = options_with_site_ids(body, lookup, unknown_to_all)
+    caller = get_caller(request)
+    options = ranking_options(body, lookup, unknown_to_all, rules)
     unknown: dict[int, list[str]] = {}
     for position, source in list(sources.items()):
         unknown[position] = list(unknown_to_all)
@@ -77,14 +77,15 @@ def recommend_batch(request: HttpRequest, body: BatchRequest, id_space: IdSpace 
             results[position]["error"] = _render_error(problem)
             del sources[position]
     histories: dict[int, History] = {}
-    for position, found in resolve_histories(sources, get_caller(request)).items():
+    for position, found in resolve_histories(sources, caller).items():
         if sources[position].user_id is not None:
             results[position]["user_id"] = sources[position].user_id
         if isinstance(found, Problem):
             results[position]["error"] = _render_error(found)
         else:
             histories[position] = found
-    lists = rank_histories(list(histories.values()), options)
+    arms = [arm_of(sources[position], options, caller) for position in histories]
+    lists = rank_histories(list(histories.values()), options, arms)
     for position, ranked in zip(histories, lists, strict=True):
         results[position] |= render_list(ranked, options, unknown[position])
     add_external_ids(results, id_space)
@@ -102,10 +103,11 @@ def recommend_to(
     k: Annotated[int, Query(ge=1, le=MAX_K)] = DEFAULT_K,
     model: Annotated[ModelName | None, Query()] = None,
     explain: bool = False,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Skip so many films.")] = 0,
     id_space: IdSpace = None,
 ) -> HttpResponse:
     """Ranks as `POST /recommend` with its defaults."""
-    options = RecommendRequest(user_id=user_id, k=k, explain=explain)
+    options = RecommendRequest(user_id=user_id, k=k, explain=explain, offset=offset)
     if model is not None:
         options.model = model
     return _recommend(options, get_caller(request), id_space, "path")
@@ -115,12 +117,22 @@ def _recommend(
     sent: RecommendRequest, caller: Caller, id_space: str | None, where: str = "body"
 ) -> HttpResponse:
     started = time.perf_counter()
-    lookup, unknown = MovieLookup(refs_of(sent, sent)), []  # type: tuple[MovieLookup, list[str]]
-    history = resolve_history(with_site_ids(sent, lookup, unknown), caller, where)
-    options = options_with_site_ids(sent, lookup, unknown)
-    (ranked,) = rank_histories([history], options)
+    if sent.after is not None and sent.offset:
+        raise field_problem("body", "offset", "The list after another has no offset.")
+    if sent.endless:
+        require_client(caller)
+    rules = stored_rules(caller)
+    lookup, unknown = MovieLookup([*refs_of(sent, sent), *rule_refs(rules)]), []  # type: tuple[MovieLookup, list[str]]
+    source = with_site_ids(sent, lookup, unknown)
+    history = resolve_history(source, caller, where)
+    options = ranking_options(sent, lookup, unknown, rules)
+    before = [] if sent.after is None else films_before(caller, sent.after)
+    options = replace(options, exclude=[*options.exclude, *before], start=len(before))
+    (ranked,) = rank_histories([history], options, [arm_of(source, options, caller, where)])
+    if sent.endless or sent.after is not None:
+        remember(caller, ranked, before)
     answer = render_list(ranked, options, unknown)
-    if options.explain:
+    if sent.explain:
         add_reasons(answer, history, options.familiarity)
     add_external_ids([answer], id_space)
     answer["latency_ms"] = ms_since(started)

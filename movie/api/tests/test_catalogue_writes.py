@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -37,23 +36,8 @@ HEAT = {
 
 
 @pytest.fixture
-def call(client, api_site):
-    token = create_key(
-        ApiClient.objects.create(slug="shop"), [READ, WRITE_CATALOGUE, WRITE_INTERACTIONS]
-    ).token
-
-    def send(method, path, body=None, status=200, key=token):
-        response = client.generic(
-            method,
-            f"/api/v1/{path}",
-            json.dumps(body) if body is not None else "",
-            content_type="application/json",
-            headers={"authorization": f"Bearer {key}"} if key else {},
-        )
-        assert response.status_code == status, response.content
-        return response.json()
-
-    return send
+def call(connect):
+    return connect(READ, WRITE_CATALOGUE, WRITE_INTERACTIONS)
 
 
 # -- adding and changing ---------------------------------------------------------------------------

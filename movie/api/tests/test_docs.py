@@ -62,8 +62,13 @@ def has(answer: Any, shown: Any) -> bool:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block["commands"][30:80])
 def test_every_line_of_the_manual_works(client, key, block):
-    variables = {"$KEY": key, "$VERSION": registry().store.current("popular")}
     commands = block["commands"]
+    variables = {"$KEY": key, "$VERSION": registry().store.current("popular")}
+    if "$LIST" in commands:
+        headers = {"authorization": f"Bearer {key}"}
+        body = {"history": [1], "k": 2, "endless": True}
+        first = client.post("/api/v1/recommend", body, content_type="application/json", headers=headers)
+        variables["$LIST"] = first.json()["recommendation_id"]
     for name, value in variables.items():
         commands = commands.replace(name, value)
     lines = LINE.findall(commands)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from movie.api.models import READ, WRITE_INTERACTIONS, WRITE_VISITORS, ApiClient, create_key
+from movie.api.models import READ, WRITE_INTERACTIONS, WRITE_VISITORS
 from movie.catalogue.models import ExternalId, Movie
 from movie.events.history import get_history
 
@@ -25,22 +23,8 @@ def site(api_site, settings):
 
 
 @pytest.fixture
-def call(client, site):
-    scopes = [READ, WRITE_INTERACTIONS, WRITE_VISITORS]
-    token = create_key(ApiClient.objects.create(slug="shop"), scopes).token
-
-    def send(method, path, body=None, status=200):
-        response = client.generic(
-            method,
-            f"/api/v1/{path}",
-            json.dumps(body) if body is not None else "",
-            content_type="application/json",
-            headers={"authorization": f"Bearer {token}"},
-        )
-        assert response.status_code == status, response.content
-        return response.json()
-
-    return send
+def call(connect, site):
+    return connect(READ, WRITE_INTERACTIONS, WRITE_VISITORS)
 
 
 def ids(answer) -> list[int]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from movie.api.models import READ, WRITE_INTERACTIONS, WRITE_VISITORS, ApiClient, create_key
+from movie.api.models import READ, WRITE_INTERACTIONS, WRITE_VISITORS, ApiClient
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.events.history import get_history
 from movie.events.models import Event
@@ -40,21 +39,8 @@ def run(command, tmp_path, text, name="ratings.csv", **options):
 
 
 @pytest.fixture
-def call(client, films):
-    token = create_key(ApiClient.objects.get(), [READ, WRITE_INTERACTIONS, WRITE_VISITORS]).token
-
-    def send(method, path, body=None, status=200):
-        response = client.generic(
-            method,
-            f"/api/v1/{path}",
-            json.dumps(body) if body is not None else "",
-            content_type="application/json",
-            headers={"authorization": f"Bearer {token}"},
-        )
-        assert response.status_code == status, response.content
-        return response.json()
-
-    return send
+def call(connect, films):
+    return connect(READ, WRITE_INTERACTIONS, WRITE_VISITORS)
 
 
 @pytest.mark.parametrize("user", ["7", "anna@example.org", "0f8fad5b-d9cb-469f-a165-70867728950e", "Jörg"])
