@@ -113,6 +113,12 @@ class Results:
     alpha: float  # for each comparison
 
     @property
+    def by_primary_metric(self) -> list[tuple[ArmResult, Estimate]]:
+        """Return each arm with its figure of the metric that decides."""
+        metric = Metric(self.experiment.metric)
+        return [(each, each.figures[metric]) for each in self.arms]
+
+    @property
     def changed_arm(self) -> int:
         return sum(each.changed_arm for each in self.arms)
 

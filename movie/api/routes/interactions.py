@@ -47,6 +47,7 @@ MAX_INTERACTIONS = 500
 BULK = 50  # entries of a list from which on it is bulk work: some 10 ms under the lock
 MAX_EVENT_ID_LENGTH = 200
 EVENT_IDS = uuid.UUID("5f0f2a52-6a0c-5d3c-9a53-8f3f8d4b6f0e")  # the namespace of the clients' event ids
+SHOWN = "impression"  # the kind of a list that was shown
 ONE, MANY = "an interaction", "a list"  # tags, which messages of pydantic name
 MAX_CLOCK_SKEW = timedelta(minutes=5)  # a client's clock may be so far ahead
 
@@ -79,7 +80,10 @@ class InteractionIn(RequestModel):
         default="", max_length=LONGEST["surface"], pattern=r"^[\w .:/-]*$", description="Where it happened."
     )
     recommendation_id: str = Field(
-        default="", max_length=LONGEST["recommendation_id"], pattern=r"^[\w-]*$", description="Of which list."
+        default="",
+        max_length=LONGEST["recommendation_id"],
+        pattern=r"^[\w-]*$",
+        description="Of which list. An `impression` says that the list was shown, and counts once.",
     )
 
 
@@ -197,7 +201,7 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
     if not EARLIEST <= at <= now + MAX_CLOCK_SKEW:
         raise InvalidInteraction("at", "It is not between 1970 and now.")
     interaction = Interaction(
-        event_id=_event_id(caller, entry.client_event_id),
+        event_id=_event_id(caller, entry),
         visitor=visitor,
         kind=entry.kind,
         movie_id=entry.movie_id,
@@ -211,21 +215,31 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
     return interaction
 
 
-def _event_id(caller: Caller, client_event_id: str | None) -> str:
-    """Return the same event id for the same id of this client, and never one of another client's."""
-    if client_event_id is None:
-        return new_event_id()
-    return str(uuid.uuid5(EVENT_IDS, f"{caller.client}/{client_event_id}"))
+def _event_id(caller: Caller, entry: InteractionIn) -> str:
+    """Return the same event id for the same id of this client, and never one of another client's.
+
+    Without one, a list that was shown to a visitor has one id, so that it counts once.
+    """
+    own_id = entry.client_event_id
+    if own_id is None and entry.kind == SHOWN and entry.recommendation_id:
+        own_id = "\n".join((SHOWN, entry.visitor, entry.recommendation_id))
+    return new_event_id() if own_id is None else str(uuid.uuid5(EVENT_IDS, f"{caller.client}/{own_id}"))
 
 
 def _without_repeats(interactions: list[Interaction]) -> list[Interaction]:
     """Drop interactions that are stored already. `record_all` drops those that are sent twice at once."""
     rows = Event.objects.filter(event_id__in=[each.event_id for each in interactions])
-    known: set[tuple[Any, ...]] = {(row.event_id, *idempotency_key(row)) for row in rows.interactions()}
+    known = {_content(row) for row in rows.interactions()}
     new = []
     for each in interactions:
-        content = (each.event_id, *idempotency_key(each))
+        content = _content(each)
         if content not in known:
             known.add(content)
             new.append(each)
     return new
+
+
+def _content(each: Interaction) -> tuple[Any, ...]:
+    """Return the values by which a repeat is recognised; a list is shown once, whichever film is named."""
+    visitor, kind, *rest = idempotency_key(each)
+    return (each.event_id, visitor, kind) if kind == SHOWN else (each.event_id, visitor, kind, *rest)

@@ -525,6 +525,26 @@ def test_one_button_ends_it_and_makes_the_winner_the_default(
     assert "Answered by Popular" in page(guest, "recommend")
 
 
+def test_any_arm_is_made_the_default_on_the_page_with_its_figures_whatever_the_verdict(running, client, boss):
+    address = running.get_absolute_url()
+    fill(running, (300, 0.2), (300, 0.2))
+    html = client.get(address).content.decode()
+    assert "Not decided, so let it run" in html
+    part = html[html.index("promote-name") :]
+    for arm in results_of(running).arms:
+        figure = arm.figures[Experiment.Metric.CTR]
+        assert f"Films opened per list: {figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})" in part
+        assert f'name="arm" value="{arm.arm.name}"' in part
+    answer = client.post(reverse("experiments:promote", args=["models"]), {"arm": "new"}, follow=True)
+    html = answer.content.decode()
+    assert "Item neighbours is the site&#x27;s default now. Not decided, so let it run" in html
+    assert DefaultModel.objects.get().predictor == "neighbours"
+    draft = define(name="draft")
+    assert "promote-name" not in client.get(draft.get_absolute_url()).content.decode()
+    client.post(reverse("experiments:promote", args=["draft"]), {"arm": "new"})
+    assert DefaultModel.objects.count() == 1
+
+
 def test_start_and_end(client, boss):
     experiment = define()
     client.post(reverse("experiments:start", args=["models"]))

@@ -16,9 +16,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from movie.core.http import see_other
-from movie.experiments.models import Experiment, arm_errors
+from movie.experiments import changes
+from movie.experiments.models import Experiment
 from movie.experiments.results import as_csv, results_of
-from movie.training.model_info import MOST_RATED
+from movie.training.model_info import MOST_RATED, model_label
 from movie.training.models import DefaultModel
 from movie.training.registry import default_models
 from movie.visitors.staff import is_trusted_staff
@@ -90,16 +91,10 @@ def experiment_csv(request: HttpRequest, name: str) -> HttpResponse:
 def start(request: HttpRequest, name: str) -> HttpResponse:
     """Start a draft, unless it has errors."""
     found = get_object_or_404(Experiment, name=name)
-    found.state = Experiment.State.RUNNING
-    errors = [error.message for error in arm_errors(list(found.arms.all()), starting=True)]
     try:
-        found.full_clean()
-        if not errors:
-            found.save()
+        changes.start(found)
     except ValidationError as error:
-        errors += error.messages
-    if errors:
-        messages.error(request, " ".join(str(error) for error in errors))
+        messages.error(request, " ".join(error.messages))
     else:
         messages.success(request, _("%(name)s is started.") % {"name": found.name})
     return see_other(found.get_absolute_url())
@@ -111,8 +106,7 @@ def end(request: HttpRequest, name: str) -> HttpResponse:
     """End a running experiment: everybody gets the default model again."""
     found = get_object_or_404(Experiment, name=name)
     if found.state == Experiment.State.RUNNING:
-        found.state = Experiment.State.ENDED
-        found.save()
+        changes.end(found)
         messages.success(request, _("%(name)s is ended.") % {"name": found.name})
     return see_other(found.get_absolute_url())
 
@@ -120,17 +114,17 @@ def end(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 @for_staff(CHANGE)
 def promote(request: HttpRequest, name: str) -> HttpResponse:
-    """Make an arm's model the site's default, and end the experiment if it still runs."""
+    """Make an arm's model the site's default, whatever the verdict, and end the experiment if it runs."""
     found = get_object_or_404(Experiment, name=name)
-    arm = get_object_or_404(found.arms, name=request.POST.get("arm", ""))
-    if not found.has_started:
-        messages.error(request, _("It has not been started."))
+    arm = get_object_or_404(found.arms.select_related("experiment"), name=request.POST.get("arm", ""))
+    results = results_of(found)
+    try:
+        changes.promote(arm, request.user.pk)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
         return see_other(found.get_absolute_url())
-    if found.state == Experiment.State.RUNNING:
-        found.state = Experiment.State.ENDED
-        found.save()
-    DefaultModel.objects.create(predictor=arm.predictor, by_id=request.user.pk, experiment=found)
-    messages.success(request, _("%(model)s is the site's default now.") % {"model": arm.predictor})
+    said = _("%(model)s is the site's default now.") % {"model": model_label(arm.predictor)}
+    messages.success(request, f"{said} {results.verdict.text}")
     return see_other(found.get_absolute_url())
 
 
