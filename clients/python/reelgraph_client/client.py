@@ -22,15 +22,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 
 Kind = Literal["click", "rating", "dismiss", "watchlist", "watch", "undo", "impression"]
+ExperimentMetric = Literal["ctr", "rating_rate", "mean_rating"]
 Sort = Literal["popular", "best", "newest", "oldest", "title"]
 
 MAX_BATCH = 1_000  # entries of a batch of lists
@@ -228,9 +230,23 @@ class MovieUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """The numbers from one to another, both included; None is no bound."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+AttributeValue = str | float | bool
+
+
+@dataclass(frozen=True, slots=True)
 class Filters:
-    """Conditions on the recommended films: all of `genres_in`, none of `genres_out`, one of `languages`, at
-    most `runtime_to` minutes.
+    """Conditions on the recommended films: all of `..._in`, none of `..._out`, one of `languages` and of
+    `countries`, and every one of `attributes`.
+
+    People are names or ids. `attributes` holds for each name a value, several of which a film has one, or
+    `Between` for numbers.
     """
 
     genres_in: Sequence[str] = ()
@@ -239,18 +255,85 @@ class Filters:
     year_to: int | None = None
     languages: Sequence[str] = ()
     runtime_to: int | None = None
+    runtime_from: int | None = None
+    countries: Sequence[str] = ()
+    tags_in: Sequence[str] = ()
+    tags_out: Sequence[str] = ()
+    people_in: Sequence[str | int] = ()
+    people_out: Sequence[str | int] = ()
+    available_through: datetime | None = None
+    leaving_by: datetime | None = None
+    arrived_since: datetime | None = None
+    attributes: Mapping[str, AttributeValue | Sequence[AttributeValue] | Between] = field(
+        default_factory=dict
+    )
+
+    def _json(self) -> dict[str, Any]:
+        stated: dict[str, Any] = {}
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, datetime):
+                value = _moment(value)
+            elif isinstance(value, Mapping):
+                value = {name: _condition(condition) for name, condition in value.items()}
+            elif value is not None and not isinstance(value, int):
+                value = list(value)
+            stated[each.name] = value
+        return _without_none(stated)
+
+
+def _condition(condition: AttributeValue | Sequence[AttributeValue] | Between) -> Any:
+    if isinstance(condition, Between):
+        return _without_none({"from": condition.low, "to": condition.high})
+    return condition if isinstance(condition, str | int | float) else list(condition)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A film that stands at a rank, from 1, if it may be in the list. `name` is what `rules` call it."""
+
+    movie_id: MovieRef
+    rank: int
+    name: str = "pin"
+
+    def _json(self) -> dict[str, Any]:
+        return {"movie_id": _ref(self.movie_id), "rank": self.rank, "name": self.name}
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """Films that move up by so many places, or down where the number is negative: `movies`, or all that pass
+    `filters`.
+    """
+
+    places: int
+    movies: Sequence[MovieRef] | None = None
+    filters: Filters | None = None
+    name: str = "boost"
 
     def _json(self) -> dict[str, Any]:
         return _without_none(
             {
-                "genres_in": list(self.genres_in),
-                "genres_out": list(self.genres_out),
-                "year_from": self.year_from,
-                "year_to": self.year_to,
-                "languages": list(self.languages),
-                "runtime_to": self.runtime_to,
+                "places": self.places,
+                "movies": None if self.movies is None else [_ref(each) for each in self.movies],
+                "filters": None if self.filters is None else self.filters._json(),
+                "name": self.name,
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Business rules of a list; boosts act before pins."""
+
+    pins: Sequence[Pin] = ()
+    boosts: Sequence[Boost] = ()
+
+    def _json(self) -> dict[str, Any]:
+        return {
+            "pins": [pin._json() for pin in self.pins],
+            "boosts": [boost._json() for boost in self.boosts],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +427,8 @@ class Connection:
 class Recommendation:
     """`reasons`, `rest`, `connections` and `instead` are there with `explain`.
 
-    `predicted_rating` is there from two ratings on, `external_id` with an `id_space` that has the film.
+    `predicted_rating` is there from two ratings on, `external_id` with an `id_space` that has the film, and
+    `rules` where rules moved it.
     """
 
     rank: int
@@ -357,11 +441,23 @@ class Recommendation:
     connections: tuple[Connection, ...] | None = None
     instead: str | None = None
     external_id: str | None = None
+    rules: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InExperiment:
+    """The experiment that decided the model of a list, and the arm that the visitor is in."""
+
+    name: str
+    arm: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """A ranked list. Send `recommendation_id` with the interactions that follow from it."""
+    """A ranked list. Send `recommendation_id` with the interactions that follow from it.
+
+    `filled` films follow by their ratings, because the model knows no more that pass the filters.
+    """
 
     recommendation_id: str
     model: str
@@ -369,7 +465,9 @@ class Recommendations:
     recommendations: tuple[Recommendation, ...]
     unknown_ids: tuple[int | str, ...]
     latency_ms: float
+    filled: int
     fallback: Fallback | None = None
+    experiment: InExperiment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +487,9 @@ class BatchEntry:
     version: str | None = None
     recommendations: tuple[Recommendation, ...] | None = None
     unknown_ids: tuple[int | str, ...] | None = None
+    filled: int | None = None
     fallback: Fallback | None = None
+    experiment: InExperiment | None = None
     error: BatchError | None = None
 
 
@@ -460,8 +560,8 @@ class OwnMovie(MovieDetail):
 
 
 @dataclass(frozen=True, slots=True)
-class MoviePage:
-    """One page of films; `next` and `previous` are None at the ends."""
+class Page:
+    """Where one page of a list stands; `next` and `previous` are None at the ends."""
 
     count: int
     page: int
@@ -469,7 +569,15 @@ class MoviePage:
     page_size: int
     next: str | None
     previous: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MoviePage(Page):
     results: tuple[Movie, ...]
+
+    @property
+    def _items(self) -> tuple[Movie, ...]:
+        return self.results
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,16 +593,12 @@ class SearchPage(MoviePage):
 
 
 @dataclass(frozen=True, slots=True)
-class PeoplePage:
-    """One page of people; `next` and `previous` are None at the ends."""
-
-    count: int
-    page: int
-    pages: int
-    page_size: int
-    next: str | None
-    previous: str | None
+class PeoplePage(Page):
     results: tuple[FoundPerson, ...]
+
+    @property
+    def _items(self) -> tuple[FoundPerson, ...]:
+        return self.results
 
 
 @dataclass(frozen=True, slots=True)
@@ -575,6 +679,10 @@ class HistoryPage:
     events: tuple[Event, ...]
     next: str | None
 
+    @property
+    def _items(self) -> tuple[Event, ...]:
+        return self.events
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -586,6 +694,10 @@ class User:
 class UserPage:
     users: tuple[User, ...]
     next: str | None
+
+    @property
+    def _items(self) -> tuple[User, ...]:
+        return self.users
 
 
 @dataclass(frozen=True, slots=True)
@@ -634,6 +746,16 @@ class Activated:
 
 
 @dataclass(frozen=True, slots=True)
+class Arm:
+    """A model of an experiment, and the share of visitors that it answers."""
+
+    name: str
+    model: str
+    share: float
+    is_control: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Experiment:
     name: str
     question: str
@@ -642,6 +764,7 @@ class Experiment:
     is_running: bool
     starts_at: datetime
     ends_at: datetime | None
+    arms: tuple[Arm, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -690,6 +813,14 @@ class ExperimentResults(Experiment):
     verdict: Verdict
     sample_ratio: SampleRatio | None
     figures: tuple[ExperimentFigure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted(ExperimentResults):
+    """The figures that an experiment ended with, the model that is the default now, and the one before."""
+
+    promoted: str
+    previous: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -789,12 +920,12 @@ def _read_fields(kind: type, value: Mapping[str, Any], path: str) -> dict[str, A
 
 
 @dataclass(frozen=True)
-class _Call(Generic[T]):
+class _Call(Generic[T_co]):
     """A request. A `repeatable` one has no second effect when it is sent again."""
 
     method: str
     path: str
-    read: Callable[[Any], T]
+    read: Callable[[Any], T_co]
     params: Sequence[tuple[str, str]] = ()
     json: Any = None
     repeatable: bool = True
@@ -831,7 +962,9 @@ def _ranking_options(
     exclude_seen: bool,
     exclude: Iterable[MovieRef],
     candidates: Iterable[MovieRef] | None,
+    offset: int,
     filters: Filters | None,
+    rules: Rules | None,
     diversity: float,
     familiarity: float,
 ) -> dict[str, Any]:
@@ -842,7 +975,9 @@ def _ranking_options(
             "exclude_seen": exclude_seen,
             "exclude": [_ref(each) for each in exclude],
             "candidates": None if candidates is None else [_ref(each) for each in candidates],
+            "offset": offset,
             "filters": None if filters is None else filters._json(),
+            "rules": None if rules is None else rules._json(),
             "diversity": float(diversity),
             "familiarity": float(familiarity),
         }
@@ -858,16 +993,22 @@ def _recommend(
     exclude_seen: bool = True,
     exclude: Iterable[MovieRef] = (),
     candidates: Iterable[MovieRef] | None = None,
+    offset: int = 0,
     filters: Filters | None = None,
+    rules: Rules | None = None,
     diversity: float = 0.0,
     familiarity: float = 0.0,
     explain: bool = False,
+    endless: bool = False,
+    after: str | None = None,
     id_space: str | None = None,
 ) -> _Call[Recommendations]:
     """Rank films for a known user, or for a history (film ids or `HistoryEntry`, oldest first).
 
-    Give either `user_id` or `history`. Nothing is stored. `candidates` are ranked and nothing else is;
-    without `k` there are 20 films, or all candidates. `id_space` adds each film's id of that source.
+    Give either `user_id` or `history`. Nothing is stored of what is recommended. `candidates` are ranked and
+    nothing else is; without `k` there are 20 films, or all candidates. `offset` skips films. An `endless`
+    list is remembered for a day, so that one `after` its recommendation_id leaves its films out. `id_space`
+    adds each film's id of that source.
     """
     if (user_id is None) == (history is None):
         raise ValueError("give either user_id or history")
@@ -880,11 +1021,15 @@ def _recommend(
             exclude_seen=exclude_seen,
             exclude=exclude,
             candidates=candidates,
+            offset=offset,
             filters=filters,
+            rules=rules,
             diversity=diversity,
             familiarity=familiarity,
         ),
         "explain": explain,
+        "endless": endless,
+        **_without_none({"after": after}),
     }
     return _Call("POST", "recommend", _as(Recommendations), _query(id_space=id_space), body)
 
@@ -895,10 +1040,11 @@ def _recommend_to(
     k: int = 20,
     model: str | None = None,
     explain: bool = False,
+    offset: int = 0,
     id_space: str | None = None,
 ) -> _Call[Recommendations]:
     """Rank films for a known user, with the defaults of `recommend`."""
-    params = _query(k=k, model=model, explain=explain, id_space=id_space)
+    params = _query(k=k, model=model, explain=explain, offset=offset, id_space=id_space)
     return _Call("GET", f"recommend/{_part(user_id)}", _as(Recommendations), params)
 
 
@@ -910,7 +1056,9 @@ def _recommend_batch(
     exclude_seen: bool = True,
     exclude: Iterable[MovieRef] = (),
     candidates: Iterable[MovieRef] | None = None,
+    offset: int = 0,
     filters: Filters | None = None,
+    rules: Rules | None = None,
     diversity: float = 0.0,
     familiarity: float = 0.0,
     id_space: str | None = None,
@@ -928,7 +1076,9 @@ def _recommend_batch(
             exclude_seen=exclude_seen,
             exclude=exclude,
             candidates=candidates,
+            offset=offset,
             filters=filters,
+            rules=rules,
             diversity=diversity,
             familiarity=familiarity,
         ),
@@ -1064,6 +1214,43 @@ def _activate(name: str, version: str) -> _Call[Activated]:
 def _experiments() -> _Call[tuple[Experiment, ...]]:
     """Return all experiments."""
     return _Call("GET", "experiments", lambda content: _as(_Experiments)(content).experiments)
+
+
+def _create_experiment(
+    name: str,
+    arms: Sequence[Arm],
+    *,
+    question: str = "",
+    metric: ExperimentMetric = "ctr",
+    starts_at: datetime | None = None,
+    ends_at: datetime | None = None,
+) -> _Call[Experiment]:
+    """Store an experiment that is not started yet. The shares add up to 1, and one arm is the control."""
+    body = {
+        "name": name,
+        "question": question,
+        "metric": metric,
+        "starts_at": _moment(starts_at),
+        "ends_at": _moment(ends_at),
+        "arms": [dataclasses.asdict(arm) for arm in arms],
+    }
+    return _Call("POST", "experiments", _as(Experiment), json=body, repeatable=False)
+
+
+def _start_experiment(name: str) -> _Call[Experiment]:
+    """Start a draft. Raises Conflict where a model is not trained or another experiment runs."""
+    return _Call("POST", f"experiments/{_part(name)}/start", _as(Experiment))
+
+
+def _stop_experiment(name: str) -> _Call[Experiment]:
+    """End an experiment for good."""
+    return _Call("POST", f"experiments/{_part(name)}/stop", _as(Experiment))
+
+
+def _promote(name: str, arm: str) -> _Call[Promoted]:
+    """Make the model of an arm the site's default, whatever the verdict, and end the experiment."""
+    address = f"experiments/{_part(name)}/promote"
+    return _Call("POST", address, _as(Promoted), json={"arm": arm}, repeatable=False)
 
 
 def _experiment(name: str) -> _Call[ExperimentResults]:
@@ -1216,6 +1403,58 @@ def _awaiting(build: Callable[P, _Call[T]]) -> Callable[Concatenate[AsyncClient,
     return method
 
 
+class _PageOf(Protocol[T_co]):
+    """A page of a list, with its items and the mark of the next page."""
+
+    @property
+    def _items(self) -> tuple[T_co, ...]: ...
+    @property
+    def next(self) -> str | None: ...
+
+
+def _page_after(call: _Call[T], page: _PageOf[Any]) -> _Call[T] | None:
+    """Return the call for the page after this one: by its cursor, or by its number."""
+    if page.next is None:
+        return None
+    params = dict(call.params)  # a page has each of these once
+    mark = {"page": str(int(params["page"]) + 1)} if "page" in params else {"cursor": page.next}
+    others = [(name, value) for name, value in call.params if name not in mark]
+    return dataclasses.replace(call, params=[*others, *mark.items()])
+
+
+def _iterating(build: Callable[P, _Call[_PageOf[T]]]) -> Callable[Concatenate[Client, P], Iterator[T]]:
+    def method(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        call: _Call[_PageOf[T]] | None = build(*args, **kwargs)
+        while call is not None:
+            page = self._send(call)
+            yield from page._items
+            call = _page_after(call, page)
+
+    _describe_iterator(build, method)
+    return method
+
+
+def _iterating_async(
+    build: Callable[P, _Call[_PageOf[T]]],
+) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[T]]:
+    async def method(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        call: _Call[_PageOf[T]] | None = build(*args, **kwargs)
+        while call is not None:
+            page = await self._send(call)
+            for item in page._items:
+                yield item
+            call = _page_after(call, page)
+
+    _describe_iterator(build, method)
+    return method
+
+
+def _describe_iterator(build: Callable[..., Any], method: Callable[..., Any]) -> None:
+    _copy_signature(build, method)
+    name = method.__name__
+    method.__doc__ = f"Iterate over all that `{name}` returns; pages are requested when needed."
+
+
 _PLACE = re.compile(r"\[(\d+)\]\.?(.*)")
 
 
@@ -1325,45 +1564,15 @@ class Client:
     activate = _blocking(_activate)
     experiments = _blocking(_experiments)
     experiment = _blocking(_experiment)
-
-    def movies(
-        self,
-        *,
-        genre: Sequence[str] = (),
-        without_genre: Sequence[str] = (),
-        year_from: int | None = None,
-        year_to: int | None = None,
-        language: str | None = None,
-        country: str | None = None,
-        external_id: Sequence[MovieRef] = (),
-        sort: Sort = "popular",
-        id_space: str | None = None,
-    ) -> Iterator[Movie]:
-        """Iterate over all films of `movies_page`; pages are requested when needed."""
-        number, more = 1, True
-        while more:
-            page = self.movies_page(
-                genre=genre,
-                without_genre=without_genre,
-                year_from=year_from,
-                year_to=year_to,
-                language=language,
-                country=country,
-                external_id=external_id,
-                sort=sort,
-                id_space=id_space,
-                page=number,
-            )
-            yield from page.results
-            number, more = number + 1, page.next is not None
-
-    def people(self, q: str | None = None) -> Iterator[FoundPerson]:
-        """Iterate over all people of `people_page`; pages are requested when needed."""
-        number, more = 1, True
-        while more:
-            page = self.people_page(q, page=number)
-            yield from page.results
-            number, more = number + 1, page.next is not None
+    create_experiment = _blocking(_create_experiment)
+    start_experiment = _blocking(_start_experiment)
+    stop_experiment = _blocking(_stop_experiment)
+    promote = _blocking(_promote)
+    movies = _iterating(_movies_page)
+    people = _iterating(_people_page)
+    search_movies = _iterating(_search)
+    history = _iterating(_history_page)
+    users = _iterating(_users_page)
 
     def put_movies(self, films: Iterable[MovieUpdate]) -> MoviesWritten:
         """Add or change films, MAX_MOVIES at a time. Sent again it changes nothing.
@@ -1377,30 +1586,6 @@ class Client:
             except Invalid as problem:
                 written.append(_refused_movies(problem, len(some)))
         return _merge_written(written)
-
-    def search_movies(self, q: str) -> Iterator[Movie]:
-        """Iterate over all films that `search` finds; pages are requested when needed."""
-        number, more = 1, True
-        while more:
-            page = self.search(q, page=number)
-            yield from page.results
-            number, more = number + 1, page.next is not None
-
-    def history(self, visitor: str, *, id_space: str | None = None) -> Iterator[Event]:
-        """Iterate over a visitor's history, newest first; pages are requested when needed."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self.history_page(visitor, cursor=cursor, id_space=id_space)
-            yield from page.events
-            cursor = page.next
-
-    def users(self) -> Iterator[User]:
-        """Iterate over all users of `users_page`; pages are requested when needed."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = self.users_page(cursor=cursor)
-            yield from page.users
-            cursor = page.next
 
     def record_all(self, interactions: Iterable[Interaction], *, atomic: bool = False) -> Recorded:
         """Store many, MAX_INTERACTIONS at a time. Invalid ones are in `refused`, the others are stored.
@@ -1476,47 +1661,15 @@ class AsyncClient:
     activate = _awaiting(_activate)
     experiments = _awaiting(_experiments)
     experiment = _awaiting(_experiment)
-
-    async def movies(
-        self,
-        *,
-        genre: Sequence[str] = (),
-        without_genre: Sequence[str] = (),
-        year_from: int | None = None,
-        year_to: int | None = None,
-        language: str | None = None,
-        country: str | None = None,
-        external_id: Sequence[MovieRef] = (),
-        sort: Sort = "popular",
-        id_space: str | None = None,
-    ) -> AsyncIterator[Movie]:
-        """Iterate over all films of `movies_page`; pages are requested when needed."""
-        number, more = 1, True
-        while more:
-            page = await self.movies_page(
-                genre=genre,
-                without_genre=without_genre,
-                year_from=year_from,
-                year_to=year_to,
-                language=language,
-                country=country,
-                external_id=external_id,
-                sort=sort,
-                id_space=id_space,
-                page=number,
-            )
-            for film in page.results:
-                yield film
-            number, more = number + 1, page.next is not None
-
-    async def people(self, q: str | None = None) -> AsyncIterator[FoundPerson]:
-        """Iterate over all people of `people_page`; pages are requested when needed."""
-        number, more = 1, True
-        while more:
-            page = await self.people_page(q, page=number)
-            for person in page.results:
-                yield person
-            number, more = number + 1, page.next is not None
+    create_experiment = _awaiting(_create_experiment)
+    start_experiment = _awaiting(_start_experiment)
+    stop_experiment = _awaiting(_stop_experiment)
+    promote = _awaiting(_promote)
+    movies = _iterating_async(_movies_page)
+    people = _iterating_async(_people_page)
+    search_movies = _iterating_async(_search)
+    history = _iterating_async(_history_page)
+    users = _iterating_async(_users_page)
 
     async def put_movies(self, films: Iterable[MovieUpdate]) -> MoviesWritten:
         """Add or change films, as `Client.put_movies`."""
@@ -1527,33 +1680,6 @@ class AsyncClient:
             except Invalid as problem:
                 written.append(_refused_movies(problem, len(some)))
         return _merge_written(written)
-
-    async def search_movies(self, q: str) -> AsyncIterator[Movie]:
-        """Iterate over all films that `search` finds; pages are requested when needed."""
-        number, more = 1, True
-        while more:
-            page = await self.search(q, page=number)
-            for film in page.results:
-                yield film
-            number, more = number + 1, page.next is not None
-
-    async def history(self, visitor: str, *, id_space: str | None = None) -> AsyncIterator[Event]:
-        """Iterate over a visitor's history, newest first; pages are requested when needed."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self.history_page(visitor, cursor=cursor, id_space=id_space)
-            for event in page.events:
-                yield event
-            cursor = page.next
-
-    async def users(self) -> AsyncIterator[User]:
-        """Iterate over all users of `users_page`; pages are requested when needed."""
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self.users_page(cursor=cursor)
-            for user in page.users:
-                yield user
-            cursor = page.next
 
     async def record_all(self, interactions: Iterable[Interaction], *, atomic: bool = False) -> Recorded:
         """Store many, as `Client.record_all`."""

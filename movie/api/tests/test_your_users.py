@@ -64,6 +64,48 @@ def test_who_was_imported_goes_on_through_the_api_as_the_same_person(tmp_path, f
     assert call("DELETE", f"visitors/{user}/history")["deleted"] == 3
 
 
+def test_the_same_user_is_imported_then_live_then_exported_and_taken_in_again(tmp_path, films, call):
+    rated = [("anna", "sku-1", 4.5), ("anna", "sku-3", 2.0), ("ben", "sku-2", 5.0)]
+    run(
+        "import_ratings",
+        tmp_path,
+        HEADER + "".join(f"{who},{sku},{stars},{NOON}\n" for who, sku, stars in rated),
+    )
+    live = [
+        {"movie_id": "shop:sku-5", "kind": "rating", "value": 4},
+        {"movie_id": "shop:sku-3", "kind": "rating", "value": 3.5},  # anna changed her mind
+        {"movie_id": "shop:sku-7", "kind": "click"},
+    ]
+    assert call("POST", "interactions", [{"visitor": "anna", **each} for each in live])["stored"] == 3
+    events, path = [], "visitors/anna/history?id_space=shop&limit=2"
+    while path:
+        page = call("GET", path)
+        events += page["events"]
+        path = page["next"] and f"visitors/anna/history?id_space=shop&limit=2&cursor={page['next']}"
+    assert [(each["external_id"], each["kind"], each["value"]) for each in events[:3][::-1]] == [
+        ("sku-5", "rating", 4.0),
+        ("sku-3", "rating", 3.5),
+        ("sku-7", "click", None),
+    ]
+    assert {(each["external_id"], each["value"]) for each in events[3:]} == {("sku-1", 4.5), ("sku-3", 2.0)}
+    exported = "".join(
+        f"anna,{each['external_id']},{each['value'] or ''},{each['at']},{each['kind']}\n" for each in events
+    )
+    ApiClient.objects.create(slug="library")
+    again = run(
+        "import_interactions",
+        tmp_path,
+        "user,sku,stars,at,kind\n" + exported,
+        columns=f"{COLUMNS},kind=kind",
+        client="library",
+    )
+    assert "5 added" in again
+    for client_name in ("shop", "library"):
+        history = get_history(client_visitor(client_name, "anna"))
+        assert history.ratings == {1: 4.5, 3: 3.5, 5: 4.0}
+        assert [each.movie_id for each in history if each.kind == "click"] == [7]
+
+
 def test_a_combining_letter_of_a_file_is_the_same_person_as_the_composed_one_of_the_api(
     tmp_path, films, call
 ):
