@@ -13,7 +13,7 @@ PORT ?= 8000
 WORKERS ?= 2
 
 .PHONY: install serve reset docs demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
-	lock sbom audit
+	lock sbom audit typescript
 
 help:  ## What can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -77,6 +77,17 @@ audit: $(VENV)/deploy.done  ## Known vulnerabilities of the locked packages; say
 docs: $(VENV)/docs.done  ## The documents as a site in var/docs; a broken link or anchor stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 	@echo "Open it with: $(BIN)/python -m http.server --directory var/docs 8001"
+
+typescript: $(VENV)/serve.done clients/typescript/node_modules  ## clients/typescript anew from the API of today (needs npm)
+	SECRET_KEY=typescript DEBUG=true $(BIN)/python manage.py shell --verbosity 0 -c \
+		"import json; from movie.api.v1 import description; print(json.dumps(description()))" \
+		> clients/typescript/openapi.json
+	npm run --prefix clients/typescript generate
+	npm run --prefix clients/typescript build
+
+clients/typescript/node_modules: clients/typescript/package-lock.json
+	npm ci --prefix clients/typescript --no-audit --no-fund
+	touch $@
 
 messages: $(VENV)/dev.done  ## Collect and compile translations (needs gettext)
 	$(BIN)/python manage.py makemessages -l ko -l zh_Hans --no-obsolete --no-location -i .venv -i var
