@@ -127,7 +127,7 @@ def test_the_client_has_one_version():
     client = ROOT / "clients/python"
     version = tomllib.loads((client / "pyproject.toml").read_text())["project"]["version"]
     assert f'__version__ = "{version}"' in (client / "reelgraph_client/__init__.py").read_text()
-    assert f'"reelgraph-client/{version}"' in (client / "reelgraph_client/client.py").read_text()
+    assert f'"reelgraph-client/{version}"' in (client / "reelgraph_client/sending.py").read_text()
 
 
 @pytest.mark.skipif(
