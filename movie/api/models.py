@@ -90,6 +90,7 @@ class ApiClient(models.Model):
         from movie.api.problems import field_problems
         from movie.api.schemas import RulesIn
 
+        self.rules = self.rules or {}
         try:
             RulesIn.model_validate(self.rules)
         except pydantic.ValidationError as error:

@@ -31,9 +31,9 @@ MAX_HISTORY = 1000  # movies
 MAX_EXCLUDED = 10_000
 MAX_CANDIDATES = 1000
 MAX_BATCH = 1000  # entries
-MAX_OFFSET = 10_000
+MAX_OFFSET = 1000  # a batch of 1,000 lists ranks so many films for each
 MAX_NAMES = 20  # in one filter
-MAX_RULES = 50
+MAX_RULES = 20  # pins, and boosts
 MAX_PIN_RANK = 1000
 LIST_ID_LENGTH = 36
 MAX_K = 100
@@ -271,7 +271,7 @@ class RecommendRequest(HistorySource, RankingRequest):
     endless: Flag = Field(
         default=False, description="Remember this list for a day, so that another goes on `after` it."
     )
-    after: Annotated[str, Field(min_length=1, max_length=LIST_ID_LENGTH)] = Field(
+    after: Annotated[str, Field(max_length=LIST_ID_LENGTH, pattern=r"^[0-9a-f-]+$")] = Field(
         default=NOT_GIVEN,
         description="The `recommendation_id` of a list of this client's that was `endless`: leave out its "
         "films and those of the lists before it. The answer is remembered too.",

@@ -30,10 +30,10 @@ def arrange(
         filled = _unknown_to_model(ranked.history, options, found, rules.index)
         found += filled
     found, moved_by = rules.boost(found)
-    pins = list(rules.pinned(_allowed_pins(ranked.history, options, rules, excluded)))
-    found = place_pins(found, pins, options.start)
-    for pin in pins:
-        moved_by[pin.movie_id] = [pin.name]
+    if options.rules.pins:
+        pins = list(rules.pinned(_allowed_pins(ranked.history, options, rules, excluded)))
+        found = place_pins(found, pins, options.start)
+        moved_by |= {pin.movie_id: [pin.name] for pin in pins}
     end = options.offset + options.k
     ranked.recommendations, ranked.k = found[options.offset : end], options.k
     ranked.start = options.start + options.offset

@@ -76,6 +76,8 @@ class CompiledRules:
         A movie at rank r moves to r - places, before the movie that stood there; one that moves down stands
         behind it. Places of several boosts add up, to `MAX_PLACES` at most.
         """
+        if not self.rules.boosts:
+            return list(ranking), {}
         rows = self.index.rows_of(found.movie_id for found in ranking)
         places = np.zeros(len(ranking), dtype=np.int64)
         moved_by: dict[MovieId, list[str]] = {}

@@ -13,6 +13,7 @@ from django.utils import timezone
 from movie.api.list_memory import REMEMBERED_FOR
 from movie.api.models import READ, ApiClient, RememberedList
 from movie.catalogue.models import Country, Credit, ExternalId, Movie, MovieTag, Person
+from movie.core.ids import new_event_id
 from movie.recommendations.movie_index import recheck
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
@@ -174,7 +175,7 @@ def test_a_list_is_followed_by_its_own_client_alone_and_for_a_day(call, connect)
 
 
 def test_an_offset_into_what_has_none_is_refused(call):
-    for more in ({"diversity": 0.5}, {"after": "x"}):
+    for more in ({"diversity": 0.5}, {"after": new_event_id()}):
         (error,) = call("POST", "recommend", {"history": [1], "offset": 5, **more}, 422)["errors"]
         assert error["field"] == "offset"
 
@@ -292,6 +293,9 @@ def test_the_operators_rules_are_those_of_all_lists_of_a_client(call, connect):
     shop.rules = {"pins": [{"movie_id": 8, "rank": 0}]}
     with pytest.raises(ValidationError, match=r"pins\[0\]\.rank"):
         shop.full_clean()
+    emptied = ApiClient(slug="empty", rules=None)  # as a form sends an empty field
+    emptied.full_clean()
+    assert emptied.rules == {}
     ApiClient.objects.update(rules=shop.rules)  # as by an older version of the site
     assert ids(call("POST", "recommend", {"history": [1], "k": 3}))[0] != 8
 
