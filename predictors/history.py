@@ -6,7 +6,7 @@ The module imports the standard library alone, so that settings, views and comma
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
 from operator import attrgetter
@@ -21,6 +21,41 @@ LIKED_FROM = 3.0  # stars; below it a rating says "not for me"
 HIGHEST_RATING = 5.0
 TIMELESS_START = datetime(2000, 1, 1, tzinfo=UTC)  # first time in a history that was sent without times
 IMPLICIT_STRENGTH = 0.5  # of a click, a watch or a watchlist entry; five stars have 1.0
+MOST_WEIGHT = 10.0  # of a click
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Says how much each kind of event without stars counts, from 0, not at all, to 1, as five stars do.
+
+    click           a click of weight 1
+    watch           a watch, or a play of at least `least_progress`
+    unfinished      a play of less, which is no viewing: the movie is not in the diary and can come again
+    watchlist       an entry of the watchlist
+    least_progress  share of a movie, 0 to 1, from which on a play counts as a watch
+    """
+
+    click: float = IMPLICIT_STRENGTH
+    watch: float = IMPLICIT_STRENGTH
+    unfinished: float = 0.0
+    watchlist: float = IMPLICIT_STRENGTH
+    least_progress: float = 0.7
+
+    @classmethod
+    def parse(cls, text: str) -> Counting:
+        """Read "click=0.5,watch=0.8"; what is not named keeps its default. Raises ValueError."""
+        values = {}
+        for part in filter(None, map(str.strip, text.split(","))):
+            name, _equals, value = part.partition("=")
+            if name.strip() not in {each.name for each in fields(cls)}:
+                raise ValueError(f"{name} is none of: {', '.join(each.name for each in fields(cls))}")
+            values[name.strip()] = float(value)
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if not 0 <= getattr(self, each.name) <= 1:
+                raise ValueError(f"{each.name} must be from 0 to 1, not {getattr(self, each.name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +68,8 @@ class Interaction:
     value       of a rating 0.5 to 5 stars in halves, None clears the rating before it; of a dismissal, a
                 watchlist entry or a watch 0 withdraws it; of a watch REWATCHED
     watched_on  of a watch the day on which the movie was seen, None where nobody knows
+    progress    of a watch the share of the movie that was played, 0 to 1; None stands for all of it
+    weight      of a click how much it counts, above 0 and up to MOST_WEIGHT; None stands for 1
     """
 
     event_id: str
@@ -44,6 +81,8 @@ class Interaction:
     surface: str = ""
     recommendation_id: str = ""
     watched_on: date | None = None
+    progress: float | None = None
+    weight: float | None = None
 
 
 class Watch(NamedTuple):
@@ -83,8 +122,9 @@ class _MovieState(NamedTuple):
     rating: float | None = None
     dismissed: bool = False
     watchlist: bool = False
-    clicked: bool = False
+    clicked: float = 0.0  # the largest weight of a click
     watches: tuple[Watch, ...] = ()
+    is_begun: bool = False  # was played, but not far enough for a watch
 
 
 UNTOUCHED = _MovieState()
@@ -104,7 +144,17 @@ class _Facts(NamedTuple):
 
 @cache
 def _state_of(stars: float | None) -> _MovieState:
-    return _MovieState(rating=stars, clicked=stars is None)
+    return _MovieState(rating=stars, clicked=float(stars is None))
+
+
+def _implicit_strength(state: _MovieState, counting: Counting) -> float:
+    """Return the strength of a movie without stars: that of what says most."""
+    return max(
+        min(1.0, counting.click * state.clicked),
+        counting.watchlist if state.watchlist else 0.0,
+        counting.watch if state.watches else 0.0,
+        counting.unfinished if state.is_begun else 0.0,
+    )
 
 
 def _watches_after(watches: tuple[Watch, ...], event: Interaction) -> tuple[Watch, ...]:
@@ -123,6 +173,7 @@ class History:
     """
 
     EMPTY: ClassVar[History]
+    counting: ClassVar[Counting] = Counting()  # of this site: the settings replace it when it starts
 
     def __init__(self, interactions: Iterable[Interaction] = ()) -> None:
         self.__dict__["interactions"] = tuple(sorted(interactions, key=attrgetter("at", "event_id")))
@@ -173,7 +224,8 @@ class History:
             state = now.get(movie, UNTOUCHED)
             match event.kind:
                 case "click":
-                    changed = state._replace(clicked=True)
+                    weight = 1.0 if event.weight is None else event.weight
+                    changed = state._replace(clicked=max(state.clicked, weight))
                 case "rating":
                     before.setdefault(movie, []).append(state)
                     changed = _MovieState(event.value, *state[1:])  # _replace takes six times as long
@@ -185,7 +237,10 @@ class History:
                     changed = state._replace(watchlist=event.value != 0)
                 case "watch":
                     before.setdefault(movie, []).append(state)
-                    changed = state._replace(watches=_watches_after(state.watches, event))
+                    if event.progress is None or event.progress >= self.counting.least_progress:
+                        changed = state._replace(watches=_watches_after(state.watches, event))
+                    else:
+                        changed = state._replace(is_begun=True)
                 case "undo":
                     if not before.get(movie):
                         continue
@@ -214,12 +269,13 @@ class History:
     def _facts(self) -> _Facts:
         """Return all facts that follow from the states, computed in one pass."""
         facts = _Facts({}, set(), set(), set(), {}, set(), {})
-        for movie, (rating, is_dismissed, on_watchlist, is_clicked, watches) in self._states.items():
+        for movie, state in self._states.items():
+            rating, is_dismissed, on_watchlist, clicked, watches, _is_begun = state
             if is_dismissed:
                 facts.dismissed.add(movie)
             if on_watchlist:
                 facts.watchlist.add(movie)
-            if is_clicked:
+            if clicked:
                 facts.clicked.add(movie)
             if watches:
                 facts.watches[movie] = watches
@@ -227,7 +283,7 @@ class History:
                 facts.ratings[movie] = rating
                 strength = rating / HIGHEST_RATING if rating >= LIKED_FROM else 0.0
             else:
-                strength = IMPLICIT_STRENGTH if on_watchlist or is_clicked or watches else 0.0
+                strength = _implicit_strength(state, self.counting)
             if is_dismissed or (rating is not None and not strength):
                 facts.disliked.add(movie)
             elif strength:

@@ -9,6 +9,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
+from predictors.history import Counting
 from webapp.environment import Environment
 from webapp.kafka_settings import refuse_wrong_kafka
 
@@ -229,6 +230,12 @@ DEFAULT_MODELS = environment.words(
     "DEFAULT_MODELS", ("for_you", "next_item", "sasrec", "linear_sequence", "neighbours", "popular")
 )
 HISTORY_LIMIT = environment.number("HISTORY_LIMIT", 1000, least=10)
+COUNTING = environment.parsed(
+    "EVENT_COUNTING",
+    "click=0.5",
+    Counting.parse,
+    "Write numbers from 0 to 1, such as click=0.5,watch=0.5,unfinished=0,watchlist=0.5,least_progress=0.7.",
+)
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 
 # -- limits: those of the API and of sign-ins stand below -------------------------------------

@@ -2,12 +2,15 @@
 
 import hashlib
 import random
+import re
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 
 MOST_REUSES = 32  # beyond them repeats are no longer recognised, and nothing is lost
+
+UUID_FORM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # as uuid.UUID prints one
 
 _RANDOM_BITS = 62
 _TIME_BITS = 12  # of the fraction of a millisecond: steps of 244 ns
@@ -38,8 +41,7 @@ def new_event_id() -> str:
     milliseconds, fraction = tick >> _TIME_BITS, tick & 0xFFF
     # An id that somebody guesses is of no use to them: a taken one is replaced (`fresh_ids`).
     bits = milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random.getrandbits(_RANDOM_BITS)
-    digits = f"{bits:032x}"  # as uuid.UUID prints it, in a third of the time
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return _text_of(bits)
 
 
 def fresh_ids(event_id: str, visitor: str) -> Iterator[str]:
@@ -64,4 +66,10 @@ def event_id_for(seconds: float, *content: object) -> str:
 
 
 def _uuid7(milliseconds: int, fraction: int, random: int) -> str:
-    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random))
+    return _text_of(milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+
+
+def _text_of(bits: int) -> str:
+    """Return 128 bits as uuid.UUID prints them, in a third of the time."""
+    digits = f"{bits:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -85,7 +85,7 @@ class RatingAdmin(BatchImportAdmin):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    list_display = ["at", "visitor", "kind", "movie", "value", "watched_on", "surface"]
+    list_display = ["at", "visitor", "kind", "movie", "value", "watched_on", "progress", "weight", "surface"]
     list_select_related = ["movie"]
     list_filter = ["kind", "surface"]
     search_fields = ["^visitor", "=recommendation_id"]

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 
@@ -8,3 +9,6 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         from movie.events import signals  # noqa: F401 - connects its receivers
+        from predictors.history import History
+
+        History.counting = settings.COUNTING

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 from django.db.models import F
 from django.utils import timezone
@@ -30,10 +31,12 @@ from movie.catalogue.importing.sampling import Announce, Findings, say_nothing
 from movie.catalogue.importing.table_file import TableFile
 from movie.core.batches import write_in_batches
 from movie.core.ids import event_id_for
+from movie.events.bulk_recording import record_plain
 from movie.events.history import IMPORTED
 from movie.events.models import Event
 from movie.events.outbox import MICROSECOND
 from movie.events.rating_import import MONTH_FIRST, movies_of
+from movie.events.ratings import CHANGES_RATING
 from movie.events.recording import record_all
 from movie.events.repeats import find_new
 from movie.visitors.client_ids import client_visitor
@@ -41,11 +44,11 @@ from predictors.history import Interaction
 
 # An event within this time after a row's own is the row, or a correction of it from an earlier import.
 SAME_ROW = timedelta(milliseconds=1)
+USERS_KEPT = 50_000  # whose keys are not made again at their next row
 UNTIMED = 0.0  # in place of the seconds of a row without a time, in the id of its event
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(NamedTuple):
     """A row as it is to be recorded. `is_timed` is False where the file states no time."""
 
     interaction: Interaction
@@ -85,7 +88,8 @@ def import_interactions(
     contradicted = contradicted_ids(path, source) or {}
     report = report if report is not None else RejectReport()
     outcome = ImportResult(rejected=report.reasons)
-    opening = TableFile(path, known, table_kind, columns, encoding, scale, day_first)
+    has_stars = kind == "rating"
+    opening = TableFile(path, known, table_kind, columns, encoding, scale, day_first, has_stars=has_stars)
 
     def prepared(table: Table, found: Findings, into: RejectReport) -> Iterator[Reported]:
         rows = interaction_rows(table, kind, found.scale, found.times)
@@ -93,7 +97,11 @@ def import_interactions(
 
     def write(rows: list[Reported]) -> tuple[int, int]:
         new = _without_known(rows)
-        return len(rows), len(find_new(new).interactions) if dry_run else record_all(new)
+        if dry_run:
+            return len(rows), len(find_new(new).interactions)
+        ratings = [each for each in new if each.kind in CHANGES_RATING]
+        plain = [each for each in new if each.kind not in CHANGES_RATING]
+        return len(rows), record_plain(plain) + record_all(ratings)
 
     opening.require_few_refused(prepared, max_refused)
     with opening.opened(announce) as (file, table, found):
@@ -122,6 +130,8 @@ def _prepared(
 ) -> Iterator[Reported]:
     """Yield what is to be recorded; refused rows go to the report."""
     now = timezone.now()
+    latest = now.timestamp()
+    visitor_of = lru_cache(USERS_KEPT)(partial(client_visitor, client))
     for row in rows:
         if isinstance(row, RejectedRow):
             report.add(path, row)
@@ -132,10 +142,10 @@ def _prepared(
             reason = RejectReason.UNKNOWN_MOVIE
         elif row.movie in contradicted:
             reason, detail = RejectReason.CONFLICT, contradicted[row.movie]
-        elif row.seconds is not None and row.seconds > now.timestamp():
+        elif row.seconds is not None and row.seconds > latest:
             reason = RejectReason.FUTURE
         try:
-            visitor = client_visitor(client, row.user)
+            visitor = visitor_of(row.user)
         except ValueError:
             reason = RejectReason.CLIENT_ID
         if reason is not None or movie is None:
@@ -143,11 +153,24 @@ def _prepared(
             continue
         at = now if row.seconds is None else datetime.fromtimestamp(row.seconds, UTC)
         seconds = UNTIMED if row.seconds is None else row.seconds
-        event_id = event_id_for(seconds, visitor, row.kind, movie, row.value)
-        interaction = Interaction(event_id, visitor, row.kind, movie, at, row.value, IMPORTED)
-        if row.kind == "watch" and row.seconds is not None:
-            interaction = replace(interaction, watched_on=at.date())
-        yield Reported(interaction, row.seconds is not None)
+        # Rows without details keep the ids that they had before there were any.
+        details = () if row.progress is row.weight is None else (row.progress, row.weight)
+        event_id = event_id_for(seconds, visitor, row.kind, movie, row.value, *details)
+        is_timed = row.seconds is not None
+        day = at.date() if row.kind == "watch" and is_timed else None
+        interaction = Interaction(
+            event_id,
+            visitor,
+            row.kind,
+            movie,
+            at,
+            row.value,
+            IMPORTED,
+            watched_on=day,
+            progress=row.progress,
+            weight=row.weight,
+        )
+        yield Reported(interaction, is_timed)
 
 
 def _without_known(rows: Sequence[Reported]) -> list[Interaction]:

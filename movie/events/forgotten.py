@@ -55,6 +55,8 @@ def seal(visitor: str, movie_id: int) -> str:
             event.recommendation_id,
             event.watched_on and event.watched_on.isoformat(),
             imports.get(event.event_id),
+            event.progress,
+            event.weight,
         )
         for event in (*decisions, *clicks)
     ]
@@ -79,11 +81,13 @@ def unseal(sealed: str, visitor: str) -> Forgotten:
                     at=datetime.fromisoformat(at).astimezone(UTC),
                     value=value,
                     surface=surface,
-                    recommendation_id=recommendation_id,
+                    recommendation_id=list_id,
                     watched_on=day and date.fromisoformat(day),
+                    progress=progress,
+                    weight=weight,
                 ),
                 import_number,
             )
-            for event_id, kind, at, value, surface, recommendation_id, day, import_number in rows
+            for event_id, kind, at, value, surface, list_id, day, import_number, progress, weight in rows
         ],
     )

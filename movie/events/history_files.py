@@ -36,6 +36,8 @@ def history_rows(history: History) -> Iterator[list[str]]:
             neutralize(event.recommendation_id),
             event.event_id if _is_uuid(event.event_id) else "",
             event.watched_on.isoformat() if event.watched_on else "",
+            "" if event.progress is None else f"{event.progress:g}",
+            "" if event.weight is None else f"{event.weight:g}",
             neutralize("|".join(f"{source}:{value}" for source, value in ids[movie.pk].items())),
         ]
 

@@ -211,21 +211,28 @@ def _interaction(row: Row, visitor: str, movie_id: int, at: datetime, source: st
         movie_id=movie_id,
         at=at,
         value=_number(row["value"]),
+        progress=_number(row["progress"], "progress"),
+        weight=_number(row["weight"], "weight"),
         surface=row["surface"] if source == "reelgraph" else IMPORTED,
         recommendation_id=row["recommendation_id"],
     )
 
 
-def _number(text: str) -> float | None:
+def _number(text: str, field: str = "value") -> float | None:
     try:
         return parse_number(text) if text else None
     except ValueError:
-        raise InvalidInteraction("value", _("%(text)r is not a number.") % {"text": text}) from None
+        raise InvalidInteraction(field, _("%(text)r is not a number.") % {"text": text}) from None
 
 
 def _made_id(row: Row) -> str:
     """Return an event id that is always the same for the same row."""
-    later = (*OTHER_IDS, "watched_on")  # rows without them keep the ids that they had before
+    later = (
+        *OTHER_IDS,
+        "watched_on",
+        "progress",
+        "weight",
+    )  # rows without them keep the ids that they had before
     names = (*(name for name in COLUMNS if name not in later), *(name for name in later if row[name]))
     return str(uuid.uuid5(EVENT_NAMESPACE, "\n".join(row[name] for name in names)))
 

@@ -23,6 +23,8 @@ COLUMNS = (
     "recommendation_id",
     "event_id",
     "watched_on",
+    "progress",
+    "weight",
 )
 OTHER_IDS = ("tmdb", "movielens")  # by which other sites' rows may name a movie
 NEEDED = ("at", "kind", "value")

@@ -32,6 +32,8 @@ FIELDS = (
     "surface",
     "recommendation_id",
     "watched_on",
+    "progress",
+    "weight",
 )
 
 
@@ -92,6 +94,8 @@ class Event(Deliverable):
     surface = models.CharField(_("page"), max_length=32, blank=True)
     recommendation_id = ExactCharField(_("recommendation"), max_length=36, blank=True)
     watched_on = models.DateField(_("watched on"), null=True, blank=True)  # of a watch
+    progress = models.FloatField(_("progress"), null=True, blank=True)  # of a watch, 0 to 1
+    weight = models.FloatField(_("weight"), null=True, blank=True)  # of a click
     import_number = models.BigIntegerField(null=True, editable=False)  # of the HistoryImport it came by
 
     objects = EventQuerySet.as_manager()

@@ -29,12 +29,20 @@ MICROSECOND = timedelta(microseconds=1)  # the resolution of times
 
 def event_row(interaction: Interaction, recorded_at: datetime, import_number: int | None = None) -> Event:
     """Return the row of an interaction, unsaved, with the sinks that relays have to serve it for."""
-    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
-    # What came by an import stays in the database, where it can be taken back as one.
-    if get_archive().uses_outbox and interaction.kind not in DECISION_KINDS and import_number is None:
-        sinks |= TO_ARCHIVE | TO_PRUNE
     fields = {name: getattr(interaction, name) for name in FIELDS}
+    sinks = sinks_of(interaction.kind, is_kept=import_number is not None)
     return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks, import_number=import_number)
+
+
+def sinks_of(kind: str, *, is_kept: bool = False) -> int:
+    """Return the sinks that relays have to serve an event of this kind for.
+
+    One that `is_kept` came by an import that can be taken back as a whole, and stays in the database.
+    """
+    sinks = TO_STREAM if get_event_stream().uses_outbox else 0
+    if get_archive().uses_outbox and kind not in DECISION_KINDS and not is_kept:
+        sinks |= TO_ARCHIVE | TO_PRUNE
+    return sinks
 
 
 def recording_times(visitors: set[str]) -> dict[str, datetime]:

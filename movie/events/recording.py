@@ -8,7 +8,6 @@ by the outbox; nothing here waits for them.
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from django.utils.translation import gettext as _
 
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.core.database import insert_unless_taken, retry_on_deadlock
-from movie.core.ids import fresh_ids, new_event_id
+from movie.core.ids import UUID_FORM, fresh_ids, new_event_id
 from movie.core.times import is_possible
 from movie.events.archive import get_archive
 from movie.events.models import (
@@ -49,7 +48,7 @@ from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
 from movie.visitors.visitor import LONGEST_VISITOR, can_act
-from predictors.history import EVENT_KINDS, REWATCHED, History, Interaction, MovieId
+from predictors.history import EVENT_KINDS, MOST_WEIGHT, REWATCHED, History, Interaction, MovieId
 
 __all__ = [
     "InvalidInteraction",
@@ -167,17 +166,13 @@ def validate(interaction: Interaction) -> None:
         raise InvalidInteraction(
             "value", _("%(value)s is not a value of %(kind)s.") % {"value": value, "kind": kind}
         )
-    try:
-        well_formed = str(uuid.UUID(interaction.event_id)) == interaction.event_id
-    except ValueError:
-        well_formed = False
-    if not well_formed:
+    if not UUID_FORM.fullmatch(interaction.event_id):
         raise InvalidInteraction("event_id", _("%(id)r is not a UUID.") % {"id": interaction.event_id})
     if is_naive(interaction.at):
         raise InvalidInteraction("at", _("The time has no time zone."))
     if not is_possible(interaction.at):
         raise InvalidInteraction("at", _("The time is not between 1970 and 2100."))
-    _validate_day(interaction)
+    _validate_details(interaction)
     if not can_act(interaction.visitor):
         raise InvalidInteraction(
             "visitor", _("%(id)r is no visitor of the site.") % {"id": interaction.visitor}
@@ -187,11 +182,23 @@ def validate(interaction: Interaction) -> None:
             raise InvalidInteraction(field, _("It is longer than %(n)d characters.") % {"n": longest})
 
 
-def _validate_day(interaction: Interaction) -> None:
+def _validate_details(interaction: Interaction) -> None:
+    kind, progress, weight = interaction.kind, interaction.progress, interaction.weight
+    if progress is not None:
+        if kind != "watch" or interaction.value == 0:
+            raise InvalidInteraction("progress", _("Only a watch has a progress."))
+        if not 0 <= progress <= 1:
+            raise InvalidInteraction("progress", _("%(n)s is not from 0 to 1.") % {"n": progress})
+    if weight is not None:
+        if kind != "click":
+            raise InvalidInteraction("weight", _("Only a click has a weight."))
+        if not 0 < weight <= MOST_WEIGHT:
+            said = _("%(n)s is not above 0 and at most %(most)d.") % {"n": weight, "most": MOST_WEIGHT}
+            raise InvalidInteraction("weight", said)
     day = interaction.watched_on
     if day is None:
         return
-    if interaction.kind != "watch":
+    if kind != "watch":
         raise InvalidInteraction("watched_on", _("Only a watch has a day."))
     if not FIRST_FILM <= day <= (interaction.at + AHEAD).date():
         raise InvalidInteraction("watched_on", _("%(day)s is not between 1888 and today.") % {"day": day})

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import islice
+from operator import attrgetter
 
 from movie.core.ids import fresh_ids
 from movie.events.models import Event
@@ -13,7 +14,8 @@ from predictors.history import Interaction, MovieId
 
 IDS_AT_ONCE = 1_000  # in one query: databases bound the size of a statement
 
-Key = tuple[str, str, MovieId, float | None, date | None]
+Key = tuple[str, str, MovieId, float | None, date | None, float | None, float | None]
+CONTENT = ("visitor", "kind", "movie_id", "value", "watched_on", "progress", "weight")
 
 
 @dataclass(slots=True)
@@ -36,8 +38,8 @@ def idempotency_key(interaction: Interaction) -> Key:
     """Return the values by which a repeat is recognised. The time is not in it: a POST sent again arrives
     later.
     """
-    each = interaction
-    return each.visitor, each.kind, each.movie_id, each.value, each.watched_on
+    key: Key = attrgetter(*CONTENT)(interaction)
+    return key
 
 
 def find_new(interactions: Sequence[Interaction], *, live: bool = False) -> NewInteractions:
@@ -46,11 +48,11 @@ def find_new(interactions: Sequence[Interaction], *, live: bool = False) -> NewI
     An interaction whose event id is used for something else is stored under a fresh id, as is one of
     another visitor's file. It is a repeat if it was stored under either; if it is `live`, under the later.
     """
-    uses = _stored_uses(each.event_id for each in interactions)
+    uses = stored_uses(each.event_id for each in interactions)
     second = {
         each: next(fresh_ids(each.event_id, each.visitor)) for each in interactions if each.event_id in uses
     }
-    uses |= _stored_uses(second.values())
+    uses |= stored_uses(second.values())
     found = NewInteractions()
     handled: dict[str, Key] = {}  # by event id, of this list
     for each in interactions:
@@ -72,16 +74,12 @@ def find_new(interactions: Sequence[Interaction], *, live: bool = False) -> NewI
     return found
 
 
-def _stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
-    """Return what is stored under these ids."""
+def stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
+    """Return what is stored under these ids, by event id."""
     uses: dict[str, Key] = {}
     for some in _chunks(event_ids):
         rows = Event.objects.filter(event_id__in=some).order_by()
-        found = rows.values_list("event_id", "visitor", "kind", "movie_id", "value", "watched_on")
-        uses |= {
-            event_id: (visitor, kind, movie, value, day)
-            for event_id, visitor, kind, movie, value, day in found
-        }
+        uses |= {event_id: tuple(key) for event_id, *key in rows.values_list("event_id", *CONTENT)}
     return uses
 
 

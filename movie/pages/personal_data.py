@@ -134,6 +134,8 @@ def _history_row(event: Interaction, titles: dict[int, str], elsewhere: dict[int
         "page": event.surface,
         "recommendation_id": event.recommendation_id,
         "watched_on": event.watched_on,
+        "progress": event.progress,
+        "weight": event.weight,
     }
 
 

@@ -223,7 +223,7 @@ def _visitor_rows(events: pl.DataFrame, owners: Collection[str]) -> pl.DataFrame
 
 def _interaction(row: Row) -> Interaction:
     at: datetime = row["at"].astimezone(UTC)
-    named = {"value": row["value"], "watched_on": row["watched_on"]}
+    named = {name: row[name] for name in ("value", "watched_on", "progress", "weight")}
     return Interaction(row["event_id"], row["visitor"], row["kind"], row["movie_id"], at, **named)
 
 

@@ -130,6 +130,8 @@ def event_schema(*more: str) -> dict[str, Any]:
         "surface": pl.String,
         "recommendation_id": pl.String,
         "watched_on": pl.Date,
+        "progress": pl.Float64,
+        "weight": pl.Float64,
         **dict.fromkeys(more, pl.String),
     }
 
@@ -169,6 +171,7 @@ def _row(message: Message) -> Row:
             row |= {"type": "interaction", "kind": each.kind, "movie_id": each.movie_id, "at": each.at}
             row |= {"value": each.value, "surface": each.surface}
             row |= {"recommendation_id": each.recommendation_id, "watched_on": each.watched_on}
+            row |= {"progress": each.progress, "weight": each.weight}
         case HistoryForgotten():
             row |= {"type": "forget", "movie_id": message.movie_id}
         case GuestMerged():

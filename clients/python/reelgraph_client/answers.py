@@ -294,6 +294,8 @@ class Event:
     recommendation_id: str
     external_id: str | None = None
     watched_on: date | None = None
+    progress: float | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,8 @@ class Interaction:
     """An interaction of one of your own visitors.
 
     `value` is the stars of a rating, and 1 of a watch that was not the first; `watched_on` is the day of a
-    watch. `client_event_id` is made here: the same object sent twice has one
+    watch, `progress` the share of the film that was played, 0 to 1. `weight` is how much a click
+    counts, 1 by default. `client_event_id` is made here: the same object sent twice has one
     effect. Give your own id to keep that promise over a restart of your program.
     """
 
@@ -230,9 +231,11 @@ class Interaction:
     recommendation_id: str = ""
     client_event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     watched_on: date | None = None
+    progress: float | None = None
+    weight: float | None = None
 
     def _json(self) -> dict[str, Any]:
-        day = {} if self.watched_on is None else {"watched_on": self.watched_on.isoformat()}
+        day = None if self.watched_on is None else self.watched_on.isoformat()
         return {
             "visitor": self.visitor,
             "movie_id": ref_json(self.movie_id),
@@ -242,7 +245,7 @@ class Interaction:
             "surface": self.surface,
             "recommendation_id": self.recommendation_id,
             "client_event_id": self.client_event_id,
-            **day,
+            **without_none({"watched_on": day, "progress": self.progress, "weight": self.weight}),
         }
 
 

@@ -72,6 +72,17 @@ class InteractionIn(RequestModel):
         "the other kinds.",
     )
     watched_on: date | None = Field(default=None, description="Of a watch: the day on which it was seen.")
+    progress: float | None = Field(
+        default=None,
+        strict=True,
+        description="Of a watch: the share of the film that was played, 0 to 1; all of it, if left out. "
+        "Below the site's least progress it is no viewing: the film can be recommended again.",
+    )
+    weight: float | None = Field(
+        default=None,
+        strict=True,
+        description="Of a click: how much it counts, above 0 and up to 10; 1, if left out.",
+    )
     at: AwareDatetime | None = Field(default=None, description="When it happened; now, if left out.")
     client_event_id: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_LENGTH)] | None = Field(
         default=None, description="The client's id of this event: sent again, it has no second effect."
@@ -210,6 +221,8 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
         surface=entry.surface,
         recommendation_id=entry.recommendation_id,
         watched_on=entry.watched_on,
+        progress=entry.progress,
+        weight=entry.weight,
     )
     validate(interaction)
     return interaction

@@ -45,6 +45,8 @@ class EventOut(BaseModel):
     surface: str
     recommendation_id: str
     watched_on: date | None = Field(description="Of a watch, where the day is known.")
+    progress: float | None = Field(description="Of a watch: the share that was played, where it is known.")
+    weight: float | None = Field(description="Of a click that was given one.")
 
 
 class HistoryOut(BaseModel):
@@ -138,4 +140,6 @@ def _render_event(event: Interaction) -> dict[str, object]:
         "surface": event.surface,
         "recommendation_id": event.recommendation_id,
         "watched_on": event.watched_on,
+        "progress": event.progress,
+        "weight": event.weight,
     }

@@ -49,6 +49,8 @@ RATING_COLUMNS: dict[str, tuple[str, ...]] = {
     "time": ("timestamp", "time", "rated_at", "at", "date", "datetime"),
 }
 INTERACTION_COLUMNS = RATING_COLUMNS | {
+    "progress": ("progress", "completion", "watched_share", "share_watched"),
+    "weight": ("weight", "strength"),
     "kind": ("kind", "event", "event_type", "action", "interaction", "feedback_type"),
 }
 MOVIES_NEED = ("id", "title")

@@ -44,6 +44,8 @@ class RejectReason(TextChoices):
         "client_id",
         "the user id is none that the API takes: 1 to 80 letters, digits or . _ @ ~ + = | -",
     )
+    PROGRESS = "progress", "the progress is neither from 0 to 1 nor a percentage such as 85%"
+    WEIGHT = "weight", "the weight is not above 0 and at most 10"
     KIND = "kind", "the kind is none of click, rating, dismiss, watchlist and watch"
 
 

@@ -99,7 +99,7 @@ def _refuse_flags(values: Sequence[float], path: Path) -> None:
         found = " and ".join(f"{each:g}" for each in sorted(set(values)))
         raise CatalogueError(
             f"The ratings of {path} are nothing but {found}, which are no stars. Import such a file with "
-            "import_interactions, or state the scale: --scale 0-1."
+            "import_interactions --kind watch (or click), or state the scale: --scale 0-1."
         )
 
 

@@ -17,7 +17,10 @@ Rows = Callable[[Table, Findings, RejectReport], Iterable[object]]
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """Opens a file of a known format. `kind` is "ratings" or "interactions"; what is None the file tells."""
+    """Opens a file of a known format. `kind` is "ratings" or "interactions"; what is None the file tells.
+
+    With `has_stars` rows of interactions that state no kind are ratings.
+    """
 
     path: Path
     known: formats.Format
@@ -26,17 +29,19 @@ class TableFile:
     encoding: str | None = None
     scale: Scale | None = None
     day_first: bool | None = None
+    has_stars: bool = False
 
     @contextmanager
     def opened(self, announce: Announce = say_nothing) -> Iterator[tuple[formats.OpenFile, Table, Findings]]:
         """Yield the file, its table and the findings; tell first how it is read. Raises CatalogueError."""
         with formats.open_file(self.path, self.known, self.encoding) as file:
+            table = formats.read(file, self.known, self.kind, self.columns)
             table, found = probe(
-                formats.read(file, self.known, self.kind, self.columns),
+                table,
                 self.path,
                 scale=self.scale or self.known.scale,
                 day_first=self.day_first,
-                are_ratings=self.kind == "ratings",
+                are_ratings=self.kind == "ratings" or (self.has_stars and "kind" not in table.columns),
             )
             for line in (file_line(file, self.known, table), *found.lines):
                 announce(line)

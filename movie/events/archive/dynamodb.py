@@ -210,6 +210,8 @@ def _item(archived: Archived) -> Item:
         item["surface"] = {"S": interaction.surface}
     if interaction.recommendation_id:
         item["list"] = {"S": interaction.recommendation_id}
+    if interaction.weight is not None:
+        item["weight"] = {"N": repr(interaction.weight)}
     if interaction.visitor.startswith("guest:"):
         # As long as the cookie by which the guest is known.
         expires = archived.recorded_at + LIFETIME + timedelta(days=1)
@@ -227,6 +229,7 @@ def _archived(item: Item) -> Archived:
         at=datetime.fromisoformat(item["at"]["S"]),
         surface=item["surface"]["S"] if "surface" in item else "",
         recommendation_id=item["list"]["S"] if "list" in item else "",
+        weight=float(item["weight"]["N"]) if "weight" in item else None,
     )
     return Archived(interaction, datetime.fromisoformat(item["recorded"]["S"]))
 

@@ -58,14 +58,15 @@ _CHANGES: dict[str, type[HistoryForgotten] | type[GuestMerged]] = {
     "forget": HistoryForgotten,
     "merge": GuestMerged,
 }
-_INTERACTION = tuple(field.name for field in fields(Interaction) if field.name != "watched_on")
+_MAY_BE_LEFT_OUT = ("watched_on", "progress", "weight")  # later fields, which older messages have not
+_INTERACTION = tuple(field.name for field in fields(Interaction) if field.name not in _MAY_BE_LEFT_OUT)
 
 
 def encode(message: Message) -> bytes:
     if isinstance(message, InteractionRecorded):
         interaction = {name: getattr(message.interaction, name) for name in _INTERACTION}
-        if message.interaction.watched_on:
-            interaction["watched_on"] = message.interaction.watched_on
+        details = {name: getattr(message.interaction, name) for name in _MAY_BE_LEFT_OUT}
+        interaction |= {name: value for name, value in details.items() if value is not None}
         content = {"type": "interaction", **interaction, "recorded_at": message.recorded_at}
     else:
         content = {"type": "forget" if isinstance(message, HistoryForgotten) else "merge", **asdict(message)}
@@ -106,7 +107,14 @@ def _decode_interaction(content: dict[str, Any]) -> InteractionRecorded:
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
         raise InvalidMessage("movie_id is no number or visitor is no text")
     values["at"], values["watched_on"] = _parse_time(values["at"]), _parse_day(content.get("watched_on"))
+    values |= {name: _parse_share(content.get(name)) for name in ("progress", "weight")}
     return InteractionRecorded(Interaction(**values), _parse_time(content["recorded_at"]))
+
+
+def _parse_share(value: Any) -> float | None:
+    if value is not None and type(value) not in (int, float):
+        raise InvalidMessage(f"{value!r} is no number")
+    return value
 
 
 def _parse_day(text: str | None) -> date | None:
