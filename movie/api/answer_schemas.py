@@ -50,6 +50,9 @@ class RecommendationOut(BaseModel):
     external_id: str | None = Field(default=None, description=WITH_ID_SPACE)
     title: str
     score: float
+    is_new: bool = Field(
+        description="It came after the model was trained, and is ranked by its genres, people and words."
+    )
     predicted_rating: float | None = Field(default=None, description="Stars, from at least two ratings.")
     reasons: list[ReasonOut] | None = Field(default=None, description="With `explain`.")
     rest: float | None = Field(default=None, description="The share of reasons that are not shown.")

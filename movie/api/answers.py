@@ -65,6 +65,7 @@ def render_list(ranked: RankedList, options: RankingOptions, unknown: Sequence[s
                 "movie_id": found.movie_id,
                 "title": index.title_of(int(found.movie_id)),
                 "score": round_score(found.score),
+                "is_new": found.movie_id in ranked.new_films,
             }
             for rank, found in enumerate(known, start=ranked.start + 1)
         ],

@@ -16,11 +16,11 @@ import numpy as np
 from movie.events.history import get_history
 from movie.programmes.models import GroupMember
 from movie.recommendations.ceiling import costly_call
-from movie.recommendations.explanations.explain import IMPERSONAL_MODELS
 from movie.recommendations.filtering import align_items
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, cached_ranking
 from movie.recommendations.ranking import SPARE, RankingOptions, candidate_models, encode, recommend
+from movie.training.model_info import IMPERSONAL_MODELS
 from movie.training.registry import registry
 from predictors.base import Predictor
 from predictors.errors import CannotAnswer, PredictorError

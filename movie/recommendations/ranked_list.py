@@ -60,6 +60,7 @@ class RankedList:
     history: History = History.EMPTY
     unknown: Sequence[MovieId] = ()
     seed_movie_id: MovieId | None = None  # the movie that a row of similar movies is about
+    new_films: Container[MovieId] = ()  # movies that came after the model was trained, ranked by content
     familiarity: float | None = None  # where the dial of the model stood; None for a model without one
     arm: Arm | None = None
     start: int = 0
@@ -180,7 +181,12 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
     for ranked in lists:
         shown = (found for found in ranked.recommendations if found.movie_id in movies)
         ranked.entries = [
-            RankedMovie(movies[found.movie_id], rank, found.score, _sentence(found, ranked.history, movies))
+            RankedMovie(
+                movies[found.movie_id],
+                rank,
+                found.score,
+                _sentence(found, ranked.history, movies, is_new=found.movie_id in ranked.new_films),
+            )
             for rank, found in enumerate(islice(shown, ranked.k), start=1)
         ]
     return movies  # type: ignore[return-value] # the ids of the catalogue are numbers
@@ -201,12 +207,17 @@ def _has_gap(ranked: RankedList, movies: Container[MovieId]) -> bool:
     return any(found.movie_id not in movies for found in ranked.recommendations[: ranked.k])
 
 
-def _sentence(found: Recommendation, history: History, movies: dict[MovieId, Movie]) -> str:
+def _sentence(
+    found: Recommendation, history: History, movies: dict[int, Movie], *, is_new: bool = False
+) -> str:
     """Return the reason for a movie in one line: the strongest influence, else the mean of its ratings."""
     for reason in found.reasons:
         source = None if reason.movie_id is None else movies.get(reason.movie_id)
         if source is not None:
-            return because(source.display_title, source.pk, history).text
+            said = because(source.display_title, source.pk, history).text
+            return gettext("New here. %(reason)s") % {"reason": said} if is_new else said
+    if is_new:
+        return gettext("New here")
     return mean_sentence(movies[found.movie_id])
 
 

@@ -24,6 +24,7 @@ from movie.recommendations.ceiling import costly_call
 from movie.recommendations.content_similarity import POOL, MovieFacts, scores_with_content
 from movie.recommendations.filtering import Filters, align_items, excluded_items, excluded_mask
 from movie.recommendations.movie_index import MovieIndex, movie_index
+from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranked_list import RankedList, cached_ranking
 from movie.recommendations.rules import NO_RULES, Rules
 from movie.telemetry.counters import instruments
@@ -34,6 +35,7 @@ from predictors.base import Predictor
 from predictors.capabilities import FindsSimilar, HasDial, PredictsStars, at_familiarity
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Recommendation
+from predictors.new_items import WithNewItems
 from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
@@ -133,7 +135,8 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
         requested = requested or name
         try:
             predictor = at_familiarity(registry().get(name), options.familiarity)
-            rankings = rank(predictor, [histories[position] for position in waiting], options)
+            asked = with_new_films(predictor)
+            rankings = rank(asked, [histories[position] for position in waiting], options)
         except PredictorError as error:
             refusal = error if isinstance(error, CannotAnswer) else CannotAnswer(NOT_TRAINED, str(error))
             rankings = [refusal] * len(waiting)
@@ -141,6 +144,8 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
             if isinstance(ranking, Ranking):
                 lists[position] = _new_list(name, ranking, histories[position], options)
                 lists[position].version = predictor.version
+                if isinstance(asked, WithNewItems):
+                    lists[position].new_films = asked.new_ids
                 if isinstance(predictor, HasDial):
                     lists[position].familiarity = options.familiarity
             elif name == requested:
@@ -312,7 +317,8 @@ def _rank_cached(
         (ranking,) = _rank_now(predictor, histories, options)
         return ranking.recommendations
 
-    dial = f"{options.familiarity:g}" if isinstance(predictor, HasDial) else ""
+    inner = predictor.inner if isinstance(predictor, WithNewItems) else predictor
+    dial = f"{options.familiarity:g}" if isinstance(inner, HasDial) else ""
     excluded = excluded_mask(options.filters, movie_index())
     # The movies themselves, as facts change and filters do not.
     filtered = "" if excluded is None else hashlib.blake2b(excluded.tobytes(), digest_size=8).hexdigest()

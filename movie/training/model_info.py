@@ -14,6 +14,7 @@ from predictors.plugins import MODELS, predictor_class
 MOST_RATED = "most_rated"  # the answer of last resort, straight from the database
 TRENDING = "trending"
 UNTRAINED = (MOST_RATED, TRENDING)  # counted by the site itself: nothing to train or to choose
+IMPERSONAL_MODELS = ("popular", MOST_RATED, TRENDING)  # models that do not look at the history
 NOT_TRAINED = "not_trained"
 
 

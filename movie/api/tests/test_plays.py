@@ -1,4 +1,4 @@
-"""Plays with progress and clicks with weight: they come in by API and file, count as set, and go out again."""
+"""Plays with progress and clicks with weight: they come in, count as the site says, and go out again."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ from movie.catalogue.translations import load_local_titles
 from movie.recommendations.explanations.connections import connections
 from movie.recommendations.explanations.explanation import Explanation, Influence, whole_percents
 from movie.recommendations.explanations.wording import Node, because, film_with_action, linked
+from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranked_list import mean_sentence
-from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING
+from movie.training.model_info import IMPERSONAL_MODELS, MODEL_INFO
 from movie.training.registry import registry
 from predictors.capabilities import FindsSimilar, at_familiarity
 from predictors.errors import PredictorError
 from predictors.history import History, MovieId
 
 MAX_INFLUENCES = 5
-IMPERSONAL_MODELS = ("popular", MOST_RATED, TRENDING)  # models that do not look at the history
 
 Shares = list[tuple[int, float]]  # movies of the history with their shares, largest first
 
@@ -77,7 +77,7 @@ def _influences(ids: Sequence[int], history: History, model: str, familiarity: f
     if model in IMPERSONAL_MODELS or not history.liked:
         return {}
     try:
-        predictor = at_familiarity(registry().get(model), familiarity)
+        predictor = with_new_films(at_familiarity(registry().get(model), familiarity))
     except PredictorError:
         return {}
     targets, unknown = predictor.ids.indices_of(ids)

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from movie.catalogue.models import Credit, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
-from movie.recommendations.explanations.explain import IMPERSONAL_MODELS, history_about
+from movie.recommendations.explanations.explain import history_about
 from movie.recommendations.explanations.explanation import Explanation, whole_percents
 from movie.recommendations.tests.histories import KINDS, NOW, check_influences, history_of, trained
 from movie.recommendations.tests.paths import CataloguePaths, explain
 from movie.recommendations.tests.sentences import Reader
-from movie.training.model_info import MODEL_INFO
+from movie.training.model_info import IMPERSONAL_MODELS, MODEL_INFO
 from predictors.history import History
 
 pytestmark = pytest.mark.django_db

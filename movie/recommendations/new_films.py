@@ -1,0 +1,132 @@
+"""New films in the lists: those that came after a model was trained are ranked by their content.
+
+`with_new_films` is the one door. It reads the content of the films that a version knows once, and that of the
+new ones whenever the catalogue has changed, so that a film is in the lists of the process that took it in at
+once, and in those of others within `movie_index.CHECK_SECONDS`. The next training makes it one like others.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scipy import sparse
+
+from movie.catalogue.models import Credit, Movie, MovieTag
+from movie.recommendations.movie_index import MovieIndex, movie_index
+from movie.training.model_info import IMPERSONAL_MODELS
+from predictors.base import Predictor
+from predictors.content import Content, ContentEncoder, decade_of, words_of
+from predictors.id_map import IdMap
+from predictors.new_items import ContentBridge, WithNewItems
+
+MOST_NEW = 200  # films, the latest ones: more are a catalogue that models should be trained on
+AT_ONCE = 2_000  # films whose content is read by one query
+LEADS = 5  # of the cast, in billing order
+MOST_TAGS = 10  # of a film
+
+
+@dataclass(slots=True)
+class _Known:
+    """Holds what is kept of one version of a model: `extended` is None where no film is new to it."""
+
+    ids: IdMap
+    encoder: ContentEncoder | None = None
+    features: sparse.csr_matrix | None = None
+    index: MovieIndex | None = None
+    bridge: ContentBridge | None = None
+    extended: IdMap | None = None
+    served: WithNewItems | None = None
+
+
+class _NewFilms:
+    """Keeps the content of films by model, in this process."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, _Known] = {}
+        self.lock = threading.Lock()
+
+    def join(self, predictor: Predictor) -> Predictor:
+        """Return a predictor that ranks the new films too, or the same one where there are none.
+
+        A model that is the same for everybody says what others met, so new films have no part in it.
+        """
+        trained = trained_at(predictor.version)
+        if trained is None or predictor.name in IMPERSONAL_MODELS:
+            return predictor
+        index = movie_index()
+        known = self.by_name.get(predictor.name)
+        if known is None or known.ids is not predictor.ids or known.index is not index:
+            with self.lock:
+                known = self._renewed(predictor, index, trained)
+        if known.bridge is None or known.extended is None:
+            return predictor
+        served = known.served
+        if served is None or served.inner is not predictor:
+            served = known.served = WithNewItems(predictor, known.bridge, known.extended)
+        return served
+
+    def _renewed(self, predictor: Predictor, index: MovieIndex, trained: datetime) -> _Known:
+        known = self.by_name.get(predictor.name)
+        if known is None or known.ids is not predictor.ids:
+            known = _Known(predictor.ids)
+        elif known.index is index:
+            return known  # somebody else was faster
+        renewed = _Known(known.ids, known.encoder, known.features, index)
+        came = Movie.objects.visible().filter(created__gt=trained).order_by("-created", "-pk")
+        ids = [pk for pk in came.values_list("pk", flat=True) if predictor.ids.index_of(pk) is None]
+        if new := sorted(ids[:MOST_NEW]):
+            if renewed.encoder is None or renewed.features is None:
+                contents = contents_of([int(pk) for pk in predictor.ids.ids])
+                renewed.encoder = ContentEncoder.fit(contents)
+                renewed.features = renewed.encoder.encode(contents)
+            of_new = renewed.encoder.encode(contents_of(new))
+            renewed.bridge = ContentBridge(renewed.features, of_new)
+            renewed.extended = IdMap([*predictor.ids.ids, *new])
+        self.by_name[predictor.name] = renewed
+        return renewed
+
+
+with_new_films = _NewFilms().join
+
+
+def trained_at(version: str) -> datetime | None:
+    """Return when a version was made, by its name; None for a name without a time."""
+    try:
+        return datetime.strptime(version[:22], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def contents_of(movie_ids: Sequence[int]) -> list[Content]:
+    """Return what is known of each movie, in this order: genres, decade, languages, people, tags, words."""
+    found: dict[int, dict[str, list[str]]] = {}
+    for start in range(0, len(movie_ids), AT_ONCE):
+        found |= _contents(movie_ids[start : start + AT_ONCE])
+    return [found.get(pk, {}) for pk in movie_ids]
+
+
+def _contents(movie_ids: Sequence[int]) -> dict[int, dict[str, list[str]]]:
+    contents: dict[int, dict[str, list[str]]] = {}
+    films = Movie.objects.filter(pk__in=movie_ids).order_by()
+    for pk, title, year, synopsis in films.values_list("pk", "title", "year", "synopsis"):
+        contents[pk] = defaultdict(list, decade=decade_of(year), word=words_of(f"{title} {synopsis}"))
+    named = (
+        ("genre", Movie.genres.through.objects.values_list("movie_id", "genre__name")),
+        ("language", Movie.languages.through.objects.values_list("movie_id", "language__name")),
+    )
+    for field, pairs in named:
+        for pk, name in pairs.filter(movie__in=movie_ids).order_by():
+            contents[pk][field].append(name)
+    credits = Credit.objects.filter(movie__in=movie_ids).order_by("order", "pk")
+    for pk, role, person in credits.values_list("movie_id", "role", "person_id"):
+        if role != Credit.Role.CAST or len(contents[pk][role]) < LEADS:
+            contents[pk][role].append(str(person))
+    tags = MovieTag.objects.filter(movie__in=movie_ids).order_by("-count", "name")
+    for pk, name in tags.values_list("movie_id", "name"):
+        if len(contents[pk]["tag"]) < MOST_TAGS:
+            contents[pk]["tag"].append(name)
+    return contents

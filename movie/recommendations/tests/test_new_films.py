@@ -1,0 +1,116 @@
+"""New films: recommended at once by what they are about, with a reason, and marked in API and on pages."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from movie.api.models import READ, WRITE_CATALOGUE, WRITE_INTERACTIONS, ApiClient, create_key
+from movie.catalogue.models import Movie
+from movie.catalogue.tests.films import make_film
+from movie.core.ids import new_event_id
+from movie.recommendations.movie_index import recheck
+from movie.recommendations.ranking import recommend
+from movie.recommendations.tests.histories import NOW
+from predictors.history import History, Interaction
+
+VISITOR = "api:shop:7"
+
+
+@pytest.fixture
+def send(client, api_site):
+    shop = ApiClient.objects.create(slug="shop")
+    token = create_key(shop, [READ, WRITE_CATALOGUE, WRITE_INTERACTIONS]).token
+
+    def call(method, path, body):
+        response = client.generic(
+            method,
+            f"/api/v1/{path}",
+            json.dumps(body),
+            content_type="application/json",
+            headers={"authorization": f"Bearer {token}"},
+        )
+        assert response.status_code in (200, 201, 207), response.content
+        return response.json()
+
+    return call
+
+
+def likes(*movie_ids):
+    return History(
+        Interaction(new_event_id(), VISITOR, "rating", movie_id, NOW, 5.0) for movie_id in movie_ids
+    )
+
+
+def upsert(send, key, genre):
+    film = {"id": f"shop:{key}", "title": f"The {genre} of {key}", "year": 1990, "genres": [genre]}
+    return send("PUT", "movies", [film])
+
+
+def recommended(send, k=12):
+    body = {"user_id": "7", "k": k, "explain": True}
+    return send("POST", "recommend", body)["recommendations"]
+
+
+def test_a_film_that_a_program_adds_is_recommended_within_a_second(send):
+    for film in (1, 5, 7, 11):  # westerns
+        send("POST", "interactions", {"visitor": "7", "movie_id": film, "kind": "rating", "value": 5})
+    assert not any(each["is_new"] for each in recommended(send))
+    began = time.process_time()
+    upsert(send, "cold", "Western")
+    upsert(send, "other", "Horror")
+    found = recommended(send)
+    assert time.process_time() - began < 1
+    new = {each["title"]: each for each in found if each["is_new"]}
+    western = new["The Western of cold"]
+    assert western["rank"] <= 6
+    assert {reason["movie_id"] for reason in western["reasons"]} <= {1, 5, 7, 11}
+    assert western["reasons"]
+    horror = new.get("The Horror of other")
+    assert horror is None or horror["rank"] > western["rank"]
+
+
+def test_pages_show_it_with_what_it_is_and_why(client, send):
+    upsert(send, "cold", "Western")
+    for film in (1, 5, 7, 11):
+        client.post(f"/movies/{film}/rate/", {"event_id": new_event_id(), "surface": "home", "value": "5"})
+    page = client.get("/").content.decode()
+    assert "The Western of cold" in page
+    assert "New here. Because you rated Film" in page
+
+
+def test_what_was_seen_or_hidden_or_left_out_does_not_come_again(send):
+    upsert(send, "cold", "Western")
+    film = Movie.objects.get(title="The Western of cold")
+    history = likes(1, 5, 7, 11)
+
+    def ids(history, **options):
+        return [
+            each.movie_id for each in recommend(history, k=24, model="neighbours", **options).recommendations
+        ]
+
+    assert film.pk in ids(history)
+    assert film.pk not in ids(history, exclude=[film.pk])
+    assert film.pk not in ids(History([*history, *likes(film.pk)]))
+    assert film.pk not in ids(likes(film.pk))
+    Movie.objects.filter(pk=film.pk).update(is_visible=False)
+    recheck()
+    assert film.pk not in ids(history)
+
+
+def test_lists_that_are_the_same_for_everybody_hold_none(send):
+    upsert(send, "cold", "Western")
+    ranked = recommend(likes(1, 5, 7, 11), k=24, model="popular")
+    assert ranked.model == "popular"
+    assert not ranked.new_films
+
+
+def test_a_film_that_says_nothing_of_itself_takes_nobodys_position(send):
+    before = [each.movie_id for each in recommend(likes(1, 5, 7, 11), k=6).recommendations][:6]
+    film = make_film("Q")
+    recheck()
+    after = [each.movie_id for each in recommend(likes(1, 5, 7, 11), k=24).recommendations]
+    assert after[:6] == before
+    assert film.pk in after
