@@ -27,7 +27,7 @@ from predictors.run import Run
 from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
 
-RIDGE = 30.0  # of the regression; chosen on validation items of MovieLens, see docs/benchmarks.md
+RIDGE = 30.0  # of the regression; chosen on validation items of MovieLens: docs/benchmarks.md
 N_NEAREST = 50  # known items by which the reasons of a new one are found
 BEST = 200  # scores among which new items find their position; below them they keep their order
 

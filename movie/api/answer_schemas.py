@@ -51,7 +51,8 @@ class RecommendationOut(BaseModel):
     title: str
     score: float
     is_new: bool = Field(
-        description="It came after the model was trained, and is ranked by its genres, people and words."
+        default=False,
+        description="It came after the model was trained, and is ranked by its genres, people and words.",
     )
     predicted_rating: float | None = Field(default=None, description="Stars, from at least two ratings.")
     reasons: list[ReasonOut] | None = Field(default=None, description="With `explain`.")

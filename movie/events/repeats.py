@@ -8,6 +8,8 @@ from datetime import date
 from itertools import islice
 from operator import attrgetter
 
+from django.db import connection
+
 from movie.core.ids import fresh_ids
 from movie.events.models import Event
 from predictors.history import Interaction, MovieId
@@ -78,9 +80,21 @@ def stored_uses(event_ids: Iterable[str]) -> dict[str, Key]:
     """Return what is stored under these ids, by event id."""
     uses: dict[str, Key] = {}
     for some in _chunks(event_ids):
-        rows = Event.objects.filter(event_id__in=some).order_by()
+        if not (taken := _taken(some)):
+            continue
+        rows = Event.objects.filter(event_id__in=taken).order_by()
         uses |= {event_id: tuple(key) for event_id, *key in rows.values_list("event_id", *CONTENT)}
     return uses
+
+
+def _taken(event_ids: list[str]) -> list[str]:
+    """Return those of these ids that are stored. Most are not, and the ORM takes twice the time to say so."""
+    quote = connection.ops.quote_name
+    places = ", ".join(["%s"] * len(event_ids))
+    column, table = quote("event_id"), quote(Event._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {column} FROM {table} WHERE {column} IN ({places})", event_ids)  # noqa: S608
+        return [event_id for (event_id,) in cursor.fetchall()]
 
 
 def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:

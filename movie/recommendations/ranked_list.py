@@ -208,7 +208,7 @@ def _has_gap(ranked: RankedList, movies: Container[MovieId]) -> bool:
 
 
 def _sentence(
-    found: Recommendation, history: History, movies: dict[int, Movie], *, is_new: bool = False
+    found: Recommendation, history: History, movies: dict[MovieId, Movie], *, is_new: bool = False
 ) -> str:
     """Return the reason for a movie in one line: the strongest influence, else the mean of its ratings."""
     for reason in found.reasons:

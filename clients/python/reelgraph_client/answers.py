@@ -66,6 +66,7 @@ class Recommendation:
     connections: tuple[Connection, ...] | None = None
     instead: str | None = None
     external_id: str | None = None
+    is_new: bool = False
     rules: tuple[str, ...] | None = None
 
 

@@ -55,7 +55,9 @@ def interaction_rows(
 def _row(
     record: Record, cells: dict[str, str], kind: str, scale: Scale | None, times: TimeFormat
 ) -> InteractionRow:
-    user, movie = (without_fraction(cells[name].strip()) for name in ("user", "movie"))
+    user, movie = cells["user"].strip(), cells["movie"].strip()
+    if "." in movie or "." in user:
+        user, movie = without_fraction(user), without_fraction(movie)
     if not user or "\0" in user:
         raise RowError(RejectReason.NO_VISITOR)
     if not movie:
