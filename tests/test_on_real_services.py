@@ -17,6 +17,7 @@ DATABASE_TESTS = [
     "movie/catalogue/tests/test_csv_import.py",
     "movie/events/tests/test_bulk_recording.py",
     "movie/events/tests/test_movie_merging.py",
+    "movie/events/tests/test_plays_import.py",
     "movie/events/tests/test_rating_import.py",
     "movie/events/tests/test_click_archive.py",
     "movie/events/tests/test_rating_weights.py::test_a_member_with_fifty_films_counts_fully_after_a_week",
