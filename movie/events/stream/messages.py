@@ -107,11 +107,11 @@ def _decode_interaction(content: dict[str, Any]) -> InteractionRecorded:
     if type(values["movie_id"]) is not int or not isinstance(values["visitor"], str):
         raise InvalidMessage("movie_id is no number or visitor is no text")
     values["at"], values["watched_on"] = _parse_time(values["at"]), _parse_day(content.get("watched_on"))
-    values |= {name: _parse_share(content.get(name)) for name in ("progress", "weight")}
+    values |= {name: _parse_number(content.get(name)) for name in ("progress", "weight")}
     return InteractionRecorded(Interaction(**values), _parse_time(content["recorded_at"]))
 
 
-def _parse_share(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     if value is not None and type(value) not in (int, float):
         raise InvalidMessage(f"{value!r} is no number")
     return value
