@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, cached_property
 from operator import itemgetter
 from typing import Any
@@ -38,6 +39,7 @@ CHUNK = 5000
 NUMBER = "number"  # the kind of an attribute's value
 
 AttributeKey = tuple[str, str | float]
+Film = tuple[int, str, int | None, int | None, datetime]  # id, title, year, running time, when it came
 RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
 
 
@@ -60,15 +62,17 @@ class MovieIndex:
     ids       (n,) int64
     years     (n,) int16, 0 where the year is not known
     runtimes  (n,) int32 minutes, 0 where the running time is not known
+    created   (n,) float64 seconds since 1970 at which the movie came into the catalogue
     digest    the same for the same ids, in every process
     """
 
-    def __init__(self, films: Iterable[tuple[int, str, int | None, int | None]]) -> None:
+    def __init__(self, films: Iterable[Film]) -> None:
         rows = sorted(films, key=itemgetter(0))
-        self.ids = np.array([pk for pk, _title, _year, _runtime in rows], dtype=np.int64)
-        self.titles = [title for _pk, title, _year, _runtime in rows]
-        self.years = np.array([year or 0 for _pk, _title, year, _runtime in rows], dtype=np.int16)
-        self.runtimes = np.array([runtime or 0 for _pk, _title, _year, runtime in rows], dtype=np.int32)
+        self.ids = np.array([pk for pk, *_facts in rows], dtype=np.int64)
+        self.titles = [title for _pk, title, *_facts in rows]
+        self.years = np.array([year or 0 for _pk, _title, year, *_more in rows], dtype=np.int16)
+        self.runtimes = np.array([runtime or 0 for *_facts, runtime, _created in rows], dtype=np.int32)
+        self.created = np.array([created.timestamp() for *_facts, created in rows], dtype=np.float64)
         self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
         self._row_of = {pk: row for row, pk in enumerate(self.ids.tolist())}
 
@@ -80,6 +84,12 @@ class MovieIndex:
 
     def title_of(self, movie_id: int) -> str:
         return self.titles[self._row_of[movie_id]]
+
+    def added_since(self, moment: datetime) -> list[int]:
+        """Return the movies that came after a moment, the latest first."""
+        rows = np.flatnonzero(self.created > moment.timestamp())
+        ids: list[int] = self.ids[rows[np.lexsort((rows, self.created[rows]))][::-1]].tolist()
+        return ids
 
     def rows_of(self, movie_ids: Iterable[Any]) -> np.ndarray:
         """Return (n,) int64 rows of any ids, -1 for ids of no visible movie."""
@@ -244,5 +254,6 @@ def _stamp() -> tuple[Any, ...]:
     return tuple(facts.values())
 
 
-def _films() -> Iterator[tuple[int, str, int | None, int | None]]:
-    return Movie.objects.visible().order_by().values_list("pk", "title", "year", "runtime").iterator(CHUNK)
+def _films() -> Iterator[Film]:
+    films = Movie.objects.visible().order_by()
+    return films.values_list("pk", "title", "year", "runtime", "created").iterator(CHUNK)

@@ -76,8 +76,7 @@ class _NewFilms:
         elif known.index is index:
             return known  # somebody else was faster
         renewed = _Known(known.ids, known.encoder, known.features, index)
-        came = Movie.objects.visible().filter(created__gt=trained).order_by("-created", "-pk")
-        ids = [pk for pk in came.values_list("pk", flat=True) if predictor.ids.index_of(pk) is None]
+        ids = [pk for pk in index.added_since(trained) if predictor.ids.index_of(pk) is None]
         if new := sorted(ids[:MOST_NEW]):
             if renewed.encoder is None or renewed.features is None:
                 contents = contents_of([int(pk) for pk in predictor.ids.ids])

@@ -53,7 +53,8 @@ class Recommendation:
     """`reasons`, `rest`, `connections` and `instead` are there with `explain`.
 
     `predicted_rating` is there from two ratings on, `external_id` with an `id_space` that has the film, and
-    `rules` where rules moved it.
+    `rules` where rules moved it. `is_new` says that the film came after the model was trained, and is ranked
+    by its content.
     """
 
     rank: int
