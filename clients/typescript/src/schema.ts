@@ -596,6 +596,12 @@ export interface components {
             /** Score */
             score: number;
             /**
+             * Is New
+             * @description It came after the model was trained, and is ranked by its genres, people and words.
+             * @default false
+             */
+            is_new?: boolean;
+            /**
              * Predicted Rating
              * @description Stars, from at least two ratings.
              */
@@ -1694,6 +1700,16 @@ export interface components {
              */
             watched_on?: string | null;
             /**
+             * Progress
+             * @description Of a watch: the share of the film that was played, 0 to 1; all of it, if left out. Below the site's least progress it is no viewing: the film can be recommended again.
+             */
+            progress?: number | null;
+            /**
+             * Weight
+             * @description Of a click: how much it counts, above 0 and up to 10; 1, if left out.
+             */
+            weight?: number | null;
+            /**
              * At
              * @description When it happened; now, if left out.
              */
@@ -1748,6 +1764,16 @@ export interface components {
              * @description Of a watch, where the day is known.
              */
             watched_on: string | null;
+            /**
+             * Progress
+             * @description Of a watch: the share that was played, where it is known.
+             */
+            progress: number | null;
+            /**
+             * Weight
+             * @description Of a click that was given one.
+             */
+            weight: number | null;
         };
         /** HistoryOut */
         HistoryOut: {
