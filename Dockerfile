@@ -28,7 +28,7 @@ RUN case "$TORCH" in \
         none) packages=locks/serve.txt ;; \
         *) echo "TORCH is cpu, cuda or none, not $TORCH" >&2; exit 1 ;; \
     esac \
-    && pip install --require-hashes -r "$packages" -r locks/mysql.txt \
+    && pip install --require-hashes -r "$packages" -r locks/mysql.txt -r locks/postgresql.txt \
     && pip install --require-hashes --no-deps -r locks/data.txt \
     && if [ "$TORCH" = cpu ]; then \
         pip install --no-deps --index-url https://download.pytorch.org/whl/cpu \

@@ -38,7 +38,7 @@ test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn
 fuzz: $(VENV)/dev.done  ## Send 10,000 mutated requests to every address (5 min)
 	$(BIN)/python -m tests.fuzz
 
-services: $(VENV)/services.done  ## Private MariaDB, Kafka-protocol broker, DynamoDB-API server and Redis
+services: $(VENV)/services.done  ## Private MariaDB, PostgreSQL, Kafka-protocol broker, DynamoDB-API server and Redis
 	$(BIN)/python -m services start --ports "$(PORTS)"
 
 services-stop: $(VENV)/run.done  ## Stop them; their data stays in var/services
@@ -124,8 +124,9 @@ $(VENV)/run.done: locks/train.txt requirements-torch.txt $(VENV)/serve.done
 	touch $@
 
 # mysqlclient is compiled: where that fails, everything but MySQL still works.
-$(VENV)/services.done: locks/services.txt locks/mysql.txt $(VENV)/run.done
+$(VENV)/services.done: locks/services.txt locks/mysql.txt locks/postgresql.txt $(VENV)/run.done
 	$(LOCKED) -r locks/services.txt
+	$(LOCKED) -r locks/postgresql.txt
 	$(LOCKED) -r locks/mysql.txt \
 		|| echo "mysqlclient could not be built; requirements-mysql.txt says what it needs."
 	touch $@

@@ -53,6 +53,7 @@ def _fixture(name: str) -> Callable[..., Iterator[Service]]:
 
 
 mariadb_service = _fixture("mariadb")
+postgresql_service = _fixture("postgresql")
 kafka_service = _fixture("kafka")
 dynamodb_service = _fixture("dynamodb")
 redis_service = _fixture("redis")

@@ -10,7 +10,14 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("locks/dev.txt", "locks/mysql.txt", "locks/services.txt", "locks/deploy.txt", "locks/docs.txt")
+PARTS = (
+    "locks/dev.txt",
+    "locks/mysql.txt",
+    "locks/postgresql.txt",
+    "locks/services.txt",
+    "locks/deploy.txt",
+    "locks/docs.txt",
+)
 SERVICES = ("pypi", "osv")
 SECONDS = 300
 

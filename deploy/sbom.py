@@ -6,7 +6,13 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("locks/train.txt", "locks/mysql.txt", "locks/data.txt", "requirements-torch.txt")
+PARTS = (
+    "locks/train.txt",
+    "locks/mysql.txt",
+    "locks/postgresql.txt",
+    "locks/data.txt",
+    "requirements-torch.txt",
+)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.cache import cache
+from django.core.management.color import no_style
 from django.core.signals import setting_changed
 from django.db import connection, connections
 from django.dispatch import receiver
@@ -104,6 +105,9 @@ def api_site(db, settings, api_models) -> list[Movie]:
         Movie(pk=pk, title=f"Film {pk}", sort_title=f"film {pk}", year=1970 + pk)
         for pk in range(1, FILMS + 1)
     )
+    with connection.cursor() as cursor:  # PostgreSQL counts on from the ids that it gave itself
+        for statement in connection.ops.sequence_reset_sql(no_style(), [Movie]):
+            cursor.execute(statement)
     MovieTitle.objects.bulk_create(
         MovieTitle(movie=film, title=film.title, search_key=film.title.casefold()) for film in films
     )

@@ -10,12 +10,14 @@ from services.base import Service, ServiceError
 from services.dynamodb import DynamoDB
 from services.kafka import kafka_service
 from services.mariadb import MariaDB
+from services.postgresql import PostgreSQL
 from services.redis import Redis
 
 __all__ = ["SERVICES", "Service", "ServiceError"]
 
 SERVICES: dict[str, Callable[..., Service]] = {
     "mariadb": MariaDB,
+    "postgresql": PostgreSQL,
     "kafka": kafka_service,  # Apache Kafka or a stand-in
     "dynamodb": DynamoDB,
     "redis": Redis,

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -36,6 +37,7 @@ class Service(ABC):
     name: str
     title: str
     port: ClassVar[int]
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     def __init__(self, root: Path, port: int | None = None) -> None:
         self.folder = root.resolve() / self.name
@@ -106,7 +108,7 @@ class Service(ABC):
         process = self.process()
         if process is None:
             return False
-        process.terminate()
+        process.send_signal(self.stop_signal)
         try:
             process.wait(STOP_SECONDS)
         except psutil.TimeoutExpired:

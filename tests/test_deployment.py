@@ -204,7 +204,7 @@ def test_every_image_is_pinned():
     assert [(each["name"], each["newTag"]) for each in kustomization()["images"]] == [("reelgraph", VERSION)]
 
 
-LOCKS = ("serve", "data", "train", "services", "mysql", "dev", "deploy", "docs")
+LOCKS = ("serve", "data", "train", "services", "mysql", "postgresql", "dev", "deploy", "docs")
 
 
 def locked(name: str) -> dict[str, tuple[str, int]]:
@@ -283,7 +283,7 @@ def test_the_list_of_a_release_is_made_of_what_is_installed(monkeypatch, capsys)
     monkeypatch.setattr(subprocess, "run", lambda command, **options: called.update(options, command=command))
     program_of("sbom").main()
     assert called["command"][-1].endswith(f"reelgraph-{VERSION}.cdx.json")
-    for name in ("serve", "train", "mysql", "data"):
+    for name in ("serve", "train", "mysql", "postgresql", "data"):
         for package, (version, _n_hashes) in locked(name).items():
             assert f"{package}=={version}" in called["input"]
     assert "--hash=sha256:" in called["input"] and "torch==" in called["input"]

@@ -29,6 +29,13 @@ DATABASE_TESTS = [
     "movie/visitors/tests/test_second_factor.py",
     "webapp/tests/test_migrations.py",
 ]
+# PostgreSQL's short form: errors, locks, keys, upserts. The whole suite passes there with DATABASE_URL set.
+POSTGRESQL_TESTS = [
+    "movie/core/tests/test_database.py",
+    "movie/events/tests/test_bulk_recording.py",
+    "movie/events/tests/test_relay.py",
+    "webapp/tests/test_migrations.py",
+]
 EVERY_ADDRESS = ["movie/pages/tests/test_every_address.py"]
 
 
@@ -61,6 +68,13 @@ def database(mariadb_service) -> dict[str, str]:
 
 def test_what_the_database_decides_holds_on_mariadb_too(database):
     run_tests(DATABASE_TESTS, database)
+
+
+def test_what_the_database_decides_holds_on_postgresql_too(postgresql_service):
+    pytest.importorskip("psycopg", reason="psycopg is not installed; see requirements-postgresql.txt")
+    run_tests(
+        POSTGRESQL_TESTS, {"DATABASE_URL": f"{postgresql_service.variables()['DATABASE_URL']}_{os.getpid()}"}
+    )
 
 
 def test_no_address_breaks_with_every_service(

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 Value = TypeVar("Value")
 Network = IPv4Network | IPv6Network
-DATABASE_SCHEMES = ("sqlite", "mysql")
+DATABASE_SCHEMES = ("sqlite", "mysql", "postgresql", "postgres")
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ DATABASES = {
         "DATABASE_URL",
         f"sqlite:///{DATA_DIR / 'reelgraph.sqlite3'}",
         environment.database,
-        "Write sqlite:////absolute/path or mysql://user:password@host:3306/name.",
+        "Write sqlite:////absolute/path, mysql://user:password@host:3306/name or postgresql://...:5432/name.",
     )
 }
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
@@ -147,6 +147,13 @@ elif "mysql" in DATABASES["default"]["ENGINE"]:
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=3",
         "isolation_level": "read committed",
         "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
+    }
+elif "postgresql" in DATABASES["default"]["ENGINE"]:
+    # The same waits; what the URL asks of the connection, such as sslmode=verify-full, stays.
+    DATABASES["default"]["OPTIONS"] = {
+        "options": "-c lock_timeout=3s",
+        "connect_timeout": 5,
+        **DATABASES["default"].get("OPTIONS", {}),
     }
 DATABASES["default"]["CONN_MAX_AGE"] = environment.number("CONN_MAX_AGE", 60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.availability import available_now
 from movie.catalogue.models import FULL_WEIGHT, Country, Genre, Language, Movie, Rating
+from movie.core.database import LargestFirst
 
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
@@ -191,7 +192,7 @@ class BrowseFilters:
         return self._sorted(found, visitor_key, mean_rating)
 
     def _sorted(self, found: QuerySet[Movie], visitor_key: str | None, mean_rating: float) -> QuerySet[Movie]:
-        popular = ("-rating_count", "-rating_average", "pk")  # as the index has it
+        popular = ("-rating_count", LargestFirst("rating_average"), "pk")  # as the index has it
         match self.sort:
             case "best":
                 stars = F("rating_sum") - F("withheld_stars") / FULL_WEIGHT

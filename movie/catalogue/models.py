@@ -25,6 +25,7 @@ from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.titles import search_key, sort_title
+from movie.core.database import LargestFirst
 from movie.core.fields import ExactCharField
 from movie.core.times import EARLIEST, LATEST
 
@@ -52,7 +53,7 @@ class MovieQuerySet(models.QuerySet["Movie"]):
         )
 
     def most_rated(self) -> Self:
-        return self.order_by("-rating_count", "-rating_average", "pk")
+        return self.order_by("-rating_count", LargestFirst("rating_average"), "pk")
 
     def discard_photograph(self, name: str) -> None:
         """Delete the file of a photographed poster after the commit, unless a movie has it then."""

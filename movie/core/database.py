@@ -8,10 +8,20 @@ import re
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection
-from django.db.models import Model
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F, Model
+from django.db.models.expressions import OrderBy
+from django.db.models.sql.compiler import SQLCompiler
 
 from movie.core.backoff import Backoff
 from movie.core.shutdown import GracefulShutdown
@@ -30,6 +40,10 @@ READ_ONLY = (1290, 1792, 1836)  # the server, or this transaction
 # The disk is full, a table is: until somebody makes room, it reads and does not write.
 FULL = (1021, 1114)
 NO_SPACE = re.compile(r"\b(?:err(?:no|code|or)?:?) 28\b", re.IGNORECASE)  # ENOSPC, in 3, 1026 and 1030
+# PostgreSQL's classes and codes of the same: https://www.postgresql.org/docs/current/errcodes-appendix.html
+SQLSTATES_LOST_RACES = ("40P01", "40001", "55P03")
+# No connection; no resources, such as a full disk; shutting down or cancelled; read-only.
+SQLSTATES_AWAY = ("08", "53", "57", "25006")
 SQLITE_AWAY = (
     "database is locked",
     "database table is locked",
@@ -57,7 +71,7 @@ def retry_on_deadlock(work: Callable[P, R]) -> Callable[P, R]:
             try:
                 return work(*args, **kwargs)
             except OperationalError as error:
-                if _number(error) not in LOST_RACES:
+                if not _lost_race(error):
                     raise
             time.sleep(random.uniform(0, FIRST_PAUSE * 2**attempt))  # noqa: S311 - not a secret
         return work(*args, **kwargs)
@@ -83,7 +97,8 @@ def retry_while_away(work: Callable[[], R], shutdown: GracefulShutdown) -> R | N
 def insert_unless_taken(row: Model) -> bool:
     """Write a new row; False, and nothing is written, when its primary key is taken.
 
-    One statement. A failed one undoes only itself, with SQLite as with MySQL, so no savepoint is needed.
+    One statement. A failed one undoes only itself with MySQL and leaves nothing to undo elsewhere, so no
+    savepoint is needed.
     """
     quote, model = connection.ops.quote_name, type(row)
     fields = model._meta.concrete_fields
@@ -91,20 +106,34 @@ def insert_unless_taken(row: Model) -> bool:
     columns = ", ".join(quote(str(field.column)) for field in fields)
     places = ", ".join(["%s"] * len(fields))
     insert = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    if connection.vendor != "mysql":
+        insert += f" ON CONFLICT ({quote(str(model._meta.pk.column))}) DO NOTHING"
     try:
         with connection.cursor() as cursor:
             cursor.execute(insert, values)
+            return cursor.rowcount == 1
     except IntegrityError:
         if not model._base_manager.filter(pk=row.pk).exists():
             raise
         return False
-    return True
+
+
+class LargestFirst(OrderBy):
+    """Orders by a column, the largest first and unknown values last: PostgreSQL alone begins with these."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(F(column), descending=True)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> Any:
+        return self.as_sql(compiler, connection, template="%(expression)s %(ordering)s NULLS LAST")
 
 
 def is_away(error: BaseException | None) -> bool:
     """Return whether the error says that the database cannot be reached, takes no writes or is too busy, so
     that a later try may succeed.
     """
+    if connection.vendor == "postgresql":
+        return _is_away_by_sqlstate(error)
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     if connection.vendor == "sqlite":
@@ -112,6 +141,23 @@ def is_away(error: BaseException | None) -> bool:
     if isinstance(error, InterfaceError) or _number(error) in (*AWAY, *READ_ONLY, *LOST_RACES, *FULL):
         return True
     return bool(NO_SPACE.search(str(error)))
+
+
+def _is_away_by_sqlstate(error: BaseException | None) -> bool:
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return False
+    code = _sqlstate(error)
+    if not code:  # no server has answered
+        return not isinstance(error, InternalError)
+    return code.startswith((*SQLSTATES_AWAY, *SQLSTATES_LOST_RACES))
+
+
+def _lost_race(error: DatabaseError) -> bool:
+    return _number(error) in LOST_RACES or _sqlstate(error) in SQLSTATES_LOST_RACES
+
+
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(error.__cause__, "sqlstate", None) or "")
 
 
 def _number(error: DatabaseError) -> int | None:

@@ -21,7 +21,7 @@ from movie.programmes.models import GROUP_LIFETIME
 from movie.visitors.visitor import GUEST_COOKIE, LIFETIME
 
 DAY_HOURS, DAY_SECONDS = 24, 24 * 3600
-ENGINES = {"sqlite3": "SQLite", "mysql": "MySQL/MariaDB"}
+ENGINES = {"sqlite3": "SQLite", "mysql": "MySQL/MariaDB", "postgresql": "PostgreSQL"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,8 +122,10 @@ def _data_set_ratings(dislikes: bool) -> Iterator[Rows]:
     """Yield ratings of people of data sets, in chunks.
 
     Read past the ORM, whose time conversion takes most of the time: the times stay what the
-    database driver makes of them, UTC text (SQLite) or naive UTC datetimes (MySQL).
+    database driver makes of them, UTC text (SQLite) or UTC datetimes: naive ones (MySQL), or such that NumPy
+    takes for naive ones only without their zone (PostgreSQL).
     """
+    has_zone = connection.vendor == "postgresql"
     ratings = (
         Rating.objects.filter(value__gte=0 if dislikes else LIKED_FROM)
         .exclude(acting())
@@ -132,7 +134,12 @@ def _data_set_ratings(dislikes: bool) -> Iterator[Rows]:
     )
     for rows in _chunks(ratings):
         visitors, movies, stars, times = zip(*rows, strict=True)
-        yield list(visitors), list(movies), list(stars), list(times)
+        yield (
+            list(visitors),
+            list(movies),
+            list(stars),
+            [at.replace(tzinfo=None) if has_zone else at for at in times],
+        )
 
 
 def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:

@@ -78,7 +78,7 @@ def test_wrong_names_and_ports_are_refused():
     assert "is not like" in services("start", "redis", "--ports", "redis=many").stderr
 
 
-@pytest.mark.parametrize("name", ["mariadb", "kafka", "dynamodb", "redis"])
+@pytest.mark.parametrize("name", ["mariadb", "postgresql", "kafka", "dynamodb", "redis"])
 def test_every_server_answers_and_names_its_variables(name, request):
     service = request.getfixturevalue(f"{name}_service")
     assert service.answers()

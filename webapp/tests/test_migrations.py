@@ -59,7 +59,7 @@ def test_every_key_of_our_tables_is_exact():
 
 @pytest.mark.django_db
 def test_the_database_compares_every_key_exactly():
-    """MariaDB's own tables say which collation a column has; SQLite's say nothing but NOCASE."""
+    """The servers' own tables say which collation a column has; SQLite's say nothing but NOCASE."""
     with connection.cursor() as cursor:
         if connection.vendor == "mysql":
             cursor.execute(
@@ -68,6 +68,13 @@ def test_the_database_compares_every_key_exactly():
             )
             collations = {(table, column): collation for table, column, collation in cursor.fetchall()}
             assert {collations[each] for each in EXACT_FIELDS} == {"utf8mb4_bin"}
+        elif connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+                "WHERE table_schema = current_schema() AND collation_name IS NOT NULL"
+            )
+            collations = {(table, column): collation for table, column, collation in cursor.fetchall()}
+            assert {collations[each] for each in EXACT_FIELDS} == {"C"}
         else:
             cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")
             tables = " ".join(sql for (sql,) in cursor.fetchall())

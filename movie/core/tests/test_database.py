@@ -10,7 +10,15 @@ from django.conf import settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.handlers.exception import convert_exception_to_response
-from django.db import IntegrityError, InterfaceError, OperationalError, connection, connections, transaction
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from django.http import HttpResponse
 
 from movie.catalogue.models import ExternalId, Genre, Movie, Rating
@@ -21,6 +29,26 @@ from movie.events.models import Event
 from predictors.history import Interaction
 
 needs_server = pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no row locks")
+
+
+def is_postgresql():
+    return connection.vendor == "postgresql"
+
+
+class ServerError(Exception):
+    """What a driver raises: PostgreSQL's has a code of five letters."""
+
+    def __init__(self, sqlstate):
+        self.sqlstate = sqlstate
+
+
+def database_error(kind, number, sqlstate="", text="..."):
+    """Return an error as Django makes it of what the server of this run says."""
+    if not is_postgresql():
+        return kind(number, text)
+    error = kind(text)
+    error.__cause__ = ServerError(sqlstate)
+    return error
 
 
 def rating(film, visitor="guest:a", value=4.0):
@@ -73,19 +101,19 @@ def test_retrying_has_an_end_and_only_follows_lost_races():
     calls = []
 
     @retry_on_deadlock
-    def fails(number):
+    def fails(number, sqlstate):
         calls.append(number)
-        raise OperationalError(number, "...")
+        raise database_error(OperationalError, number, sqlstate)
 
     with pytest.raises(OperationalError):
-        fails(1213)
+        fails(1213, "40P01")
     assert calls == [1213] * TRIES
     with pytest.raises(OperationalError):
-        fails(1054)
+        fails(1054, "42703")
     assert calls[TRIES:] == [1054]
     calls.clear()
     with pytest.raises(OperationalError), transaction.atomic():
-        fails(1213)
+        fails(1213, "40P01")
     assert calls == [1213], "a part of a transaction cannot be repeated alone"
 
 
@@ -118,12 +146,25 @@ def test_only_a_taken_key_counts_as_taken():
     assert insert_unless_taken(row)
     assert not insert_unless_taken(row)
     row.event_id, row.movie_id = new_event_id(), film.pk + 1000
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), transaction.atomic():
         insert_unless_taken(row)
+        connection.check_constraints()  # PostgreSQL would look at the end of the transaction
 
 
 @needs_server
 def test_what_counts_as_a_database_that_is_away():
+    if is_postgresql():
+        assert is_away(OperationalError("connection failed: Connection refused"))
+        assert is_away(InterfaceError("the connection is closed"))
+        for code in ("57P01", "57P03", "08006", "53300", "53100", "40P01", "55P03"):
+            assert is_away(database_error(OperationalError, 0, code)), code
+        assert is_away(database_error(InternalError, 0, "25006"))
+        assert not is_away(database_error(InternalError, 0, "25P02"))
+        assert not is_away(database_error(OperationalError, 0, "42703"))
+        assert not is_away(InternalError("no code"))
+        return
+    for number in (1290, 1792, 1836, 1021, 1114):
+        assert is_away(OperationalError(number, "read-only or full")), number
     assert is_away(OperationalError(2002, "Can't connect"))
     assert is_away(OperationalError(1213, "Deadlock found"))
     assert is_away(InterfaceError("connection already closed"))
@@ -158,8 +199,11 @@ def test_while_the_database_is_away_the_answer_says_when_to_try_again(client, mo
             1213: "database is locked",
             1114: "database or disk is full",
         }
-        sqlite = connection.vendor == "sqlite"
-        raise OperationalError(said.get(number, "no such column: x")) if sqlite else OperationalError(number)
+        if connection.vendor == "sqlite":
+            raise OperationalError(said.get(number, "no such column: x"))
+        raise database_error(
+            OperationalError, number, {1213: "40P01", 1114: "53100", 1054: "42703"}.get(number)
+        )
 
     film = Movie.objects.create(title="Heat")
     monkeypatch.setattr("movie.pages.views.interactions.record", away)
@@ -174,10 +218,16 @@ def test_while_the_database_is_away_the_answer_says_when_to_try_again(client, mo
 @pytest.mark.django_db
 def test_the_connection_is_strict_and_knows_all_of_unicode():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@tx_isolation")
-        mode, charset, isolation = cursor.fetchone()
-    assert "STRICT_TRANS_TABLES" in mode
-    assert (charset, isolation) == ("utf8mb4", "READ-COMMITTED")
+        if is_postgresql():
+            cursor.execute(
+                "SELECT current_setting('client_encoding'), current_setting('transaction_isolation')"
+            )
+            assert cursor.fetchone() == ("UTF8", "read committed")
+        else:
+            cursor.execute("SELECT @@sql_mode, @@character_set_connection, @@tx_isolation")
+            mode, charset, isolation = cursor.fetchone()
+            assert "STRICT_TRANS_TABLES" in mode
+            assert (charset, isolation) == ("utf8mb4", "READ-COMMITTED")
     assert Movie.objects.get(pk=Movie.objects.create(title="기생충 🎬").pk).title == "기생충 🎬"
 
 
@@ -200,9 +250,12 @@ def no_writes(request, transactional_db):
         pragma, now, then = pragmas[request.param]
         statements = f"PRAGMA {pragma} = {now}", f"PRAGMA {pragma} = {then}"
     elif request.param == "full":
-        pytest.skip("MariaDB waits until the disk has room again")
+        pytest.skip("a server's disk is not filled here; MariaDB waits until it has room again")
     else:
-        statements = "SET SESSION TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ WRITE"
+        session = (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION" if is_postgresql() else "SET SESSION TRANSACTION"
+        )
+        statements = f"{session} READ ONLY", f"{session} READ WRITE"
     with connection.cursor() as cursor:
         cursor.execute(statements[0])
         yield film
@@ -249,11 +302,9 @@ def test_a_session_that_ended_meanwhile_is_a_400(rf, known_session):
 @pytest.mark.django_db
 def test_nobody_waits_long_for_somebody_elses_lock():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT @@innodb_lock_wait_timeout")
-        assert cursor.fetchone() == (3,)
-
-
-@needs_server
-@pytest.mark.parametrize("number", [1290, 1792, 1836, 1021, 1114])
-def test_a_server_that_takes_no_writes_counts_as_away(number):
-    assert is_away(OperationalError(number, "read-only or full"))
+        if is_postgresql():
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("3s",)
+        else:
+            cursor.execute("SELECT @@innodb_lock_wait_timeout")
+            assert cursor.fetchone() == (3,)

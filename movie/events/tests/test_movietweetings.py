@@ -132,6 +132,7 @@ def test_ratings_without_the_films_say_what_to_do(folder):
 
 @pytest.mark.data
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the data folder beside the checkout")
+@pytest.mark.django_db(transaction=True)  # PostgreSQL keeps every version of a row until a transaction ends
 def test_the_snapshot_of_2013_is_read_whole(tmp_path):
     with lzma.open(SHARED / "movietweetings-100k-5core-films.tsv.xz", "rt", encoding="utf-8") as file:
         films = list(csv.DictReader(file, delimiter="\t"))
