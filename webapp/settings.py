@@ -55,6 +55,8 @@ INSTALLED_APPS = [
     "corsheaders",
     "csp",
     "django_htmx",
+    "django_tasks",
+    "django_tasks_db",
     "import_export",
     "ninja",  # for the static files of its documentation page
     "movie.catalogue",
@@ -268,6 +270,10 @@ for origin in API_CORS_ORIGINS:
 CORS_ALLOWED_ORIGINS = API_CORS_ORIGINS
 CORS_URLS_REGEX = r"^/api/"
 CORS_EXPOSE_HEADERS = ["Retry-After", "X-Request-ID"]
+
+# Imports and trainings that staff start in the admin: manage.py db_worker does them.
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+JOB_DIR = Path(environment.text("JOB_DIR", str(DATA_DIR / "jobs")))
 
 # Reviews of papers as files, with their figures: see docs/paper-reviews.md.
 PAPERS_DIR = Path(environment.text("PAPERS_DIR", str(BASE_DIR / "movie" / "papers" / "content")))

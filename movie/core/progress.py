@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,6 +18,19 @@ if TYPE_CHECKING:
     from predictors.progress import ProgressEvent
 
 DELAY_SECONDS = 2.0  # shorter work shows nothing
+
+Follower = Callable[[float, str], None]  # takes the share that is done, 0 to 1, and what is being done
+_follower: ContextVar[Follower | None] = ContextVar("follower", default=None)
+
+
+@contextmanager
+def followed_by(follower: Follower) -> Iterator[None]:
+    """Tell the progress of every command that runs in the block to a function too."""
+    token = _follower.set(follower)
+    try:
+        yield
+    finally:
+        _follower.reset(token)
 
 
 class ProgressBar:
@@ -42,6 +58,7 @@ class ProgressBar:
 
     def __call__(self, done: float, text: str = "", task: str = "") -> None:
         """Draw that `done` of a task, 0 to 1, is finished, and what is being done now."""
+        self._tell(done, text)
         if not self._enabled or time.monotonic() - self._began < DELAY_SECONDS:
             return
         if self._progress is None:
@@ -54,12 +71,18 @@ class ProgressBar:
         """Draw an event of a training with its latest figures, or write it to a log."""
         figures = "  ".join(f"{name} {value:.4f}" for name, value in event.metrics.items())
         text = f"{event.message}  {figures}".strip()
+        self._tell(event.done, f"{task}: {text}" if task else text)
         if sys.stderr.isatty():
             self(event.done, text, task)
         elif self._enabled and event.message and (figures or event.message != self._written):
             self._written = event.message
             sys.stderr.write(f"{task}  {event.done:4.0%}  {text}\n")
             sys.stderr.flush()
+
+    @staticmethod
+    def _tell(done: float, text: str) -> None:
+        if (follower := _follower.get()) is not None:
+            follower(done, text)
 
 
 def part_of(progress: ProgressCallback, begin: float, end: float, label: str = "") -> ProgressCallback:

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from movie.catalogue.admin import MovieAdmin, confirm_merge
 from movie.catalogue.merging import MergeRefused
@@ -19,7 +20,10 @@ from movie.events.models import DeadLetter, Event
 from movie.events.movie_merging import merge_movies
 from movie.events.rating_edits import delete_ratings, save_rating
 from movie.events.resources import RatingResource
+from movie.events.stream.replay import replay
 from movie.events.weighing import unusual_movies
+
+REPLAYED_AT_ONCE = 200  # messages, of one request
 
 
 @admin.action(description=_("Merge the selected films"), permissions=["change", "delete"])
@@ -97,3 +101,24 @@ class EventAdmin(ReadOnlyAdmin):
 class DeadLetterAdmin(ReadOnlyAdmin):
     list_display = ["created", "group", "position", "reason"]
     list_filter = ["group"]
+    fields = ["created", "group", "position", "reason", "raw"]
+    actions = ["replay"]
+
+    @admin.action(description=_("Process the selected messages once more"), permissions=["replay"])
+    def replay(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> None:
+        done = [replay(letter) for letter in letters[:REPLAYED_AT_ONCE]]
+        n, left = sum(done), len(done) - sum(done)
+        if n:
+            text = ngettext("%(n)d message was processed.", "%(n)d messages were processed.", n) % {"n": n}
+            self.message_user(request, text, messages.SUCCESS)
+        if left:
+            text = ngettext(
+                "%(n)d message cannot be processed yet; its reason says why.",
+                "%(n)d messages cannot be processed yet; their reasons say why.",
+                left,
+            )
+            self.message_user(request, text % {"n": left}, messages.WARNING)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        """Replaying deletes the message: whoever may delete it may replay it."""
+        return request.user.has_perm("events.delete_deadletter")

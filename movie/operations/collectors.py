@@ -178,6 +178,21 @@ def _rating_metrics() -> Iterator[Metric]:
     yield unusual
 
 
+def queues() -> tuple[dict[str, Waiting], dict[str, int]]:
+    """Return what waits by sink and the dead letters by group, as of a few seconds ago."""
+    return _queues.get()
+
+
+def sample_ratios() -> dict[str, float]:
+    """Return by running experiment how likely the visitors of its arms are, as of a few minutes ago."""
+    return _sample_ratios.get()
+
+
+def unusual_movie_count() -> int:
+    """Return how many movies many new visitors rated within a day, as of a minute ago."""
+    return _unusual_movies.get()
+
+
 _unusual_movies = TTLValue(lambda: len(unusual_movies()), UNUSUAL_SECONDS)
 _queues = TTLValue(lambda: (backlog(), dead_letters()), QUEUES_SECONDS)
 _sample_ratios = TTLValue(_read_sample_ratios, EXPERIMENT_SECONDS)

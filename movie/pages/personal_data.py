@@ -6,7 +6,7 @@ its columns, so that a new one is exported and deleted too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from allauth.usersessions.models import UserSession
@@ -43,7 +43,7 @@ def rows_about(user: AbstractUser) -> Iterator[QuerySet]:
     """Yield what each table has about a member: the account, what refers to it by key or by visitor, and the
     parts of that."""
     yield get_user_model()._default_manager.filter(pk=user.pk)
-    owned = {rows.model: rows for rows in _rows_that_name(user)}
+    owned = {rows.model: rows for rows in _rows_that_name(Visitor.for_user(user).key, user)}
     yield from owned.values()
     for model in apps.get_models():
         condition = Q()
@@ -57,14 +57,13 @@ def rows_about(user: AbstractUser) -> Iterator[QuerySet]:
     yield from (_totals(user, experiment) for experiment in Experiment.objects.started())
 
 
-def _rows_that_name(user: AbstractUser) -> Iterator[QuerySet]:
-    """Yield the rows of each table that has the key of an account, or of its visitor, in a column."""
-    visitor = Visitor.for_user(user).key
+def _rows_that_name(visitor: str, user: AbstractUser | None = None) -> Iterator[QuerySet]:
+    """Yield the rows of each table that has a visitor, or the key of the visitor's account, in a column."""
     for model in apps.get_models():
         condition = Q()
         for field in model._meta.concrete_fields:
             if isinstance(field, models.ForeignKey) and field.related_model is get_user_model():
-                condition |= Q((field.name, user.pk))
+                condition |= Q((field.name, user.pk)) if user else Q()
             elif isinstance(field, ExactCharField) and field.name in VISITOR_COLUMNS:
                 condition |= Q((field.name, visitor))
         if condition:
@@ -73,25 +72,39 @@ def _rows_that_name(user: AbstractUser) -> Iterator[QuerySet]:
 
 def export_of(user: AbstractUser) -> dict[str, Any]:
     """Return everything about a member as plain values. Raises ArchiveUnavailable."""
-    visitor = Visitor.for_user(user).key
+    return {
+        "account": _plain_rows(get_user_model()._default_manager.filter(pk=user.pk))[0],
+        "groups": list(user.groups.values_list("name", flat=True)),
+        "history": _history_rows(Visitor.for_user(user).key),
+        "experiments": [_experiment_row(user, each) for each in Experiment.objects.started()],
+        "tables": _table_rows(rows_about(user)),
+    }
+
+
+def export_of_visitor(visitor: str) -> dict[str, Any]:
+    """Return everything about a visitor without an account as plain values. Raises ArchiveUnavailable."""
+    tables = _table_rows(_rows_that_name(visitor))
+    return {"visitor": visitor, "history": _history_rows(visitor), "tables": tables}
+
+
+def _history_rows(visitor: str) -> list[Row]:
     history = get_history(visitor, limit=None)
     ids = {each.movie_id for each in history}
     titles = dict(Movie.objects.filter(pk__in=ids).values_list("pk", "title"))
     elsewhere: dict[int, list[str]] = {}
     for each in ExternalId.objects.filter(movie__in={int(pk) for pk in ids}).order_by("source", "value"):
         elsewhere.setdefault(each.movie_id, []).append(str(each))
+    return [_history_row(each, titles, elsewhere) for each in history]
+
+
+def _table_rows(found: Iterable[QuerySet]) -> dict[str, list[Row]]:
+    """Return the rows by table, without those that have a place of their own in an export."""
     tables: dict[str, list[Row]] = {}
-    for rows in rows_about(user):
+    for rows in found:
         label = rows.model._meta.label_lower
         if label not in ("auth.user", "events.event", "experiments.visitortotals"):
             tables.setdefault(label, []).extend(_plain_rows(rows))
-    return {
-        "account": _plain_rows(get_user_model()._default_manager.filter(pk=user.pk))[0],
-        "groups": list(user.groups.values_list("name", flat=True)),
-        "history": [_history_row(each, titles, elsewhere) for each in history],
-        "experiments": [_experiment_row(user, each) for each in Experiment.objects.started()],
-        "tables": {label: rows for label, rows in tables.items() if rows},
-    }
+    return {label: rows for label, rows in tables.items() if rows}
 
 
 def close_account(user: AbstractUser) -> None:

@@ -52,8 +52,14 @@ class DefaultModelAdmin(admin.ModelAdmin):
 
 @admin.register(TrainingRun)
 class TrainingRunAdmin(ReadOnlyAdmin):
-    list_display = ["model", "state", "share", "version", "said", "started_at", "updated_at"]
-    list_filter = ["model", "state"]
+    list_display = ["model", "shown_state", "share", "version", "said", "started_at", "updated_at"]
+    list_filter = ["model"]
+    fields = ["model", "shown_state", "share", "said", "version", "metrics", "started_at", "updated_at"]
+
+    @admin.display(description=_("state"), ordering="state")
+    def shown_state(self, run: TrainingRun) -> str:
+        """Return the state; a run whose process has gone is not shown as running."""
+        return gettext("Its process has gone") if run.has_died else run.get_state_display()
 
     @admin.display(description=_("progress"), ordering="progress")
     def share(self, run: TrainingRun) -> str:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-SILENT_AFTER = timedelta(minutes=15)  # a training that wrote nothing for so long has died
+from movie.core.processes import LONGEST_PROCESS, SILENT_AFTER, has_ended
 
 
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def unfinished(self) -> Self:
         return self.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING])
 
-    def alive(self) -> Self:
-        """Return the unfinished runs that reported lately."""
-        return self.unfinished().filter(updated_at__gte=timezone.now() - SILENT_AFTER)
-
-    def abandoned(self, models_trained_anew: Iterable[str]) -> Self:
-        """Return the unfinished runs that are silent for long or about to be trained again."""
-        silent = Q(updated_at__lt=timezone.now() - SILENT_AFTER)
-        return self.unfinished().filter(silent | Q(model__in=list(models_trained_anew)))
+    def alive(self) -> list[TrainingRun]:
+        """Return the unfinished runs whose process runs, the oldest first."""
+        return [run for run in self.unfinished().order_by("pk") if not run.has_died]
 
 
 class TrainingRun(models.Model):
@@ -44,6 +36,7 @@ class TrainingRun(models.Model):
     message = models.CharField(_("message"), max_length=255, blank=True)
     metrics = models.JSONField(_("figures"), default=dict, blank=True)
     version = models.CharField(_("version"), max_length=64, blank=True)
+    process = models.CharField(max_length=LONGEST_PROCESS, blank=True, default="", editable=False)
     started_at = models.DateTimeField(_("started"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -60,6 +53,13 @@ class TrainingRun(models.Model):
     @property
     def percent(self) -> int:
         return round(100 * self.progress)
+
+    @property
+    def has_died(self) -> bool:
+        """Return whether the process of an unfinished run has gone, or is silent for long."""
+        if self.state not in (self.State.QUEUED, self.State.RUNNING):
+            return False
+        return timezone.now() - self.updated_at > SILENT_AFTER or has_ended(self.process)
 
 
 class DefaultModel(models.Model):

@@ -60,7 +60,8 @@ def running_trainings() -> list[TrainingRun]:
     """Return the models in training or waiting for it, as of at most two seconds ago."""
     rows = cache.get(RUNNING)
     if rows is None:
-        rows = list(TrainingRun.objects.alive().order_by("pk").values(*SHOWN_OF_TRAINING))
+        alive = TrainingRun.objects.alive()
+        rows = [{name: getattr(run, name) for name in SHOWN_OF_TRAINING} for run in alive]
         cache.set(RUNNING, rows, RUNNING_SECONDS)
     return [TrainingRun(**row) for row in rows]
 

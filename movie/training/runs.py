@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 
+from movie.core.processes import heartbeat, this_process
 from movie.core.shutdown import GracefulShutdown
 from movie.training.models import TrainingRun
 from predictors.progress import Progress, ProgressEvent
@@ -29,15 +31,26 @@ class StopTraining(GracefulShutdown):
             raise Interrupted
 
 
-def queue(names: Iterable[str]) -> dict[str, TrainingRun]:
-    """Create a waiting run for each model. Earlier runs of these models that never said how they ended are
-    closed.
+@contextmanager
+def queued(names: Iterable[str]) -> Iterator[dict[str, TrainingRun]]:
+    """Yield a waiting run for each model, to be taken out when its training begins; what is left is deleted.
+
+    Earlier runs of these models, and those whose process has gone, are closed. Meanwhile all runs of this
+    process say that they live.
     """
-    names = list(names)
-    TrainingRun.objects.abandoned(names).update(
+    names, process = list(names), this_process()
+    over = [run.pk for run in TrainingRun.objects.unfinished() if run.has_died or run.model in names]
+    TrainingRun.objects.filter(pk__in=over).update(
         state=State.FAILED, message=_("The process ended without a word.")
     )
-    return {name: TrainingRun.objects.create(model=name) for name in names}
+    waiting = {name: TrainingRun.objects.create(model=name, process=process) for name in names}
+    own = TrainingRun.objects.unfinished().filter(process=process)
+    try:
+        with heartbeat(lambda: own.update(updated_at=timezone.now())):
+            yield waiting
+    finally:
+        for run in waiting.values():  # not begun
+            run.delete()
 
 
 @contextmanager

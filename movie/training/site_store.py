@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError
 
-from evaluation.trainer import FROM_SITE
+from evaluation.trainer import FROM_SITE, refuse_other_ids
 from movie.catalogue.models import Movie
 from movie.catalogue.titles import match_key
 from predictors.errors import ArtifactError
@@ -61,6 +61,11 @@ class SiteModelStore(ModelStore):
         if data and data.get("id_space") == FROM_SITE:
             data = {**data, "catalogue": catalogue_fingerprint(predictor.ids.ids)}
         return super().publish(predictor, data=data, metrics=metrics, activate=activate)
+
+    def serve(self, name: str, version: str) -> None:
+        """Activate a version that was trained on this site's ids. Raises PredictorError, changing nothing."""
+        refuse_other_ids(name, self.meta(name, version).get("data", {}).get("id_space", FROM_SITE))
+        self.activate(name, version)
 
     def load(self, name: str, version: str) -> Predictor:
         """Load a version. Raises ArtifactError for one that was trained on another catalogue."""

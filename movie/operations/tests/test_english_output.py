@@ -10,7 +10,7 @@ from django.utils import translation
 
 from movie.catalogue.importing.errors import RejectReason
 from movie.training.models import TrainingRun
-from movie.training.runs import Interrupted, queue, recorded
+from movie.training.runs import Interrupted, queued, recorded
 
 OURS = sorted((name, app) for name, app in get_commands().items() if str(app).startswith("movie"))
 
@@ -46,8 +46,8 @@ def test_commands_answer_in_english(tmp_path):
 def test_a_training_that_ends_early_is_stored_in_english_and_shown_in_ones_own_language(
     admin_client, error, stored, shown
 ):
-    with translation.override("ko"):
-        run = queue(["ease"])["ease"]
+    with translation.override("ko"), queued(["ease"]) as waiting:
+        run = waiting.pop("ease")
         with pytest.raises(type(error)), recorded(run):
             raise error
     run.refresh_from_db()

@@ -18,8 +18,9 @@ from django.urls import reverse
 from datasets.splits.protocols import latest_of_each_pair
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
+from movie.core.processes import SILENT_AFTER
 from movie.training.datasets import load_training_data
-from movie.training.models import SILENT_AFTER, TrainingRun
+from movie.training.models import TrainingRun
 from predictors.history import History
 from predictors.models.neighbours import NeighboursPredictor
 from predictors.serving.registry import ModelStore

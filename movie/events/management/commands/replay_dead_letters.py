@@ -9,9 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from movie.events.models import DeadLetter
-from movie.events.stream.consumer import UNPROCESSABLE
-from movie.events.stream.handlers import get_handler
-from movie.events.stream.messages import decode
+from movie.events.stream.replay import replay
 
 
 class Command(BaseCommand):
@@ -26,21 +24,8 @@ class Command(BaseCommand):
         replayed = left = 0
         for letter in letters.iterator():
             self.stdout.write(f"{letter.group}  {letter.position}  {letter.reason}")
-            if options["dry_run"] or not self._replay(letter):
+            if options["dry_run"] or not replay(letter):
                 left += 1
             else:
                 replayed += 1
         self.stdout.write(f"{replayed} handled, {left} left.")
-
-    def _replay(self, letter: DeadLetter) -> bool:
-        """Process a dead letter once more and delete it; return whether that worked."""
-        try:
-            message = decode(letter.raw)
-            if message is not None:
-                get_handler(letter.group).handle([message])
-        except UNPROCESSABLE as error:
-            letter.reason = f"{type(error).__name__}: {error}"[:255]
-            letter.save(update_fields=["reason"])
-            return False
-        letter.delete()
-        return True

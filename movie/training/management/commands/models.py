@@ -19,7 +19,7 @@ from rich.table import Table
 
 from evaluation.model_card import model_card
 from evaluation.provenance import code_digest, commit
-from evaluation.trainer import FROM_SITE, refuse_other_ids
+from evaluation.trainer import FROM_SITE
 from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
 from movie.training.comparison_tables import comparison_sentence, comparison_tables
@@ -163,8 +163,7 @@ class Command(BaseCommand):
 
     def _activate(self, options: dict[str, Any]) -> None:
         name, version = options["name"], self._known_version(options["name"], options["version"])
-        refuse_other_ids(name, self.store.meta(name, version).get("data", {}).get("id_space", FROM_SITE))
-        self.store.activate(name, version)
+        self.store.serve(name, version)
         self.stdout.write(f"{name} {version} is active.")
 
     def _roll_back(self, options: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from movie.events.weighing import settle_weights, warn_of_unusual_movies
 from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
 from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
-from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.runs import Interrupted, StopTraining, queued, recorded
 from movie.training.site_store import SiteModelStore
 from movie.training.temporal_split import MIN_VISITORS
 from predictors.config import options_of, parse_pairs
@@ -100,11 +100,10 @@ class Command(BaseCommand):
     def _retrain_all(
         self, names: list[str], store: ModelStore, stop: StopTraining, options: Mapping[str, Any]
     ) -> tuple[list[RetrainResult], list[str]]:
-        waiting = {} if options["dry_run"] else queue(names)
         data: dict[bool, Interactions] = {}
         outcomes: list[RetrainResult] = []
         failed: list[str] = []
-        try:
+        with queued([] if options["dry_run"] else names) as waiting:
             for name in names:
                 stop.check()
                 run = waiting.pop(name, None) or TrainingRun(model=name)
@@ -128,9 +127,6 @@ class Command(BaseCommand):
                 outcomes.append(outcome)
                 if not options["quiet"]:
                     self.stdout.write(_describe(outcome, dry_run=options["dry_run"]))
-        finally:
-            for run in waiting.values():  # not begun
-                run.delete()
         return outcomes, failed
 
     def _retrain(

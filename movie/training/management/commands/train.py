@@ -18,7 +18,7 @@ from movie.core.shutdown import INTERRUPTED
 from movie.training.data_options import add_data_options, check_data_options, id_space, load_interactions
 from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
-from movie.training.runs import Interrupted, StopTraining, queue, recorded
+from movie.training.runs import Interrupted, StopTraining, queued, recorded
 from movie.training.site_store import SiteModelStore
 from movie.training.training_feed import feed_file
 from predictors.config import options_of, parse_pairs
@@ -67,30 +67,25 @@ class Command(BaseCommand):
         if options["data"] is not None:
             options["data"] = feed_file(options["data"])
         chosen = _check_models(names, options)
-        waiting = queue(names)
         refused = []
-        try:
-            with StopTraining() as stop:
-                data: dict[bool, Interactions] = {}
-                for name in names:
-                    dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
-                    if dislikes not in data:
-                        data[dislikes] = load_interactions(options, dislikes=dislikes, say=self.stderr.write)
-                    run = waiting.pop(name)
-                    try:
-                        self._train(run, data[dislikes], chosen[name], stop, options)
-                    except PredictorError as error:
-                        refused.append(f"{name}: {error}")
-                    except Interrupted:
-                        raise CommandError(
-                            _resume_command([name, *waiting], options), returncode=INTERRUPTED
-                        ) from None
-                    except Exception as error:
-                        logger.exception("the training of %s failed", name)
-                        refused.append(f"{name}: {type(error).__name__}: {error}")
-        finally:
-            for run in waiting.values():  # not begun
-                run.delete()
+        with queued(names) as waiting, StopTraining() as stop:
+            data: dict[bool, Interactions] = {}
+            for name in names:
+                dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
+                if dislikes not in data:
+                    data[dislikes] = load_interactions(options, dislikes=dislikes, say=self.stderr.write)
+                run = waiting.pop(name)
+                try:
+                    self._train(run, data[dislikes], chosen[name], stop, options)
+                except PredictorError as error:
+                    refused.append(f"{name}: {error}")
+                except Interrupted:
+                    raise CommandError(
+                        _resume_command([name, *waiting], options), returncode=INTERRUPTED
+                    ) from None
+                except Exception as error:
+                    logger.exception("the training of %s failed", name)
+                    refused.append(f"{name}: {type(error).__name__}: {error}")
         if refused:
             raise CommandError("\n".join(refused))
 

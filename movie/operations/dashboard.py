@@ -1,0 +1,168 @@
+"""Read what the first page of the admin shows. Each figure is one query of bounded cost, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import Count, QuerySet, Sum
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from movie.catalogue.models import Movie, Person
+from movie.events.models import DailyMovieActivity, DeadLetter, ProcessedEvent, VisitorStanding
+from movie.experiments.models import Experiment
+from movie.operations.collectors import queues, sample_ratios, unusual_movie_count
+from movie.operations.health import readiness
+from movie.operations.models import Job
+from movie.training.model_info import model_label
+from movie.training.models import TrainingRun
+from movie.training.registry import default_models, registry, running_trainings
+from predictors.errors import ArtifactError
+from predictors.plugins import MODELS
+
+MOST_COUNTED = 100_000  # more rows are not counted
+LATEST_PROCESSED = 1_000  # events that are looked at for when a consumer last worked
+VERSIONS_SHOWN = 10
+JOBS_SHOWN = 6
+LATELY = timedelta(days=7)
+SUSPICIOUS_RATIO = 0.01  # p of an experiment's visitors by arm below which something is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    label: str
+    value: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    group: str
+    last: datetime | None
+    dead_letters: int
+
+
+@dataclass(slots=True)
+class ModelState:
+    """A model with its versions, newest first, and its training if one runs."""
+
+    name: str
+    label: str
+    active: str = ""
+    trained: datetime | None = None
+    problem: str = ""
+    can_roll_back: bool = False
+    is_default: bool = False
+    versions: list[str] = field(default_factory=list)
+    training: TrainingRun | None = None
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the context of the page."""
+    waiting, dead_letters = queues()
+    now = timezone.now()
+    return {
+        "anomalies": list(anomalies()),
+        "figures": list(figures()),
+        "outbox": waiting,
+        "consumers": list(consumers(dead_letters)),
+        "models": model_states(),
+        "jobs": Job.objects.select_related("by")[:JOBS_SHOWN],
+        "experiments": Experiment.objects.not_over(now).prefetch_related("arms")[:3],
+        "checks": readiness().checks,
+    }
+
+
+def figures() -> Iterator[Figure]:
+    """Yield how much the site holds."""
+    today = timezone.now().date()
+    movies = reverse("admin:catalogue_movie_changelist")
+    yield Figure(_("films"), _counted(Movie.objects.filter(is_visible=True)), movies)
+    yield Figure(
+        _("hidden films"), _counted(Movie.objects.filter(is_visible=False)), f"{movies}?is_visible__exact=0"
+    )
+    yield Figure(_("people"), _counted(Person.objects.all()), reverse("admin:catalogue_person_changelist"))
+    # Of the films and not of the ratings: an index of the films holds it.
+    n_ratings = Movie.objects.order_by().aggregate(n=Sum("rating_count"))["n"] or 0
+    yield Figure(_("ratings"), grouped(n_ratings), reverse("admin:catalogue_rating_changelist"))
+    members = get_user_model()._default_manager.filter(is_active=True)
+    yield Figure(_("members"), _counted(members), reverse("admin:auth_user_changelist"))
+    yield Figure(_("visitors who rated"), _counted(VisitorStanding.objects.all()))
+    for label, since in ((_("films opened or rated today"), today), (_("in seven days"), today - LATELY)):
+        days = DailyMovieActivity.objects.filter(day__gte=since)
+        yield Figure(label, grouped(days.order_by().aggregate(n=Sum("count"))["n"] or 0))
+
+
+def _counted(rows: QuerySet) -> str:
+    n = rows.order_by().values("pk")[: MOST_COUNTED + 1].count()
+    return f"{grouped(MOST_COUNTED)}+" if n > MOST_COUNTED else grouped(n)
+
+
+def grouped(n: int) -> str:
+    """Return a number with its thousands apart, in the language of the page."""
+    return number_format(n, force_grouping=True)
+
+
+def consumers(dead_letters: dict[str, int]) -> Iterator[ConsumerState]:
+    """Yield the consumer groups with when they last worked, of the latest events that any processed."""
+    rows = ProcessedEvent.objects.order_by("-processed_at").values_list("group", "processed_at")
+    last = dict(reversed(rows[:LATEST_PROCESSED]))  # of each group the latest stays
+    for group in settings.EVENT_HANDLERS:
+        yield ConsumerState(group, last.get(group), dead_letters.get(group, 0))
+
+
+def model_states() -> list[ModelState]:
+    """Return every model that can be trained; those that serve first."""
+    store, running = registry().store, {run.model: run for run in running_trainings()}
+    default = next((name for name in default_models() if store.current(name)), "")
+    states = []
+    for name in MODELS:
+        state = ModelState(name, model_label(name), store.current(name), training=running.get(name))
+        state.versions = store.versions(name)[:VERSIONS_SHOWN]
+        state.can_roll_back = bool(store.previous(name))
+        state.is_default = name == default
+        if state.active:
+            try:
+                state.trained = parse_datetime(str(store.meta(name, state.active).get("created", "")))
+            except (ArtifactError, ValueError):
+                state.problem = _("Its files are damaged.")
+        states.append(state)
+    return sorted(states, key=lambda state: (not state.is_default, not state.active))
+
+
+def anomalies() -> Iterator[Figure]:
+    """Yield what somebody should look at."""
+    for check in readiness().checks:
+        if not check.ok:
+            yield Figure(_("The check “%(name)s” fails") % {"name": check.name}, check.why)
+    if n := unusual_movie_count():
+        text = ngettext(
+            "%(n)d film got many ratings of new visitors", "%(n)d films got many ratings of new visitors", n
+        )
+        url = f"{reverse('admin:catalogue_movie_changelist')}?ratings=unusual"
+        yield Figure(text % {"n": n}, _("within a day"), url)
+    letters = reverse("admin:events_deadletter_changelist")
+    for row in DeadLetter.objects.order_by().values("group").annotate(n=Count("pk")):
+        text = ngettext("%(n)d dead letter", "%(n)d dead letters", row["n"]) % {"n": row["n"]}
+        yield Figure(text, row["group"], f"{letters}?group={row['group']}")
+    for run in TrainingRun.objects.unfinished()[:20]:
+        if run.has_died:
+            text = _("The training of %(model)s has died") % {"model": model_label(run.model)}
+            yield Figure(text, f"{run.percent} %", reverse("admin:training_trainingrun_changelist"))
+    for job in Job.objects.filter(created__gte=timezone.now() - LATELY).exclude(state=Job.State.DONE)[:20]:
+        if job.state == Job.State.FAILED or job.has_died:
+            url = reverse("admin:operations_job_change", args=[job.pk])
+            yield Figure(str(job), job.message or job.shown_state, url)
+    for name, p in sample_ratios().items():
+        if p < SUSPICIOUS_RATIO:
+            text = _("The arms of “%(name)s” did not get the visitors that their shares say")
+            yield Figure(text % {"name": name}, f"p = {p:.4f}", reverse("experiments:detail", args=[name]))
