@@ -27,6 +27,7 @@ from movie.events.archive import get_archive
 from movie.events.models import CLOCK_ERROR, Event, HistoryChange, HistoryImport, ImportSlot
 from movie.experiments.assignment import assign_arm
 from movie.experiments.models import Experiment, ExperimentArm, VisitorTotals
+from movie.operations.models import Job
 from movie.pages.browser_names import browser_name
 from movie.pages.personal_data import VISITOR_COLUMNS, rows_about
 from movie.papers.models import Comment
@@ -282,6 +283,7 @@ def everything(ada, settings):
             attempt_time=timezone.now(),
         )
     DefaultModel.objects.create(predictor="popular", by=ada)
+    Job.objects.create(kind=Job.Kind.MOVIES, by=ada)
     return ada, eve
 
 

@@ -108,13 +108,14 @@ class Command(BaseCommand):
 
     def _serve(self, host: str, port: int, workers: int, to_train: list[str]) -> None:
         """Run the server and the training until one is interrupted; leave no process behind."""
-        server = _start_server(host, port, workers)
+        server, worker = _start_server(host, port, workers), None
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
         try:
             address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{port}/"  # noqa: S104
             _wait_until_open(host, port, server, stop)
+            worker = _start_worker()
             self.console.print(f"\nReelgraph is open: [bold]{address}[/]   (Ctrl-C closes it)\n")
             needing, others = _by_torch(to_train)
             self._find_taste_groups(stop, server)
@@ -126,6 +127,7 @@ class Command(BaseCommand):
             if server.poll() not in (None, 0) and not stop.is_set():
                 raise CommandError(f"the server ended with status {server.returncode}")
         finally:
+            _end(worker)
             _end(server)
 
     def _find_taste_groups(
@@ -243,6 +245,12 @@ def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return child_process.start(command, cwd=settings.BASE_DIR, env=environment)
+
+
+def _start_worker() -> subprocess.Popen:
+    """Start what does the jobs of the admin."""
+    command = [sys.executable, "manage.py", "db_worker", "--no-reload", "--verbosity", "0"]
+    return child_process.start(command, cwd=settings.BASE_DIR)
 
 
 def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
