@@ -1,8 +1,11 @@
 """Imports as jobs: started in the admin, done by the worker, with a report of what was refused."""
 
+from unittest import mock
+
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django_tasks_db.management.commands import db_worker
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
@@ -23,11 +26,13 @@ def folder(settings, tmp_path):
 
 
 def work() -> None:
-    """Do everything that waits, as `manage.py db_worker --batch` does."""
-    Worker(
+    """Do everything that waits, as `manage.py db_worker --batch` does, on the connection of the test."""
+    worker = Worker(
         queue_names=["default"], interval=0, batch=True, backend_name="default", startup_delay=False,
         max_tasks=None, worker_id="tests", excluded_queue_names=[],
-    ).run()  # fmt: skip
+    )  # fmt: skip
+    with mock.patch.object(db_worker, "close_old_connections"):
+        worker.run()
 
 
 def upload(client, content=FILMS, **fields):
