@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
@@ -53,7 +54,7 @@ class OperationsSite(AdminSite):
         models = path("models/", self.admin_view(self.change_model), name="change_model")
         return [*pages, models, *super().get_urls()]
 
-    def index(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict | None = None) -> TemplateResponse:
         from movie.operations.dashboard import dashboard
 
         user = request.user

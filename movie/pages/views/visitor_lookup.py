@@ -73,13 +73,13 @@ def look_up(request: HttpRequest) -> HttpResponse:
         history = get_history(visitor)
         answers = ask_all(history, LIST_LENGTH)
         latest = sorted(history, key=lambda each: (each.at, each.event_id), reverse=True)[:EVENTS_SHOWN]
-        movies = fill_picks(answers, [each.movie_id for each in latest])
+        movies = fill_picks(answers, [int(each.movie_id) for each in latest])
         context |= {
             "visitor": visitor,
             "member": user,
             "can_act": can_act(visitor),
             "n_events": len(history),
-            "events": [ShownEvent(each, movies.get(each.movie_id)) for each in latest],
+            "events": [ShownEvent(each, movies.get(int(each.movie_id))) for each in latest],
             "answers": answers,
         }
     return TemplateResponse(request, "admin/pages/visitor.html", context)
