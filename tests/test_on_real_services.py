@@ -29,7 +29,7 @@ DATABASE_TESTS = [
     "movie/visitors/tests/test_second_factor.py",
     "webapp/tests/test_migrations.py",
 ]
-# PostgreSQL's short form: errors, locks, keys, upserts. The whole suite passes there with DATABASE_URL set.
+# PostgreSQL's short form: errors, locks, keys, upserts. DATABASE_URL runs any other test there too.
 POSTGRESQL_TESTS = [
     "movie/core/tests/test_database.py",
     "movie/events/tests/test_bulk_recording.py",
