@@ -122,8 +122,8 @@ def _data_set_ratings(dislikes: bool) -> Iterator[Rows]:
     """Yield ratings of people of data sets, in chunks.
 
     Read past the ORM, whose time conversion takes most of the time: the times stay what the
-    database driver makes of them, UTC text (SQLite) or UTC datetimes: naive ones (MySQL), or such that NumPy
-    takes for naive ones only without their zone (PostgreSQL).
+    database driver makes of them, UTC text (SQLite) or UTC datetimes, naive (MySQL) or with a zone
+    (PostgreSQL), which is taken off, as NumPy knows none.
     """
     has_zone = connection.vendor == "postgresql"
     ratings = (

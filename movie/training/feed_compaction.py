@@ -1,7 +1,7 @@
-"""Compact the training feed: each event once, deletions and merges applied, and what models train on.
+"""Compact the training feed: keep each event once, apply deletions and merges, write the training rows.
 
-Only shards in which something came are written anew. An event lies in the shard of its owner; a deletion or
-a merge stays in the shard of its visitor, since what it covers may arrive after it. What came is deleted
+Only shards with new files are written anew. An event lies in the shard of its owner; a deletion or a merge
+stays in the shard of its visitor, since events that it covers may arrive after it. New files are deleted
 last, so a compaction that was killed is done again, to the same effect.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,21 +44,22 @@ Changes = dict[str, list[Row]]  # deletions and merges by visitor, in the order 
 
 
 def compact(folder: Path) -> int:
-    """Take in what came; return how many interactions models may train on, 0 when nothing came.
+    """Take the new files into the shards; return how many interactions models may train on.
 
-    Only one process may do it at a time. Memory holds one shard, and all deletions and merges.
+    Returns 0 where every shard is up to date. Only one process may do it at a time. Memory holds one shard,
+    and all deletions and merges.
     """
     append_parts(folder)
+    _drop_other_counting(folder)
     came = {shard: files for shard in range(SHARDS) if (files := new_files(folder, shard))}
-    if not came:
+    waiting = {*came, *(shard for shard in range(SHARDS) if _lacks_visitors(folder, shard))}
+    if not waiting:
         return 0
     changes = _read_changes(event_files(folder))
-    new_changes = _read_changes(file for files in came.values() for file in files)
-    # What a late change covers may have moved on with the merges that were known.
-    waiting = set(came) | {shard_of(each) for each in _chains(changes, new_changes["visitor"])}
-    waiting |= {
-        n for n in range(SHARDS) if event_files(folder, [n]) and not visitors_file(folder, n).exists()
-    }
+    if came:
+        new_changes = _read_changes(file for files in came.values() for file in files)
+        # The events that a late change covers may have moved on with the merges that were known.
+        waiting |= {shard_of(each) for each in _chains(changes, new_changes["visitor"])}
     shards: dict[str, Any] = read_manifest(folder).get("shards", {})
     taken: set[Path] = set()
     while waiting:
@@ -74,7 +76,7 @@ def compact(folder: Path) -> int:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what the manifest of a feed says; nothing where it was never compacted."""
+    """Return the content of a feed's manifest; an empty one where the feed was never compacted."""
     try:
         content: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -83,20 +85,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, **content: Any) -> None:
-    """Change what the manifest says."""
+    """Write `content` into the manifest; what it does not name stays, but for what this version says."""
     shards = content.get("shards", {}).values()
-    said = {
+    manifest = {
+        **read_manifest(folder),
         "schema": 1,
         "id_space": FROM_SITE,
         "hash": HASH,
         "n_shards": SHARDS,
         "columns": {name: str(kind) for name, kind in event_schema(OWNER).items()},
-        **read_manifest(folder),
+        "counting": asdict(History.counting),
         **({"watermark": max(each["watermark"] for each in shards)} if shards else {}),
         **content,
     }
     with whole_file(folder / MANIFEST) as file:
-        file.write(json.dumps(said, indent=1, sort_keys=True).encode())
+        file.write(json.dumps(manifest, indent=1, sort_keys=True).encode())
 
 
 def event_files(folder: Path, shards: Iterable[int] = range(SHARDS)) -> list[Path]:
@@ -104,9 +107,16 @@ def event_files(folder: Path, shards: Iterable[int] = range(SHARDS)) -> list[Pat
     return [file for shard in shards for file in sorted(shard_folder(folder, shard).glob("*.parquet"))]
 
 
-def _is_half_there(folder: Path, shard: int) -> bool:
-    """Tell whether a shard has events, but not what is made of them."""
+def _lacks_visitors(folder: Path, shard: int) -> bool:
+    """Return whether a shard has events and no file of visitors, as after a restore."""
     return bool(event_files(folder, [shard])) and not visitors_file(folder, shard).exists()
+
+
+def _drop_other_counting(folder: Path) -> None:
+    """Delete the files of visitors that other settings of EVENT_COUNTING made; they are made anew."""
+    if read_manifest(folder).get("counting") != asdict(History.counting):
+        for shard in range(SHARDS):
+            visitors_file(folder, shard).unlink(missing_ok=True)
 
 
 def _compact_shard(
@@ -117,7 +127,10 @@ def _compact_shard(
 
     compacted = shard_folder(folder, shard) / COMPACTED
     known = read_events([compacted] if compacted.exists() else [], OWNER)
-    both = pl.concat([known, read_events(files, OWNER)]).unique("event_id", keep="first", maintain_order=True)
+    both = pl.concat([known, read_events(files, OWNER)])
+    # An event that was recorded again after a deletion has its id of before: the latest record counts.
+    both = both.sort("recorded_at", descending=True, maintain_order=True)
+    both = both.unique("event_id", keep="first", maintain_order=True)
     is_interaction = pl.col("type") == "interaction"
     rows, changed = _follow(both.filter(is_interaction), changes)
     here = shard_numbers(rows[OWNER]) == shard

@@ -31,7 +31,7 @@ HASH = "crc32 of the visitor in UTF-8, modulo the number of shards"
 MANIFEST, PARTS, EVENTS, VISITORS = "manifest.json", "parts", "events", "visitors"
 INTERACTIONS, COMPACTED = "interactions.parquet", "compacted.parquet"
 WHOLE = "events.parquet"  # all events in one file, as earlier versions kept them
-OWNER = "owner"  # whose an event is by now; `visitor` is whose it was when it was recorded
+OWNER = "owner"  # the visitor who has the event by now; `visitor` had it when it was recorded
 ID_SPACE = "reelgraph.id_space"  # in the metadata of the files: the films are this site's
 PARTS_AT_ONCE = 500
 
@@ -58,7 +58,7 @@ def shard_folder(folder: Path, shard: int) -> Path:
 
 
 def visitors_file(folder: Path, shard: int) -> Path:
-    """Return the file that says what the visitors of a shard like."""
+    """Return the file of the movies that the visitors of a shard like or rated."""
     return folder / VISITORS / f"shard={shard:02}.parquet"
 
 
@@ -68,7 +68,7 @@ def new_files(folder: Path, shard: int) -> list[Path]:
 
 
 def write_part(folder: Path, messages: Iterable[Message]) -> None:
-    """Add what a batch of messages says, on the disk once this returns."""
+    """Add a batch of messages as a new file, on the disk once this returns. Raises OSError."""
     import polars as pl
 
     frame = pl.DataFrame([_row(message) for message in messages], schema=event_schema())
@@ -82,7 +82,7 @@ def parts_in(folder: Path) -> list[Path]:
 
 
 def append_parts(folder: Path) -> None:
-    """Move what consumers wrote into new files of the shards. Only one process may do it at a time.
+    """Move the parts that consumers wrote into new files of the shards. Only one process may do it at a time.
 
     A part that is left by a crash is appended again, to no effect: an event counts once.
     """

@@ -39,9 +39,9 @@ from predictors.history import Interaction
 if TYPE_CHECKING:
     import polars as pl
 
-PARTS_WAITING = 200  # files of parts, from which on a consumer puts them into shards
+PARTS_WAITING = 200  # once so many parts wait, a consumer puts them into shards
 ROWS_AT_ONCE = 20_000
-FILLED_AT = "filled_at"  # in the manifest: when everything known before the stream was put in
+FILLED_AT = "filled_at"  # in the manifest: when the events from before the stream were put in
 
 
 class TrainingFeed(Handler):
@@ -55,9 +55,9 @@ class TrainingFeed(Handler):
             write_part(self.folder, messages)
 
     def maintenance(self) -> None:
-        """Put into shards what waits, unless it is little or somebody else is at it.
+        """Put waiting parts into shards, once they are many and unless another process is at it.
 
-        The work grows with what came, never with what is known.
+        The work grows with the new events, never with the known ones.
         """
         if len(parts_in(self.folder)) >= PARTS_WAITING:
             with self._lock(wait=False) as locked:
@@ -65,7 +65,10 @@ class TrainingFeed(Handler):
                     append_parts(self.folder)
 
     def compact(self) -> int:
-        """Take in what came; return how many interactions models may train on, 0 when nothing came."""
+        """Take the new files into the shards; return how many interactions models may train on.
+
+        Returns 0 where every shard is up to date.
+        """
         with self._lock():
             return compact(self.folder)
 
@@ -86,16 +89,16 @@ class TrainingFeed(Handler):
 
     @property
     def is_filled(self) -> bool:
-        """Tell whether the feed knows all that visitors did, not only what came by the stream."""
+        """Return whether the feed has the events from before the stream, too."""
         return FILLED_AT in self.manifest
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What the manifest says: rows a shard, columns, watermark."""
+        """Return the content of the manifest: rows a shard, columns, watermark."""
         return read_manifest(self.folder)
 
     def events(self) -> pl.DataFrame:
-        """Return the events, deletions and merges that are in shards, with whose each event is by now."""
+        """Return the events, deletions and merges that are in shards; OWNER names who has each event now."""
         return read_events(event_files(self.folder), OWNER)
 
     def visitor_ratings(self, dislikes: bool) -> Iterator[tuple[Any, Any, Any, Any]]:

@@ -27,7 +27,7 @@ from movie.events.stream.kafka_topic import TopicSpec
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
 from movie.training.datasets import interactions_from_site
 from movie.training.training_feed import TrainingFeed, feed_file
-from predictors.history import History, Interaction
+from predictors.history import Counting, History, Interaction
 from predictors.serving.registry import ModelStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -226,6 +226,31 @@ def test_putting_into_shards_what_came_touches_nothing_that_is_known(tmp_path, m
     shards = feed.manifest["shards"].values()
     assert sum(each["events"] for each in shards) == 102 and feed.manifest["n_shards"] == 64
     assert feed.manifest["watermark"].startswith(str(NOON.date()))
+
+
+def test_an_event_that_is_recorded_again_after_a_deletion_is_there(tmp_path) -> None:
+    """A file that is imported again has the event ids of before, also while the deletion is not taken in."""
+    feed = TrainingFeed(tmp_path)
+    first = told("guest:a", 5)
+    again = InteractionRecorded(first.interaction, NOON + timedelta(minutes=2))
+    feed.handle([first])
+    feed.compact()
+    feed.handle([HistoryForgotten(new_event_id(), "guest:a", None, NOON + timedelta(minutes=1)), again])
+    feed.handle([first])
+    assert feed.compact() == 1
+    assert feed.events().filter(type="interaction")["recorded_at"].to_list() == [again.recorded_at]
+
+
+def test_what_visitors_like_is_made_anew_where_it_is_gone_or_counted_otherwise(tmp_path, monkeypatch) -> None:
+    feed = TrainingFeed(tmp_path)
+    feed.handle([told("guest:a", 5), told("guest:b", 6, "watchlist")])
+    assert feed.compact() == 2 and feed.compact() == 0
+    for made in [*tmp_path.glob("visitors/*.parquet"), tmp_path / "interactions.parquet"]:
+        made.unlink()
+    assert feed.compact() == 2, "as after a restore"
+    monkeypatch.setattr(History, "counting", Counting(click=0))
+    assert feed.compact() == 1 and [film for _user, film, _at in visitors_of(tmp_path)] == [6]
+    assert feed.compact() == 0
 
 
 @pytest.mark.django_db
