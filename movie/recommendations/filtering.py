@@ -84,20 +84,24 @@ class ItemAlignment:
 
 
 class _Alignments:
-    """The alignment of each model of this process, made anew for a new version or a changed catalogue."""
+    """Keeps the alignment of each model of this process; a new version or catalogue replaces it.
+
+    A model by itself and the same one with new films have one name and other items: each keeps its own.
+    """
 
     def __init__(self) -> None:
-        self.by_name: dict[str, ItemAlignment] = {}
+        self.by_model: dict[tuple[str, type[Predictor]], ItemAlignment] = {}
         self.lock = threading.Lock()
 
     def of(self, predictor: Predictor, index: MovieIndex) -> ItemAlignment:
-        found = self.by_name.get(predictor.name)
+        model = predictor.name, type(predictor)
+        found = self.by_model.get(model)
         if found is not None and found.ids is predictor.ids and found.index is index:
             return found
         with self.lock:
             rows = index.rows_of(predictor.ids.ids)
             made = ItemAlignment(predictor.ids, index, rows, np.flatnonzero(rows < 0))
-            self.by_name[predictor.name] = made
+            self.by_model[model] = made
             return made
 
 
