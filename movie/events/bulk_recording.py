@@ -1,7 +1,7 @@
 """Store many reported interactions that change no rating, such as a million plays of a file.
 
 `recording.record_all` makes a model instance a row and looks at what follows from each. Nothing follows from
-a play of a file but its own row: so a batch is one look for what is stored already and one statement. The
+a play of a file but its own row: so a batch is one look for stored rows and one statement. The
 guarantees are the same: the row is the outbox's too, twice is once, and each batch is one transaction.
 """
 
@@ -28,24 +28,25 @@ OUTBOX = ("recorded_at", "available_at", "pending_sinks", "claimed_by")  # colum
 
 
 def record_plain(interactions: Sequence[Interaction]) -> int:
-    """Store what a file reports and what changes no rating, in one transaction; return how many were new.
+    """Store reported interactions that change no rating, in one transaction; return how many were new.
 
-    They keep their times, and stored ones are passed over. What has an event id that is used for something
-    else is left to `record_all`, in a transaction of its own. Raises InvalidInteraction.
+    They keep their times, and stored ones are passed over. Interactions whose event id is used for something
+    else are left to `record_all`, in a transaction of its own. Raises InvalidInteraction.
     """
     for each in interactions:
         validate(each)
     for _attempt in range(ATTEMPTS):
         new, unclear = _find_new(interactions)
         try:
-            return _store(new) + record_all(unclear)
+            n_new = _store(new)
         except IntegrityError:  # an event id was taken, or a movie deleted, after the look
             continue
+        return n_new + record_all(unclear)
     return record_all(interactions)
 
 
 def _find_new(interactions: Sequence[Interaction]) -> tuple[list[Interaction], list[Interaction]]:
-    """Return what is not stored yet, once each, and what has an event id that is used for something else."""
+    """Return the interactions that are new, once each, and those whose event id has another use."""
     by_id: dict[str, Interaction] = {}
     unclear: list[Interaction] = []
     for each in interactions:
