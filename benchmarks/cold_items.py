@@ -1,6 +1,7 @@
 """New films, which nobody has met, found by their content: the protocol cold-item of `evaluation`.
 
-    python -m benchmarks.cold_items [--data-root FOLDER] [--seeds 1,2,3] [--models for_you,ease,als] [--tune]
+    python -m benchmarks.cold_items [--data-root FOLDER] [--data ml-100k,ml-1m] [--seeds 1,2,3]
+        [--models ease,als] [--tune]
 
 A tenth of the films of MovieLens 100K and 1M is held out with all its ratings, and those films alone are
 ranked for everybody who rated one of them. A model scores the films that it knows, and the bridge of
@@ -112,12 +113,8 @@ def _of_100k(root: Path) -> dict[str, dict[str, list[str]]]:
     for line in facts.splitlines():
         cells = dict(cell.split(":", 1) for cell in line.split("|") if ":" in cell)
         if cells.get("id") in contents:
-            people = {"director": cells.get("director", ""), "cast": cells.get("actors", "")}
-            named = {
-                field: [name.strip() for name in text.split(",") if name.strip()]
-                for field, text in people.items()
-            }
-            contents[cells["id"]] |= named
+            contents[cells["id"]]["director"] = _names(cells.get("director", ""))
+            contents[cells["id"]]["cast"] = _names(cells.get("actors", ""))
     return contents
 
 

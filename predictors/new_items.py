@@ -94,8 +94,8 @@ class WithNewItems(Predictor):
     def __init__(self, inner: Predictor, bridge: ContentBridge, ids: IdMap) -> None:
         super().__init__(ids, inner.config)
         self.inner, self.bridge, self.meta = inner, bridge, inner.meta
-        told = ("name", "label", "summary", "paper", "min_history", "is_costly")
-        vars(self).update({each: getattr(inner, each) for each in told})
+        copied = ("name", "label", "summary", "paper", "min_history", "is_costly")
+        vars(self).update({each: getattr(inner, each) for each in copied})
 
     @property
     def new_ids(self) -> frozenset[MovieId]:

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 15.0
-SILENT_AFTER = timedelta(seconds=4 * BEAT_SECONDS)  # whose process has beaten no more for so long has died
+SILENT_AFTER = timedelta(seconds=4 * BEAT_SECONDS)  # a process without a beat for so long has died
 SAME_START = 1.0  # seconds by which two readings of one process's start may differ
 LONGEST_PROCESS = 128  # characters of what `this_process` returns
 

@@ -154,7 +154,8 @@ def _prepared(
         at = now if row.seconds is None else datetime.fromtimestamp(row.seconds, UTC)
         seconds = UNTIMED if row.seconds is None else row.seconds
         # Rows without details keep the ids that they had before there were any.
-        details = () if row.progress is row.weight is None else (row.progress, row.weight)
+        has_details = row.progress is not None or row.weight is not None
+        details = (row.progress, row.weight) if has_details else ()
         event_id = event_id_for(seconds, visitor, row.kind, movie, row.value, *details)
         is_timed = row.seconds is not None
         day = at.date() if row.kind == "watch" and is_timed else None

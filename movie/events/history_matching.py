@@ -227,12 +227,8 @@ def _number(text: str, field: str = "value") -> float | None:
 
 def _made_id(row: Row) -> str:
     """Return an event id that is always the same for the same row."""
-    later = (
-        *OTHER_IDS,
-        "watched_on",
-        "progress",
-        "weight",
-    )  # rows without them keep the ids that they had before
+    # Rows without these keep the ids that they had before there were any.
+    later = (*OTHER_IDS, "watched_on", "progress", "weight")
     names = (*(name for name in COLUMNS if name not in later), *(name for name in later if row[name]))
     return str(uuid.uuid5(EVENT_NAMESPACE, "\n".join(row[name] for name in names)))
 

@@ -45,8 +45,10 @@ def arrange(
 def _unknown_to_model(
     history: History, options: RankingOptions, found: Sequence[Recommendation], index: MovieIndex
 ) -> list[Recommendation]:
-    """Return movies that the filters allow and the model does not know, most rated first, up to the wanted
-    length. None while the database is away: lists for a history that was sent go on without it.
+    """Return movies that the filters allow and the model does not know, most rated first.
+
+    As many as the list lacks, and an empty list while the database is away: lists for a history that was
+    sent go on without it.
     """
     missing = widened(options).k - len(found)
     if missing <= 0:

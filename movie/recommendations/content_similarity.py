@@ -1,4 +1,4 @@
-"""Content similarity: whether two movies belong to one series, told by the title, and share a director.
+"""Content similarity: whether two movies belong to one series, by their titles, and share a director.
 
 It is added to how many people met both, so that a sequel that few people met stands among the first.
 """

@@ -93,8 +93,8 @@ def recommend(
     Movies of the history and `exclude` are left out. The list's id tells of the `arm` of an experiment. An
     unknown `model` counts as none. `alone` computes the list now and lets no other model answer: where this
     one cannot, the list is empty and its `fallback` says why. `familiarity` goes from -1, unexpected movies,
-    to 1, well-known ones; models without such a dial answer as always. Raises UnknownName for a genre or a
-    language of `filters` that no movie has.
+    to 1, well-known ones; models without such a dial answer as always. Raises UnknownName for a name in
+    `filters` that no movie has.
     """
     options = RankingOptions(
         k, model, None if model else arm, exclude, alone, filters=filters, familiarity=familiarity
