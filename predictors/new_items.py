@@ -11,6 +11,7 @@ that scores items can score new ones, and one with vectors scores them as if the
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Self
@@ -39,12 +40,18 @@ class ContentBridge:
     """
 
     def __init__(self, known: sparse.csr_matrix, new: sparse.csr_matrix, ridge: float = RIDGE) -> None:
-        used = np.flatnonzero(known.getnnz(axis=0))  # nothing is known of the rest
-        self.known, self.new = known[:, used], new[:, used]
+        self._used = np.flatnonzero(known.getnnz(axis=0))  # nothing is known of the rest
+        self.known, self.new = known[:, self._used], new[:, self._used]
         gram = (self.known.T @ self.known).toarray()
         gram[np.diag_indices_from(gram)] += ridge
         with one_blas_thread():
             self._factor = linalg.cho_factor(gram, overwrite_a=True)
+
+    def with_new(self, new: sparse.csr_matrix) -> Self:
+        """Return the bridge to other new items (m, f); it shares the factor, which takes most of the time."""
+        other = copy.copy(self)
+        other.new = new[:, self._used]
+        return other
 
     def weights_of(self, new_item: int) -> np.ndarray:
         """Return (n,) float32: how much the score of each known item adds to that of a new one."""

@@ -2,7 +2,7 @@
 
 `with_new_films` is the one door. It reads the content of the films that a version knows once, and that of the
 new ones whenever the catalogue has changed, so that a film is in the lists of the process that took it in at
-once, and in those of others within `movie_index.CHECK_SECONDS`. The next training makes it one like others.
+once, and in those of others within `movie_index.CHECK_SECONDS`. The next training makes it like the others.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ class _NewFilms:
                 renewed.encoder = ContentEncoder.fit(contents)
                 renewed.features = renewed.encoder.encode(contents)
             of_new = renewed.encoder.encode(contents_of(new))
-            renewed.bridge = ContentBridge(renewed.features, of_new)
+            if known.bridge is None:
+                renewed.bridge = ContentBridge(renewed.features, of_new)
+            else:
+                renewed.bridge = known.bridge.with_new(of_new)
             renewed.extended = IdMap([*predictor.ids.ids, *new])
         self.by_name[predictor.name] = renewed
         return renewed

@@ -92,3 +92,13 @@ def test_the_parts_of_a_known_score_stay_as_they_are(model, bridge):
         parts.amounts[:, [0, 2]], model.influences(query, targets[[0, 2]]).amounts, atol=1e-6
     )
     assert parts.amounts[:, 1].sum() > parts.amounts[:, 3].sum()
+
+
+def test_a_bridge_to_other_new_items_is_the_one_that_is_made_for_them(bridge):
+    contents = [content(item) for item in range(N_ITEMS)]
+    encoder = ContentEncoder.fit(contents)
+    new = encoder.encode([{"genre": ["Horror"]}])
+    scores = np.random.default_rng(1).random((2, N_ITEMS), dtype=np.float32)
+    expected = ContentBridge(encoder.encode(contents), new, ridge=0.5).scores(scores)
+    np.testing.assert_array_equal(bridge.with_new(new).scores(scores), expected)
+    assert bridge.scores(scores).shape == (2, 3), "which stays as it is"
