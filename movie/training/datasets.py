@@ -19,6 +19,7 @@ from evaluation.trainer import FROM_SITE
 from movie.catalogue.models import Movie, Rating
 from movie.events.archive import ArchiveUnavailable
 from movie.events.history import iter_histories
+from movie.events.stream import get_event_stream
 from movie.training.training_feed import TrainingFeed, feed_file, id_space_of
 from movie.visitors.visitor import acting
 from predictors.history import LIKED_FROM
@@ -153,10 +154,11 @@ def _chunks(rows: QuerySet) -> Iterator[list[tuple[Any, ...]]]:
 def _visitor_ratings(dislikes: bool) -> Iterator[Rows]:
     """Yield liked movies and, if wanted, rated ones of each visitor who can act.
 
-    From the training feed where it knows everything: it takes no query a visitor.
+    From the training feed where it knows everything: it takes no query a visitor. Without a broker neither
+    new events nor deletions reach the feed, so it is not read.
     """
     feed = TrainingFeed()
-    if feed.is_filled:
+    if feed.is_filled and get_event_stream().uses_outbox:
         feed.compact()
         yield from feed.visitor_ratings(dislikes)
         return

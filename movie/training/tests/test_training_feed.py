@@ -11,6 +11,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -254,7 +255,7 @@ def test_what_visitors_like_is_made_anew_where_it_is_gone_or_counted_otherwise(t
 
 
 @pytest.mark.django_db
-def test_training_from_the_site_reads_a_feed_that_knows_everything(tmp_path, settings) -> None:
+def test_training_from_the_site_reads_a_feed_that_knows_everything(tmp_path, settings, monkeypatch) -> None:
     settings.FEED_DIR = tmp_path
     films = [make_film(f"Film {number}").pk for number in range(6)]
     done = [event(f"guest:{n % 5}", films[n % 6], "click", minute=n) for n in range(20)]
@@ -275,4 +276,7 @@ def test_training_from_the_site_reads_a_feed_that_knows_everything(tmp_path, set
     call_command("compact_feed", fill=True, stdout=said)
     assert "32 events of the site" in said.getvalue() and TrainingFeed().is_filled
     Event.objects.all().delete()
+    assert not rows(False), "without a broker the deletion does not reach the feed"
+    broker = SimpleNamespace(uses_outbox=True)
+    monkeypatch.setattr("movie.training.datasets.get_event_stream", lambda: broker)
     assert (rows(False), rows(True)) == site

@@ -23,7 +23,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--fill",
             action="store_true",
-            help="put in what the site knew before the stream too; then --from-site reads the feed",
+            help="put in what the site knew before the stream too; where there is a broker, "
+            "--from-site then reads the feed",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
