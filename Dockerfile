@@ -50,7 +50,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin reelgraph \
     && install -d -m 700 -o reelgraph -g reelgraph \
-        /var/lib/reelgraph /var/lib/reelgraph/models /var/lib/reelgraph/feed
+        /var/lib/reelgraph /var/lib/reelgraph/models /var/lib/reelgraph/feed /var/lib/reelgraph/jobs
 
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app

@@ -134,6 +134,7 @@ def test_every_process_is_started_and_every_group_has_a_consumer():
         lines = [command for where, command in commands() if where.startswith(kind)]
         assert any(line[0] == "granian" for line in lines)
         assert any("relay_events" in line for line in lines)
+        assert any("db_worker" in line for line in lines)
         if kind != "reelgraph-":  # a unit is a template: the group is its instance
             groups = {line[line.index("--group") + 1] for line in lines if "consume_events" in line}
             assert groups == set(settings.EVENT_HANDLERS)

@@ -13,7 +13,7 @@ from movie.recommendations.ranked_list import RankedList
 
 REMEMBERED_FOR = timedelta(days=1)
 MOST_DELETED = 100  # forgotten lists, with each one that is stored
-LONGEST = 10_000  # films of an endless list
+LONGEST = 10_000  # films of an endless list; of a longer one the first films may come again
 
 
 def films_before(caller: Caller, list_id: str) -> list[int]:

@@ -50,8 +50,9 @@ def rule_refs(rules: RulesIn | None) -> Iterator[Ref]:
 
 
 def stored_rules(caller: Caller) -> RulesIn | None:
-    """Return the rules that the operator stored for the client; None for none, or for rules of another
-    version of the site.
+    """Return the rules that the operator stored for the client, None where there are none.
+
+    Rules that another version of the site stored and this one cannot read count as none, and are logged.
     """
     if not caller.rules:
         return None

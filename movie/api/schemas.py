@@ -104,8 +104,14 @@ IdOrEntry = Annotated[
 
 
 def _value(value: Any) -> Any:
+    """Return a value of an attribute. Raises ValueError for another type, or a number beyond all floats."""
     if not isinstance(value, str | int | float):
         raise ValueError("expected a text, a number, true or false")
+    if isinstance(value, int):
+        try:
+            float(value)
+        except OverflowError:
+            raise ValueError("expected a smaller number") from None
     return value
 
 

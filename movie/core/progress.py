@@ -36,7 +36,7 @@ def followed_by(follower: Follower) -> Iterator[None]:
 class ProgressBar:
     """Draws a line for each task on the terminal. Elsewhere trainings write a line per epoch.
 
-    `transient` removes the drawn lines at the end. Calling it fits the `Watch` of imports, `show` the
+    `transient` removes the drawn lines at the end. Calling it fits the callback of imports, `show` the
     callbacks of trainings.
     """
 

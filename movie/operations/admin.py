@@ -94,7 +94,7 @@ class JobAdmin(admin.ModelAdmin):
     """A job is made once and then only watched, run again or deleted."""
 
     form = JobForm
-    list_display = ["__str__", "state_shown", "share", "message", "by", "created", "finished_at"]
+    list_display = ["__str__", "shown_state", "share", "message", "by", "created", "finished_at"]
     list_filter = ["kind", "state"]
     list_select_related = ["by"]
     list_per_page = 50
@@ -108,7 +108,7 @@ class JobAdmin(admin.ModelAdmin):
         ),
     ]
     watched = [
-        "state_shown",
+        "shown_state",
         "share",
         "message",
         "said",
@@ -182,7 +182,7 @@ class JobAdmin(admin.ModelAdmin):
         return HttpResponseRedirect(reverse("admin:operations_job_change", args=[pk]))
 
     @admin.display(description=_("state"), ordering="state")
-    def state_shown(self, job: Job) -> str:
+    def shown_state(self, job: Job) -> str:
         return job.shown_state
 
     @admin.display(description=_("progress"), ordering="progress")

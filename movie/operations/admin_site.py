@@ -83,7 +83,7 @@ class OperationsSite(AdminSite):
             else:
                 start_job(Job.Kind.TRAINING, {"model": name, "activate": True}, by=request.user.pk)
                 said = gettext("%(model)s is to be trained; its new version serves when it is done.")
-        except PredictorError as error:
+        except (PredictorError, OSError) as error:  # a folder that web processes only read, among others
             messages.error(request, str(error))
         else:
             log.info("%s of %s by the account %s", action, name, request.user.pk)

@@ -38,7 +38,7 @@ SUSPICIOUS_RATIO = 0.01  # p of an experiment's visitors by arm below which some
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class LabelledValue:
     label: str
     value: str
     url: str = ""
@@ -78,28 +78,29 @@ def dashboard() -> dict[str, Any]:
         "models": model_states(),
         "jobs": Job.objects.select_related("by")[:JOBS_SHOWN],
         "experiments": Experiment.objects.not_over(now).prefetch_related("arms")[:3],
-        "checks": readiness().checks,
     }
 
 
-def figures() -> Iterator[Figure]:
+def figures() -> Iterator[LabelledValue]:
     """Yield how much the site holds."""
     today = timezone.now().date()
     movies = reverse("admin:catalogue_movie_changelist")
-    yield Figure(_("films"), _counted(Movie.objects.filter(is_visible=True)), movies)
-    yield Figure(
+    yield LabelledValue(_("films"), _counted(Movie.objects.filter(is_visible=True)), movies)
+    yield LabelledValue(
         _("hidden films"), _counted(Movie.objects.filter(is_visible=False)), f"{movies}?is_visible__exact=0"
     )
-    yield Figure(_("people"), _counted(Person.objects.all()), reverse("admin:catalogue_person_changelist"))
+    yield LabelledValue(
+        _("people"), _counted(Person.objects.all()), reverse("admin:catalogue_person_changelist")
+    )
     # Of the films and not of the ratings: an index of the films holds it.
     n_ratings = Movie.objects.order_by().aggregate(n=Sum("rating_count"))["n"] or 0
-    yield Figure(_("ratings"), grouped(n_ratings), reverse("admin:catalogue_rating_changelist"))
+    yield LabelledValue(_("ratings"), grouped(n_ratings), reverse("admin:catalogue_rating_changelist"))
     members = get_user_model()._default_manager.filter(is_active=True)
-    yield Figure(_("members"), _counted(members), reverse("admin:auth_user_changelist"))
-    yield Figure(_("visitors who rated"), _counted(VisitorStanding.objects.all()))
+    yield LabelledValue(_("members"), _counted(members), reverse("admin:auth_user_changelist"))
+    yield LabelledValue(_("visitors who rated"), _counted(VisitorStanding.objects.all()))
     for label, since in ((_("films opened or rated today"), today), (_("in seven days"), today - LATELY)):
         days = DailyMovieActivity.objects.filter(day__gte=since)
-        yield Figure(label, grouped(days.order_by().aggregate(n=Sum("count"))["n"] or 0))
+        yield LabelledValue(label, grouped(days.order_by().aggregate(n=Sum("count"))["n"] or 0))
 
 
 def _counted(rows: QuerySet) -> str:
@@ -139,30 +140,32 @@ def model_states() -> list[ModelState]:
     return sorted(states, key=lambda state: (not state.is_default, not state.active))
 
 
-def anomalies() -> Iterator[Figure]:
+def anomalies() -> Iterator[LabelledValue]:
     """Yield what somebody should look at."""
     for check in readiness().checks:
         if not check.ok:
-            yield Figure(_("The check “%(name)s” fails") % {"name": check.name}, check.why)
+            yield LabelledValue(_("The check “%(name)s” fails") % {"name": check.name}, check.why)
     if n := unusual_movie_count():
         text = ngettext(
             "%(n)d film got many ratings of new visitors", "%(n)d films got many ratings of new visitors", n
         )
         url = f"{reverse('admin:catalogue_movie_changelist')}?ratings=unusual"
-        yield Figure(text % {"n": n}, _("within a day"), url)
+        yield LabelledValue(text % {"n": n}, _("within a day"), url)
     letters = reverse("admin:events_deadletter_changelist")
     for row in DeadLetter.objects.order_by().values("group").annotate(n=Count("pk")):
         text = ngettext("%(n)d dead letter", "%(n)d dead letters", row["n"]) % {"n": row["n"]}
-        yield Figure(text, row["group"], f"{letters}?group={row['group']}")
+        yield LabelledValue(text, row["group"], f"{letters}?group={row['group']}")
     for run in TrainingRun.objects.unfinished()[:20]:
         if run.has_died:
             text = _("The training of %(model)s has died") % {"model": model_label(run.model)}
-            yield Figure(text, f"{run.percent} %", reverse("admin:training_trainingrun_changelist"))
+            yield LabelledValue(text, f"{run.percent} %", reverse("admin:training_trainingrun_changelist"))
     for job in Job.objects.filter(created__gte=timezone.now() - LATELY).exclude(state=Job.State.DONE)[:20]:
         if job.state == Job.State.FAILED or job.has_died:
             url = reverse("admin:operations_job_change", args=[job.pk])
-            yield Figure(str(job), job.message or job.shown_state, url)
+            yield LabelledValue(str(job), job.message or job.shown_state, url)
     for name, p in sample_ratios().items():
         if p < SUSPICIOUS_RATIO:
             text = _("The arms of “%(name)s” did not get the visitors that their shares say")
-            yield Figure(text % {"name": name}, f"p = {p:.4f}", reverse("experiments:detail", args=[name]))
+            yield LabelledValue(
+                text % {"name": name}, f"p = {p:.4f}", reverse("experiments:detail", args=[name])
+            )

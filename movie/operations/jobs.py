@@ -30,7 +30,7 @@ LONGEST_OUTPUT = 20_000  # characters that are kept of what a job said
 SECONDS_BETWEEN_WRITES = 1.0
 FILES_KEPT = timedelta(days=30)  # of jobs that are not deleted before
 FLAGS = ("dry_run", "overwrite", "sync", "activate")
-VALUES = ("source", "format", "client", "kind", "max_refused", "scale")
+VALUES = ("source", "format", "client", "max_refused")
 
 
 class DoesNotRunAgain(Exception):
@@ -87,15 +87,16 @@ def run_job(pk: int) -> None:
     own = Job.objects.filter(pk=pk)
     own.update(state=Job.State.RUNNING, process=this_process(), started_at=now, updated_at=now)
     output = io.StringIO()
-    state, message, status = Job.State.DONE, "", 0
+    state, message, status = Job.State.FAILED, "It was stopped.", 0  # what a second SIGTERM leaves
     try:
         with heartbeat(lambda: own.update(updated_at=timezone.now())), followed_by(_follower(pk)):
             call_command(job.kind, *command_line(job), stdout=output, stderr=output, no_color=True)
+        state, message = Job.State.DONE, ""
     except CommandError as error:
-        state, message, status = Job.State.FAILED, str(error), error.returncode
+        message, status = str(error), error.returncode
     except Exception as error:  # whatever it is, the job does not stay "running"
         log.exception("the job %s failed", pk)
-        state, message = Job.State.FAILED, f"{type(error).__name__}: {error}"
+        message = f"{type(error).__name__}: {error}"
     finally:
         text = output.getvalue()
         own.update(
@@ -106,8 +107,8 @@ def run_job(pk: int) -> None:
             finished_at=timezone.now(),
             updated_at=timezone.now(),
         )
-    if state == Job.State.DONE and not job.options.get("dry_run"):
-        job.file.unlink(missing_ok=True) if job.file_name else None
+    if state == Job.State.DONE and job.file_name and not job.options.get("dry_run"):
+        job.file.unlink(missing_ok=True)
     if status == INTERRUPTED:  # the command took the signal, which was meant for the worker too
         os.kill(os.getpid(), signal.SIGTERM)
 

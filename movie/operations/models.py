@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -13,15 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from movie.core.processes import LONGEST_PROCESS, SILENT_AFTER, has_ended
 
-REPORT = "refused.csv"
-
-
-class JobQuerySet(models.QuerySet["Job"]):
-    def imports(self) -> Self:
-        return self.exclude(kind=Job.Kind.TRAINING)
-
-    def unfinished(self) -> Self:
-        return self.filter(state__in=[Job.State.WAITING, Job.State.RUNNING])
+REPORT = ".refused.csv"  # no file that was sent: the names of those begin with no dot
 
 
 class Job(models.Model):
@@ -62,8 +54,6 @@ class Job(models.Model):
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
-
-    objects = JobQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-pk"]

@@ -131,7 +131,7 @@ class MovieIndex:
                 continue
             for name, value in attributes.items():
                 for each in value if isinstance(value, list) else [value]:
-                    if each is not None:
+                    if isinstance(each, str | int | float):  # staff may write whatever JSON has
                         rows_by_value[name][attribute_key(each)].append(self._row_of[pk])
         found = {}
         for name, by_value in rows_by_value.items():

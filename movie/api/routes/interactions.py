@@ -212,7 +212,7 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
     if not EARLIEST <= at <= now + MAX_CLOCK_SKEW:
         raise InvalidInteraction("at", "It is not between 1970 and now.")
     interaction = Interaction(
-        event_id=_event_id(caller, entry),
+        event_id=_event_id(caller, entry, visitor),
         visitor=visitor,
         kind=entry.kind,
         movie_id=entry.movie_id,
@@ -228,14 +228,15 @@ def _interaction(caller: Caller, entry: InteractionIn, movie_ids: set[int], now:
     return interaction
 
 
-def _event_id(caller: Caller, entry: InteractionIn) -> str:
+def _event_id(caller: Caller, entry: InteractionIn, visitor: str) -> str:
     """Return the same event id for the same id of this client, and never one of another client's.
 
-    Without one, a list that was shown to a visitor has one id, so that it counts once.
+    Without one, a list that was shown to a visitor has one id, so that it counts once, whichever form of the
+    visitor's id was sent.
     """
     own_id = entry.client_event_id
     if own_id is None and entry.kind == SHOWN and entry.recommendation_id:
-        own_id = "\n".join((SHOWN, entry.visitor, entry.recommendation_id))
+        own_id = "\n".join((SHOWN, visitor, entry.recommendation_id))
     return new_event_id() if own_id is None else str(uuid.uuid5(EVENT_IDS, f"{caller.client}/{own_id}"))
 
 

@@ -63,10 +63,10 @@ def recommend_batch(request: HttpRequest, body: BatchRequest, id_space: IdSpace 
             sources[position] = HistorySource.model_validate(entry)
         except ValidationError as error:
             results[position]["error"] = _render_error(Problem(422, _summarize(error)))
-    rules = stored_rules(get_caller(request))
+    caller = get_caller(request)
+    rules = stored_rules(caller)
     lookup = MovieLookup([*refs_of(body, *sources.values()), *rule_refs(rules)])
     unknown_to_all: list[str] = []
-    caller = get_caller(request)
     options = ranking_options(body, lookup, unknown_to_all, rules)
     unknown: dict[int, list[str]] = {}
     for position, source in list(sources.items()):
@@ -122,7 +122,8 @@ def _recommend(
     if sent.endless:
         require_client(caller)
     rules = stored_rules(caller)
-    lookup, unknown = MovieLookup([*refs_of(sent, sent), *rule_refs(rules)]), []  # type: tuple[MovieLookup, list[str]]
+    lookup = MovieLookup([*refs_of(sent, sent), *rule_refs(rules)])
+    unknown: list[str] = []
     source = with_site_ids(sent, lookup, unknown)
     history = resolve_history(source, caller, where)
     options = ranking_options(sent, lookup, unknown, rules)

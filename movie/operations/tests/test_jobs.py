@@ -84,6 +84,32 @@ def test_a_file_that_cannot_be_used_fails_with_its_reason(admin_client):
     assert "Run it again" in page_of(admin_client, job)
 
 
+def test_a_check_that_failed_is_a_check_again(admin_client):
+    job = upload(admin_client, dry_run="on")
+    Job.objects.filter(pk=job.pk).update(state="failed")
+    page = page_of(admin_client, job)
+    assert "Run it again" in page and "Import it now" not in page
+    assert 'name="dry_run" value="1"' in page
+
+
+def test_a_job_that_is_stopped_is_not_done(monkeypatch):
+    def command(*arguments, **options):
+        raise SystemExit(1)
+
+    monkeypatch.setattr("movie.operations.jobs.call_command", command)
+    job = start_job("train", {"model": "ease"}, by=None)
+    with pytest.raises(SystemExit):
+        run_job.func(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.message, job.percent) == ("failed", "It was stopped.", 0)
+
+
+def test_a_file_is_never_its_own_report():
+    sent = SimpleUploadedFile(".refused.csv", FILMS)
+    job = start_job("import_movies", {}, by=None, file=sent)
+    assert job.file != job.report and job.file.read_bytes() == FILMS
+
+
 def test_a_job_whose_process_has_gone_is_not_shown_as_running(admin_client):
     job = Job.objects.create(kind="train", options={"model": "ease"}, state="running", process="x 1 1.0")
     assert not job.has_died, "of another machine, and not silent yet"

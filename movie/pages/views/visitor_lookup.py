@@ -98,6 +98,7 @@ def export(request: HttpRequest) -> HttpResponse:
     except ArchiveUnavailable:
         messages.error(request, _("Older clicks cannot be read just now, so the export would lack some."))
         return _back(visitor)
+    log.info("the account %s exported what is stored about a visitor", request.user.pk)
     response = JsonResponse(content, json_dumps_params={"indent": 1, "ensure_ascii": False})
     response["Content-Disposition"] = 'attachment; filename="reelgraph-visitor.json"'
     return response
