@@ -33,7 +33,7 @@ class AdminPage:
     name: str
     view: Callable[..., Any]
     title: Any = ""  # of the link on the first page; no link without one
-    permission: str = ""
+    permissions: tuple[str, ...] = ()  # of whom the link is for
 
 
 # What may be done with a model, and the permission for it.
@@ -58,7 +58,7 @@ class OperationsSite(AdminSite):
         from movie.operations.dashboard import dashboard
 
         user = request.user
-        allowed = [page for page in PAGES if page.title and user.has_perm(page.permission)]
+        allowed = [page for page in PAGES if page.title and user.has_perms(page.permissions)]
         links = [(page.title, reverse(f"admin:{page.name}")) for page in allowed]
         return super().index(request, {**dashboard(), "links": links, **(extra_context or {})})
 

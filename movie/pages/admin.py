@@ -6,7 +6,7 @@ from movie.operations.admin_site import PAGES, AdminPage
 from movie.pages.views import visitor_lookup
 
 PAGES += [
-    AdminPage("visitor/", "visitor", visitor_lookup.look_up, _("Look up a visitor"), "events.view_event"),
+    AdminPage("visitor/", "visitor", visitor_lookup.look_up, _("Look up a visitor"), visitor_lookup.TO_SEE),
     AdminPage("visitor/export/", "visitor_export", visitor_lookup.export),
     AdminPage("visitor/delete/", "visitor_delete", visitor_lookup.delete_history),
 ]

@@ -160,7 +160,7 @@ def _visitor_ratings(dislikes: bool) -> Iterator[Rows]:
     feed = TrainingFeed()
     if feed.is_filled and get_event_stream().uses_outbox:
         feed.compact()
-        yield from feed.visitor_ratings(dislikes)
+        yield from feed.visitor_ratings(list(Movie.objects.values_list("pk", flat=True)), dislikes)
         return
     for visitor, history in iter_histories():
         touched = {event.movie_id: event.at for event in history if event.kind != "impression"}

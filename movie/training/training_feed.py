@@ -7,7 +7,7 @@ Any number of them may share the folder; feed_shards.py says what lies where.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -101,16 +101,16 @@ class TrainingFeed(Handler):
         """Return the events, deletions and merges that are in shards; OWNER names who has each event now."""
         return read_events(event_files(self.folder), OWNER)
 
-    def visitor_ratings(self, dislikes: bool) -> Iterator[tuple[Any, Any, Any, Any]]:
+    def visitor_ratings(self, movies: Collection[int], dislikes: bool) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Yield, shard by shard, visitors, films, stars (nan where there are none) and times (UTC).
 
-        Of films that the visitor likes; with `dislikes` also of those that were rated lower.
+        Of those of `movies` that the visitor likes; with `dislikes` also of those that were rated lower.
         """
         import polars as pl
 
         for file in sorted((self.folder / VISITORS).glob("*.parquet")):
             rows = pl.read_parquet(file, hive_partitioning=False)
-            rows = rows.filter(pl.lit(dislikes) | pl.col("is_liked"))
+            rows = rows.filter(pl.col("item").is_in(movies), pl.lit(dislikes) | pl.col("is_liked"))
             stars = rows["rating"].fill_null(float("nan"))
             yield rows["user"].to_list(), rows["item"].to_list(), stars.to_list(), rows["at"].to_numpy()
 

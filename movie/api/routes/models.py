@@ -81,6 +81,8 @@ def activate(
         raise Problem(409, f"The version was refused: {str(error).replace(f'{store.root}/', '')}.") from error
     except PredictorError as error:
         raise field_problem("body", "version", str(error)) from error
+    except OSError as error:
+        raise Problem(409, f"The folder of models cannot be written to here: {error.strerror}.") from error
     return json_response({"name": name, "version": store.current(name), "previous": store.previous(name)})
 
 

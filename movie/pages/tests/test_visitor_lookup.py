@@ -64,7 +64,17 @@ def test_staff_need_the_permission(client, visitor, django_user_model):
     client.force_login(user)
     assert look_up(client, visitor).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="view_event"))
-    assert look_up(client, visitor).status_code == 200
+    assert look_up(client, visitor).status_code == 403, "it would say whose an address is"
     assert client.get(reverse("admin:visitor_export"), {"visitor": visitor}).status_code == 403
+    user.user_permissions.add(Permission.objects.get(codename="view_user"))
+    assert look_up(client, visitor).status_code == 200
     assert client.post(reverse("admin:visitor_delete"), {"visitor": visitor, "sure": "on"}).status_code == 403
     assert Event.objects.of(visitor).count() == 2
+
+
+def test_a_name_that_is_somebody_elses_address_finds_neither(admin_client, django_user_model):
+    accounts = django_user_model.objects
+    accounts.create_user("eve@example.org")
+    ada = accounts.create_user("ada", email="eve@example.org")
+    assert find_visitor("eve@example.org") == ("", None)
+    assert find_visitor(f"user:{ada.pk}")[1] == ada

@@ -18,6 +18,7 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
+from movie.catalogue.models import Movie
 from movie.catalogue.tests.films import make_film
 from movie.core.ids import new_event_id
 from movie.events.models import Event
@@ -280,3 +281,5 @@ def test_training_from_the_site_reads_a_feed_that_knows_everything(tmp_path, set
     broker = SimpleNamespace(uses_outbox=True)
     monkeypatch.setattr("movie.training.datasets.get_event_stream", lambda: broker)
     assert (rows(False), rows(True)) == site
+    Movie.objects.filter(pk=films[0]).delete()
+    assert rows(True) == {row for row in site[1] if row[1] != films[0]}, "nobody can be shown it"
