@@ -26,7 +26,7 @@ pytest.register_assert_rewrite("predictors.testing")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz-requests", type=int, default=960, help="requests of the fuzz test, in all")
+    parser.addoption("--fuzz-requests", type=int, default=1_080, help="requests of the fuzz test, in all")
     parser.addoption("--fuzz-seed", type=int, default=1, help="from which its requests are made")
     parser.addoption(
         "--histories", type=int, default=12, help="random histories whose reasons are checked, a model"

@@ -85,7 +85,7 @@ def figures() -> Iterator[LabelledValue]:
     """Yield how much the site holds."""
     today = timezone.now().date()
     movies = reverse("admin:catalogue_movie_changelist")
-    yield LabelledValue(_("films"), _counted(Movie.objects.filter(is_visible=True)), movies)
+    yield LabelledValue(_("films"), _counted(Movie.objects.visible()), movies)
     yield LabelledValue(
         _("hidden films"), _counted(Movie.objects.filter(is_visible=False)), f"{movies}?is_visible__exact=0"
     )

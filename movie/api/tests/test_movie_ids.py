@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -232,8 +234,15 @@ def test_many_candidates_come_back_whole(call):
     assert sorted(ids(answer)) == list(range(2, 25))
 
 
+def unknown_film(**facts):
+    """A film older than every model, which none of them was trained on: so it is not ranked as a new one."""
+    film = Movie.objects.create(**facts)
+    Movie.objects.filter(pk=film.pk).update(created=datetime(2000, 1, 1, tzinfo=UTC))
+    return film
+
+
 def test_seen_hidden_and_unknown_candidates_are_left_out_and_unknown_ones_named(call):
-    new = Movie.objects.create(title="New")
+    new = unknown_film(title="Unknown")
     Movie.objects.filter(pk=5).update(is_visible=False)
     body = {"history": [1], "candidates": [1, 5, 7, new.pk, 4000, "shop:sku-99"]}
     answer = call("POST", "recommend", body)
@@ -243,7 +252,7 @@ def test_seen_hidden_and_unknown_candidates_are_left_out_and_unknown_ones_named(
 
 
 def test_candidates_that_no_model_knows_come_by_their_ratings_with_the_reason(call):
-    new = Movie.objects.create(title="New")
+    new = unknown_film(title="Unknown")
     answer = call("POST", "recommend", {"history": [1], "candidates": [new.pk], "model": "neighbours"})
     assert ids(answer) == [new.pk]
     assert answer["model"] == "most_rated"

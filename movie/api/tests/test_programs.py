@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from movie.api.list_memory import REMEMBERED_FOR
 from movie.api.models import READ, ApiClient, RememberedList
+from movie.api.tests.test_movie_ids import unknown_film
 from movie.catalogue.models import Country, Credit, ExternalId, Movie, MovieTag, Person
 from movie.core.ids import new_event_id
 from movie.recommendations.movie_index import recheck
@@ -118,11 +119,11 @@ def test_what_no_film_has_is_refused_with_its_field(call, facts, filters, field,
 
 
 def test_lists_under_filters_are_full_and_say_how_many_the_model_does_not_know(call, facts):
-    new = [Movie.objects.create(title=f"New {n}", year=2020, rating_count=n) for n in range(3)]
+    unknown = [unknown_film(title=f"Unknown {n}", year=2020, rating_count=n) for n in range(3)]
     body = {"history": [1, 3], "k": 20, "filters": {"year_from": 1992}}
     answer = call("POST", "recommend", body)
     assert (answer["model"], answer["filled"]) == ("neighbours", 3)
-    assert ids(answer)[-3:] == [new[2].pk, new[1].pk, new[0].pk]
+    assert ids(answer)[-3:] == [unknown[2].pk, unknown[1].pk, unknown[0].pk]
     assert set(ids(answer)[:-3]) == {22, 23, 24}
     assert call("POST", "recommend", {"history": [1, 3], "k": 100})["filled"] == 0
     assert call("POST", "recommend", body | {"k": 3})["filled"] == 0

@@ -58,8 +58,9 @@ def test_your_users(client, shop):
     clicks = [{"user": "anna@example.org", "item": f"sku-{n}", "time": NOON} for n in (3, 5)]
     (shop / "clicks.jsonl").write_text("\n".join(map(json.dumps, clicks)))
     (shop / "wishes.csv").write_text(f"user,item,time\nanna@example.org,sku-9,{NOON}\n")
+    (shop / "plays.csv").write_text(f"user,item,time,progress\nanna@example.org,sku-11,{NOON},85%\n")
     said = run_all(client, "your-users.md")
-    assert sum(" added" in text for text in said.values()) == 4
+    assert sum(" added" in text for text in said.values()) == 5
     exported = next(json.loads(text) for text in said.values() if '"events"' in text)
     assert exported["events"][0]["external_id"] == "sku-7", "what was done here comes after what was imported"
     assert {(each["kind"], each["external_id"]) for each in exported["events"]} == {
@@ -68,6 +69,8 @@ def test_your_users(client, shop):
         ("click", "sku-3"),
         ("click", "sku-5"),
         ("watchlist", "sku-9"),
+        ("watch", "sku-7"),
+        ("watch", "sku-11"),
     }
     assert not get_history("api:shop:anna@example.org"), "the last line forgets the person"
     assert get_history("api:shop:user-2").ratings == {2: 4.0}

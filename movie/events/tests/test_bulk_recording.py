@@ -62,7 +62,7 @@ def test_repeats_open_no_transaction(films):
     record_all(batch)
     with CaptureQueriesContext(connection) as queries:
         assert record_all(batch) == 0
-    assert len(queries) <= 2
+    assert len(queries) <= 3, "which ids are stored and what for, and which others would be taken"
     assert not [query for query in queries if "SAVEPOINT" in query["sql"]]
 
 
@@ -75,7 +75,7 @@ def test_the_file_of_somebody_else_is_taken_in_once_each_time_in_few_queries(fil
     assert record_all(copied) == 20
     with CaptureQueriesContext(connection) as queries:
         assert record_all(copied) == 0
-    assert len(queries) <= 2
+    assert len(queries) <= 4, "which ids are stored and what for, of the file and of the copy"
     assert Event.objects.of("guest:b").count() == Event.objects.of("guest:a").count() == 20
 
 
