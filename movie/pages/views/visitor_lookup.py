@@ -134,7 +134,7 @@ def find_visitor(asked: str) -> tuple[str, AbstractUser | None]:
         return (asked if user else "", user)
     if ":" in asked:
         return asked, None
-    found = users.filter(Q(username=asked) | Q(email__iexact=asked))[:2] if asked else []
+    found = list(users.filter(Q(username=asked) | Q(email__iexact=asked))[:2]) if asked else []
     # Two accounts fit where the name of one is the address of the other: then only a key says which.
     user = found[0] if len(found) == 1 else None
     return (Visitor.for_user(user).key if user else "", user)
