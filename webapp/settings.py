@@ -137,6 +137,7 @@ DATABASES = {
 }
 if "sqlite3" in DATABASES["default"]["ENGINE"]:
     # A write transaction takes its lock at the start, so two writers wait instead of failing midway.
+    DATABASES["default"] |= {"ENGINE": "movie.core.sqlite3", "TEST": {"NAME": ":memory:"}}
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,

@@ -6,7 +6,8 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +20,7 @@ from django.db import (
     connection,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F, Model
+from django.db.models import DateTimeField, F, Model
 from django.db.models.expressions import OrderBy
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -116,6 +117,40 @@ def insert_unless_taken(row: Model) -> bool:
         if not model._base_manager.filter(pk=row.pk).exists():
             raise
         return False
+
+
+def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Insert rows with values of these fields by one statement, past the ORM: instances cost four times as
+    much. Values are as the database keeps them, but for times, which may be in any zone. Columns that are not
+    named get the database's own defaults.
+    """
+    quote, stored_time = connection.ops.quote_name, _time_adapter()
+    fields = [model._meta.get_field(name) for name in names]
+    times = [index for index, field in enumerate(fields) if isinstance(field, DateTimeField)]
+    columns = ", ".join(quote(str(field.column)) for field in fields)  # type: ignore[union-attr]
+    places = ", ".join(["%s"] * len(fields))
+    insert = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    adapted = [list(row) for row in rows]
+    if not adapted:
+        return
+    for row in adapted:
+        for index in times:
+            row[index] = stored_time(row[index])
+    with connection.cursor() as cursor:
+        cursor.executemany(insert, adapted)
+
+
+def _time_adapter() -> Callable[[datetime], Any]:
+    """Return a function from a time to the database's own form of it; it runs once a row."""
+    if connection.vendor not in ("sqlite", "mysql"):
+        return lambda at: at
+    zone = connection.timezone
+
+    def stored(at: datetime) -> str:
+        local = at if at.tzinfo is zone else at.astimezone(zone)
+        return local.replace(tzinfo=None).isoformat(" ")
+
+    return stored
 
 
 class LargestFirst(OrderBy):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from django.db.models import Max
 from django.utils import timezone
 
+from movie.core.database import insert_rows
 from movie.core.ids import new_event_id
 from movie.events.archive import get_archive
 from movie.events.models import (
@@ -32,6 +34,25 @@ def event_row(interaction: Interaction, recorded_at: datetime, import_number: in
     fields = {name: getattr(interaction, name) for name in FIELDS}
     sinks = sinks_of(interaction.kind, is_kept=import_number is not None)
     return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks, import_number=import_number)
+
+
+def insert_events(
+    interactions: Sequence[Interaction],
+    recorded_at: Mapping[str, datetime],
+    import_number: int | None = None,
+) -> None:
+    """Insert the rows of interactions, as `event_row` makes them; `recorded_at` is by visitor."""
+    kinds = {each.kind for each in interactions}
+    sinks = {kind: sinks_of(kind, is_kept=import_number is not None) for kind in kinds}
+    now, content = timezone.now(), attrgetter(*FIELDS)
+    insert_rows(
+        Event,
+        (*FIELDS, "recorded_at", "available_at", "pending_sinks", "claimed_by", "import_number"),
+        (
+            (*content(each), recorded_at[each.visitor], now, sinks[each.kind], "", import_number)
+            for each in interactions
+        ),
+    )
 
 
 def sinks_of(kind: str, *, is_kept: bool = False) -> int:

@@ -10,10 +10,12 @@ from django.db import connection
 from django.db.models import F, QuerySet
 
 from movie.catalogue.models import FULL_WEIGHT, Movie, Rating
+from movie.core.database import insert_rows
 from movie.events.models import Event, NetworkOfRating
 from movie.events.rating_weights import Share, current_weights, is_of_site, limit_network
 from predictors.history import History, Interaction
 
+RATING_FIELDS = ("visitor", "movie", "value", "rated_at", "weight")
 CHANGES_RATING = ("rating", "undo")  # kinds of events
 
 Shifts = dict[int, Share]  # by movie
@@ -77,7 +79,11 @@ def sync_ratings(
         changed += [row for row, _before in each.edited]
         gone += each.lost
     if made:
-        Rating.objects.bulk_create(made)
+        insert_rows(
+            Rating,
+            RATING_FIELDS,
+            ((row.visitor, row.movie_id, row.value, row.rated_at, row.weight) for row in made),
+        )
     _update_ratings(changed)
     if gone:
         Rating.objects.filter(pk__in=[row.pk for row in gone]).delete()

@@ -37,6 +37,7 @@ from movie.events.models import (
 from movie.events.outbox import (
     MICROSECOND,
     event_row,
+    insert_events,
     last_changed,
     publish_in_process,
     recording_times,
@@ -328,7 +329,7 @@ def _store_new(found: NewInteractions, network: str, *, live: bool, import_numbe
     recorded_at = recording_times({each.visitor for each in found.interactions})
     events = _order_live_events(found.interactions) if live else found.interactions
     clear = [each for index, each in enumerate(events) if index not in found.unclear]
-    Event.objects.bulk_create([event_row(each, recorded_at[each.visitor], import_number) for each in clear])
+    insert_events(clear, recorded_at, import_number)
     new: list[Interaction] = []
     for index, each in enumerate(events):
         if index not in found.unclear:
