@@ -28,13 +28,13 @@ from django.core.management import call_command
 from django.db import connection
 from movie.core.ids import new_event_id
 from movie.catalogue.models import Movie, Rating
-from movie.events.models import Event
-from movie.visitors.visitor import new_guest
+from movie.events.models import Event, ProcessedEvent
+from movie.visitors.visitor import Visitor
 chance, now = random.Random(1), datetime.now(UTC)
 call_command("migrate", verbosity=0)
 Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(2000)])
 films = list(Movie.objects.values_list("pk", flat=True))
-visitors = [new_guest().key if n % 2 else f"user:{1000000 + n}" for n in range(ROWS // 20)]
+visitors = [Visitor.new_guest().key if n % 2 else f"user:{1000000 + n}" for n in range(ROWS // 20)]
 pairs = list({(chance.choice(visitors), chance.choice(films)) for _ in range(ROWS)})
 def size(model):
     table = model._meta.db_table
@@ -61,6 +61,9 @@ print(json.dumps({
             surface="recommend",
             at=now + timedelta(seconds=n), recommendation_id=new_event_id())
         for n, (v, f) in enumerate(pairs)]),
+    "an event that a consumer group has processed": fill(ProcessedEvent, [
+        ProcessedEvent(group="popularity", event_id=new_event_id(), processed_at=now + timedelta(seconds=n))
+        for n in range(len(pairs))]),
 }))
 """
 ELSEWHERE = """
@@ -72,10 +75,11 @@ from movie.core.ids import new_event_id
 from movie.events.archive.base import Archived
 from movie.events.archive.dynamodb import _item
 from movie.events.stream.messages import InteractionRecorded, encode
-from movie.visitors.visitor import new_guest
+from movie.visitors.visitor import Visitor
 from predictors.history import Interaction, Reason, Recommendation
 now = datetime.now(UTC)
-click = Interaction(new_event_id(), new_guest().key, "click", 1234, now, None, "recommend", new_event_id())
+guest = Visitor.new_guest().key
+click = Interaction(new_event_id(), guest, "click", 1234, now, None, "recommend", new_event_id())
 item = _item(Archived(click, now))
 reason = (Reason("liked", 1234, 0.123456789, ""),)
 ranking = [_as_plain(Recommendation(n + 1000, random.random(), reason)) for n in range(24)]
