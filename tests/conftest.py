@@ -123,15 +123,25 @@ def site(chromium_path: str, site_folder: Path, site_environment: dict[str, str]
 
 
 @pytest.fixture(scope="session")
-def populated(site: str, site_folder: Path, site_environment: dict[str, str]) -> dict[str, Any]:
+def site_shell(site: str, site_folder: Path, site_environment: dict[str, str]) -> Callable[[str], str]:
+    """Run Python code in the environment of the site; what it printed."""
+
+    def run(code: str) -> str:
+        command = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", code]
+        done = subprocess.run(
+            command, cwd=site_folder, env=site_environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def populated(site_shell: Callable[[str], str]) -> dict[str, Any]:
     """What `tests.populated_site` put behind the addresses of the site: addresses, and cookies of members."""
-    code = "from tests.populated_site import print_populated; print_populated()"
-    command = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", code]
-    done = subprocess.run(
-        command, cwd=site_folder, env=site_environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    said = site_shell("from tests.populated_site import print_populated; print_populated()")
+    return json.loads(said.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

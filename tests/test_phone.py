@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 FIRST_FILM = 300  # pixels from the top
 TARGET = 44
 WIDTHS = (360, 390, 820)
+MADE = "of-the-test-of-phones"
 TOO_SMALL = f"""
 () => [...document.querySelectorAll(`.masthead :is(a, button, summary, input), .stars,
     main :is(button, summary, select, input:not([type=hidden], [type=radio], [type=checkbox]))`)]
@@ -100,6 +101,31 @@ def test_navigation_is_one_row_and_the_first_film_is_seen_at_once(page):
     page.goto("/recommend/")
     for width in at_each_width(page):
         assert top_of(page, "article.card") < FIRST_FILM, width
+
+
+@pytest.fixture
+def training(site_shell: Callable[[str], str]) -> Iterator[None]:
+    """While a test runs, three models are trained or wait for it."""
+    runs = "from movie.training.models import TrainingRun as Run; Run.objects."
+    site_shell(f"""{runs}bulk_create([
+        Run(model=model, state=state, progress=0.42, message="{MADE}")
+        for model, state in (("sasrec", "running"), ("lightgcn", "queued"), ("ngcf", "queued"))
+    ])""")
+    yield
+    site_shell(f'{runs}filter(message="{MADE}").delete()')
+
+
+def test_the_first_film_is_seen_at_once_while_the_chosen_model_is_trained(page, training):
+    page.wait_for_timeout(2_000)  # what is in training is looked up every two seconds
+    page.goto("/recommend/")
+    page.locator(".who-answers > summary").press("Enter")
+    page.locator(".model[value=sasrec]").click()
+    expect(page.locator(".who-answers > summary")).to_contain_text("42")
+    for width in at_each_width(page):
+        assert top_of(page, "article.card") < FIRST_FILM, width
+        box = page.locator("#training").bounding_box()
+        assert box["y"] + box["height"] == pytest.approx(844, abs=1), width  # at the edge of the window
+        assert box["height"] < 64, width  # two lines
 
 
 def test_models_and_figures_are_behind_one_control_and_nothing_is_smaller_than_a_finger(page):

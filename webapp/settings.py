@@ -73,6 +73,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "movie.operations.probes.ProbeMiddleware",  # answers probes itself: no session, no redirect, any host
     "movie.telemetry.requests.RequestLogMiddleware",
+    "movie.core.pictures.DrawingHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -41,8 +41,21 @@ def test_drawings_are_compressed_and_known_again(client, films):
     packed = client.get(address, **GZIP)
     assert packed["Content-Encoding"] == "gzip"
     assert gzip.decompress(packed.content).startswith(b"<svg")
+    assert len({len(client.get(address, **GZIP).content) for _ in range(12)}) == 1  # it holds no secret
     if "ETag" in packed:
         assert client.get(address, HTTP_IF_NONE_MATCH=packed["ETag"], **GZIP).status_code == 304
+
+
+def test_a_poster_is_the_same_in_every_language(client, films):
+    address = reverse("pages:poster", args=[films[0].pk])
+    poster = client.get(address, HTTP_ACCEPT_LANGUAGE="ko", **GZIP)
+    assert poster["Vary"] == "Accept-Encoding"
+    assert not {"Content-Language", "Cross-Origin-Opener-Policy", "Referrer-Policy"} & set(poster.headers)
+    assert "sandbox" in poster["Content-Security-Policy"]
+    assert poster["X-Content-Type-Options"] == "nosniff"
+    page = client.get(reverse("pages:browse"), HTTP_ACCEPT_LANGUAGE="ko", **GZIP)
+    assert "Accept-Language" in page["Vary"]
+    assert page["Cross-Origin-Opener-Policy"] == page["Referrer-Policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("name", ["api-v1:movies", "pages:history_export"])

@@ -45,6 +45,7 @@ MODEL_SALT = "movie.pages.views.pages.model"
 
 FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED, WATCH_NEXT = 12, 6, 12, 12, 24, 12
 ROWS_AT_ONCE = 3  # the others of the home page follow as one scrolls
+MOST_ROWS = 5  # of the home page: more are beyond 100 KB, and few scroll so far
 FEWEST = 4  # a row with fewer films is not shown, except the first of a page
 TASTE, NEXT = "for_you", "next_item"  # models that answer two questions, and say which
 LIKE_THIS_ROWS = 2
@@ -75,7 +76,7 @@ def home(request: VisitorRequest) -> HttpResponse:
     def add(
         heading: str, ranked: RankedList, surface: str, note: str = "", dial: Sequence[DialStep] = ()
     ) -> None:
-        if rows and len(ranked.films) < FEWEST:
+        if len(rows) == MOST_ROWS or (rows and len(ranked.films) < FEWEST):
             return
         rows.append(Row(heading, ranked, surface, note, dial))
         shown.update(ranked.films)
@@ -90,9 +91,9 @@ def home(request: VisitorRequest) -> HttpResponse:
         if for_you.familiarity is not None and chosen_step(request) != UNEXPECTED:
             less_seen = _less_seen(for_you, history, shown)
             add(_("Less seen, for you"), less_seen, "less_seen", _less_seen_note())
-        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         if len(history.ratings) < FEW:
             add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
+        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
         add(_("Popular"), _popular(history, shown, LIKE_THIS), "popular")
     else:
         add(_("Popular"), _popular(history, shown, POPULAR), "popular")
