@@ -26,6 +26,7 @@ DATABASE_TESTS = [
     "movie/events/tests/test_recording.py",
     "movie/events/tests/test_relay.py",
     "movie/pages/tests/test_account_page.py",
+    "movie/pages/tests/test_query_plans.py",
     "movie/visitors/tests/test_second_factor.py",
     "webapp/tests/test_migrations.py",
 ]

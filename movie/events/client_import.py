@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from django.db.models import F
 from django.utils import timezone
 
 from movie.catalogue.importing import formats
@@ -209,12 +208,9 @@ def _brought_ratings(
     ratings: Sequence[Interaction],
 ) -> defaultdict[tuple[str, object], list[tuple[datetime, float | None]]]:
     """Return time and stars of the ratings that imports brought, by visitor and movie."""
-    events = Event.objects.filter(
-        visitor__in={each.visitor for each in ratings}, kind="rating", surface=IMPORTED
-    )
-    # The sum keeps databases from reading everybody's events of a movie.
-    events = events.alias(number=F("movie_id") + 0).filter(number__in={each.movie_id for each in ratings})
+    pairs = {each.visitor for each in ratings}, {each.movie_id for each in ratings}
+    events = Event.objects.of_pairs(*pairs).filter(kind="rating", surface=IMPORTED)
     found: defaultdict[tuple[str, object], list[tuple[datetime, float | None]]] = defaultdict(list)
-    for visitor, movie, at, value in events.order_by().values_list("visitor", "movie_id", "at", "value"):
+    for visitor, movie, at, value in events.values_list("visitor", "movie_id", "at", "value"):
         found[visitor, movie].append((at, value))
     return found

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from movie.catalogue.models import Rating
@@ -66,9 +65,8 @@ def import_ratings_of_visitors(ratings: Sequence[Rating]) -> None:
     Sets the primary keys; to None where the visitor has cleared the rating since.
     """
     visitors = {each.visitor for each in ratings}
-    # The sum keeps databases from reading everybody's events of a movie.
-    events = Event.objects.filter(visitor__in=visitors, kind="rating").alias(number=F("movie_id") + 0)
-    events = events.filter(number__in={each.movie_id for each in ratings}).order_by()
+    movies = {each.movie_id for each in ratings}
+    events = Event.objects.of_pairs(visitors, movies).filter(kind="rating")
     known = set(events.values_list("visitor", "movie_id", "at", "value"))
     new = {(each.visitor, each.movie_id, each.rated_at, each.value): each for each in ratings}
     record_all(
@@ -76,7 +74,7 @@ def import_ratings_of_visitors(ratings: Sequence[Rating]) -> None:
         for key, each in new.items()
         if key not in known
     )
-    stored = Rating.objects.filter(visitor__in=visitors, movie__in={each.movie_id for each in ratings})
+    stored = Rating.objects.filter(visitor__in=visitors, movie__in=movies)
     pks = {(visitor, movie): pk for visitor, movie, pk in stored.values_list("visitor", "movie_id", "pk")}
     for each in ratings:
         each.pk = pks.get((each.visitor, each.movie_id))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from movie.catalogue.models import FULL_WEIGHT, Movie, Rating
 from movie.core.database import insert_rows
@@ -143,13 +143,9 @@ class _Edits:
 
 
 def _decisions(movies_of: Mapping[str, Collection[int]], movies: set[int]) -> dict[str, list[Interaction]]:
-    """Return the decisions about these movies by visitor.
-
-    The sum keeps databases from reading everybody's events of a movie in place of the visitors' own.
-    """
-    events = Event.objects.filter(visitor__in=movies_of).decisions().order_by()
+    """Return the decisions about these movies by visitor."""
     found: dict[str, list[Interaction]] = defaultdict(list)
-    for event in events.alias(number=F("movie_id") + 0).filter(number__in=movies).interactions():
+    for event in Event.objects.of_pairs(movies_of, movies).decisions().interactions():
         if event.movie_id in movies_of[event.visitor]:
             found[event.visitor].append(event)
     return found

@@ -302,7 +302,7 @@ def forget_imported(visitor: str, import_number: int, movies: Collection[int]) -
     visitor did with them follows anew, under fresh ids; but for clicks that have moved to the archive.
     """
     with transaction.atomic():
-        events = Event.objects.of(visitor).alias(number=F("movie_id") + 0).filter(number__in=movies)
+        events = Event.objects.of_pairs([visitor], movies)
         gone = events.filter(import_number=import_number)
         rated = set(gone.filter(kind__in=CHANGES_RATING).values_list("movie", flat=True))
         count, _by_model = gone.delete()
@@ -349,9 +349,7 @@ def _store_new(found: NewInteractions, network: str, *, live: bool, import_numbe
 def _order_live_events(events: list[Interaction]) -> list[Interaction]:
     """Return the events with times in order, each later than its visitor's latest event of the movie."""
     visitors = {each.visitor for each in events}
-    rows = Event.objects.filter(visitor__in=visitors).order_by()
-    # The sum keeps databases from reading everybody's events of a movie.
-    rows = rows.alias(number=F("movie_id") + 0).filter(number__in={int(each.movie_id) for each in events})
+    rows = Event.objects.of_pairs(visitors, {int(each.movie_id) for each in events})
     latest: dict[tuple[str, MovieId], datetime] = {
         (visitor, movie): at
         for visitor, movie, at in rows.values_list("visitor", "movie").annotate(at=Max("at"))

@@ -1,12 +1,12 @@
 """Movies by the activity of the last week."""
 
 from datetime import timedelta
+from itertools import count
 
 from django.core.cache import cache
 from django.db.models import Case, F, Sum, Value, When
 from django.utils import timezone
 
-from movie.catalogue.availability import available_now
 from movie.catalogue.models import Movie
 from movie.events.models import DailyMovieActivity
 
@@ -29,7 +29,14 @@ def _rank_by_activity() -> list[int]:
         When(day__gt=today - timedelta(days=FRESH_DAYS), then=Value(FRESH_WEIGHT)), default=Value(1)
     )
     days = DailyMovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
-    # Without the few hidden films, rather than with the many visible ones: no look at a film for each count.
-    days = days.exclude(movie__in=Movie.objects.filter(~available_now()))
-    ranked = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")
-    return list(ranked.values_list("movie", flat=True)[:KEPT])
+    heat = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")
+    ranked = heat.values_list("movie", flat=True)
+    shown: list[int] = []
+    # The best-ranked movies are looked up, rather than all that are hidden; few of them are.
+    for start in count(0, KEPT):
+        some = list(ranked[start : start + KEPT])
+        visible = set(Movie.objects.visible().filter(pk__in=some).values_list("pk", flat=True))
+        shown += [pk for pk in some if pk in visible]
+        if len(shown) >= KEPT or len(some) < KEPT:
+            break
+    return shown[:KEPT]

@@ -40,6 +40,7 @@ from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
 SIMILAR_MODELS = ("for_you", "neighbours")  # the first that knows a movie finds those like it, everywhere
+BEST_KNOWN = 1_000  # movies of which some are found by genre where no model finds similar ones
 STAR_PREDICTOR = "mf"
 MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie's mean
 
@@ -365,12 +366,14 @@ def last_resort(history: History, options: RankingOptions) -> Ranking:
 
 
 def _of_same_genres(movie_id: int, n: int) -> list[int]:
-    """Return up to n movies by how many genres they share with this one."""
-    alike = (
-        Movie.objects.visible()
-        .filter(genres__in=Genre.objects.filter(movies=movie_id))
-        .annotate(shared=Count("pk"))
-        .order_by("-shared", "-rating_count", "pk")
-        .values_list("pk", flat=True)
+    """Return up to n of the `BEST_KNOWN` most rated movies by how many genres they share with this one.
+
+    Of those alone, since half of a catalogue may share the genre Drama.
+    """
+    best_known = Movie.objects.visible().most_rated().values_list("pk", flat=True)[:BEST_KNOWN]
+    pairs = Movie.genres.through.objects.filter(
+        movie__in=list(best_known), genre__in=list(Genre.objects.filter(movies=movie_id))
     )
-    return list(alike[:n])
+    alike = pairs.values("movie").annotate(shared=Count("pk"))
+    ranked = alike.order_by("-shared", "-movie__rating_count", "movie").values_list("movie", flat=True)
+    return list(ranked[:n])

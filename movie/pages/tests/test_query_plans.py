@@ -1,0 +1,172 @@
+"""No query of a hot page reads a table that grows from end to end; the database says how it goes about each.
+
+On MariaDB too, by `tests/test_on_real_services.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.apps import apps
+from django.core.cache import cache
+from django.core.signing import get_cookie_signer
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from movie.catalogue.models import Credit, Genre, Movie, MovieTitle, Person, Rating
+from movie.core.ids import new_event_id
+from movie.events.history import get_history
+from movie.events.models import DailyMovieActivity, Event
+from movie.events.recording import record, record_all
+from movie.events.trending import trending_ids
+from movie.recommendations.ranking import RankingOptions, last_resort, rank_similar
+from movie.visitors.visitor import GUEST_COOKIE, SALT
+from predictors.history import History, Interaction
+
+FILMS, GUESTS, EACH = 3_000, 300, 20
+# Not the activity: a week of it is counted once a minute.
+GROWING = (Movie, MovieTitle, Rating, Event, Credit, Person, Movie.genres.through)
+IN_ORDER = "most_rated"  # the index whose first entries are the answer
+FEW = 1_000  # rows: what the server means to read of one table
+
+
+@pytest.fixture
+def large_site(db):
+    """Return a guest of a site with thousands of films and ratings, of which the database knows how many."""
+    now = timezone.now()
+    films = [
+        Movie(
+            pk=pk, title=f"Film {pk}", sort_title=f"film {pk}", year=1950 + pk % 70, rating_count=FILMS - pk
+        )
+        for pk in range(1, FILMS + 1)
+    ]
+    Movie.objects.bulk_create(films)
+    MovieTitle.objects.bulk_create(
+        MovieTitle(movie=film, title=film.title, search_key=film.title.casefold()) for film in films
+    )
+    genres = list(Genre.objects.named([f"Genre {n}" for n in range(20)]).values())
+    Movie.genres.through.objects.bulk_create(
+        Movie.genres.through(movie=film, genre=genres[film.pk % 20]) for film in films
+    )
+    people = Person.objects.bulk_create(
+        Person(name=f"Person {n}", search_key=f"person {n}") for n in range(FILMS)
+    )
+    Credit.objects.bulk_create(
+        Credit(movie=film, person=person, role=Credit.Role.DIRECTOR)
+        for film, person in zip(films, people, strict=True)
+    )
+    events, ratings = [], []
+    for guest in range(GUESTS):
+        visitor = f"guest:{guest:08d}-0000-4000-8000-000000000000"
+        for step in range(EACH):
+            film, at = 1 + (guest * 7 + step * 131) % FILMS, now - timedelta(minutes=guest * EACH + step)
+            events.append(
+                Event(
+                    event_id=new_event_id(), visitor=visitor, kind="rating", movie_id=film, at=at, value=4.0
+                )
+            )
+            ratings.append(Rating(visitor=visitor, movie_id=film, value=4.0, rated_at=at))
+    Event.objects.bulk_create(events)
+    Rating.objects.bulk_create(ratings)
+    DailyMovieActivity.objects.bulk_create(
+        DailyMovieActivity(movie=film, day=now.date() - timedelta(days=day), count=1)
+        for film in films
+        for day in range(30)
+    )
+    analyse()
+    return "guest:00000007-0000-4000-8000-000000000000"
+
+
+def analyse() -> None:
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            tables = ", ".join(model._meta.db_table for model in apps.get_models(include_auto_created=True))
+            cursor.execute(f"ANALYZE TABLE {tables}")
+            cursor.fetchall()
+        else:
+            cursor.execute("ANALYZE")
+
+
+def sql_of(rows) -> str:
+    """Return the statement as it is sent, with its values."""
+    with CaptureQueriesContext(connection) as captured:
+        list(rows)
+    return captured.captured_queries[-1]["sql"]
+
+
+def costly_steps(sql: str) -> list[str]:
+    """Return the steps of a statement's plan that read much of a table that grows."""
+    tables = {model._meta.db_table for model in GROWING}
+    aliases = dict(re.findall(r'(?:FROM|JOIN) [`"](\w+)[`"] ([A-Z]+\d+)', sql))
+    names = tables | {alias for alias, table in ((a, t) for t, a in aliases.items()) if table in tables}
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            steps = [row[3] for row in cursor.fetchall()]
+            is_sorted = not any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
+            return [
+                step
+                for step in steps
+                if (found := re.match(r"SCAN (\w+)(.*)", step))
+                and found[1] in names
+                and not (f"INDEX {IN_ORDER}" in found[2] and is_sorted and "LIMIT" in sql)
+            ]
+        cursor.execute(f"EXPLAIN {sql}")
+        columns = [column[0] for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return [str(row) for row in rows if row["table"] in names and int(row["rows"] or 0) > FEW]
+
+
+@pytest.fixture
+def hot_work(large_site, client):
+    """Return functions by name that do the frequent work of the site for a guest with a history."""
+    client.cookies[GUEST_COOKIE] = get_cookie_signer(salt=GUEST_COOKIE + SALT).sign(large_site)
+    now = timezone.now()
+
+    def rating(movie_id):
+        return Interaction(new_event_id(), large_site, "rating", movie_id, now, 4.0, "film")
+
+    return {
+        "home": lambda: client.get("/"),
+        "film page": lambda: client.get("/movies/50/"),
+        "For you": lambda: client.get("/recommend/"),
+        "history page": lambda: client.get("/history/"),
+        "watchlist": lambda: client.get("/watchlist/"),
+        "history": lambda: get_history(large_site),
+        "trending": trending_ids,
+        "films with most ratings": lambda: last_resort(History.EMPTY, RankingOptions(k=24)),
+        "films like it": lambda: rank_similar(50, History.EMPTY),
+        "a rating": lambda: record(rating(51)),
+        "ratings of a file": lambda: record_all([rating(movie_id) for movie_id in range(60, 160)]),
+    }
+
+
+def test_no_hot_query_reads_a_whole_table(hot_work):
+    costly = []
+    for name, work in hot_work.items():
+        for _first_fills_memory in range(2):
+            cache.clear()
+            with CaptureQueriesContext(connection) as captured:
+                work()
+        statements = [each["sql"] for each in captured.captured_queries]
+        found = [sql for sql in statements if sql.startswith(("SELECT", "UPDATE", "DELETE"))]
+        assert found, name
+        costly += [(name, steps, sql) for sql in found if (steps := costly_steps(sql))]
+    assert costly == []
+
+
+def test_a_query_that_reads_a_whole_table_is_found(large_site):
+    """Else the test above could not fail."""
+    for rows in (Movie.objects.order_by("created")[:9], Rating.objects.filter(value=4.0).order_by()):
+        assert costly_steps(sql_of(rows)), rows.query
+
+
+def test_one_visitors_events_are_found_without_a_look_at_their_others(large_site):
+    pairs = Event.objects.of_pairs([large_site], range(1, 100)).decisions()
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {'QUERY PLAN' if connection.vendor == 'sqlite' else ''} {sql_of(pairs)}")
+        plan = str(cursor.fetchall())
+    assert "events_of_movie_and_visitor" in plan
