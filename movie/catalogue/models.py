@@ -65,6 +65,23 @@ class MovieQuerySet(models.QuerySet["Movie"]):
         if name:
             transaction.on_commit(discard, robust=True)
 
+    def update(self, **values: Any) -> int:
+        """Update as Django does; other processes read the movies again unless only aggregates change."""
+        count = super().update(**values)
+        if count and not values.keys() <= set(AGGREGATES):
+            CatalogueVersion.objects.raise_on_commit()
+        return count
+
+    update.alters_data = True  # type: ignore[attr-defined] # no template may call it
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> list[Movie]:
+        """Create as Django does; other processes read the movies again."""
+        created = super().bulk_create(*args, **kwargs)
+        CatalogueVersion.objects.raise_on_commit()
+        return created
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined]
+
     def refresh_aggregates(self, ids: Iterable[int] | None = None) -> int:
         """Recount the ratings of these movies (of all, when None); returns how many were recounted."""
         movies = self.all() if ids is None else self.filter(pk__in=list(ids))
@@ -94,6 +111,34 @@ class MovieQuerySet(models.QuerySet["Movie"]):
                 changed.append(movie)
         Movie.objects.bulk_update(changed, AGGREGATES, batch_size=500)
         return len(changed)
+
+
+class CatalogueVersionQuerySet(models.QuerySet["CatalogueVersion"]):
+    def current(self) -> int:
+        """Return a number that grows whenever movies have changed."""
+        return self.order_by("-number").values_list("number", flat=True).first() or 0
+
+    def raise_on_commit(self) -> None:
+        """Raise the version once the changes of this transaction can be read.
+
+        After the commit, so that writers of the catalogue do not wait for one another at the one row.
+        """
+        transaction.on_commit(self._raise, robust=True)
+
+    def _raise(self) -> None:
+        if not self.filter(pk=1).update(number=F("number") + 1):
+            self.bulk_create([CatalogueVersion(pk=1, number=1)], ignore_conflicts=True)
+
+
+class CatalogueVersion(models.Model):
+    """Counts the changes of movies: a process sees by one number whether it has to read them again."""
+
+    number = models.PositiveBigIntegerField(default=0)
+
+    objects = CatalogueVersionQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return str(self.number)
 
 
 class Movie(models.Model):

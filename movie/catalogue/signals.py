@@ -1,14 +1,20 @@
-"""Effects of deleting movies on what lies beside the database."""
+"""Effects of saving and deleting movies on what lies beside their table."""
 
 from typing import Any
 
-from django.db.models.signals import post_delete
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from movie.catalogue.models import Movie
+from movie.catalogue.models import CatalogueVersion, Movie
 
 
 @receiver(post_delete, sender=Movie, dispatch_uid="movie.discard_photograph")
 def discard_photograph(instance: Movie, **kwargs: Any) -> None:
     """Delete the photographed poster of a deleted movie."""
     Movie.objects.discard_photograph(instance.photograph)
+
+
+@receiver([post_save, post_delete], sender=Movie, dispatch_uid="movie.raise_version")
+def raise_version(**kwargs: Any) -> None:
+    """Let every process read the movies again."""
+    CatalogueVersion.objects.raise_on_commit()

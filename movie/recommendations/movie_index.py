@@ -2,10 +2,11 @@
 
 A ranking leaves out movies that are hidden, deleted or filtered, and an API answer names the others by title.
 Both for 60,000 movies and a thousand requests a second would be the whole work of a database, so they are
-read once and again whenever the catalogue has changed, which is checked every `CHECK_SECONDS`, and at once in
-the process that changed it (`recheck`). Until then an API answer of another process may still name a movie
-that was hidden; pages read their movies anew (`load_movies`). A movie comes and goes at the time that its
-window of availability states.
+read once and again whenever the catalogue has changed. `CatalogueVersion` says so every `CHECK_SECONDS`; what
+changed past Django, by SQL, is found by a look at all movies every `SCAN_SECONDS`, and at once in the process
+that calls `recheck`. Until then an API answer may still name a movie that was hidden elsewhere; pages
+read their movies anew (`load_movies`). A movie comes and goes at the time that its window of availability
+states.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import Credit, Movie
+from movie.catalogue.models import CatalogueVersion, Credit, Movie
 from movie.catalogue.twins import find_twins
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
+SCAN_SECONDS = 300.0
 CHUNK = 5000
 NUMBER = "number"  # the kind of an attribute's value
 
@@ -186,7 +188,8 @@ class IndexHolder:
         self.lock = threading.Lock()
         self.index: MovieIndex | None = None
         self.stamp: tuple[Any, ...] = ()
-        self.checked = 0.0
+        self.version = 0
+        self.checked = self.scanned = -math.inf
         self.changes_at = math.inf  # seconds since 1970: when the next window begins or ends
 
     def current(self) -> MovieIndex:
@@ -205,11 +208,16 @@ class IndexHolder:
         if self.index is not None:
             self.checked = time.monotonic()
         try:
-            stamp = _stamp()
+            version = CatalogueVersion.objects.current()  # before the movies are read: a later one is newer
+            now = time.monotonic()
+            is_known = version == self.version and time.time() < self.changes_at
+            if self.index is not None and is_known and now - self.scanned < SCAN_SECONDS:
+                return self.index
+            stamp, self.changes_at = _stamp(), _next_change()
             if self.index is None or stamp != self.stamp:
-                self.changes_at = _next_change()
                 self.index, self.stamp = MovieIndex(_films()), stamp
                 self.checked = time.monotonic()
+            self.version, self.scanned = version, now
         except DatabaseError:
             if self.index is None:
                 raise
@@ -229,7 +237,8 @@ def movie_index() -> MovieIndex:
 
 def recheck() -> None:
     """Make this process compare its index with the database at the next request."""
-    index_holder().checked = -math.inf
+    holder = index_holder()
+    holder.checked = holder.scanned = -math.inf
 
 
 def _next_change() -> float:

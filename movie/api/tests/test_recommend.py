@@ -117,6 +117,7 @@ def test_a_filter_that_no_film_meets_is_an_error_of_that_field(ask):
 
 def test_hidden_films_are_in_no_list(ask, monkeypatch):
     monkeypatch.setattr("movie.recommendations.movie_index.CHECK_SECONDS", 0)
+    monkeypatch.setattr("movie.recommendations.movie_index.SCAN_SECONDS", 0)
     before = ids(ask({"history": [1, 3], "k": 3}))
     Movie.objects.filter(pk=before[0]).update(is_visible=False)
     assert ids(ask({"history": [1, 3], "k": 2})) == before[1:]
@@ -124,6 +125,7 @@ def test_hidden_films_are_in_no_list(ask, monkeypatch):
 
 def test_a_changed_catalogue_is_noticed(ask, monkeypatch):
     monkeypatch.setattr("movie.recommendations.movie_index.CHECK_SECONDS", 0)
+    monkeypatch.setattr("movie.recommendations.movie_index.SCAN_SECONDS", 0)
     first = ids(ask({"history": [1, 3], "k": 1}))[0]
     film = Movie.objects.get(pk=first)
     film.title = "Renamed"

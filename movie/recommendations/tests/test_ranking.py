@@ -117,6 +117,7 @@ def test_films_that_are_gone_shorten_no_list(films, remove, age, name, monkeypat
     trained(films, "popular", "neighbours")
     history = liked(films[0])
     monkeypatch.setattr("movie.recommendations.movie_index.CHECK_SECONDS", age)
+    monkeypatch.setattr("movie.recommendations.movie_index.SCAN_SECONDS", age)
     first = shown(recommend(history, model=name))
     assert len(first) == 20
     remove(list(first[:15]))
@@ -174,6 +175,7 @@ def test_many_films_that_were_hidden_earlier_shorten_no_list(films, monkeypatch)
     films += [make_film(f"Film {number}") for number in range(12, 120)]
     trained(films, "popular")
     monkeypatch.setattr("movie.recommendations.movie_index.CHECK_SECONDS", 0)
+    monkeypatch.setattr("movie.recommendations.movie_index.SCAN_SECONDS", 0)
     hide(shown(recommend(History.EMPTY, model="popular", k=90)))
     assert len(shown(recommend(History.EMPTY, model="popular"))) == 20
 
