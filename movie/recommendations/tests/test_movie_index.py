@@ -1,5 +1,8 @@
 """The movies in memory follow the database without a look at all of them."""
 
+import time
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -60,3 +63,14 @@ def test_a_change_past_django_is_found_by_the_next_scan(film, monkeypatch):
     assert film.pk in movie_index()
     monkeypatch.setattr("movie.recommendations.movie_index.SCAN_SECONDS", 0)
     assert film.pk not in movie_index()
+
+
+def test_a_window_that_begins_for_a_hidden_movie_is_looked_at_once(film):
+    begins = timezone.now() + timedelta(seconds=0.5)
+    Movie.objects.filter(pk=film.pk).update(is_visible=False, available_from=begins)
+    movie_index()
+    time.sleep(0.6)
+    movie_index()
+    with CaptureQueriesContext(connection) as asked:
+        movie_index()
+    assert len(asked) == 1
