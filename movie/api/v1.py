@@ -85,7 +85,23 @@ def description() -> dict[str, Any]:
                 if int(status) >= HTTPStatus.BAD_REQUEST:
                     answer["content"] = refusal
             operation["responses"]["default"] = {"description": "A refusal", "content": refusal}
-    return document
+    return _with_plain_unions(document)
+
+
+def _with_plain_unions(part: Any) -> Any:
+    """Return a part of the document whose unions of types say `anyOf`.
+
+    Pydantic writes a tagged union as `oneOf`. Its types never overlap, so both say the same; but a tool that
+    makes up values has to look for one of two types at once under `oneOf`, and finds none.
+    """
+    if isinstance(part, list):
+        return [_with_plain_unions(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    plain = {name: _with_plain_unions(value) for name, value in part.items()}
+    if any(choice.keys() != {"required"} for choice in plain.get("oneOf", ())):
+        plain["anyOf"] = plain.pop("oneOf")
+    return plain
 
 
 def _scopes() -> dict[str, tuple[str, ...]]:

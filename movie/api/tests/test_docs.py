@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -104,6 +105,23 @@ def test_every_body_that_the_reference_shows_works(client, key, path, body):
     response = client.post(path, body, content_type="application/json", headers=headers)
     assert response.status_code == 200, response.content
     assert response.json().get("failed", 0) == 0, response.content
+
+
+def named(name: str, part: Any) -> Iterator[Any]:
+    """Every value of this name in the document, at any depth."""
+    entries = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in entries:
+        if key == name:
+            yield value
+        yield from named(name, value)
+
+
+def test_only_what_may_not_be_together_is_one_of():
+    """Tools that make up values search in vain for one that has two types at once."""
+    assert len(list(named("anyOf", description()))) >= 5
+    choices = [choice for choices in named("oneOf", description()) for choice in choices]
+    assert choices
+    assert all(choice.keys() == {"required"} for choice in choices)
 
 
 def test_the_bodies_were_found():
