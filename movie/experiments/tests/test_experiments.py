@@ -24,6 +24,7 @@ from datasets.interactions import Interactions
 from movie.api.models import EXPERIMENTS, READ, ApiClient, create_key
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
+from movie.core.tests.threads import in_threads
 from movie.events import recording
 from movie.events.history import get_history
 from movie.events.models import Event
@@ -32,6 +33,7 @@ from movie.events.stream.messages import (
     HistoryForgotten,
     InteractionRecorded,
 )
+from movie.experiments import changes
 from movie.experiments.assignment import (
     ListTag,
     arm_of,
@@ -662,9 +664,9 @@ def test_the_database_itself_refuses_a_second_one(running):
     later.state = State.RUNNING
     with pytest.raises(ValidationError, match="models runs at that time"):
         later.save()
-    for changes in ({"state": State.RUNNING}, {"schedule_number": running.schedule_number}):
+    for fields in ({"state": State.RUNNING}, {"schedule_number": running.schedule_number}):
         with pytest.raises(IntegrityError), transaction.atomic():
-            Experiment.objects.filter(pk=later.pk).update(**changes)
+            Experiment.objects.filter(pk=later.pk).update(**fields)
     assert Experiment.objects.get(name="later").state == State.DRAFT
 
 
@@ -683,6 +685,26 @@ def test_of_two_started_at_the_same_moment_one_is_refused(monkeypatch):
     with pytest.raises(ValidationError, match="changed at the same moment"):
         first.save()
     assert [each.name for each in Experiment.objects.started()] == ["second"]
+
+
+@pytest.mark.usefixtures("own_connections")
+def test_of_two_programs_that_start_at_once_one_is_refused():
+    for turn in range(5):
+        names = [f"first-{turn}", f"second-{turn}"]
+        for name in names:
+            define(name=name)
+
+        def start(number, names=names):
+            try:
+                changes.start(Experiment.objects.get(name=names[number]))
+            except ValidationError as error:
+                return error.messages
+            return []
+
+        said = in_threads(2, start)
+        assert sorted(map(bool, said)) == [False, True], said
+        (started,) = Experiment.objects.not_over(timezone.now())
+        changes.end(started)
 
 
 def test_a_later_end_is_checked_as_a_start_is(running):
