@@ -102,13 +102,16 @@ class ApiClient(models.Model):
 
 
 class RememberedList(models.Model):
-    """The films of an endless list and of the lists before it, so that the next one leaves them out.
+    """The films of one page of an endless list, so that those after it leave them out.
 
-    It names no visitor, and is deleted after `movie.api.list_memory.REMEMBERED_FOR`.
+    `first` is the list that it began with, `previous` the one that it went on from, empty for the first one.
+    It names no visitor. `movie.api.list_memory.REMEMBERED_FOR` after the last of its lists all are deleted.
     """
 
     recommendation_id = ExactCharField(max_length=36, primary_key=True)
     client = models.ForeignKey(ApiClient, models.CASCADE, related_name="+")
+    first = ExactCharField(max_length=36, db_index=True)
+    previous = ExactCharField(max_length=36, blank=True, default="")
     movie_ids = models.JSONField()
     created = models.DateTimeField(default=timezone.now, db_index=True)
 

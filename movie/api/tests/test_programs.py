@@ -160,6 +160,29 @@ def test_an_endless_list_repeats_nothing_while_the_history_grows(call):
     assert ids(last) == []
 
 
+def test_each_film_of_an_endless_list_is_stored_once_and_as_long_as_it_goes_on(call):
+    def page(after=None, k=4):
+        way = {"after": after} if after else {"endless": True}
+        answer = call("POST", "recommend", {"history": [1], "k": k, **way})
+        return answer["recommendation_id"], ids(answer)
+
+    first, shown = page()
+    second, more = page(first)
+    other, of_another = page(first)
+    assert more == of_another, "a page that is asked for twice is the same"
+    third, last = page(second)
+    stored = {each.pk: each.movie_ids for each in RememberedList.objects.all()}
+    assert stored == {first: shown, second: more, other: of_another, third: last}
+    assert len({*shown, *more, *last}) == 12
+    old = timezone.now() - REMEMBERED_FOR - timedelta(seconds=1)
+    RememberedList.objects.filter(pk__in=[first, second]).update(created=old)
+    _fourth, rest = page(third)
+    assert not {*shown, *more, *last} & set(rest)
+    RememberedList.objects.update(created=old)
+    page()
+    assert RememberedList.objects.count() == 1
+
+
 def test_a_list_is_followed_by_its_own_client_alone_and_for_a_day(call, connect):
     rival = connect(READ, slug="rival")
     own = call("POST", "recommend", {"history": [1], "k": 5, "endless": True})["recommendation_id"]
