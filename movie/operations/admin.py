@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_tasks_db.models import DBTaskResult
 
 from movie.catalogue.importing.formats import FORMATS
+from movie.catalogue.importing.interaction_rows import KINDS
 from movie.core.request_limits import MB
 from movie.operations.jobs import DoesNotRunAgain, run_again, start_job
 from movie.operations.models import Job
@@ -49,6 +50,12 @@ class JobForm(forms.ModelForm):
         label=_("API client"),
         required=False,
         help_text=_("Whose users these are: they go on through the API."),
+    )
+    events = forms.ChoiceField(
+        label=_("what rows without a kind are"),
+        required=False,
+        choices=[("", _("clicks")), *((kind, kind) for kind in KINDS if kind != "click")],
+        help_text=_("Such as watch for a file of plays. Of interactions only."),
     )
     max_refused = forms.RegexField(
         r"^\d{1,2}%$",
@@ -86,6 +93,8 @@ class JobForm(forms.ModelForm):
             self.add_error("client", _("Films belong to no client."))
         if kind == Job.Kind.INTERACTIONS and not cleaned.get("client"):
             self.add_error("client", _("Say whose users these are."))
+        if kind != Job.Kind.INTERACTIONS and cleaned.get("events"):
+            self.add_error("events", _("Of interactions only."))
         return cleaned
 
 
@@ -104,7 +113,7 @@ class JobAdmin(admin.ModelAdmin):
         (None, {"fields": ["kind", "file", "dry_run"]}),
         (
             _("How to read it"),
-            {"fields": ["source", "format", "client", "max_refused", "overwrite", "sync"]},
+            {"fields": ["source", "format", "client", "events", "max_refused", "overwrite", "sync"]},
         ),
     ]
     watched = [

@@ -60,7 +60,11 @@ class OperationsSite(AdminSite):
         user = request.user
         allowed = [page for page in PAGES if page.title and user.has_perms(page.permissions)]
         links = [(page.title, reverse(f"admin:{page.name}")) for page in allowed]
-        return super().index(request, {**dashboard(), "links": links, **(extra_context or {})})
+        shown = dashboard(
+            lambda table: self.get_model_admin(table).has_view_permission(request),
+            may_change_models=any(user.has_perm(permission) for permission in ACTIONS.values()),
+        )
+        return super().index(request, {**shown, "links": links, **(extra_context or {})})
 
     @method_decorator(require_POST)
     def change_model(self, request: HttpRequest) -> HttpResponse:

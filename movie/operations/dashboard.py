@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Model, QuerySet, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -17,8 +17,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from movie.catalogue.models import Movie, Person
-from movie.events.models import DailyMovieActivity, DeadLetter, ProcessedEvent, VisitorStanding
+from movie.catalogue.models import Movie, Person, Rating
+from movie.events.models import DailyMovieActivity, DeadLetter, Event, ProcessedEvent, VisitorStanding
 from movie.experiments.models import Experiment
 from movie.operations.collectors import queues, sample_ratios, unusual_movie_count
 from movie.operations.health import readiness
@@ -66,41 +66,48 @@ class ModelState:
     training: TrainingRun | None = None
 
 
-def dashboard() -> dict[str, Any]:
-    """Return the context of the page."""
-    waiting, dead_letters = queues()
-    now = timezone.now()
-    return {
-        "anomalies": list(anomalies()),
-        "figures": list(figures()),
-        "outbox": waiting,
-        "consumers": list(consumers(dead_letters)),
-        "models": model_states(),
-        "jobs": Job.objects.select_related("by")[:JOBS_SHOWN],
-        "experiments": Experiment.objects.not_over(now).prefetch_related("arms")[:3],
+MaySee = Callable[[type[Model]], bool]  # whether somebody may open the page of a table
+
+
+def dashboard(may_see: MaySee, *, may_change_models: bool) -> dict[str, Any]:
+    """Return the context of the page. A section is None for whoever may not see what it counts."""
+    context: dict[str, Any] = {
+        "anomalies": list(anomalies(may_see)),
+        "figures": list(figures(may_see)),
+        "models": model_states() if may_change_models or may_see(TrainingRun) else None,
+        "jobs": Job.objects.select_related("by")[:JOBS_SHOWN] if may_see(Job) else None,
     }
+    if may_see(DeadLetter):
+        waiting, dead_letters = queues()
+        context |= {"outbox": waiting, "consumers": list(consumers(dead_letters))}
+    if may_see(Experiment):
+        context["experiments"] = Experiment.objects.not_over(timezone.now()).prefetch_related("arms")[:3]
+    return context
 
 
-def figures() -> Iterator[LabelledValue]:
+def figures(may_see: MaySee) -> Iterator[LabelledValue]:
     """Yield how much the site holds."""
-    today = timezone.now().date()
-    movies = reverse("admin:catalogue_movie_changelist")
-    yield LabelledValue(_("films"), _counted(Movie.objects.visible()), movies)
-    yield LabelledValue(
-        _("hidden films"), _counted(Movie.objects.filter(is_visible=False)), f"{movies}?is_visible__exact=0"
-    )
-    yield LabelledValue(
-        _("people"), _counted(Person.objects.all()), reverse("admin:catalogue_person_changelist")
-    )
-    # Of the films and not of the ratings: an index of the films holds it.
-    n_ratings = Movie.objects.order_by().aggregate(n=Sum("rating_count"))["n"] or 0
-    yield LabelledValue(_("ratings"), grouped(n_ratings), reverse("admin:catalogue_rating_changelist"))
-    members = get_user_model()._default_manager.filter(is_active=True)
-    yield LabelledValue(_("members"), _counted(members), reverse("admin:auth_user_changelist"))
-    yield LabelledValue(_("visitors who rated"), _counted(VisitorStanding.objects.all()))
-    for label, since in ((_("films opened or rated today"), today), (_("in seven days"), today - LATELY)):
-        days = DailyMovieActivity.objects.filter(day__gte=since)
-        yield LabelledValue(label, grouped(days.order_by().aggregate(n=Sum("count"))["n"] or 0))
+    if may_see(Movie):
+        movies = reverse("admin:catalogue_movie_changelist")
+        yield LabelledValue(_("films"), _counted(Movie.objects.visible()), movies)
+        hidden = Movie.objects.filter(is_visible=False)
+        yield LabelledValue(_("hidden films"), _counted(hidden), f"{movies}?is_visible__exact=0")
+    if may_see(Person):
+        people = reverse("admin:catalogue_person_changelist")
+        yield LabelledValue(_("people"), _counted(Person.objects.all()), people)
+    if may_see(Rating):
+        # Of the films and not of the ratings: an index of the films holds it.
+        n_ratings = Movie.objects.order_by().aggregate(n=Sum("rating_count"))["n"] or 0
+        yield LabelledValue(_("ratings"), grouped(n_ratings), reverse("admin:catalogue_rating_changelist"))
+        yield LabelledValue(_("visitors who rated"), _counted(VisitorStanding.objects.all()))
+    if may_see(get_user_model()):
+        members = get_user_model()._default_manager.filter(is_active=True)
+        yield LabelledValue(_("members"), _counted(members), reverse("admin:auth_user_changelist"))
+    if may_see(Event):
+        today = timezone.now().date()
+        for label, since in ((_("films opened or rated today"), today), (_("in seven days"), today - LATELY)):
+            days = DailyMovieActivity.objects.filter(day__gte=since)
+            yield LabelledValue(label, grouped(days.order_by().aggregate(n=Sum("count"))["n"] or 0))
 
 
 def _counted(rows: QuerySet) -> str:
@@ -140,29 +147,54 @@ def model_states() -> list[ModelState]:
     return sorted(states, key=lambda state: (not state.is_default, not state.active))
 
 
-def anomalies() -> Iterator[LabelledValue]:
-    """Yield what somebody should look at."""
+def anomalies(may_see: MaySee) -> Iterator[LabelledValue]:
+    """Yield what somebody should look at, as far as they may see it."""
     for check in readiness().checks:
         if not check.ok:
             yield LabelledValue(_("The check “%(name)s” fails") % {"name": check.name}, check.why)
+    about = (
+        (Movie, _unusual_films),
+        (DeadLetter, _dead_letters),
+        (TrainingRun, _dead_trainings),
+        (Job, _failed_jobs),
+        (Experiment, _odd_arms),
+    )
+    for table, found in about:
+        if may_see(table):
+            yield from found()
+
+
+def _unusual_films() -> Iterator[LabelledValue]:
     if n := unusual_movie_count():
         text = ngettext(
             "%(n)d film got many ratings of new visitors", "%(n)d films got many ratings of new visitors", n
         )
         url = f"{reverse('admin:catalogue_movie_changelist')}?ratings=unusual"
         yield LabelledValue(text % {"n": n}, _("within a day"), url)
+
+
+def _dead_letters() -> Iterator[LabelledValue]:
     letters = reverse("admin:events_deadletter_changelist")
     for row in DeadLetter.objects.order_by().values("group").annotate(n=Count("pk")):
         text = ngettext("%(n)d dead letter", "%(n)d dead letters", row["n"]) % {"n": row["n"]}
         yield LabelledValue(text, row["group"], f"{letters}?group={row['group']}")
+
+
+def _dead_trainings() -> Iterator[LabelledValue]:
     for run in TrainingRun.objects.unfinished()[:20]:
         if run.has_died:
             text = _("The training of %(model)s has died") % {"model": model_label(run.model)}
             yield LabelledValue(text, f"{run.percent} %", reverse("admin:training_trainingrun_changelist"))
+
+
+def _failed_jobs() -> Iterator[LabelledValue]:
     for job in Job.objects.filter(created__gte=timezone.now() - LATELY).exclude(state=Job.State.DONE)[:20]:
         if job.state == Job.State.FAILED or job.has_died:
             url = reverse("admin:operations_job_change", args=[job.pk])
             yield LabelledValue(str(job), job.message or job.shown_state, url)
+
+
+def _odd_arms() -> Iterator[LabelledValue]:
     for name, p in sample_ratios().items():
         if p < SUSPICIOUS_RATIO:
             text = _("The arms of “%(name)s” did not get the visitors that their shares say")

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.text import get_valid_filename
 from django_tasks import task
+from django_tasks_db.models import DBTaskResult
 
 from movie.core.processes import heartbeat, this_process
 from movie.core.progress import followed_by
@@ -30,7 +31,8 @@ LONGEST_OUTPUT = 20_000  # characters that are kept of what a job said
 SECONDS_BETWEEN_WRITES = 1.0
 FILES_KEPT = timedelta(days=30)  # of jobs that are not deleted before
 FLAGS = ("dry_run", "overwrite", "sync", "activate")
-VALUES = ("source", "format", "client", "max_refused")
+VALUES = ("source", "format", "client", "events", "max_refused")
+NAMES = {"events": "kind"}  # of options whose command calls them otherwise: the kind of a job is its command
 
 
 class DoesNotRunAgain(Exception):
@@ -83,6 +85,7 @@ def run_job(pk: int) -> None:
     if job is None:
         return  # deleted, or delivered twice
     _delete_old_files()
+    _delete_old_results()
     now = timezone.now()
     own = Job.objects.filter(pk=pk)
     own.update(state=Job.State.RUNNING, process=this_process(), started_at=now, updated_at=now)
@@ -134,9 +137,15 @@ def _delete_old_files() -> None:
         shutil.rmtree(job.folder, ignore_errors=True)
 
 
+def _delete_old_results() -> None:
+    """Delete what django-tasks keeps of tasks that ended FILES_KEPT ago; the jobs stay."""
+    old = DBTaskResult.objects.finished().filter(finished_at__lt=timezone.now() - FILES_KEPT).order_by()
+    DBTaskResult.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:100])).delete()
+
+
 def _flags(job: Job) -> list[str]:
     return [f"--{_spelled(name)}" for name in FLAGS if job.options.get(name)]
 
 
 def _spelled(name: str) -> str:
-    return name.replace("_", "-")
+    return NAMES.get(name, name).replace("_", "-")

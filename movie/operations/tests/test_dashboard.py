@@ -97,6 +97,29 @@ def test_training_is_a_job(admin_client, admin_user, api_site):
     assert (job.kind, job.options, job.by) == ("train", {"model": "popular", "activate": True}, admin_user)
 
 
+def test_staff_see_only_what_they_may_open(client, django_user_model, api_site):
+    DeadLetter.objects.create(group="popularity", position="p", raw="x", reason="y")
+    Job.objects.create(kind="import_movies", state="failed", message="no such column", file_name="f.csv")
+    user = django_user_model.objects.create_user("eve", password="x", is_staff=True)
+    client.force_login(user)
+
+    def shown():
+        page = client.get(INDEX)
+        text = page.content.decode()
+        sections = ("Latest jobs", "no such column", "Outbox and consumers", "Running experiment", "EASE")
+        figures = [str(each.label) for each in page.context["figures"]]
+        return figures, [each for each in (*sections, "dead letter") if each in text]
+
+    assert shown() == ([], [])
+    permissions = Permission.objects
+    user.user_permissions.add(permissions.get(codename="view_movie"), permissions.get(codename="view_job"))
+    assert shown() == (["films", "hidden films"], ["Latest jobs", "no such column"])
+    user.user_permissions.add(permissions.get(codename="view_deadletter"))
+    assert shown()[1] == ["Latest jobs", "no such column", "Outbox and consumers", "dead letter"]
+    user.user_permissions.add(permissions.get(codename="add_job"))
+    assert "EASE" in shown()[1], "who may train sees what is trained"
+
+
 def test_staff_do_only_what_they_may(client, django_user_model, two_versions):
     user = django_user_model.objects.create_user("eve", password="x", is_staff=True)
     client.force_login(user)

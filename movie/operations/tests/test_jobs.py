@@ -1,17 +1,22 @@
 """Imports as jobs: started in the admin, done by the worker, with a report of what was refused."""
 
+from datetime import timedelta
 from unittest import mock
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import timezone
 from django_tasks_db.management.commands import db_worker
 from django_tasks_db.management.commands.db_worker import Worker
 from django_tasks_db.models import DBTaskResult
 
-from movie.catalogue.models import Movie
+from movie.api.models import ApiClient
+from movie.catalogue.models import ExternalId, Movie
+from movie.catalogue.tests.films import make_film
 from movie.core.progress import ProgressBar
-from movie.operations.jobs import run_job, start_job
+from movie.events.models import Event
+from movie.operations.jobs import FILES_KEPT, run_job, start_job
 from movie.operations.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -140,6 +145,7 @@ def test_progress_of_a_command_arrives_at_its_job(monkeypatch):
         ({"kind": "import_interactions"}, "Say whose users these are."),
         ({"client": "shop"}, "Films belong to no client."),
         ({"kind": "import_ratings", "sync": "on"}, "Of films only."),
+        ({"events": "watch"}, "Of interactions only."),
         ({"max_refused": "many"}, "Enter a valid value."),
         ({"source": "--report=/etc/passwd"}, "Enter a valid"),
     ],
@@ -149,6 +155,31 @@ def test_a_wrong_form_is_refused_by_field_and_starts_nothing(admin_client, field
     answer = admin_client.post(reverse("admin:operations_job_add"), form)
     assert error in answer.content.decode()
     assert not Job.objects.exists() and not DBTaskResult.objects.exists()
+
+
+def test_a_file_of_plays_is_imported_as_plays(admin_client):
+    ApiClient.objects.create(slug="shop")
+    ExternalId.objects.create(movie=make_film("Heat", 1995), source="shop", value="h")
+    content = b"user,item\nada,h\n"
+    fields = {"kind": "import_interactions", "source": "shop", "client": "shop", "events": "watch"}
+    form = {**fields, "file": SimpleUploadedFile("plays.csv", content)}
+    assert admin_client.post(reverse("admin:operations_job_add"), form).status_code == 302
+    work()
+    job = Job.objects.get()
+    assert job.state == "done", job.message + job.output
+    assert list(Event.objects.values_list("visitor", "kind")) == [("api:shop:ada", "watch")]
+
+
+def test_what_the_worker_keeps_of_old_tasks_is_deleted_and_jobs_stay():
+    for _turn in range(3):
+        start_job("import_movies", {}, by=None, file=SimpleUploadedFile("f.csv", FILMS))
+    work()
+    old, kept, _last = DBTaskResult.objects.order_by("enqueued_at").values_list("pk", flat=True)
+    DBTaskResult.objects.filter(pk=old).update(finished_at=timezone.now() - FILES_KEPT - timedelta(hours=1))
+    run_job.func(start_job("train", {"model": "no such"}, by=None).pk)
+    assert not DBTaskResult.objects.filter(pk=old).exists()
+    assert DBTaskResult.objects.filter(pk=kept).exists()
+    assert Job.objects.count() == 4
 
 
 def test_deleting_a_job_deletes_its_files(admin_client, folder):
