@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +19,7 @@ from movie.api.answer_schemas import MovieDetailOut
 from movie.api.movie_ids import PARTS, TEXT, ExternalObject, ExternalRef, ExternalText, MovieRef, form_of
 from movie.api.problems import FieldProblem
 from movie.api.schemas import NOT_GIVEN, RequestModel
+from movie.catalogue import attributes
 from movie.catalogue.importing.cells import LONGEST_RUNTIME, MOST_NAMES
 from movie.catalogue.importing.rows import LONGEST_PERSON, LONGEST_TITLE
 from movie.catalogue.titles import EARLIEST_YEAR, LATEST_YEAR, clean
@@ -29,9 +29,6 @@ from movie.core.times import is_possible
 MAX_MOVIES = 500  # of one request
 MAX_SYNOPSIS = 20_000
 MAX_IDS = 20
-MAX_ATTRIBUTES, MAX_ATTRIBUTE_NAME, MAX_ATTRIBUTE_TEXT = 50, 64, 1_000
-MAX_ATTRIBUTES_LENGTH = 10_000  # characters of all attributes of a film as JSON
-LARGEST_EXACT = 2**53  # beyond it programs round whole numbers
 ANY_ID = Discriminator(lambda sent: TEXT if form_of(sent) == TEXT else PARTS)
 
 
@@ -46,28 +43,6 @@ def _possible(at: Any) -> Any:
     if not is_possible(at):
         raise ValueError("it is not between 1970 and 2100")
     return at
-
-
-def _attribute(value: Any) -> Any:
-    """Return a value of an attribute. Raises ValueError for objects, lists of others and what is too long."""
-    texts = value if isinstance(value, list) else [value] if isinstance(value, str) else []
-    if isinstance(value, list) and (
-        len(value) > MOST_NAMES or not all(isinstance(each, str) for each in value)
-    ):
-        raise ValueError(f"expected a list of at most {MOST_NAMES} texts")
-    if any(len(each) > MAX_ATTRIBUTE_TEXT for each in texts):
-        raise ValueError(f"it is longer than {MAX_ATTRIBUTE_TEXT:,} characters")
-    if isinstance(value, dict):
-        raise ValueError("expected a text, a number, true, false, null or a list of texts")
-    if isinstance(value, int) and abs(value) > LARGEST_EXACT:
-        raise ValueError("programs cannot hold so large a number exactly")
-    return value
-
-
-def _not_too_long(attributes: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(attributes, ensure_ascii=False)) > MAX_ATTRIBUTES_LENGTH:
-        raise ValueError(f"all attributes together are longer than {MAX_ATTRIBUTES_LENGTH:,} characters")
-    return attributes
 
 
 Text = Annotated[str, AfterValidator(_cleaned)]
@@ -85,28 +60,32 @@ else:
     ExternalId = Annotated[Annotated[ExternalText, Tag(TEXT)] | Annotated[ExternalObject, Tag(PARTS)], ANY_ID]
 Attribute = Annotated[
     Any,
-    AfterValidator(_attribute),
+    AfterValidator(attributes.check_value),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "maxLength": MAX_ATTRIBUTE_TEXT},
-                {"type": "integer", "minimum": -LARGEST_EXACT, "maximum": LARGEST_EXACT},
+                {"type": "string", "maxLength": attributes.LONGEST_TEXT},
+                {
+                    "type": "integer",
+                    "minimum": -attributes.LARGEST_EXACT,
+                    "maximum": attributes.LARGEST_EXACT,
+                },
                 {"type": "number"},
                 {"type": "boolean"},
                 {"type": "null"},
                 {
                     "type": "array",
-                    "maxItems": MOST_NAMES,
-                    "items": {"type": "string", "maxLength": MAX_ATTRIBUTE_TEXT},
+                    "maxItems": attributes.MOST_TEXTS,
+                    "items": {"type": "string", "maxLength": attributes.LONGEST_TEXT},
                 },
             ]
         }
     ),
 ]
 Attributes = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_NAME)], Attribute],
-    Field(max_length=MAX_ATTRIBUTES, description="Anything else, by names of the client's own."),
-    AfterValidator(_not_too_long),
+    dict[Annotated[str, Field(min_length=1, max_length=attributes.LONGEST_NAME)], Attribute],
+    Field(max_length=attributes.MOST_ATTRIBUTES, description="Anything else, by names of the client's own."),
+    AfterValidator(attributes.check_length),
 ]
 
 

@@ -18,6 +18,7 @@ from movie.catalogue import (
     fact_sources,  # noqa: F401 - its models belong to this app
     photographs,
 )
+from movie.catalogue.attributes import validate_attributes
 from movie.catalogue.availability import available_now
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
@@ -164,7 +165,7 @@ class Movie(models.Model):
     available_from = models.DateTimeField(_("available from"), null=True, blank=True)
     available_until = models.DateTimeField(_("available until"), null=True, blank=True)
     # What another program says of the movie in words of its own: JSON values by name.
-    attributes = models.JSONField(_("attributes"), default=dict, blank=True)
+    attributes = models.JSONField(_("attributes"), default=dict, blank=True, validators=[validate_attributes])
     genres = models.ManyToManyField(Genre, verbose_name=_("genres"), blank=True, related_name="movies")
     countries = models.ManyToManyField(
         Country, verbose_name=_("countries"), blank=True, related_name="movies"
