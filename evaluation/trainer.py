@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +153,8 @@ def refit_version(
     meta = store.meta(name, version)
     data = TrainingData(latest_of_each_pair(interactions), None, graph)
     run = Run(seed=seed, device=device, progress=progress)
-    predictor = store.load(name, version).refit(data, run)
     described = _described(interactions, meta["data"]["id_space"], source)
+    predictor = store.load(name, version).refit(data, run)
     return store.publish(predictor, data=described, metrics=meta["metrics"])
 
 
@@ -221,6 +222,7 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
         "n_users": interactions.n_users,
         "n_items": interactions.n_items,
         "n_interactions": len(interactions),
+        "read_at": datetime.now(UTC).isoformat(),  # films that came later may be missing
         "until": int(interactions.at.max()),  # no later row was seen; seconds since 1970
     }
 

@@ -233,6 +233,8 @@ FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))
 
 # -- recommendations --------------------------------------------------------------------------
 
+PREPARE_MODEL = "movie.recommendations.new_films.prepare"  # called with each version before it serves
+
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
 TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))

@@ -2,17 +2,21 @@
 
 `with_new_films` is the one door. It reads the content of the films that a version knows once, and that of the
 new ones whenever the catalogue has changed, so that a film is in the lists of the process that took it in at
-once, and in those of others within `movie_index.CHECK_SECONDS`. The next training makes it like the others.
+once, and in those of others within `movie_index.CHECK_SECONDS`. A version that takes over from another has
+what it needs before it serves (`prepare`), so that no visitor waits for it. The next training makes a film
+like the others; one that came while a training ran is new to the version that it made.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.db import DatabaseError
 from scipy import sparse
 
 from movie.catalogue.models import Credit, Movie, MovieTag
@@ -22,6 +26,8 @@ from predictors.base import Predictor
 from predictors.content import Content, ContentEncoder, decade_of, words_of
 from predictors.id_map import IdMap
 from predictors.new_items import ContentBridge, WithNewItems
+
+logger = logging.getLogger(__name__)
 
 MOST_NEW = 200  # films, the latest ones: more are a catalogue that models should be trained on
 AT_ONCE = 2_000  # films whose content is read by one query
@@ -47,21 +53,36 @@ class _NewFilms:
 
     def __init__(self) -> None:
         self.by_name: dict[str, _Known] = {}
+        self.prepared: dict[str, _Known] = {}  # of versions that are about to serve
         self.lock = threading.Lock()
+
+    def prepare(self, predictor: Predictor) -> None:
+        """Read what a version needs before it serves, while the one before it goes on."""
+        since = known_since(predictor)
+        if since is None or predictor.name in IMPERSONAL_MODELS:
+            return
+        served = self.by_name.get(predictor.name)
+        was_used = served is not None and served.features is not None
+        try:
+            made = _made(_Known(predictor.ids), predictor, movie_index(), since, with_content=was_used)
+        except DatabaseError:
+            logger.warning("the catalogue could not be read for %s %s", predictor.name, predictor.version)
+        else:
+            self.prepared[predictor.name] = made
 
     def join(self, predictor: Predictor) -> Predictor:
         """Return a predictor that ranks the new films too, or the same one where there are none.
 
         A model that is the same for everybody says what others met, so new films have no part in it.
         """
-        trained = trained_at(predictor.version)
-        if trained is None or predictor.name in IMPERSONAL_MODELS:
+        since = known_since(predictor)
+        if since is None or predictor.name in IMPERSONAL_MODELS:
             return predictor
         index = movie_index()
         known = self.by_name.get(predictor.name)
         if known is None or known.ids is not predictor.ids or known.index is not index:
             with self.lock:
-                known = self._renewed(predictor, index, trained)
+                known = self._renewed(predictor, index, since)
         if known.bridge is None or known.extended is None:
             return predictor
         served = known.served
@@ -69,30 +90,48 @@ class _NewFilms:
             served = known.served = WithNewItems(predictor, known.bridge, known.extended)
         return served
 
-    def _renewed(self, predictor: Predictor, index: MovieIndex, trained: datetime) -> _Known:
+    def _renewed(self, predictor: Predictor, index: MovieIndex, since: datetime) -> _Known:
         known = self.by_name.get(predictor.name)
         if known is None or known.ids is not predictor.ids:
-            known = _Known(predictor.ids)
-        elif known.index is index:
-            return known  # somebody else was faster
-        renewed = _Known(known.ids, known.encoder, known.features, index)
-        ids = [pk for pk in index.added_since(trained) if predictor.ids.index_of(pk) is None]
-        if new := sorted(ids[:MOST_NEW]):
-            if renewed.encoder is None or renewed.features is None:
-                contents = contents_of([int(pk) for pk in predictor.ids.ids])
-                renewed.encoder = ContentEncoder.fit(contents)
-                renewed.features = renewed.encoder.encode(contents)
-            of_new = renewed.encoder.encode(contents_of(new))
-            if known.bridge is None:
-                renewed.bridge = ContentBridge(renewed.features, of_new)
-            else:
-                renewed.bridge = known.bridge.with_new(of_new)
-            renewed.extended = IdMap([*predictor.ids.ids, *new])
-        self.by_name[predictor.name] = renewed
-        return renewed
+            known = self.prepared.pop(predictor.name, None)
+            if known is None or known.ids is not predictor.ids:
+                known = _Known(predictor.ids)
+        if known.index is not index:  # else somebody else was faster
+            known = _made(known, predictor, index, since)
+        self.by_name[predictor.name] = known
+        return known
 
 
-with_new_films = _NewFilms().join
+def _made(
+    known: _Known, predictor: Predictor, index: MovieIndex, since: datetime, *, with_content: bool = False
+) -> _Known:
+    """Return what is kept of a version, of the movies of this index; `with_content` even if none is new."""
+    made = _Known(known.ids, known.encoder, known.features, index)
+    ids = [pk for pk in index.added_since(since) if predictor.ids.index_of(pk) is None]
+    new = sorted(ids[:MOST_NEW])
+    if (new or with_content) and made.features is None:
+        contents = contents_of([int(pk) for pk in predictor.ids.ids])
+        made.encoder = ContentEncoder.fit(contents)
+        made.features = made.encoder.encode(contents)
+    if new and made.encoder is not None and made.features is not None:
+        of_new = made.encoder.encode(contents_of(new))
+        made.bridge = known.bridge.with_new(of_new) if known.bridge else ContentBridge(made.features, of_new)
+        made.extended = IdMap([*predictor.ids.ids, *new])
+    return made
+
+
+_new_films = _NewFilms()
+with_new_films, prepare = _new_films.join, _new_films.prepare
+
+
+def known_since(predictor: Predictor) -> datetime | None:
+    """Return until when films had a chance to be in a version: when its rows were read, or it was made.
+
+    None for a version whose name has no time.
+    """
+    made = trained_at(predictor.version)
+    read_at = (predictor.meta.get("data") or {}).get("read_at")
+    return datetime.fromisoformat(read_at) if made and read_at else made
 
 
 def trained_at(version: str) -> datetime | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.cache import cache
 from django.db import OperationalError
+from django.utils.module_loading import import_string
 
 from movie.training.model_info import MODEL_INFO, UNTRAINED
 from movie.training.models import DefaultModel, TrainingRun
@@ -32,7 +33,8 @@ class ModelChoice:
 
 @lru_cache(maxsize=8)
 def _registry_at(folder: Path, device: str) -> Registry:
-    return Registry(SiteModelStore(folder), device=device)
+    prepare = import_string(settings.PREPARE_MODEL)
+    return Registry(SiteModelStore(folder), device=device, prepare=prepare)
 
 
 def registry() -> Registry:

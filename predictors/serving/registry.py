@@ -17,7 +17,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,10 +170,18 @@ class Registry:
     A version that cannot be loaded is logged and refused, and the old one goes on serving.
     """
 
-    def __init__(self, store: ModelStore, check_seconds: float = 1.0, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        check_seconds: float = 1.0,
+        device: str = "cpu",
+        prepare: Callable[[Predictor], None] = lambda predictor: None,
+    ) -> None:
+        """`prepare` is called with each predictor before it serves; it raises nothing."""
         self.store = store
         self.check_seconds = check_seconds
         self.device = device
+        self.prepare = prepare
         self._slots: dict[str, _Slot] = {name: _Slot() for name in MODELS}
 
     def names(self) -> list[str]:
@@ -237,6 +245,7 @@ class Registry:
                 raise
             logger.exception("%s %s was refused", name, version)
             return
+        self.prepare(predictor)
         slot.predictor, slot.stamp = predictor, stamp
 
     def _on_device(self, predictor: Predictor) -> Predictor:

@@ -6,14 +6,17 @@ import json
 import time
 
 import pytest
+from django.utils import timezone
 
 from movie.api.models import READ, WRITE_CATALOGUE, WRITE_INTERACTIONS, ApiClient, create_key
 from movie.catalogue.models import Movie
 from movie.catalogue.tests.films import make_film
 from movie.core.ids import new_event_id
 from movie.recommendations.movie_index import recheck
+from movie.recommendations.new_films import _new_films, with_new_films
 from movie.recommendations.ranking import recommend
 from movie.recommendations.tests.histories import NOW
+from movie.training.registry import registry
 from predictors.history import History, Interaction
 
 VISITOR = "api:shop:7"
@@ -105,6 +108,43 @@ def test_lists_that_are_the_same_for_everybody_hold_none(send):
     ranked = recommend(likes(1, 5, 7, 11), k=24, model="popular")
     assert ranked.model == "popular"
     assert not ranked.new_films
+
+
+@pytest.fixture
+def own_store(api_site, settings, tmp_path):
+    """A store of its own with the neighbours of the site, served by a registry that looks every time."""
+    old = registry().store
+    settings.MODEL_DIR = tmp_path / "models"
+    registry().check_seconds = 0.0
+    predictor = old.load("neighbours", old.current("neighbours"))
+    return registry().store, predictor
+
+
+def new_in(ranked):
+    return [each.movie_id for each in ranked.recommendations if each.movie_id in ranked.new_films]
+
+
+def test_a_version_is_ready_for_new_films_before_a_visitor_asks(own_store, monkeypatch):
+    store, predictor = own_store
+    store.publish(predictor, data={"read_at": "2020-01-01T00:00:00+00:00"}, activate=True)
+    film = make_film("The Western", 1990, genres=["Western"])
+    recheck()
+    assert film.pk in new_in(recommend(likes(1, 5, 7, 11), k=24, model="neighbours"))
+    loaded = store.load("neighbours", store.current("neighbours"))
+    _new_films.prepare(loaded)
+    asked = []
+    monkeypatch.setattr("movie.recommendations.new_films.contents_of", asked.append)
+    assert film.pk in with_new_films(loaded).new_ids
+    assert not asked, "nothing was read for the request"
+
+
+def test_a_film_that_came_during_the_training_is_new_afterwards(own_store):
+    store, predictor = own_store
+    read_at = timezone.now().isoformat()
+    film = make_film("The Western", 1990, genres=["Western"])
+    recheck()
+    store.publish(predictor, data={"read_at": read_at}, activate=True)
+    assert film.pk in new_in(recommend(likes(1, 5, 7, 11), k=24, model="neighbours"))
 
 
 def test_a_film_that_says_nothing_of_itself_takes_nobodys_position(send):

@@ -194,3 +194,19 @@ def test_weights_that_are_replaced_while_they_serve_stay_mapped(store):
         other.write_bytes(b"")
         other.replace(path)
     assert best(live.get("popular")) == 2
+
+
+def test_a_version_is_prepared_before_it_serves(store):
+    first = publish(store, 9, 0, 0)
+    prepared: list[tuple[str, int]] = []
+    live = Registry(store, check_seconds=0.0)
+    live.prepare = lambda predictor: prepared.append((predictor.version, serving()))
+
+    def serving() -> int:
+        held = live._slots["popular"].predictor
+        return -1 if held is None else best(held)
+
+    assert best(live.get("popular")) == 0
+    second = publish(store, 0, 9, 0)
+    assert eventually(lambda: best(live.get("popular")) == 1)
+    assert prepared == [(first, -1), (second, 0)]
