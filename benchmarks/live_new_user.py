@@ -76,8 +76,7 @@ def main() -> None:
     figures = {}
     for graph in arguments.graphs:
         if graph == "ml-100k" and not arguments.data.exists():
-            print(f"{arguments.data} is not there; give MovieLens 100K with --data")
-            continue
+            raise SystemExit(f"{arguments.data} is not there; give MovieLens 100K with --data")
         figures[graph] = _measure(graph, arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")

@@ -75,9 +75,9 @@ class MovieQuerySet(models.QuerySet["Movie"]):
 
     update.alters_data = True  # type: ignore[attr-defined] # no template may call it
 
-    def bulk_create(self, *args: Any, **kwargs: Any) -> list[Movie]:
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Create as Django does; other processes read the movies again."""
-        created = super().bulk_create(*args, **kwargs)
+        created: list[Any] = super().bulk_create(objs, *args, **kwargs)
         CatalogueVersion.objects.raise_on_commit()
         return created
 
@@ -128,7 +128,7 @@ class CatalogueVersionQuerySet(models.QuerySet["CatalogueVersion"]):
 
     def _raise(self) -> None:
         if not self.filter(pk=1).update(number=F("number") + 1):
-            self.bulk_create([CatalogueVersion(pk=1, number=1)], ignore_conflicts=True)
+            CatalogueVersion.objects.bulk_create([CatalogueVersion(pk=1, number=1)], ignore_conflicts=True)
 
 
 class CatalogueVersion(models.Model):

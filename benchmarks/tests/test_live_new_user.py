@@ -1,0 +1,13 @@
+"""The benchmark of live new users fails where it cannot measure."""
+
+import pytest
+
+from benchmarks import live_new_user
+
+
+def test_a_missing_data_set_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "sys.argv", ["live_new_user", "--data", str(tmp_path / "none"), "--graphs", "ml-100k"]
+    )
+    with pytest.raises(SystemExit, match="is not there"):
+        live_new_user.main()
