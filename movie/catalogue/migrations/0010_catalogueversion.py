@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalogue", "0008_most_rated_without_prefix")]
+    dependencies = [("catalogue", "0009_most_rated_without_prefix")]
 
     operations = [
         migrations.CreateModel(

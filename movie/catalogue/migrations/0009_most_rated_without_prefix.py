@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("catalogue", "0007_what_facts_were_before")]
+    dependencies = [("catalogue", "0008_bounds_of_attributes")]
 
     operations = [
         migrations.RemoveIndex(model_name="movie", name="visible_most_rated"),
