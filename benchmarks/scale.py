@@ -4,9 +4,9 @@
         [--items 25000] [--busiest 4] [--costs FILE] [--prices FILE]
 
 Nothing is run at that size. The `UnitCosts` were measured by the benchmarks that are named there, on two busy
-cores; `--costs` and `--prices` take JSON files with one's own values of some of them. The last table
-is a simulation of relays and consumers, second by second, when for a minute ten times as many events come as
-in the busiest hour. docs/operations.md quotes the output.
+cores; `--costs` and `--prices` take JSON files with one's own values of some of them. What
+grows is priced as it is after a year. The last table says how far relays and consumers fall behind when for a
+minute ten times as many events come as in the busiest hour. docs/operations.md quotes the output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +26,8 @@ CORES = 4  # of a web machine
 WEB_THREADS = 4
 GROUPS = 3  # of consumers
 BURST, BURST_SECONDS = 10.0, 60  # times the arrivals of the busiest hour, for so long
-GB, MILLION = 1e9, 1e6
+GB, MILLION, MILLIONTH = 1e9, 1e6, 1e-6
+CACHE_NODE_GB = 3  # memory of a node of Redis
 
 S = TypeVar("S")
 
@@ -269,37 +270,35 @@ def _others(site: Site, costs: UnitCosts, prices: Prices) -> list[Need]:
             f"{site.pages_busiest:,.0f} pages/s x {costs.lists_a_page:g} new lists x "
             f"{costs.list_seconds:g} s x {costs.list_bytes:,.0f} B",
             f"{cached:.1f} GB: `maxmemory {memory}gb`, `maxmemory-policy allkeys-lru`",
-            math.ceil(memory / 3) * prices.cache_hour * MONTH_HOURS,
+            math.ceil(memory / CACHE_NODE_GB) * prices.cache_hour * MONTH_HOURS,
         ),
     ]
 
 
 @dataclass(frozen=True)
 class Lag:
-    """Says how far consumers fell behind: the longest wait of an event, and how long until nobody waited."""
+    """Says how far consumers fall behind: the longest wait of an event, and how long until nobody waits."""
 
     longest: float  # seconds
     cleared: float  # seconds after the burst's begin; infinity where more comes than goes
 
 
-def lag(arrivals: Iterable[float], capacity: float) -> Lag:
-    """Simulate a queue second by second: so many events arrive in each, at most `capacity` are done."""
-    waiting = longest = 0.0
-    cleared = 0.0
-    for second, arrived in enumerate(arrivals, start=1):
-        waiting = max(0.0, waiting + arrived - capacity)
-        longest = max(longest, waiting / capacity)
-        if waiting > 0:
-            cleared = float(second + 1)
-    return Lag(longest, math.inf if waiting > 0 else cleared)
+def lag(burst: float, seconds: float, calm: float, capacity: float) -> Lag:
+    """Return the lag where `burst` events a second come for so long, and `calm` after it. All but `seconds`
+    are events a second; `capacity` is above 0.
+    """
+    waiting = max(0.0, (burst - capacity) * seconds)
+    if not waiting:
+        return Lag(0.0, 0.0)
+    cleared = seconds + waiting / (capacity - calm) if capacity > calm else math.inf
+    return Lag(waiting / capacity if capacity > calm else math.inf, cleared)
 
 
 def bursts(site: Site, costs: UnitCosts) -> list[tuple[str, int, Lag]]:
     """Return the lag of relays and of a consumer group with 1, 2 and 4 processes in a burst."""
     calm = site.events_busiest
-    arrivals = [BURST * calm] * BURST_SECONDS + [calm] * (3600 - BURST_SECONDS)
     return [
-        (part, n, lag(arrivals, n * 1000 / cost))
+        (part, n, lag(BURST * calm, BURST_SECONDS, calm, n * 1000 / cost))
         for part, cost in (("relays", costs.relay_ms), ("a consumer group", costs.consume_ms))
         for n in (1, 2, 4)
     ]
@@ -317,7 +316,7 @@ def report(site: Site, costs: UnitCosts, prices: Prices) -> str:
         (
             part,
             str(n),
-            f"{each.longest:.0f} s",
+            f"{each.longest:.0f} s" if each.longest < math.inf else "without end",
             f"after {each.cleared:.0f} s" if each.cleared < math.inf else "never",
         )
         for part, n, each in bursts(site, costs)
@@ -341,8 +340,10 @@ def _with_values(given: S, values: Mapping[str, Any], where: str) -> S:
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"{where}: there is no {name!r}; known: {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise ValueError(f"{where}: {name} is {value!r}, expected a number of 0 or more")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        least = 0 if isinstance(given, Prices) else MILLIONTH  # of costs and of visitors none is nothing
+        if not is_number or value < least:
+            raise ValueError(f"{where}: {name} is {value!r}, expected a number of {least:g} or more")
     return replace(given, **values)  # type: ignore[type-var]
 
 

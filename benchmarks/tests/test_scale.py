@@ -40,17 +40,21 @@ def test_twice_the_visitors_need_twice_of_what_grows_with_them():
     assert need_of("models on each web machine", visitors=2e6) == need_of("models on each web machine")
 
 
-def test_a_queue_without_a_burst_makes_nobody_wait():
-    assert lag([100.0] * 60, capacity=101) == Lag(0, 0)
+def test_what_the_capacity_holds_makes_nobody_wait():
+    assert lag(burst=100, seconds=60, calm=10, capacity=100) == Lag(0, 0)
 
 
 def test_a_burst_is_worked_off():
     """Ten seconds of 50 too many leave 500, which take 5 s at 100; 50 of them go each second of calm."""
-    assert lag([150.0] * 10 + [50.0] * 20, capacity=100) == Lag(longest=5.0, cleared=20.0)
+    assert lag(burst=150, seconds=10, calm=50, capacity=100) == Lag(longest=5, cleared=20)
+
+
+def test_a_queue_that_takes_hours_is_worked_off_too():
+    assert lag(burst=1000, seconds=60, calm=99, capacity=100).cleared == 60 + 54_000
 
 
 def test_more_than_the_capacity_is_never_worked_off():
-    assert lag([101.0] * 100, capacity=100).cleared == math.inf
+    assert lag(burst=1000, seconds=60, calm=100, capacity=100) == Lag(math.inf, math.inf)
 
 
 def test_own_figures_are_taken(tmp_path):
@@ -63,7 +67,12 @@ def test_own_figures_are_taken(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [('{"gold": 1}', "there is no 'gold'"), ('{"core_hour": "x"}', "core_hour is 'x'"), ("[]", "an object")],
+    [
+        ('{"gold": 1}', "there is no 'gold'"),
+        ('{"core_hour": "x"}', "core_hour is 'x'"),
+        ('{"core_hour": NaN}', "core_hour is nan"),
+        ("[]", "an object"),
+    ],
 )
 def test_what_is_no_price_is_refused(tmp_path, content, said):
     prices = tmp_path / "prices.json"
@@ -72,3 +81,11 @@ def test_what_is_no_price_is_refused(tmp_path, content, said):
     assert ran.returncode == 2
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_cost_of_nothing_is_refused(tmp_path):
+    costs = tmp_path / "costs.json"
+    costs.write_text('{"relay_ms": 0}')
+    ran = run("--costs", str(costs))
+    assert ran.returncode == 2
+    assert "relay_ms is 0" in ran.stderr

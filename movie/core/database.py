@@ -20,7 +20,7 @@ from django.db import (
     connection,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, F, Model
+from django.db.models import DateField, DateTimeField, F, Model
 from django.db.models.expressions import OrderBy
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -120,13 +120,18 @@ def insert_unless_taken(row: Model) -> bool:
 
 
 def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows with values of these fields by one statement, past the ORM: instances cost four times as
-    much. Values are as the database keeps them, but for times, which may be in any zone. Columns that are not
+    """Insert rows with values of these fields by one `executemany`, past the ORM: instances cost four times
+    as much. Times may be in any zone; all other values are as the database keeps them. Columns that are not
     named get the database's own defaults.
     """
-    quote, stored_time = connection.ops.quote_name, _time_adapter()
+    quote = connection.ops.quote_name
+    stored_time, stored_day = _time_adapter(), connection.ops.adapt_datefield_value
     fields = [model._meta.get_field(name) for name in names]
-    times = [index for index, field in enumerate(fields) if isinstance(field, DateTimeField)]
+    adapters = [
+        (index, stored_time if isinstance(field, DateTimeField) else stored_day)
+        for index, field in enumerate(fields)
+        if isinstance(field, DateField)
+    ]
     columns = ", ".join(quote(str(field.column)) for field in fields)  # type: ignore[union-attr]
     places = ", ".join(["%s"] * len(fields))
     insert = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
@@ -134,8 +139,9 @@ def insert_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequenc
     if not adapted:
         return
     for row in adapted:
-        for index in times:
-            row[index] = stored_time(row[index])
+        for index, stored in adapters:
+            if row[index] is not None:
+                row[index] = stored(row[index])
     with connection.cursor() as cursor:
         cursor.executemany(insert, adapted)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import Any
 
 from django.db.models import Max
 from django.utils import timezone
@@ -26,14 +27,16 @@ from movie.events.stream import get_event_stream
 from movie.events.stream.messages import Message
 from predictors.history import Interaction, MovieId
 
+COLUMNS = (*FIELDS, "recorded_at", "available_at", "pending_sinks", "claimed_by", "import_number")
+_content = attrgetter(*FIELDS)
 MICROSECOND = timedelta(microseconds=1)  # the resolution of times
 
 
 def event_row(interaction: Interaction, recorded_at: datetime, import_number: int | None = None) -> Event:
     """Return the row of an interaction, unsaved, with the sinks that relays have to serve it for."""
-    fields = {name: getattr(interaction, name) for name in FIELDS}
     sinks = sinks_of(interaction.kind, is_kept=import_number is not None)
-    return Event(**fields, recorded_at=recorded_at, pending_sinks=sinks, import_number=import_number)
+    values = _values(interaction, recorded_at, timezone.now(), sinks, import_number)
+    return Event(**dict(zip(COLUMNS, values, strict=True)))
 
 
 def insert_events(
@@ -44,15 +47,19 @@ def insert_events(
     """Insert the rows of interactions, as `event_row` makes them; `recorded_at` is by visitor."""
     kinds = {each.kind for each in interactions}
     sinks = {kind: sinks_of(kind, is_kept=import_number is not None) for kind in kinds}
-    now, content = timezone.now(), attrgetter(*FIELDS)
-    insert_rows(
-        Event,
-        (*FIELDS, "recorded_at", "available_at", "pending_sinks", "claimed_by", "import_number"),
-        (
-            (*content(each), recorded_at[each.visitor], now, sinks[each.kind], "", import_number)
-            for each in interactions
-        ),
+    now = timezone.now()
+    rows = (
+        _values(each, recorded_at[each.visitor], now, sinks[each.kind], import_number)
+        for each in interactions
     )
+    insert_rows(Event, COLUMNS, rows)
+
+
+def _values(
+    interaction: Interaction, recorded_at: datetime, now: datetime, sinks: int, import_number: int | None
+) -> tuple[Any, ...]:
+    """Return the values of COLUMNS."""
+    return *_content(interaction), recorded_at, now, sinks, "", import_number
 
 
 def sinks_of(kind: str, *, is_kept: bool = False) -> int:

@@ -2,7 +2,7 @@
 
 SQLite looks again after 1, 2, 5, ... and at last 100 ms: on a busy site the lock is free and taken many times
 in between, and some visitors wait ten times as long as the others. Here one thread of a process at a
-time looks every few milliseconds. `python -m benchmarks.bulk_work` measures both.
+time looks every few milliseconds. `python -m benchmarks.bulk_work` shows the difference.
 """
 
 from __future__ import annotations

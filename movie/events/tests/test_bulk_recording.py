@@ -1,6 +1,6 @@
 """Interactions of many visitors at once: few queries, repeats found before the transaction, lost races."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from unittest import mock
 
 import pytest
@@ -12,6 +12,7 @@ from movie.core.ids import new_event_id
 from movie.events import recording
 from movie.events.history import get_history
 from movie.events.models import Event
+from movie.events.outbox import COLUMNS, event_row, insert_events
 from movie.events.recording import record, record_all
 from movie.events.repeats import NewInteractions, find_new
 from movie.events.tests.test_recording import assert_aggregates_are_exact
@@ -110,3 +111,29 @@ def test_an_id_that_is_taken_after_the_look_is_found_by_another_look(films, lost
         assert record_all(batch) == 15
     assert Event.objects.count() == 20
     assert_aggregates_are_exact()
+
+
+def test_rows_written_at_once_are_those_of_the_orm(films):
+    """Of every type, unknown values, and times of another zone."""
+    there = NOON.astimezone(timezone(timedelta(hours=-7)))
+    told = [
+        rating("user:1", films[0], 3.5),
+        Interaction(new_event_id(), "user:1", "click", films[1].pk, there, None, "home", weight=2.5),
+        Interaction(
+            *(new_event_id(), "client:a:1", "watch", films[2].pk, there, 1.0, "", "list-1"),
+            watched_on=date(2024, 2, 29),
+            progress=0.25,
+        ),
+    ]
+    recorded_at = {each.visitor: there for each in told}
+    for number in (None, 7):
+        insert_events(told, recorded_at, number)
+        at_once = list(Event.objects.order_by("event_id").values(*COLUMNS))
+        Event.objects.all().delete()
+        Event.objects.bulk_create([event_row(each, there, number) for each in told])
+        by_orm = list(Event.objects.order_by("event_id").values(*COLUMNS))
+        Event.objects.all().delete()
+        assert len(at_once) == 3
+        for ours, theirs in zip(at_once, by_orm, strict=True):
+            assert ours.pop("available_at") <= theirs.pop("available_at")
+            assert ours == theirs
