@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +24,7 @@ class Interactions:
     user_ids  (n_users,) the ids behind the indices
     item_ids  (n_items,) the ids behind the indices, ints or strings
     has_time  whether `at` are times
+    read_at   when reading began, with a time zone: the rows may miss what came later; None if unknown
     """
 
     users: np.ndarray
@@ -32,6 +34,7 @@ class Interactions:
     user_ids: np.ndarray
     item_ids: np.ndarray
     has_time: bool = True
+    read_at: datetime | None = None
 
     @classmethod
     def from_columns(

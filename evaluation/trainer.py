@@ -222,7 +222,7 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
         "n_users": interactions.n_users,
         "n_items": interactions.n_items,
         "n_interactions": len(interactions),
-        "read_at": datetime.now(UTC).isoformat(),  # films that came later may be missing
+        "read_at": (interactions.read_at or datetime.now(UTC)).isoformat(),  # later films may be missing
         "until": int(interactions.at.max()),  # no later row was seen; seconds since 1970
     }
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -110,10 +111,11 @@ def read_interactions(
     out and not stated, such as a unit other than seconds.
     Raises DatasetError.
     """
+    began = datetime.now(UTC)
     dataset = read_dataset(path, columns=columns, format=format)
     for notice in dataset.notices:
         say(notice)
-    return dataset.interactions
+    return replace(dataset.interactions, read_at=began)
 
 
 def read_dataset(

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import lzma
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,14 @@ def test_the_unit_of_times_is_found_on_a_sample_and_said(tmp_path, unit, zeros):
     read = read_interactions(tmp_path / "fine.csv", say=said.append)
     assert read.at.tolist() == [0, *(1704103200 + n for n in range(5))]
     assert len(said) == 1 and unit in said[0] and "unit=" in said[0]
+
+
+def test_the_time_of_reading_stays_with_the_rows(tmp_path):
+    (tmp_path / "r.csv").write_text("user,item,rating\n1,5,4\n1,6,3\n", encoding="utf-8")
+    before = datetime.now(UTC)
+    read = read_interactions(tmp_path / "r.csv")
+    after = datetime.now(UTC)
+    assert before <= read.select(read.values > 3).read_at <= after
 
 
 def test_ratings_may_have_decimal_commas(tmp_path):

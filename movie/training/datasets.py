@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import StringIO
 from itertools import chain
 from pathlib import Path
@@ -39,10 +40,11 @@ def interactions_from_site(*, dislikes: bool = False) -> Interactions:
     and not disliked. With `dislikes` every rating is there as well, however low. People of data sets, who
     have ratings only, are read as plain rows; visitors who can act are read through `History`.
     `values` holds the stars, nan where there are none; `at` is in seconds, and films that were liked
-    within one second keep their order.
+    within one second keep their order. `read_at` is the time before the first query.
     """
     from datasets.interactions import Interactions
 
+    began = datetime.now(UTC)  # a film that comes while the rows are read may be missing
     users: dict[str, int] = {}
     item_indices: dict[int, int] = {}
     columns: list[list[np.ndarray]] = [[], [], [], []]
@@ -59,7 +61,7 @@ def interactions_from_site(*, dislikes: bool = False) -> Interactions:
     user_column, item_column, values, microseconds = (np.concatenate(parts) for parts in columns)
     item_column, item_ids = _by_id(item_column, item_indices)
     by_time = np.argsort(microseconds, kind="stable")
-    return Interactions.from_columns(
+    interactions = Interactions.from_columns(
         user_column[by_time],
         item_column[by_time],
         values[by_time],
@@ -67,6 +69,7 @@ def interactions_from_site(*, dislikes: bool = False) -> Interactions:
         user_ids=np.array(list(users), dtype=object),
         item_ids=item_ids,
     )
+    return replace(interactions, read_at=began)
 
 
 class DataUnusable(Exception):

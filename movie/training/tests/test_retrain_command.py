@@ -20,6 +20,8 @@ from datasets.splits.protocols import latest_of_each_pair
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.events.recording import new_event_id, record_all
+from movie.recommendations.movie_index import recheck
+from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranking import recommend
 from movie.training.comparison import (
     BALANCE,
@@ -133,6 +135,25 @@ def test_the_version_that_serves_has_learned_from_the_rows_it_was_asked_about(si
     np.testing.assert_array_equal(serves.similarities.toarray(), expected.similarities.toarray())
     assert serves.meta["data"]["until"] == rows.at.max()
     assert serves.meta["retrained"]["outcome"] == "activated"
+
+
+def test_films_that_come_while_any_model_is_trained_are_new_to_all(site, store, monkeypatch) -> None:
+    run("train", "neighbours", "ease", "--from-site", "--activate")
+    visits(site, range(6, 12))
+    came = []
+    fit = NeighboursPredictor.fit.__func__
+
+    def slow_fit(cls, *args, **options):
+        came.append(make_film("The Newcomer", 2001, genres=["Western"]).pk)
+        return fit(cls, *args, **options)
+
+    monkeypatch.setattr(NeighboursPredictor, "fit", classmethod(slow_fit))
+    run("retrain", "neighbours", "ease", *ENOUGH, "--tolerance", "0.99")
+    recheck()
+    for name in ("neighbours", "ease"):
+        serves = store.load(name, store.current(name))
+        assert serves.meta["retrained"]["outcome"] == "activated"
+        assert set(came) <= set(with_new_films(serves).new_ids)
 
 
 def test_the_outcome_is_recorded_with_both_figures(site, store) -> None:
