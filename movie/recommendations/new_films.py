@@ -9,14 +9,13 @@ like the others; one that came while a training ran is new to the version that i
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import DatabaseError
+from django.db import connection
 from scipy import sparse
 
 from movie.catalogue.models import Credit, Movie, MovieTag
@@ -26,8 +25,6 @@ from predictors.base import Predictor
 from predictors.content import Content, ContentEncoder, decade_of, words_of
 from predictors.id_map import IdMap
 from predictors.new_items import ContentBridge, WithNewItems
-
-logger = logging.getLogger(__name__)
 
 MOST_NEW = 200  # films, the latest ones: more are a catalogue that models should be trained on
 AT_ONCE = 2_000  # films whose content is read by one query
@@ -57,32 +54,37 @@ class _NewFilms:
         self.lock = threading.Lock()
 
     def prepare(self, predictor: Predictor) -> None:
-        """Read what a version needs before it serves, while the one before it goes on."""
-        since = known_since(predictor)
+        """Read what a version needs before it serves, while the one before it goes on.
+
+        Closes the database connection that it opened, so that a thread that loads a version leaves none.
+        """
+        since = find_cutoff(predictor)
         if since is None or predictor.name in IMPERSONAL_MODELS:
             return
         served = self.by_name.get(predictor.name)
         was_used = served is not None and served.features is not None
+        was_open = connection.connection is not None
         try:
-            made = _made(_Known(predictor.ids), predictor, movie_index(), since, with_content=was_used)
-        except DatabaseError:
-            logger.warning("the catalogue could not be read for %s %s", predictor.name, predictor.version)
-        else:
-            self.prepared[predictor.name] = made
+            known = _Known(predictor.ids)
+            known = _read_films(known, predictor, movie_index(), since, with_content=was_used)
+        finally:
+            if not was_open:
+                connection.close()
+        self.prepared[predictor.name] = known
 
     def join(self, predictor: Predictor) -> Predictor:
         """Return a predictor that ranks the new films too, or the same one where there are none.
 
         A model that is the same for everybody says what others met, so new films have no part in it.
         """
-        since = known_since(predictor)
+        since = find_cutoff(predictor)
         if since is None or predictor.name in IMPERSONAL_MODELS:
             return predictor
         index = movie_index()
         known = self.by_name.get(predictor.name)
         if known is None or known.ids is not predictor.ids or known.index is not index:
             with self.lock:
-                known = self._renewed(predictor, index, since)
+                known = self._renew(predictor, index, since)
         if known.bridge is None or known.extended is None:
             return predictor
         served = known.served
@@ -90,19 +92,19 @@ class _NewFilms:
             served = known.served = WithNewItems(predictor, known.bridge, known.extended)
         return served
 
-    def _renewed(self, predictor: Predictor, index: MovieIndex, since: datetime) -> _Known:
+    def _renew(self, predictor: Predictor, index: MovieIndex, since: datetime) -> _Known:
         known = self.by_name.get(predictor.name)
         if known is None or known.ids is not predictor.ids:
             known = self.prepared.pop(predictor.name, None)
             if known is None or known.ids is not predictor.ids:
                 known = _Known(predictor.ids)
         if known.index is not index:  # else somebody else was faster
-            known = _made(known, predictor, index, since)
+            known = _read_films(known, predictor, index, since)
         self.by_name[predictor.name] = known
         return known
 
 
-def _made(
+def _read_films(
     known: _Known, predictor: Predictor, index: MovieIndex, since: datetime, *, with_content: bool = False
 ) -> _Known:
     """Return what is kept of a version, of the movies of this index; `with_content` even if none is new."""
@@ -124,14 +126,18 @@ _new_films = _NewFilms()
 with_new_films, prepare = _new_films.join, _new_films.prepare
 
 
-def known_since(predictor: Predictor) -> datetime | None:
-    """Return until when films had a chance to be in a version: when its rows were read, or it was made.
+def find_cutoff(predictor: Predictor) -> datetime | None:
+    """Return when the rows of a version were read, or else when it was made: later films are new to it.
 
     None for a version whose name has no time.
     """
     made = trained_at(predictor.version)
-    read_at = (predictor.meta.get("data") or {}).get("read_at")
-    return datetime.fromisoformat(read_at) if made and read_at else made
+    if made is None:
+        return None
+    try:
+        return datetime.fromisoformat(predictor.meta["data"]["read_at"])
+    except (KeyError, TypeError, ValueError):  # an older version has none
+        return made
 
 
 def trained_at(version: str) -> datetime | None:

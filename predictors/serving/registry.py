@@ -177,7 +177,7 @@ class Registry:
         device: str = "cpu",
         prepare: Callable[[Predictor], None] = lambda predictor: None,
     ) -> None:
-        """`prepare` is called with each predictor before it serves; it raises nothing."""
+        """`prepare` is called with each predictor before it serves; an exception of it is logged."""
         self.store = store
         self.check_seconds = check_seconds
         self.device = device
@@ -245,7 +245,10 @@ class Registry:
                 raise
             logger.exception("%s %s was refused", name, version)
             return
-        self.prepare(predictor)
+        try:
+            self.prepare(predictor)
+        except Exception:  # the version serves without it
+            logger.exception("%s %s could not be prepared", name, version)
         slot.predictor, slot.stamp = predictor, stamp
 
     def _on_device(self, predictor: Predictor) -> Predictor:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from movie.api.models import READ, WRITE_CATALOGUE, WRITE_INTERACTIONS, ApiClient, create_key
@@ -145,6 +147,35 @@ def test_a_film_that_came_during_the_training_is_new_afterwards(own_store):
     recheck()
     store.publish(predictor, data={"read_at": read_at}, activate=True)
     assert film.pk in new_in(recommend(likes(1, 5, 7, 11), k=24, model="neighbours"))
+
+
+@pytest.mark.parametrize("read_at", ["yesterday", 5, None])
+def test_a_version_whose_time_of_reading_cannot_be_read_serves(own_store, read_at):
+    store, predictor = own_store
+    store.publish(predictor, data={"read_at": read_at}, activate=True)
+    film = make_film("The Western", 1990, genres=["Western"])
+    recheck()
+    ranked = recommend(likes(1, 5, 7, 11), k=24, model="neighbours")
+    assert (ranked.model, ranked.fallback) == ("neighbours", "")
+    assert film.pk in new_in(ranked)
+
+
+def test_the_thread_that_loads_a_version_leaves_no_connection_open(own_connections, own_store):
+    store, predictor = own_store
+    store.publish(predictor, activate=True)
+    loaded = store.load("neighbours", store.current("neighbours"))
+    is_open = []
+
+    def load() -> None:
+        _new_films.prepare(loaded)
+        is_open.append(connection.connection is not None)
+
+    loader = threading.Thread(target=load)
+    loader.start()
+    loader.join()
+    load()  # as the first request does, which has its connection already and keeps it
+    assert is_open == [False, True]
+    assert _new_films.prepared["neighbours"].ids is loaded.ids
 
 
 def test_a_film_that_says_nothing_of_itself_takes_nobodys_position(send):

@@ -196,6 +196,18 @@ def test_weights_that_are_replaced_while_they_serve_stay_mapped(store):
     assert best(live.get("popular")) == 2
 
 
+def test_a_version_whose_preparation_fails_serves_all_the_same(store, caplog):
+    def prepare(predictor: CountPredictor) -> None:
+        raise ValueError("no content")
+
+    first = publish(store, 9, 0, 0)
+    live = Registry(store, check_seconds=0.0, prepare=prepare)
+    assert best(live.get("popular")) == 0
+    assert f"popular {first} could not be prepared" in caplog.text
+    publish(store, 0, 9, 0)
+    assert eventually(lambda: best(live.get("popular")) == 1)
+
+
 def test_a_version_is_prepared_before_it_serves(store):
     first = publish(store, 9, 0, 0)
     prepared: list[tuple[str, int]] = []
