@@ -26,7 +26,7 @@ from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.titles import search_key, sort_title
-from movie.core.database import LargestFirst
+from movie.core.database import LargestFirst, retry_on_deadlock
 from movie.core.fields import ExactCharField
 from movie.core.times import EARLIEST, LATEST
 
@@ -120,15 +120,27 @@ class CatalogueVersionQuerySet(models.QuerySet["CatalogueVersion"]):
         return self.order_by("-number").values_list("number", flat=True).first() or 0
 
     def raise_on_commit(self) -> None:
-        """Raise the version once the changes of this transaction can be read.
+        """Raise the version, once, when the changes of this transaction can be read.
 
-        After the commit, so that writers of the catalogue do not wait for one another at the one row.
+        After the commit, so that writers of the catalogue do not wait for one another at the one row. The
+        first callback of a transaction raises it for all of them: an import saves thousands of movies in one.
         """
-        transaction.on_commit(self._raise, robust=True)
+        of_connection = vars(transaction.get_connection())
 
+        def raise_once() -> None:
+            if of_connection.pop("has_changed_movies", False):
+                self._raise()
+
+        of_connection["has_changed_movies"] = True
+        transaction.on_commit(raise_once, robust=True)
+
+    @retry_on_deadlock
     def _raise(self) -> None:
-        if not self.filter(pk=1).update(number=F("number") + 1):
-            CatalogueVersion.objects.bulk_create([CatalogueVersion(pk=1, number=1)], ignore_conflicts=True)
+        first = self.filter(pk=1)
+        if not first.update(number=F("number") + 1):
+            # Two that find no row both count: neither gives the new row its number.
+            CatalogueVersion.objects.bulk_create([CatalogueVersion(pk=1)], ignore_conflicts=True)
+            first.update(number=F("number") + 1)
 
 
 class CatalogueVersion(models.Model):
