@@ -1,4 +1,4 @@
-"""Effects of saving and deleting movies on what lies beside their table."""
+"""Effects of saving and deleting movies, and what they have by name, on what lies beside their tables."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
 from movie.catalogue.models import CatalogueVersion, Movie
+from movie.catalogue.names import Country, Genre, Language, Person
 
 
 @receiver(post_delete, sender=Movie, dispatch_uid="movie.discard_photograph")
@@ -15,6 +16,10 @@ def discard_photograph(instance: Movie, **kwargs: Any) -> None:
 
 
 @receiver([post_save, post_delete], sender=Movie, dispatch_uid="movie.raise_version")
+@receiver([post_save, post_delete], sender=Genre, dispatch_uid="movie.raise_version")
+@receiver([post_save, post_delete], sender=Country, dispatch_uid="movie.raise_version")
+@receiver([post_save, post_delete], sender=Language, dispatch_uid="movie.raise_version")
+@receiver([post_save, post_delete], sender=Person, dispatch_uid="movie.raise_version")
 def raise_version(**kwargs: Any) -> None:
     """Let every process read the movies again."""
     CatalogueVersion.objects.raise_on_commit()

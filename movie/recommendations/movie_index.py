@@ -213,14 +213,17 @@ class IndexHolder:
             is_known = version == self.version and time.time() < self.changes_at
             if self.index is not None and is_known and now - self.scanned < SCAN_SECONDS:
                 return self.index
-            stamp, self.changes_at = _stamp(), _next_change()
-            if self.index is None or stamp != self.stamp:
-                self.index, self.stamp = MovieIndex(_films()), stamp
+            changes_at = _next_change()  # before the stamp: a window that begins between is looked at again
+            stamp = _stamp()
+            if self.index is None or (version, stamp) != (self.version, self.stamp):
+                self.index = MovieIndex(_films())
                 self.checked = time.monotonic()
-            self.version, self.scanned = version, now
+            self.version, self.stamp, self.changes_at, self.scanned = version, stamp, changes_at, now
         except DatabaseError:
             if self.index is None:
                 raise
+            # The next look reads what this one could not, and no request looks before it.
+            self.scanned, self.changes_at = -math.inf, math.inf
             logger.warning("the catalogue could not be read; answers use what was read before")
         return self.index
 

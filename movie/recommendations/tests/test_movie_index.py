@@ -4,13 +4,15 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from movie.catalogue.models import CatalogueVersion, Movie
-from movie.catalogue.tests.films import make_film
-from movie.recommendations.movie_index import movie_index
+from movie.catalogue.merging import merge_people
+from movie.catalogue.models import CatalogueVersion, Genre, Movie, Person, Rating
+from movie.catalogue.tests.films import make_film, person
+from movie.recommendations import movie_index as module
+from movie.recommendations.movie_index import movie_index, recheck
 
 
 @pytest.fixture
@@ -26,7 +28,8 @@ def hide(film: Movie) -> Movie:
 
 def test_an_unchanged_catalogue_is_not_read_again(film):
     movie_index()
-    Movie.objects.refresh_aggregates()
+    Rating.objects.create(visitor="guest:a", movie=film, value=4, rated_at=timezone.now())
+    assert Movie.objects.refresh_aggregates() == 1
     with CaptureQueriesContext(connection) as asked:
         index = movie_index()
     assert film.pk in index
@@ -48,6 +51,28 @@ def test_what_changes_movies_is_noticed(film, change):
     assert film.pk in movie_index()
     change(film)
     assert film.pk not in movie_index()
+
+
+def test_a_change_that_leaves_its_time_as_it_was_is_noticed(film):
+    assert movie_index().runtimes.tolist() == [0]
+    Movie.objects.filter(pk=film.pk).update(runtime=170)
+    assert movie_index().runtimes.tolist() == [170]
+
+
+def test_what_staff_change_beside_movies_is_noticed(film):
+    film.genres.add(Genre.objects.create(name="Crime"))
+    other = make_film("Thief", directors=["M. Mann"])
+    film.credits.create(person=person("Michael Mann"), role="director")
+    assert movie_index().genres.keys() == {"crime"}
+    assert not frozenset.intersection(*movie_index().features)
+    genre = Genre.objects.get()
+    genre.name = "Thriller"
+    genre.save()
+    assert movie_index().genres.keys() == {"thriller"}
+    merge_people(film.credits.get().person, [other.credits.get().person])
+    assert frozenset.intersection(*movie_index().features)
+    Person.objects.all().delete()
+    assert not frozenset.intersection(*movie_index().features)
 
 
 def test_created_movies_are_noticed(film):
@@ -74,3 +99,55 @@ def test_a_window_that_begins_for_a_hidden_movie_is_looked_at_once(film):
     with CaptureQueriesContext(connection) as asked:
         movie_index()
     assert len(asked) == 1
+
+
+def test_a_window_that_begins_during_a_look_is_not_missed(film, monkeypatch):
+    begins = timezone.now() + timedelta(seconds=1)
+    Movie.objects.filter(pk=film.pk).update(available_from=begins)
+    assert film.pk not in movie_index()
+    read_stamp = module._stamp
+
+    def stamp_slowly():
+        stamp = read_stamp()
+        time.sleep(max(0.0, (begins - timezone.now()).total_seconds()) + 0.01)
+        return stamp
+
+    monkeypatch.setattr(module, "_stamp", stamp_slowly)
+    recheck()
+    movie_index()
+    assert film.pk in movie_index()
+
+
+@pytest.mark.parametrize("failing", ["_films", "_stamp"])
+def test_movies_that_could_not_be_read_are_read_at_the_next_look(film, monkeypatch, failing):
+    begins = timezone.now() + timedelta(seconds=0.5)
+    Movie.objects.filter(pk=film.pk).update(available_from=begins)
+    assert film.pk not in movie_index()
+    time.sleep(0.6)
+    read = getattr(module, failing)
+
+    def fail():
+        monkeypatch.setattr(module, failing, read)
+        raise DatabaseError
+
+    monkeypatch.setattr(module, failing, fail)
+    assert film.pk not in movie_index()
+    assert film.pk in movie_index()
+
+
+def test_a_database_that_cannot_be_read_is_not_asked_at_every_request(film, monkeypatch):
+    begins = timezone.now() + timedelta(seconds=0.5)
+    Movie.objects.filter(pk=film.pk).update(available_from=begins)
+    movie_index()
+    time.sleep(0.6)
+    looks = []
+
+    def fail():
+        looks.append(time.monotonic())
+        raise DatabaseError
+
+    monkeypatch.setattr(module, "CHECK_SECONDS", 60)
+    monkeypatch.setattr(module, "_stamp", fail)
+    for _request in range(3):
+        movie_index()
+    assert len(looks) == 1
