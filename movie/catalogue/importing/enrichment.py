@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
+from django.utils import timezone
 
 from movie.catalogue.importing.relations import NameCache, People, link_table
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport, ignore_progress
@@ -125,6 +126,8 @@ class _Writer:
         changed |= self._credits(found, outcome)
         for relation in self._names:
             changed |= self._related(relation, found)
+        # Whoever keeps movies in memory reads those again that were changed since.
+        Movie.objects.filter(pk__in=changed).update(updated=timezone.now())
         outcome.changed += len(changed)
         outcome.people = self._people.added
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from movie.catalogue.fact_sources import FactOrigin, FactSource, order_text
 from movie.catalogue.importing.cells import imdb_id, is_missing, parse_names, parse_runtime, parse_year
@@ -157,6 +158,7 @@ class _Writer:
         movies = Movie.objects.prefetch_related("titles", "credits").in_bulk(matches.movies.values())
         self._ordered: dict[str, dict[tuple[int, str], str]] = {}  # source -> orders that it decided
         people = self._people.ids(name for row in rows for names in row.people.values() for name in names)
+        changed = set()
         for row in rows:
             pk = matches.movies.get(row.imdb)
             if pk is None:
@@ -173,7 +175,11 @@ class _Writer:
             if row.imdb not in matches.by_own_id:
                 ExternalId.objects.create(movie=movie, source="imdb", value=row.imdb)
             self.credited.update((row.sources[name], name) for name in written)
+            if written:
+                changed.add(pk)
             outcome.add(1, 0, int(bool(written)))
+        # Whoever keeps movies in memory reads those again that were changed since.
+        Movie.objects.filter(pk__in=changed).update(updated=timezone.now())
         for source, facts in self._ordered.items():
             FactOrigin.objects.record(source, facts)
 

@@ -81,6 +81,14 @@ def test_a_film_found_by_title_and_year_is_completed(table):
     assert Person.objects.filter(name="Michael Mann").count() == 1
 
 
+def test_films_that_were_completed_say_so(table):
+    heat, nothing = film("Heat", 1995), film("Nothing", 1990)
+    Movie.objects.update(runtime=170)
+    run(table)
+    assert Movie.objects.get(pk=heat.pk).updated > heat.updated
+    assert Movie.objects.get(pk=nothing.pk).updated == nothing.updated
+
+
 def test_a_year_beside_and_another_title_will_do(table):
     cobb = film("Cobb", 1995)
     hate = film("Hate", 1995)

@@ -66,6 +66,13 @@ def test_empty_facts_are_filled_and_the_stated_cast_comes_first(tmp_path):
     assert "nothing to change" in run(table(tmp_path, HEAT), *LICENCES)
 
 
+def test_films_that_were_changed_say_so(tmp_path):
+    heat, thief = film("Heat", 1995, "tt0113277", runtime=170), film("Thief", 1981, "tt0083190", runtime=123)
+    run(table(tmp_path, HEAT, "tt0083190\tThief\t1981\t\t\t123\t\t\trt=hand"), *LICENCES)
+    assert Movie.objects.get(pk=heat.pk).updated > heat.updated
+    assert Movie.objects.get(pk=thief.pk).updated == thief.updated
+
+
 def test_what_a_film_says_stays_unless_it_is_to_be_overwritten(tmp_path):
     heat = film("Heat", 1995, "tt0113277", directors=["Somebody Else"], runtime=90)
     run(table(tmp_path, HEAT), *LICENCES)
