@@ -1,7 +1,6 @@
 """Movies by the activity of the last week."""
 
 from datetime import timedelta
-from itertools import count
 
 from django.core.cache import cache
 from django.db.models import Case, F, Sum, Value, When
@@ -13,6 +12,7 @@ from movie.events.models import DailyMovieActivity
 DAYS = 7
 FRESH_DAYS, FRESH_WEIGHT = 2, 3  # today and yesterday count three times
 KEPT = 60  # films: enough for a row without what a visitor has seen
+MOST_RANKED = 10 * KEPT  # films: among so many, most are visible
 CACHED_SECONDS = 60
 
 
@@ -30,13 +30,13 @@ def _rank_by_activity() -> list[int]:
     )
     days = DailyMovieActivity.objects.filter(day__gt=today - timedelta(days=DAYS), day__lte=today)
     heat = days.values("movie").annotate(heat=Sum(F("count") * weight)).order_by("-heat", "movie")
-    ranked = heat.values_list("movie", flat=True)
+    ranked = list(heat.values_list("movie", flat=True)[:MOST_RANKED])  # once: the counts move meanwhile
     shown: list[int] = []
     # The best-ranked movies are looked up, rather than all that are hidden; few of them are.
-    for start in count(0, KEPT):
-        some = list(ranked[start : start + KEPT])
+    for start in range(0, len(ranked), KEPT):
+        some = ranked[start : start + KEPT]
         visible = set(Movie.objects.visible().filter(pk__in=some).values_list("pk", flat=True))
         shown += [pk for pk in some if pk in visible]
-        if len(shown) >= KEPT or len(some) < KEPT:
+        if len(shown) >= KEPT:
             break
     return shown[:KEPT]

@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from datasets.readers.dataset import read_interactions
 from movie.catalogue.models import Movie
@@ -299,6 +302,17 @@ def test_without_a_broker_the_same_counters_count_in_process(films, client):
     assert counted == {films[1].pk: 2, films[0].pk: 1}
     cache.clear()
     assert trending_ids() == [films[1].pk, films[0].pk]
+
+
+def test_what_trends_is_ranked_once_and_without_the_hidden(films, monkeypatch):
+    monkeypatch.setattr("movie.events.trending.KEPT", 2)
+    hidden = [Movie.objects.create(title=f"Hidden {number}", is_visible=False) for number in range(5)]
+    for count, film in enumerate([films[1], films[0], *hidden], 1):
+        DailyMovieActivity.objects.create(movie=film, day=timezone.now().date(), count=count)
+    cache.clear()
+    with CaptureQueriesContext(connection) as asked:
+        assert trending_ids() == [films[0].pk, films[1].pk]
+    assert sum(DailyMovieActivity._meta.db_table in each["sql"] for each in asked) == 1
 
 
 def test_the_home_page_shows_what_is_trending_this_week(client, films):
