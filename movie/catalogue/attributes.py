@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 MOST_ATTRIBUTES, LONGEST_NAME, LONGEST_TEXT = 50, 64, 1_000
-MOST_TEXTS = 50  # of a list
+MOST_TEXTS = 100  # of a list
 LONGEST = 10_000  # characters of all attributes of a movie as JSON
 LARGEST_EXACT = 2**53  # beyond it programs round whole numbers
 
@@ -60,7 +60,7 @@ def validate_attributes(attributes: Any) -> None:
         raise ValidationError(message, params={**bounds, "texts": MOST_TEXTS, "length": LONGEST}) from error
 
 
-def joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+def merge_attributes(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes of two movies that become one: the first one's, and of the second what fits."""
     found = dict(first)
     for name, value in second.items():

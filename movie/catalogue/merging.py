@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from movie.catalogue.attributes import joined
+from movie.catalogue.attributes import merge_attributes
 from movie.catalogue.models import SHARED_SOURCES, Credit, Movie, MovieTag, Person
 
 FIELDS = ("year", "runtime", "synopsis", "poster_path", "photograph", "trailer_url")
@@ -40,7 +40,7 @@ def merge_facts(keep: Movie, other: Movie) -> None:
     for name in FIELDS:
         if name not in own:
             setattr(keep, name, getattr(other, name))
-    keep.attributes = joined(keep.attributes, other.attributes)
+    keep.attributes = merge_attributes(keep.attributes, other.attributes)
     keep.save()
     other.fact_origins.exclude(fact__in=known | own).update(movie=keep)
     for name in RELATIONS:
