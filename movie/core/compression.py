@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 
-PAGE, DRAWING = "text/html", "image/svg+xml"
+from movie.core.http import PAGE, SVG, parse_content_type
 
 
 class DrawingCompressionMiddleware(GZipMiddleware):
@@ -33,9 +33,9 @@ class PageCompressionMiddleware(GZipMiddleware):
         self._drawings = DrawingCompressionMiddleware(get_response)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        kind = response.get("Content-Type", "").partition(";")[0]
-        if response.streaming or kind not in (PAGE, DRAWING):
+        kind = parse_content_type(response)
+        if response.streaming or kind not in (PAGE, SVG):
             return response
-        if kind == DRAWING:
+        if kind == SVG:
             return self._drawings.process_response(request, response)
         return super().process_response(request, response)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import ngettext
+
+PAGE, SVG = "text/html", "image/svg+xml"  # content types
 
 
 class TooManyRequests(Exception):
@@ -18,6 +21,11 @@ class TooManyRequests(Exception):
         self.seconds = seconds
 
 
+def parse_content_type(response: HttpResponseBase) -> str:
+    """Return the content type of an answer without its parameters, "" where it has none."""
+    return response.get("Content-Type", "").partition(";")[0]
+
+
 def is_htmx(request: HttpRequest) -> bool:
     """Return whether htmx waits for a part of a page."""
     return bool(getattr(request, "htmx", False))
@@ -25,7 +33,7 @@ def is_htmx(request: HttpRequest) -> bool:
 
 def is_script(request: HttpRequest) -> bool:
     """Return whether htmx or a beacon asks, and not a browser for a page."""
-    return is_htmx(request) or "text/html" not in request.headers.get("Accept", "text/html")
+    return is_htmx(request) or PAGE not in request.headers.get("Accept", PAGE)
 
 
 def posted_next(request: HttpRequest) -> str:

@@ -10,7 +10,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-DRAWING = "image/svg+xml"
+from movie.core.http import SVG, parse_content_type
+
 NEEDLESS = ("Content-Language", "Cross-Origin-Opener-Policy", "Referrer-Policy")
 
 
@@ -19,7 +20,7 @@ class DrawingHeadersMiddleware(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         is_public = response.get("Cache-Control", "").startswith("public")
-        if response.get("Content-Type") == DRAWING and is_public:
+        if parse_content_type(response) == SVG and is_public:
             for name in NEEDLESS:
                 del response[name]
             response["Vary"] = "Accept-Encoding"

@@ -76,6 +76,7 @@ def dashboard(may_see: MaySee, *, may_change_models: bool) -> dict[str, Any]:
         "figures": list(figures(may_see)),
         "models": model_states() if may_change_models or may_see(TrainingRun) else None,
         "jobs": Job.objects.select_related("by")[:JOBS_SHOWN] if may_see(Job) else None,
+        **dict.fromkeys(("outbox", "consumers", "experiments")),
     }
     if may_see(DeadLetter):
         waiting, dead_letters = queues()

@@ -4,9 +4,12 @@ import gzip
 
 import pytest
 from django.core.cache import cache
+from django.http import HttpResponse
 from django.urls import reverse
 
 from movie.catalogue.tests.films import make_film
+from movie.core.compression import PageCompressionMiddleware
+from movie.core.pictures import DrawingHeadersMiddleware
 
 GZIP = {"HTTP_ACCEPT_ENCODING": "gzip, deflate, br"}
 
@@ -56,6 +59,20 @@ def test_a_poster_is_the_same_in_every_language(client, films):
     page = client.get(reverse("pages:browse"), HTTP_ACCEPT_LANGUAGE="ko", **GZIP)
     assert "Accept-Language" in page["Vary"]
     assert page["Cross-Origin-Opener-Policy"] == page["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("kind", ["image/svg+xml", "image/svg+xml; charset=utf-8"])
+def test_parameters_of_a_content_type_make_no_difference_to_a_drawing(rf, kind):
+    headers = {"Cache-Control": "public", "Content-Language": "ko", "Vary": "Accept-Language"}
+
+    def draw(_request):
+        return HttpResponse(b"<svg>" + b" " * 1000, content_type=kind, headers=headers)
+
+    request = rf.get("/", **GZIP)
+    drawing = DrawingHeadersMiddleware(PageCompressionMiddleware(draw))(request)
+    assert drawing["Content-Encoding"] == "gzip"
+    assert "Content-Language" not in drawing
+    assert drawing["Vary"] == "Accept-Encoding"
 
 
 @pytest.mark.parametrize("name", ["api-v1:movies", "pages:history_export"])

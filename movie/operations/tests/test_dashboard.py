@@ -111,6 +111,9 @@ def test_staff_see_only_what_they_may_open(client, django_user_model, api_site):
         return figures, [each for each in (*sections, "dead letter") if each in text]
 
     assert shown() == ([], [])
+    context = client.get(INDEX).context
+    for section in ("models", "jobs", "outbox", "consumers", "experiments"):
+        assert context[section] is None
     permissions = Permission.objects
     user.user_permissions.add(permissions.get(codename="view_movie"), permissions.get(codename="view_job"))
     assert shown() == (["films", "hidden films"], ["Latest jobs", "no such column"])
