@@ -241,6 +241,18 @@ def test_cards_of_rows_further_down_wait_for_the_script_or_for_a_browser_without
     assert "fetchpriority" not in "".join(rows[1:])
 
 
+def test_rows_after_the_last_one_that_is_shown_are_not_ranked(client, taste, monkeypatch):
+    rankings = []
+    monkeypatch.setattr("movie.pages.views.pages.trending_ids", lambda: rankings.append("Trending") or [])
+    rate(client, taste[2], "5")
+    every = headings(page(client))
+    assert every[3:] == ["Rate a few more", "Popular"]
+    assert rankings == ["Trending"]
+    monkeypatch.setattr("movie.pages.views.pages.MOST_ROWS", 4)
+    assert headings(page(client)) == every[:4]
+    assert rankings == ["Trending"], "the page was full before"
+
+
 def test_nothing_comes_twice_and_nothing_rated_comes_again(client, trained):
     for film in trained[:6]:
         rate(client, film, "4")

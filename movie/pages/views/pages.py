@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.core.cache import cache
@@ -72,33 +72,13 @@ def home(request: VisitorRequest) -> HttpResponse:
     history = visitor_history(request.visitor)
     rows: list[Row] = []
     shown: set[int] = set()
-
-    def add(
-        heading: str, ranked: RankedList, surface: str, note: str = "", dial: Sequence[DialStep] = ()
-    ) -> None:
-        if len(rows) == MOST_ROWS or (rows and len(ranked.films) < FEWEST):
-            return
-        rows.append(Row(heading, ranked, surface, note, dial))
-        shown.update(ranked.films)
-
-    if history.liked:
-        for_you = _for_you(request, history, FOR_YOU)
-        add(_("For you"), for_you, "for_you", dial=_dial_of(request, for_you))
-        for movie_id in _latest_liked(history):
-            similar = rank_similar(movie_id, history, LIKE_THIS, exclude=shown)
-            similar.seed_movie_id = movie_id
-            add("", similar, "because")  # the heading names a movie that is still to be loaded
-        if for_you.familiarity is not None and chosen_step(request) != UNEXPECTED:
-            less_seen = _less_seen(for_you, history, shown)
-            add(_("Less seen, for you"), less_seen, "less_seen", _less_seen_note())
-        if len(history.ratings) < FEW:
-            add(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
-        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
-        add(_("Popular"), _popular(history, shown, LIKE_THIS), "popular")
-    else:
-        add(_("Popular"), _popular(history, shown, POPULAR), "popular")
-        add(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
-        add(_("Rate a few"), _well_known(history, shown, TO_RATE), "rate_a_few", _few_note())
+    for row in _home_rows(request, history, shown):
+        if rows and len(row.ranked.films) < FEWEST:
+            continue
+        rows.append(row)
+        shown.update(row.ranked.films)
+        if len(rows) == MOST_ROWS:
+            break  # the lists that would follow are not ranked
     seeded = [(row, int(row.ranked.seed_movie_id)) for row in rows if row.ranked.seed_movie_id is not None]
     movies = load_movies(*(row.ranked for row in rows), more=[movie_id for _row, movie_id in seeded])
     for row, movie_id in seeded:
@@ -119,6 +99,29 @@ def home(request: VisitorRequest) -> HttpResponse:
     response = render(request, "pages/home.html", context)
     remember_step(request, response)
     return response
+
+
+def _home_rows(request: VisitorRequest, history: History, shown: Collection[int]) -> Iterator[Row]:
+    """Yield the rows of the home page, each ranked when it is asked for, without the films in `shown`."""
+    if not history.liked:
+        yield Row(_("Popular"), _popular(history, shown, POPULAR), "popular")
+        yield Row(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
+        yield Row(_("Rate a few"), _well_known(history, shown, TO_RATE), "rate_a_few", _few_note())
+        return
+    for_you = _for_you(request, history, FOR_YOU)
+    yield Row(_("For you"), for_you, "for_you", dial=_dial_of(request, for_you))
+    for movie_id in _latest_liked(history):
+        similar = rank_similar(movie_id, history, LIKE_THIS, exclude=shown)
+        similar.seed_movie_id = movie_id
+        yield Row("", similar, "because")  # the heading names a movie that is still to be loaded
+    if for_you.familiarity is not None and chosen_step(request) != UNEXPECTED:
+        yield Row(
+            _("Less seen, for you"), _less_seen(for_you, history, shown), "less_seen", _less_seen_note()
+        )
+    if len(history.ratings) < FEW:
+        yield Row(_("Rate a few more"), _well_known(history, shown, LIKE_THIS), "rate_a_few", _few_note())
+    yield Row(_("Trending"), _trending(history, shown, LIKE_THIS), "trending", _trending_note())
+    yield Row(_("Popular"), _popular(history, shown, LIKE_THIS), "popular")
 
 
 @require_safe
