@@ -105,7 +105,8 @@ class RememberedList(models.Model):
     """The films of one page of an endless list, so that those after it leave them out.
 
     `first` is the list that it began with, `previous` the one that it went on from, empty for the first one.
-    It names no visitor. `movie.api.list_memory.REMEMBERED_FOR` after the last of its lists all are deleted.
+    `created` of the first one is that of the latest: all are deleted when it is older than
+    `movie.api.endless_lists.REMEMBERED_FOR`. It names no visitor.
     """
 
     recommendation_id = ExactCharField(max_length=36, primary_key=True)
@@ -113,7 +114,10 @@ class RememberedList(models.Model):
     first = ExactCharField(max_length=36, db_index=True)
     previous = ExactCharField(max_length=36, blank=True, default="")
     movie_ids = models.JSONField()
-    created = models.DateTimeField(default=timezone.now, db_index=True)
+    created = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["previous", "created"], name="ended_endless_lists")]
 
     def __str__(self) -> str:
         return self.recommendation_id

@@ -14,8 +14,13 @@ from movie.api.answer_schemas import BatchOut, RecommendOut
 from movie.api.answers import add_external_ids, add_reasons, rank_histories, render_list
 from movie.api.authentication import Caller, get_caller, throttle
 from movie.api.base import json_response, ms_since
+from movie.api.endless_lists import (
+    find_endless_page,
+    load_endless_films,
+    require_client,
+    store_endless_page,
+)
 from movie.api.history_input import arm_of, resolve_histories, resolve_history, with_site_ids
-from movie.api.list_memory import films_up_to, find_list, remember, require_client
 from movie.api.movie_ids import IdSpace, MovieLookup
 from movie.api.problems import Problem, field_problem, field_problems, title_of
 from movie.api.ranking_options import ranking_options, refs_of, rule_refs, stored_rules
@@ -127,12 +132,12 @@ def _recommend(
     source = with_site_ids(sent, lookup, unknown)
     history = resolve_history(source, caller, where)
     options = ranking_options(sent, lookup, unknown, rules)
-    after = None if sent.after is None else find_list(caller, sent.after)
-    before = films_up_to(after) if after else []
+    after = None if sent.after is None else find_endless_page(caller, sent.after)
+    before = load_endless_films(after) if after else []
     options = replace(options, exclude=[*options.exclude, *before], start=len(before))
     (ranked,) = rank_histories([history], options, [arm_of(source, options, caller, where)])
     if sent.endless or after:
-        remember(caller, ranked, after)
+        store_endless_page(caller, ranked, after)
     answer = render_list(ranked, options, unknown)
     if sent.explain:
         add_reasons(answer, history, options.familiarity)

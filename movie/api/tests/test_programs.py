@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from movie.api.list_memory import REMEMBERED_FOR
+from movie.api import endless_lists
+from movie.api.endless_lists import LISTS_ENDED, MOST_DELETED, REMEMBERED_FOR
 from movie.api.models import READ, ApiClient, RememberedList
 from movie.api.tests.test_movie_ids import unknown_film
 from movie.catalogue.models import Country, Credit, ExternalId, Movie, MovieTag, Person
@@ -181,6 +184,87 @@ def test_each_film_of_an_endless_list_is_stored_once_and_as_long_as_it_goes_on(c
     RememberedList.objects.update(created=old)
     page()
     assert RememberedList.objects.count() == 1
+
+
+@pytest.mark.parametrize(("bound", "n"), [("MOST_FILMS", 8), ("MOST_PAGES", 2)])
+def test_an_endless_list_ends_at_a_bound_of_films_and_of_pages(call, monkeypatch, bound, n):
+    monkeypatch.setattr(endless_lists, bound, n)
+    first = call("POST", "recommend", {"history": [1], "k": 4, "endless": True})
+    second = call("POST", "recommend", {"history": [1], "k": 4, "after": first["recommendation_id"]})
+    (error,) = call("POST", "recommend", {"history": [1], "after": second["recommendation_id"]}, 422)[
+        "errors"
+    ]
+    assert error["field"] == "after" and "begin a new one" in error["detail"]
+    assert RememberedList.objects.count() == 2
+
+
+def test_branches_of_an_endless_list_count_as_its_pages_and_their_films_are_not_read(call, monkeypatch):
+    first = call("POST", "recommend", {"history": [1], "k": 4, "endless": True})["recommendation_id"]
+    after = {"history": [1], "k": 4, "after": first}
+    branches = [call("POST", "recommend", after)["recommendation_id"] for _ in range(3)]
+    with CaptureQueriesContext(connection) as captured:
+        call("POST", "recommend", {**after, "after": branches[-1]})
+    (read,) = [each["sql"] for each in captured if "movie_ids" in each["sql"] and " IN (" in each["sql"]]
+    assert first in read and branches[-1] in read
+    assert branches[0] not in read
+    monkeypatch.setattr(endless_lists, "MOST_PAGES", 5)
+    call("POST", "recommend", after, 422)
+
+
+def test_pages_of_lists_in_use_are_not_looked_at_for_deletion(call):
+    old = timezone.now() - REMEMBERED_FOR - timedelta(seconds=1)
+    first = call("POST", "recommend", {"history": [1], "k": 1, "endless": True})["recommendation_id"]
+    row = RememberedList.objects.get()
+    copies = [
+        RememberedList(
+            recommendation_id=new_event_id(),
+            client=row.client,
+            first=first,
+            previous=first,
+            movie_ids=[1],
+            created=old,
+        )
+        for _ in range(MOST_DELETED)
+    ]
+    RememberedList.objects.bulk_create(copies)
+    with CaptureQueriesContext(connection) as captured:
+        call("POST", "recommend", {"history": [1], "k": 1, "after": first})
+    ended = next(each["sql"] for each in captured if each["sql"].endswith(f"LIMIT {LISTS_ENDED}"))
+    with connection.cursor() as cursor:
+        cursor.execute(ended)
+        assert not cursor.fetchall()
+    assert not [each for each in captured if each["sql"].startswith("DELETE")]
+    RememberedList.objects.update(created=old)
+    for left in (3, 1 + 1, 1 + 1 + 1):  # the 102 pages go in two steps, the first one last
+        call("POST", "recommend", {"history": [1], "k": 1, "endless": True})
+        assert RememberedList.objects.count() == left
+
+
+def test_lists_of_before_the_migration_are_kept_while_they_go_on(call):
+    first = call("POST", "recommend", {"history": [1], "k": 4, "endless": True})["recommendation_id"]
+    call("POST", "recommend", {"history": [1], "k": 4, "after": first})
+    latest = RememberedList.objects.exclude(previous="").get()
+    RememberedList.objects.filter(pk=first).update(created=latest.created - REMEMBERED_FOR)
+    orphan = {"recommendation_id": new_event_id(), "first": new_event_id(), "previous": new_event_id()}
+    RememberedList.objects.create(**orphan, client=latest.client, movie_ids=[1])
+    import_module("movie.api.migrations.0004_ended_endless_lists").make_first_pages_young(apps, None)
+    assert RememberedList.objects.get(pk=first).created == latest.created
+    assert set(RememberedList.objects.values_list("pk", flat=True)) == {first, latest.pk}
+
+
+def test_a_list_that_was_deleted_meanwhile_begins_anew(call, monkeypatch):
+    first = call("POST", "recommend", {"history": [1], "k": 4, "endless": True})["recommendation_id"]
+    load = endless_lists.load_endless_films
+
+    def load_and_delete(last):
+        films = load(last)
+        RememberedList.objects.all().delete()
+        return films
+
+    monkeypatch.setattr("movie.api.routes.recommend.load_endless_films", load_and_delete)
+    answer = call("POST", "recommend", {"history": [1], "k": 4, "after": first})
+    row = RememberedList.objects.get()
+    assert (row.first, row.previous) == (answer["recommendation_id"], "")
 
 
 def test_a_list_is_followed_by_its_own_client_alone_and_for_a_day(call, connect):
