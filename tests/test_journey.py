@@ -289,6 +289,7 @@ def test_the_search_box_suggests_as_one_types(visit):
         options = page.get_by_role("option")
         expect(options.first).to_contain_text("Western 1")
         expect(box).to_have_attribute("aria-expanded", "true")
+        page.wait_for_load_state("networkidle")  # a question on its way when the page is left is a complaint
         box.press("ArrowDown")
         expect(options.first).to_have_attribute("aria-selected", "true")
         box.press("Enter")
