@@ -98,8 +98,7 @@ def make_site(folder: Path, options: argparse.Namespace) -> None:
     from movie.catalogue.models import Movie
     from movie.training.registry import registry
     from predictors.id_map import IdMap
-    from predictors.models.sasrec.model import SasrecPredictor
-    from predictors.models.sasrec.onnx_graph import encoder_graph
+    from predictors.models.sasrec.model import SasrecConfig, SasrecPredictor
 
     call_command("migrate", verbosity=0)
     Movie.objects.bulk_create(
@@ -111,7 +110,7 @@ def make_site(folder: Path, options: argparse.Namespace) -> None:
     )
     weights = random_weights(options.items)
     ids = IdMap(range(1, options.items + 1))
-    predictor = SasrecPredictor(weights, encoder_graph(weights, heads=2), ids)
+    predictor = SasrecPredictor.from_weights(weights, ids, SasrecConfig())
     registry().store.publish(predictor, activate=True)
     bodies = random_bodies(options)
     (folder / "bodies.json").write_text(json.dumps([json.loads(body) for body in bodies]), encoding="utf-8")
@@ -193,7 +192,7 @@ def cost_of_parts(bodies: list[bytes]) -> dict[str, float]:
     parse = each(lambda place: RecommendRequest.model_validate(from_json(bodies[place])))
     encode = each(lambda place: predictor.encode(request_history(wanted[place].history)))
     encoder = each(lambda place: predictor.encode_histories([queries[place].liked]))
-    scores = each(lambda place: micro_batching.score(predictor, queries[place]))
+    scores = each(lambda place: micro_batching.first_stage(predictor, queries[place]))
     whole_list = each(lambda place: rank_histories([histories[place]], options[place]))
     write = each(lambda place: json_response(render_list(made[place], options[place])))
     return {

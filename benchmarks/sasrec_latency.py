@@ -12,16 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from predictors.id_map import IdMap
+from predictors.models.sasrec.model import SasrecConfig as ServedConfig
 from predictors.models.sasrec.model import SasrecPredictor
-from predictors.models.sasrec.onnx_graph import encoder_graph
 from predictors.query import Query
 
+DEPTH, HISTORIES = 100, 300  # of the lists that are compared
 ROUND = 10  # answers by one side before it is the other's turn
 
 
@@ -56,9 +57,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     )
     model = Sasrec(config).eval()
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    predictor = SasrecPredictor(
-        weights, encoder_graph(weights, heads=arguments.heads), IdMap(range(arguments.items))
-    )
+    ids, served = IdMap(range(arguments.items)), ServedConfig(heads=arguments.heads)
+    predictor = SasrecPredictor.from_weights(weights, ids, served)
+    exact = SasrecPredictor(weights, predictor.encoder, ids, served)
     history = np.random.default_rng(1).permutation(arguments.items)[: arguments.length]
     query = Query.from_indices(history)
 
@@ -73,11 +74,16 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
             "scores": lambda: predictor.score([query]),
             "encoder": lambda: predictor.encode_histories([history]),
             "top20": lambda: predictor.retrieve([query], 20),
+            "exact20": lambda: exact.retrieve([query], 20),
             "torch": by_torch,
         }
         times = take_turns(sides, arguments.repeats)
         many = [query] * arguments.batch
-        batched = take_turns({"batched": lambda: predictor.score(many)}, arguments.repeats // ROUND)
+        batched = take_turns(
+            {"batched": lambda: predictor.retrieve(many, 20), "exact": lambda: exact.retrieve(many, 20)},
+            arguments.repeats // ROUND,
+        )
+        same = np.mean([same_items(predictor, exact, each) for each in random_queries(arguments.items)])
     return {
         "items, dim, blocks, heads, length": (
             f"{arguments.items:,} {arguments.dim} {arguments.blocks} {arguments.heads} {arguments.length}"
@@ -86,11 +92,28 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
         "torch eager, ms": times["torch"],
         "all scores by ONNX Runtime, ms": times["scores"],
         "of that the encoder, ms": times["encoder"],
-        "scores, masking and top 20, ms": times["top20"],
-        f"scores in batches of {arguments.batch}, ms each": round(batched["batched"] / arguments.batch, 3),
+        "top 20 by int8, then exact, ms": times["top20"],
+        "top 20 by exact scores alone, ms": times["exact20"],
+        "exact / int8": round(times["exact20"] / times["top20"], 2),
+        f"top 20 in batches of {arguments.batch}, ms each": round(batched["batched"] / arguments.batch, 3),
+        "the same, exact / int8": round(batched["exact"] / batched["batched"], 2),
+        f"same {DEPTH} items, of {HISTORIES} histories": f"{same:.1%}",
         "torch / ONNX Runtime": round(times["torch"] / times["scores"], 2),
         "largest difference of a score": f"{difference:.1e}",
     }
+
+
+def random_queries(n_items: int) -> Iterator[Query]:
+    """Yield queries of 1 to 200 items."""
+    rng = np.random.default_rng(2)
+    for _ in range(HISTORIES):
+        yield Query.from_indices(rng.choice(n_items, size=rng.integers(1, 201), replace=False))
+
+
+def same_items(one: SasrecPredictor, other: SasrecPredictor, query: Query) -> bool:
+    """Say whether two lists hold the same items; the last digit of equal scores may swap two of them."""
+    first, second = (np.sort(each.retrieve([query], DEPTH)[0]) for each in (one, other))
+    return bool((first == second).all())
 
 
 def take_turns(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

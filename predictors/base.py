@@ -23,7 +23,7 @@ from predictors.id_map import IdMap
 from predictors.influences import Influences, leave_one_out, without_liked
 from predictors.packages import packages_required
 from predictors.query import Query
-from predictors.ranking import top_k
+from predictors.ranking import FirstStage
 from predictors.refit import Schedule, refit_config
 from predictors.run import Run
 from predictors.serving import artifact
@@ -226,6 +226,13 @@ class Predictor(ABC):
             raise InvalidScores(f"{self.name} {self.version}".strip() + " scored an item with NaN")
         return scores
 
+    def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
+        """Score all items of each query to choose from; override where approximate scores cost less.
+
+        Raises InvalidScores as `score` does.
+        """
+        return [FirstStage(scores) for scores in self.score(queries)]
+
     def score_history(self, history: History) -> np.ndarray:
         """Score every item for one history: (n_items,) float32, nothing masked.
 
@@ -292,11 +299,15 @@ class Predictor(ABC):
         where n' = min(n, n_items). Equal scores are ordered by index, so lists are deterministic.
         A model with an index of its items may override it.
         """
-        scores = self.score(queries)
-        for row, query in zip(scores, queries, strict=True):
-            row[query.seen] = -np.inf
-            row[exclude] = -np.inf
-        return top_k(scores, n)
+        n = min(n, self.n_items)
+        indices = np.full((len(queries), n), -1, dtype=np.int64)
+        best = np.full((len(queries), n), -np.inf, dtype=np.float32)
+        for row, (stage, query) in enumerate(zip(self.first_stage(queries), queries, strict=True)):
+            stage.scores[query.seen] = -np.inf
+            stage.scores[exclude] = -np.inf
+            items, scores = stage.top_k(n)
+            indices[row, : len(items)], best[row, : len(items)] = items, scores
+        return indices, best
 
     def _answerable(self, query: Query) -> Query:
         if len(query.liked) < self.min_history:

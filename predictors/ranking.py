@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 GROUPS = 1024  # of scores, when the best few of many are looked for
+RESCORED = 64  # items beyond twice those asked for that get exact scores before they are ranked
+
+
+class FirstStage(NamedTuple):
+    """Holds the scores of all items for one query. Where they are approximate, the best get exact ones.
+
+    scores   (n_items,) float32, which the caller may mask with -inf
+    rescore  gives the exact scores (n,) float32 of items (n,) int64; None where `scores` are exact
+    """
+
+    scores: np.ndarray
+    rescore: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def top_k(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k best items, int64, best first, ties by lower index, and their scores, float32.
+
+        There are fewer where fewer are left unmasked.
+        """
+        indices, best = top_k(self.scores[None], k if self.rescore is None else 2 * k + RESCORED)
+        found = indices[0] >= 0
+        items, scores = indices[0][found], best[0][found]
+        if self.rescore is None:
+            return items, scores
+        scores = self.rescore(items)
+        order = np.lexsort((items, -scores))[:k]
+        return items[order], scores[order]
 
 
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from movie.recommendations.arrangement import arrange, widened
 from movie.recommendations.ceiling import costly_call
 from movie.recommendations.diversity import mmr_rerank, pool_size
 from movie.recommendations.filtering import align_items, excluded_items, excluded_mask
-from movie.recommendations.micro_batching import score
+from movie.recommendations.micro_batching import first_stage
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList
 from movie.recommendations.ranking import Ranking, RankingOptions, candidate_models, encode, rank_all
@@ -23,7 +23,7 @@ from predictors.base import Predictor
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Recommendation
 from predictors.query import Query
-from predictors.ranking import top_k
+from predictors.ranking import FirstStage
 
 BLOCK = 64  # histories scored together; the scores of 60,000 movies for them take 15 MB
 
@@ -83,15 +83,15 @@ def _rank_queries(
     if len(queries) == 1:
         ((position, query),) = queries.items()
         started = time.perf_counter()
-        rankings[position] = ranker.rank(score(predictor, query), histories[position], query)
+        rankings[position] = ranker.rank(first_stage(predictor, query), histories[position], query)
         instruments().ranking_seconds.labels(predictor.name).observe(time.perf_counter() - started)
     else:
         answerable = list(queries.items())
         for start in range(0, len(answerable), BLOCK):
             block = answerable[start : start + BLOCK]
-            scores = predictor.score([query for _position, query in block])
-            for (position, query), row in zip(block, scores, strict=True):
-                rankings[position] = ranker.rank(row, histories[position], query)
+            stages = predictor.first_stage([query for _position, query in block])
+            for (position, query), stage in zip(block, stages, strict=True):
+                rankings[position] = ranker.rank(stage, histories[position], query)
 
 
 class _BlockRanker:
@@ -119,18 +119,17 @@ class _BlockRanker:
         others[items] = False
         self.excluded = np.union1d(self.excluded, np.flatnonzero(others))
 
-    def rank(self, scores: np.ndarray, history: History, query: Query) -> Ranking:
-        """Mask and rank (n_items,) scores, which are written to."""
-        scores[self.excluded] = -np.inf
+    def rank(self, stage: FirstStage, history: History, query: Query) -> Ranking:
+        """Mask the scores, which are written to, and rank what is left."""
+        stage.scores[self.excluded] = -np.inf
         if self.options.exclude_known:
             known = {*history.known, *self.alignment.index.twins_of(history.known)}
-            scores[self.predictor.ids.indices_of(known)[0]] = -np.inf
+            stage.scores[self.predictor.ids.indices_of(known)[0]] = -np.inf
         k, diversity = self.options.k, self.options.diversity
-        indices, best = top_k(scores[None], pool_size(k, diversity))
-        n = int((indices[0] >= 0).sum())
-        items, values = indices[0, :n].tolist(), best[0, :n].tolist()
+        found, scores = stage.top_k(pool_size(k, diversity))
+        items, values = found.tolist(), scores.tolist()
         if diversity:
-            rows = self.alignment.rows[indices[0, :n]].tolist()
+            rows = self.alignment.rows[found].tolist()
             chosen = mmr_rerank(rows, values, self.alignment.index, k=k, diversity=diversity)
             items, values = [items[each] for each in chosen], [values[each] for each in chosen]
         ids = self.predictor.ids.ids

@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
-import numpy as np
-
 from predictors.base import Predictor
 from predictors.query import Query
+from predictors.ranking import FirstStage
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -88,27 +87,27 @@ class Batcher(Generic[Input, Output]):
                 job.done.set()
 
 
-class _Scorer:
-    """Scores by a predictor without holding it: a queue must not keep an old version alive."""
+class _FirstStage:
+    """Asks a predictor without holding it: a queue must not keep an old version alive."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = ref(predictor)
 
-    def __call__(self, queries: Sequence[Query]) -> Sequence[np.ndarray]:
+    def __call__(self, queries: Sequence[Query]) -> Sequence[FirstStage]:
         predictor = self.predictor()
         if predictor is None:  # never: the caller holds it
             raise ReferenceError("the predictor is gone")
-        return list(predictor.score(queries))
+        return predictor.first_stage(queries)
 
 
-_batchers: WeakKeyDictionary[Predictor, Batcher[Query, np.ndarray]] = WeakKeyDictionary()
+_batchers: WeakKeyDictionary[Predictor, Batcher[Query, FirstStage]] = WeakKeyDictionary()
 _batchers_lock = threading.Lock()
 
 
-def score(predictor: Predictor, query: Query) -> np.ndarray:
-    """Return (n_items,) float32 scores, nothing masked, which the caller may write to."""
+def first_stage(predictor: Predictor, query: Query) -> FirstStage:
+    """Return the scores of all items, nothing masked, which the caller may write to."""
     batcher = _batchers.get(predictor)
     if batcher is None:
         with _batchers_lock:
-            batcher = _batchers.setdefault(predictor, Batcher(_Scorer(predictor)))
+            batcher = _batchers.setdefault(predictor, Batcher(_FirstStage(predictor)))
     return batcher.submit(query)

@@ -1,15 +1,18 @@
-"""The SASRec encoder on the CPU: item vectors to the output of the last position, by ONNX Runtime."""
+"""SASRec on the CPU by ONNX Runtime: the encoder, and approximate scores of all items."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from predictors.errors import ArtifactError
 
 ENCODER = "encoder.onnx"
+QUANTISED_TABLE = "items-int8.onnx"
 Encoder = Callable[[np.ndarray], np.ndarray]
+HIGHEST = 127  # whole number of an encoded history
 
 
 def onnx_encoder(graph: bytes) -> Encoder:
@@ -17,6 +20,27 @@ def onnx_encoder(graph: bytes) -> Encoder:
 
     `graph` is what `predictors.models.sasrec.onnx_graph` writes. Raises ArtifactError when it cannot be read.
     """
+    session = _session(graph, ENCODER)
+    return lambda vectors: session.run(None, {"items": vectors})[0]
+
+
+def onnx_approximate_scores(graph: bytes) -> Encoder:
+    """Return a function of encoded histories (b, D) float32 that gives approximate scores (b, n) float32.
+
+    `graph` is the quantised table of `predictors.models.sasrec.onnx_graph`. Each history is quantised by
+    itself, so that its scores do not depend on those beside it. Raises ArtifactError as `onnx_encoder` does.
+    """
+    session = _session(graph, QUANTISED_TABLE)
+
+    def scores(encoded: np.ndarray) -> np.ndarray:
+        scales = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / HIGHEST
+        whole = (np.rint(encoded / scales) + 128).astype(np.uint8)
+        return session.run(None, {"items": whole})[0] * scales
+
+    return scores
+
+
+def _session(graph: bytes, name: str) -> Any:
     import onnxruntime
     from onnxruntime.capi.onnxruntime_pybind11_state import (
         Fail,
@@ -32,7 +56,6 @@ def onnx_encoder(graph: bytes) -> Encoder:
     options.enable_mem_pattern = False  # it plans for one length, here every history has its own
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf) as error:
-        raise ArtifactError(f"{ENCODER} cannot be read: {error}") from error
-    return lambda vectors: session.run(None, {"items": vectors})[0]
+        raise ArtifactError(f"{name} cannot be read: {error}") from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -14,10 +15,11 @@ import numpy as np
 
 from predictors.base import Predictor, Saved
 from predictors.config import Config
-from predictors.errors import ArtifactError, TrainingError
+from predictors.errors import ArtifactError, InvalidScores, TrainingError
 from predictors.id_map import IdMap
-from predictors.models.sasrec.encoder import ENCODER, onnx_encoder
+from predictors.models.sasrec.encoder import ENCODER, QUANTISED_TABLE, onnx_approximate_scores, onnx_encoder
 from predictors.query import Query
+from predictors.ranking import FirstStage
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
@@ -26,6 +28,7 @@ LOSSES = ("softmax", "sampled")
 BLOCKS = ("pre", "ligr")
 
 SEQUENCES_AT_ONCE = 64
+APPROXIMATE_FROM = 10_000  # items from which a list is chosen by int8 scores first
 N_GAPS = 32  # buckets of times: unknown, at once, and one for each power of two of the seconds, to 34 years
 
 
@@ -96,7 +99,8 @@ class SasrecPredictor(Predictor):
 
     score_i = h . e_i, where h is the encoder's output at the last position and e_i the item's vector (Kang
     and McAuley, ICDM 2018, eq. 6). Only the latest `max_length` liked items are read. On the CPU ONNX Runtime
-    computes h; `to("cuda")` moves the encoder to torch on a GPU.
+    computes h; `to("cuda")` moves the encoder to torch on a GPU. A list from a large catalogue is chosen by
+    int8 scores, and exact ones rank what was chosen.
     """
 
     name = "sasrec"
@@ -111,14 +115,21 @@ class SasrecPredictor(Predictor):
         encoder: bytes,
         ids: IdMap,
         config: SasrecConfig | None = None,
+        *,
+        quantised_table: bytes = b"",
     ) -> None:
-        """Serve the `weights` of pytorch_models.sasrec.network.Sasrec and the `encoder` made of them."""
+        """Serve the `weights` of pytorch_models.sasrec.network.Sasrec and the `encoder` made of them.
+
+        quantised_table  of `quantised_table_graph`; without one every score is exact
+        """
         super().__init__(ids, config)
         self.weights = dict(weights)
-        self.encoder = encoder
+        self.encoder, self.quantised_table = encoder, quantised_table
         self.table = np.ascontiguousarray(weights["item.weight"], dtype=np.float32)  # (n_items, D)
-        # By columns the product with one vector reads ahead well: two thirds of the time by rows.
-        self._columns = np.ascontiguousarray(self.table.T)  # (D, n_items)
+        self._approximate_scores = onnx_approximate_scores(quantised_table) if quantised_table else None
+        # (D, n_items). By columns the product with one vector reads ahead well: two thirds of the time by
+        # rows. Where lists are chosen by the quantised table it is not worth a copy.
+        self._columns = self.table.T if quantised_table else np.ascontiguousarray(self.table.T)
         self.gaps = weights.get("gap.weight")  # (N_GAPS, D), or None where times are not read
         self.max_length = len(weights["position.weight"])
         self._encode = onnx_encoder(encoder)
@@ -183,10 +194,7 @@ class SasrecPredictor(Predictor):
                 f"training was stopped at step {state.step:,} of {fitted.steps:,}; resume continues it"
             )
         run.report(1.0, "", state.best_metrics)
-        from predictors.models.sasrec.onnx_graph import encoder_graph
-
-        encoder = encoder_graph(fitted.weights, heads=config.heads)
-        predictor = cls(fitted.weights, encoder, data.items, config)
+        predictor = cls.from_weights(fitted.weights, data.items, config)
         predictor.meta["training"] = {
             "epochs": fitted.epochs,
             "batch": fitted.batch,
@@ -198,6 +206,15 @@ class SasrecPredictor(Predictor):
             "validation": {**state.best_metrics, "users": len(validator) if validator else 0},
         }
         return predictor.to("cuda") if fitted.device == "cuda" else predictor
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, np.ndarray], ids: IdMap, config: SasrecConfig) -> Self:
+        """Write the graphs that serve the weights of a trained network. Needs the package onnx."""
+        from predictors.models.sasrec.onnx_graph import encoder_graph, quantised_table_graph
+
+        encoder = encoder_graph(weights, heads=config.heads)
+        quantised = quantised_table_graph(weights["item.weight"]) if len(ids) >= APPROXIMATE_FROM else b""
+        return cls(weights, encoder, ids, config, quantised_table=quantised)
 
     def to(self, device: str) -> Self:
         """Encode on this device from now on: "cpu" by ONNX Runtime, "cuda" by torch. Returns itself.
@@ -217,6 +234,19 @@ class SasrecPredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """Return (B, n_items) float32; zeros where nothing is liked."""
         return self._encoded(queries) @ self._columns
+
+    def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
+        if self._approximate_scores is None:
+            return super().first_stage(queries)
+        encoded = self._encoded(queries)
+        if np.isnan(encoded).any():
+            raise InvalidScores(f"{self.name} {self.version}".strip() + " scored an item with NaN")
+        exact = [partial(self._products, vector) for vector in encoded]
+        return [FirstStage(*each) for each in zip(self._approximate_scores(encoded), exact, strict=True)]
+
+    def _products(self, encoded: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Return the exact scores (n,) of items (n,) for an encoded history (D,)."""
+        return self.table[items] @ encoded
 
     def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
         if items.ndim > 1:
@@ -254,6 +284,8 @@ class SasrecPredictor(Predictor):
 
     def write_extra_files(self, directory: Path) -> None:
         (directory / ENCODER).write_bytes(self.encoder)
+        if self.quantised_table:
+            (directory / QUANTISED_TABLE).write_bytes(self.quantised_table)
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
@@ -264,6 +296,8 @@ class SasrecPredictor(Predictor):
             raise ArtifactError(f"SASRec needs the directory that holds {ENCODER}")
         try:
             encoder = (directory / ENCODER).read_bytes()
+            quantised = directory / QUANTISED_TABLE
+            quantised_table = quantised.read_bytes() if quantised.exists() else b""
         except OSError as error:
-            raise ArtifactError(f"{directory / ENCODER} cannot be read: {error}") from error
-        return cls(saved.tensors, encoder, saved.ids, saved.config)
+            raise ArtifactError(f"{directory}: a graph cannot be read: {error}") from error
+        return cls(saved.tensors, encoder, saved.ids, saved.config, quantised_table=quantised_table)

@@ -1,4 +1,4 @@
-"""The SASRec encoder as an ONNX graph, written node by node from the trained weights.
+"""The SASRec encoder and its table of items as ONNX graphs, written node by node from the trained weights.
 
 Written by hand rather than exported, because serving needs less than training: no padding, and in the
 last block only the last position has a query. The item table stays outside, so that the scores of
@@ -7,7 +7,7 @@ all items are one matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9
+MICROSOFT = "com.microsoft"  # operators of ONNX Runtime's own
 INPUT, OUTPUT = "items", "encoded"
+# Largest magnitude of an item's int8: seven bits, as processors without VNNI add two products in 16 bits.
+HIGHEST = 63
 _NORM_EPSILON = 1e-5  # torch's default for LayerNorm
 # What is added to the logits of later positions. exp(-60) is 1e-26, far below the resolution of float32;
 # minus infinity would give the same sums, but through denormal numbers, at seven times the cost.
@@ -36,15 +39,42 @@ def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int) -> bytes:
     encoded = graph.add("Squeeze", graph.norm(x, "norm"), graph.integers(1))
     graph.nodes.append(helper.make_node("Identity", [encoded], [OUTPUT]))
     dim = weights["norm.weight"].shape[0]
+    return _serialised(
+        graph.nodes,
+        helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", "length", dim]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", dim]),
+        list(graph.constants.values()),
+    )
+
+
+def quantised_table_graph(table: np.ndarray) -> bytes:
+    """Write a serialised model: encoded (B, D) uint8 around 128 -> products with all items (B, n) float32.
+
+    `table` (n, D) is stored as int8 with a scale for each item, which makes the products approximate.
+    """
+    scales = np.maximum(np.abs(table).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32) / HIGHEST
+    whole = np.rint(table / scales[:, None]).astype(np.int8)
+    constants = {
+        "table": np.ascontiguousarray(whole.T),
+        "scale": np.float32(1),
+        "scales": scales,
+        "middle": np.uint8(128),
+    }
+    product = helper.make_node(
+        "MatMulIntegerToFloat", [INPUT, "table", "scale", "scales", "middle"], [OUTPUT], domain=MICROSOFT
+    )
+    return _serialised(
+        [product],
+        helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", table.shape[1]]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", len(table)]),
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+
+
+def _serialised(nodes: Sequence[Any], given: Any, found: Any, constants: Sequence[Any]) -> bytes:
     model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "sasrec",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", "length", dim])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", dim])],
-            list(graph.constants.values()),
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        helper.make_graph(nodes, "sasrec", [given], [found], constants),
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
         ir_version=IR_VERSION,
     )
     onnx.checker.check_model(model)

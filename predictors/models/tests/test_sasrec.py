@@ -12,7 +12,8 @@ from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.influences import ITEMS_SCORED, MAX_REMOVED
-from predictors.models.sasrec.model import SasrecPredictor
+from predictors.models.sasrec.model import APPROXIMATE_FROM, SasrecPredictor
+from predictors.models.sasrec.model import SasrecConfig as SasrecPredictorConfig
 from predictors.models.sasrec.onnx_graph import encoder_graph
 from predictors.query import Query
 from predictors.run import Run
@@ -121,6 +122,41 @@ def test_the_graph_fits_other_shapes(blocks, heads, block):
     by_torch = torch_encoder(weights, heads=heads, device="cpu")
     expected = by_torch(weights["item.weight"][None, :9])
     np.testing.assert_allclose(predictor.encode_histories([np.arange(9)]), expected, atol=1e-4, rtol=0)
+
+
+def test_int8_chooses_the_items_that_exact_scores_choose(random_weights, tmp_path):
+    """A large table is quantised, alone or in a batch, before and after it was saved; masks hold."""
+    rng = np.random.default_rng(8)
+    n_items = APPROXIMATE_FROM
+    weights = {**random_weights, "item.weight": rng.normal(size=(n_items, 32)).astype(np.float32)}
+    weights["item.weight"][5] = 0  # its scale must not be 0
+    predictor = SasrecPredictor.from_weights(weights, IdMap(range(n_items)), SasrecPredictorConfig())
+    exact = SasrecPredictor(weights, predictor.encoder, predictor.ids)
+    predictor.save(tmp_path / "saved")
+    loaded = SasrecPredictor.load(tmp_path / "saved")
+    queries = [
+        Query.from_indices(rng.choice(n_items, size=length, replace=False))
+        for length in (1, 3, *rng.integers(1, 250, 30))
+    ]
+    excluded = rng.choice(n_items, size=n_items // 2, replace=False)
+    for each in (predictor, loaded):
+        assert each.first_stage(queries)[0].rescore is not None
+        found, scores = each.retrieve(queries, 100, excluded)
+        expected, exact_scores = exact.retrieve(queries, 100, excluded)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(scores, exact_scores, rtol=1e-4, atol=1e-4)
+        for row, query in enumerate(queries):  # nobody's scores depend on those beside
+            np.testing.assert_array_equal(each.retrieve([query], 100, excluded)[0][0], found[row])
+    few = np.setdiff1d(np.arange(n_items), [1, 2, 5])
+    indices, _ = predictor.retrieve([Query.from_indices([7])], 10, few)
+    assert sorted(indices[0].tolist()) == [-1] * 7 + [1, 2, 5]
+    rough, sure = predictor.first_stage(queries)[0].scores, exact.score(queries)[0]
+    assert 0 < np.abs(rough - sure).max() < 0.1 * sure.std()  # it is int8 that chose
+
+
+def test_a_small_table_is_scored_exactly(random_predictor):
+    (stage,) = random_predictor.first_stage([Query.from_indices([1, 2])])
+    assert stage.rescore is None
 
 
 def test_a_batch_of_mixed_lengths_scores_each_history_as_alone(random_predictor):
