@@ -13,7 +13,7 @@ PORT ?= 8000
 WORKERS ?= 2
 
 .PHONY: install serve reset docs demo test test-faults fuzz lint format bench clean help messages services services-stop services-status check-deploy \
-	lock sbom audit typescript
+	lock sbom wheels audit typescript
 
 help:  ## What can be made
 	@grep -hE '^[a-z.-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,9 @@ lock: $(VENV)/lock.done  ## Write locks/ anew from the requirements: every file 
 
 sbom: $(VENV)/deploy.done  ## var/release/: what a release is made of, as CycloneDX
 	$(BIN)/python deploy/sbom.py
+
+wheels: $(VENV)/bin/python  ## var/release/: a wheel of the site and one of the Python client
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir var/release . ./clients/python
 
 audit: $(VENV)/deploy.done  ## Known vulnerabilities of the locked packages; says so where nobody can be asked
 	$(BIN)/python deploy/audit.py

@@ -1,23 +1,7 @@
 #!/usr/bin/env python
 """Django's command line."""
 
-import os
-import sys
-
-
-def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
-    from django.core.management import execute_from_command_line
-
-    from predictors.packages import missing_package_line
-
-    try:
-        execute_from_command_line(sys.argv)
-    except ModuleNotFoundError as error:
-        if line := missing_package_line(error):
-            sys.exit(line)
-        raise
-
+from webapp.__main__ import main
 
 if __name__ == "__main__":
     main()

@@ -58,9 +58,11 @@ def _unwrapped(words: list[str]) -> Iterator[list[str]]:
 
 
 def manage_command(words: list[str]) -> list[str] | None:
-    """Return what stands behind `manage.py`, or behind the `run` that docs/deployment.md defines."""
+    """Return what stands behind `manage.py`, `reelgraph`, or the `run` that docs/deployment.md defines."""
     if "manage.py" in words:
         return words[words.index("manage.py") + 1 :]
+    if words[0].endswith("/reelgraph"):
+        return words[1:]
     if words[0] == "run" and len(words) > 1:
         return words[1:]
     return None

@@ -117,10 +117,11 @@ def test_messages_of_the_troubleshooting_page_are_printed_by_the_project():
     assert missing == []
 
 
-def test_images_that_documents_name_are_of_this_version():
+@pytest.mark.parametrize("form", [r"\breelgraph:(\d[\w.]*\w)", r"\breelgraph-(\d[\w.]*)-py3"])
+def test_images_and_wheels_that_documents_name_are_of_this_version(form):
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     text = (ROOT / "docs/deployment.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\breelgraph:(\d[\w.]*\w)", text)) == {version}
+    assert set(re.findall(form, text)) == {version}
 
 
 def test_the_client_has_one_version():

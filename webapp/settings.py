@@ -14,13 +14,18 @@ from webapp.environment import Environment
 from webapp.kafka_settings import refuse_wrong_kafka
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-load_dotenv(BASE_DIR / ".env")
+IS_CHECKOUT = (BASE_DIR / "manage.py").exists()
+# A checkout is the folder of its site, too. The wheel has templates, static files and translations inside
+# this package, and serves the site of the folder in which it runs.
+FILES_DIR = BASE_DIR if IS_CHECKOUT else BASE_DIR / "webapp"
+SITE_DIR = BASE_DIR if IS_CHECKOUT else Path.cwd()
+load_dotenv(SITE_DIR / ".env")
 environment = Environment()
 
 # -- what may stop the start ------------------------------------------------------------------
 
 DEBUG = environment.flag("DEBUG", default=False)
-DATA_DIR = Path(environment.text("DATA_DIR", str(BASE_DIR / "var")))
+DATA_DIR = Path(environment.text("DATA_DIR", str(SITE_DIR / "var")))
 DEVELOPMENT_KEY = "development-only-key-never-valid-outside-debug"
 SECRET_KEY = environment.text("SECRET_KEY", DEVELOPMENT_KEY if DEBUG else "")
 if not SECRET_KEY:
@@ -101,7 +106,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [FILES_DIR / "templates"],
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
@@ -372,7 +377,7 @@ DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", "reelgraph@localhost
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("ko", _("Korean")), ("zh-hans", _("Simplified Chinese"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [FILES_DIR / "locale"]
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600  # seconds; the default forgets the choice with the window
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 USE_I18N = True
@@ -383,7 +388,7 @@ TIME_ZONE = environment.text("TIME_ZONE", "UTC")
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(environment.text("STATIC_ROOT", str(DATA_DIR / "static")))
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [FILES_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {

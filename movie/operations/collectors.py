@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import django
@@ -208,8 +209,7 @@ def _read_training_time(store: ModelStore, name: str, version: str) -> datetime 
 
 @cache
 def _version() -> str:
-    try:
-        project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
-        return str(project["project"]["version"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return "unknown"
+    if not settings.IS_CHECKOUT:
+        return metadata.version("reelgraph")
+    project = tomllib.loads((settings.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])

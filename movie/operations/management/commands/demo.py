@@ -40,7 +40,7 @@ from movie.training.taste_groups import read_report
 
 # Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
 BLEND = "for_you"
-ANALYSE = (sys.executable, "manage.py", "analyse_groups")
+ANALYSE = (sys.executable, "-m", "webapp", "analyse_groups")
 SLOW_MODELS = ("als",)
 TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
@@ -150,13 +150,7 @@ class Command(BaseCommand):
         self.console.print(f"Installing PyTorch ({TORCH_SIZE}); make demo TORCH=0 leaves it out.")
         file = settings.DATA_DIR / "install.log"
         with file.open("wb") as log:
-            is_done = all(
-                _install(arguments, log, stop, server)
-                for arguments in (
-                    ["--require-hashes", "-r", "locks/train.txt"],
-                    ["-r", "requirements-torch.txt"],
-                )
-            )
+            is_done = all(_install(arguments, log, stop, server) for arguments in _torch_requirements())
         invalidate_caches()
         if is_done and _is_installed():
             return True
@@ -201,12 +195,19 @@ def _install(
     return _runs_through([*PIP, *arguments], log, stop, server)
 
 
+def _torch_requirements() -> tuple[list[str], ...]:
+    """Return what pip is to install for the networks: the lock of a checkout, or the extras of a wheel."""
+    if settings.IS_CHECKOUT:
+        return ["--require-hashes", "-r", "locks/train.txt"], ["-r", "requirements-torch.txt"]
+    return (["reelgraph[train,torch]"],)
+
+
 def _runs_through(
     command: Sequence[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
 ) -> bool:
     """Run a command until it ends, the demo is to stop or its server ends; return whether it succeeded."""
     process = subprocess.Popen(  # noqa: S603 - our own command
-        command, cwd=settings.BASE_DIR, stdout=log, stderr=log, start_new_session=True
+        command, cwd=settings.SITE_DIR, stdout=log, stderr=log, start_new_session=True
     )
     try:
         while process.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
@@ -244,19 +245,20 @@ def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
     command += ["--respawn-failed-workers", "webapp.rsgi:application"]
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return child_process.start(command, cwd=settings.BASE_DIR, env=environment)
+    return child_process.start(command, cwd=settings.SITE_DIR, env=environment)
 
 
 def _start_worker() -> subprocess.Popen:
     """Start what does the jobs of the admin."""
-    command = [sys.executable, "manage.py", "db_worker", "--no-reload", "--verbosity", "0"]
-    return child_process.start(command, cwd=settings.BASE_DIR)
+    command = [sys.executable, "-m", "webapp", "db_worker", "--no-reload", "--verbosity", "0"]
+    return child_process.start(command, cwd=settings.SITE_DIR)
 
 
 def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
     command = [
         sys.executable,
-        "manage.py",
+        "-m",
+        "webapp",
         "train",
         *names,
         "--from-site",
@@ -265,7 +267,7 @@ def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
         "--quiet",
         *arguments,
     ]
-    return child_process.start(command, cwd=settings.BASE_DIR)
+    return child_process.start(command, cwd=settings.SITE_DIR)
 
 
 def _wait_until_open(host: str, port: int, server: subprocess.Popen, stop: threading.Event) -> None:
