@@ -1,4 +1,4 @@
-"""What staff and programs do with an experiment: define, start, end, and promote the model of an arm."""
+"""What staff and programs do with an experiment: define, start, end, delete, promote an arm."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def start(experiment: Experiment) -> None:
     try:
         if problems:
             raise ValidationError(dict(problems))
-        experiment.save()
+        experiment.save(force_update=True)  # one that is deleted meanwhile does not come back without arms
     except ValidationError:
         experiment.state = before
         raise
@@ -70,6 +70,18 @@ def end(experiment: Experiment) -> None:
     if experiment.state == State.RUNNING:
         experiment.state = State.ENDED
         experiment.save()
+
+
+def delete(experiment: Experiment) -> None:
+    """Delete an experiment that has not begun: a draft, or one whose time has not come.
+
+    Raises ValidationError for one that has, whose results are kept.
+    """
+    with transaction.atomic():
+        stored = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        if stored.has_begun:
+            raise ValidationError("It has run, so its results are kept.")
+        stored.delete()
 
 
 def promote(arm: ExperimentArm, by_id: int | None = None) -> None:

@@ -178,6 +178,11 @@ class Experiment(models.Model):
     def is_planned(self) -> bool:
         return self.state == self.State.RUNNING and self.starts_at > timezone.now()
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has run for any time, so that visitors may have had its lists."""
+        return self.has_started and self.starts_at <= timezone.now() and self.ends_at != self.starts_at
+
     def covers(self, at: datetime) -> bool:
         return self.has_started and self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 

@@ -407,6 +407,11 @@ def stop_experiment(name: str) -> Call[Experiment]:
     return Call("POST", f"experiments/{_part(name)}/stop", _as(Experiment))
 
 
+def delete_experiment(name: str) -> Call[Experiment]:
+    """Delete an experiment that has not begun; return what it was. Raises Conflict for one that has run."""
+    return Call("DELETE", f"experiments/{_part(name)}", _as(Experiment), repeatable=False)
+
+
 def promote(name: str, arm: str) -> Call[Promoted]:
     """Make the model of an arm the site's default, whatever the verdict, and end the experiment."""
     address = f"experiments/{_part(name)}/promote"

@@ -474,7 +474,15 @@ export interface paths {
         get: operations["experiment"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete an experiment that has not begun
+         * @description Deletes a draft, or an experiment whose time has not come, and answers with what it was.
+         *
+         *     409 for one that has run: its results are kept.
+         *
+         *     Needs a key with the scope `experiments`.
+         */
+        delete: operations["delete_experiment"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2976,6 +2984,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ExperimentResultsOut"];
+                };
+            };
+            /** @description A refusal */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    delete_experiment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExperimentOut"];
                 };
             };
             /** @description A refusal */

@@ -51,17 +51,19 @@ test("films of one's own are written and read by their own ids", async () => {
   assert.equal(found.data.title, "Heat");
 });
 
-test("an experiment is defined, answered, stopped and promoted", async () => {
+test("an experiment is defined, deleted, answered and promoted", async () => {
   const path = { name: "rows" };
-  await client.POST("/api/v1/experiments", {
-    body: {
-      name: "rows",
-      arms: [
-        { name: "control", model: "popular", share: 0.5, is_control: true },
-        { name: "new", model: "neighbours", share: 0.5 },
-      ],
-    },
-  });
+  const body = {
+    name: "rows",
+    arms: [
+      { name: "control", model: "popular", share: 0.5, is_control: true },
+      { name: "new", model: "neighbours", share: 0.5 },
+    ],
+  };
+  await client.POST("/api/v1/experiments", { body });
+  const { data: deleted } = await client.DELETE("/api/v1/experiments/{name}", { params: { path } });
+  assert.deepEqual([deleted.name, deleted.state], ["rows", "draft"]);
+  await client.POST("/api/v1/experiments", { body });
   await client.POST("/api/v1/experiments/{name}/start", { params: { path } });
   const { data: list } = await client.POST("/api/v1/recommend", { body: { user_id: "reader-42", k: 3 } });
   assert.equal(list.experiment.name, "rows");

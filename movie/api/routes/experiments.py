@@ -1,4 +1,4 @@
-"""Experiments: defined, started, stopped and promoted by programs, with results as JSON and as CSV."""
+"""Experiments: what programs define, start, stop, delete and promote, with results as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -237,6 +237,24 @@ def experiment(request: HttpRequest, name: Name) -> HttpResponse:
     """Answers with a verdict and its figures, whose intervals and p-values hold at all looks together."""
     found = _experiment(name)
     return json_response(_render_experiment(found) | _render_results(results_of(found)))
+
+
+@router.delete(
+    "/experiments/{name}",
+    response=ExperimentOut,
+    operation_id="delete_experiment",
+    summary="Delete an experiment that has not begun",
+)
+def delete_experiment(request: HttpRequest, name: Name) -> HttpResponse:
+    """Deletes a draft, or an experiment whose time has not come, and answers with what it was.
+
+    409 for one that has run: its results are kept.
+    """
+    found = _experiment(name)
+    answer = _render_experiment(found)
+    with _refusals(409):
+        changes.delete(found)
+    return json_response(answer)
 
 
 def _experiment(name: str) -> Experiment:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.core.cache import cache
+from django.db import DatabaseError
 from django.utils import timezone
 
 from movie.api.models import ACTIVATE_MODELS, EXPERIMENTS, READ, WRITE_INTERACTIONS
+from movie.experiments import changes
 from movie.experiments.assignment import parse_list_id
 from movie.experiments.models import Experiment, VisitorTotals
 from movie.training.models import DefaultModel
@@ -124,6 +128,36 @@ def test_a_program_defines_starts_and_stops_an_experiment(call):
     call("POST", "experiments/none/start", status=404)
 
 
+def test_an_experiment_that_has_not_begun_is_deleted_and_one_that_has_is_kept(call):
+    draft = call("POST", "experiments", DEFINITION, 201)
+    assert call("DELETE", "experiments/rows") == draft
+    assert call("GET", "experiments")["experiments"] == []
+    call("DELETE", "experiments/rows", status=404)
+    later = DEFINITION | {"starts_at": (timezone.now() + timedelta(days=1)).isoformat()}
+    for name in ("waits", "ended-before"):
+        call("POST", "experiments", later | {"name": name}, 201)
+        call("POST", f"experiments/{name}/start")
+        if name == "ended-before":
+            call("POST", f"experiments/{name}/stop")
+        call("DELETE", f"experiments/{name}")
+    call("POST", "experiments", DEFINITION, 201)
+    call("POST", "experiments/rows/start")
+    problem = call("DELETE", "experiments/rows", status=409)
+    assert problem["detail"] == "It has run, so its results are kept."
+    call("POST", "experiments/rows/stop")
+    call("DELETE", "experiments/rows", status=409)
+    assert [each["name"] for each in call("GET", "experiments")["experiments"]] == ["rows"]
+
+
+def test_an_experiment_that_is_deleted_while_it_starts_does_not_come_back(call):
+    call("POST", "experiments", DEFINITION, 201)
+    starting = Experiment.objects.prefetch_related("arms").get()
+    call("DELETE", "experiments/rows")
+    with pytest.raises(DatabaseError):
+        changes.start(starting)
+    assert not Experiment.objects.exists()
+
+
 def test_what_is_wrong_is_said_by_field_in_english_and_nothing_is_stored(call, client):
     arms = DEFINITION["arms"]
     wrong = [
@@ -137,8 +171,8 @@ def test_what_is_wrong_is_said_by_field_in_english_and_nothing_is_stored(call, c
         ({"starts_at": "2030-01-02T00:00:00Z", "ends_at": "2030-01-01T00:00:00Z"}, "ends_at"),
         ({"starts_at": "9999-01-01T00:00:00Z"}, "starts_at"),
     ]
-    for changes, field in wrong:
-        problem = call("POST", "experiments", DEFINITION | changes, 422)
+    for wishes, field in wrong:
+        problem = call("POST", "experiments", DEFINITION | wishes, 422)
         assert [error["field"] for error in problem["errors"]] == [field]
     assert not Experiment.objects.exists()
     call("POST", "experiments", DEFINITION, 201)
