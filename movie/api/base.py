@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -18,24 +18,42 @@ from ninja.renderers import BaseRenderer
 from pydantic_core import from_json, to_json
 
 from movie.api.authentication import authenticate, throttle
-from movie.api.problems import Problem, handle_error, problem_response
+from movie.api.problems import Problem, field_problem, handle_error, problem_response
 
 View = Callable[..., HttpResponse]
 MEDIA_TYPE = "application/json"
+NUL_REFUSED = "A NUL character (\\u0000) is refused: PostgreSQL cannot store it, and no text needs it."
 # An answer is data: a browser that shows it loads nothing.
 DATA_POLICY = {"default-src": [NONE], "frame-ancestors": [NONE]}
 
 
 class JsonParser(Parser):
-    """Reads JSON by name and by content (RFC 8259), without NaN, broken UTF-8 or lone surrogates."""
+    """Reads JSON by name and by content (RFC 8259), without NaN, broken UTF-8, lone surrogates or NUL."""
 
     def parse_body(self, request: HttpRequest) -> Any:
         if request.content_type != MEDIA_TYPE:
             raise Problem(415, f"Send the body as Content-Type: {MEDIA_TYPE}.")
         try:
-            return from_json(request.body, allow_inf_nan=False)
+            content = from_json(request.body, allow_inf_nan=False)
         except ValueError as error:
             raise Problem(400, f"The body is no JSON: {error}.") from error
+        if rb"\u0000" in request.body and (field := _find_nul(content)) is not None:
+            raise field_problem("body", field, NUL_REFUSED)
+        return content
+
+
+def _find_nul(content: Any, field: str = "") -> str | None:
+    """Return the field of the first text with a NUL character, None where there is none."""
+    if isinstance(content, str):
+        return field if "\0" in content else None
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(content, list):
+        parts = ((f"{field}[{position}]", each) for position, each in enumerate(content))
+    elif isinstance(content, dict):
+        if any("\0" in name for name in content):
+            return field
+        parts = ((f"{field}.{name}".removeprefix("."), each) for name, each in content.items())
+    return next((found for part, each in parts if (found := _find_nul(each, part)) is not None), None)
 
 
 class JsonRenderer(BaseRenderer):
@@ -91,6 +109,8 @@ def _add_head_and_405(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            return problem_response(Problem(422, f"The address: {NUL_REFUSED}"))
         method = request.method
         if method == "HEAD":
             request.method = "GET"

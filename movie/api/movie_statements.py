@@ -135,7 +135,7 @@ class MovieFieldsIn(RequestModel):
         if "titles" in values:
             values["titles"] = [(each.title, each.language) for each in values["titles"]]
         if "synopsis" in values:
-            values["synopsis"] = values["synopsis"].replace("\0", "").strip()
+            values["synopsis"] = values["synopsis"].strip()
         ids = tuple((each.source, each.id) for each in self.external_ids or ())
         return MovieStatement(movie if isinstance(movie, int) else (movie.source, movie.id), ids, values)
 

@@ -92,6 +92,28 @@ def test_odd_users_are_refused_or_unknown(client, api_site, user):
     assert post(client, f'{{"user_id": "{user}"}}').status_code in (401, 404, 422)
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"user_id": "a\\u0000"}', "user_id"),
+        ('{"history": [1, {"source": "imdb", "id": "\\u0000"}]}', "history[1].id"),
+        ('{"filters": {"attributes": {"\\u0000": 1}}}', "filters.attributes"),
+    ],
+)
+def test_a_nul_character_is_refused_by_its_field(client, api_site, body, field):
+    problem = refused(post(client, body), 422)
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+def test_a_nul_character_in_an_address_is_refused(client, api_site):
+    for address in ("movies/imdb:%00", "movies?genre=%00", "search?q=%00", "models?id_space=a%00"):
+        refused(client.get(f"/api/v1/{address}"), 422)
+
+
+def test_the_six_characters_that_spell_a_nul_are_a_text(client, api_site):
+    assert post(client, '{"user_id": "\\\\u0000"}').status_code in (401, 404)
+
+
 def test_huge_numbers_are_refused(client, api_site):
     refused(post(client, '{"history": [1' + "0" * 1000 + "]}"), 422)
     refused(post(client, '{"history": [1' + "0" * 5000 + "]}"), 400)
