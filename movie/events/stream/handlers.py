@@ -103,7 +103,12 @@ class Popularity(CountingHandler):
 def counted_interactions(messages: Iterable[Message]) -> list[Interaction]:
     """Return the interactions of visitors on the site, without imported ones."""
     recorded = (each.interaction for each in messages if isinstance(each, InteractionRecorded))
-    return [each for each in recorded if each.surface not in NOT_COUNTED]
+    return [each for each in recorded if is_counted(each)]
+
+
+def is_counted(interaction: Interaction) -> bool:
+    """Return whether the visitor did it on the site: imports and edits by staff are not counted."""
+    return interaction.surface not in NOT_COUNTED
 
 
 def get_handler(group: str) -> Handler:
