@@ -113,11 +113,17 @@ def api_site(db, settings, api_models) -> list[Movie]:
     )
     genres = Genre.objects.named(["Western", "Horror", "Comedy"])
     languages = Language.objects.named(["English", "Korean"])
-    for film in films:
-        film.genres.add(
-            genres["Western" if film.pk % 2 else "Horror"], *([genres["Comedy"]] * (film.pk % 3 == 0))
+    Movie.genres.through.objects.bulk_create(
+        Movie.genres.through(movie=film, genre=genres[name])
+        for film in films
+        for name in ("Western" if film.pk % 2 else "Horror", *(["Comedy"] * (film.pk % 3 == 0)))
+    )
+    Movie.languages.through.objects.bulk_create(
+        Movie.languages.through(
+            movie=film, language=languages["English" if film.pk <= FILMS // 2 else "Korean"]
         )
-        film.languages.add(languages["English" if film.pk <= FILMS // 2 else "Korean"])
+        for film in films
+    )
     Rating.objects.bulk_create(
         Rating(
             visitor=f"ml-100k:{person}", movie_id=film, value=stars, rated_at=LONG_AGO + timedelta(minutes=n)
