@@ -27,9 +27,11 @@ serve: install  ## Serve the site of this folder on http://127.0.0.1:8000, with 
 demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0.1:8000 (TORCH=0: without PyTorch)
 	$(BIN)/python manage.py demo --host $(HOST) --port $(PORT) $(if $(filter 0,$(TORCH)),--no-torch)
 
-# One thread of BLAS and torch a worker: threads that wait for one another took 3.6 times the CPU.
+# One thread of BLAS and torch a worker: threads that wait for one another took 3.6 times the CPU. Bytecode is
+# kept, whatever this shell says of it: each of the hundred processes would compile what it imports.
 test: $(VENV)/dev.done $(VENV)/services.done  ## Run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope \
+		--no-loadscope-reorder
 
 test-faults: $(VENV)/dev.done $(VENV)/services.done  ## Break every part in turn under load, then count (20 min)
 	$(BIN)/python -m tests.faults

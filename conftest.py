@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -24,6 +27,20 @@ hypothesis.settings.load_profile("busy")
 
 pytest.register_assert_rewrite("predictors.testing")
 
+# Modules that take longest, with waits, in this order; the modules that drive a browser come before them.
+LONGEST = [
+    "tests/test_on_real_services.py",
+    "tests/test_faults.py",
+    "tests/test_bulk_work.py",
+    "tests/test_own_site.py",
+    "tests/test_replicas.py",
+    "tests/test_python_client.py",
+    "tests/test_prometheus.py",
+    "movie/api/tests/test_schema.py",
+    "movie/pages/tests/test_true_reasons.py",
+]
+BROWSER = "the browser's site"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fuzz-requests", type=int, default=1_080, help="requests of the fuzz test, in all")
@@ -31,6 +48,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--histories", type=int, default=12, help="random histories whose reasons are checked, a model"
     )
+
+
+@cache
+def unit_of(module: str) -> str:
+    """Return what one worker runs whole: a module, or all modules that share the browser's site."""
+    return BROWSER if "pytest.mark.browser" in (Path(__file__).parent / module).read_text() else module
+
+
+def work_unit(nodeid: str) -> str:
+    """Return the unit of a test."""
+    return unit_of(nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest work first: the workers end together where what is left to share is short."""
+    order = {unit: number for number, unit in enumerate([BROWSER, *LONGEST])}
+    items.sort(key=lambda item: order.get(work_unit(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Share out units of work in the order of collection (`--no-loadscope-reorder`)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class UnitScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return work_unit(nodeid)
+
+    return UnitScheduling(config, log)
 
 
 def _fixture(name: str) -> Callable[..., Iterator[Service]]:
