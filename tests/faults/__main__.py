@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from services.base import free_port
 from tests.faults.breaking import CLOCK, FAULTS, NOTICE, PROCESSES, RESTART, FillableMariaDB, reason_against
 from tests.faults.deployment import ACCOUNTS, Deployment, pause
 from tests.faults.result import Result, wait_and_count
@@ -32,7 +33,7 @@ PAUSE = 0.1  # seconds between two things that a visitor does, on average
 
 
 def new_deployment(folder: Path) -> Deployment:
-    return Deployment(folder, mariadb=FillableMariaDB(folder))
+    return Deployment(folder, mariadb=FillableMariaDB(folder, free_port()))
 
 
 def run(site: Deployment, names: Sequence[str], *, least: int, seconds: float, calm: float) -> Result:
