@@ -205,7 +205,8 @@ class Deployment:
         return "; ".join(filter(None, (service.missing() for service in self.services.values())))
 
     def start(self) -> None:
-        """The site starts before what it depends on is prepared: the order does not matter."""
+        """Start everything: a relay and a consumer before what they depend on is prepared, for order does not
+        matter. They end and start again until then, at a cost, so the others start after it."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda service: service.start(), self.services.values()))
         variables: dict[str, str] = {}
@@ -233,15 +234,16 @@ class Deployment:
         (self.folder / "site").mkdir()
         manage = [sys.executable, str(ROOT / "manage.py")]
         self._keep("relay-1", [*manage, "relay_events"])
+        consume = [*manage, "consume_events", "--group"]
+        self._keep("popularity-1", [*consume, "popularity", "--member", "popularity-1"])
+        self.run(PREPARE)
         self._keep("relay-2", [*manage, "relay_events"])
         for name, group in (
-            ("popularity-1", "popularity"),
             ("popularity-2", "popularity"),
             ("experiments", "experiments"),
             ("feed", "training-feed"),
         ):
-            self._keep(name, [*manage, "consume_events", "--group", group, "--member", name])
-        self.run(PREPARE)
+            self._keep(name, [*consume, group, "--member", name])
         web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST]
         web += [
             "--port",
