@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -53,27 +53,17 @@ KINDS = {
 class HistoryRow:
     """A movie with the visitor's state: rating, diary, clicks, watchlist, dismissal."""
 
-    movie_id: MovieId
+    movie: Movie
     latest: datetime
     rating: float | None
     opened: int
     dismissed: bool
     in_watchlist: bool
     watches: tuple[Watch, ...] = ()
-    movie: Movie | None = None
 
     @property
     def is_put_aside(self) -> bool:
         return self.dismissed or self.in_watchlist
-
-    def is_of(self, kind: str) -> bool:
-        return {
-            "rated": self.rating is not None,
-            "watched": bool(self.watches),
-            "watchlist": self.in_watchlist,
-            "dismissed": self.dismissed,
-            "opened": self.opened > 0,
-        }.get(kind, True)
 
 
 @never_cache
@@ -81,24 +71,31 @@ class HistoryRow:
 def history(request: VisitorRequest) -> HttpResponse:
     """Show movies by their latest interaction, newest first."""
     visited = _available_history(request)
-    rows = _rows(visited)
+    latest, clicks = _latest(visited), _clicks(visited)
+    of_kind: dict[str, Collection[MovieId]] = {
+        "all": latest.keys(),
+        "rated": visited.ratings,
+        "watched": visited.watches,
+        "watchlist": visited.watchlist,
+        "dismissed": visited.dismissed,
+        "opened": clicks,
+    }
     kind = request.GET.get("show", "all")
     kind = kind if kind in KINDS else "all"
     facet = facet_of(request.GET, visited)
-    listed = [row for row in rows if row.is_of(kind) and (facet is None or row.movie_id in facet.movie_ids)]
+    listed = [
+        movie for movie in latest if movie in of_kind[kind] and (facet is None or movie in facet.movie_ids)
+    ]
     page = Paginator(listed, PAGE_SIZE).get_page(request.GET.get("page"))
-    movies = Movie.objects.for_cards().in_bulk([row.movie_id for row in page])
+    movies = Movie.objects.for_cards().in_bulk(list(page))
     load_local_titles(movies.values())
-    for row in page:
-        row.movie = movies.get(row.movie_id)
-    filters = [(name, label, sum(row.is_of(name) for row in rows)) for name, label in KINDS.items()]
     context = {
         "page_obj": page,
-        "rows": [row for row in page if row.movie],
-        "filters": filters,
+        "rows": [_row(visited, movies[pk], latest[pk], clicks[pk]) for pk in page if pk in movies],
+        "filters": [(name, label, len(of_kind[name])) for name, label in KINDS.items()],
         "kind": kind,
         "facet": facet,
-        "total": len(rows),
+        "total": len(latest),
         "visitor": request.visitor,
         "form": ImportForm(),
         "imports": imports_of(request.visitor.key),
@@ -147,10 +144,10 @@ def restore_movie(request: VisitorRequest) -> HttpResponse:
     message = _("%(title)s is in your history again.") % {"title": movie.display_title}
     if not is_htmx(request):
         return _done(request, message)
-    rows = _rows(get_movie_history(visitor, movie.pk))  # none where only impressions came back
-    for row in rows:
-        row.movie = movie
-    response = render(request, "pages/_history_row.html", {"row": rows[0] if rows else None})
+    visited = get_movie_history(visitor, movie.pk)
+    at = _latest(visited).get(movie.pk)  # None where only impressions came back
+    row = at and _row(visited, movie, at, _clicks(visited)[movie.pk])
+    response = render(request, "pages/_history_row.html", {"row": row})
     response["HX-Trigger"] = json.dumps({"announce": message})
     return response
 
@@ -190,24 +187,29 @@ def _available_history(request: VisitorRequest) -> History:
         return get_history(visitor)
 
 
-def _rows(visited: History) -> list[HistoryRow]:
-    """Return one row for each movie, the latest interaction first."""
-    events = [event for event in visited if event.kind != "impression"]
-    opened = Counter(event.movie_id for event in events if event.kind == "click")
-    latest = {event.movie_id: event.at for event in events}
-    rows = [
-        HistoryRow(
-            movie_id=film,
-            latest=at,
-            rating=visited.ratings.get(film),
-            opened=opened[film],
-            dismissed=film in visited.dismissed,
-            in_watchlist=film in visited.watchlist,
-            watches=diary_of(visited, film),
-        )
-        for film, at in latest.items()
-    ]
-    return sorted(rows, key=lambda row: row.latest, reverse=True)
+def _latest(visited: History) -> dict[MovieId, datetime]:
+    """Return the times of the latest interactions by movie, newest first."""
+    latest: dict[MovieId, datetime] = {}
+    for event in reversed(visited.interactions):
+        if event.kind != "impression":
+            latest.setdefault(event.movie_id, event.at)
+    return latest
+
+
+def _clicks(visited: History) -> Counter[MovieId]:
+    return Counter(event.movie_id for event in visited if event.kind == "click")
+
+
+def _row(visited: History, movie: Movie, latest: datetime, opened: int) -> HistoryRow:
+    return HistoryRow(
+        movie=movie,
+        latest=latest,
+        rating=visited.ratings.get(movie.pk),
+        opened=opened,
+        dismissed=movie.pk in visited.dismissed,
+        in_watchlist=movie.pk in visited.watchlist,
+        watches=diary_of(visited, movie.pk),
+    )
 
 
 class _Echo:
