@@ -1,0 +1,60 @@
+"""Queries that are compiled once return what Django's do, for the values of each execution."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db.models import BigIntegerField, CharField, DateTimeField
+from django.db.models.sql.compiler import SQLCompiler
+
+from movie.core.compiled import CompiledQuery, Parameter, padded, parameters
+
+pytestmark = pytest.mark.django_db
+
+COLUMNS = ("pk", "username", "date_joined", "is_staff")
+
+
+@pytest.fixture
+def users():
+    return [
+        get_user_model().objects.create(
+            username=f"user {n}", date_joined=datetime(2001, 1, 1 + n, tzinfo=UTC), is_staff=n == 1
+        )
+        for n in range(5)
+    ]
+
+
+def test_times_and_flags_go_in_and_come_out_as_python_has_them(users):
+    since = CompiledQuery(
+        lambda: (
+            get_user_model()
+            .objects.filter(
+                date_joined__gte=Parameter("since", DateTimeField()),
+                username__lt=Parameter("end", CharField()),
+            )
+            .order_by("pk")
+            .values_list(*COLUMNS)
+        )
+    )
+    for day, end in ((2, "user 4"), (4, "v")):
+        at = datetime(2001, 1, day, tzinfo=UTC)
+        expected = get_user_model().objects.filter(date_joined__gte=at, username__lt=end).order_by("pk")
+        assert [tuple(row) for row in since.rows(since=at, end=end)] == list(expected.values_list(*COLUMNS))
+    with pytest.raises(KeyError, match="end"):
+        since.rows(since=at)
+
+
+def test_it_is_compiled_once_however_many_values_a_list_has(users, monkeypatch):
+    some = CompiledQuery(
+        lambda: (
+            get_user_model()
+            .objects.filter(id__in=parameters("user", 3, BigIntegerField()))
+            .order_by("pk")
+            .values_list("pk")
+        )
+    )
+    keys = [user.pk for user in users]
+    assert [pk for (pk,) in some.rows(**padded("user", 3, keys[:3]))] == keys[:3]
+    monkeypatch.setattr(SQLCompiler, "as_sql", None)
+    assert [pk for (pk,) in some.rows(**padded("user", 3, keys[3:4]))] == keys[3:4]
+    assert some.rows(**padded("user", 3, [])) == []
