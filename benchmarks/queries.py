@@ -165,7 +165,8 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
     from movie.catalogue.details import movie_details, rating_histogram
     from movie.catalogue.models import Credit, Movie, Rating
-    from movie.catalogue.search import search_movies, search_people, suggestions
+    from movie.catalogue.search import search_movies, search_people
+    from movie.catalogue.suggestions import suggestions
     from movie.events.history import get_history
     from movie.events.models import TO_STREAM, Event, pending_values
     from movie.events.stream.relay import Relay

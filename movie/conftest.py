@@ -15,6 +15,7 @@ from django.db import connection, connections
 from django.dispatch import receiver
 
 from movie.catalogue.models import Genre, Language, Movie, MovieTitle, Rating
+from movie.catalogue.popular import popular_names, popular_titles
 from movie.catalogue.tests.films import LONG_AGO
 from movie.events.archive import get_archive
 from movie.events.stream import get_event_stream
@@ -36,6 +37,8 @@ def nothing_remembered():
 
     cache.clear()
     index_holder.cache_clear()
+    popular_titles.clear()
+    popular_names.clear()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
+from movie.catalogue.suffixes import Searchable, SearchableQuerySet
 from movie.catalogue.titles import search_key, sort_title
 from movie.core.database import LargestFirst, retry_on_deadlock
 from movie.core.fields import ExactCharField
@@ -326,7 +327,7 @@ class ExternalId(models.Model):
             raise ValidationError({"value": _(reason.label)})
 
 
-class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
+class MovieTitleQuerySet(SearchableQuerySet):
     def put(self, movie: Movie, *, instead_of: str = "") -> None:
         """Store the movie's title as one of its titles, in the row of the one before it.
 
@@ -343,13 +344,13 @@ class MovieTitleQuerySet(models.QuerySet["MovieTitle"]):
             row.save()
 
 
-class MovieTitle(models.Model):
-    """Holds one title of a movie; searches compare with `search_key`."""
+class MovieTitle(Searchable):
+    """Holds one title of a movie."""
 
+    SEARCHED = "title"
     movie = models.ForeignKey(Movie, models.CASCADE, related_name="titles")
     title = models.CharField(_("title"), max_length=255)
     language = models.CharField(_("language code"), max_length=16, blank=True)
-    search_key = ExactCharField(max_length=255, db_index=True, editable=False)
 
     objects = MovieTitleQuerySet.as_manager()
 
@@ -362,10 +363,6 @@ class MovieTitle(models.Model):
 
     def __str__(self) -> str:
         return self.title
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.search_key = search_key(self.title)[:255]
-        super().save(*args, **kwargs)
 
 
 class MovieTag(models.Model):

@@ -9,7 +9,7 @@ from django.db import models
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue.titles import search_key
+from movie.catalogue.suffixes import Searchable, SearchableQuerySet
 from movie.core.fields import ExactCharField
 
 
@@ -60,9 +60,11 @@ class Language(models.Model):
         return self.name
 
 
-class Person(models.Model):
+class Person(Searchable):
+    SEARCHED = "name"
     name = models.CharField(_("name"), max_length=255)
-    search_key = ExactCharField(max_length=255, db_index=True, editable=False)
+
+    objects = SearchableQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -71,10 +73,6 @@ class Person(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.search_key = search_key(self.name)[:255]
-        super().save(*args, **kwargs)
 
     def get_absolute_url(self) -> str:
         return reverse("pages:person", args=[self.pk])

@@ -1,21 +1,20 @@
 """Search movies by any of their titles, and people by name.
 
-Plain `LIKE` on the normalised `search_key` column: it finds two-character Korean and Chinese
-titles, which a trigram index cannot, and needs nothing beyond the database. A scan of 20,000
-titles takes a few milliseconds.
+The database looks up suffixes that begin with the longest word of a query (`catalogue.suffixes`) and compares
+the few titles that it finds with the whole query. Parts of Latin words are found in popular titles and names
+alone (`catalogue.popular`), as is the likely meaning of a misspelt query. Nothing reads all titles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from heapq import nlargest
 
 from django.conf import settings
 from django.db.models import (
     Case,
     Count,
-    Exists,
     F,
     IntegerField,
     Min,
@@ -29,17 +28,17 @@ from django.db.models import (
 from django.utils.translation import get_language
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import Credit, Movie, MovieTitle, Person
+from movie.catalogue.models import Movie, MovieTitle, Person
+from movie.catalogue.popular import KnownName, KnownTitle, popular_names, popular_titles
+from movie.catalogue.suffixes import ARTICLES, NameSuffix, TitleSuffix, beginning_with, without_article
 from movie.catalogue.titles import search_key
-from movie.catalogue.translations import load_local_titles
 
 # How well a title matches: the whole of it, its beginning, the beginning of a word, anything else.
 SHOWN_RANKS = (0, 2, 3, 6)  # of the titles that pages show
 ALIAS_RANKS = (1, 4, 5, 7)  # of all others
-ARTICLES = ("the", "a", "an")  # at the front of a title or a query they count for nothing
-MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_WORDS = 8  # of a query that are looked at; each costs a comparison per title
 TRIGRAMS_COMPARED = 10
+MANY = 1_000  # titles or names with a word
 CANDIDATES = 40  # titles that share the most trigrams with a misspelt query
 SIMILAR_ENOUGH = 0.7  # of SequenceMatcher.ratio(): one or two slips in a word
 
@@ -54,23 +53,23 @@ def search_movies(text: str) -> QuerySet[Movie]:
     ALIAS_RANKS. Nothing is found for an empty text. One or two Latin letters are looked for at the beginning
     of words, everything else anywhere.
     """
-    key = _without_article(search_key(text))
+    key = without_article(search_key(text))
     if not key:
         return Movie.objects.none()
-    titles = MovieTitle.objects.filter(movie=OuterRef("pk")).filter(_every_word(key, year="movie__year"))
-    best = titles.order_by().values("movie").annotate(best=Min(_rank(key))).values("best")
-    found = MovieTitle.objects.filter(_every_word(key, year="movie__year")).values("movie")
+    titles = MovieTitle.objects.filter(_every_word(key, year="movie__year"))
+    best = titles.filter(movie=OuterRef("pk")).values("movie").annotate(best=Min(_rank(key))).values("best")
     return (
         Movie.objects.visible()
-        .filter(pk__in=found)
+        .filter(_movies_with(longest_word(key)))
         .annotate(match=Subquery(best, output_field=IntegerField()))
+        .filter(match__isnull=False)
         .order_by("match", "-rating_count", "pk")
     )
 
 
 def aliases_of(text: str, found: Iterable[Movie]) -> dict[int, str]:
     """Return by id the title that `text` was found in, where pages show another: one query at most."""
-    key = _without_article(search_key(text))
+    key = without_article(search_key(text))
     ids = [movie.pk for movie in found if movie.match in ALIAS_RANKS]  # type: ignore[attr-defined]
     if not ids:
         return {}
@@ -86,10 +85,10 @@ def search_people(text: str) -> QuerySet[Person]:
     names nobody.
     """
     key = search_key(text)
-    if not key or (len(key) == 1 and _is_short(key)):
+    if not key or (len(key) == 1 and is_short(key)):
         return Person.objects.none()
     return (
-        Person.objects.filter(_every_word(key))
+        Person.objects.filter(_every_word(key), _people_with(longest_word(key)))
         .annotate(
             match=_closeness(key, range(4)),
             n_movies=Count("movies", filter=available_now("movies__"), distinct=True),
@@ -99,75 +98,107 @@ def search_people(text: str) -> QuerySet[Person]:
     )
 
 
-@dataclass(slots=True)
-class SuggestedMovie:
-    movie: Movie
-    directors: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestions:
-    movies: list[SuggestedMovie] = field(default_factory=list)
-    people: list[Person] = field(default_factory=list)
-
-
-def suggestions(text: str) -> Suggestions:
-    """Return the best movies and people for an unfinished query: three queries, four with local titles."""
-    if not search_key(text):
-        return Suggestions()
-    shown = ("title", "year", "poster_path", "photograph", "rating_count", "updated")
-    movies = {
-        movie.pk: SuggestedMovie(movie) for movie in search_movies(text).only(*shown)[:MOVIES_SUGGESTED]
-    }
-    directors = Credit.objects.filter(movie__in=movies, role=Credit.Role.DIRECTOR).order_by("order", "pk")
-    for movie_id, name in directors.values_list("movie_id", "person__name"):
-        movies[movie_id].directors.append(name)
-    load_local_titles(found.movie for found in movies.values())
-    people = [] if _is_short(search_key(text)) else list(search_people(text)[:PEOPLE_SUGGESTED])
-    return Suggestions(list(movies.values()), people)
-
-
 def closest_titles(text: str, limit: int = 3) -> list[str]:
-    """Return titles and names close to `text`, the closest first, for queries without a result.
+    """Return popular titles and names close to `text`, the closest first, for queries without a result.
 
-    The database counts shared trigrams, so nothing is kept in memory and nothing goes stale; the
-    few that share most are compared letter by letter.
+    Those that share most trigrams are compared letter by letter.
     """
     key = search_key(text)
     trigrams = list(dict.fromkeys(key[i : i + 3] for i in range(len(key) - 2) if " " not in key[i : i + 3]))
-    trigrams = trigrams[:TRIGRAMS_COMPARED]
     if not trigrams:
         return []
-    credited = Credit.objects.filter(available_now("movie__"), person=OuterRef("pk"))
-    shown = {
-        **_sharing_trigrams(Person.objects.filter(Exists(credited)), "name", trigrams),
-        **_sharing_trigrams(MovieTitle.objects.filter(available_now("movie__")), "title", trigrams),
+    known = {each.key: each.name for each in popular_names.get().rows}
+    known |= {each.key: each.title for each in popular_titles.get().rows}
+    shared = {
+        other: count
+        for other in known
+        if (count := sum(trigram in other for trigram in trigrams[:TRIGRAMS_COMPARED]))
     }
-    scored = sorted((-_similarity(key, found), found) for found in shown)
-    return [shown[found] for minus, found in scored if -minus >= SIMILAR_ENOUGH][:limit]
+    scored = sorted(
+        (-_similarity(key, other), other) for other in nlargest(CANDIDATES, shared, key=shared.__getitem__)
+    )
+    return [known[found] for minus, found in scored if -minus >= SIMILAR_ENOUGH][:limit]
+
+
+def _movies_with(word: str) -> Q:
+    """Return the condition of movies that a title or the year may give this word.
+
+    The few that there are go into the statement by number, together with popular ones that have the word
+    within another. A word of many titles is a subquery: the least of its matches are not looked for then.
+    """
+    holding = TitleSuffix.objects.filter(beginning_with(word)).values_list("owner__movie", flat=True)
+    found = set(holding.order_by()[:MANY])
+    if len(found) == MANY:
+        condition = Q(pk__in=holding)
+    else:
+        popular = popular_titles.get().holding(word, at_beginning=is_short(word))
+        condition = Q(pk__in=found | {title.movie for title in popular})
+    return condition | Q(year=int(word)) if is_year(word) else condition
+
+
+def _people_with(word: str) -> Q:
+    """Return the condition of people whose name may hold this word, as `_movies_with` does of movies."""
+    holding = NameSuffix.objects.filter(beginning_with(word)).values_list("owner", flat=True)
+    found = set(holding.order_by()[:MANY])
+    if len(found) == MANY:
+        return Q(pk__in=holding)
+    popular = popular_names.get().holding(word, at_beginning=is_short(word))
+    return Q(pk__in=found | {name.person for name in popular})
+
+
+def words_of(key: str) -> list[str]:
+    """Return the words of a search key that are looked at."""
+    return key.split()[:MOST_WORDS]
+
+
+def longest_word(key: str) -> str:
+    """Return the longest word of a search key, which few titles have; a year only where all words are."""
+    return max(words_of(key), key=lambda word: (not is_year(word), len(word)))
+
+
+def is_short(word: str) -> bool:
+    """Return whether a word is too short to find inside words; two Korean characters may be a title."""
+    return len(word) <= 2 and word.isascii() and word.isalpha()
+
+
+def is_year(word: str) -> bool:
+    return len(word) == 4 and word.isdecimal()
 
 
 def _every_word(key: str, year: str = "") -> Q:
     condition = Q()
-    for word in key.split()[:MOST_WORDS]:
-        if _is_short(word):
+    for word in words_of(key):
+        if is_short(word):
             holds = Q(search_key__startswith=word) | Q(search_key__contains=f" {word}")
         else:
             holds = Q(search_key__contains=word)
-        if year and len(word) == 4 and word.isdecimal():
+        if year and is_year(word):
             holds |= Q(**{year: int(word)})
         condition &= holds
     return condition
 
 
-def _is_short(word: str) -> bool:
-    """Return whether a word is too short to find inside words; two Korean characters may be a title."""
-    return len(word) <= 2 and word.isascii() and word.isalpha()
+def holds_every_word(known: KnownTitle | KnownName, key: str) -> bool:
+    """Return whether a title or name has every word of a search key, as the database's searches have it."""
+    year = known.year if isinstance(known, KnownTitle) else None
+    return all(
+        (known.key.startswith(word) or f" {word}" in known.key)
+        if is_short(word)
+        else (word in known.key or (is_year(word) and int(word) == year))
+        for word in words_of(key)
+    )
 
 
-def _without_article(key: str) -> str:
-    article, _, rest = key.partition(" ")
-    return rest if rest and article in ARTICLES else key
+def closeness(known: str, key: str) -> int:
+    """Return how well a search key matches, from 0 for the whole title to 3 for anything else."""
+    whole = _with_articles(key)
+    if known in whole:
+        return 0
+    return 1 if known.startswith(whole) else 2 if f" {key}" in known else 3
+
+
+def _with_articles(key: str) -> tuple[str, ...]:
+    return (key, *(f"{article} {key}" for article in ARTICLES))
 
 
 def _rank(key: str) -> Case:
@@ -183,7 +214,7 @@ def _rank(key: str) -> Case:
 
 def _closeness(key: str, ranks: Sequence[int]) -> Case:
     exact, prefix, word_prefix, contains = ranks
-    keys = [key, *(f"{article} {key}" for article in ARTICLES)]
+    keys = _with_articles(key)
     begins = Q()
     for each in keys:
         begins |= Q(search_key__startswith=each)
@@ -194,16 +225,6 @@ def _closeness(key: str, ranks: Sequence[int]) -> Case:
         default=Value(contains),
         output_field=IntegerField(),
     )
-
-
-def _sharing_trigrams(rows: QuerySet, field: str, trigrams: Iterable[str]) -> dict[str, str]:
-    """Return text by search key, of the rows that share most trigrams."""
-    shared = sum(
-        (Case(When(search_key__contains=trigram, then=Value(1)), default=Value(0)) for trigram in trigrams),
-        start=Value(0),
-    )
-    found = rows.annotate(shared=shared).filter(shared__gt=0).order_by("-shared", "pk")[:CANDIDATES]
-    return dict(found.values_list("search_key", field))
 
 
 def _similarity(key: str, other: str) -> float:

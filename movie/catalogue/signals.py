@@ -5,8 +5,9 @@ from typing import Any
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from movie.catalogue.models import CatalogueVersion, Movie
+from movie.catalogue.models import CatalogueVersion, Movie, MovieTitle
 from movie.catalogue.names import Country, Genre, Language, Person
+from movie.catalogue.suffixes import Searchable
 
 
 @receiver(post_delete, sender=Movie, dispatch_uid="movie.discard_photograph")
@@ -23,3 +24,10 @@ def discard_photograph(instance: Movie, **kwargs: Any) -> None:
 def raise_version(**kwargs: Any) -> None:
     """Let every process read the movies again."""
     CatalogueVersion.objects.raise_on_commit()
+
+
+@receiver(post_save, sender=MovieTitle, dispatch_uid="movie.write_suffixes")
+@receiver(post_save, sender=Person, dispatch_uid="movie.write_suffixes")
+def write_suffixes(instance: Searchable, **kwargs: Any) -> None:
+    """Let searches find the text."""
+    instance.write_suffixes()

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from movie.catalogue.models import Movie, Rating
-from movie.catalogue.search import suggestions
+from movie.catalogue.suggestions import suggestions
 from movie.catalogue.tests.films import LONG_AGO, make_film
 from movie.catalogue.translations import load_local_titles
 from movie.pages.taste import MIN_OTHERS

@@ -16,7 +16,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
 from movie.catalogue.models import Credit, Genre, Movie, MovieTitle, Person, Rating
+from movie.catalogue.suffixes import NameSuffix, TitleSuffix
 from movie.core.ids import new_event_id
 from movie.events.history import get_history
 from movie.events.models import DailyMovieActivity, Event
@@ -28,7 +30,7 @@ from predictors.history import History, Interaction
 
 FILMS, GUESTS, EACH = 3_000, 300, 20
 # Not the activity: a week of it is counted once a minute.
-GROWING = (Movie, MovieTitle, Rating, Event, Credit, Person, Movie.genres.through)
+GROWING = (Movie, MovieTitle, TitleSuffix, Rating, Event, Credit, Person, NameSuffix, Movie.genres.through)
 IN_ORDER = "most_rated"  # the index whose first entries are the answer
 FEW = 1_000  # rows: what the server means to read of one table
 
@@ -135,6 +137,11 @@ def hot_work(large_site, client):
         "For you": lambda: client.get("/recommend/"),
         "history page": lambda: client.get("/history/"),
         "watchlist": lambda: client.get("/watchlist/"),
+        "search": lambda: client.get("/search/?q=77"),
+        "search, nothing found": lambda: client.get("/search/?q=flim+77"),
+        "suggest": lambda: client.get("/search/suggest/?q=77"),
+        "browse": lambda: list(BrowseFilters().movies()[:PAGE_SIZE]),
+        "browse a genre": lambda: list(BrowseFilters(genres_in=("Genre 7",)).movies()[:PAGE_SIZE]),
         "history": lambda: get_history(large_site),
         "trending": trending_ids,
         "films with most ratings": lambda: last_resort(History.EMPTY, RankingOptions(k=24)),

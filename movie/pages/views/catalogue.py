@@ -19,7 +19,8 @@ from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.details import MovieDetails, movie_details, rating_histogram
 from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.models import Credit, Genre, Movie, Person
-from movie.catalogue.search import aliases_of, closest_titles, search_movies, search_people, suggestions
+from movie.catalogue.search import aliases_of, closest_titles, search_movies, search_people
+from movie.catalogue.suggestions import suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
 from movie.pages.film_standing import standing_on_page

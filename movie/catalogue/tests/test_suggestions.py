@@ -1,0 +1,131 @@
+"""The index of searches: everything that writes titles and names keeps it, and few rows of it are read."""
+
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from movie.catalogue import search
+from movie.catalogue import suggestions as suggesting
+from movie.catalogue.importing.movies import import_movies
+from movie.catalogue.merging import merge_facts, merge_people
+from movie.catalogue.models import Movie, MovieTitle, Person
+from movie.catalogue.popular import Known, KnownName, popular_titles
+from movie.catalogue.removal import delete_movies
+from movie.catalogue.search import search_movies
+from movie.catalogue.suffixes import NameSuffix, TitleSuffix, suffixes
+from movie.catalogue.suggestions import suggestions
+from movie.catalogue.tests.films import make_film
+from movie.catalogue.upsert import MovieStatement, write_movies
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("the godfather", {"\tthe godfather", "\tgodfather", "the godfather", "godfather"}),
+        ("spider-man", {"\tspider-man", "spider-man", "-man", "man"}),
+        ("기생충", {"\t기생충", "기생충", "생충", "충"}),
+        ("se7en", {"\tse7en", "se7en"}),
+        ("a" * 30, {"\t" + "a" * 24, "a" * 24}),
+        ("", set()),
+    ],
+)
+def test_a_word_has_a_suffix_and_so_has_every_letter_that_is_not_latin(key, found):
+    assert suffixes(key) == found
+
+
+def missing_or_left_over():
+    """Return how the two tables differ from what titles and names say."""
+    return [
+        set(index.objects.values_list("owner", "text"))
+        ^ {(pk, text) for pk, key in owners.objects.values_list("pk", "search_key") for text in suffixes(key)}
+        for index, owners in ((TitleSuffix, MovieTitle), (NameSuffix, Person))
+    ]
+
+
+def test_whatever_writes_titles_and_names_keeps_the_index(tmp_path):
+    heat = make_film("Heat", 1995, directors=["Michael Mann"], titles={"ko": "히트"})
+    other = make_film("Heat Wave", 1995, directors=["Mann, M."], titles={"fr": "Chaleur"})
+    heat.title = "The Heat"
+    heat.save()
+    path = tmp_path / "movies.csv"
+    path.write_text("movieId,title,genres\n1,Ronin (1998),Drama\n2,Dead Man (a.k.a. Mort) (1995),Western\n")
+    import_movies(path)
+    import_movies(path)
+    stated = {"title": "Cold", "titles": [("Froid", "fr"), ("추위", "ko")], "directors": ["Ann Lee"]}
+    write_movies([MovieStatement(heat.pk, values=stated), MovieStatement(("shop", "7"), values=stated)])
+    write_movies([MovieStatement(heat.pk, values={"titles": [("Kalt", "de")]})])
+    merge_facts(heat, other)
+    merge_people(*Person.objects.order_by("pk")[:1], Person.objects.order_by("pk")[1:2])
+    assert missing_or_left_over() == [set(), set()]
+    assert TitleSuffix.objects.filter(text="kalt").exists()
+    delete_movies(Movie.objects.values_list("pk", flat=True))
+    Person.objects.all().delete()
+    assert not TitleSuffix.objects.exists()
+    assert not NameSuffix.objects.exists()
+
+
+def test_the_migration_fills_the_index_of_a_site_that_has_none_and_goes_on_where_it_stopped(monkeypatch):
+    migration = import_module("movie.catalogue.migrations.0012_fill_search_suffixes")
+    monkeypatch.setattr(migration, "BATCH", 2)
+    for n in range(5):
+        make_film(f"Film {n}", directors=[f"Director {n}"])
+    NameSuffix.objects.all().delete()
+    TitleSuffix.objects.filter(owner__title__gt="Film 1").delete()
+    migration.fill(apps, None)
+    assert missing_or_left_over() == [set(), set()]
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Return films with one beginning, more than are read, of which the last are the most rated."""
+    monkeypatch.setattr(suggesting, "MOST_READ", 8)
+    names = [f"Star {letter}" for letter in "abcdefghijkl"]
+    films = [make_film(name, directors=[f"Starr {name[-1]}"], rating_count=n) for n, name in enumerate(names)]
+    return [*films, make_film("Star", 1950), make_film("Costar", rating_count=99)]
+
+
+def titles(text):
+    return [found.movie.title for found in suggestions(text).movies]
+
+
+def test_of_many_the_whole_title_and_then_the_most_rated_are_suggested(many):
+    assert titles("star") == ["Star", *(f"Star {letter}" for letter in "lkjihgf")]
+    assert titles("sta") == [f"Star {letter}" for letter in "lkjihgfe"]
+
+
+def test_what_is_not_popular_is_found_where_few_have_it_and_never_within_a_word(many, monkeypatch):
+    monkeypatch.setattr("movie.catalogue.popular.POPULAR_MOVIES", 3)
+    assert titles("star b") == ["Star b"]
+    assert titles("cost") == ["Costar"]
+    assert titles("ostar") == ["Costar"]  # one of the popular three
+    Movie.objects.filter(title="Costar").update(rating_count=0)
+    popular_titles.clear()
+    assert titles("ostar") == []
+    assert [person.name for person in suggestions("starr b").people] == ["Starr b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["star", "s", "star k", "k", "costar", "osta", "1950", "star 1950", "the star"]
+)
+def test_suggestions_are_the_first_of_what_a_search_finds(many, text):
+    assert titles(text) == [movie.title for movie in search_movies(text)[:8]]
+
+
+def test_a_word_of_many_titles_is_looked_up_by_one_statement(many, monkeypatch):
+    monkeypatch.setattr(search, "MANY", 3)
+    with CaptureQueriesContext(connection) as asked:
+        found = [movie.title for movie in search_movies("star")]
+    assert len(asked) == 2
+    assert found == ["Star", *(f"Star {letter}" for letter in "lkjihgfedcba")]  # without "Costar"
+
+
+def test_popular_names_are_found_in_their_order_each_once():
+    known = Known([KnownName(n, key, key) for n, key in enumerate(["anna banana", "hannah", "bob", "an x"])])
+    assert [each.person for each in known.holding("an", at_beginning=False)] == [0, 1, 3]
+    assert [each.person for each in known.holding("an", at_beginning=True)] == [0, 3]
+    assert [each.person for each in known.holding(".", at_beginning=False)] == []
