@@ -44,7 +44,7 @@ from movie.core.caching import TTLValue
 from movie.core.compiled import CompiledQuery, Parameter, padded, parameters
 
 MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
-MOST_READ = 60  # titles or names of one look-up
+MOST_READ = 40  # titles or names of one look-up
 FIELDS_SHOWN = ("id", "title", "year", "poster_path", "photograph", "rating_count", "updated")
 
 

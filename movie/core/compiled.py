@@ -18,11 +18,11 @@ class Parameter(Expression):
         super().__init__(output_field=output_field)
         self.name = name
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
         return "%s", [self]
 
 
-def parameters(name: str, n: int, output_field: Field) -> list[Parameter]:
+def parameters(name: str, n: int, output_field: Field) -> list[Any]:
     """Return parameters for `__in`, of which `padded` fills the values."""
     return [Parameter(f"{name}{position}", output_field) for position in range(n)]
 
