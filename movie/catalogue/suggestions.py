@@ -41,7 +41,7 @@ from movie.catalogue.suffixes import TITLE_START, bounds, without_article
 from movie.catalogue.titles import search_key
 from movie.catalogue.translations import load_local_titles
 from movie.core.caching import TTLValue
-from movie.core.compiled import CompiledQuery, Parameter, padded, parameters
+from movie.core.compiled import CompiledQuery, Parameter
 
 MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_READ = 40  # titles or names of one look-up
@@ -70,10 +70,10 @@ def suggestions(text: str) -> Suggestions:
 
 def _movies(key: str) -> list[SuggestedMovie]:
     best = _best_movies(key)
-    rows = _shown.rows(**padded("movie", MOVIES_SUGGESTED, best), now=timezone.now())
+    rows = _shown.rows(movie=best, now=timezone.now())
     there = {row[0]: Movie.from_db(DEFAULT_DB_ALIAS, FIELDS_SHOWN, row) for row in rows}
     found = {pk: SuggestedMovie(there[pk]) for pk in best if pk in there}
-    for pk, name in _directors.rows(**padded("movie", MOVIES_SUGGESTED, list(found))):
+    for pk, name in _directors.rows(movie=list(found)):
         found[pk].directors.append(name)
     load_local_titles(there.values())
     return list(found.values())
@@ -103,8 +103,7 @@ def _people(key: str) -> list[Person]:
     found = {name.person: name for name in _held(key, read, popular_names, PEOPLE_SUGGESTED)}
     matches = {pk: closeness(name.key, key) for pk, name in found.items()}
     likely = nsmallest(MOST_READ, found, key=lambda pk: (matches[pk], -found[pk].n_popular, pk))
-    asked = padded("person", MOST_READ, likely)
-    counts: dict[int, int] = dict(_counts.rows(**asked, now=timezone.now()))  # type: ignore[arg-type]
+    counts: dict[int, int] = dict(_counts.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
     best = sorted(counts, key=lambda pk: (matches[pk], -counts[pk], found[pk].name, pk))
     return [_person(found[pk], counts[pk]) for pk in best[:PEOPLE_SUGGESTED]]
 
@@ -137,38 +136,37 @@ _within = Q(
 )
 _now = Parameter("now", DateTimeField())
 _titles = CompiledQuery(
-    lambda: (
+    lambda some: (
         MovieTitle.objects.filter(available_now("movie__", _now), _within)
         .order_by("suffixes__text")
         .values_list(*COLUMNS_OF_TITLES)[:MOST_READ]
     )
 )
 _names = CompiledQuery(
-    lambda: (
+    lambda some: (
         Person.objects.filter(_within)
         .order_by("suffixes__text")
         .values_list("pk", "search_key", "name")[:MOST_READ]
     )
 )
-_some_movies = parameters("movie", MOVIES_SUGGESTED, BigIntegerField())
 _shown = CompiledQuery(
-    lambda: (
-        Movie.objects.filter(available_now("", _now), id__in=_some_movies)
+    lambda some: (
+        Movie.objects.filter(available_now("", _now), id__in=some("movie", BigIntegerField()))
         .order_by()
         .values_list(*FIELDS_SHOWN)
     )
 )
 _directors = CompiledQuery(
-    lambda: (
-        Credit.objects.filter(movie__id__in=_some_movies, role=Credit.Role.DIRECTOR)
+    lambda some: (
+        Credit.objects.filter(movie__id__in=some("movie", BigIntegerField()), role=Credit.Role.DIRECTOR)
         .order_by("order", "pk")
         .values_list("movie_id", "person__name")
     )
 )
 _counts = CompiledQuery(
-    lambda: (
+    lambda some: (
         Credit.objects.filter(
-            available_now("movie__", _now), person__id__in=parameters("person", MOST_READ, BigIntegerField())
+            available_now("movie__", _now), person__id__in=some("person", BigIntegerField())
         )
         .order_by()
         .values_list("person")

@@ -80,7 +80,7 @@ class EventQuerySet(DeliverableQuerySet["Event"]):
         """
         rows = self.filter(visitor__in=visitors).order_by()
         if len(visitors) == 1:
-            return rows.filter(movie__in=movies)
+            return rows.filter(movie__id__in=movies)
         return rows.alias(number=F("movie_id") + 0).filter(number__in=movies)
 
     def decisions(self) -> Self:

@@ -22,11 +22,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Count, Min
+from django.db.models import CharField, Count, DateTimeField, Min
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from movie.catalogue.models import FULL_WEIGHT, Rating
+from movie.core.compiled import CompiledQuery, Parameter
 from movie.events.models import Event, NetworkOfRating, VisitorStanding
 from movie.visitors.networks import UNKNOWN
 from movie.visitors.visitor import OF_SITE
@@ -113,12 +114,21 @@ def current_weights(n_new: Mapping[str, int]) -> dict[str, int]:
         return weights
     now = timezone.now()
     standings |= new_standings([visitor for visitor in growing if visitor not in standings], now)
-    rated = Rating.objects.filter(visitor__in=growing).order_by().values_list("visitor")
-    films = dict(rated.annotate(n=Count("pk")))
+    films: dict[str, int] = dict(_counts.rows(visitor=growing))  # type: ignore[arg-type]
     for visitor in growing:
         n_films = films.get(visitor, 0) + n_new[visitor]
         weights[visitor] = weight_of(visitor, n_films, standings[visitor].since, now)
     return weights
+
+
+_counts = CompiledQuery(
+    lambda some: (
+        Rating.objects.filter(visitor__in=some("visitor", CharField()))
+        .order_by()
+        .values_list("visitor")
+        .annotate(n=Count("pk"))
+    )
+)
 
 
 def new_standings(visitors: Sequence[str], now: datetime) -> dict[str, VisitorStanding]:
@@ -155,8 +165,8 @@ def limit_network(visitor: str, network: str, movies: Collection[int]) -> set[in
     hashes = networks_of(network, movies)
     if not hashes:
         return set()
-    recent = NetworkOfRating.objects.filter(network__in=hashes.values(), created__gt=timezone.now() - KEPT)
-    counts = dict(recent.order_by().values_list("network").annotate(n=Count("pk")))
+    since = timezone.now() - KEPT
+    counts: dict[str, int] = dict(_raters.rows(network=list(hashes.values()), since=since))  # type: ignore[arg-type]
     NetworkOfRating.objects.bulk_create(
         NetworkOfRating(visitor=visitor, movie_id=movie, network=digest)
         for movie, digest in hashes.items()
@@ -171,6 +181,18 @@ def limit_network(visitor: str, network: str, movies: Collection[int]) -> set[in
                 RATERS_BEHIND_ONE_ADDRESS,
             )
     return beyond
+
+
+_raters = CompiledQuery(
+    lambda some: (
+        NetworkOfRating.objects.filter(
+            network__in=some("network", CharField()), created__gt=Parameter("since", DateTimeField())
+        )
+        .order_by()
+        .values_list("network")
+        .annotate(n=Count("pk"))
+    )
+)
 
 
 def forget_rater(visitor: str) -> None:

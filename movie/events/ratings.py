@@ -7,11 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, CharField, QuerySet
 
 from movie.catalogue.models import FULL_WEIGHT, Movie, Rating
+from movie.core.compiled import CompiledQuery
 from movie.core.database import insert_rows
-from movie.events.models import Event, NetworkOfRating
+from movie.events.models import FIELDS, Event, NetworkOfRating
 from movie.events.rating_weights import Share, current_weights, is_of_site, limit_network
 from predictors.history import History, Interaction
 
@@ -145,10 +146,20 @@ class _Edits:
 def _decisions(movies_of: Mapping[str, Collection[int]], movies: set[int]) -> dict[str, list[Interaction]]:
     """Return the decisions about these movies by visitor."""
     found: dict[str, list[Interaction]] = defaultdict(list)
-    for event in Event.objects.of_pairs(movies_of, movies).decisions().interactions():
+    for row in _decisions_of_pairs.rows(visitor=list(movies_of), movie=list(movies)):
+        event = Interaction(*row)
         if event.movie_id in movies_of[event.visitor]:
             found[event.visitor].append(event)
     return found
+
+
+_decisions_of_pairs = CompiledQuery(
+    lambda some: (
+        Event.objects.of_pairs(some("visitor", CharField()), some("movie", BigIntegerField()))
+        .decisions()
+        .values_list(*FIELDS)
+    )
+)
 
 
 def _update_ratings(ratings: list[Rating]) -> None:
@@ -221,4 +232,18 @@ def shift_aggregates(shifts: Mapping[int, Share]) -> None:
 
 def lock_movies(movies: QuerySet[Movie]) -> list[int]:
     """Lock movies until the transaction ends, always in the same order; return their ids."""
-    return list(movies.select_for_update().order_by("pk").values_list("pk", flat=True))
+    return list(_locked(movies).values_list("pk", flat=True))
+
+
+def lock_movies_by_id(ids: Iterable[int]) -> list[int]:
+    """Lock movies as `lock_movies` does; return the ids of those that there are."""
+    return [pk for (pk,) in _locked_by_id.rows(movie=list(ids))]
+
+
+def _locked(movies: QuerySet[Movie]) -> QuerySet[Movie]:
+    return movies.select_for_update().order_by("pk")
+
+
+_locked_by_id = CompiledQuery(
+    lambda some: _locked(Movie.objects.filter(pk__in=some("movie", BigIntegerField()))).values_list("pk")
+)

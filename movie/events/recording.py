@@ -14,12 +14,13 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import BigIntegerField, CharField, F, Max
 from django.utils import timezone
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 
 from movie.catalogue.models import HALF_STARS, Movie, Rating
+from movie.core.compiled import CompiledQuery
 from movie.core.database import insert_unless_taken, retry_on_deadlock
 from movie.core.ids import UUID_FORM, fresh_ids, new_event_id
 from movie.core.times import is_possible
@@ -44,7 +45,7 @@ from movie.events.outbox import (
     request_change,
 )
 from movie.events.rating_weights import forget_rater, merge_rater
-from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, sync_ratings
+from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, lock_movies_by_id, sync_ratings
 from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
@@ -349,11 +350,9 @@ def _store_new(found: NewInteractions, network: str, *, live: bool, import_numbe
 def _order_live_events(events: list[Interaction]) -> list[Interaction]:
     """Return the events with times in order, each later than its visitor's latest event of the movie."""
     visitors = {each.visitor for each in events}
-    rows = Event.objects.of_pairs(visitors, {int(each.movie_id) for each in events})
-    latest: dict[tuple[str, MovieId], datetime] = {
-        (visitor, movie): at
-        for visitor, movie, at in rows.values_list("visitor", "movie").annotate(at=Max("at"))
-    }
+    movies = {int(each.movie_id) for each in events}
+    rows = _latest_of_pairs.rows(visitor=list(visitors), movie=list(movies))
+    latest: dict[tuple[str, MovieId], datetime] = {(visitor, movie): at for visitor, movie, at in rows}
     ordered = []
     for event in events:
         pair = event.visitor, event.movie_id
@@ -362,6 +361,15 @@ def _order_live_events(events: list[Interaction]) -> list[Interaction]:
         latest[pair] = at
         ordered.append(event if at == event.at else replace(event, at=at))
     return ordered
+
+
+_latest_of_pairs = CompiledQuery(
+    lambda some: (
+        Event.objects.of_pairs(some("visitor", CharField()), some("movie", BigIntegerField()))
+        .values_list("visitor", "movie")
+        .annotate(at=Max("at"))
+    )
+)
 
 
 def _store(interaction: Interaction, recorded_at: datetime, import_number: int | None) -> Interaction | None:
@@ -393,8 +401,12 @@ def _find_unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
     """
     wanted = {each.movie_id for each in interactions}
     rated = {each.movie_id for each in interactions if each.kind in CHANGES_RATING}
-    there = set(lock_movies(Movie.objects.filter(pk__in=rated))) if rated else set()
+    there = set(lock_movies_by_id(rated)) if rated else set()
     if opened := wanted - rated:
-        movies = Movie.objects.filter(pk__in=opened).order_by()
-        there.update(movies.values_list("pk", flat=True))
+        there.update(pk for (pk,) in _movies_by_id.rows(movie=list(opened)))
     return wanted - there
+
+
+_movies_by_id = CompiledQuery(
+    lambda some: Movie.objects.filter(pk__in=some("movie", BigIntegerField())).order_by().values_list("pk")
+)

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import BigIntegerField, CharField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
 
-from movie.core.compiled import CompiledQuery, Parameter, padded, parameters
+from movie.core.compiled import CompiledQuery, Parameter
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +26,7 @@ def users():
 
 def test_times_and_flags_go_in_and_come_out_as_python_has_them(users):
     since = CompiledQuery(
-        lambda: (
+        lambda some: (
             get_user_model()
             .objects.filter(
                 date_joined__gte=Parameter("since", DateTimeField()),
@@ -46,15 +46,15 @@ def test_times_and_flags_go_in_and_come_out_as_python_has_them(users):
 
 def test_it_is_compiled_once_however_many_values_a_list_has(users, monkeypatch):
     some = CompiledQuery(
-        lambda: (
+        lambda some: (
             get_user_model()
-            .objects.filter(id__in=parameters("user", 3, BigIntegerField()))
+            .objects.filter(id__in=some("user", BigIntegerField()))
             .order_by("pk")
             .values_list("pk")
         )
     )
     keys = [user.pk for user in users]
-    assert [pk for (pk,) in some.rows(**padded("user", 3, keys[:3]))] == keys[:3]
+    assert [pk for (pk,) in some.rows(user=keys[:3])] == keys[:3]
+    assert some.rows(user=[]) == []
     monkeypatch.setattr(SQLCompiler, "as_sql", None)
-    assert [pk for (pk,) in some.rows(**padded("user", 3, keys[3:4]))] == keys[3:4]
-    assert some.rows(**padded("user", 3, [])) == []
+    assert [pk for (pk,) in some.rows(user=keys[1:])] == keys[1:]

@@ -140,7 +140,8 @@ def hot_work(large_site, client):
         "search": lambda: client.get("/search/?q=77"),
         "search, nothing found": lambda: client.get("/search/?q=flim+77"),
         "suggest": lambda: client.get("/search/suggest/?q=77"),
-        "browse": lambda: list(BrowseFilters().movies()[:PAGE_SIZE]),
+        # Of so few films MariaDB would rather sort whole rows; of 300,000 it takes the index for them, too.
+        "browse": lambda: list(BrowseFilters().movies().values_list("pk")[:PAGE_SIZE]),
         "browse a genre": lambda: list(BrowseFilters(genres_in=("Genre 7",)).movies()[:PAGE_SIZE]),
         "history": lambda: get_history(large_site),
         "trending": trending_ids,
