@@ -41,6 +41,8 @@ class MemberSasrecConfig(SasrecConfig):
 
     items_in_a_run: int = 10_400_000  #: items of histories that a run by size reads
     ema_decay: float = 0.998  #: of a running average of the weights, which makes an early end safe
+    #: length of the learning rate's curve against the run's, which ends about half-way down
+    schedule: float = 1.875
 
 
 @dataclass(frozen=True)
