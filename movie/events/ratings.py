@@ -14,7 +14,7 @@ from movie.core.compiled import CompiledQuery
 from movie.core.database import insert_rows
 from movie.events.models import FIELDS, Event, NetworkOfRating
 from movie.events.rating_weights import Share, current_weights, is_of_site, limit_network
-from predictors.history import History, Interaction
+from predictors.history import History, Interaction, MovieId
 
 RATING_FIELDS = ("visitor", "movie", "value", "rated_at", "weight")
 CHANGES_RATING = ("rating", "undo")  # kinds of events
@@ -235,7 +235,7 @@ def lock_movies(movies: QuerySet[Movie]) -> list[int]:
     return list(_locked(movies).values_list("pk", flat=True))
 
 
-def lock_movies_by_id(ids: Iterable[int]) -> list[int]:
+def lock_movies_by_id(ids: Iterable[MovieId]) -> list[int]:
     """Lock movies as `lock_movies` does; return the ids of those that there are."""
     return [pk for (pk,) in _locked_by_id.rows(movie=list(ids))]
 
