@@ -7,11 +7,11 @@ dependencies are not installed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from django.db.models import Sum
 
+from datasets.readers.packaged import movielens_100k
 from movie import catalogue
 from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.importing.enrichment import Enrichment, enrich_movies
@@ -57,16 +57,11 @@ class Demo:
 
 
 def data_folder() -> Path:
-    """Return the folder of RecBole's example data in the installed wheel.
-
-    Raises CatalogueError when it is not installed.
-    """
-    spec = find_spec("recbole")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "dataset_example" / "ml-100k"
-        if (path / "ml-100k.inter").is_file():
-            return path
-    raise CatalogueError("The demonstration data is not installed. Run pip install --no-deps recbole==1.2.1.")
+    """Return the folder of MovieLens 100K. Raises CatalogueError when it is not installed."""
+    try:
+        return movielens_100k()
+    except FileNotFoundError as error:
+        raise CatalogueError(str(error)) from error
 
 
 def is_loaded() -> bool:

@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from django.core.management import CommandError, call_command
 
+from datasets.readers import packaged
 from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.models import Credit, Movie, Rating
 from movie.operations import demo_data
@@ -48,7 +49,7 @@ def test_the_demo_is_movielens_100k_with_who_made_the_films_and_loads_once():
 @pytest.mark.django_db
 def test_without_the_packages_it_says_what_to_install():
     with (
-        mock.patch.object(demo_data, "find_spec", return_value=None),
+        mock.patch.object(packaged, "find_spec", return_value=None),
         pytest.raises(CommandError, match="recbole==1"),
     ):
         run()
