@@ -1,34 +1,99 @@
-"""The quick benchmarks, one after another: `python -m benchmarks [NAME ...]`.
+"""Benchmarks one after another, and one table of what they measured against their goals.
 
-Each is a module of its own with options; `python -m benchmarks.NAME --help` tells them.
+    python -m benchmarks [NAME ...] [--all] [--full] [--write]
+
+Runs those that hold a goal, or the named ones, in their `--quick` form, unless --full is given. Each is
+a module of its own; `python -m benchmarks.NAME --help` tells its options and names its baseline. --write
+puts the table where the document reads it. Exits with 1 where one could not measure, or missed a goal.
 """
 
+from __future__ import annotations
+
+import argparse
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-QUICK = ("sasrec_latency", "home_page", "import_ratings")
+from benchmarks._command import Ratio
+from benchmarks.accuracy import RESULTS
+from evaluation.benchmark_page import write_table
+from evaluation.provenance import commit
+
+WITH_GOALS = (
+    "home_page", "observability", "import_ratings", "propagation", "sasrec_latency", "live_new_user",
+    "training_feed", "stars", "synthetic", "play_weights", "similar",
+)  # fmt: skip
+COLUMNS = ("what", "ratio", "baseline", "goal", "", "command")
+FOLDER = Path(__file__).resolve().parent
 
 
-def main(names: list[str]) -> int:
-    folder = Path(__file__).resolve().parent
-    known = sorted(
-        path.stem for path in folder.glob("[a-z]*") if path.suffix or (path / "__main__.py").exists()
+def benchmark_names() -> list[str]:
+    """Return the names of all benchmarks: the modules and packages here that are commands."""
+    modules = [path.stem for path in FOLDER.glob("[a-z]*.py")]
+    return sorted(modules + [path.parent.name for path in FOLDER.glob("[a-z]*/__main__.py")])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        sys.stderr.write(f"no benchmark named {', '.join(unknown)}; known: {', '.join(known)}\n")
-        return 2
-    failed = []
-    for name in names or QUICK:
-        sys.stdout.write(f"\n== {name}\n")
-        sys.stdout.flush()
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
-            failed.append(name)
-    if failed:
-        sys.stderr.write(f"failed: {', '.join(failed)}\n")
-    return bool(failed)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--all", action="store_true", help="services and Chromium are needed")
+    parser.add_argument("--full", action="store_true", help="at the sizes of the document")
+    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/results")
+    options = parser.parse_args()
+    known = benchmark_names()
+    if unknown := set(options.names) - {*known}:
+        parser.error(f"no benchmark named {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    rows, failed = [], []
+    for name in known if options.all else options.names or WITH_GOALS:
+        command = ["python", "-m", f"benchmarks.{name}", *([] if options.full else ["--quick"])]
+        ratios, status = measure(command)
+        rows += [as_row(ratio, command) for ratio in ratios]
+        failed += [name] if status else []
+    print("\n" + as_text([COLUMNS, *rows]))
+    if options.write:
+        sizes = " --full" if options.full else ""
+        table = {"command": f"python -m benchmarks{sizes}", "columns": list(COLUMNS), "rows": rows}
+        write_table(RESULTS, "goals", {**table, "revision": commit()})
+    missed = [row[0] for row in rows if row[4] == "missed"]
+    for what, names in (("could not measure or ended with a failure", failed), ("missed", missed)):
+        if names:
+            sys.stderr.write(f"{what}: {', '.join(names)}\n")
+    return bool(failed or missed)
+
+
+def measure(command: Sequence[str]) -> tuple[list[Ratio], int]:
+    """Run a benchmark, show what it prints, and return its ratios and its exit status."""
+    print(f"\n== {' '.join(command)}", flush=True)
+    began, ratios = time.perf_counter(), []
+    with subprocess.Popen(
+        [sys.executable, *command[1:]], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            if ratio := Ratio.parse(line):
+                ratios.append(ratio)
+    status = process.returncode
+    print(f"== status {status} after {time.perf_counter() - began:.0f} s", flush=True)
+    return ratios, status
+
+
+def as_row(ratio: Ratio, command: Sequence[str]) -> list[str]:
+    """Return the cells of a ratio in the order of COLUMNS."""
+    verdict = ("met" if ratio.is_met else "missed") if ratio.goal else ""
+    return [ratio.what, f"{ratio.value:.3g}", ratio.baseline, ratio.goal, verdict, f"`{' '.join(command)}`"]
+
+
+def as_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows in aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -6,45 +6,97 @@ import http.client
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
 
 import psutil
 
-from services.base import HOST, free_port
+from benchmarks._command import CouldNotMeasure
+from services import SERVICES
+from services.base import HOST, ServiceError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN_SECONDS = 60
-OUTSIDE = ("DATABASE_URL", "REDIS_URL", "DYNAMODB_TABLE", "KAFKA_BOOTSTRAP_SERVERS", "MODEL_DIR", "FEED_DIR")
+FOLDERS = {"MODEL_DIR": "models", "FEED_DIR": "feed", "JOB_DIR": "jobs", "METRICS_DIR": "metrics"}
+
+LIMITS = ("WRITE_RATE_LIMIT", "PAGE_RATE_LIMIT", "API_RATE_LIMIT", "API_ANONYMOUS_RATE_LIMIT")  # a minute
 
 
 def site_environment(folder: Path, services: dict[str, str]) -> dict[str, str]:
-    """Return the variables of a site in this folder that uses these services and no setting of this shell."""
+    """Return the variables of a site in this folder that uses these services alone and logs errors alone.
+
+    Settings of this shell and of a `.env` are overruled, so that nobody's own data is touched.
+    """
+    folder = folder.resolve()
     return {
-        **{name: value for name, value in os.environ.items() if name not in OUTSIDE},
+        "MALLOC_ARENA_MAX": "2",  # as deployments have it; `benchmarks.memory` says why
+        **os.environ,
+        **dict.fromkeys(("REDIS_URL", "DYNAMODB_TABLE", "KAFKA_BOOTSTRAP_SERVERS"), ""),
+        **{name: str(folder / part) for name, part in FOLDERS.items()},
+        "DATABASE_URL": f"sqlite:///{folder / 'reelgraph.sqlite3'}",
         "DEBUG": "false",
         "SECURE": "false",
         "SECRET_KEY": "x" * 60,
         "ALLOWED_HOSTS": f"localhost,{HOST}",
         "DATA_DIR": str(folder),
-        "LOG_LEVEL": "WARNING",
-        "WRITE_RATE_LIMIT": "10000000",
+        "LOG_LEVEL": "ERROR",
+        **dict.fromkeys(LIMITS, str(10**9)),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
+        "DJANGO_SETTINGS_MODULE": "webapp.settings",
         **services,
     }
 
 
+def use_site(folder: Path, **services: str) -> None:
+    """Make this process, before Django is set up, and all that it starts use a site in this folder."""
+    os.environ.update(site_environment(folder, services))
+
+
+@contextmanager
+def demo_site(folder: Path | None = None) -> Iterator[dict[str, str]]:
+    """Yield the variables of a site with MovieLens 100K and the quick models; made there if it is empty.
+
+    Without a folder it is made anew (about 25 CPU-s) and deleted afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix="reelgraph-site-") as temporary:
+        environment = site_environment(folder or Path(temporary), {})
+        if not (Path(environment["MODEL_DIR"])).exists():
+            manage(environment, "demo", "--quick-only", "--no-serve")
+        yield environment
+
+
+@contextmanager
+def private_services(folder: Path, *names: str) -> Iterator[dict[str, dict[str, str]]]:
+    """Start private servers; yield the variables of a site by the name of the server, and stop them.
+
+    Raises CouldNotMeasure on one that is not installed or does not start.
+    """
+    servers = {name: SERVICES[name](folder, free_port()) for name in names}
+    try:
+        for server in servers.values():
+            server.start()
+        yield {name: server.variables() for name, server in servers.items()}
+    except (ServiceError, subprocess.SubprocessError) as error:
+        raise CouldNotMeasure(str(error)) from error
+    finally:
+        for server in servers.values():
+            server.stop()
+
+
 def manage(environment: dict[str, str], *arguments: str) -> str:
-    """Run a command of the site; what it printed."""
+    """Run a command of the site and return what it printed. Raises CouldNotMeasure where it fails."""
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+        raise CouldNotMeasure(f"{' '.join(arguments)[:200]}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
     return done.stdout
 
 
@@ -55,7 +107,7 @@ class Served:
         self.address = (HOST, free_port())
         self._command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST]
         self._command += ["--port", str(self.address[1]), "--workers", str(workers)]
-        self._command += ["--blocking-threads", str(threads), "--log-level", "warning"]
+        self._command += ["--blocking-threads", str(threads), "--log-level", "error"]
         self._command += ["webapp.wsgi:application"]
         self._environment = environment
 
@@ -65,10 +117,14 @@ class Served:
         while True:
             try:
                 Guest(self).get("/")
-            except OSError:
+            except OSError as error:
                 if time.monotonic() > deadline or self._server.poll() is not None:
-                    raise
+                    self.__exit__()
+                    raise CouldNotMeasure(f"the server does not answer: {error}") from error
                 time.sleep(0.1)
+            except BaseException:
+                self.__exit__()  # a page that fails, or a signal
+                raise
             else:
                 return self
 
@@ -78,14 +134,15 @@ class Served:
 
     def cpu_seconds(self) -> float:
         """Return CPU-seconds of all workers so far, user and system."""
-        return sum(sum(worker.cpu_times()[:2]) for worker in self._workers())
+        return sum(sum(worker.cpu_times()[:2]) for worker in self.workers())
 
     def memory_mb(self) -> tuple[float, float]:
         """Return MB of the largest worker: resident, and its own."""
-        found = [worker.memory_full_info() for worker in self._workers()]
+        found = [worker.memory_full_info() for worker in self.workers()]
         return max(each.rss for each in found) / 2**20, max(each.uss for each in found) / 2**20
 
-    def _workers(self) -> list[psutil.Process]:
+    def workers(self) -> list[psutil.Process]:
+        """Return the processes that answer."""
         children = psutil.Process(self._server.pid).children()
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
@@ -120,7 +177,7 @@ class Guest:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         status, text = self._request(method, path, body and body.encode(), headers)
         if status not in (200, 204):
-            raise SystemExit(f"{method} {path}: {status}\n{text[:500]}")
+            raise CouldNotMeasure(f"{method} {path}: {status}\n{text[:500]}")
         return text
 
     def _request(

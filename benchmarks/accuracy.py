@@ -6,12 +6,12 @@
 
 A table is the name of a file in benchmarks/results. Each of its commands is run as it stands there, with the
 data below FOLDER, and its rows replaced by what was measured. Rows keep their order and their labels. A new
-row is written into the file by hand, with its model and its command, and then measured.
+row is written into the file by hand, with its model and its command, and then measured. The baseline of the
+tables is popularity; --quick writes nothing and exits with 1 where the document is not that of the results.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
 import subprocess
@@ -21,6 +21,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks._command import argument_parser, parse_options, run
 from evaluation.benchmark_page import (
     PageError,
     compact_row,
@@ -42,13 +43,11 @@ FRONTIER_TABLE = "dial-ml-1m"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="results files to measure anew")
     parser.add_argument("--data-root", type=Path, default=Path(), help="folder that holds the data sets")
     parser.add_argument("--models", help="comma-separated; the rows of the others stay as they are")
-    options = parser.parse_args()
+    options = parse_options(parser)
     models = options.models.split(",") if options.models else None
     try:
         for name in options.tables:
@@ -57,6 +56,12 @@ def main() -> int:
     except (PageError, subprocess.CalledProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    if options.quick:
+        files = {PAGE: page, **{PAGE.parent / path: chart for path, chart in charts.items()}}
+        if stale := [str(path) for path, text in files.items() if path.read_text(encoding="utf-8") != text]:
+            sys.stderr.write(f"not written from the results as they are: {', '.join(stale)}\n")
+            return 1
+        return 0
     PAGE.write_text(page, encoding="utf-8")
     for path, chart in charts.items():
         (PAGE.parent / path).write_text(chart, encoding="utf-8")
@@ -127,4 +132,4 @@ def _label(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -7,7 +7,8 @@ Makes a site of its own with synthetic films and a SASRec of random weights and 
 change what is recommended, not how long it takes. Histories are random, each of its own. In process the
 requests go through the WSGI application, without a socket. --serve starts granian with two workers and
 loads it with wrk, which shares the machine. --make leaves such a site in FOLDER for other load generators:
-serve it with DATA_DIR=FOLDER, and take the bodies from FOLDER/bodies.json.
+serve it with DATA_DIR=FOLDER, and take the bodies from FOLDER/bodies.json. The baseline of a request is what
+the scores of all films cost in it.
 """
 
 from __future__ import annotations
@@ -33,21 +34,17 @@ from urllib.request import urlopen
 
 import numpy as np
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import use_site
 
 ADDRESS = "/api/v1/recommend"
 BODIES = 256  # different ones, so that nothing is answered from memory
 WARM_SECONDS = 15  # both workers load the model
-FREQUENT = 1_000_000_000  # requests a minute that anybody may make here
 Application = Callable[..., Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--items", type=int, default=60_000)
     parser.add_argument("--length", type=int, default=50, help="films in a history")
     parser.add_argument("--k", type=int, default=10)
@@ -59,33 +56,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--make", type=Path, metavar="FOLDER", help="make the site there and end")
-    options = parser.parse_args()
+    options = parse_options(parser, items=20_000, requests=100)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.make or Path(temporary)
-        settle(folder)
+        use_site(folder, DEFAULT_MODELS="sasrec", DEVICE="cpu")
         make_site(folder, options)
         if options.make:
             return
         in_process(options)
         if options.serve:
             served(folder, options)
-
-
-def settle(folder: Path) -> None:
-    """The environment of a site in this folder, for this process and those it starts."""
-    os.environ.update(
-        DATA_DIR=str(folder),
-        DEBUG="false",
-        SECURE="false",
-        SECRET_KEY="benchmark-" + "x" * 50,
-        ALLOWED_HOSTS="localhost,127.0.0.1",
-        DEFAULT_MODELS="sasrec",
-        DEVICE="cpu",
-        API_RATE_LIMIT=str(FREQUENT),
-        API_ANONYMOUS_RATE_LIMIT=str(FREQUENT),
-    )
-    for name in ("DATABASE_URL", "MODEL_DIR", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "DYNAMODB_TABLE"):
-        os.environ.pop(name, None)
 
 
 def make_site(folder: Path, options: argparse.Namespace) -> None:
@@ -158,6 +138,8 @@ def in_process(options: argparse.Namespace) -> None:
     for name, cost in parts.items():
         print(f"{'  ' + name:34} {cost:.3f}")
     print(f"{'  the rest: WSGI, Django, ninja':34} {whole - sum(parts.values()):.3f}")
+    scores = parts["SASRec encoder"] + parts["scores of all films"]
+    print_ratio("api_recommend: one request", whole / scores, "its scores of all films")
     if options.profile:
         profile = cProfile.Profile()
         profile.runcall(lambda: [ask(application, body) for body in turns])
@@ -241,8 +223,7 @@ def served(folder: Path, options: argparse.Namespace) -> None:
     import psutil
 
     if shutil.which("wrk") is None:
-        print("wrk is not installed; nothing was served")
-        return
+        raise CouldNotMeasure("wrk is not installed, so nothing was served")
     port = options.port or free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "2", "--blocking-threads", str(options.threads)]
@@ -304,8 +285,8 @@ def wait_until_open(port: int) -> None:
                 return
         except (URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
-    raise TimeoutError("granian did not answer within 60 s")
+    raise CouldNotMeasure("granian did not answer within 60 s")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -13,7 +13,6 @@ when quiet.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -23,14 +22,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-from benchmarks._serving import Guest, Served, manage, site_environment
-from services import SERVICES
-from services.base import ServiceError, free_port
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import Guest, Served, manage, private_services, site_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 VISITORS = 6
@@ -285,52 +283,51 @@ def report(each: Waits, quiet: Waits) -> None:
     print(line + cpu, each.notes, flush=True)
 
 
+def _figures(each: Waits) -> dict[str, object]:
+    return {
+        "work": each.name,
+        "seconds": round(each.seconds, 1),
+        "ratings": len(each.waits),
+        "p50_ms": round(1000 * each.percentile(0.5)),
+        "p99_ms": round(1000 * each.percentile(0.99)),
+        "longest_ms": round(1000 * max(each.waits)),
+        "refused": each.refused,
+        "cpu_ms": each.cpu_ms and round(each.cpu_ms),
+    }
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", choices=("sqlite", "mariadb"))
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
+    arguments = parse_options(parser, only="sqlite", rows=1_000)
     results = {}
-    with tempfile.TemporaryDirectory(prefix="reelgraph-bulk-") as name:
+    with tempfile.TemporaryDirectory(prefix="reelgraph-bulk-") as name, ExitStack() as stack:
         folder = Path(name)
-        mariadb = SERVICES["mariadb"](folder, free_port())
-        databases: dict[str, Callable[[], dict[str, str]]] = {
-            "sqlite": lambda: {"DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}"},
-            "mariadb": lambda: mariadb.start() and mariadb.variables(),
-        }
-        try:
-            for database, variables in databases.items():
-                if arguments.only in (None, database):
-                    environment = bulk_environment(folder / database, variables())
-                    print(f"{database}, {VISITORS} visitors who rate", flush=True)
-                    found: list[Waits] = []
-                    rows = arguments.rows
-                    for each in measure(environment, rows=rows, preview_rows=2 * rows):
-                        found.append(each)
-                        report(each, found[0])
-                    results[database] = [
-                        {
-                            "work": each.name,
-                            "seconds": round(each.seconds, 1),
-                            "ratings": len(each.waits),
-                            "p50_ms": round(1000 * each.percentile(0.5)),
-                            "p99_ms": round(1000 * each.percentile(0.99)),
-                            "longest_ms": round(1000 * max(each.waits)),
-                            "refused": each.refused,
-                            "cpu_ms": each.cpu_ms and round(each.cpu_ms),
-                        }
-                        for each in found
-                    ]
-        except ServiceError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
-        finally:
-            mariadb.stop()
+        for database in ("sqlite", "mariadb"):
+            if arguments.only not in (None, database):
+                continue
+            variables: dict[str, str] = {}
+            if database == "mariadb":
+                variables = stack.enter_context(private_services(folder, "mariadb"))["mariadb"]
+            print(f"{database}, {VISITORS} visitors who rate", flush=True)
+            found: list[Waits] = []
+            environment, rows = bulk_environment(folder / database, variables), arguments.rows
+            for each in measure(environment, rows=rows, preview_rows=2 * rows):
+                if each.notes:
+                    raise CouldNotMeasure(f"{each.name}: {each.notes}")
+                found.append(each)
+                report(each, found[0])
+            quiet = found[0].percentile(0.99)
+            for each in found[-2:]:
+                what = f"bulk_work: 99 % of ratings wait, {database}, {each.name}"
+                print_ratio(what, each.percentile(0.99) / quiet, "the quiet site")
+            results[database] = [_figures(each) for each in found]
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -6,11 +6,11 @@ Each stage runs in a process of its own against private servers (`services/`). T
 system time of that process, without its start and without the servers. "Posted" is a request from a guest
 to a web server with two workers: everything from the socket to the commit; eight guests at a time. The
 other stages are without a web server. Of ten events seven are clicks, two ratings, one is for the watchlist.
+The baseline of each stage is an event posted and counted in process with SQLite.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import re
@@ -21,12 +21,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks._serving import Guest, Served, site_environment
-from services import SERVICES
-from services.base import ServiceError, free_port
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import Guest, Served, private_services, site_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 GUESTS = 8
+WARM, FEWEST = 20, 400  # events before a consumer is measured, and of a run
 
 SETUP = """
 from django.core.management import call_command
@@ -48,8 +48,7 @@ def measured(name, work, number):
     work()
     cpu, wall = time.process_time() - before, time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    figures = {"cpu_us": round(1e6 * cpu / number), "per_second": round(number / wall), "peak_mb": peak}
-    print(json.dumps({"stage": name, **figures}))
+    print(json.dumps({"stage": name, "number": number, "cpu": cpu, "wall": wall, "peak_mb": peak}))
 """
 RECORD = (
     TIMED
@@ -96,9 +95,10 @@ consumer = Consumer(get_handler("GROUP"), get_event_stream())
 batches = get_event_stream().consume("GROUP", lambda: False)
 while not (first := next(batches)):
     pass
-consumer.process(first)
+consumer.process(first[:WARM])
 already = consumer.handled
 def work():
+    consumer.process(first[WARM:])
     while consumer.handled < EVENTS:
         consumer.process(next(batches))
 measured("consume: GROUP", work, EVENTS - already)
@@ -108,46 +108,45 @@ batches.close()
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--events", type=int, default=2000)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="reelgraph-events-") as folder:
-        root = Path(folder)
-        servers = [service(root, free_port()) for service in SERVICES.values()]
-        try:
-            for server in servers:
-                server.start()
-            _measure(
-                root, {k: v for server in servers for k, v in server.variables().items()}, arguments.events
-            )
-        except ServiceError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
-        finally:
-            for server in servers:
-                server.stop()
+    arguments = parse_options(parser, events=FEWEST)
+    if arguments.events < FEWEST:
+        raise CouldNotMeasure(f"--events {arguments.events} are too few; {FEWEST} is the least")
+    with (
+        tempfile.TemporaryDirectory(prefix="reelgraph-events-") as folder,
+        private_services(Path(folder), "mariadb", "kafka", "dynamodb", "redis") as servers,
+    ):
+        real = {name: value for variables in servers.values() for name, value in variables.items()}
+        costs = _measure(Path(folder), real, arguments.events)
+    baseline = next(iter(costs))
+    for stage, cost in list(costs.items())[1:]:
+        print_ratio(f"events: {stage}", cost / costs[baseline], baseline)
     return 0
 
 
-def _measure(root: Path, real: dict[str, str], events: int) -> None:
-    sqlite = site_environment(root / "site", {"DATABASE_URL": f"sqlite:///{root / 'site.sqlite3'}"})
+def _measure(root: Path, real: dict[str, str], events: int) -> dict[str, float]:
+    """Print each stage, and return its CPU-us an event by its name."""
+    sqlite = site_environment(root / "site", {})
     mariadb = site_environment(root / "site", {"DATABASE_URL": real["DATABASE_URL"]})
     parts = site_environment(root / "site", real)
     (root / "site").mkdir()
+    costs: dict[str, float] = {}
     for label, environment in (("SQLite", sqlite), ("MariaDB", mariadb)):
         _run(SETUP, environment)
-        _post(f"posted, counted in process: {label}", environment, events)
-        _run(RECORD.replace("LABEL", f"record, counted in process: {label}"), environment, events)
+        costs |= _post(f"posted, counted in process: {label}", environment, events)
+        costs |= _run(RECORD.replace("LABEL", f"record, counted in process: {label}"), environment, events)
     _run(SINKS, parts)
-    _post("posted, to be relayed: MariaDB", parts, events)
-    _run(RECORD.replace("LABEL", "record, to be relayed: MariaDB"), parts, events)
-    _run(RELAY, parts, events)
+    costs |= _post("posted, to be relayed: MariaDB", parts, events)
+    costs |= _run(RECORD.replace("LABEL", "record, to be relayed: MariaDB"), parts, events)
+    costs |= _run(RELAY, parts, events)
     for group in ("popularity", "experiments", "training-feed"):
-        _run(CONSUME.replace("GROUP", group), parts, events)
+        costs |= _run(CONSUME.replace("GROUP", group), parts, events)
+    return costs
 
 
-def _post(stage: str, environment: dict[str, str], events: int) -> None:
-    """What guests send through the doors of the site."""
+def _post(stage: str, environment: dict[str, str], events: int) -> dict[str, float]:
+    """Post what guests do through the doors of the site."""
     with Served(environment, workers=2) as site:
         guests = [Guest(site) for _ in range(GUESTS)]
         films = sorted(set(re.findall(r"/movies/(\d+)/", guests[0].get("/"))))
@@ -159,7 +158,7 @@ def _post(stage: str, environment: dict[str, str], events: int) -> None:
             list(pool.map(lambda guest: _use(guest, films, events // GUESTS), guests))
         wall, cpu = time.perf_counter() - started, site.cpu_seconds() - before
         number = events // GUESTS * GUESTS
-        _say(stage, 1e6 * cpu / number, number / wall, site.memory_mb()[0])
+        return _say(stage, number, cpu, wall, site.memory_mb()[0])
 
 
 def _use(guest: Guest, films: list[str], number: int) -> None:
@@ -170,26 +169,32 @@ def _use(guest: Guest, films: list[str], number: int) -> None:
         guest.post(f"/movies/{chance.choice(films)}/{door}/", **fields)
 
 
-def _say(stage: str, cpu_us: float, per_second: float, peak_mb: float) -> None:
+def _say(stage: str, number: int, cpu: float, wall: float, peak_mb: float) -> dict[str, float]:
+    """Print the seconds that `number` events took, and return CPU-us an event by the stage."""
+    if number < 1 or cpu <= 0:
+        raise CouldNotMeasure(f"{stage}: {number} events in {cpu:.3f} CPU-s")
+    cpu_us = 1e6 * cpu / number
     print(
-        f"{stage:<42}{cpu_us:>6.0f} CPU-us an event {per_second:>7.0f} events/s {peak_mb:>5.0f} MB",
+        f"{stage:<42}{cpu_us:>6.0f} CPU-us an event {number / wall:>7.0f} events/s {peak_mb:>5.0f} MB",
         flush=True,
     )
+    return {stage: cpu_us}
 
 
-def _run(program: str, environment: dict[str, str], events: int = 0) -> None:
+def _run(program: str, environment: dict[str, str], events: int = 0) -> dict[str, float]:
     command = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c"]
     done = subprocess.run(
-        [*command, program.replace("EVENTS", str(events))],
+        [*command, program.replace("EVENTS", str(events)).replace("WARM", str(WARM))],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
+        raise CouldNotMeasure(done.stdout + done.stderr)
+    costs: dict[str, float] = {}
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            found = json.loads(line)
-            _say(found["stage"], found["cpu_us"], found["per_second"], found["peak_mb"])
+            costs |= _say(**json.loads(line))
+    return costs
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,38 +1,30 @@
 """What the home page of a guest with 20 interactions costs: CPU-ms, queries, and as a ratio to a bare view.
 
-    python -m benchmarks.home_page [--requests 200] [--interactions 20] [--here]
+    python -m benchmarks.home_page [--requests 200] [--interactions 20] [--data-dir FOLDER]
 
-Makes a site of its own with MovieLens 100K and the quick models (about 20 CPU-s), or uses this site's
-database and models with --here, and asks through Django's test client in this process; the guest and what
-they rated are removed again. The baseline is the 404 page of the same site: the same middleware and base
-template without catalogue or model.
+Asks the site in FOLDER, or one that is made with MovieLens 100K and the quick models (about 20 CPU-s),
+through Django's test client in this process; the guest and what they rated are removed again. The baseline is
+the 404 page of the same site: the same middleware and base template without catalogue or model.
 """
 
 import argparse
-import logging
 import os
 import statistics
-import tempfile
 import time
+from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import demo_site
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--interactions", type=int, default=20)
-    parser.add_argument("--here", action="store_true", help="use this site's data")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if not options.here:
-            os.environ["DATA_DIR"] = folder
-            os.environ.pop("DATABASE_URL", None)
-            os.environ.pop("MODEL_DIR", None)
+    parser.add_argument("--data-dir", type=Path, help="of the site; made there if it is empty")
+    options = parse_options(parser, requests=40)
+    with demo_site(options.data_dir) as environment:
+        os.environ.update(environment)
         measure(options)
 
 
@@ -40,8 +32,6 @@ def measure(options: argparse.Namespace) -> None:
     import django
 
     django.setup()
-    from django.conf import settings
-    from django.core.management import call_command
     from django.db import connection
     from django.test import Client
     from django.test.utils import CaptureQueriesContext, setup_test_environment
@@ -51,11 +41,7 @@ def measure(options: argparse.Namespace) -> None:
     from movie.events.models import Event
     from movie.events.recording import forget, new_event_id
 
-    if not options.here:
-        call_command("demo", quick_only=True, no_serve=True)
     setup_test_environment(debug=False)
-    logging.getLogger("django.request").setLevel(logging.ERROR)  # the baseline is a page that is not there
-    settings.WRITE_RATE_LIMIT = 100_000
     client = Client(headers={"host": "localhost"})
 
     def cpu_ms(path: str) -> list[float]:
@@ -76,6 +62,8 @@ def measure(options: argparse.Namespace) -> None:
         client.get("/")  # loads the models
         with CaptureQueriesContext(connection) as captured:
             answer = client.get("/")
+        if answer.status_code != 200:
+            raise CouldNotMeasure(f"the home page answers {answer.status_code}")
         n_queries = len(captured)
         home = cpu_ms("/")
         bare = cpu_ms("/no-such-page/")
@@ -85,8 +73,9 @@ def measure(options: argparse.Namespace) -> None:
     print(f"queries           {n_queries}")
     print(f"home page         {statistics.median(home):.2f} CPU-ms median, {max(home):.2f} worst")
     print(f"baseline (404)    {statistics.median(bare):.2f} CPU-ms median")
-    print(f"ratio             {statistics.median(home) / statistics.median(bare):.2f}x")
+    ratio = statistics.median(home) / statistics.median(bare)
+    print_ratio(f"home_page: guest with {rated} ratings", ratio, "the 404 page", "at most 6")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

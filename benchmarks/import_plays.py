@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._command import argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import site_environment
 from benchmarks.import_ratings import cpu_seconds, peak_rss_mb, server_cpu_seconds
 
 N_USERS, N_FILMS = 50_000, 5_000
@@ -36,16 +38,14 @@ SAMPLES = {"record_all": 20_000, "record": 2_000}  # rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--database-url", metavar="URL")
     parser.add_argument("--no-pauses", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--scenario", help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse_options(parser, rows=20_000)
     if options.scenario:
         print(json.dumps(measure(options.scenario, options.file, pauses=not options.no_pauses)))
         return
@@ -58,9 +58,8 @@ def main() -> None:
             file = Path(files) / f"{scenario}.csv"
             write_plays(file, n_rows)
             with tempfile.TemporaryDirectory() as folder:
-                environment = {**os.environ, "DATA_DIR": folder, "DEBUG": "false", "SECRET_KEY": "x" * 50}
-                environment |= {"ALLOWED_HOSTS": "localhost", "OMP_NUM_THREADS": "1"}
-                environment["DATABASE_URL"] = options.database_url or f"sqlite:///{folder}/plays.sqlite3"
+                database = {"DATABASE_URL": options.database_url} if options.database_url else {}
+                environment = site_environment(Path(folder), database)
                 command = [sys.executable, "-m", "benchmarks.import_plays", "--scenario", scenario]
                 command += ["--file", str(file), *(["--no-pauses"] if options.no_pauses else [])]
                 output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
@@ -173,7 +172,8 @@ def report(results: dict[str, dict]) -> None:
             f"  {name + '()':<18} {scaled:8.2f} CPU-s   {scaled / whole['cpu_seconds']:.1f} times the import "
             f"(from {baseline['rows']:,} rows)"
         )
+        print_ratio("import_plays: a row", whole["cpu_seconds"] / scaled, f"{name}()", "at most 0.5")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,7 +8,7 @@ seen to stay flat, and all of them again, which changes nothing. Beside the CPU-
 process stand those of a MySQL or MariaDB on the same machine, whoever else used it meanwhile included.
 The baselines read the same rows with str.split and store a sample: objects.bulk_create of model
 instances, and save() for each row; their times are scaled to all rows. FOLDER is a data set (films and
-ratings); MovieLens 100K from the recbole wheel by default.
+ratings); MovieLens 100K from the recbole wheel by default. --quick leaves the memory of a tenth out.
 """
 
 import argparse
@@ -22,31 +22,30 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks._command import argument_parser, data_or_default, parse_options, print_ratio, run
+from benchmarks._serving import site_environment
+
 BULK_SAMPLE = 100_000
 SAVE_SAMPLE = 2_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", type=Path, metavar="FOLDER")
     parser.add_argument("--database-url", metavar="URL")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--scenario", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse_options(parser)
     if options.scenario:
         print(json.dumps(measure(options.scenario, options.data)))
         return
     results = {}
-    for scenario in ("tenth", "import", "bulk_create", "save"):
+    for scenario in ("import", "bulk_create", "save", *(() if options.quick else ("tenth",))):
         with tempfile.TemporaryDirectory() as folder:
-            environment = {**os.environ, "DATA_DIR": folder, "DEBUG": "false", "SECRET_KEY": "x" * 50}
-            environment |= {"ALLOWED_HOSTS": "localhost", "OMP_NUM_THREADS": "1"}
-            environment["DATABASE_URL"] = options.database_url or f"sqlite:///{folder}/import.sqlite3"
+            database = {"DATABASE_URL": options.database_url} if options.database_url else {}
+            environment = site_environment(Path(folder), database)
             command = [sys.executable, "-m", "benchmarks.import_ratings", "--scenario", scenario]
-            if options.data:
-                command += ["--data", str(options.data.resolve())]
+            command += ["--data", str(data_or_default(options.data).resolve())]
             output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
             results[scenario] = json.loads(output.splitlines()[-1])
     report(results)
@@ -55,7 +54,7 @@ def main() -> None:
 
 
 def report(results: dict[str, dict]) -> None:
-    tenth, whole = results["tenth"], results["import"]
+    whole = results["import"]
     print(f"{whole['data']} into {whole['database']}: {whole['rows']:,} rows")
     print(
         f"  import             {whole['cpu_seconds']:8.2f} CPU-s   "
@@ -68,10 +67,12 @@ def report(results: dict[str, dict]) -> None:
         f"{whole['again_changed']} rows changed"
     )
     print(
-        f"  peak memory        {tenth['peak_rss_mb']:8.0f} MB after {tenth['rows']:,} rows, "
-        f"{whole['peak_rss_mb']:.0f} MB after {whole['rows']:,} "
+        f"  peak memory        {whole['peak_rss_mb']:8.0f} MB after {whole['rows']:,} rows "
         f"({whole['before_rss_mb']:.0f} MB before the first)"
     )
+    if tenth := results.get("tenth"):
+        ratio = whole["peak_rss_mb"] / tenth["peak_rss_mb"]
+        print_ratio("import_ratings: peak memory", ratio, "a tenth of the rows")
     for name in ("bulk_create", "save"):
         baseline = results[name]
         scaled = baseline["cpu_seconds"] * whole["rows"] / baseline["rows"]
@@ -79,6 +80,7 @@ def report(results: dict[str, dict]) -> None:
             f"  {name + '()':<18} {scaled:8.2f} CPU-s   {scaled / whole['cpu_seconds']:.1f} times the import "
             f"(from {baseline['rows']:,} rows)"
         )
+        print_ratio("import_ratings: a row", whole["cpu_seconds"] / scaled, f"{name}()", "at most 0.5")
 
 
 def cpu_seconds() -> float:
@@ -107,7 +109,7 @@ def peak_rss_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(scenario: str, folder: Path | None) -> dict:
+def measure(scenario: str, folder: Path) -> dict:
     """One run, in a process of its own."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings"
     import django
@@ -120,9 +122,7 @@ def measure(scenario: str, folder: Path | None) -> dict:
     from movie.catalogue.importing.movies import import_movies
     from movie.catalogue.models import Rating
     from movie.events.rating_import import import_ratings
-    from movie.operations import demo_data
 
-    folder = folder or demo_data.data_folder()
     call_command("migrate", verbosity=0, skip_checks=True)
     import_movies(folder)
     Rating.objects.all().delete()
@@ -213,4 +213,4 @@ def with_save(path: Path) -> int:
 BASELINES = {"bulk_create": with_bulk_create, "save": with_save}
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,9 +1,9 @@
 """Reasons: do they name the film that leaving each one out names, and what do they cost?
 
-    python -m benchmarks.influences --data PATH [--models var/models] [--visitors 100]
+    python -m benchmarks.influences [--data PATH --models var/models] [--visitors 100]
 
-Loads the active version of every model that the site trained, and takes the histories of visitors with
-60 to 200 liked films. For the ten best films of each list:
+Loads the active version of every model that a site trained, or trains those of FITTED, and takes the
+histories of visitors with 60 to 200 liked films. For the ten best films of each list:
 
     agreement  share of films where the film that the card names is the one whose absence lowers the score
                most, when every film of the history is left out in turn (the baseline)
@@ -14,11 +14,10 @@ Times are CPU-milliseconds of the process (user + system), one thread, median ov
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,39 +25,56 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._command import (
+    CouldNotMeasure,
+    argument_parser,
+    data_or_default,
+    parse_options,
+    print_ratio,
+    run,
+)
 from datasets.readers.dataset import read_dataset
 from predictors.base import Predictor
 from predictors.errors import PredictorError
 from predictors.influences import Influences, without_liked
-from predictors.plugins import MODELS
+from predictors.plugins import MODELS, predictor_class
 from predictors.query import Query
 from predictors.serving.registry import ModelStore
+from predictors.training_data import TrainingData
 
 LENGTHS = (60, 200)
 TOP, LISTED = 10, 24
+FITTED = ("neighbours", "ease", "als", "linear_sequence")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="ratings by the site's film ids")
-    parser.add_argument("--models", type=Path, default=Path("var/models"))
+def main() -> None:
+    parser = argument_parser(__doc__)
+    parser.add_argument("--data", type=Path, help="ratings by the site's film ids; MovieLens 100K by default")
+    parser.add_argument("--models", type=Path, help="folder of a site's models")
     parser.add_argument("--visitors", type=int, default=100)
-    options = parser.parse_args()
-    store, table = ModelStore(options.models), Table("model", "agreement", "CPU-ms", "without", "ratio")
-    rows = read_dataset(options.data).interactions
-    for name in MODELS:
-        try:
-            predictor = store.load(name, store.current(name))
-        except PredictorError:
-            continue
+    options = parse_options(parser, visitors=5)
+    data = data_or_default(options.data)
+    rows, table = read_dataset(data).interactions, Table("model", "agreement", "CPU-ms", "without", "ratio")
+    for name, predictor in (_active(options.models) if options.models else _fitted(rows)).items():
         queries = _histories(predictor, rows, options.visitors)
         if queries and (row := measure(predictor, queries)):
             table.add_row(name, *row)
+            print_ratio(f"influences: a list with its reasons, {name}", float(row[-1]), "the list without")
     if not table.rows:
-        sys.stderr.write(f"no model in {options.models} knows the films of {options.data}\n")
-        return 1
+        raise CouldNotMeasure(f"no model in {options.models} knows the films of {data}")
     Console().print(table)
-    return 0
+
+
+def _active(folder: Path) -> dict[str, Predictor]:
+    store, found = ModelStore(folder), {}
+    for name in MODELS:
+        with suppress(PredictorError):  # none is active, or it is of another version
+            found[name] = store.load(name, store.current(name))
+    return found
+
+
+def _fitted(rows: Any) -> dict[str, Predictor]:
+    return {name: predictor_class(name).fit(TrainingData(rows)) for name in FITTED}
 
 
 def measure(predictor: Predictor, queries: list[Query]) -> tuple[str, ...]:
@@ -116,4 +132,4 @@ def _cpu_ms(queries: list[Query], work: Callable[[Query], Any]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

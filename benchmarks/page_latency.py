@@ -6,12 +6,11 @@ Makes two sites with MovieLens 100K and the quick models (about 25 CPU-s each): 
 else, one on private servers (`services/`): MariaDB, Redis, and clicks that go by the outbox and a relay to
 DynamoDB and Kafka. Each is served by granian with one worker. One guest with 20 ratings and 20 clicks asks
 both for the same pages, in turn, a few at a time, so that whatever else this machine does is shared fairly.
-CPU is that of the worker, without servers and relay.
+CPU is that of the worker, without servers and relay. The baseline is the site on SQLite alone.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import statistics
 import subprocess
@@ -21,36 +20,24 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks._serving import ROOT, Guest, Served, manage, site_environment
-from services import SERVICES
-from services.base import ServiceError, free_port
+from benchmarks._command import argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import ROOT, Guest, Served, manage, private_services, site_environment
 
-AT_ONCE = 20  # requests before the other site has its turn
+AT_ONCE = 10  # requests before the other site has its turn
 EMBEDDED, REAL = "SQLite alone", "every service"
 FILM = re.compile(r'data-movie="(\d+)"')
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    parser = argument_parser(__doc__)
     parser.add_argument("--requests", type=int, default=200, help="of each page")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="reelgraph-pages-") as folder:
-        root = Path(folder)
-        servers = [service(root, free_port()) for service in SERVICES.values()]
-        try:
-            for server in servers:
-                server.start()
-            variables = {name: value for each in servers for name, value in each.variables().items()}
-            _measure(root, variables, options.requests)
-        except ServiceError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
-        finally:
-            for server in servers:
-                server.stop()
-    return 0
+    options = parse_options(parser, requests=20)
+    with (
+        tempfile.TemporaryDirectory(prefix="reelgraph-pages-") as folder,
+        private_services(Path(folder), "mariadb", "kafka", "dynamodb", "redis") as servers,
+    ):
+        variables = {name: value for each in servers.values() for name, value in each.items()}
+        _measure(Path(folder), variables, options.requests)
 
 
 def _measure(root: Path, variables: dict[str, str], requests: int) -> None:
@@ -102,6 +89,7 @@ def _compare(sites: dict[str, Served], guests: dict[str, tuple[Guest, int]], req
     }
     print(f"{'':20}{EMBEDDED:^30}{REAL:^30}{'CPU':>8}")
     print(f"{'':20}{'CPU-ms   p50 ms   p95 ms':>26}    {'CPU-ms   p50 ms   p95 ms':>26}{'ratio':>10}")
+    ratios = {}
     for page, ask in pages.items():
         cpu, wall = dict.fromkeys(sites, 0.0), {name: [] for name in sites}  # type: dict, dict
         for _ in range(0, requests, AT_ONCE):
@@ -118,7 +106,10 @@ def _compare(sites: dict[str, Served], guests: dict[str, tuple[Guest, int]], req
             figures.append(
                 f"{1000 * cpu[name] / len(wall[name]):>8.2f}{quantiles[9]:>9.1f}{quantiles[18]:>9.1f}    "
             )
-        print(f"{page:20}{''.join(figures)}{cpu[REAL] / cpu[EMBEDDED]:>10.2f}")
+        ratios[page] = cpu[REAL] / cpu[EMBEDDED]
+        print(f"{page:20}{''.join(figures)}{ratios[page]:>10.2f}")
+    for page, ratio in ratios.items():
+        print_ratio(f"page_latency: {page}, every service", ratio, EMBEDDED)
     memory = {name: site.memory_mb() for name, site in sites.items()}
     for number, what in enumerate(("resident", "of its own")):
         both = [memory[name][number] for name in sites]
@@ -126,4 +117,4 @@ def _compare(sites: dict[str, Served], guests: dict[str, tuple[Guest, int]], req
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

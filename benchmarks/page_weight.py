@@ -12,7 +12,8 @@ medians of the repeats:
               (1 KB is 1,000 bytes), with headers; `scrolled` goes to the end of the page, for lazy posters
     LCP       ms from the navigation to the largest contentful paint
 
-Exits with 1 when a page is beyond a limit: LCP on every page; elements and bytes on the home page.
+Exits with 1 when a page is beyond a limit: LCP on every page; elements and bytes on the home page. The
+baselines of the ratios are these limits. --quick opens the home page once for each visitor.
 """
 
 from __future__ import annotations
@@ -21,17 +22,16 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks._browser import CHROMIUM, CHROMIUM_FLAGS, only, pages_by_visitor, sign_in
-from benchmarks._serving import ROOT, Served, manage, site_environment
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import Served, demo_site, manage
 
 PHONE = {"width": 390, "height": 844}
 SLOWED = 4  # times
@@ -132,26 +132,34 @@ def beyond_limits(address: str, weight: Weight) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--repeats", type=int, default=3, help="of each page")
     parser.add_argument("--pages", nargs="*", default=[], help="only these addresses")
     parser.add_argument("--data-dir", type=Path, help="of the site; made there if it is empty")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    options = parser.parse_args()
-    if CHROMIUM is None:
-        parser.error("Chromium is not installed")
-    with _folder(options.data_dir) as folder:
-        environment = site_environment(folder, {"PAGE_RATE_LIMIT": "1000000"})
-        if not (folder / "models").exists():
-            manage(environment, "demo", "--quick-only", "--no-serve")
+    options = parse_options(parser, repeats=1, pages=["/"])
+    if CHROMIUM is None or find_spec("playwright") is None:
+        raise CouldNotMeasure("Chromium and the package playwright are needed")
+    with demo_site(options.data_dir) as environment:
         manage(environment, "collectstatic", "--no-input", "--verbosity", "0")
         populated = _populated(environment)
         with Served(environment) as site:
             figures = _measure("http://{}:{}".format(*site.address), populated, options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    if not figures:
+        raise CouldNotMeasure("nobody can open these pages")
+    for who, address, weight in figures:
+        if address == "/":
+            print_ratio(
+                f"page_weight: bytes of home, {who}", weight.scrolled / MOST_BYTES, "the limit", "at most 1"
+            )
+            print_ratio(
+                f"page_weight: elements of home, {who}",
+                weight.elements / MOST_ELEMENTS,
+                "the limit",
+                "at most 1",
+            )
     broken = [(who, address, beyond_limits(address, weight)) for who, address, weight in figures]
     broken = [each for each in broken if each[2]]
     for who, address, limits in broken:
@@ -159,22 +167,9 @@ def main() -> int:
     return bool(broken)
 
 
-@contextmanager
-def _folder(given: Path | None) -> Iterator[Path]:
-    if given is not None:
-        yield given.resolve()
-        return
-    with tempfile.TemporaryDirectory(prefix="reelgraph-weight-") as folder:
-        yield Path(folder)
-
-
 def _populated(environment: dict[str, str]) -> dict[str, Any]:
     """Return the addresses of the site and the cookies of its visitors; see `tests.populated_site`."""
-    command = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", POPULATE]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(manage(environment, "shell", "--verbosity", "0", "-c", POPULATE).splitlines()[-1])
 
 
 def _measure(
@@ -201,4 +196,4 @@ def _measure(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,16 +1,16 @@
 """What one list of For you costs beside one of the linear sequence model, by the length of the history.
 
-    python -m benchmarks.request_cost --data ml-1m [--lengths 5,20,50,200] [--requests 200] [--write NAME]
+    python -m benchmarks.request_cost [--data ml-1m] [--lengths 5,20,50,200] [--requests 200] [--write NAME]
 
 Makes a site of its own with the items of a data set and both models trained on it, For you with few tries of
 its weights, which change what is recommended, not how long it takes. Histories are those of real users. Each
 request goes through the whole stack of `POST /api/v1/recommend` without a socket, from 16 threads at once;
-the models take turns. CPU-ms of the process by request.
+the models take turns. CPU-ms of the process by request. The baseline is the linear sequence model. --data is
+MovieLens 100K by default; --quick asks with histories of 20 films alone.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._command import argument_parser, data_or_default, parse_options, print_ratio, run
+from benchmarks._serving import use_site
 from benchmarks.accuracy import RESULTS
-from benchmarks.api_recommend import ask, cpu_ms, settle
+from benchmarks.api_recommend import ask, cpu_ms
 from datasets.interactions import Interactions
 from datasets.readers.dataset import read_dataset
 from datasets.splits.protocols import latest_of_each_pair
@@ -37,23 +39,23 @@ COLUMNS = ("films of the history", *(f"{name}: CPU-ms" for name in MODELS), "rat
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
+    parser = argument_parser(__doc__)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--lengths", default="5,20,50,200")
     parser.add_argument("--requests", type=int, default=200, help="of each model and length, in four rounds")
     parser.add_argument("--write", metavar="NAME", help="of a file in benchmarks/results")
-    options = parser.parse_args()
+    options = parse_options(parser, lengths="20", requests=40)
+    options.data = data_or_default(options.data)
     interactions = latest_of_each_pair(read_dataset(options.data).interactions)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        settle(Path(folder))
+        use_site(Path(folder))
         make_site(interactions)
         for length in map(int, options.lengths.split(",")):
             costs = cost_of_models(histories(interactions, length), options.requests)
             rows.append([str(length), *(f"{cost:.2f}" for cost in costs), f"{costs[1] / costs[0]:.2f}"])
             sys.stdout.write("  ".join(f"{cell:>10}" for cell in rows[-1]) + "\n")
+            print_ratio(f"request_cost: for_you after {length} films", costs[1] / costs[0], "linear_sequence")
     if options.write:
         command = f"python -m benchmarks.request_cost --data {options.data.name} --lengths {options.lengths}"
         table = {"command": command, "revision": commit(), "columns": list(COLUMNS), "rows": rows}
@@ -130,4 +132,4 @@ def cost_of_models(shown: Sequence[list[int]], n_requests: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

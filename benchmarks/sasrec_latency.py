@@ -4,7 +4,7 @@
 
 The weights are random: they change what is recommended, not how long it takes. Times are milliseconds of
 CPU (user + system of the process) with one thread each; the two take turns, so that whatever else the
-machine does falls on both.
+machine does falls on both. The baseline is eager torch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks._command import argument_parser, parse_options, print_ratio, run
 from predictors.id_map import IdMap
 from predictors.models.sasrec.model import SasrecConfig as ServedConfig
 from predictors.models.sasrec.model import SasrecPredictor
@@ -27,7 +28,7 @@ ROUND = 10  # answers by one side before it is the other's turn
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--items", type=int, default=60_000)
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=2)
@@ -36,10 +37,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="histories in the batched measurement")
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    arguments = parser.parse_args()
+    arguments = parse_options(parser, items=20_000, repeats=50)
     figures = measure(arguments)
     for name, value in figures.items():
         print(f"{name:34} {value}")
+    saved = float(str(figures["torch / ONNX Runtime"]))
+    print_ratio("sasrec_latency: all scores of one history by torch", saved, "ONNX Runtime", "at least 1.3")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
@@ -130,4 +133,4 @@ def take_turns(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

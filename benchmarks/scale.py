@@ -4,14 +4,14 @@
         [--items 25000] [--busiest 4] [--costs FILE] [--prices FILE]
 
 Nothing is run at that size. The `UnitCosts` were measured by the benchmarks that are named there, on two busy
-cores; `--costs` and `--prices` take JSON files with one's own values of some of them. What
-grows is priced as it is after a year. The last table says how far relays and consumers fall behind when for a
-minute ten times as many events come as in the busiest hour. docs/operations.md quotes the output.
+cores; `--costs` and `--prices` take JSON files with one's own values of some of them. What grows is priced as
+it is after a year. The last table says how far relays and consumers fall behind when for a minute ten times
+as many events come as in the busiest hour. docs/operations.md quotes the output. The baseline of what a
+visitor costs is a site with a tenth of the visitors; --quick changes nothing.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
+
+from benchmarks._command import argument_parser, parse_options, print_ratio, run
 
 DAY, MONTH_HOURS = 86_400, 730
 MOST_USED = 0.6  # of the processors of web machines in the busiest hour
@@ -357,14 +359,13 @@ def _read(path: Path | None) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     for name, value in asdict(Site()).items():
         parser.add_argument(f"--{name}", type=float, default=value, help=f"{value:,.0f} if left out")
     parser.add_argument("--costs", type=Path, metavar="FILE", help="JSON with some of UnitCosts")
     parser.add_argument("--prices", type=Path, metavar="FILE", help="JSON with some of Prices, in dollars")
-    options = vars(parser.parse_args())
+    options = vars(parse_options(parser))
+    del options["quick"]
     try:
         costs = _with_values(UnitCosts(), _read(options.pop("costs")), "--costs")
         prices = _with_values(Prices(), _read(options.pop("prices")), "--prices")
@@ -373,8 +374,11 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{report(site, costs, prices)}\n")
+    tenth = replace(site, visitors=site.visitors / 10)
+    dollars, dollars_of_tenth = (sum(each.dollars for each in needs(s, costs, prices)) for s in (site, tenth))
+    print_ratio("scale: dollars a visitor", dollars / dollars_of_tenth / 10, "a tenth of the visitors")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

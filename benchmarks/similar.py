@@ -1,26 +1,30 @@
 """Similar films: is a sequel among the ten, a film by the same director, and how popular are they?
 
-    python -m benchmarks.similar --data ml-100k --facts FACTS.tsv [--on validation] [--write NAME]
+    python -m benchmarks.similar [--data ml-100k] [--facts FACTS.tsv] [--on validation] [--write NAME]
 
-FACTS.tsv is a table of films as `import_facts` reads it. For you is fitted on everybody but the people whom
-protocol session holds out. Its lists of similar films are asked as they are and with
-`movie.recommendations.content_similarity` added: for the 300 most rated films, how often ten hold a film of
-the same series and a film by the same director where enough people rated one, and how much of the ten stands
-in the list of popular films; and whether they hold the film that a held-out person met next.
+FACTS.tsv is a table of films as `import_facts` reads it, the site's own by default, and MovieLens 100K is the
+data. The baseline is the order by who met both alone; --quick tries fewer weights of For you. For you is
+fitted on everybody but the people whom protocol session holds out. Its lists of similar films are asked as
+they are and with `movie.recommendations.content_similarity` added: for the 300 most rated films, how often
+ten hold a film of the same series and a film by the same director where enough people rated one, and how much
+of the ten stands in the list of popular films; and whether they hold the film that a held-out person met
+next.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks._command import argument_parser, data_or_default, parse_options, print_ratio, run
 from benchmarks.accuracy import RESULTS
+from benchmarks.clicks import FEW_TRIES
 from datasets.readers.dataset import read_dataset
 from datasets.splits.cases import Cases
 from datasets.splits.protocols import PARTS, latest_of_each_pair, split_interactions
@@ -35,6 +39,7 @@ from movie.recommendations.content_similarity import (
     series_key,
 )
 from predictors.history import Recommendation
+from predictors.models.for_you.config import ForYouConfig
 from predictors.models.for_you.model import ForYouPredictor
 from predictors.models.popular import PopularPredictor
 from predictors.query import Query
@@ -50,6 +55,7 @@ ORDERS = {
         f"and series, director {weight:g}": ContentWeights(1, weight) for weight in (0.1, 0.15, 0.2, 0.3, 0.5)
     },
 }
+OWN_FACTS = Path(__file__).resolve().parents[1] / "movie" / "catalogue" / "data" / "film_facts.tsv"
 COLUMNS = (
     "order",
     "a sequel among ten",
@@ -60,29 +66,33 @@ COLUMNS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder of MovieLens 100K or 1M")
-    parser.add_argument("--facts", type=Path, required=True)
+    parser = argument_parser(__doc__)
+    parser.add_argument("--data", type=Path, help="folder of MovieLens 100K or 1M")
+    parser.add_argument("--facts", type=Path, default=OWN_FACTS)
     parser.add_argument("--on", choices=PARTS, default="test", help="validation chose the weights")
     parser.add_argument("--write", metavar="NAME", help="of a file in benchmarks/results")
-    options = parser.parse_args()
+    options = parse_options(parser)
+    options.data = data_or_default(options.data)
+    config = ForYouConfig(**FEW_TRIES) if options.quick else ForYouConfig()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
     import django
 
     django.setup()  # the readers of film files need it
     rows = []
-    for row in measure(options.data, options.facts, options.on):
+    for row in measure(options.data, options.facts, options.on, config):
         rows.append(row)
         sys.stdout.write("  ".join(f"{cell:>30}" for cell in row) + "\n")
+    first, chosen = rows[0], rows[2]  # who met both alone, and the order of the site
+    for column in (1, 2):
+        alone, ours = (float(row[column].split()[0]) for row in (first, chosen))
+        print_ratio(f"similar: {COLUMNS[column]}", ours / alone, first[0], "at least 1")
     if options.write:
         command = f"python -m benchmarks.similar --data {options.data.name} --facts {options.facts.name}"
         table = {"command": command, "revision": commit(), "columns": list(COLUMNS), "rows": rows}
         write_table(RESULTS, options.write, table)
 
 
-def measure(data: Path, people: Path, part: str) -> Iterator[list[str]]:
+def measure(data: Path, people: Path, part: str, config: ForYouConfig) -> Iterator[list[str]]:
     """Yield a row of texts for each order."""
     interactions = latest_of_each_pair(read_dataset(data).interactions)
     split = split_interactions("session", interactions, part=part, n=["1"], seed=1)
@@ -90,7 +100,7 @@ def measure(data: Path, people: Path, part: str) -> Iterator[list[str]]:
     facts = read_facts(data, people, split.train.item_ids)
     n_rows = np.bincount(split.train.items, minlength=split.train.n_items)
     popular = PopularPredictor.fit(training).score([Query.from_indices([])])[0].argsort()[::-1][:DEPTH]
-    similar = SimilarLists(ForYouPredictor.fit(training, run=Run(seed=1)), facts)
+    similar = SimilarLists(ForYouPredictor.fit(training, config, Run(seed=1)), facts)
     seeds = np.argsort(-n_rows, kind="stable")[:WELL_KNOWN].tolist()
     well_rated = np.flatnonzero(n_rows >= ENOUGH).tolist()
     for name, weights in ORDERS.items():
@@ -132,22 +142,28 @@ def read_facts(data: Path, people: Path, item_ids: np.ndarray) -> list[MovieFact
     """Return title and genres of each item from the data's own file, and its directors from a table."""
     from movie.catalogue.importing.formats import format_of, locate, open_file, read
 
-    column = data.name.replace("-", "")  # ml100k, ml1m
+    column = data.name.replace("-", "")  # ml100k, ml1m; a table without it names films by title and year
     names: dict[str, int] = {}
     directors: dict[str, set[int]] = {}
     with people.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             known = [name for name in row["directors"].split("|") if name]
-            directors[row[column]] = {names.setdefault(name, len(names)) for name in known}
+            directors[row.get(column) or f"{row['title']} ({row['year']})"] = {
+                names.setdefault(name, len(names)) for name in known
+            }
     films = locate(data, "movies")
     known_format = format_of(films, "movies")
     facts = {}
     with open_file(films, known_format) as opened:
         for record in read(opened, known_format, "movies").records:
             if record.cells:
-                movie_id, title, genres = record.cells[:3]
-                features = frozenset(genres.split("|")) | frozenset(directors.get(movie_id, ()))
-                facts[movie_id] = MovieFacts(parse_title(title).title, features)
+                movie_id, title, *year, genres = record.cells[: 4 if known_format.named_columns else 3]
+                parsed = parse_title(title)
+                named = f"{parsed.title} ({year[0] if year else parsed.year})"
+                people_of = directors.get(movie_id) or directors.get(named, ())
+                facts[movie_id] = MovieFacts(
+                    parsed.title, frozenset(re.split(r"[| ]", genres)) | {*people_of}
+                )
     return [facts[str(item)] for item in item_ids.tolist()]
 
 
@@ -186,4 +202,4 @@ def _next_film(similar: SimilarLists, cases: Cases, weights: ContentWeights) -> 
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -5,21 +5,20 @@
 Fills SQLite and a private MariaDB with made-up rows in the order in which they would come (event ids by
 time, visitors and films at random) and asks how large the tables became, indexes included. DynamoDB's figure
 is the size of an item by its own rule (names and values in UTF-8): it bills storage with 100 bytes more, and
-writes by the kilobyte. Kafka's is the message without compression; Redis's is what Redis says of one key.
+writes by the kilobyte. Kafka's is the message without compression; Redis's is what Redis says of one key. The
+baseline of MariaDB is SQLite.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._serving import ROOT, site_environment
-from services import MariaDB, Redis
-from services.base import ServiceError, free_port
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import ROOT, private_services, site_environment
 
 FILL = """
 import json, random
@@ -94,31 +93,21 @@ print(json.dumps({
 """
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    parser = argument_parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
-    rows = parser.parse_args().rows
+    rows = parse_options(parser, rows=20_000).rows
     with tempfile.TemporaryDirectory(prefix="reelgraph-storage-") as folder:
-        root = Path(folder)
-        servers = [MariaDB(root, free_port()), Redis(root, free_port())]
-        try:
-            for server in servers:
-                server.start()
-            mariadb, redis = (server.variables() for server in servers)
-            for where, services in (("SQLite", {}), ("MariaDB", mariadb)):
-                for what, size in _run(FILL.replace("ROWS", str(rows)), root, services).items():
+        root, sizes = Path(folder), {}
+        with private_services(root, "mariadb", "redis") as servers:
+            for where, services in (("SQLite", {}), ("MariaDB", servers["mariadb"])):
+                sizes[where] = _run(FILL.replace("ROWS", str(rows)), root, services)
+                for what, size in sizes[where].items():
                     print(f"{f'{where}, {what}':<52}{size:>7} bytes")
-            for what, size in _run(ELSEWHERE, root, redis).items():
+            for what, size in _run(ELSEWHERE, root, servers["redis"]).items():
                 print(f"{what:<52}{size:>7} bytes")
-        except ServiceError as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
-        finally:
-            for server in servers:
-                server.stop()
-    return 0
+    for what, size in sizes["SQLite"].items():
+        print_ratio(f"storage: {what}, MariaDB", sizes["MariaDB"][what] / size, "SQLite")
 
 
 def _run(program: str, root: Path, services: dict[str, str]) -> dict[str, int]:
@@ -127,10 +116,10 @@ def _run(program: str, root: Path, services: dict[str, str]) -> dict[str, int]:
     environment = site_environment(root / "site", services)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(done.stdout + done.stderr)
+        raise CouldNotMeasure(done.stdout + done.stderr)
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

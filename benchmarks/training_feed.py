@@ -1,7 +1,10 @@
-"""python -m benchmarks.training_feed: what 2,000 new events cost a consumer, whatever the feed knows.
+"""What 2,000 new events cost a consumer of the training feed, whatever the feed knows.
+
+    python -m benchmarks.training_feed [--quick]
 
 The baseline is a feed in one file that is written anew whenever something came. Each side works in a process
-of its own; the memory is the peak of that process.
+of its own; the memory is the peak of that process. --quick has a tenth of the events. Exits with 1 when what
+has to be flat grows.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks._command import argument_parser, parse_options, print_ratio, run
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -28,17 +33,16 @@ SIDES = ("add", "one file", "compact")
 
 def main() -> int:
     """Print a line for each size and side; exit with 1 when what must be flat grows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the events")
+    parser = argument_parser(__doc__)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse_options(parser)
     if options.side:
         print(json.dumps(_measure(options.side, options.folder)))
         return 0
     sizes = [n // 10 if options.quick else n for n in (100_000, 1_000_000, 2_000_000)]
     print(f"{'known':>10}{'':>12}{'CPU-s':>8}{'peak MB':>9}   ratio to one file")
-    added = []
+    added, ratios = [], {}
     for size in sizes:
         with TemporaryDirectory() as folder:
             _make(Path(folder), size)
@@ -47,6 +51,9 @@ def main() -> int:
             ratio = seconds / figures["one file"][0]
             print(f"{size:>10}{side:>12}{seconds:>8.2f}{megabytes:>9.0f}   {ratio:.2f}")
         added.append(figures["add"][0])
+        ratios[size] = figures["add"][0] / figures["one file"][0]
+    for size, ratio in ratios.items():
+        print_ratio(f"training_feed: add to {size:,} events", ratio, "one file, written anew")
     return int(added[-1] > 2 * added[0] + 0.2)
 
 
@@ -120,4 +127,4 @@ def _measure(side: str, folder: Path) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

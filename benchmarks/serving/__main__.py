@@ -17,7 +17,8 @@ each of other films.
     ratio       how many times ours theirs is (CPU-ms), or theirs ours is (requests/s)
 
 Then one body over and over, which shows what is answered from memory; `POST /recommend/batch` with a thousand
-histories; and the pages of MovieLens 100K's demo for 100 guests with 20 ratings each, four connections.
+histories; and the pages of MovieLens 100K's demo for 100 guests with 20 ratings each, four connections. The
+baseline is ours. --quick has 20,000 films, one worker, four connections and two short rounds.
 """
 
 from __future__ import annotations
@@ -25,11 +26,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import platform
 import resource
-import signal
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -40,9 +38,10 @@ from typing import Any
 
 import psutil
 
+from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
 from benchmarks.serving.load import Load, Request, finish_load, loader_name, run_load
 from benchmarks.serving.servers import Server, answer_to, films_in, free_port
-from benchmarks.serving.sites import EMPTIED, environment_of, made_api_site, made_pages_site
+from benchmarks.serving.sites import environment_of, made_api_site, made_pages_site
 
 WARM_CONNECTIONS, WARM_SECONDS = 16, 4
 BATCH = 1000
@@ -94,9 +93,7 @@ class Cell:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--items", type=int, default=60_000)
     parser.add_argument("--length", type=int, default=20, help="films in a history")
     parser.add_argument("--k", type=int, default=10)
@@ -109,12 +106,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make the sites there, or use them")
     parser.add_argument("--only", choices=("api", "batch", "pages"))
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    options = parser.parse_args()
+    quick = {"connections": [4], "workers": [1], "seconds": 2, "rounds": 2}
+    options = parse_options(parser, items=20_000, **quick)
     if options.only != "pages":
         _require("fastapi", "uvicorn")
-    for name in EMPTIED:
-        os.environ.pop(name, None)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so end the servers
     figures: dict[str, Any] = {"conditions": _conditions()}
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = options.keep or Path(temporary)
@@ -183,6 +178,8 @@ class _Bench:
                 f"{row['connections']:3} connections, {row['workers']} workers: {row['server']:16} "
                 f"{row['cpu']:5.2f} times our CPU-ms; ours {row['throughput']:5.2f} times the requests/s"
             )
+            what = f"serving: {row['server']}, {row['connections']} connections, {row['workers']} workers"
+            print_ratio(what, row["cpu"], "our CPU-ms")
         return [*rows, *ratios]
 
     def _memory(self, ours: dict[int, Server], fastapi: dict[int, Server]) -> list[dict[str, Any]]:
@@ -213,7 +210,7 @@ class _Bench:
         ]
         answer = json.loads(answer_to(next(iter(ours.values())).port, batches[0]))
         if answer["failed"] or len(answer["results"]) != BATCH:
-            sys.exit(f"a batch failed: {answer['failed']} of {len(answer['results'])}")
+            raise CouldNotMeasure(f"a batch failed: {answer['failed']} of {len(answer['results'])}")
         # As many connections as workers: whoever scores a thousand users waits for the answer.
         cells = [
             Cell(OURS, workers, workers, server, batches, finish_load) for workers, server in ours.items()
@@ -319,7 +316,7 @@ def _require_same_films(
         for name, requests in theirs.items():
             found = films_in(answer_to(fastapi.port, requests[place]))
             if found != expected:
-                sys.exit(f"{name} recommends {found} where {OURS} recommends {expected}")
+                raise CouldNotMeasure(f"{name} recommends {found} where {OURS} recommends {expected}")
 
 
 def _ratios(cells: list[Cell]) -> list[dict[str, Any]]:
@@ -377,7 +374,9 @@ def _load_average() -> str:
 def _require(*packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        sys.exit(f"{', '.join(missing)} missing; pip install -r requirements-bench.txt, or --only pages")
+        raise CouldNotMeasure(
+            f"{', '.join(missing)} missing; pip install -r requirements-bench.txt, or --only pages"
+        )
 
 
 def _numbers(text: str) -> list[int]:
@@ -385,4 +384,4 @@ def _numbers(text: str) -> list[int]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,30 +14,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks._serving import site_environment
 from benchmarks.serving.load import Request
 from benchmarks.serving.servers import ROOT
 
 GUESTS, RATED = 100, 20
-FREQUENT = str(10**9)  # requests a minute that anybody may make here
 GUESTS_FILE = "guests.json"
 WORDS = ("star", "gold", "dead", "lov", "the", "man", "war", "night", "black", "toy", "god", "alien")
 
 
 def environment_of(folder: Path, models: str = "") -> dict[str, str]:
-    """Of a site in this folder. Anything else that the site would read from the environment is emptied."""
-    environment = {
-        "DATA_DIR": str(folder.resolve()),
-        "DEBUG": "false",
-        "SECURE": "false",
-        "SECRET_KEY": "benchmark-" + "x" * 50,
-        "ALLOWED_HOSTS": "localhost,127.0.0.1",
-        "DEVICE": "cpu",
-        "API_RATE_LIMIT": FREQUENT,
-        "API_ANONYMOUS_RATE_LIMIT": FREQUENT,
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-    return environment | ({"DEFAULT_MODELS": models} if models else {})
+    """Return the variables of a site in this folder, with these default models if any are named."""
+    return site_environment(folder, {"DEVICE": "cpu", **({"DEFAULT_MODELS": models} if models else {})})
 
 
 def made_api_site(folder: Path, *, items: int, length: int, k: int) -> list[Request]:
@@ -73,17 +61,13 @@ def made_pages_site(folder: Path) -> dict[str, list[Request]]:
 
 
 def _run(arguments: list[str], environment: dict[str, str]) -> None:
-    inherited = {name: value for name, value in os.environ.items() if name not in EMPTIED}
     subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=inherited | environment,
+        env=environment,
         check=True,
         stdout=subprocess.DEVNULL,
     )
-
-
-EMPTIED = ("DATABASE_URL", "MODEL_DIR", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS", "DYNAMODB_TABLE")
 
 
 def make_guests(folder: Path) -> None:

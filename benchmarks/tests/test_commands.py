@@ -1,0 +1,76 @@
+"""Every benchmark is a command that names its baseline, knows --quick, and fails where it cannot measure."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+from benchmarks import _command
+from benchmarks.__main__ import WITH_GOALS, benchmark_names
+from benchmarks._command import CouldNotMeasure, Ratio
+
+
+def module_of(name: str):
+    package = importlib.import_module(f"benchmarks.{name}")
+    return importlib.import_module(f"benchmarks.{name}.__main__") if hasattr(package, "__path__") else package
+
+
+@pytest.mark.parametrize("name", benchmark_names())
+def test_a_benchmark_says_how_it_is_run_and_what_its_baseline_is(name, monkeypatch, capsys):
+    module = module_of(name)
+    assert f"    python -m benchmarks.{name}" in module.__doc__
+    assert "baseline" in module.__doc__.lower()
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert ended.value.code == 0
+    assert "--quick" in capsys.readouterr().out
+
+
+def test_the_benchmarks_with_goals_exist():
+    assert set(WITH_GOALS) <= set(benchmark_names())
+
+
+def test_what_cannot_be_measured_ends_with_status_1_and_the_reason(capsys):
+    def measure() -> None:
+        raise CouldNotMeasure("no data")
+
+    with pytest.raises(SystemExit, match="could not measure: no data"):  # Python prints it and ends with 1
+        _command.run(measure)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_value_that_is_no_ratio_is_no_measurement(value):
+    with pytest.raises(CouldNotMeasure, match="the page"):
+        Ratio("the page", value, "another")
+
+
+@pytest.mark.parametrize(
+    ("goal", "is_met"), [("", True), ("at most 2", False), ("at most 2.5", True), ("at least 3", False)]
+)
+def test_a_ratio_is_read_as_it_was_printed(goal, is_met):
+    ratio = Ratio("home page: guest (20 films)", 2.5, "the 404 page", goal)
+    assert Ratio.parse(f"{ratio}\n") == ratio
+    assert ratio.is_met is is_met
+
+
+def test_other_lines_are_no_ratios():
+    assert Ratio.parse("ratio             5.60x") is None
+
+
+def test_quick_sets_what_the_command_line_leaves_open(monkeypatch):
+    parser = _command.argument_parser("A benchmark.")
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    for arguments, rows, seed in (([], 100, 1), (["--quick"], 5, 1), (["--quick", "--rows", "7"], 7, 1)):
+        monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
+        options = _command.parse_options(parser, rows=5)
+        assert (options.rows, options.seed) == (rows, seed)
+        parser.set_defaults(rows=100)
+
+
+def test_data_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CouldNotMeasure, match="none is not there"):
+        _command.data_or_default(tmp_path / "none")
