@@ -84,7 +84,7 @@ def measure(command: Sequence[str]) -> tuple[list[Ratio], int]:
 def as_row(ratio: Ratio, command: Sequence[str]) -> list[str]:
     """Return the cells of a ratio in the order of COLUMNS."""
     verdict = ("met" if ratio.is_met else "missed") if ratio.goal else ""
-    return [ratio.what, f"{ratio.value:.3g}", ratio.baseline, ratio.goal, verdict, f"`{' '.join(command)}`"]
+    return [ratio.what, f"{ratio.value:.4g}", ratio.baseline, ratio.goal, verdict, f"`{' '.join(command)}`"]
 
 
 def as_text(rows: Sequence[Sequence[str]]) -> str:

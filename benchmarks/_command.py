@@ -44,7 +44,7 @@ class Ratio:
 
     def __str__(self) -> str:
         goal = f" (goal: {self.goal}, {'met' if self.is_met else 'missed'})" if self.goal else ""
-        return f"ratio: {self.what} = {self.value:.3g} x {self.baseline}{goal}"
+        return f"ratio: {self.what} = {self.value:.4g} x {self.baseline}{goal}"
 
     @classmethod
     def parse(cls, line: str) -> Ratio | None:

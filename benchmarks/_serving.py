@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ from services import SERVICES
 from services.base import HOST, ServiceError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-OPEN_SECONDS = 60
+OPEN_SECONDS, STOP_SECONDS = 300, 15  # on a machine that does much else
 FOLDERS = {"MODEL_DIR": "models", "FEED_DIR": "feed", "JOB_DIR": "jobs", "METRICS_DIR": "metrics"}
 
 LIMITS = ("WRITE_RATE_LIMIT", "PAGE_RATE_LIMIT", "API_RATE_LIMIT", "API_ANONYMOUS_RATE_LIMIT")  # a minute
@@ -112,7 +113,9 @@ class Served:
         self._environment = environment
 
     def __enter__(self) -> Served:
-        self._server = subprocess.Popen(self._command, cwd=ROOT, env=self._environment)
+        self._server = subprocess.Popen(
+            self._command, cwd=ROOT, env=self._environment, start_new_session=True
+        )
         deadline = time.monotonic() + OPEN_SECONDS
         while True:
             try:
@@ -129,7 +132,12 @@ class Served:
                 return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop the server; a worker that does not end, as one that still starts, is killed with it."""
         self._server.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._server.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(self._server.pid, signal.SIGKILL)
         self._server.wait()
 
     def cpu_seconds(self) -> float:

@@ -66,6 +66,7 @@ def measure(options: argparse.Namespace) -> list[Statement]:
     from movie.catalogue.models import Movie
 
     call_command("migrate", verbosity=0, skip_checks=True)
+    call_command("collectstatic", interactive=False, verbosity=0)
     if not Movie.objects.exists():
         fill(data_or_default(options.data), options.guests)
     sys.stdout.write(f"{connection.vendor} {version()}; {sizes()}\n")
