@@ -245,6 +245,7 @@ def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
     command += ["--respawn-failed-workers", "webapp.rsgi:application"]
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
     environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment["MALLOC_ARENA_MAX"] = "2"  # or each thread keeps an arena of freed pages
     return child_process.start(command, cwd=settings.SITE_DIR, env=environment)
 
 
