@@ -13,6 +13,7 @@ is `SELECT 1` on the same connection. --quick makes a tenth of the guests.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import statistics
@@ -93,8 +94,8 @@ def fill(folder: Path, n_guests: int) -> None:
     from django.core.management import call_command
 
     for command in ("import_movies", "import_ratings"):
-        call_command(command, folder, no_progress=True)
-    call_command("enrich_movies", no_progress=True)
+        call_command(command, folder, no_progress=True, stdout=io.StringIO())
+    call_command("enrich_movies", no_progress=True, stdout=io.StringIO())
     fill_with_guests(n_guests)
     analyse()
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
-from benchmarks import _command
+from benchmarks import _command, _serving
 from benchmarks.__main__ import WITH_GOALS, benchmark_names
 from benchmarks._command import CouldNotMeasure, Ratio
 
@@ -74,3 +78,23 @@ def test_quick_sets_what_the_command_line_leaves_open(monkeypatch):
 def test_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CouldNotMeasure, match="none is not there"):
         _command.data_or_default(tmp_path / "none")
+
+
+def test_a_server_that_does_not_open_is_killed_with_its_workers(monkeypatch):
+    monkeypatch.setattr(_serving, "OPEN_SECONDS", 1.0)
+    monkeypatch.setattr(_serving, "STOP_SECONDS", 0.2)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {deaf!r}]); {deaf}"
+    site = _serving.Served({**os.environ})
+    site._command = [sys.executable, "-c", parent]
+    with pytest.raises(CouldNotMeasure, match="does not answer"), site:
+        pass
+    time.sleep(0.1)
+    started = [each for each in psutil.process_iter(["status"]) if _group_of(each.pid) == site._server.pid]
+    assert {each.info["status"] for each in started} <= {psutil.STATUS_ZOMBIE}
+
+
+def _group_of(pid: int) -> int:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return 0
