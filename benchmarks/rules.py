@@ -1,19 +1,17 @@
 """What filters, pins and boosts add to one list of the API: CPU-ms by kind, and the ratio to a list without.
 
-    python -m benchmarks.rules [--films 4000] [--requests 60] [--write NAME]
+    python -m benchmarks.rules [--films 4000] [--requests 60] [--write NAME] [--quick]
 
 Makes a site of its own with made-up films, which have genres, people, countries, tags and attributes, and the
 model of item neighbours, trained on made-up plays. Each request goes through the whole stack of
 `POST /api/v1/recommend` without a socket, with a random history of its own; the kinds take turns, and the
-figure of a kind is the median of its rounds.
+figure of a kind is the median of its rounds. The baseline is a list without any of them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -21,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._command import argument_parser, parse_options, print_ratio, run
+from benchmarks._serving import use_site
 from benchmarks.accuracy import RESULTS
-from benchmarks.api_recommend import ask, cpu_ms, settle
+from benchmarks.api_recommend import ask, cpu_ms
 from evaluation.benchmark_page import write_table
 from evaluation.provenance import commit
 
@@ -50,20 +50,20 @@ FILTERS: dict[str, Kind] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--films", type=int, default=4_000)
     parser.add_argument("--requests", type=int, default=60, help=f"of each kind, in {ROUNDS} rounds")
     parser.add_argument("--write", metavar="NAME", help="of a file in benchmarks/results")
-    options = parser.parse_args()
+    options = parse_options(parser, films=1_000, requests=ROUNDS)
     with tempfile.TemporaryDirectory() as folder:
-        settle(Path(folder))
+        use_site(Path(folder))
         make_site(options.films)
         costs = cost_of_kinds(kinds(options.films), options.films, max(1, options.requests // ROUNDS))
     rows = [[kind, f"{cost:.2f}", f"{cost / costs['none']:.2f}"] for kind, cost in costs.items()]
     for row in rows:
-        sys.stdout.write(f"{row[0]:34}{row[1]:>10}{row[2]:>8}\n")
+        print(f"{row[0]:34}{row[1]:>10}{row[2]:>8}")
+    everything = list(costs)[-1]
+    print_ratio(f"a list with {everything}", costs[everything] / costs["none"], "a list without")
     if options.write:
         command = f"python -m benchmarks.rules --films {options.films} --requests {options.requests}"
         table = {"command": command, "revision": commit(), "columns": list(COLUMNS), "rows": rows}
@@ -169,4 +169,4 @@ def cost_of_kinds(wanted: dict[str, Kind], n_films: int, per_round: int) -> dict
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

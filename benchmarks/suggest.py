@@ -1,9 +1,10 @@
 """What a suggestion costs while somebody types, at 300,000 films: CPU-ms of site and database for a request.
 
     python -m benchmarks.suggest [--films 300000] [--times 15] [--database sqlite] [--database mariadb]
+        [--quick]
 
 Each database gets films with made-up titles of one to five words, some with a Korean title, and people, in a
-temporary folder. A request goes through the whole site in this process, without a socket. It is compared with
+temporary folder. A request goes through the whole site in this process, without a socket. The baseline is
 `scan`, the same page with a LIKE over all titles and all names, which ranks whatever it finds. The two take
 turns; figures are medians.
 """
@@ -26,6 +27,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks._command import argument_parser, parse_options, print_ratio
+from benchmarks._command import run as run_command
 from benchmarks._serving import ROOT, site_environment
 from services import SERVICES
 from services.base import free_port
@@ -38,15 +41,13 @@ WORDS, FIRST_NAMES, LAST_NAMES = 40_000, 3_000, 40_000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser(__doc__)
     parser.add_argument("--films", type=int, default=300_000)
     parser.add_argument("--times", type=int, default=15)
     parser.add_argument("--scans", type=int, default=3, help="requests of the scan, which take long")
     parser.add_argument("--database", action="append", choices=("sqlite", "mariadb"))
     parser.add_argument("--here", type=int, metavar="PID", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse_options(parser, films=20_000, times=5, database=["sqlite"])
     if options.here is not None:
         measure(options)
         return 0
@@ -119,8 +120,9 @@ def measure(options: argparse.Namespace) -> None:
                     spent[way].append(_cpu_ms(ask, databases, repeats))
         medians = {way: statistics.median(each[1:]) for way, each in spent.items()}
         columns = "".join(f"{way} {each:8.1f} ms   " for way, each in medians.items())
-        sys.stdout.write(f"  {name:12}{text:10}{columns}{medians['scan'] / medians['index']:6.0f} times\n")
-        sys.stdout.flush()
+        print(f"  {name:12}{text:10}{columns}", flush=True)
+        what = f"suggestions for {name}, {connection.vendor}"
+        print_ratio(what, medians["index"] / medians["scan"], "a scan of all titles and names")
 
 
 def _cpu_ms(work: Callable[[], Any], databases: list[psutil.Process], repeats: int) -> float:
@@ -220,4 +222,4 @@ def _made_up(chance: random.Random, n: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)
