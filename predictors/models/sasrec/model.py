@@ -28,7 +28,7 @@ LOSSES = ("softmax", "sampled")
 BLOCKS = ("pre", "ligr")
 
 SEQUENCES_AT_ONCE = 64
-APPROXIMATE_FROM = 10_000  # items from which a list is chosen by int8 scores first
+APPROXIMATE_FROM = 50_000  # items from which a list is chosen by int8 scores first
 N_GAPS = 32  # buckets of times: unknown, at once, and one for each power of two of the seconds, to 34 years
 
 
