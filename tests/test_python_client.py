@@ -508,10 +508,10 @@ def test_the_wheel_holds_the_types_and_the_licence(tmp_path: Path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name == "reelgraph_client-0.1.0-py3-none-any.whl"
+    assert wheel.name == "reelgraph_client-0.2.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        metadata = archive.read("reelgraph_client-0.1.0.dist-info/METADATA").decode()
+        metadata = archive.read("reelgraph_client-0.2.0.dist-info/METADATA").decode()
         assert "reelgraph_client/py.typed" in names and any(name.endswith("LICENSE") for name in names)
         assert "Requires-Dist: httpx" in metadata and "License-Expression: MIT" in metadata
         archive.extractall(tmp_path / "installed")
@@ -526,6 +526,6 @@ def test_the_wheel_holds_the_types_and_the_licence(tmp_path: Path):
     )
     assert ran.stdout.split() == [
         str(tmp_path / "installed" / "reelgraph_client" / "__init__.py"),
-        "0.1.0",
+        "0.2.0",
         "recommend",
     ]

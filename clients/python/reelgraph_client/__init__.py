@@ -83,7 +83,7 @@ from reelgraph_client.requests import (
 )
 from reelgraph_client.sending import Retries
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "MAX_BATCH",
     "MAX_INTERACTIONS",

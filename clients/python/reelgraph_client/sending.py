@@ -25,7 +25,7 @@ from reelgraph_client.reading import read_value
 T = TypeVar("T")
 
 TIMEOUT = 10.0  # seconds
-USER_AGENT = "reelgraph-client/0.1.0"
+USER_AGENT = "reelgraph-client/0.2.0"
 
 
 @dataclass(frozen=True, slots=True)
