@@ -258,12 +258,16 @@ class Predictor(ABC):
         ]
 
     def supporters(
-        self, query: Query, targets: Sequence[int] | np.ndarray, unnamed: np.ndarray = _NO_ITEMS
+        self,
+        query: Query,
+        targets: Sequence[int] | np.ndarray,
+        unnamed: np.ndarray = _NO_ITEMS,
+        most: int | None = None,
     ) -> list[list[tuple[MovieId, float]]]:
         """Return for each item index the liked items that support its score, with shares, largest first.
 
-        Shares sum to 1, without the item indices `unnamed`. An item of the history is looked at as if it were
-        not in it.
+        All shares sum to 1, without the item indices `unnamed`; the `most` largest are returned. An item of
+        the history is looked at as if it were not in it.
         """
         targets = np.asarray(targets, dtype=np.int64)
         ranked: list[list[tuple[MovieId, float]]] = [[] for _ in targets]
@@ -277,7 +281,7 @@ class Predictor(ABC):
                 shares = influences.shares(known, unnamed)
                 names = self.ids.ids_of(influences.items)
                 for row, column in zip(some.tolist(), shares.T, strict=True):
-                    order = np.argsort(-column, kind="stable")
+                    order = np.argsort(-column, kind="stable")[:most]
                     ranked[row] = [(names[each], float(column[each])) for each in order if column[each] > 0]
         return ranked
 
@@ -287,7 +291,7 @@ class Predictor(ABC):
         """Name for each item index the liked item that supports its score most, none of `unnamed`, if any."""
         return [
             (Reason("history", ranked[0][0], round(ranked[0][1], 4)),) if ranked else ()
-            for ranked in self.supporters(query, targets, unnamed)
+            for ranked in self.supporters(query, targets, unnamed, most=1)
         ]
 
     def retrieve(

@@ -5,6 +5,7 @@ The module imports the standard library alone, so that settings, views and comma
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -204,6 +205,12 @@ class History:
             )
             for position, (movie, state) in enumerate(self._states.items())
         )
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Return 16 bytes that another interaction, or another value of one, would change."""
+        told = "".join([f"{each.event_id}{each.movie_id}:{each.value}" for each in self.interactions])
+        return hashlib.blake2b(told.encode(), digest_size=16).digest()
 
     def __len__(self) -> int:
         return len(self.interactions)

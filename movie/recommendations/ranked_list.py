@@ -141,7 +141,7 @@ def cached_ranking(
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((str(settings.MODEL_DIR), *versions, k, sorted(map(str, exclude)))).encode())
-    digest.update("".join([f"{event.event_id}{event.movie_id}:{event.value}" for event in history]).encode())
+    digest.update(history.digest)
     key = f"list:{digest.hexdigest()}"
     found = cache.get(key)
     instruments().lookups.labels(versions[0], "miss" if found is None else "hit").inc()

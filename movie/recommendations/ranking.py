@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
@@ -203,29 +204,33 @@ def rank_similar(
         except PredictorError as error:
             reason = getattr(error, "reason", NOT_TRAINED)
             continue
-        similar = _add_content(movie_id, [found for found in similar if found.movie_id in index], index)
+        found_alike = _by_content(movie_id, [found for found in similar if found.movie_id in index], index)
         ranked = RankedList(name, requested=name, version=predictor.version, k=k, history=history)
         break
     else:
         instruments().fallbacks.labels(name, reason).inc()
-        similar = [Recommendation(pk, 0.0) for pk in _of_same_genres(movie_id, longest)]
+        found_alike = (Recommendation(pk, 0.0) for pk in _of_same_genres(movie_id, longest))
         ranked = RankedList(MOST_RATED, requested=name, fallback="unknown_film", k=k, history=history)
-    ranked.recommendations = [found for found in similar if found.movie_id not in taken][: k + SPARE]
+    unseen = (found for found in found_alike if found.movie_id not in taken)
+    ranked.recommendations = list(islice(unseen, k + SPARE))
     return ranked
 
 
-def _add_content(movie_id: int, similar: list[Recommendation], index: MovieIndex) -> list[Recommendation]:
-    """Return similar movies with content similarity added, the highest score first.
+def _by_content(
+    movie_id: int, similar: Sequence[Recommendation], index: MovieIndex
+) -> Iterator[Recommendation]:
+    """Yield similar movies with content similarity added, the highest score first.
 
     They stay as they are for a hidden movie, and where scores are not above 0.
     """
     if movie_id not in index or not similar or similar[0].score <= 0:
-        return similar
-    rows = index.rows_of([movie_id, *(found.movie_id for found in similar)]).tolist()
+        yield from similar
+        return
+    rows = index.rows_of([movie_id, *(found.movie_id for found in similar[:POOL])]).tolist()
     facts = [MovieFacts(index.titles[row], index.features[row]) for row in rows]
     scores = scores_with_content(facts[0], facts[1:], [found.score for found in similar])
-    alike = [replace(found, score=score) for found, score in zip(similar, scores, strict=True)]
-    return sorted(alike, key=lambda found: -found.score)
+    for rank in sorted(range(len(similar)), key=scores.__getitem__, reverse=True):
+        yield replace(similar[rank], score=scores[rank])
 
 
 class ExpectedStars(NamedTuple):
