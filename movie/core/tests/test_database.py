@@ -63,7 +63,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
     film = Movie.objects.create(title="Heat")
     recording.record(rating(film, value=2.0))
     tries = []
-    locked = recording.lock_movies
+    locked = recording.lock_movies_by_id
     film_is_locked, other_holds_rating = threading.Event(), threading.Event()
 
     def lock_and_wait(films):
@@ -73,7 +73,7 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
         assert other_holds_rating.wait(10)
         return found
 
-    monkeypatch.setattr(recording, "lock_movies", lock_and_wait)
+    monkeypatch.setattr(recording, "lock_movies_by_id", lock_and_wait)
 
     def other():
         try:
