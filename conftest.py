@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @cache
 def unit_of(module: str) -> str:
-    """Return what one worker runs whole: a module, or all modules that share the browser's site."""
+    """Return the unit of work of a module, which one worker runs whole: BROWSER, or the module alone."""
     return BROWSER if "pytest.mark.browser" in (Path(__file__).parent / module).read_text() else module
 
 
@@ -70,7 +70,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    """Share out units of work in the order of collection (`--no-loadscope-reorder`)."""
+    """Share out units of work in the order of collection (`--dist loadscope --no-loadscope-reorder`)."""
+    if config.getoption("dist") != "loadscope":
+        return None
     from xdist.scheduler import LoadScopeScheduling
 
     class UnitScheduling(LoadScopeScheduling):

@@ -2,9 +2,10 @@
 
     python -m benchmarks [NAME ...] [--all] [--full] [--write]
 
-Runs those that hold a goal, or the named ones, in their `--quick` form, unless --full is given. Each is
-a module of its own; `python -m benchmarks.NAME --help` tells its options and names its baseline. --write
-puts the table where the document reads it. Exits with 1 where one could not measure, or missed a goal.
+Runs a selection that takes some minutes, or the named ones, in their `--quick` form, unless --full is given.
+Each is a module of its own; `python -m benchmarks.NAME --help` tells its options and names its baseline.
+--write puts the table of the selection where the document reads it. Exits with 1 where one could not measure,
+or missed a goal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.accuracy import RESULTS
 from evaluation.benchmark_page import write_table
 from evaluation.provenance import commit
 
-WITH_GOALS = (
+SELECTION = (
     "home_page", "observability", "import_ratings", "propagation", "sasrec_latency", "live_new_user",
     "training_feed", "stars", "synthetic", "play_weights", "similar",
 )  # fmt: skip
@@ -47,14 +48,16 @@ def main() -> int:
     known = benchmark_names()
     if unknown := set(options.names) - {*known}:
         parser.error(f"no benchmark named {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    if options.write and (options.names or options.all):
+        parser.error("--write keeps the table of the selection; name no benchmark with it")
     rows, failed = [], []
-    for name in known if options.all else options.names or WITH_GOALS:
+    for name in known if options.all else options.names or SELECTION:
         command = ["python", "-m", f"benchmarks.{name}", *([] if options.full else ["--quick"])]
         ratios, status = measure(command)
         rows += [as_row(ratio, command) for ratio in ratios]
         failed += [name] if status else []
     print("\n" + as_text([COLUMNS, *rows]))
-    if options.write:
+    if options.write and not failed:
         sizes = " --full" if options.full else ""
         table = {"command": f"python -m benchmarks{sizes}", "columns": list(COLUMNS), "rows": rows}
         write_table(RESULTS, "goals", {**table, "revision": commit()})

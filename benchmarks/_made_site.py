@@ -15,6 +15,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,8 @@ def draw_ratings(n_films: int, n_ratings: int, rng: np.random.Generator) -> tupl
 
 def write_films(n_films: int, films: np.ndarray, stars: np.ndarray, rng: np.random.Generator) -> None:
     """Write films with their aggregates, titles, genres, a country, a language, a director and two leads."""
+    from django.core.management import call_command
+
     from movie.catalogue.models import Country, Credit, Genre, Language, Movie, MovieTitle, Person
     from movie.catalogue.titles import search_key
 
@@ -111,6 +114,7 @@ def write_films(n_films: int, films: np.ndarray, stars: np.ndarray, rng: np.rand
     insert(MovieTitle, ("movie_id", "title", "language", "search_key"), (
         (n, title, "", search_key(title)) for n, title in enumerate(titles, start=1)
     ))  # fmt: skip
+    call_command("index_searches", stdout=StringIO())
     for field, number in (("genres", N_GENRES), ("countries", N_COUNTRIES), ("languages", N_LANGUAGES)):
         ids = list(getattr(Movie, field).rel.model.objects.order_by("pk").values_list("pk", flat=True))
         through = getattr(Movie, field).through

@@ -24,7 +24,10 @@ from services.base import HOST, ServiceError, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 OPEN_SECONDS, STOP_SECONDS = 300, 15  # on a machine that does much else
-FOLDERS = {"MODEL_DIR": "models", "FEED_DIR": "feed", "JOB_DIR": "jobs", "METRICS_DIR": "metrics"}
+FOLDERS = {
+    "MODEL_DIR": "models", "FEED_DIR": "feed", "JOB_DIR": "jobs", "METRICS_DIR": "metrics",
+    "STATIC_ROOT": "static", "KNOWLEDGE_GRAPH_DIR": "knowledge_graph", "PHOTOGRAPH_DIR": "photographs",
+}  # fmt: skip
 
 LIMITS = ("WRITE_RATE_LIMIT", "PAGE_RATE_LIMIT", "API_RATE_LIMIT", "API_ANONYMOUS_RATE_LIMIT")  # a minute
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from benchmarks import _command, _serving
-from benchmarks.__main__ import WITH_GOALS, benchmark_names
+from benchmarks.__main__ import SELECTION, benchmark_names
 from benchmarks._command import CouldNotMeasure, Ratio
 
 
@@ -33,8 +33,8 @@ def test_a_benchmark_says_how_it_is_run_and_what_its_baseline_is(name, monkeypat
     assert "--quick" in capsys.readouterr().out
 
 
-def test_the_benchmarks_with_goals_exist():
-    assert set(WITH_GOALS) <= set(benchmark_names())
+def test_the_benchmarks_of_the_selection_exist():
+    assert set(SELECTION) <= set(benchmark_names())
 
 
 def test_what_cannot_be_measured_ends_with_status_1_and_the_reason(capsys):

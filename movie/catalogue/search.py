@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 from heapq import nlargest
+from typing import Any
 
 from django.conf import settings
 from django.db.models import (
@@ -123,27 +124,26 @@ def closest_titles(text: str, limit: int = 3) -> list[str]:
 def _movies_with(word: str) -> Q:
     """Return the condition of movies that a title or the year may give this word.
 
-    The few that there are go into the statement by number, together with popular ones that have the word
-    within another. A word of many titles is a subquery: the least of its matches are not looked for then.
+    The few that there are go into the statement by number, and a word of many titles is a subquery; popular
+    movies that have the word within another are found besides.
     """
     holding = TitleSuffix.objects.filter(beginning_with(word)).values_list("owner__movie", flat=True)
-    found = set(holding.order_by()[:MANY])
-    if len(found) == MANY:
-        condition = Q(pk__in=holding)
-    else:
-        popular = popular_titles.get().holding(word, at_beginning=is_short(word))
-        condition = Q(pk__in=found | {title.movie for title in popular})
+    popular = popular_titles.get().holding(word, at_beginning=is_short(word))
+    condition = _in_few_or_many(holding, {title.movie for title in popular})
     return condition | Q(year=int(word)) if is_year(word) else condition
 
 
 def _people_with(word: str) -> Q:
     """Return the condition of people whose name may hold this word, as `_movies_with` does of movies."""
     holding = NameSuffix.objects.filter(beginning_with(word)).values_list("owner", flat=True)
-    found = set(holding.order_by()[:MANY])
-    if len(found) == MANY:
-        return Q(pk__in=holding)
     popular = popular_names.get().holding(word, at_beginning=is_short(word))
-    return Q(pk__in=found | {name.person for name in popular})
+    return _in_few_or_many(holding, {name.person for name in popular})
+
+
+def _in_few_or_many(holding: QuerySet[Any, int], others: set[int]) -> Q:
+    """Return the condition of the rows that a query of keys names, or `others`; a key may come repeatedly."""
+    found = list(holding.order_by()[:MANY])
+    return Q(pk__in=holding) | Q(pk__in=others) if len(found) == MANY else Q(pk__in={*found, *others})
 
 
 def words_of(key: str) -> list[str]:

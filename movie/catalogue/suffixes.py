@@ -71,13 +71,22 @@ class Suffix(models.Model):
         return self.text
 
 
+def _owner(model: str) -> models.ForeignKey:
+    """Return the reference to the owner, with which the primary key begins.
+
+    The database does not hold it, so that code from before the index can delete titles and names.
+    """
+    return models.ForeignKey(
+        model, models.CASCADE, related_name="suffixes", db_index=False, db_constraint=False
+    )
+
+
 class TitleSuffix(Suffix):
-    # The primary key begins with it.
-    owner = models.ForeignKey("MovieTitle", models.CASCADE, related_name="suffixes", db_index=False)
+    owner = _owner("MovieTitle")
 
 
 class NameSuffix(Suffix):
-    owner = models.ForeignKey("Person", models.CASCADE, related_name="suffixes", db_index=False)
+    owner = _owner("Person")
 
 
 def write_suffixes(model: Any, owners: Iterable[tuple[int, str]]) -> None:
@@ -87,6 +96,22 @@ def write_suffixes(model: Any, owners: Iterable[tuple[int, str]]) -> None:
         batch_size=BATCH,
         ignore_conflicts=True,
     )
+
+
+def write_all_missing(model: Any, owner: Any) -> int:
+    """Write the suffixes of all rows of `owner` that have none, in batches; return for how many rows."""
+    last = n_written = 0
+    missing = owner.objects.filter(suffixes=None).order_by("pk").values_list("pk", "search_key")
+    while batch := list(missing.filter(pk__gt=last)[:BATCH]):
+        write_suffixes(model, batch)
+        last, n_written = batch[-1][0], n_written + len(batch)
+    return n_written
+
+
+def delete_orphans(model: Any, owner: Any) -> int:
+    """Delete the suffixes whose owner is gone; return how many."""
+    gone = model.objects.exclude(owner__in=owner.objects.values("pk"))
+    return gone._raw_delete(gone.db)
 
 
 class SearchableQuerySet(models.QuerySet[Any]):

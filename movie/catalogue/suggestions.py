@@ -125,7 +125,7 @@ def _held(key: str, read: Callable[[str], list[T]], popular: TTLValue[Known[T]],
     if is_cut:
         found += read(TITLE_START + key)
     held = [each for each in found if holds_every_word(each, key)]
-    if is_cut or len(held) < enough:
+    if is_cut or len({each[0] for each in held}) < enough:  # movies or people
         known = popular.get().holding(word, at_beginning=is_cut or is_short(word))
         held += islice((each for each in known if holds_every_word(each, key)), MOST_READ)
     return held

@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Expression, Field, QuerySet
+from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
+
+MOST_KEPT = 1_024  # values of a list
 
 
 class Parameter(Expression):
@@ -22,7 +26,7 @@ class Parameter(Expression):
         return "%s", [self]
 
 
-class Lists:
+class ListParameters:
     """Makes the parameters of `__in` while a query is built, as many as the execution has values."""
 
     def __init__(self, lengths: dict[str, int]) -> None:
@@ -35,30 +39,39 @@ class Lists:
 class _Compiled(NamedTuple):
     sql: str
     params: Sequence[Any]
-    compiler: SQLCompiler
-    converters: dict[int, Any]
+    query: Query
+    columns: Sequence[Any]
 
 
 class CompiledQuery:
     """Executes a query of `values_list`, whose statement is compiled at the first execution.
 
     `build` returns the query, with a Parameter for each value that changes, and for each list what the given
-    `Lists` makes of its name. A list is filled up to 1, 2, 4, 8, ... values by its last one, so that there
-    are few statements; an empty one matches nothing. Write `movie__id__in` for `movie__in`, which takes no
-    expressions.
+    `ListParameters` make of its name. A list is filled up to 1, 2, 4, 8, ... values by its last one, so that
+    there are few statements; beyond MOST_KEPT values a statement is made for this execution alone. With an
+    empty list there are no rows, so no list may be excluded. Write `movie__id__in` for `movie__in`, which
+    takes no expressions.
     """
 
-    def __init__(self, build: Callable[[Lists], QuerySet[Any, Any]]) -> None:
+    def __init__(self, build: Callable[[ListParameters], QuerySet[Any, Any]]) -> None:
         self._build = build
         self._compiled: dict[tuple[Any, ...], _Compiled] = {}  # by kind of database and lengths of lists
 
     def rows(self, **values: Any) -> list[Sequence[Any]]:
-        """Return the rows for these values of the parameters. Raises KeyError for one that is missing."""
+        """Return the rows for these values of the parameters.
+
+        Raises KeyError for one that is missing, TransactionManagementError where rows are to be locked
+        outside of a transaction; Django asks that only when it writes a statement.
+        """
         lists = {name: _filled_up(value) for name, value in values.items() if isinstance(value, list)}
+        if not all(lists.values()):
+            return []
         for name, filled in lists.items():
             values |= {_name_of(name, n): value for n, value in enumerate(filled)}
         lengths = {name: len(filled) for name, filled in lists.items()}
         compiled = self._compiled.get((connection.vendor, *lengths.items())) or self._compile(lengths)
+        if compiled.query.select_for_update and not connection.in_atomic_block:
+            raise TransactionManagementError("rows are locked in a transaction only")
         params = [
             each.output_field.get_db_prep_value(values[each.name], connection)
             if isinstance(each, Parameter)
@@ -68,20 +81,22 @@ class CompiledQuery:
         with connection.cursor() as cursor:
             cursor.execute(compiled.sql, params)
             rows = cursor.fetchall()
-        return list(compiled.compiler.apply_converters(rows, compiled.converters))
+        compiler = compiled.query.get_compiler(connection=connection)  # of this thread's connection
+        return list(compiler.apply_converters(rows, compiler.get_converters(compiled.columns)))
 
     def _compile(self, lengths: dict[str, int]) -> _Compiled:
-        compiler = self._build(Lists(lengths)).query.get_compiler(connection=connection)
+        query = self._build(ListParameters(lengths)).query
+        compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
-        converters = compiler.get_converters([column for column, *_ in compiler.select])
-        compiled = _Compiled(sql, params, compiler, converters)
-        self._compiled[(connection.vendor, *lengths.items())] = compiled
+        compiled = _Compiled(sql, params, query, [column for column, *_ in compiler.select])
+        if max(lengths.values(), default=0) <= MOST_KEPT:
+            self._compiled[(connection.vendor, *lengths.items())] = compiled
         return compiled
 
 
 def _filled_up(values: list[Any]) -> list[Any]:
-    length = 1 << max(0, len(values) - 1).bit_length()
-    return [*values, *[values[-1] if values else None] * (length - len(values))]
+    length = 1 << (len(values) - 1).bit_length()
+    return [*values, *values[-1:] * (length - len(values))] if len(values) < MOST_KEPT else values
 
 
 def _name_of(name: str, position: int) -> str:

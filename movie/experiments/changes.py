@@ -54,7 +54,7 @@ def start(experiment: Experiment) -> None:
     try:
         if problems:
             raise ValidationError(dict(problems))
-        experiment.save(force_update=True)  # one that is deleted meanwhile does not come back without arms
+        _update(experiment)
     except ValidationError:
         experiment.state = before
         raise
@@ -69,7 +69,7 @@ def end(experiment: Experiment) -> None:
         raise ValidationError({"state": _("It has not been started.")})
     if experiment.state == State.RUNNING:
         experiment.state = State.ENDED
-        experiment.save()
+        _update(experiment)
 
 
 def delete(experiment: Experiment) -> None:
@@ -78,10 +78,28 @@ def delete(experiment: Experiment) -> None:
     Raises ValidationError for one that has, whose results are kept.
     """
     with transaction.atomic():
-        stored = Experiment.objects.select_for_update().get(pk=experiment.pk)
+        stored = _lock(experiment)
         if stored.has_begun:
-            raise ValidationError("It has run, so its results are kept.")
+            raise ValidationError(_("It has run, so its results are kept."))
         stored.delete()
+
+
+def _update(experiment: Experiment) -> None:
+    """Save an experiment that is stored still: a plain save would bring back a deleted one without arms."""
+    with transaction.atomic():
+        _lock(experiment)
+        experiment.save(force_update=True)
+
+
+def _lock(experiment: Experiment) -> Experiment:
+    """Lock an experiment until the transaction ends, and return it as it is stored.
+
+    Raises ValidationError for one that was deleted.
+    """
+    stored = Experiment.objects.select_for_update().filter(pk=experiment.pk).first()
+    if stored is None:
+        raise ValidationError(_("It has been deleted."))
+    return stored
 
 
 def promote(arm: ExperimentArm, by_id: int | None = None) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
-from django.db import DatabaseError
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from movie.api.models import ACTIVATE_MODELS, EXPERIMENTS, READ, WRITE_INTERACTIONS
@@ -149,12 +149,15 @@ def test_an_experiment_that_has_not_begun_is_deleted_and_one_that_has_is_kept(ca
     assert [each["name"] for each in call("GET", "experiments")["experiments"]] == ["rows"]
 
 
-def test_an_experiment_that_is_deleted_while_it_starts_does_not_come_back(call):
+@pytest.mark.parametrize("change", [changes.start, changes.end, changes.delete])
+def test_an_experiment_that_is_deleted_meanwhile_does_not_come_back(call, change):
     call("POST", "experiments", DEFINITION, 201)
-    starting = Experiment.objects.prefetch_related("arms").get()
-    call("DELETE", "experiments/rows")
-    with pytest.raises(DatabaseError):
-        changes.start(starting)
+    found = Experiment.objects.prefetch_related("arms").get()
+    if change is changes.end:
+        changes.start(found)
+    Experiment.objects.all().delete()
+    with pytest.raises(ValidationError, match="deleted"):
+        change(found)
     assert not Experiment.objects.exists()
 
 

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('pk', models.CompositePrimaryKey('owner', 'text', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('text', movie.core.fields.ExactCharField(max_length=25)),
-                ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='suffixes', to='catalogue.person')),
+                ('owner', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='suffixes', to='catalogue.person')),
             ],
             options={
                 'abstract': False,
@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('pk', models.CompositePrimaryKey('owner', 'text', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('text', movie.core.fields.ExactCharField(max_length=25)),
-                ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='suffixes', to='catalogue.movietitle')),
+                ('owner', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='suffixes', to='catalogue.movietitle')),
             ],
             options={
                 'abstract': False,

@@ -1,13 +1,16 @@
 """The index of searches: everything that writes titles and names keeps it, and few rows of it are read."""
 
 from importlib import import_module
+from io import StringIO
 
 import pytest
 from django.apps import apps
-from django.db import connection
+from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.test.utils import CaptureQueriesContext
 
 from movie.catalogue import search
+from movie.catalogue import suffixes as suffix_index
 from movie.catalogue import suggestions as suggesting
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.merging import merge_facts, merge_people
@@ -69,14 +72,20 @@ def test_whatever_writes_titles_and_names_keeps_the_index(tmp_path):
     assert not NameSuffix.objects.exists()
 
 
-def test_the_migration_fills_the_index_of_a_site_that_has_none_and_goes_on_where_it_stopped(monkeypatch):
-    migration = import_module("movie.catalogue.migrations.0012_fill_search_suffixes")
-    monkeypatch.setattr(migration, "BATCH", 2)
-    for n in range(5):
+@pytest.mark.parametrize("way", ["migration", "command"])
+def test_whatever_is_not_in_the_index_comes_into_it(way, monkeypatch):
+    """The first and the last title have suffixes, as where visitors wrote meanwhile; old code deleted one."""
+    monkeypatch.setattr(suffix_index, "BATCH", 2)
+    for n in range(7):
         make_film(f"Film {n}", directors=[f"Director {n}"])
     NameSuffix.objects.all().delete()
-    TitleSuffix.objects.filter(owner__title__gt="Film 1").delete()
-    migration.fill(apps, None)
+    TitleSuffix.objects.filter(owner__title__in=[f"Film {n}" for n in range(1, 6)]).delete()
+    if way == "migration":
+        import_module("movie.catalogue.migrations.0012_fill_search_suffixes").fill(apps, None)
+    else:
+        gone = MovieTitle.objects.get(title="Film 6")
+        MovieTitle.objects.filter(pk=gone.pk)._raw_delete(DEFAULT_DB_ALIAS)  # no suffix goes with it
+        call_command("index_searches", stdout=StringIO())
     assert missing_or_left_over() == [set(), set()]
 
 
@@ -117,11 +126,17 @@ def test_suggestions_are_the_first_of_what_a_search_finds(many, text):
 
 
 def test_a_word_of_many_titles_is_looked_up_by_one_statement(many, monkeypatch):
-    monkeypatch.setattr(search, "MANY", 3)
-    with CaptureQueriesContext(connection) as asked:
-        found = [movie.title for movie in search_movies("star")]
-    assert len(asked) == 2
-    assert found == ["Star", *(f"Star {letter}" for letter in "lkjihgfedcba")]  # without "Costar"
+    """One movie has the word in two titles, and one within another word."""
+    movie = Movie.objects.get(title="Star a")
+    MovieTitle.objects.create(movie=movie, title="Star Alpha")
+    popular_titles.clear()
+    everything = [movie.title for movie in search_movies("star")]
+    assert sorted(everything) == sorted(["Costar", "Star", *(f"Star {letter}" for letter in "lkjihgfedcba")])
+    for many_titles in (3, TitleSuffix.objects.filter(text__startswith="star").count()):
+        monkeypatch.setattr(search, "MANY", many_titles)
+        with CaptureQueriesContext(connection) as asked:
+            assert [movie.title for movie in search_movies("star")] == everything
+        assert len(asked) == 2
 
 
 def test_popular_names_are_found_in_their_order_each_once():

@@ -1,13 +1,18 @@
 """Queries that are compiled once return what Django's do, for the values of each execution."""
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, CharField, DateTimeField
 from django.db.models.sql.compiler import SQLCompiler
+from django.db.transaction import TransactionManagementError
 
-from movie.core.compiled import CompiledQuery, Parameter
+from movie.core.compiled import MOST_KEPT, CompiledQuery, Parameter
 
 pytestmark = pytest.mark.django_db
 
@@ -58,3 +63,50 @@ def test_it_is_compiled_once_however_many_values_a_list_has(users, monkeypatch):
     assert some.rows(user=[]) == []
     monkeypatch.setattr(SQLCompiler, "as_sql", None)
     assert [pk for (pk,) in some.rows(user=keys[1:])] == keys[1:]
+
+
+def test_an_empty_list_asks_nothing_and_a_long_one_is_not_kept(users, django_assert_num_queries):
+    some = CompiledQuery(
+        lambda some: (
+            get_user_model()
+            .objects.filter(id__in=some("user", BigIntegerField()))
+            .order_by("pk")
+            .values_list("pk")
+        )
+    )
+    keys = [user.pk for user in users]
+    with django_assert_num_queries(0):
+        assert some.rows(user=[]) == []
+    assert [pk for (pk,) in some.rows(user=[*keys, *range(10**6, 10**6 + MOST_KEPT)])] == keys
+    assert not some._compiled
+    assert [pk for (pk,) in some.rows(user=keys[:1])] == keys[:1]
+    assert len(some._compiled) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_are_locked_in_a_transaction_only(users):
+    locked = CompiledQuery(
+        lambda some: get_user_model().objects.select_for_update().order_by("pk").values_list("pk")
+    )
+    with transaction.atomic():
+        assert len(locked.rows()) == len(users)
+    with pytest.raises(TransactionManagementError):
+        locked.rows()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_reads_by_its_own_connection(users):
+    """What was compiled in one thread serves another, and keeps no connection of the first."""
+    dates = CompiledQuery(lambda some: get_user_model().objects.order_by("pk").values_list("date_joined"))
+
+    def read():
+        try:
+            return [at for (at,) in dates.rows()]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(read).result() == [user.date_joined for user in users]
+    assert [at for (at,) in dates.rows()] == [user.date_joined for user in users]
+    (kept,) = dates._compiled.values()
+    assert not any(isinstance(each, BaseDatabaseWrapper) for each in gc.get_referents(kept))

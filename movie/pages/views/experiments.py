@@ -106,8 +106,12 @@ def end(request: HttpRequest, name: str) -> HttpResponse:
     """End a running experiment: everybody gets the default model again."""
     found = get_object_or_404(Experiment, name=name)
     if found.state == Experiment.State.RUNNING:
-        changes.end(found)
-        messages.success(request, _("%(name)s is ended.") % {"name": found.name})
+        try:
+            changes.end(found)
+        except ValidationError as error:
+            messages.error(request, " ".join(error.messages))
+        else:
+            messages.success(request, _("%(name)s is ended.") % {"name": found.name})
     return see_other(found.get_absolute_url())
 
 
