@@ -313,7 +313,8 @@ def test_home_of_a_guest_with_twenty_interactions_needs_few_queries(client, trai
 def test_a_newcomers_home_writes_nothing(client, trained):
     with CaptureQueriesContext(connection) as captured:
         page(client)
-    assert not [query for query in captured if not query["sql"].startswith("SELECT")]
+    reads = ("SELECT", "DECLARE")  # PostgreSQL reads in parts by a cursor that it declares
+    assert not [query for query in captured if not query["sql"].startswith(reads)]
 
 
 @pytest.mark.parametrize("name", ["home", "recommend"])

@@ -28,6 +28,10 @@ from movie.recommendations.ranking import RankingOptions, last_resort, rank_simi
 from movie.visitors.visitor import GUEST_COOKIE, SALT
 from predictors.history import History, Interaction
 
+pytestmark = pytest.mark.skipif(
+    connection.vendor == "postgresql", reason="reads the plans of SQLite and MariaDB alone"
+)
+
 FILMS, GUESTS, EACH = 3_000, 300, 20
 # Not the activity: a week of it is counted once a minute.
 GROWING = (Movie, MovieTitle, TitleSuffix, Rating, Event, Credit, Person, NameSuffix, Movie.genres.through)
