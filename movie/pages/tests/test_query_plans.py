@@ -29,7 +29,7 @@ from movie.visitors.visitor import GUEST_COOKIE, SALT
 from predictors.history import History, Interaction
 
 pytestmark = pytest.mark.skipif(
-    connection.vendor == "postgresql", reason="reads the plans of SQLite and MariaDB alone"
+    connection.vendor == "postgresql", reason="reads plans of SQLite and MariaDB"
 )
 
 FILMS, GUESTS, EACH = 3_000, 300, 20
