@@ -68,10 +68,12 @@ print(json.dumps(delivered))
 PROGRESS = """
 import json
 from django.utils import timezone
+from movie.core.database import retry_on_deadlock
 from movie.events.models import Event, HistoryChange
 rows = Event.objects.undelivered().count()
 if not rows:
     now = timezone.now()
-    HistoryChange.objects.undelivered().filter(available_at__gt=now).update(available_at=now)
+    late = HistoryChange.objects.undelivered().filter(available_at__gt=now)
+    retry_on_deadlock(late.update)(available_at=now)  # relays deliver them meanwhile
 print(json.dumps({"waiting": rows + HistoryChange.objects.undelivered().count()}))
 """
