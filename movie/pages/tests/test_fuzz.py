@@ -13,9 +13,9 @@ from tests.fuzz.run import Fuzzer, Outcome
 WHO = ("guest", "member", "staff")
 
 
-def test_no_request_breaks_the_site(api_site, settings, request):
+def test_no_request_breaks_the_site(api_site, settings, request, caplog):
     settings.WRITE_RATE_LIMIT = settings.PAGE_RATE_LIMIT = 1_000_000
-    logging.getLogger("movie.access").setLevel(logging.WARNING)  # a line for each request
+    caplog.set_level(logging.WARNING, "movie.access")  # a line for each request
     number, seed = request.config.getoption("fuzz_requests"), request.config.getoption("fuzz_seed")
     known = populate()
     get_user_model().objects.create_user("ann", "ann@example.org", PASSWORD)
