@@ -28,9 +28,7 @@ from movie.recommendations.ranking import RankingOptions, last_resort, rank_simi
 from movie.visitors.visitor import GUEST_COOKIE, SALT
 from predictors.history import History, Interaction
 
-pytestmark = pytest.mark.skipif(
-    connection.vendor == "postgresql", reason="reads plans of SQLite and MariaDB"
-)
+pytestmark = pytest.mark.skipif(connection.vendor == "postgresql", reason="reads plans of SQLite and MariaDB")
 
 FILMS, GUESTS, EACH = 3_000, 300, 20
 # Not the activity: a week of it is counted once a minute.
