@@ -59,7 +59,7 @@ call_command("train", "kprn", from_site=True, activate=True, quiet=True, options
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    """Chromium's headless shell where it is installed: its pages take half of the CPU of a whole Chromium."""
+    """Return the path of Chromium's headless shell where it is installed, else of Chromium."""
     found = shutil.which("chromium-headless-shell") or CHROMIUM
     if found is None:
         pytest.skip("Chromium is not installed, so no browser can be driven")

@@ -12,7 +12,7 @@ from predictors.errors import ArtifactError
 ENCODER = "encoder.onnx"
 QUANTISED_TABLE = "items-int8.onnx"
 Encoder = Callable[[np.ndarray], np.ndarray]
-HIGHEST = 127  # whole number of an encoded history
+LARGEST = 127  # magnitude of an encoded history in int8
 
 
 def onnx_encoder(graph: bytes) -> Encoder:
@@ -33,7 +33,7 @@ def onnx_approximate_scores(graph: bytes) -> Encoder:
     session = _session(graph, QUANTISED_TABLE)
 
     def scores(encoded: np.ndarray) -> np.ndarray:
-        scales = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / HIGHEST
+        scales = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / LARGEST
         whole = (np.rint(encoded / scales) + 128).astype(np.uint8)
         return session.run(None, {"items": whole})[0] * scales
 

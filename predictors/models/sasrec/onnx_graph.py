@@ -19,7 +19,7 @@ IR_VERSION = 9
 MICROSOFT = "com.microsoft"  # operators of ONNX Runtime's own
 INPUT, OUTPUT = "items", "encoded"
 # Largest magnitude of an item's int8: seven bits, as processors without VNNI add two products in 16 bits.
-HIGHEST = 63
+LARGEST = 63
 _NORM_EPSILON = 1e-5  # torch's default for LayerNorm
 # What is added to the logits of later positions. exp(-60) is 1e-26, far below the resolution of float32;
 # minus infinity would give the same sums, but through denormal numbers, at seven times the cost.
@@ -52,7 +52,7 @@ def quantised_table_graph(table: np.ndarray) -> bytes:
 
     `table` (n, D) is stored as int8 with a scale for each item, which makes the products approximate.
     """
-    scales = np.maximum(np.abs(table).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32) / HIGHEST
+    scales = np.maximum(np.abs(table).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32) / LARGEST
     whole = np.rint(table / scales[:, None]).astype(np.int8)
     constants = {
         "table": np.ascontiguousarray(whole.T),
