@@ -30,6 +30,7 @@ CLAIM_SECONDS = 30.0  # of a relay for its rows
 REQUEST_SECONDS = 12.0  # longer than a request to a broker may take
 SESSION_SECONDS = 12.0  # longer than a member of a group may be silent
 CALM_SECONDS = 3.0
+RELAY_SECONDS = 2.0  # for a relay to deliver what waited
 END_SECONDS = 30.0  # for a process that is asked to end, with its connections
 SMALL_BATCH, DEFAULT_BATCH = 4_000, 1_048_588  # max.message.bytes
 MEMBERS = ("relay-1", "relay-2", "popularity-1", "popularity-2", "experiments", "feed")
@@ -90,6 +91,7 @@ class Breaker:
 
     site: Deployment
     cluster: KafkaCluster
+    load: Load
     seconds: float
 
     def leader_killed(self) -> None:
@@ -166,12 +168,18 @@ class Breaker:
         self._set_password(PASSWORD)
 
     def topic_made_again(self) -> None:
-        """Messages that were consumed are gone with the topic; what is recorded meanwhile waits."""
+        """Messages that were consumed are gone with the topic; what is recorded meanwhile waits.
+
+        The visitors pause until it is gone: what is delivered and not consumed then is lost.
+        """
         topic = self.site.environment.get("KAFKA_TOPIC", "movie.interactions")
-        with self._admin() as admin:
-            admin.delete_topics([topic])
-        time.sleep(self.seconds)
-        self.site.run(MAKE_TOPIC)
+        with self._hung([self.site.kept["feed"]]):  # to it the topic was never away
+            with self._admin() as admin:
+                admin.delete_topics([topic])
+            self.load.pause.clear()
+            time.sleep(self.seconds)
+            self.site.run(MAKE_TOPIC)
+            time.sleep(RELAY_SECONDS)
 
     @contextmanager
     def _hung(self, processes: list[Any]) -> Iterator[None]:
@@ -257,7 +265,7 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
     manage = [sys.executable, str(ROOT / "manage.py")]
     site._keep("nameless", [*manage, "consume_events", "--group", "experiments"])
     load = Load(site.port, **site.run(SITE))
-    outbox, breaker = Outbox(site), Breaker(site, cluster, seconds)
+    outbox, breaker = Outbox(site), Breaker(site, cluster, load, seconds)
     visitors = [VisitorThread(load, number, PAUSE) for number in range(ACCOUNTS)]
     started = time.monotonic()
     for visitor in visitors:
@@ -272,7 +280,6 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
             if name == "topic_made_again":  # the messages of the old topic are counted before it goes
                 load.pause.set()
                 tally = wait_and_count(site, load)
-                load.pause.clear()
             load.now, before = name, _starts(site)
             getattr(breaker, name)()
             clear[name] = outbox.seconds_until_clear(time.time())
@@ -283,6 +290,7 @@ def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds
         load.now = "nothing"
         time.sleep(CALM_SECONDS)
     finally:
+        load.pause.clear()
         load.stop.set()
         for visitor in visitors:
             visitor.join()

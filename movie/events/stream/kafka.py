@@ -19,6 +19,7 @@ from movie.events.stream.base import (
 )
 from movie.events.stream.kafka_connection import client_options, explain, prepare_client
 from movie.events.stream.kafka_topic import TopicAdmin, TopicSpec
+from movie.events.stream.kafka_topic_id import TopicIdCheck
 from movie.events.stream.messages import Message, encode
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ ACKNOWLEDGED_WITHIN = 15  # seconds for a whole batch
 CLOSE_SECONDS = 1.0
 POLL_MS = 500
 COMMIT_MS = 10_000
+METADATA_MS = 30_000  # until a consumer notices a topic that was made again and is longer than the old one
 MOST_AT_ONCE = 500
 SESSION_MS = 10_000  # without a sign of life for so long, the others of the group take over
 RECENT_SECONDS = 30.0  # a failure that the client logged before has nothing to do with this one
@@ -73,9 +75,9 @@ class KafkaEventStream(EventStream):
         try:
             with self._translated(f"{GROUP_PREFIX}{group}"):
                 consumer = self._new_consumer(group, member)
-                observed_at = 0.0
+                topic_id_check, observed_at = TopicIdCheck(consumer, self.topic), 0.0
                 while not stop():
-                    polled = consumer.poll(timeout_ms=POLL_MS)
+                    polled = topic_id_check.readable(consumer.poll(timeout_ms=POLL_MS))
                     if time.monotonic() - observed_at > OBSERVE_SECONDS:
                         observed_at = time.monotonic()
                         self._observe(consumer, membership)
@@ -85,7 +87,7 @@ class KafkaEventStream(EventStream):
                         for record in records
                     ]
                     if polled:
-                        _commit(consumer, membership)
+                        _commit(consumer, topic_id_check.offsets(polled), membership)
         finally:
             if consumer is not None:
                 _close_consumer(consumer)
@@ -175,6 +177,7 @@ class KafkaEventStream(EventStream):
             bootstrap_timeout_ms=CONNECT_MS,
             session_timeout_ms=SESSION_MS,
             max_poll_records=MOST_AT_ONCE,
+            metadata_max_age_ms=METADATA_MS,
             metrics_enabled=False,
             **client_options(self._connection),
         )
@@ -206,11 +209,12 @@ def _lag(consumer: KafkaConsumer, partition: Any) -> int:
     return max(0, end - consumer.position(partition)) if end is not None else 0
 
 
-def _commit(consumer: KafkaConsumer, membership: Membership) -> None:
+def _commit(consumer: KafkaConsumer, offsets: dict[Any, Any], membership: Membership) -> None:
     from kafka.errors import CommitFailedError, RebalanceInProgressError
 
     try:
-        consumer.commit(timeout_ms=COMMIT_MS)  # without, it tries for ever where the topic was deleted
+        # Without a time limit it tries for ever where the topic was deleted.
+        consumer.commit(offsets, timeout_ms=COMMIT_MS)
     except (CommitFailedError, RebalanceInProgressError) as moved:
         # Another member has these partitions now and reads this batch again, to no effect.
         log.info("The batch was not committed: %s", moved)

@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -23,10 +24,10 @@ from django.test import override_settings
 from movie.core.ids import new_event_id
 from movie.events.stream import EventStreamUnavailable
 from movie.events.stream import kafka as kafka_stream
-from movie.events.stream.base import Membership
+from movie.events.stream.base import Batch, Membership
 from movie.events.stream.kafka import KafkaEventStream
 from movie.events.stream.kafka_topic import HOUR_MS, TopicSpec
-from movie.events.stream.messages import InteractionRecorded
+from movie.events.stream.messages import InteractionRecorded, decode
 from movie.operations.metrics_server import metrics_server
 from movie.telemetry.logging import RepeatFilter
 from predictors.history import Interaction
@@ -95,9 +96,20 @@ class FailingClient:
     def join(self, seconds: float) -> None:
         self._do("join")
 
+    @property
+    def _cluster(self) -> Any:
+        class Cluster:
+            def topic_id(self, name: str) -> uuid.UUID:
+                return uuid.UUID(int=1)
+
+        return Cluster()
+
+    def committed(self, partition: int, **_: Any) -> None:
+        self._do("committed")
+
     def poll(self, timeout_ms: int) -> dict:
         class Record:
-            value, topic, partition, offset = b"{}", "t", 0, 0
+            value, topic, partition, offset, leader_epoch = b"{}", "t", 0, 0, 0
 
         return self._do("poll", {"t": [Record]})
 
@@ -110,7 +122,7 @@ class FailingClient:
     def position(self, partition: int) -> int:
         return self._do("position", 5)
 
-    def commit(self, timeout_ms: int) -> None:
+    def commit(self, offsets: dict, timeout_ms: int) -> None:
         self._do("commit")
 
     def close(self, **_: Any) -> None:
@@ -137,7 +149,10 @@ def test_closing_a_producer_raises_nothing(monkeypatch, call):
         assert stream._producer is None
 
 
-@pytest.mark.parametrize("call", ["create", "poll", "assignment", "highwater", "position", "commit", "close"])
+CONSUMING = ["create", "poll", "committed", "assignment", "highwater", "position", "commit", "close"]
+
+
+@pytest.mark.parametrize("call", CONSUMING)
 def test_consume_lets_nothing_out_but_unavailable(monkeypatch, call):
     from kafka.errors import CommitFailedError, RebalanceInProgressError
 
@@ -416,6 +431,45 @@ def test_a_topic_that_is_deleted_under_way_is_not_made_again_by_the_client(apach
             next(batches)
     batches.close()
     assert apache_stream.topic not in topic_names(apache_stream)
+
+
+def make_again(stream: KafkaEventStream) -> None:
+    """Delete the topic and make it with one partition, in which nothing lies."""
+    with stream.admin() as admin:
+        admin._client.delete_topics([stream.topic])
+        while stream.topic in admin._client.list_topics():
+            time.sleep(0.05)
+        admin.create(TopicSpec(partitions=1, copies=1))
+    stream.close()  # its producer knows the old one
+
+
+def read(batches: Iterator[Batch], number: int, seconds: float = 20.0) -> set[str]:
+    """Return the ids of so many messages, or of those that came in time."""
+    ids: set[str] = set()
+    end = time.monotonic() + seconds
+    while len(ids) < number and time.monotonic() < end:
+        ids |= {decode(each.raw).event_id for each in next(batches)}
+    return ids
+
+
+@pytest.mark.parametrize(("before", "after"), [(40, 10), (10, 40)], ids=["shorter", "longer"])
+@pytest.mark.parametrize("who", ["same consumer", "another of the group"])
+def test_all_of_a_topic_that_was_made_again_is_read(apache_stream, monkeypatch, before, after, who):
+    """Also by a consumer that was busy all the while and has its position in the old topic."""
+    monkeypatch.setattr(kafka_stream, "METADATA_MS", 1_000)
+    create(apache_stream, partitions=1)
+    apache_stream.publish([message() for _ in range(before)])
+    batches = apache_stream.consume("popularity", lambda: False, "member-1")
+    assert len(read(batches, before)) == before
+    make_again(apache_stream)
+    new = [message() for _ in range(after)]
+    apache_stream.publish(new)
+    if who != "same consumer":  # what the busy one read last is committed in the new topic
+        next(batches)
+        batches.close()
+        batches = apache_stream.consume("popularity", lambda: False, "member-1")
+    assert read(batches, after) == {each.event_id for each in new}
+    batches.close()
 
 
 def test_a_topic_that_is_not_as_it_should_be_is_compared_and_altered(apache_stream, capsys):
