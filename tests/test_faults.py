@@ -4,7 +4,7 @@ import pytest
 
 from services.kafka import KafkaCluster
 from tests.faults import breaking
-from tests.faults.__main__ import new_deployment, run
+from tests.faults.__main__ import SHORT_PAUSE, new_deployment, run
 from tests.faults.cluster import SHORT
 from tests.faults.cluster import run as break_kafka
 from tests.faults.deployment import Deployment
@@ -17,7 +17,7 @@ def test_nothing_is_lost_and_nothing_counts_twice_whatever_breaks(tmp_path):
         pytest.skip(missing)
     try:
         site.start()
-        result = run(site, breaking.SHORT, least=200, seconds=2.0, calm=0.5)
+        result = run(site, breaking.SHORT, least=200, seconds=2.0, calm=0.5, pause=SHORT_PAUSE)
     finally:
         site.stop()
     print(result.table())  # noqa: T201 - shown when it fails
@@ -33,7 +33,7 @@ def test_nothing_is_lost_whatever_apache_kafka_does(tmp_path):
         pytest.skip(missing)
     try:
         site.start()
-        trial = break_kafka(site, cluster, SHORT, seconds=3.0)
+        trial = break_kafka(site, cluster, SHORT, seconds=3.0, pause=SHORT_PAUSE)
     finally:
         site.stop()
     print(trial.table())  # noqa: T201 - shown when it fails

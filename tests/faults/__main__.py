@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.base import free_port
 from tests.faults.breaking import CLOCK, FAULTS, NOTICE, PROCESSES, RESTART, FillableMariaDB, reason_against
-from tests.faults.deployment import ACCOUNTS, Deployment, pause
+from tests.faults.deployment import ACCOUNTS, Deployment, sleep_between
 from tests.faults.result import Result, wait_and_count
 from tests.faults.visitors import Load, VisitorThread
 
@@ -29,19 +29,21 @@ print(json.dumps({
 """
 ENOUGH = 4  # requests during each fault, and acknowledged events after it, ...
 BROKEN_AT_MOST, WHOLE_AT_MOST = 5.0, 20.0  # ... and for how many seconds they are waited for
-PAUSE = 0.1  # seconds between two things that a visitor does, on average
+PAUSE, SHORT_PAUSE = 0.1, 0.3  # seconds between two things that a visitor does, on average
 
 
 def new_deployment(folder: Path) -> Deployment:
     return Deployment(folder, mariadb=FillableMariaDB(folder, free_port()))
 
 
-def run(site: Deployment, names: Sequence[str], *, least: int, seconds: float, calm: float) -> Result:
+def run(
+    site: Deployment, names: Sequence[str], *, least: int, seconds: float, calm: float, pause: float = PAUSE
+) -> Result:
     """Run the load and the named faults until `least` events are acknowledged, wait, and count."""
     left_out = [f"{name}: {reason}" for name in names if (reason := reason_against(name))]
     load = Load(site.port, **site.run(SITE))
     site.warm()
-    visitors = [VisitorThread(load, number, PAUSE) for number in range(ACCOUNTS)]
+    visitors = [VisitorThread(load, number, pause) for number in range(ACCOUNTS)]
     started = time.monotonic()
     for visitor in visitors:
         visitor.start()
@@ -85,7 +87,7 @@ def _break(site: Deployment, load: Load, name: str, seconds: float, calm: float)
     time.sleep(NOTICE)
     _wait_for_more(lambda: len(load.acknowledged), WHOLE_AT_MOST)
     _say(load, "nothing")
-    pause(calm / 2, calm)
+    sleep_between(calm / 2, calm)
 
 
 def _wait_for_more(count: Callable[[], int], at_most: float) -> None:

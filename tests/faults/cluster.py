@@ -260,13 +260,15 @@ class Trial:
         return "\n".join([head, *lines, "", self.result.table()])
 
 
-def run(site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds: float) -> Trial:
+def run(
+    site: Deployment, cluster: KafkaCluster, names: tuple[str, ...], seconds: float, pause: float = PAUSE
+) -> Trial:
     """Start everything, break Kafka and its members in turn under load, wait for everything and count."""
     manage = [sys.executable, str(ROOT / "manage.py")]
     site._keep("nameless", [*manage, "consume_events", "--group", "experiments"])
     load = Load(site.port, **site.run(SITE))
     outbox, breaker = Outbox(site), Breaker(site, cluster, load, seconds)
-    visitors = [VisitorThread(load, number, PAUSE) for number in range(ACCOUNTS)]
+    visitors = [VisitorThread(load, number, pause) for number in range(ACCOUNTS)]
     started = time.monotonic()
     for visitor in visitors:
         visitor.start()

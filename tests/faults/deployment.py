@@ -329,6 +329,6 @@ class Deployment:
         self.kept[name] = Kept(name, command, self.environment, self.folder)
 
 
-def pause(least: float, most: float) -> None:
+def sleep_between(least: float, most: float) -> None:
     """Sleep for a random time, to end at a random point of the work."""
     time.sleep(random.uniform(least, most))
