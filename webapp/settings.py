@@ -241,6 +241,18 @@ FEED_DIR = Path(environment.text("FEED_DIR", str(DATA_DIR / "feed")))
 PREPARE_MODEL = "movie.recommendations.new_films.prepare"  # called with each version before it serves
 
 MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
+# Where push_models writes models and pull_models reads them, for machines that share no MODEL_DIR.
+MODEL_STORE_URL = environment.text("MODEL_STORE_URL")
+MODEL_STORE_REGION = environment.text("MODEL_STORE_REGION")
+MODEL_STORE_ENDPOINT_URL = environment.text("MODEL_STORE_ENDPOINT_URL")
+if urlsplit(MODEL_STORE_URL).scheme not in ("", "s3", "http", "https", "file"):
+    environment.refuse(
+        "MODEL_STORE_URL", "is no address of models", "Write s3://bucket/folder or https://..."
+    )
+if urlsplit(MODEL_STORE_ENDPOINT_URL).scheme not in ("", "http", "https"):
+    environment.refuse("MODEL_STORE_ENDPOINT_URL", "is no http address", "Leave it empty for Amazon S3.")
+if not MODEL_STORE_URL and (MODEL_STORE_REGION or MODEL_STORE_ENDPOINT_URL):
+    environment.refuse("MODEL_STORE_URL", "is not set", "Name it, or unset the other MODEL_STORE_ ones.")
 TUNING_DIR = DATA_DIR / "tuning"  # what manage.py tune has tried
 KNOWLEDGE_GRAPH_DIR = Path(environment.text("KNOWLEDGE_GRAPH_DIR", str(DATA_DIR / "knowledge_graph")))
 # The first of these that has a trained version and can answer is the default; the next ones are fallbacks.

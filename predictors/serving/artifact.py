@@ -111,12 +111,19 @@ def annotate(directory: Path, facts: Mapping[str, Any]) -> None:
     os.replace(writing, directory / META)  # noqa: PTH105 - os.replace is the atomic one on every system
 
 
+def recorded_files(directory: Path, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of every file by its name, as the facts have them. Raises ArtifactError."""
+    files = meta.get("files", {})
+    for filename in files:
+        if Path(filename).name != filename:
+            raise ArtifactError(f"{directory / META} names a file outside the artifact: {filename!r}")
+    return files
+
+
 def verify(directory: Path) -> dict[str, Any]:
     """Compare every file with its recorded sha256 and return the facts. Raises ArtifactError."""
     meta = read_meta(directory)
-    for filename, expected in meta.get("files", {}).items():
-        if Path(filename).name != filename:
-            raise ArtifactError(f"{directory / META} names a file outside the artifact: {filename!r}")
+    for filename, expected in recorded_files(directory, meta).items():
         path = directory / filename
         if not path.is_file():
             raise ArtifactError(f"{path} is missing")
@@ -176,6 +183,15 @@ def _array(
     if not count:
         return np.empty(shape, _DTYPES[dtype])
     return np.frombuffer(mapped, _DTYPES[dtype], count, start + data_offsets[0]).reshape(shape)
+
+
+def flush(path: Path) -> None:
+    """Write a file, or the names in a folder, through to the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

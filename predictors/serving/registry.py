@@ -37,6 +37,11 @@ NEVER = (0, 0)
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def is_version(text: str) -> bool:
+    """Return whether a text can name a version: it leads to no other folder."""
+    return _VERSION.fullmatch(text) is not None
+
+
 class ModelStore:
     """Artifacts by name and version in one folder."""
 
@@ -51,7 +56,7 @@ class ModelStore:
         """Return the folder of a version. Raises PredictorError on a name that leads outside the store."""
         if name not in MODELS:
             raise PredictorError(f"there is no model {name!r}; known: {', '.join(MODELS)}")
-        if not _VERSION.fullmatch(version):
+        if not is_version(version):
             raise PredictorError(f"{version!r} is not a version")
         return self.root / name / version
 
@@ -61,7 +66,7 @@ class ModelStore:
         if not folder.is_dir():
             return []
         found = (entry.name for entry in folder.iterdir() if (entry / artifact.META).is_file())
-        return sorted((version for version in found if _VERSION.fullmatch(version)), reverse=True)
+        return sorted((version for version in found if is_version(version)), reverse=True)
 
     def current(self, name: str) -> str:
         """Return the active version, or an empty string."""
@@ -94,6 +99,7 @@ class ModelStore:
         target = self.path(name, version)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(directory, target)  # noqa: PTH105 - os.replace is the atomic one on every system
+        artifact.flush(target.parent)
 
     def activate(self, name: str, version: str) -> None:
         """Verify a version, then switch to it atomically. Raises ArtifactError and changes nothing."""
@@ -125,6 +131,11 @@ class ModelStore:
             raise PredictorError(f"{name} {version} is active; activate another version first")
         shutil.rmtree(self.path(name, version))
 
+    def superseded(self, name: str, keep: int) -> list[str]:
+        """Return the versions beyond the `keep` newest that are neither active nor the one before."""
+        needed = {self.current(name), self.previous(name)}
+        return [version for version in self.versions(name)[keep:] if version not in needed]
+
     def load(self, name: str, version: str) -> Predictor:
         return predictor_class(name).load(self.path(name, version))
 
@@ -141,13 +152,15 @@ class ModelStore:
             version = (self.root / name / pointer).read_text(encoding="ascii").strip()
         except FileNotFoundError:
             return ""
-        return version if _VERSION.fullmatch(version) else ""
+        return version if is_version(version) else ""
 
     def _write_pointer(self, name: str, pointer: str, version: str) -> None:
         target = self.root / name / pointer
         temporary = target.with_name(f".{pointer}.{uuid.uuid4().hex}")
         temporary.write_text(version, encoding="ascii")
+        artifact.flush(temporary)
         os.replace(temporary, target)  # noqa: PTH105 - the atomic switch
+        artifact.flush(target.parent)
 
 
 @dataclass(slots=True)

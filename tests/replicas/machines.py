@@ -7,13 +7,11 @@ processes with a loopback address of its own.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -128,7 +126,9 @@ def network(machines: int) -> Network:
 
 
 class Machine:
-    """One machine with the web server and a disk. `models` is where its processes find trained models."""
+    """One machine with the web server and a disk. `models` is where its processes find trained models;
+    `beside` are the arguments of Python for what runs there as long as the web server.
+    """
 
     def __init__(
         self, number: int, where: Network, folder: Path, environment: dict[str, str], models: Path
@@ -142,17 +142,22 @@ class Machine:
             "TMPDIR": str(self.disk / "tmp"),
             "MODEL_DIR": str(models),
         }
-        self._server: subprocess.Popen[bytes] | None = None
+        self.beside: list[list[str]] = []
+        self._running: list[subprocess.Popen[bytes]] = []  # the web server first
         for part in ("site", "tmp"):
             (self.disk / part).mkdir(parents=True)
 
     def start(self, workers: int = 1) -> None:
         host, port = self.address
-        command = [*self._inside, sys.executable, "-m", "granian", "--interface", "wsgi", "--host", host]
-        command += ["--port", str(port), "--workers", str(workers), "--blocking-threads", "4"]
-        command += ["--respawn-failed-workers", "--log-level", "warning", "webapp.wsgi:application"]
+        web = ["-m", "granian", "--interface", "wsgi", "--host", host]
+        web += ["--port", str(port), "--workers", str(workers), "--blocking-threads", "4"]
+        web += ["--respawn-failed-workers", "--log-level", "warning", "webapp.wsgi:application"]
+        self._running = [self._begin(arguments) for arguments in (web, *self.beside)]
+
+    def _begin(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+        command = [*self._inside, sys.executable, *arguments]
         with (self.disk / "web.log").open("ab") as log:
-            self._server = subprocess.Popen(
+            return subprocess.Popen(
                 command, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
@@ -166,7 +171,7 @@ class Machine:
         return done.stdout
 
     def runs(self) -> bool:
-        return self._server is not None and self._server.poll() is None
+        return bool(self._running) and self._running[0].poll() is None
 
     def log(self) -> str:
         return (self.disk / "web.log").read_text(errors="replace")
@@ -179,38 +184,15 @@ class Machine:
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._server is None or self._server.poll() is not None:
-            return
-        os.killpg(self._server.pid, number)
-        try:
-            self._server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._server.pid, signal.SIGKILL)
-            self._server.wait()
-
-
-def copy_models(store: Path, to: Path) -> None:
-    """Bring a copy of the model store up to date: versions first and the pointers to them last.
-
-    The other way round a machine might look for a version that is not there yet, and refuse it.
-    """
-    for version in _versions(store):
-        target = to / version.relative_to(store)
-        if not target.exists():
-            half = target.with_name(f".{target.name}")
-            shutil.copytree(version, half)
-            half.rename(target)
-    for pointer in [*store.glob("*/previous"), *store.glob("*/current")]:
-        target = to / pointer.relative_to(store)
-        if not target.exists() or target.read_text() != pointer.read_text():
-            temporary = target.with_name(f".{target.name}")
-            shutil.copyfile(pointer, temporary)
-            temporary.replace(target)
-
-
-def _versions(store: Path) -> Iterator[Path]:
-    for kind in store.iterdir():
-        yield from (entry for entry in kind.iterdir() if (entry / "meta.json").is_file())
+        alive = [process for process in self._running if process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, number)
+        for process in alive:
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def wait_until(true: object, what: str, seconds: float = OPEN_SECONDS) -> float:

@@ -108,7 +108,7 @@ def a_model_goes_live_everywhere(site: Site) -> Lines:
         "every machine serves the version of before",
         NEW_MODEL_SECONDS,
     )
-    ways = zip(site.machines, ("a shared folder", "a copied one"), strict=True)
+    ways = zip(site.machines, ("its own folder", "a pulled copy"), strict=True)
     return [
         *(
             (f"an activated model is served by {each.name} from {way} after", f"{after:.1f} s")

@@ -1,6 +1,6 @@
 """The site on two machines: one database and one cache for both, a proxy in front.
 
-Machine 1 reads the model store itself, as over a shared folder; machine 2 a copy that is brought up to date.
+Machine 1 trains, and pushes its models to a folder that a web server of its own shows; machine 2 pulls them.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from services.base import HOST, Service
+from predictors.serving.registry import ModelStore
+from services.base import HOST, Service, free_port
 from tests.replicas.browser import HOST_NAME, Browser
-from tests.replicas.machines import Machine, copy_models, network, wait_until
+from tests.replicas.machines import Machine, network, wait_until
 from tests.replicas.proxy import Forwarder
 
 MACHINES = 2
-COPY_SECONDS = 0.5  # between two looks for new models
+LOOK_SECONDS = "0.5"  # between two looks for new models
 
 PREPARE = """
 import json, random
@@ -74,17 +74,22 @@ class Site:
             environment.pop(name, None)
         self.films: list[int] = []
         self.store = folder / "models"
-        copy = folder / "copy-of-models"
-        copy.mkdir()
         self.machines = [
             Machine(number, self.network, folder, environment, models)
-            for number, models in enumerate((self.store, copy), start=1)
+            for number, models in enumerate((self.store, folder / "pulled-models"), start=1)
         ]
+        first, second = self.machines
+        remote, (host, port) = folder / "remote", (first.address[0], free_port())
+        first.environment["MODEL_STORE_URL"] = remote.as_uri()
+        second.environment["MODEL_STORE_URL"] = f"http://{host}:{port}"
+        first.beside = [
+            ["manage.py", "push_models", "--every", LOOK_SECONDS],
+            ["-m", "http.server", "--bind", host, "--directory", str(remote), str(port)],
+        ]
+        second.beside = [["manage.py", "pull_models", "--every", LOOK_SECONDS]]
         self.proxy = Forwarder((HOST, 0), lambda: [machine.address for machine in self.machines])
         self._database_url = urlsplit(database.variables()["DATABASE_URL"] + suffix)
         self._has_database = False
-        self._stopping = threading.Event()
-        self._copying = threading.Thread(target=self._copy_models, daemon=True)
 
     def start(self) -> None:
         """Returns once both machines answer; then `films` has the ids of the catalogue."""
@@ -92,14 +97,15 @@ class Site:
         self._on_server("CREATE DATABASE `{}` CHARACTER SET utf8mb4")
         self._has_database = True
         self.films = json.loads(first.manage("shell", "--verbosity", "0", "-c", PREPARE).splitlines()[-1])
-        copy_models(self.store, second.models)
-        self._copying.start()
+        first.manage("push_models")
         first.manage("collectstatic", "--noinput", "--verbosity", "0")
         shutil.copytree(first.disk / "site" / "static", second.disk / "site" / "static")
         for machine in self.machines:
             machine.start()
         for machine in self.machines:
             wait_until(lambda machine=machine: self.answers(machine), f"{machine.name} answers")
+        models = ModelStore(self.store).names()
+        wait_until(lambda: ModelStore(second.models).names() == models, "models are pulled")
 
     def stored(self) -> list[str]:
         """The ids of all interactions that visitors made."""
@@ -118,17 +124,10 @@ class Site:
         """Leave nothing behind: no process, no network, no database."""
         for machine in self.machines:
             machine.stop()
-        self._stopping.set()
-        if self._copying.is_alive():
-            self._copying.join()
         self.proxy.close()
         self.network.close()
         if self._has_database:
             self._on_server("DROP DATABASE `{}`")
-
-    def _copy_models(self) -> None:
-        while not self._stopping.wait(COPY_SECONDS):
-            copy_models(self.store, self.machines[1].models)
 
     def _reached(self, url: str, suffix: str = "") -> str:
         """The address of a server of this host as the machines reach it."""

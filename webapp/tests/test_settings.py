@@ -116,6 +116,9 @@ def test_a_model_that_there_is_not_stops_the_start_with_an_id_and_a_hint(tmp_pat
             "KAFKA_OAUTH_TOKEN_URL and KAFKA_SASL_MECHANISM do not fit",
         ),
         ({"REDIS_URL": "127.0.0.1:6379"}, "REDIS_URL cannot be read"),
+        ({"MODEL_STORE_URL": "ftp://host/models"}, "MODEL_STORE_URL is no address of models"),
+        ({"MODEL_STORE_REGION": "eu-central-1"}, "MODEL_STORE_URL is not set"),
+        ({"MODEL_STORE_ENDPOINT_URL": "minio:9000"}, "MODEL_STORE_ENDPOINT_URL is no http address"),
     ],
 )
 def test_half_of_a_service_is_refused(tmp_path, half, named):

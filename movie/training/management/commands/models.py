@@ -196,10 +196,7 @@ class Command(BaseCommand):
             raise CommandError("--keep: expected 1 or more")
         deleted = 0
         for name in [options["name"]] if options.get("name") else MODELS:
-            needed = {self.store.current(name), self.store.previous(name)}
-            for version in self.store.versions(name)[keep:]:
-                if version in needed:
-                    continue
+            for version in self.store.superseded(name, keep):
                 deleted += 1
                 sentence = "would delete %(what)s" if options["dry_run"] else "deleted %(what)s"
                 if not options["dry_run"]:

@@ -1,0 +1,105 @@
+"""The common part of push_models and pull_models: options, repetition, and how a failure is told."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from movie.core.backoff import Backoff
+from movie.core.locks import AlreadyLocked, file_lock
+from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
+from movie.training.runs import Interrupted, StopTraining
+from movie.training.site_store import SiteModelStore
+from predictors.progress import ProgressEvent
+from predictors.serving.remote import RemoteError, open_remote
+from predictors.serving.replication import KEPT, Replication
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 60.0  # seconds between two tries while they fail
+
+
+class ReplicationCommand(BaseCommand):
+    """Copies models once, or every few seconds until SIGTERM. A subclass names the function that copies."""
+
+    replicate: Callable[..., Replication]
+    verb: str  # for the progress: push, pull
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--every", type=float, metavar="SECONDS", help="again and again, until SIGTERM; by default once"
+        )
+        parser.add_argument(
+            "--keep", type=int, default=KEPT, metavar="N", help="newest versions to keep (%(default)s)"
+        )
+        parser.add_argument("--quiet", action="store_true", help="without progress")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        every = options["every"]
+        if every is not None and every <= 0:
+            raise CommandError("--every: expected a number of seconds above 0")
+        if options["keep"] < 1:
+            raise CommandError("--keep: expected 1 or more")
+        if not settings.MODEL_STORE_URL:
+            raise CommandError("MODEL_STORE_URL is not set: where are the models?")
+        try:
+            with (
+                file_lock(settings.MODEL_DIR / f".{self.verb}.lock"),
+                StopTraining() as stop,
+                ProgressBar(enabled=not options["quiet"]) as bar,
+            ):
+                store = SiteModelStore(settings.MODEL_DIR)
+                remote = open_remote(
+                    settings.MODEL_STORE_URL,
+                    region=settings.MODEL_STORE_REGION,
+                    endpoint_url=settings.MODEL_STORE_ENDPOINT_URL,
+                )
+
+                def watch(event: ProgressEvent) -> None:
+                    bar(event.done, event.message, self.verb)
+                    stop.check()
+
+                def copy() -> list[str]:
+                    result = self.replicate(store, remote, keep=options["keep"], progress=watch)
+                    for name, version in result.activated:
+                        self.stdout.write(f"{name} {version} is active.")
+                    return result.errors
+
+                if every is None:
+                    if errors := copy():
+                        raise CommandError("\n".join(errors))
+                else:
+                    _repeat(copy, every, stop)
+        except AlreadyLocked as other:
+            raise CommandError(f"Another {self.verb} is at work here: process {other.pid}.") from None
+        except Interrupted:
+            if every is None:
+                raise CommandError(
+                    "Interrupted. The same command goes on from there.", returncode=INTERRUPTED
+                ) from None
+        except RemoteError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"{settings.MODEL_DIR}: {error.strerror or error}") from error
+
+
+def _repeat(copy: Callable[[], list[str]], every: float, stop: StopTraining) -> None:
+    """Copy until a shutdown is requested. A failure is logged once, and again when it changes."""
+    backoff, said = Backoff(LONGEST_PAUSE), ""
+    while not stop.requested():
+        try:
+            failure = "; ".join(copy())
+        except (RemoteError, OSError) as error:
+            failure = str(error)
+        if failure != said:
+            log.warning("%s", failure or "The models can be copied again.")
+            said = failure
+        if not failure:
+            backoff.reset()
+        stop.wait(max(every, backoff.next_pause()) if failure else every)

@@ -1,0 +1,256 @@
+"""Where machines that share no folder get models from: a bucket with S3's API, an HTTP server, a folder.
+
+Errors of urllib3, boto3 and the file system end here as RemoteError, whose text is one line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from predictors.errors import PredictorError
+from predictors.serving import artifact
+
+CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
+TRIES = 3
+CHUNK = 1 << 20  # bytes
+
+
+class RemoteError(PredictorError):
+    """Raised when a remote cannot be reached, read or written; the message names the address."""
+
+
+class NotInRemote(RemoteError):
+    """Raised for a key that a remote does not have."""
+
+
+class Remote(ABC):
+    """Files by key, such as `popular/20260301T020000.000000-ab12/meta.json`.
+
+    A file appears whole or not at all. Every method raises RemoteError.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label.rstrip("/")  # the address without a password, for messages
+
+    @abstractmethod
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield a file's bytes. Raises NotInRemote, and RemoteError where the connection ends too early."""
+
+    @abstractmethod
+    def put(self, key: str, source: Path | bytes) -> None:
+        """Store a file or these bytes under a key, in place of what was there."""
+
+    @abstractmethod
+    def keys(self, folder: str) -> list[str]:
+        """Return the keys of all files in a folder and in its folders."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Delete a file; one that is not there is no error."""
+
+    def read(self, key: str) -> bytes:
+        """Return a small file."""
+        return b"".join(self.chunks(key))
+
+    def address(self, key: str) -> str:
+        return f"{self.label}/{key}"
+
+    def missing(self, key: str) -> NotInRemote:
+        return NotInRemote(f"{self.address(key)} does not exist")
+
+    def failed(self, key: str, error: object) -> RemoteError:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return RemoteError(f"{self.address(key)}: {reason}")
+
+
+class FolderRemote(Remote):
+    """A folder, for example one that a web server shows to other machines."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(str(root))
+        self._root = root
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        with self._translated(key), (self._root / key).open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def put(self, key: str, source: Path | bytes) -> None:
+        target = self._root / key
+        writing = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with self._translated(key):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                if isinstance(source, bytes):
+                    writing.write_bytes(source)
+                else:
+                    shutil.copyfile(source, writing)
+                artifact.flush(writing)
+                os.replace(writing, target)  # noqa: PTH105 - os.replace is the atomic one on every system
+                artifact.flush(target.parent)
+            finally:
+                writing.unlink(missing_ok=True)
+
+    def keys(self, folder: str) -> list[str]:
+        with self._translated(folder):
+            files = [path for path in (self._root / folder).rglob("*") if path.is_file()]
+        return sorted(str(path.relative_to(self._root)) for path in files)
+
+    def delete(self, key: str) -> None:
+        path = self._root / key
+        with self._translated(key):
+            path.unlink(missing_ok=True)
+            if path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise self.missing(key) from error
+        except OSError as error:
+            raise self.failed(key, error.strerror or error) from error
+
+
+class HTTPRemote(Remote):
+    """Files of a web server, which can only be read. The address may hold a name and a password."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        super().__init__(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+        self._user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+
+    @cached_property
+    def _pool(self) -> Any:
+        from urllib3 import PoolManager, Retry, Timeout, make_headers
+
+        headers = {"Cache-Control": "no-cache", **make_headers(basic_auth=self._user)}
+        timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
+        return PoolManager(headers=headers, timeout=timeout, retries=Retry(TRIES - 1, backoff_factor=0.2))
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        from urllib3.exceptions import HTTPError, MaxRetryError
+
+        try:
+            response = self._pool.request("GET", self.address(quote(key)), preload_content=False)
+            try:
+                if response.status == 404:
+                    raise self.missing(key)
+                if response.status != 200:
+                    raise self.failed(key, f"HTTP status {response.status}")
+                yield from response.stream(CHUNK)
+            finally:
+                response.close()
+        except HTTPError as error:
+            raise self.failed(key, error.reason if isinstance(error, MaxRetryError) else error) from error
+
+    def put(self, key: str, source: Path | bytes) -> None:
+        raise self._read_only()
+
+    def keys(self, folder: str) -> list[str]:
+        raise self._read_only()
+
+    def delete(self, key: str) -> None:
+        raise self._read_only()
+
+    def _read_only(self) -> RemoteError:
+        return RemoteError(
+            f"{self.label}: models are only read over HTTP; write to its folder or to s3://..."
+        )
+
+
+class S3Remote(Remote):
+    """A bucket of Amazon S3 or of another store with its API, with the credentials that boto3 finds."""
+
+    def __init__(self, url: str, *, region: str = "", endpoint_url: str = "") -> None:
+        super().__init__(url)
+        parts = urlsplit(url)
+        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
+        self._region, self._endpoint_url = region, endpoint_url
+
+    @cached_property
+    def _client(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "max_attempts": TRIES},
+            # Not every store knows the checksums that boto3 adds; artifacts have their own.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        place = {"region_name": self._region or None, "endpoint_url": self._endpoint_url or None}
+        return boto3.client("s3", config=config, **place)
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        with self._translated(key):
+            body = self._client.get_object(Bucket=self._bucket, Key=self._path(key))["Body"]
+            try:
+                yield from body.iter_chunks(CHUNK)
+            finally:
+                body.close()
+
+    def put(self, key: str, source: Path | bytes) -> None:
+        with self._translated(key):
+            if isinstance(source, bytes):
+                self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=source)
+            else:
+                self._client.upload_file(str(source), self._bucket, self._path(key))
+
+    def keys(self, folder: str) -> list[str]:
+        with self._translated(folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._path(f"{folder}/")
+            )
+            found = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return [key.removeprefix(self._path("")) for key in found]
+
+    def delete(self, key: str) -> None:
+        with self._translated(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
+
+    def _path(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                raise self.missing(key) from error
+            raise self.failed(key, error) from error
+        except (BotoCoreError, Boto3Error, OSError, ValueError) as error:  # ValueError: no such address
+            raise self.failed(key, error) from error
+
+
+def open_remote(url: str, *, region: str = "", endpoint_url: str = "") -> Remote:
+    """Return the remote of an address: s3://bucket/folder, https://host/folder or file:///folder.
+
+    `region` and `endpoint_url` are of S3 alone. Connects to nothing. Raises RemoteError on another address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "s3" and parts.netloc:
+        return S3Remote(url, region=region, endpoint_url=endpoint_url)
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return HTTPRemote(url)
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return FolderRemote(Path(unquote(parts.path)))
+    raise RemoteError(
+        f"{url!r} is no address of models: s3://bucket/folder, https://host/folder, file:///folder"
+    )

@@ -1,0 +1,206 @@
+"""Copies active models between a store on the disk and a remote, so that machines need share no folder.
+
+    <remote>/<name>/<version>/...   artifacts, file by file, as on the disk
+    <remote>/active.json            the active version of each model, and the sha256 of its meta.json
+
+A writer sends `active.json` last, and a reader switches its own pointer last: whatever is cut off in between
+leaves the version of before. From `active.json` to the weights every file is checked by its sha256.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from predictors.errors import ArtifactError, PredictorError
+from predictors.plugins import MODELS
+from predictors.progress import Progress, ProgressEvent, silent
+from predictors.serving import artifact
+from predictors.serving.registry import ModelStore, is_version
+from predictors.serving.remote import NotInRemote, Remote, RemoteError
+
+INDEX, FORMAT = "active.json", 1
+KEPT = 3  # newest versions of each model that a copy keeps, beside those in use
+PULLING = ".pulling-"  # begins the name of a folder that is not complete yet
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveVersion:
+    """The active version of a model in a remote; `meta_sha256` is that of its meta.json."""
+
+    version: str
+    meta_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """Result of a push or a pull: (model, version) that became active, and an error for each that did not."""
+
+    activated: list[tuple[str, str]]
+    errors: list[str]
+
+
+def read_index(remote: Remote) -> dict[str, ActiveVersion]:
+    """Return the active version of each model in a remote. Raises RemoteError."""
+    try:
+        index = json.loads(remote.read(INDEX))
+        if index["format"] != FORMAT:
+            raise RemoteError(f"{remote.address(INDEX)} has format {index['format']!r}, expected {FORMAT}")
+        active = {name: ActiveVersion(**entry) for name, entry in index["active"].items()}
+        if wrong := [entry.version for entry in active.values() if not is_version(entry.version)]:
+            raise RemoteError(f"{remote.address(INDEX)}: {wrong[0]!r} is not a version")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RemoteError(f"{remote.address(INDEX)} is no index of models: {error}") from error
+    return active
+
+
+def push(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progress = silent) -> Replication:
+    """Copy the active versions of a store to a remote, and make them the active ones there.
+
+    Models that are active in the remote alone stay. Old versions in the remote are deleted but for the
+    `keep` newest. One process writes to a remote at a time. Raises RemoteError.
+    """
+    try:
+        index = read_index(remote)
+    except NotInRemote:
+        index = {}
+    activated, errors = [], []
+    for name in store.names():
+        version = store.current(name)
+        try:
+            active = ActiveVersion(version, artifact.sha256_of(store.path(name, version) / artifact.META))
+            if index.get(name) == active:
+                continue
+            _upload(store, name, version, remote, progress)
+        except (ArtifactError, OSError) as error:
+            errors.append(f"{name} {version}: {_reason(error)}")
+            continue
+        index[name] = active
+        activated.append((name, version))
+    if activated:
+        described = {"format": FORMAT, "active": {name: asdict(entry) for name, entry in index.items()}}
+        remote.put(INDEX, json.dumps(described, indent=1).encode())
+    for name, version in activated:
+        _delete_old(remote, name, version, keep)
+    return Replication(activated, errors)
+
+
+def pull(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progress = silent) -> Replication:
+    """Copy the active versions of a remote into a store, and activate each once it is complete.
+
+    A model that cannot be copied goes on with the version of before, and the next pull goes on with the files
+    that are missing. Models that this installation does not know are left out. Old versions are deleted but
+    for the active one, the one before and the `keep` newest. Raises RemoteError if the index cannot be read.
+    """
+    activated, errors = [], []
+    for name, active in read_index(remote).items():
+        if name not in MODELS or store.current(name) == active.version:
+            continue
+        try:
+            _ensure(store, name, active, remote, progress)
+            store.activate(name, active.version)
+            activated.append((name, active.version))
+            _clean(store, name, keep)
+        except (PredictorError, OSError) as error:
+            errors.append(f"{name} {active.version}: {_reason(error)}")
+    return Replication(activated, errors)
+
+
+def _upload(store: ModelStore, name: str, version: str, remote: Remote, progress: Progress) -> None:
+    """Copy a version to a remote, its meta.json last, unless it is there."""
+    meta = store.verify(name, version)
+    folder = store.path(name, version)
+    facts = (folder / artifact.META).read_bytes()
+    key = f"{name}/{version}"
+    try:
+        if remote.read(f"{key}/{artifact.META}") == facts:
+            return
+    except NotInRemote:
+        pass
+    files = list(meta["files"])
+    for done, filename in enumerate(files):
+        progress(ProgressEvent(done / len(files), f"{name} {version}: {filename}"))
+        remote.put(f"{key}/{filename}", folder / filename)
+    remote.put(f"{key}/{artifact.META}", facts)
+
+
+def _delete_old(remote: Remote, name: str, current: str, keep: int) -> None:
+    by_version: dict[str, list[str]] = {}
+    for key in remote.keys(name):
+        _name, version, *rest = key.split("/")
+        if rest and is_version(version):
+            by_version.setdefault(version, []).append(key)
+    for version in sorted(by_version, reverse=True)[keep:]:
+        if version != current:
+            for key in by_version[version]:
+                remote.delete(key)
+
+
+def _ensure(store: ModelStore, name: str, active: ActiveVersion, remote: Remote, progress: Progress) -> None:
+    """Make a version of a remote one of the store, unless it is there undamaged."""
+    folder = store.path(name, active.version)
+    if folder.exists():
+        try:
+            store.verify(name, active.version)
+            return
+        except ArtifactError:
+            store.delete(name, active.version)
+    staging = folder.with_name(f"{PULLING}{active.version}")
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        _download(remote, f"{name}/{active.version}", active.meta_sha256, staging, progress)
+        store.take_in(name, active.version, staging)
+    except OSError:  # a full disk is no fuller for it
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _download(remote: Remote, key: str, meta_sha256: str, folder: Path, progress: Progress) -> None:
+    """Copy an artifact into a folder, except for files that an earlier attempt left there complete.
+
+    Raises ArtifactError on a file whose sha256 is not the recorded one, RemoteError and OSError.
+    """
+    facts = remote.read(f"{key}/{artifact.META}")
+    if sha256(facts).hexdigest() != meta_sha256:
+        raise _damaged(remote, f"{key}/{artifact.META}")
+    (folder / artifact.META).unlink(missing_ok=True)  # of an earlier attempt, and read-only
+    (folder / artifact.META).write_bytes(facts)
+    files = artifact.recorded_files(folder, artifact.read_meta(folder))
+    for done, (filename, recorded) in enumerate(files.items()):
+        path = folder / filename
+        if path.is_file() and artifact.sha256_of(path) == recorded:
+            continue
+        with path.open("wb") as file:
+            for chunk in remote.chunks(f"{key}/{filename}"):
+                file.write(chunk)
+                text = f"{key}: {filename}, {file.tell() / MEGABYTE:,.0f} MB"
+                progress(ProgressEvent(done / len(files), text))
+        if artifact.sha256_of(path) != recorded:
+            path.unlink()
+            raise _damaged(remote, f"{key}/{filename}")
+    for path in folder.iterdir():
+        artifact.flush(path)
+        path.chmod(artifact.READ_ONLY)
+    artifact.flush(folder)
+
+
+def _damaged(remote: Remote, key: str) -> ArtifactError:
+    return ArtifactError(f"{remote.address(key)} is damaged: its sha256 is not the recorded one")
+
+
+def _clean(store: ModelStore, name: str, keep: int) -> None:
+    for version in store.superseded(name, keep):
+        store.delete(name, version)
+    for abandoned in (store.root / name).glob(f"{PULLING}*"):
+        shutil.rmtree(abandoned)
+
+
+def _reason(error: Exception) -> str:
+    """Return an error as one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,330 @@
+"""Models copied from one machine's folder to another's: through a folder, a web server and a bucket."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictors.errors import PredictorError
+from predictors.id_map import IdMap
+from predictors.models.popular import PopularPredictor
+from predictors.serving import artifact
+from predictors.serving.registry import ModelStore
+from predictors.serving.remote import RemoteError, S3Remote, open_remote
+from predictors.serving.replication import INDEX, PULLING, Replication, pull, push
+from predictors.testing import overwrite
+
+N_ITEMS = 20_000  # 80 kB of scores
+BUCKET = "models"
+PROGRAM = """
+import sys
+from pathlib import Path
+from predictors.serving.registry import ModelStore
+from predictors.serving.remote import open_remote
+from predictors.serving.replication import pull
+pull(ModelStore(Path(sys.argv[1])), open_remote(sys.argv[2]))
+"""
+
+
+class WebServer(ThreadingHTTPServer):
+    """Shows a folder and counts requests by file name. Of the file named `cut` it sends half, waits for
+    `go_on`, and ends the connection.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.cut, self.go_on, self.asked = folder, "", threading.Event(), Counter()
+        super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def copyfile(self, source, outputfile) -> None:
+        name, content = Path(self.path).name, source.read()
+        self.server.asked[name] += 1
+        if name != self.server.cut:
+            outputfile.write(content)
+            return
+        outputfile.write(content[: len(content) // 2])
+        outputfile.flush()
+        self.server.go_on.wait(20)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[WebServer]:
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    with WebServer(folder) as running:
+        yield running
+        running.go_on.set()
+        running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def bucket_url() -> Iterator[str]:
+    """Return the endpoint of a server with S3's API that has the bucket."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed; see requirements-dev.txt")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "tests")
+        running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        running.start()
+        host, port = running.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        S3Remote(f"s3://{BUCKET}", region="us-east-1", endpoint_url=endpoint)._client.create_bucket(
+            Bucket=BUCKET
+        )
+        yield endpoint
+        running.stop()
+
+
+@pytest.fixture(params=["file", "http", "s3"])
+def remotes(request, tmp_path):
+    """Return a remote to write to and the same to read from."""
+    if request.param == "s3":
+        endpoint = request.getfixturevalue("bucket_url")
+        remote = open_remote(f"s3://{BUCKET}/{tmp_path.name}", region="us-east-1", endpoint_url=endpoint)
+        return remote, remote
+    folder = open_remote(f"file://{tmp_path / 'remote'}")
+    if request.param == "file":
+        return folder, folder
+    return folder, open_remote(request.getfixturevalue("server").url)
+
+
+@pytest.fixture
+def writer(tmp_path) -> ModelStore:
+    return ModelStore(tmp_path / "writer")
+
+
+@pytest.fixture
+def reader(tmp_path) -> ModelStore:
+    return ModelStore(tmp_path / "reader")
+
+
+def publish(store: ModelStore, top: int) -> str:
+    """Activate a new version that has this item on top."""
+    scores = np.random.default_rng(top).random(N_ITEMS, dtype=np.float32)
+    scores[top] = 2.0
+    return store.publish(PopularPredictor(scores, IdMap(range(N_ITEMS))), activate=True)
+
+
+def served(store: ModelStore) -> int:
+    return int(store.load("popular", store.current("popular")).scores.argmax())
+
+
+def files_of(store: ModelStore) -> set[str]:
+    return {str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file()}
+
+
+def damaged(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def damage(path: Path) -> None:
+    overwrite(path, damaged(path.read_bytes()))
+
+
+def test_an_activation_and_a_roll_back_arrive_and_old_versions_go(remotes, writer, reader):
+    to, source = remotes
+    versions = []
+    for top in range(5):
+        versions.append(publish(writer, top))
+        assert push(writer, to, keep=2) == Replication([("popular", versions[-1])], [])
+        assert pull(reader, source, keep=2) == Replication([("popular", versions[-1])], [])
+        assert served(reader) == top
+    assert push(writer, to) == pull(reader, source) == Replication([], [])  # nothing is new
+    assert reader.versions("popular") == versions[:-3:-1]
+    kept = {key.split("/")[1] for key in to.keys("popular")}
+    assert kept == set(versions[-2:])
+    # A machine that has nothing gets the active version alone, a machine that has two goes back.
+    writer.activate("popular", versions[0])
+    assert push(writer, to).activated == [("popular", versions[0])]
+    fresh = ModelStore(reader.root.parent / "fresh")
+    for store in (reader, fresh):
+        assert pull(store, source).errors == []
+        assert served(store) == 0 and store.current("popular") == versions[0]
+    assert fresh.versions("popular") == [versions[0]]
+    for path in (fresh.root / "popular" / versions[0]).iterdir():
+        assert path.stat().st_mode & 0o777 == artifact.READ_ONLY
+
+
+def test_a_cut_connection_leaves_the_version_of_before_and_the_rest_is_pulled_later(server, writer, reader):
+    to, source = open_remote(f"file://{server.folder}"), open_remote(server.url)
+    old = publish(writer, 1)
+    push(writer, to)
+    pull(reader, source)
+    before, new = files_of(reader), publish(writer, 2)
+    push(writer, to)
+    server.cut = artifact.WEIGHTS
+    server.go_on.set()
+    (error,) = pull(reader, source).errors
+    assert error.startswith(f"popular {new}: {server.url}/popular/{new}/{artifact.WEIGHTS}: ")
+    assert "IncompleteRead" in error and "\n" not in error
+    assert reader.versions("popular") == [old] and served(reader) == 1
+    assert before <= files_of(reader)
+    server.cut = ""
+    server.asked.clear()
+    assert pull(reader, source).activated == [("popular", new)] and served(reader) == 2
+    assert server.asked == {INDEX: 1, artifact.META: 1, artifact.WEIGHTS: 1}  # ids.json was there already
+    assert not list((reader.root / "popular").glob(".*"))
+
+
+def test_a_killed_pull_leaves_the_version_of_before_and_the_next_one_goes_on(server, writer, reader):
+    to, source = open_remote(f"file://{server.folder}"), open_remote(server.url)
+    old = publish(writer, 1)
+    push(writer, to)
+    pull(reader, source)
+    new = publish(writer, 2)
+    push(writer, to)
+    server.cut = artifact.WEIGHTS
+    pulling = subprocess.Popen([sys.executable, "-c", PROGRAM, str(reader.root), server.url])
+    half = reader.root / "popular" / f"{PULLING}{new}" / artifact.WEIGHTS
+    deadline = time.monotonic() + 20
+    while not half.exists():
+        assert pulling.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    pulling.kill()
+    pulling.wait()
+    assert reader.versions("popular") == [old] and served(reader) == 1
+    server.cut = ""
+    assert pull(reader, source).activated == [("popular", new)] and served(reader) == 2
+
+
+@pytest.mark.parametrize("filename", [artifact.WEIGHTS, artifact.META])
+def test_a_file_that_was_damaged_on_the_way_is_refused_by_its_address(remotes, writer, reader, filename):
+    to, source = remotes
+    publish(writer, 1)
+    push(writer, to)
+    pull(reader, source)
+    new = publish(writer, 2)
+    push(writer, to)
+    sound = to.read(f"popular/{new}/{filename}")
+    to.put(f"popular/{new}/{filename}", damaged(sound))
+    (error,) = pull(reader, source).errors
+    address = f"{source.label}/popular/{new}/{filename}"
+    assert error == f"popular {new}: {address} is damaged: its sha256 is not the recorded one"
+    assert served(reader) == 1
+    to.put(f"popular/{new}/{filename}", sound)
+    assert pull(reader, source).errors == [] and served(reader) == 2
+
+
+def test_a_full_disk_leaves_the_version_of_before_and_nothing_else(tmp_path, writer, reader):
+    remote = open_remote(f"file://{tmp_path / 'remote'}")
+    publish(writer, 1)
+    push(writer, remote)
+    pull(reader, remote)
+    before = files_of(reader)
+    new = publish(writer, 2)
+    push(writer, remote)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (N_ITEMS, limits[1]))  # bytes
+    try:
+        (error,) = pull(reader, remote).errors
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert error == f"popular {new}: File too large"
+    assert files_of(reader) == before and served(reader) == 1
+
+
+def test_a_version_that_is_damaged_here_is_pulled_again(tmp_path, writer, reader):
+    remote = open_remote(f"file://{tmp_path / 'remote'}")
+    first = publish(writer, 1)
+    push(writer, remote)
+    pull(reader, remote)
+    publish(writer, 2)
+    push(writer, remote)
+    pull(reader, remote)
+    damage(reader.path("popular", first) / artifact.WEIGHTS)
+    writer.roll_back("popular")
+    push(writer, remote)
+    assert pull(reader, remote).errors == [] and served(reader) == 1
+
+
+def test_a_damaged_version_is_not_pushed(tmp_path, writer):
+    remote = open_remote(f"file://{tmp_path / 'remote'}")
+    version = publish(writer, 1)
+    damage(writer.path("popular", version) / artifact.WEIGHTS)
+    result = push(writer, remote)
+    assert result.activated == [] and f"{artifact.WEIGHTS} is damaged" in result.errors[0]
+    assert not (tmp_path / "remote" / INDEX).exists()
+
+
+def test_models_that_only_other_writers_have_stay_and_unknown_ones_are_left_out(tmp_path, writer, reader):
+    remote = open_remote(f"file://{tmp_path / 'remote'}")
+    version = publish(writer, 1)
+    push(writer, remote)
+    index = json.loads(remote.read(INDEX))
+    index["active"]["of_a_newer_release"] = {"version": "1", "meta_sha256": "0"}
+    remote.put(INDEX, json.dumps(index).encode())
+    assert pull(reader, remote) == Replication([("popular", version)], [])
+    publish(writer, 2)
+    push(writer, remote)
+    assert "of_a_newer_release" in json.loads(remote.read(INDEX))["active"]
+
+
+@pytest.mark.parametrize(
+    ("index", "complaint"),
+    [
+        (b"<html>", "is no index of models"),
+        (b'{"format": 2, "active": {}}', "has format 2, expected 1"),
+        (
+            b'{"format": 1, "active": {"popular": {"version": "../x", "meta_sha256": ""}}}',
+            "'../x' is not a version",
+        ),
+        (b'{"format": 1, "active": {"popular": "x"}}', "is no index of models"),
+    ],
+)
+def test_an_index_that_cannot_be_used_changes_nothing(tmp_path, reader, index, complaint):
+    remote = open_remote(f"file://{tmp_path / 'remote'}")
+    remote.put(INDEX, index)
+    with pytest.raises(RemoteError, match=complaint):
+        pull(reader, remote)
+    assert not reader.root.exists()
+
+
+def test_a_remote_that_is_empty_or_away_is_named_without_the_password(remotes, reader, server):
+    _to, source = remotes
+    with pytest.raises(RemoteError, match=f"{source.label}/{INDEX} does not exist"):
+        pull(reader, source)
+    server.shutdown()
+    server.server_close()
+    away = open_remote(server.url.replace("http://", "http://site:secret@"))
+    with pytest.raises(RemoteError, match=rf"^{server.url}/{INDEX}: .*refused$"):
+        pull(reader, away)
+
+
+def test_a_bucket_that_is_away_or_not_there_is_one_line(bucket_url, reader):
+    for bucket, endpoint, complaint in (
+        (BUCKET, "http://127.0.0.1:9", "Could not connect"),
+        ("other", bucket_url, "NoSuchBucket"),
+    ):
+        remote = open_remote(f"s3://{bucket}", region="us-east-1", endpoint_url=endpoint)
+        with pytest.raises(RemoteError, match=rf"^s3://{bucket}/{INDEX}: .*{complaint}"):
+            pull(reader, remote)
+
+
+@pytest.mark.parametrize("url", ["", "models", "s3://", "ftp://host/models", "file://host/models", "http://"])
+def test_an_address_of_another_kind_is_refused(url):
+    with pytest.raises(PredictorError, match="no address of models"):
+        open_remote(url)
+
+
+def test_models_are_not_written_over_http(server, writer):
+    publish(writer, 1)
+    with pytest.raises(RemoteError, match="only read over HTTP"):
+        push(writer, open_remote(server.url))
