@@ -49,8 +49,8 @@ services-stop: $(VENV)/run.done  ## Stop them; their data stays in var/services
 services-status: $(VENV)/run.done  ## Which of them run
 	$(BIN)/python -m services status
 
-check-deploy: $(VENV)/deploy.done  ## Compose file, Dockerfile and manifests, by the rules of their tools
-	$(BIN)/python -m pytest -q -n0 tests/test_deployment.py
+check-deploy: $(VENV)/deploy.done  ## Compose file, Dockerfiles, manifests and templates, by the rules of their tools
+	$(BIN)/python -m pytest -q -n0 tests/test_deployment.py tests/test_aws.py
 
 lint: $(VENV)/dev.done  ## Style, types, templates, layers
 	$(BIN)/ruff check .

