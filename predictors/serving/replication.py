@@ -62,7 +62,8 @@ def push(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progr
     """Copy the active versions of a store to a remote, and make them the active ones there.
 
     Models that are active in the remote alone stay. Old versions in the remote are deleted but for the
-    `keep` newest. One process writes to a remote at a time. Raises RemoteError.
+    `keep` newest. One process writes to a remote at a time. Raises RemoteError where the index cannot be
+    read or written.
     """
     try:
         index = read_index(remote)
@@ -76,8 +77,8 @@ def push(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progr
             if index.get(name) == active:
                 continue
             _upload(store, name, version, remote, progress)
-        except (ArtifactError, OSError) as error:
-            errors.append(f"{name} {version}: {_reason(error)}")
+        except (PredictorError, OSError) as error:
+            errors.append(f"{name} {version}: {error}")
             continue
         index[name] = active
         activated.append((name, version))
@@ -106,7 +107,7 @@ def pull(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progr
             activated.append((name, active.version))
             _clean(store, name, keep)
         except (PredictorError, OSError) as error:
-            errors.append(f"{name} {active.version}: {_reason(error)}")
+            errors.append(f"{name} {active.version}: {error}")
     return Replication(activated, errors)
 
 
@@ -136,6 +137,7 @@ def _delete_old(remote: Remote, name: str, current: str, keep: int) -> None:
             by_version.setdefault(version, []).append(key)
     for version in sorted(by_version, reverse=True)[keep:]:
         if version != current:
+            remote.delete(f"{name}/{version}/{artifact.META}")  # first: without it the rest is no version
             for key in by_version[version]:
                 remote.delete(key)
 
@@ -154,15 +156,15 @@ def _ensure(store: ModelStore, name: str, active: ActiveVersion, remote: Remote,
         staging.mkdir(parents=True, exist_ok=True)
         _download(remote, f"{name}/{active.version}", active.meta_sha256, staging, progress)
         store.take_in(name, active.version, staging)
-    except OSError:  # a full disk is no fuller for it
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)  # a full disk is no fuller for the attempt
+        raise ArtifactError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def _download(remote: Remote, key: str, meta_sha256: str, folder: Path, progress: Progress) -> None:
     """Copy an artifact into a folder, except for files that an earlier attempt left there complete.
 
-    Raises ArtifactError on a file whose sha256 is not the recorded one, RemoteError and OSError.
+    Raises ArtifactError on a file whose sha256 is not the recorded one, RemoteError, and OSError of the disk.
     """
     facts = remote.read(f"{key}/{artifact.META}")
     if sha256(facts).hexdigest() != meta_sha256:
@@ -197,10 +199,3 @@ def _clean(store: ModelStore, name: str, keep: int) -> None:
         store.delete(name, version)
     for abandoned in (store.root / name).glob(f"{PULLING}*"):
         shutil.rmtree(abandoned)
-
-
-def _reason(error: Exception) -> str:
-    """Return an error as one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
