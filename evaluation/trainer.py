@@ -62,6 +62,7 @@ def train(
     refit: bool = True,
     progress: Progress = silent,
     hooks: tuple[Hook, ...] = (),
+    is_first: bool = True,
 ) -> Trained:
     """Fit a model and publish it as a new version of the store.
 
@@ -69,7 +70,8 @@ def train(
     stopping, and the artifact carries the NDCG@10 and HR@10 reached on them (full catalogue, seen
     items masked). What is published is the same recipe fitted anew on all rows, the held-out ones
     included, for as long as the validation chose; without `refit` what was measured. `id_space` is
-    FROM_SITE or FROM_FILE; only the first can be activated.
+    FROM_SITE or FROM_FILE; only the first can be activated. Of several processes that train one model
+    together only the first measures and publishes; the version of the others is empty.
 
     Raises TrainingError on unusable data or options or a disk that cannot be written, PredictorError on an
     unknown name. What `progress` raises ends the training; what the model wrote to its checkpoint folder
@@ -103,12 +105,14 @@ def train(
         choosing = replace(run.part(0.0, FIT_SHARE if refit else REFIT_SHARE), hooks=hooks)
         predictor = kind.fit(data, config, choosing)
         progress(ProgressEvent(FIT_SHARE if refit else REFIT_SHARE, "measuring"))
-        metrics = _measured(predictor, fitted_on, validation)
+        metrics = _measured(predictor, fitted_on, validation) if is_first else {}
         if refit:
             again = replace(run, checkpoint_dir=checkpoint_dir / REFIT)
             everything = TrainingData(rows, None, graph)
             predictor = predictor.refit(everything, again.part(MEASURED, REFIT_SHARE, "all rows"))
         cpu_seconds = time.process_time() - started
+        if not is_first:
+            return Trained(name, "", {}, cpu_seconds, activated=False)
         final |= {**metrics, "cpu_seconds": cpu_seconds}
         progress(ProgressEvent(REFIT_SHARE, "saving", metrics))
         version = store.publish(

@@ -80,6 +80,7 @@ class Predictor(ABC):
     is_costly: ClassVar[bool] = False  # whether a list takes a computation of its own, not a product alone
     wants_knowledge_graph: ClassVar[bool] = False  # whether it trains on TrainingData.graph
     learns_from_dislikes: ClassVar[bool] = False  # whether it trains on low ratings too
+    trains_on_processes: ClassVar[bool] = False  # whether several processes can train one together
     # whether it is fitted for what comes next and for what comes later alike, and is judged by both
     aims_at_balance: ClassVar[bool] = False
 

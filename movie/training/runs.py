@@ -12,7 +12,8 @@ from django.utils.translation import gettext_noop as _
 from movie.core.processes import heartbeat, this_process
 from movie.core.shutdown import GracefulShutdown
 from movie.training.models import TrainingRun
-from predictors.progress import Progress, ProgressEvent
+from movie.training.processes import is_first_process
+from predictors.progress import Progress, ProgressEvent, silent
 
 SECONDS_BETWEEN_WRITES = 1.0
 
@@ -36,9 +37,12 @@ def queued(names: Iterable[str]) -> Iterator[dict[str, TrainingRun]]:
     """Yield a waiting run for each model, to be taken out when its training begins; what is left is deleted.
 
     Earlier runs of these models, and those whose process has gone, are closed. Meanwhile all runs of this
-    process say that they live.
+    process say that they live. Only the first of several processes that train together keeps any.
     """
     names, process = list(names), this_process()
+    if not is_first_process():
+        yield {name: TrainingRun(model=name) for name in names}
+        return
     over = [run.pk for run in TrainingRun.objects.unfinished() if run.has_died or run.model in names]
     TrainingRun.objects.filter(pk__in=over).update(
         state=State.FAILED, message=_("The process ended without a word.")
@@ -57,8 +61,12 @@ def queued(names: Iterable[str]) -> Iterator[dict[str, TrainingRun]]:
 def recorded(run: TrainingRun) -> Iterator[Progress]:
     """Keep a run up to date while it runs, about once a second, and record how it ended.
 
-    Whatever ends the block early is recorded as the reason and raised again.
+    Whatever ends the block early is recorded as the reason and raised again. Only the first of several
+    processes that train together keeps runs.
     """
+    if not is_first_process():
+        yield silent
+        return
     run.state = State.RUNNING
     run.save()
     written = time.monotonic()

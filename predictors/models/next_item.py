@@ -70,6 +70,7 @@ class NextItemPredictor(Predictor):
     label = "Watch next"
     summary = "What comes next, from the order of your history: a network and a linear model as one."
     config_class = NextItemConfig
+    trains_on_processes = True
 
     def __init__(
         self,

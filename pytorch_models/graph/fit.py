@@ -144,15 +144,3 @@ def fit(
             resume=resume,
         )
     return model, graph, state
-
-
-def training_facts(state: TrainingState) -> dict[str, Any]:
-    """Return the facts of a run that an artifact keeps, as JSON."""
-    return {
-        "steps": state.step,
-        "best_step": state.best_step,
-        "stopped": state.stopped,
-        "cpu_seconds": round(state.cpu_seconds, 2),
-        "curve": state.curve,
-        **state.best_metrics,
-    }

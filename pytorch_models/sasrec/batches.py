@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,17 +16,38 @@ LENGTH_JITTER = 16  # sequences whose lengths differ by less than this may share
 class Batch:
     """Holds inputs (B, T) int64 padded behind with 0, real (B, T) bool, targets (real.sum(),) int64.
 
-    gaps (B, T) int64 are the buckets of the time from each input to the next item; None without times.
+    gaps       (B, T) int64 buckets of the time from each input to the next item; None without times
+    negatives  (S,) int64 items of the sampled loss, each once; None for the loss over the full catalogue
     """
 
     inputs: torch.Tensor
     real: torch.Tensor
     targets: torch.Tensor
     gaps: torch.Tensor | None = None
+    negatives: torch.Tensor | None = None
+
+    def items(self) -> torch.Tensor | None:
+        """Return the items that the loss looks at, int64 ascending, each once; None = the full catalogue."""
+        if self.negatives is None:
+            return None
+        return torch.cat([self.inputs.flatten(), self.targets, self.negatives]).unique()
+
+    def part(self, rows: slice) -> Batch:
+        """Return some of the B sequences, padded as before."""
+        is_here = torch.zeros(len(self.real), 1, dtype=torch.bool)
+        is_here[rows] = True
+        targets = self.targets[is_here.expand_as(self.real)[self.real]]
+        gaps = None if self.gaps is None else self.gaps[rows]
+        return replace(self, inputs=self.inputs[rows], real=self.real[rows], targets=targets, gaps=gaps)
 
     def to(self, device: torch.device) -> Batch:
-        gaps = None if self.gaps is None else self.gaps.to(device)
-        return Batch(self.inputs.to(device), self.real.to(device), self.targets.to(device), gaps)
+        return Batch(
+            self.inputs.to(device),
+            self.real.to(device),
+            self.targets.to(device),
+            None if self.gaps is None else self.gaps.to(device),
+            None if self.negatives is None else self.negatives.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -36,7 +57,8 @@ class Windows:
     items (N,) with the rows of user u at indptr[u]:indptr[u + 1], oldest first. A history longer than
     max_length + 1 gives a window at a random offset, drawn anew each epoch. A batch holds at most
     `tokens` items, or one sequence. With gaps (N,) int64, the bucket of the time from each row to the next,
-    a share UNTIMED of the windows has the bucket 0, "unknown", throughout.
+    a share UNTIMED of the windows has the bucket 0, "unknown", throughout. With `negatives` each batch draws
+    so many of the `n_items` items alike, or all of them.
     """
 
     items: np.ndarray
@@ -45,6 +67,8 @@ class Windows:
     tokens: int
     seed: int
     gaps: np.ndarray | None = None
+    n_items: int = 0
+    negatives: int = 0
 
     @property
     def tokens_per_epoch(self) -> int:
@@ -58,6 +82,7 @@ class Windows:
         """Yield the batches of an epoch; the same (seed, epoch) gives the same batches."""
         starts, lengths, groups = self._groups(np.random.default_rng([self.seed, epoch]))
         is_timed = np.random.default_rng([self.seed, epoch, 1]).random(len(starts)) >= UNTIMED
+        drawing = np.random.default_rng([self.seed, epoch, 2])
         for users in groups:
             width = int(lengths[users].max())
             offsets = np.arange(width)
@@ -68,7 +93,13 @@ class Windows:
             gaps = None
             if self.gaps is not None:
                 gaps = torch.from_numpy(np.where(real & is_timed[users, None], self.gaps[rows], 0))
-            yield Batch(torch.from_numpy(inputs), torch.from_numpy(real), torch.from_numpy(targets), gaps)
+            negatives = None
+            if self.negatives:
+                n = min(self.negatives, self.n_items)
+                negatives = torch.from_numpy(drawing.choice(self.n_items, n, replace=False))
+            yield Batch(
+                torch.from_numpy(inputs), torch.from_numpy(real), torch.from_numpy(targets), gaps, negatives
+            )
 
     def _groups(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
         """Return first row and length of each window, and the batches as arrays of window numbers."""

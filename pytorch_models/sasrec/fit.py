@@ -15,9 +15,10 @@ import torch
 from datasets.interactions import Interactions
 from pytorch_models.sasrec import loss
 from pytorch_models.sasrec.batches import Batch, Windows
-from pytorch_models.sasrec.network import Sasrec, SasrecConfig
+from pytorch_models.sasrec.network import Part, Sasrec, SasrecConfig
+from pytorch_models.training import process_group
 from pytorch_models.training.config import TrainingConfig, TrainingState
-from pytorch_models.training.loop import OnEpoch, Report, train
+from pytorch_models.training.loop import ROWS_FROM, OnEpoch, Report, train
 
 # Bounds on the epochs that stand for 0: MovieLens 100K gets 45, 1M 40, 20M 5. A batch is a 32nd of an epoch.
 MIN_EPOCHS, MAX_EPOCHS = 5, 45
@@ -96,7 +97,8 @@ def fit(
     gaps (N,) int64 are the buckets, below the shape's n_gaps, of the time from each row of `train_on` to the
     user's next one. `validate` gets a function from histories, item indices (T,) oldest first and T >= 1, and
     their gaps or None to scores (B, n_items) float32 of the current weights. Raises ValueError where nobody
-    has two items, and what `pytorch_models.training.loop.train` raises.
+    has two items, and what `pytorch_models.training.loop.train` raises. Processes that have joined a
+    group train one model together.
     """
     on = torch.device(device)
     max_length = int(shape["max_length"])
@@ -105,7 +107,18 @@ def fit(
         raise ValueError("no user has two or more items in the training data")
     epochs = config.epochs or int(np.clip(config.items_in_a_run // per_epoch, MIN_EPOCHS, MAX_EPOCHS))
     batch = config.batch or int(np.clip(per_epoch // BATCHES_PER_EPOCH, MIN_BATCH, MAX_BATCH))
-    windows = Windows(train_on.items, train_on.indptr, max_length, batch, config.seed, gaps)
+    n_items = train_on.n_items
+    windows = Windows(
+        train_on.items,
+        train_on.indptr,
+        max_length,
+        batch,
+        config.seed,
+        gaps,
+        n_items,
+        config.negatives if config.loss == "sampled" else 0,
+    )
+    group = process_group.current()
     steps_per_epoch = windows.batches_per_epoch()
     training = TrainingConfig(
         steps=epochs * steps_per_epoch,
@@ -129,16 +142,22 @@ def fit(
     )
     with tempfile.TemporaryDirectory() as scratch, _torch_settings(config.threads):
         torch.manual_seed(config.seed)
-        model = Sasrec(SasrecConfig(train_on.n_items, **shape)).to(on)
+        model = Sasrec(SasrecConfig(n_items, **shape)).to(on)
         dtype = loss.fastest_logits_dtype(on)
 
-        def loss_of(some: Batch) -> torch.Tensor:
+        def loss_of(whole: Batch) -> torch.Tensor:
+            n, part, some = len(whole.targets), None, whole
+            if group.size > 1:
+                part, some = Part(group.part, len(whole.real)), whole.part(group.part)
             some = some.to(on)
-            hidden = model(some.inputs, some.gaps)[some.real]  # (B, T, D) -> (N, D)
-            if config.loss == "softmax":
-                return loss.softmax_cross_entropy(hidden, model.item.weight, some.targets, dtype)
-            drawn = torch.randperm(train_on.n_items, device=on)[: config.negatives]
-            return loss.sampled_cross_entropy(hidden, model.item.weight, some.targets, drawn)
+            hidden = model(some.inputs, some.gaps, part)[some.real]  # (B, T, D) -> (N, D)
+            if some.negatives is None:
+                return loss.softmax_cross_entropy(hidden, model.item.weight, some.targets, dtype, n)
+            return loss.sampled_cross_entropy(hidden, model.item.weight, some.targets, some.negatives, n)
+
+        def rows_of(whole: Batch) -> dict[str, torch.Tensor]:
+            items = whole.items() if n_items >= ROWS_FROM else None
+            return {} if items is None else {"item.weight": items.to(on)}
 
         state = train(
             model,
@@ -152,6 +171,8 @@ def fit(
             report=report,
             on_epoch=on_epoch,
             resume=resume,
+            group=group,
+            rows_of=rows_of,
         )
         weights = {name: tensor.float().cpu().numpy() for name, tensor in model.state_dict().items()}
     return FittedSasrec(weights, epochs, batch, on.type, training.steps, state)

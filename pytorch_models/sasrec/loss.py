@@ -12,7 +12,7 @@ LOGITS_AT_ONCE = {"cpu": 7_000_000, "cuda": 268_435_456}
 
 
 class _SoftmaxCrossEntropy(torch.autograd.Function):
-    """Computes the mean cross-entropy over all items with its gradient in the forward pass, chunk by chunk.
+    """Computes the summed cross-entropy over all items with its gradient in the forward pass, chunk by chunk.
 
     Each chunk of logits is turned in place into probabilities and then into dL/dlogits = p - y, so the
     logits of a full batch (over a gigabyte) never exist.
@@ -20,7 +20,11 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx, hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype
+        ctx,
+        hidden: torch.Tensor,
+        table: torch.Tensor,
+        targets: torch.Tensor,
+        dtype: torch.dtype,
     ) -> torch.Tensor:
         rows = rows_at_once(len(table), hidden.device)
         low_hidden, low_table = hidden.to(dtype), table.to(dtype)
@@ -39,45 +43,57 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
             table_gradient += torch.mm(p.t(), chunk)
         ctx.save_for_backward(hidden_gradient, table_gradient)
         ctx.dtypes = hidden.dtype, table.dtype
-        return loss / len(hidden)
+        return loss
 
     @staticmethod
     def backward(ctx, upstream: torch.Tensor):
         hidden_gradient, table_gradient = ctx.saved_tensors
-        scale = upstream / len(hidden_gradient)
         return (
-            (hidden_gradient * scale).to(ctx.dtypes[0]),
-            (table_gradient * scale).to(ctx.dtypes[1]),
+            (hidden_gradient * upstream).to(ctx.dtypes[0]),
+            (table_gradient * upstream).to(ctx.dtypes[1]),
             None,
             None,
         )
 
 
 def softmax_cross_entropy(
-    hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, dtype: torch.dtype = torch.float32
+    hidden: torch.Tensor,
+    table: torch.Tensor,
+    targets: torch.Tensor,
+    dtype: torch.dtype = torch.float32,
+    n: int | None = None,
 ) -> torch.Tensor:
     """Compute the mean of -log softmax(hidden @ table.T)[target] over the full catalogue.
 
-    hidden (N, D), table (V, D), targets (N,) int64; `dtype` is that of the logits and products.
+    hidden (N, D), table (V, D), targets (N,) int64; `dtype` is that of the logits and products. Of a part of
+    `n` rows it is the share of their mean.
     """
     with torch.autocast(hidden.device.type, enabled=False):
-        return _SoftmaxCrossEntropy.apply(hidden, table, targets, dtype)
+        total = _SoftmaxCrossEntropy.apply(hidden, table, targets, dtype)
+        return total / (len(hidden) if n is None else n)
 
 
 def sampled_cross_entropy(
-    hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, negatives: torch.Tensor
+    hidden: torch.Tensor,
+    table: torch.Tensor,
+    targets: torch.Tensor,
+    negatives: torch.Tensor,
+    n: int | None = None,
 ) -> torch.Tensor:
-    """Compute the cross-entropy over the target and negatives that the batch shares.
+    """Compute the mean cross-entropy over the target and negatives that the batch shares.
 
     negatives (S,) int64, distinct and uniform over the V items. Their logits are raised by log(V / S), minus
     the log of how often each is expected, so that the sum of their exponentials estimates the sum over all
     other items without bias (Bengio and Senecal 2008; the logQ correction of Yi et al., RecSys 2019, eq. 3).
-    A negative that is a row's target is left out of that row.
+    A negative that is a row's target is left out of that row. Of a part of `n` rows it is the share of their
+    mean.
     """
     positive = (hidden * table[targets]).sum(1, keepdim=True)  # (N, 1)
     others = hidden @ table[negatives].t() + np.log(len(table) / len(negatives))  # (N, S)
     others = others.masked_fill(negatives[None, :] == targets[:, None], -torch.inf)
-    return F.cross_entropy(torch.cat([positive, others], 1).float(), torch.zeros_like(targets))
+    logits = torch.cat([positive, others], 1).float()
+    total = F.cross_entropy(logits, torch.zeros_like(targets), reduction="sum")
+    return total / (len(targets) if n is None else n)
 
 
 def fastest_logits_dtype(device: torch.device) -> torch.dtype:

@@ -13,8 +13,10 @@ the window.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -41,21 +43,32 @@ class SasrecConfig:
     n_gaps: int = 0
 
 
+class Part(NamedTuple):
+    """Names the rows of a batch of `n_rows` that are computed here."""
+
+    rows: slice
+    n_rows: int
+
+
 class ByteDropout(nn.Module):
     """Drops elements by one random byte each: on a CPU the draws cost more than the model.
 
-    The probability is rounded to a multiple of 1/256.
+    The probability is rounded to a multiple of 1/256. For rows that are a part of a batch the bytes of all
+    its rows are drawn: a row drops the same elements in whichever process it is.
     """
 
     def __init__(self, probability: float) -> None:
         super().__init__()
         self.keep = round((1 - probability) * 256)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, part: Part | None = None) -> torch.Tensor:
         if not self.training or self.keep == 256:
             return x
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) < self.keep
+        shape = x.shape if part is None else (part.n_rows, *x.shape[1:])
+        n = math.prod(shape)
+        words = torch.empty((n + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        drawn = words.view(torch.uint8)[:n].view(shape)
+        kept = (drawn if part is None else drawn[part.rows]) < self.keep
         return x * (kept.to(x.dtype) * (256 / self.keep))
 
 
@@ -91,9 +104,9 @@ class Block(nn.Module):
         self.attention_gate = _gate(config)
         self.feed_gate = _gate(config)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._residual(x, self.attention, self.attention_norm, self.attention_gate)
-        return self._residual(x, self._feed, self.feed_norm, self.feed_gate)
+    def forward(self, x: torch.Tensor, part: Part | None = None) -> torch.Tensor:
+        x = self._residual(x, self.attention, self.attention_norm, self.attention_gate, part)
+        return self._residual(x, self._feed, self.feed_norm, self.feed_gate, part)
 
     def _feed(self, x: torch.Tensor) -> torch.Tensor:
         return self.down(F.gelu(self.up(x)))
@@ -104,13 +117,14 @@ class Block(nn.Module):
         layer: Callable[[torch.Tensor], torch.Tensor],
         norm: nn.LayerNorm,
         gate: nn.Linear | None,
+        part: Part | None,
     ) -> torch.Tensor:
         """Add a layer's output to its input, (B, T, D) -> (B, T, D).
 
         pre   x + layer(norm(x)), Kang and McAuley 2018, eq. 5
         ligr  x + layer(norm(x)) * sigmoid(x W), Borisyuk et al., "From Features to Transformers" 2025
         """
-        change = self.dropout(layer(norm(x)))
+        change = self.dropout(layer(norm(x)), part)
         return x + (change if gate is None else change * torch.sigmoid(gate(x)))
 
 
@@ -133,23 +147,26 @@ class Sasrec(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.apply(_initialise)
 
-    def forward(self, items: torch.Tensor, gaps: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, items: torch.Tensor, gaps: torch.Tensor | None = None, part: Part | None = None
+    ) -> torch.Tensor:
         """Encode items (B, T) int64, oldest first, T <= max_length, into (B, T, dim) float32.
 
         gaps (B, T) int64 are buckets of the time from each item to the next; None = unknown. Position t of
         the result, multiplied with `item.weight`, scores what follows items[:, :t + 1]. Padding goes behind
-        the real items; its index may be any, its results mean nothing.
+        the real items; its index may be any, its results mean nothing. `part` says which rows of a batch in
+        training these are; None = all.
         """
         vectors = self.item(items)
         if self.gap is not None:
             vectors = vectors + self.gap(torch.zeros_like(items) if gaps is None else gaps)
-        return self.encode(vectors)
+        return self.encode(vectors, part)
 
-    def encode(self, vectors: torch.Tensor) -> torch.Tensor:
+    def encode(self, vectors: torch.Tensor, part: Part | None = None) -> torch.Tensor:
         """Encode item vectors: (B, T, dim) -> (B, T, dim)."""
-        x = self.dropout(vectors + self.position.weight[: vectors.shape[1]])
+        x = self.dropout(vectors + self.position.weight[: vectors.shape[1]], part)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, part)
         return self.norm(x)
 
 

@@ -14,6 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from pytorch_models.training.process_group import ALONE, ProcessGroup
+
 LAST, BEST = "last.safetensors", "best.safetensors"
 
 
@@ -39,9 +41,34 @@ def read_checkpoint(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def read_first(path: Path, group: ProcessGroup) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Return the header and the tensors of the first process's checkpoint, in every process.
+
+    The others need no such file. Raises CheckpointError in all of them when it cannot be read.
+    """
+    if group.size == 1:
+        return read_checkpoint(path)
+    header: dict[str, str] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    problem = ""
+    if group.is_first:
+        try:
+            header, tensors = read_checkpoint(path)
+        except CheckpointError as error:
+            problem = str(error)
+    shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    problem, header, shapes = group.from_first((problem, header, shapes))
+    if problem:
+        raise CheckpointError(problem)
+    if not group.is_first:
+        tensors = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes.items()}
+    group.copy_first(list(tensors.values()))
+    return header, tensors
+
+
+def load_weights(model: nn.Module, path: Path, group: ProcessGroup = ALONE) -> None:
     """Load the weights of a checkpoint. Raises CheckpointError when they do not fit or cannot be read."""
-    set_weights(model, read_checkpoint(path)[1], path)
+    set_weights(model, read_first(path, group)[1], path)
 
 
 def set_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:

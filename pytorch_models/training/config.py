@@ -57,6 +57,17 @@ class TrainingState:
     # step, cpu_seconds and metrics of each validation
     curve: list[dict[str, float]] = field(default_factory=list)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what an artifact keeps of the run, as JSON."""
+        return {
+            "steps": self.step,
+            "best_step": self.best_step,
+            "stopped": self.stopped,
+            "cpu_seconds": round(self.cpu_seconds, 2),
+            "curve": self.curve,
+            **self.best_metrics,
+        }
+
 
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
     """Return the rate of a step: linear warm-up, then a cosine down to its end (SGDR, eq. 5)."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,15 +19,19 @@ from pytorch_models.training.checkpoints import (
     LAST,
     CheckpointError,
     load_weights,
-    read_checkpoint,
+    read_first,
     set_weights,
     write_checkpoint,
 )
 from pytorch_models.training.config import TrainingConfig, TrainingState, learning_rate_at
+from pytorch_models.training.process_group import ALONE, ProcessGroup
+from pytorch_models.training.signals import signals_as_flag
 
 REPORTS = 200  # progress is reported about so often in a run
+ROWS_FROM = 100_000  # rows of a table from which exchanging those that a batch touches is worth finding them
 
 Batches = Callable[[int], Iterator[Any]]
+RowsOf = Callable[[Any], Mapping[str, torch.Tensor]]
 Report = Callable[[int, int, str, Mapping[str, float]], None]
 OnEpoch = Callable[[int, int, Mapping[str, float]], None]
 
@@ -48,6 +50,8 @@ def train(
     on_epoch: OnEpoch = lambda epoch, total, metrics: None,
     should_stop: Callable[[], bool] = lambda: False,
     resume: bool = False,
+    group: ProcessGroup = ALONE,
+    rows_of: RowsOf = lambda batch: {},
 ) -> TrainingState:
     """Minimise `loss_of(batch)` with AdamW; leaves the best weights in `model` unless interrupted.
 
@@ -60,27 +64,36 @@ def train(
     holds where the run stands. With `resume` a run continues from `last` in `directory`, when there is one,
     to the very weights of an uninterrupted run on the same machine.
 
-    Raises CheckpointError when that checkpoint is damaged or of another configuration, and
-    FloatingPointError when the loss is no longer finite.
+    In a group of several processes, each of which calls this with its part of every batch, the loss of a step
+    is the sum of what `loss_of` returns in each: a part returns its share of the whole batch's mean. All
+    draw the same random numbers. The first process validates, and alone writes and reads `directory`. A run
+    ends in all of them alike: when one is to stop, its `report` raises, its budget is spent, or the loss is
+    no longer finite. `rows_of(batch)` names parameters of which the whole batch has a gradient in some rows
+    only, int64 indices, ascending and the same in every process: only these are then exchanged.
+
+    Raises CheckpointError when that checkpoint is damaged or of another configuration, FloatingPointError
+    when the loss is no longer finite, and ProcessGroupError when another process ended, cannot be reached,
+    or was started with another configuration or other data.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    group.check_same(asdict(config))
     torch.manual_seed(config.seed)
-    run = _Run(model, config, device, directory)
-    if resume and (directory / LAST).exists():
+    run = _Run(model, config, device, directory, group)
+    if group.from_first(resume and (directory / LAST).exists()):
         run.restore(directory / LAST)
     else:
-        for stale in (LAST, BEST):
-            (directory / stale).unlink(missing_ok=True)
+        run.begin()
     state = run.state
     state.stopped = ""
     stream = _from(batches, state)
     started = time.process_time() - state.cpu_seconds
     model.train()
-    with _signals_as_flag() as signalled:
+    with signals_as_flag() as signalled:
         while not state.stopped:
-            epoch_ended = state.step < config.steps and run.step(loss_of, stream) and config.epochs > 0
+            epoch_ended = (
+                state.step < config.steps and run.step(loss_of, stream, rows_of) and config.epochs > 0
+            )
             state.cpu_seconds = time.process_time() - started
-            over_budget = 0 < config.cpu_budget_seconds <= state.cpu_seconds
+            over_budget = group.any(0 < config.cpu_budget_seconds <= state.cpu_seconds)
             is_last = state.step >= config.steps
             metrics: Mapping[str, float] = {}
             validated = state.step % config.evaluate_every == 0 or is_last or over_budget
@@ -98,13 +111,14 @@ def train(
                 except BaseException:  # how a caller stops from within: nothing of the run is lost
                     if not validated:
                         run.save(LAST)
+                    group.any(True)
                     raise
             state.stopped = run.reason_to_end(over_budget=over_budget)
-            if not state.stopped and (signalled.is_set() or should_stop()):
+            if group.any(not state.stopped and (signalled.is_set() or should_stop())):
                 state.stopped = "interrupted"
                 run.save(LAST)
     if state.stopped != "interrupted":
-        load_weights(model, directory / BEST)
+        load_weights(model, directory / BEST, group)
     model.eval()
     return state
 
@@ -113,9 +127,15 @@ class _Run:
     """Holds a model with all that must be saved and restored beside it."""
 
     def __init__(
-        self, model: nn.Module, config: TrainingConfig, device: torch.device, directory: Path
+        self,
+        model: nn.Module,
+        config: TrainingConfig,
+        device: torch.device,
+        directory: Path,
+        group: ProcessGroup,
     ) -> None:
         self.model, self.config, self.device, self.directory = model, config, device, directory
+        self.group = group
         self.state = TrainingState()
         self.optimiser = torch.optim.AdamW(
             model.parameters(),
@@ -131,7 +151,20 @@ class _Run:
         self._loss_sum, self._n_losses = torch.zeros((), device=device), 0
         self.average = [p.detach().clone() for p in model.parameters()] if config.ema_decay else []
 
-    def step(self, loss_of: Callable[[Any], torch.Tensor], stream: Iterator[tuple[Any, bool]]) -> bool:
+    def begin(self) -> None:
+        """Begin a new run, from the weights of the first process."""
+        if self.group.is_first:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for stale in (LAST, BEST):
+                (self.directory / stale).unlink(missing_ok=True)
+        self.group.copy_first(list(self.model.state_dict().values()))
+
+    def step(
+        self,
+        loss_of: Callable[[Any], torch.Tensor],
+        stream: Iterator[tuple[Any, bool]],
+        rows_of: RowsOf,
+    ) -> bool:
         """Take one optimiser step on the next batch; return whether it was the last of its epoch."""
         batch, ends_epoch = next(stream)
         for group in self.optimiser.param_groups:
@@ -140,11 +173,15 @@ class _Run:
             loss = loss_of(batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        loss = loss.detach()
+        if self.group.size > 1:
+            loss = loss.clone()
+            self._add_up_gradients(loss, rows_of(batch))
         self.scaler.unscale_(self.optimiser)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self._loss_sum, self._n_losses = self._loss_sum + loss.detach(), self._n_losses + 1
+        self._loss_sum, self._n_losses = self._loss_sum + loss, self._n_losses + 1
         self.state.step += 1
         self.state.batch += 1
         if self.average:
@@ -152,6 +189,22 @@ class _Run:
             decay = min(self.config.ema_decay, self.state.step / (self.state.step + 9))
             torch._foreach_lerp_(self.average, [p.detach() for p in self.model.parameters()], 1 - decay)
         return ends_epoch
+
+    def _add_up_gradients(self, loss: torch.Tensor, touched: Mapping[str, torch.Tensor]) -> None:
+        """Replace the gradients and the loss of this process's part by those of the whole batch."""
+        summed, by_rows = [loss], []
+        for name, parameter in self.model.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            rows = touched.get(name)
+            summed.append(parameter.grad if rows is None else parameter.grad[rows])
+            if rows is not None:
+                by_rows.append((parameter.grad, rows, summed[-1]))
+        self.group.add_up(summed)
+        for gradient, rows, values in by_rows:
+            gradient[rows] = values
 
     def message(self, *, ended: bool) -> str:
         """Return how far the run is: the number of epochs that are done, or of steps."""
@@ -179,17 +232,21 @@ class _Run:
     def validate(
         self, validate: Callable[[], Mapping[str, float]] | None, metric: str
     ) -> Mapping[str, float]:
-        """Validate, keep the weights if they are the best, and return the metrics with the mean loss."""
+        """Validate, keep the weights if they are the best, and return the metrics with the mean loss.
+
+        The first process validates for all of them.
+        """
         state, metrics = self.state, self.mean_loss()
         self._loss_sum, self._n_losses = torch.zeros_like(self._loss_sum), 0
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise FloatingPointError(f"the loss is {metrics['loss']} after {state.step} steps")
         with self.averaged_weights():
-            if validate:
+            if validate and self.group.is_first:
                 self.model.eval()
                 with torch.inference_mode():
                     metrics |= validate()
                 self.model.train()
+            metrics = self.group.from_first(metrics)
             state.curve.append({"step": state.step, "cpu_seconds": round(state.cpu_seconds, 3), **metrics})
             value = metrics[metric] if validate and metric else float(state.step)
             if value > state.best:
@@ -209,6 +266,9 @@ class _Run:
         return "budget" if over_budget else ""
 
     def save(self, filename: str, *, weights_only: bool = False) -> None:
+        """Write a checkpoint; the first process does, for all of them."""
+        if not self.group.is_first:
+            return
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if not weights_only:
             for index, slots in self.optimiser.state_dict()["state"].items():
@@ -225,7 +285,8 @@ class _Run:
         write_checkpoint(self.directory / filename, tensors, header)
 
     def restore(self, path: Path) -> None:
-        header, tensors = read_checkpoint(path)
+        """Continue from a checkpoint. Raises CheckpointError when it is damaged or of another run."""
+        header, tensors = read_first(path, self.group)
         saved, wanted = json.loads(header["config"]), json.loads(json.dumps(asdict(self.config)))
         # A longer budget or more patience may finish a run; anything else would be another run.
         free = ("cpu_budget_seconds", "patience")
@@ -273,23 +334,3 @@ def _from(batches: Batches, state: TrainingState) -> Iterator[tuple[Any, bool]]:
             yield waiting.pop(), True
         skip = 0
         state.epoch, state.batch = state.epoch + 1, 0
-
-
-@contextmanager
-def _signals_as_flag() -> Iterator[threading.Event]:
-    """Set a flag on SIGINT and SIGTERM instead of tearing a step apart, unless the caller handles them.
-
-    Only a main thread can do this; in others the flag stays down.
-    """
-    flag = threading.Event()
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            if handler in (signal.SIG_DFL, signal.default_int_handler):
-                before[number] = signal.signal(number, lambda *_: flag.set())
-    try:
-        yield flag
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -373,3 +373,19 @@ def test_prune_keeps_the_newest_and_whatever_is_needed(site, store) -> None:
     run("models", "prune", "popular", "--keep", "1")
     assert store.versions("popular") == [versions[0], first]
     assert "nothing to delete" in run("models", "prune", "--keep", "1")
+
+
+def test_only_the_first_of_several_processes_publishes_and_records(data, settings, store, capsys):
+    settings.TRAINING_RANK = 1  # of a group of its own, so that it waits for nobody
+    assert run("train", "popular", "--data", data) == ""
+    assert store.versions("popular") == []
+    assert not TrainingRun.objects.exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_models_that_train_in_one_process_are_refused_by_name_in_several(data, settings):
+    settings.TRAINING_PROCESSES = 2
+    with pytest.raises(
+        CommandError, match=r"^one process trains ease, lightgcn; several can train sasrec, mf_softmax"
+    ):
+        run("train", "ease", "lightgcn", "sasrec", "--data", data)

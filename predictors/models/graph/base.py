@@ -131,7 +131,7 @@ class GraphPredictor(Predictor):
     def fit_with_model(cls, data: TrainingData, config: GraphConfig, run: Run) -> tuple[Self, GraphModel]:
         """Fit, and return the model behind the tables in float64 as well, which serving does not need."""
         from pytorch_models.graph.config import GraphFitConfig
-        from pytorch_models.graph.fit import fit_tables, training_facts
+        from pytorch_models.graph.fit import fit_tables
         from pytorch_models.training.checkpoints import CheckpointError
 
         rows = item_rows(data.train)
@@ -178,7 +178,7 @@ class GraphPredictor(Predictor):
         if state.stopped == "interrupted":
             raise TrainingError("interrupted; go on with resume")
         predictor = cls(node_of(tables), data.items, config)
-        predictor.meta["training"] = training_facts(state)
+        predictor.meta["training"] = state.facts()
         predictor.trained_users = cls.user_vectors(tables).astype(np.float32)
         return predictor, model
 

@@ -108,6 +108,7 @@ class SasrecPredictor(Predictor):
     summary = "A self-attentive network that reads your history as a sequence."
     paper = "sasrec"
     config_class = SasrecConfig
+    trains_on_processes = True
 
     def __init__(
         self,
@@ -144,6 +145,7 @@ class SasrecPredictor(Predictor):
         """
         from pytorch_models.sasrec.fit import SasrecFitConfig, Score, available_device, fit
         from pytorch_models.training.checkpoints import CheckpointError
+        from pytorch_models.training.process_group import ProcessGroupError
 
         train, validation = data.train, data.validation
         if config.times and not train.has_time:
@@ -184,7 +186,7 @@ class SasrecPredictor(Predictor):
                 resume=run.resume,
                 gaps=buckets(np.diff(train.at, append=train.at[-1:])) if config.times else None,
             )
-        except (ValueError, CheckpointError) as error:
+        except (ValueError, CheckpointError, ProcessGroupError) as error:
             raise TrainingError(str(error)) from error
         except FloatingPointError as error:
             raise TrainingError(f"{error}: try a lower learning_rate") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from movie.core.shutdown import INTERRUPTED
 from movie.training.data_options import add_data_options, check_data_options, id_space, load_interactions
 from movie.training.datasets import graph_option
 from movie.training.models import TrainingRun
+from movie.training.processes import is_first_process, joined_processes
 from movie.training.runs import Interrupted, StopTraining, queued, recorded
 from movie.training.site_store import SiteModelStore
 from movie.training.training_feed import feed_file
@@ -64,16 +66,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = list(dict.fromkeys(options["names"]))
-        if options["data"] is not None:
+        if not is_first_process():
+            options |= {"activate": False, "hook": [], "quiet": True}
+        elif options["data"] is not None:
             options["data"] = feed_file(options["data"])
         chosen = _check_models(names, options)
         refused = []
-        with queued(names) as waiting, StopTraining() as stop:
+        with joined_processes() as load_once, queued(names) as waiting, StopTraining() as stop:
             data: dict[bool, Interactions] = {}
             for name in names:
                 dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
                 if dislikes not in data:
-                    data[dislikes] = load_interactions(options, dislikes=dislikes, say=self.stderr.write)
+                    data[dislikes] = load_once(
+                        partial(load_interactions, options, dislikes=dislikes, say=self.stderr.write)
+                    )
                 run = waiting.pop(name)
                 try:
                     self._train(run, data[dislikes], chosen[name], stop, options)
@@ -86,6 +92,8 @@ class Command(BaseCommand):
                 except Exception as error:
                     logger.exception("the training of %s failed", name)
                     refused.append(f"{name}: {type(error).__name__}: {error}")
+                if refused and settings.TRAINING_PROCESSES > 1:
+                    break  # the others may be at another model
         if refused:
             raise CommandError("\n".join(refused))
 
@@ -118,6 +126,7 @@ class Command(BaseCommand):
                 refit=options["refit"],
                 progress=watch,
                 hooks=open_hooks(options["hook"]),
+                is_first=is_first_process(),
             )
             run.version, run.metrics = trained.version, trained.metrics
         if not options["quiet"]:
@@ -139,6 +148,8 @@ def _check_models(names: list[str], options: Mapping[str, Any]) -> dict[str, dic
     if options["seed"] < 0:
         raise CommandError("--seed: expected a number from 0 up")
     try:
+        if settings.TRAINING_PROCESSES > 1:
+            _refuse_trained_alone(names)
         if options["activate"]:
             refuse_other_ids(names[0], id_space(options))
         pairs = parse_pairs(options["options"])
@@ -149,6 +160,15 @@ def _check_models(names: list[str], options: Mapping[str, Any]) -> dict[str, dic
         return {name: {**read_config(options["config"], name), **given[name]} for name in names}
     except PredictorError as error:
         raise CommandError(str(error)) from error
+
+
+def _refuse_trained_alone(names: Iterable[str]) -> None:
+    """Raise CommandError on models that several processes cannot train together."""
+    together = [name for name in MODELS if predictor_class(name).trains_on_processes]
+    if alone := [name for name in names if name not in together]:
+        raise CommandError(
+            f"one process trains {', '.join(alone)}; several can train {', '.join(together)} only"
+        )
 
 
 def _result(trained: Trained) -> str:

@@ -1,0 +1,147 @@
+"""Several processes that train one model together: who they are, and what they tell each other.
+
+Every process holds the whole model and takes its part of each batch; the sums of the gradients over all
+parts make the step of the whole batch. `torchrun` starts the processes and says where they meet. One
+process is a group of its own, in which every call returns at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+Value = TypeVar("Value")
+
+TIMEOUT = timedelta(minutes=10)  # a process waits so long for the others: longer than any validation takes
+REDUCED_ALONE = 1_000_000  # elements of a tensor from which joining it with others costs more than it saves
+
+
+class ProcessGroupError(Exception):
+    """Reports that another process ended, cannot be reached, or trains something else."""
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """Holds the number of this process, from 0, and of all. The first one writes files and reports."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def part(self) -> slice:
+        """The rows of a batch that this process takes: every `size`-th, so that long ones are spread."""
+        return slice(self.rank, None, self.size)
+
+    def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace tensors, one dtype and the same shapes in every process, by their sums over all.
+
+        Raises ProcessGroupError.
+        """
+        if self.size == 1:
+            return
+        small = [tensor for tensor in tensors if tensor.numel() < REDUCED_ALONE]
+        joined = torch.cat([tensor.reshape(-1) for tensor in small])
+        with _errors():
+            for tensor in (joined, *(tensor for tensor in tensors if tensor.numel() >= REDUCED_ALONE)):
+                distributed.all_reduce(tensor)
+        parts = joined.split([tensor.numel() for tensor in small])
+        torch._foreach_copy_(small, [part.view_as(tensor) for part, tensor in zip(parts, small, strict=True)])
+
+    def any(self, flag: bool) -> bool:
+        """Return whether a flag is up in some process. Raises ProcessGroupError."""
+        if self.size == 1:
+            return flag
+        up = torch.tensor([float(flag)], device=_device())
+        with _errors():
+            distributed.all_reduce(up)
+        return bool(up.item())
+
+    def from_first(self, value: Value) -> Value:
+        """Return the value of the first process, which can be pickled. Raises ProcessGroupError."""
+        if self.size == 1:
+            return value
+        values = [value]
+        with _errors():
+            distributed.broadcast_object_list(values, src=0, device=_device())
+        return values[0]
+
+    def copy_first(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace tensors by those of the first process, in place. Raises ProcessGroupError."""
+        if self.size == 1:
+            return
+        for tensor in tensors:
+            sent = tensor.detach().to(_device())
+            with _errors():
+                distributed.broadcast(sent, src=0)
+            tensor.detach().copy_(sent)
+
+    def check_same(self, values: Mapping[str, object]) -> None:
+        """Raise ProcessGroupError in every process unless the values by name are the same in all."""
+        first = self.from_first(dict(values))
+        differences = [
+            f"{name} is {value} in process {self.rank}, {first.get(name)} in the first"
+            for name, value in values.items()
+            if value != first.get(name)
+        ]
+        if self.any(bool(differences)):
+            raise ProcessGroupError("the processes train different things: " + ", ".join(differences))
+
+
+ALONE = ProcessGroup()
+
+
+def current() -> ProcessGroup:
+    """Return the group that this process has joined, or one of its own."""
+    if distributed.is_available() and distributed.is_initialized():
+        return ProcessGroup(distributed.get_rank(), distributed.get_world_size())
+    return ALONE
+
+
+@contextmanager
+def joined(rank: int, size: int, *, device: str) -> Iterator[ProcessGroup]:
+    """Meet the other processes for the time of the block: by NCCL on "cuda", by Gloo on "cpu".
+
+    On a GPU each process takes the one of its number on its machine. The address of the first process
+    comes from where `torchrun` puts it. Raises ProcessGroupError.
+    """
+    if size == 1:
+        yield ALONE
+        return
+    with _errors():
+        if device == "cuda":
+            torch.cuda.set_device(distributed.get_node_local_rank(fallback_rank=rank))
+        distributed.init_process_group(
+            "nccl" if device == "cuda" else "gloo", rank=rank, world_size=size, timeout=TIMEOUT
+        )
+    try:
+        yield current()
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device() -> torch.device:
+    """Return the device whose tensors the group exchanges."""
+    return torch.device("cuda" if distributed.get_backend() == "nccl" else "cpu")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn what torch raises when a process cannot be reached into a ProcessGroupError."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ProcessGroupError(
+            f"another process of this training ended or cannot be reached ({reason}); start all of them "
+            "again with --resume"
+        ) from error
