@@ -29,6 +29,7 @@ BUILT_IN = {
     "ease": "predictors.models.ease:EasePredictor",
     "als": "predictors.models.als:AlsPredictor",
     "mf": "predictors.models.mf.model:MfPredictor",
+    "mf_softmax": "predictors.models.mf_softmax:MfSoftmaxPredictor",
     "lightgcn": "predictors.models.graph.lightgcn:LightgcnPredictor",
     "ngcf": "predictors.models.graph.ngcf:NgcfPredictor",
     "kprn": "predictors.models.kprn.model:KprnPredictor",

@@ -124,6 +124,13 @@ SPACES: Mapping[str, Space] = {
         "popularity_weight": Parameter(0.0, 4.0),
         "groups": Parameter(0, 1),
     },
+    "mf_softmax": {
+        "learning_rate": Parameter(1e-3, 3e-2, log=True),
+        "l2": Parameter(1e-2, 1.0, log=True),
+        "sampling_exponent": Parameter(0.0, 1.0),
+        "dim": Parameter(choices=(32, 64, 128)),
+        "fold_in_ridge": Parameter(1e-2, 10.0, log=True),
+    },
     "lightgcn": _GRAPH,
     "ngcf": {**_GRAPH, "message_dropout": Parameter(0.0, 0.5)},
     "kprn": {

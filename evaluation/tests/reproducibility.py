@@ -39,6 +39,7 @@ MODELS = {
     "transitions": {},
     "next_item": {"sasrec": {"dim": 16, "epochs": 3, "max_length": 50, "threads": 1}},
     "ensemble": {"ease.ridge": 20.0, "als": {"factors": 16, "epochs": 3}, "graph_filter.factors": 16},
+    "mf_softmax": {"dim": 16, "epochs": 4, "batch_size": 512, "negatives": 64, "evaluate_every": 2},
     "lightgcn": GRAPH,
     "ngcf": GRAPH,
     "kprn": {"dim": 8, "small_dim": 4, "hidden": 8, "epochs": 0.5, "evaluations": 2},

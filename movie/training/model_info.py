@@ -58,6 +58,10 @@ TRANSLATED = {
     "mf": ModelInfo(
         _("Star predictor"), _("Learns from all ratings, low ones too, and predicts your stars.")
     ),
+    "mf_softmax": ModelInfo(
+        _("Softmax factorisation"),
+        _("Taste as a vector, learned from films drawn at random: for catalogues of any size."),
+    ),
     "graph_filter": ModelInfo(
         _("Graph filter"), _("Smooths your likes over the graph of people and films; good from few films.")
     ),

@@ -14,6 +14,7 @@ from predictors.testing import ModelContract
 QUICK = {
     "linear_sequence": {"ridge": (5.0, 5.0, 5.0)},
     "next_item": {
+        "mf_softmax": {"epochs": 3, "dim": 16, "batch_size": 256},
         "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
         "linear_sequence.ridge": (5.0, 5.0, 5.0),
     },
