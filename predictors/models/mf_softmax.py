@@ -29,7 +29,7 @@ class MfSoftmaxConfig(Config):
     """Configures training (see pytorch_models.mf_softmax) and how a user is folded in."""
 
     dim: int = 64  #: length of an item's vector
-    epochs: int = 40  #: passes over the interactions
+    epochs: int = 20  #: passes over the interactions
     batch_size: int = 4096  #: interactions of a step: entire users
     learning_rate: float = 0.01  #: of AdamW, the highest
     l2: float = 0.1  #: weight of the squared length of the vectors of an interaction

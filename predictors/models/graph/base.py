@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -84,6 +85,8 @@ class GraphPredictor(Predictor):
 
     config_class: ClassVar[type[Config]] = GraphConfig
     can_be_observed = is_costly = True
+    #: memory of a training, measured as so many float32 tables of (n_users + n_items, dim)
+    tables_in_memory: ClassVar[int]
 
     def __init__(self, node: NewNode, ids: IdMap, config: GraphConfig | None = None) -> None:
         super().__init__(ids, config)
@@ -122,6 +125,19 @@ class GraphPredictor(Predictor):
         """Return (n_users, f) the final vectors of the users of the training data."""
 
     # -- the predictor ------------------------------------------------------------------------
+
+    @classmethod
+    def check_data(cls, data: TrainingData, config: GraphConfig) -> None:
+        """Raise TrainingError on a graph that does not fit into this machine's memory."""
+        n_nodes = data.n_users + data.n_items
+        needed = n_nodes * config.dim * 4 * cls.tables_in_memory
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if needed > memory:
+            raise TrainingError(
+                f"{cls.name} computes with the whole graph in every step: {n_nodes:,} users and items with "
+                f"dim={config.dim} take about {needed / 1e9:.0f} GB, this machine has {memory / 1e9:.0f}; "
+                "mf_softmax trains on graphs of any size"
+            )
 
     @classmethod
     def _fit(cls, data: TrainingData, config: GraphConfig, run: Run) -> Self:

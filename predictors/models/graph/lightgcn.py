@@ -32,6 +32,7 @@ class LightgcnPredictor(GraphPredictor):
     summary = "Averages tastes along the graph of people and films; you join it as a new node."
     paper = "lightgcn"
     config_class = LightgcnConfig
+    tables_in_memory = 10
     node: LightGCNNode
 
     @classmethod

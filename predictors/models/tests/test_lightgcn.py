@@ -275,3 +275,12 @@ def test_an_embedding_stays_as_it_starts_while_it_is_frozen():
 def test_an_unusable_start_is_refused(name, wrong):
     with pytest.raises(TrainingError, match="start"):
         fit_model(predictor_class(name), interactions(), options={**FEW, **wrong})
+
+
+@pytest.mark.parametrize("name", ["lightgcn", "ngcf"])
+def test_a_graph_beyond_this_machine_is_refused_before_any_work(name):
+    """It names the model that trains at any size."""
+    with pytest.raises(
+        TrainingError, match=f"{name} computes with the whole graph .* mf_softmax trains on graphs"
+    ):
+        fit_model(predictor_class(name), interactions(), options={"dim": 10**9})
