@@ -19,7 +19,7 @@ from pytorch_models.training.process_group import ProcessGroupError
 
 CONFIG = TrainingConfig(steps=30, learning_rate=0.05, evaluate_every=10, seed=5)
 SHAPE = {"dim": 8, "blocks": 1, "heads": 2, "max_length": 6, "dropout": 0.3}
-FIT = sasrec.SasrecFitConfig(epochs=3, batch=60, negatives=7, threads=1)
+FIT = sasrec.SasrecFitConfig(epochs=3, batch=60, negatives=7, ema_decay=0.9, threads=1)
 
 
 @pytest.fixture(autouse=True)

@@ -157,7 +157,7 @@ class _Run:
             self.directory.mkdir(parents=True, exist_ok=True)
             for stale in (LAST, BEST):
                 (self.directory / stale).unlink(missing_ok=True)
-        self.group.copy_first(list(self.model.state_dict().values()))
+        self.group.copy_first([*self.model.state_dict().values(), *self.average])
 
     def step(
         self,

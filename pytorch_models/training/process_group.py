@@ -140,7 +140,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0]  # the rest is advice
         raise ProcessGroupError(
             f"another process of this training ended or cannot be reached ({reason}); start all of them "
             "again with --resume"
