@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -19,40 +18,32 @@ _YEAR_2100 = 4_102_444_800  # seconds
 _LATEST_SECOND = 253_402_300_799  # the last second of the year 9999, the end of datetime
 
 
-def joined(tables: list[Table], role: str, convert: Callable[[Table], np.ndarray]) -> np.ndarray | None:
-    """Return (N,) the column of this role over all tables; None unless every table has one."""
-    if not all(role in table.frame.columns for table in tables):
-        return None
-    return np.concatenate([convert(table) for table in tables])
+def ids_column(table: Table, role: str) -> pl.Series:
+    """Return the ids as strings. Raises DatasetError on a row without one."""
+    ids = table.frame[role]
+    empty = ids.is_null() | (ids == "") if ids.dtype == pl.String else ids.is_null()
+    refuse_first(table, empty.to_numpy(), f"no {role}", expected=f"an id of the {role}")
+    return ids.cast(pl.Int64 if ids.dtype.is_integer() else pl.String).cast(pl.String).str.strip_chars()
 
 
-def encoded_ids(tables: list[Table], role: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return (N,) int32 indices and the sorted ids behind them: int64, or str objects."""
-    columns = [table.frame[role] for table in tables]
-    for table, column in zip(tables, columns, strict=True):
-        empty = column.is_null() | (column == "") if column.dtype == pl.String else column.is_null()
-        refuse_first(table, empty.to_numpy(), f"no {role}", expected=f"an id of the {role}")
-    if not all(column.dtype.is_integer() for column in columns):
-        columns = [column.cast(pl.String).str.strip_chars() for column in columns]
-    ids = pl.concat(columns)
-    if ids.dtype == pl.String:
-        numbers = ids.cast(pl.Int64, strict=False)
-        if numbers.null_count() == 0 and bool((numbers.cast(pl.String) == ids).all()):
-            ids = numbers
-    if ids.dtype.is_integer():
-        unique, codes = np.unique(ids.cast(pl.Int64).to_numpy(), return_inverse=True)
-        return codes.astype(np.int32), unique
-    names = ids.unique().sort()
-    numbered = pl.DataFrame({"id": names, "code": np.arange(len(names), dtype=np.int32)})
-    coded = pl.DataFrame({"id": ids}).join(numbered, on="id", how="left", maintain_order="left")
-    return coded["code"].to_numpy().astype(np.int32), np.array(names.to_list(), dtype=object)
+def sorted_ids(names: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return (n,) int32 the index of each distinct id, and the sorted ids: int64, or str objects."""
+    numbers = names.cast(pl.Int64, strict=False)
+    is_canonical = numbers.null_count() == 0 and bool((numbers.cast(pl.String) == names).all())
+    ids = numbers if is_canonical else names
+    order = ids.arg_sort().to_numpy()
+    index = np.empty(len(order), np.int32)
+    index[order] = np.arange(len(order), dtype=np.int32)
+    in_order = ids.sort()
+    return index, in_order.to_numpy() if is_canonical else np.array(in_order.to_list(), dtype=object)
 
 
 def ratings_column(table: Table) -> np.ndarray:
     """Return (n,) float32, of "4.5" and of "4,5"; nan where the field is empty."""
     column = table.frame["rating"]
-    text = column.str.replace(_DECIMAL_COMMA, "$1.$2") if column.dtype == pl.String else column
-    numbers = text.cast(pl.Float64, strict=False)
+    numbers = column.cast(pl.Float64, strict=False)
+    if column.dtype == pl.String and numbers.null_count() > column.null_count():
+        numbers = column.str.replace(_DECIMAL_COMMA, "$1.$2").cast(pl.Float64, strict=False)
     given = column.is_not_null() & (column != "") if column.dtype == pl.String else column.is_not_null()
     wrong = given & (numbers.is_null() | numbers.is_infinite().fill_null(False))
     refuse_first(table, wrong.to_numpy(), "a rating of {}", expected="a number", shown=column)

@@ -8,6 +8,7 @@ Taken directly, each also as .gz or .xz, or as the folder that holds it:
     sequence     `user item` lines in time order, as the SASRec literature uses
     adjacency    `user item item ...` lines; a folder with train.txt and test.txt (LightGCN, NGCF)
     table        any CSV, TSV or parquet with named columns and ids of any kind
+    shards       a folder with shard=NN/*.parquet, as `write_shards` and Spark write it
 
 Ids become ints when all of them are canonical ints ("7", not "007"); else they stay strings. The unit of a
 numeric time is the one that the caller states, else the one in which most of the first times lie before 2100.
@@ -16,24 +17,26 @@ numeric time is the one that the caller states, else the one in which most of th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
-
 from datasets.interactions import Interactions
-from datasets.readers.columns import UNITS, encoded_ids, joined, probable_unit, ratings_column, times_column
+from datasets.readers.assembly import assemble, fill, shard_columns
+from datasets.readers.columns import UNITS, probable_unit
 from datasets.readers.delimited import read_delimited
 from datasets.readers.item_lines import read_item_lines
 from datasets.readers.parquet import read_parquet
 from datasets.readers.source import DatasetError, Source, SourceFile, plain_name
 from datasets.readers.table import ROLES, Table, looks_like_header
+from datasets.shards import Spool
 
+SHARD_PREFIX = "shard="  # of folders that hold the files of a shard
 UNIT = "unit"  # beside the roles in `columns`: one of UNITS
-Reader = Callable[[Source, str, Mapping[str, str] | None], Table]
+Reader = Callable[[Source, str, Mapping[str, str] | None], Iterator[Table]]
 READERS: dict[str, Reader] = {
     "csv": read_delimited,
     "tsv": read_delimited,
@@ -125,7 +128,77 @@ def read_dataset(
 
     Takes and raises the same as `read_interactions`.
     """
-    path = Path(path)
+    opened = _open(Path(path), columns, format)
+    with Spool() as spool:
+        opened.fill(spool)
+        interactions, parts = assemble(spool, opened.roles, opened.unit)
+    has_split = len(parts) > 0
+    return Dataset(
+        interactions=interactions,
+        train=interactions.select(parts == 0) if has_split else None,
+        test=interactions.select(parts == 1) if has_split else None,
+        format=opened.format,
+        files=tuple(source.describe() for source in opened.sources),
+        notices=opened.notices,
+    )
+
+
+def write_shards(
+    path: Path | str,
+    folder: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    say: Callable[[str], object] = lambda notice: None,
+) -> int:
+    """Write the interactions of a file as shards that `read_dataset` reads; return how many there are.
+
+    The folder gets shard=NN/interactions.parquet: user and item (strings), rating (float32) and timestamp
+    (UTC, microseconds) where the file has them, in its order. Takes the same as `read_interactions`. The
+    folder is there whole or not at all. Raises DatasetError, also where the folder exists, and OSError.
+    """
+    opened = _open(Path(path), columns, format)
+    for notice in opened.notices:
+        say(notice)
+    if folder.exists():
+        raise DatasetError(folder, "it exists", expected="a folder that is not there yet")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with Spool() as spool:
+        n_rows = opened.fill(spool)
+        spool.flush()
+        for shard, rows in enumerate(spool.frames()):
+            if rows.height:
+                file = unfinished / f"shard={shard:02}" / "interactions.parquet"
+                file.parent.mkdir(parents=True)
+                shard_columns(rows, opened.roles, opened.unit).write_parquet(file, compression="zstd")
+    unfinished.rename(folder)
+    return n_rows
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Files whose first rows are known: their roles, and the unit of their times."""
+
+    path: Path
+    sources: list[Source]
+    tables: list[Iterator[Table]]  # of each file, to be read once
+    roles: set[str]
+    unit: str
+    format: str
+    notices: tuple[str, ...]
+
+    def fill(self, spool: Spool) -> int:
+        """Put all rows into the spool; return how many. Raises DatasetError, also where a file has none."""
+        is_sharded = self.sources[0].path.parent.name.startswith(SHARD_PREFIX)
+        files = [chain.from_iterable(self.tables)] if is_sharded else self.tables
+        sizes = fill(spool, files, self.roles, self.unit)
+        if not all(sizes):
+            raise _without_rows(self.path)
+        return sum(sizes)
+
+
+def _open(path: Path, columns: Mapping[str, str] | None, format: str | None) -> _Opened:
     if format is not None and format not in FORMATS:
         raise DatasetError(path, f"unknown format {format!r}", expected="one of " + ", ".join(FORMATS))
     stated = dict(columns or {})
@@ -136,32 +209,44 @@ def read_dataset(
         raise DatasetError(
             path, f"no role is called {', '.join(sorted(wrong))}", expected="roles " + ", ".join(ROLES)
         )
-    paths = _files_of(path)
-    tables = []
-    sources = []
-    for file in paths:
-        source = Source(file)
-        tables.append(_read_table(source, stated or None, format))
-        sources.append(source.describe())
+    sources = [Source(file) for file in _files_of(path)]
+    formats = [format or _format_of(source) for source in sources]
+    files = [
+        READERS[each](source, each, stated or None) for source, each in zip(sources, formats, strict=True)
+    ]
+    firsts = [list(islice(tables, 1)) for tables in files]
+    if not all(firsts):
+        raise _without_rows(path)
+    heads = [table for first in firsts for table in first]
     notices = []
-    found = unit or probable_unit(tables)
+    found = unit or probable_unit(heads)
     if unit is None and found != "s":
         names = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
         notices.append(
             f"{path}: the times are read as {names[found]} since 1970, as most of the first ones are; "
             "--columns unit=s, ms, us or ns says another unit."
         )
-    return replace(_assemble(path, tables, tuple(sources), found), notices=tuple(notices))
+    return _Opened(
+        path,
+        sources,
+        [chain(first, rest) for first, rest in zip(firsts, files, strict=True)],
+        set.intersection(*(set(head.frame.columns) for head in heads)),
+        found,
+        formats[0],
+        tuple(notices),
+    )
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:
-    """Return the file, or what a folder holds: one file, or a (train, test) pair."""
+    """Return the file, or what a folder holds: one file, a (train, test) pair, or shards."""
     if path.is_file():
         return (path,)
     if not path.exists():
         raise DatasetError(
             path, "there is no such file or folder", expected="an interaction file or its folder"
         )
+    if shards := sorted(path.glob(f"{SHARD_PREFIX}*/*.parquet")):
+        return tuple(shards)
     by_name = {plain_name(file): file for file in sorted(path.iterdir()) if file.is_file()}
     for training in ("train.txt", "training.txt"):
         if training in by_name and "test.txt" in by_name:
@@ -190,11 +275,14 @@ def _files_of(path: Path) -> tuple[Path, ...]:
     return tuple(candidates.values())
 
 
-def _read_table(source: Source, columns: Mapping[str, str] | None, format: str | None) -> Table:
-    if not source.content.strip():
+def _without_rows(path: Path) -> DatasetError:
+    return DatasetError(path, "no interactions in it", expected="at least one row")
+
+
+def _format_of(source: Source) -> str:
+    if source.is_blank:
         raise source.error("the file is empty", expected="interactions")
-    format = format or _SUFFIX_FORMATS.get(Path(source.name).suffix) or _sniff(source)
-    return READERS[format](source, format, columns)
+    return _SUFFIX_FORMATS.get(Path(source.name).suffix) or _sniff(source)
 
 
 def _sniff(source: Source) -> str:
@@ -208,41 +296,6 @@ def _sniff(source: Source) -> str:
     if len(widths) == 1 and widths <= {3, 4} and "\t" in lines[0]:
         return "tsv"
     return "adjacency"
-
-
-def _assemble(path: Path, tables: list[Table], files: tuple[SourceFile, ...], unit: str) -> Dataset:
-    sizes = [table.frame.height for table in tables]
-    if not all(sizes):
-        raise DatasetError(path, "no interactions in it", expected="at least one row")
-    users, user_ids = encoded_ids(tables, "user")
-    items, item_ids = encoded_ids(tables, "item")
-    values = joined(tables, "rating", ratings_column)
-    ticks = joined(tables, "timestamp", partial(times_column, unit=unit))
-    at = np.arange(sum(sizes), dtype=np.int64)
-    if ticks is not None:
-        at = (ticks // UNITS[unit]).astype(np.int64)
-
-    def part(rows: np.ndarray) -> Interactions:
-        if ticks is not None:  # times within one second keep their order
-            rows = rows[np.argsort(ticks[rows], kind="stable")]
-        return Interactions.from_columns(
-            users[rows],
-            items[rows],
-            None if values is None else values[rows],
-            at[rows],
-            user_ids=user_ids,
-            item_ids=item_ids,
-            has_time=ticks is not None,
-        )
-
-    everything = np.arange(sum(sizes))
-    return Dataset(
-        interactions=part(everything),
-        train=part(everything[: sizes[0]]) if len(tables) == 2 else None,
-        test=part(everything[sizes[0] :]) if len(tables) == 2 else None,
-        format=tables[0].format,
-        files=files,
-    )
 
 
 def _combined_hash(named: list[tuple[str, str]]) -> str:

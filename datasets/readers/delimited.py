@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -12,43 +12,66 @@ from datasets.readers.source import Source
 from datasets.readers.table import Table, are_positions, looks_like_header, table_by_names, table_by_position
 
 
-def read_delimited(source: Source, format: str, columns: Mapping[str, str] | None) -> Table:
-    """Read separated fields with or without a header. Raises DatasetError."""
-    source.check_lines()
+def read_delimited(source: Source, format: str, columns: Mapping[str, str] | None) -> Iterator[Table]:
+    """Read separated fields with or without a header, block by block. Raises DatasetError."""
+    first = source.first_lines()[0]
     separator = "," if format == "csv" else "\t"
-    text = source.text
-    if format == "dat":
-        if b"::" not in text[: text.find(b"\n")]:
-            raise source.error("no `::` in it", expected="user::item::rating::timestamp", line=1)
-        text = text.replace(b"::", b"\t")
-    elif format == "csv" and "," not in source.first_lines()[0]:
-        separator = next((mark for mark in ";\t|" if mark in source.first_lines()[0]), ",")
-    names = [name.strip(' "') for name in source.first_lines()[0].split(separator)]
+    if format == "dat" and "::" not in first:
+        raise source.error("no `::` in it", expected="user::item::rating::timestamp", line=1)
+    if format == "csv" and "," not in first:
+        separator = next((mark for mark in ";\t|" if mark in first), ",")
+    names = [name.strip(' "') for name in first.split(separator)]
     by_position = are_positions(columns) and not looks_like_header(names)
     has_header = (bool(columns) and not by_position) or format == "recbole" or looks_like_header(names)
-    frame = _fields(source, text, separator, has_header=has_header)
-    if has_header:
-        return table_by_names(source, format, frame, columns, header_lines=1)
-    return table_by_position(source, format, frame, columns)
+    fields: Sequence[str] | None = None
+    for block, line in source.blocks(quoted=separator != "\t"):
+        text = block.replace(b"::", b"\t") if format == "dat" else block
+        is_headed = has_header and fields is None
+        frame = _fields(source, text, separator, line=line, has_header=is_headed, names=fields)
+        fields = frame.columns
+        first_row = line + is_headed
+        if has_header:
+            yield table_by_names(source, format, frame, columns, first_row=first_row)
+        else:
+            yield table_by_position(source, format, frame, columns, first_row=first_row)
 
 
-def _fields(source: Source, text: bytes, separator: str, *, has_header: bool) -> pl.DataFrame:
-    """Read all columns as strings, so that ids such as 0113277 keep their zeros; blank lines become nulls."""
-    quote = '"' if separator != "\t" else None
+def _fields(
+    source: Source,
+    text: bytes,
+    separator: str,
+    *,
+    line: int,
+    has_header: bool,
+    names: Sequence[str] | None,
+) -> pl.DataFrame:
+    """Read all columns as strings, so that ids such as 0113277 keep their zeros; blank lines become nulls.
+
+    `names` are those of the first block, whose header and width hold for all.
+    """
     try:
         return pl.read_csv(
-            text, separator=separator, has_header=has_header, infer_schema=False, quote_char=quote
+            text,
+            separator=separator,
+            has_header=has_header,
+            infer_schema=False,
+            schema=dict.fromkeys(names, pl.String) if names else None,
+            quote_char='"' if separator != "\t" else None,
         )
     except pl.exceptions.PolarsError as error:
-        width = None
+        width = len(names) if names else None
         reader = csv.reader(io.StringIO(text.decode()), delimiter=separator, strict=True)
         try:
             for fields in reader:
                 width = width or len(fields)
                 if len(fields) > width:
                     raise source.error(
-                        f"{len(fields)} fields", expected=f"{width} as in line 1", line=reader.line_num
+                        f"{len(fields)} fields",
+                        expected=f"{width} as in line 1",
+                        line=line - 1 + reader.line_num,
                     ) from error
         except csv.Error as wrong:
-            raise source.error(str(wrong), expected="well-formed rows", line=reader.line_num) from error
+            raise source.error(
+                str(wrong), expected="well-formed rows", line=line - 1 + reader.line_num
+            ) from error
         raise source.error(str(error).splitlines()[0], expected="rows of equal width") from error

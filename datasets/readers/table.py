@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ COLUMN_NAMES = {
 
 @dataclass(frozen=True)
 class Table:
-    """Holds the columns of one file by role.
+    """Holds the columns of a file, or of some rows of it, by role.
 
     frame  columns among ROLES, user and item always
     lines  (n,) the line number of each row, for messages; None where a format has no lines
@@ -40,50 +40,55 @@ def looks_like_header(names: list[str]) -> bool:
 
 
 def table_by_names(
-    source: Source,
-    format: str,
-    frame: pl.DataFrame,
-    columns: Mapping[str, str] | None,
-    *,
-    header_lines: int,
+    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None, *, first_row: int
 ) -> Table:
-    """Choose the columns by the caller's names, or by the names that are usual for each role."""
-    plain = {name: name.split(":")[0].strip().lower() for name in frame.columns}
-    chosen: dict[str, pl.Series] = {}
+    """Choose the columns of lines from `first_row` on, as `columns_by_role` does."""
+    chosen = columns_by_role(source, frame.columns, columns, header_line=1)
+    named = frame.select(pl.col(name).alias(role) for role, name in chosen.items())
+    return table_of(source, format, named, first_row)
+
+
+def columns_by_role(
+    source: Source, names: Sequence[str], columns: Mapping[str, str] | None, *, header_line: int | None = None
+) -> dict[str, str]:
+    """Return the column of each role: the one that the caller names, or one with a usual name.
+
+    Raises DatasetError where there is none for the user or the item, or none of a stated name.
+    """
+    plain = {name: name.split(":")[0].strip().lower() for name in names}
+    chosen: dict[str, str] = {}
     for role in ROLES:
         if columns and role in columns:
-            matches = [name for name in frame.columns if columns[role] in (name, name.split(":")[0])]
+            matches = [name for name in names if columns[role] in (name, name.split(":")[0])]
             if not matches:
                 raise source.error(
-                    f"no column {columns[role]!r}",
-                    expected="one of " + ", ".join(frame.columns),
-                    line=header_lines or None,
+                    f"no column {columns[role]!r}", expected="one of " + ", ".join(names), line=header_line
                 )
         else:
             matches = sorted(
-                (name for name in frame.columns if plain[name] in COLUMN_NAMES[role]),
+                (name for name in names if plain[name] in COLUMN_NAMES[role]),
                 key=lambda name: COLUMN_NAMES[role].index(plain[name]),
             )
         if matches:
-            chosen[role] = frame[matches[0]].alias(role)
+            chosen[role] = matches[0]
         elif role in ("user", "item"):
             raise source.error(
-                f"no {role} column among {', '.join(frame.columns)}",
+                f"no {role} column among {', '.join(names)}",
                 expected=f"a column called {' or '.join(COLUMN_NAMES[role][:3])}, "
                 f"or its name given as {role}=NAME",
-                line=header_lines or None,
+                line=header_line,
             )
-    return drop_blank_rows(source, format, pl.DataFrame(list(chosen.values())), header_lines)
+    return chosen
 
 
 def table_by_position(
-    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None = None
+    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None, *, first_row: int
 ) -> Table:
     """Take user, item, rating and timestamp in this order, or where `columns` counts them from 1."""
     if frame.width < 2:
         raise source.error("one column", expected="user, item and, if any, rating and timestamp", line=1)
     if columns:
-        return drop_blank_rows(source, format, _columns_at(source, frame, columns), header_lines=0)
+        return table_of(source, format, _columns_at(source, frame, columns), first_row)
     if format == "csv" and frame.width > len(ROLES):
         raise source.error(
             f"{frame.width} columns and no header that names user and item",
@@ -92,7 +97,7 @@ def table_by_position(
         )
     names = ROLES[: min(frame.width, len(ROLES))]
     named = frame.select(pl.nth(index).alias(role) for index, role in enumerate(names))
-    return drop_blank_rows(source, format, named, header_lines=0)
+    return table_of(source, format, named, first_row)
 
 
 def are_positions(columns: Mapping[str, str] | None) -> bool:
@@ -111,10 +116,10 @@ def _columns_at(source: Source, frame: pl.DataFrame, columns: Mapping[str, str])
     return frame.select(pl.nth(int(number) - 1).alias(role) for role, number in stated.items())
 
 
-def drop_blank_rows(source: Source, format: str, frame: pl.DataFrame, header_lines: int) -> Table:
-    """Drop rows without any value, keeping the line numbers of the others."""
+def table_of(source: Source, format: str, frame: pl.DataFrame, first_row: int | None = None) -> Table:
+    """Return the rows that have any value; `first_row` is the line of the first row, None without lines."""
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
-    lines = np.flatnonzero(~blank) + 1 + header_lines
+    lines = None if first_row is None else np.flatnonzero(~blank) + first_row
     return Table(source, format, frame.filter(~pl.Series(blank)) if blank.any() else frame, lines)
 
 

@@ -14,6 +14,16 @@ from hypothesis import strategies as st
 
 from datasets.readers.dataset import DatasetError, named_columns, read_dataset, read_interactions
 
+
+@pytest.fixture(params=["whole", "in pieces"])
+def pieces(request, monkeypatch):
+    """Every file is read twice: at once, and as a large one is, in blocks and by shards on the disk."""
+    if request.param == "in pieces":
+        monkeypatch.setattr("datasets.readers.source.BLOCK", 48)
+        monkeypatch.setattr("datasets.readers.parquet.ROWS_AT_ONCE", 2)
+        monkeypatch.setattr("datasets.shards.ROWS_IN_MEMORY", 3)
+
+
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 # user, item, stars, seconds: out of order in time, and user 7 before user 3
@@ -48,6 +58,7 @@ def pairs(interactions) -> list[tuple]:
         ("blank-lines.csv", "user,item,rating,timestamp\n\n" + lines(",").replace("\n", "\n\n")),
     ],
 )
+@pytest.mark.usefixtures("pieces")
 def test_formats_with_ratings_and_times_agree(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8", newline="")
     data = read_dataset(tmp_path / name)
@@ -59,6 +70,7 @@ def test_formats_with_ratings_and_times_agree(tmp_path, name, text):
 
 
 @pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+@pytest.mark.usefixtures("pieces")
 def test_packed_files_are_read_directly(tmp_path, suffix, pack):
     content = ("userId,movieId,rating,timestamp\n" + lines(",")).encode()
     (tmp_path / "ratings.csv").write_bytes(content)
@@ -76,6 +88,7 @@ def test_a_damaged_archive_is_refused(tmp_path):
         read_interactions(tmp_path / "ratings.csv.xz")
 
 
+@pytest.mark.usefixtures("pieces")
 def test_parquet_with_named_columns_string_ids_and_dates(tmp_path):
     pl.DataFrame(
         {
@@ -92,6 +105,7 @@ def test_parquet_with_named_columns_string_ids_and_dates(tmp_path):
     assert np.isnan(sales.values).all()
 
 
+@pytest.mark.usefixtures("pieces")
 def test_ids_that_are_not_plain_numbers_stay_as_they_are(tmp_path):
     (tmp_path / "imdb.csv").write_text("user,item\n1,0113277\n1,0068646\n2,0113277\n", encoding="utf-8")
     films = read_interactions(tmp_path / "imdb.csv")
@@ -179,6 +193,7 @@ def test_interactions_know_whether_they_have_times(tmp_path, text, has_time):
     assert rows.has_time == rows.select(np.array([True])).has_time == has_time
 
 
+@pytest.mark.usefixtures("pieces")
 def test_latin_1_is_understood(tmp_path):
     (tmp_path / "u.csv").write_bytes("user,item\nRené,Amélie\n".encode("latin-1"))
     assert pairs(read_interactions(tmp_path / "u.csv")) == [("René", "Amélie")]
@@ -194,6 +209,7 @@ def test_sequence_text_keeps_the_order_of_its_lines(tmp_path):
 
 
 @pytest.mark.parametrize("training", ["train.txt", "training.txt"])
+@pytest.mark.usefixtures("pieces")
 def test_a_train_and_test_folder_is_a_given_split(tmp_path, training):
     (tmp_path / training).write_text("0 5 6 7\n1 6\n2\n", encoding="utf-8")
     (tmp_path / "test.txt").write_text("0 9\n1 5 7\n", encoding="utf-8")
@@ -243,6 +259,7 @@ def test_a_folder_of_several_candidates_asks_for_one(tmp_path):
         ("a.parquet", "not parquet", "expected a parquet file"),
     ],
 )
+@pytest.mark.usefixtures("pieces")
 def test_errors_name_file_line_and_what_was_expected(tmp_path, name, text, message):
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(DatasetError, match=message) as raised:

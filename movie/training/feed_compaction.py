@@ -14,14 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets.shards import HASH, SHARDS, shard_numbers, shard_of
 from evaluation.trainer import FROM_SITE
 from movie.training.feed_shards import (
     COMPACTED,
-    HASH,
     INTERACTIONS,
     MANIFEST,
     OWNER,
-    SHARDS,
     Row,
     append_parts,
     append_rows,
@@ -29,8 +28,6 @@ from movie.training.feed_shards import (
     new_files,
     read_events,
     shard_folder,
-    shard_numbers,
-    shard_of,
     visitors_file,
     whole_file,
     write_parquet,
@@ -133,7 +130,7 @@ def _compact_shard(
     both = both.unique("event_id", keep="first", maintain_order=True)
     is_interaction = pl.col("type") == "interaction"
     rows, changed = _follow(both.filter(is_interaction), changes)
-    here = shard_numbers(rows[OWNER]) == shard
+    here = pl.Series(shard_numbers(rows[OWNER]) == shard, dtype=pl.Boolean)
     moved_to = append_rows(folder, rows.filter(~here), by=OWNER)
     rows = rows.filter(here)
     trained = visitors_file(folder, shard)

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 import uuid
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from datasets.shards import shard_numbers
 from evaluation.trainer import FROM_SITE
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-SHARDS = 64
-HASH = "crc32 of the visitor in UTF-8, modulo the number of shards"
 MANIFEST, PARTS, EVENTS, VISITORS = "manifest.json", "parts", "events", "visitors"
 INTERACTIONS, COMPACTED = "interactions.parquet", "compacted.parquet"
 WHOLE = "events.parquet"  # all events in one file, as earlier versions kept them
@@ -36,20 +34,6 @@ ID_SPACE = "reelgraph.id_space"  # in the metadata of the files: the films are t
 PARTS_AT_ONCE = 500
 
 Row = dict[str, Any]
-
-
-def shard_of(visitor: str) -> int:
-    """Return the shard of a visitor, 0 to SHARDS - 1, as HASH says."""
-    return zlib.crc32(visitor.encode()) % SHARDS
-
-
-def shard_numbers(visitors: pl.Series) -> pl.Series:
-    """Return the shard of each visitor, as int64."""
-    import polars as pl
-
-    distinct = visitors.unique()
-    numbers = pl.Series([shard_of(each) for each in distinct], dtype=pl.Int64)
-    return visitors.replace_strict(distinct, numbers, return_dtype=pl.Int64)
 
 
 def shard_folder(folder: Path, shard: int) -> Path:
@@ -96,7 +80,9 @@ def append_parts(folder: Path) -> None:
 
 def append_rows(folder: Path, rows: pl.DataFrame, by: str = "visitor") -> set[int]:
     """Write rows of events as new files of the shards of the visitors in column `by`; return these shards."""
-    rows = rows.select(*event_schema(), _shard=shard_numbers(rows[by]))
+    import polars as pl
+
+    rows = rows.select(*event_schema(), _shard=pl.Series(shard_numbers(rows[by])))
     shards = rows.partition_by("_shard", as_dict=True, include_key=False)
     for (shard,), theirs in shards.items():
         write_parquet(theirs, shard_folder(folder, shard) / f"{uuid.uuid4().hex}.parquet")

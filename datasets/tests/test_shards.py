@@ -1,0 +1,115 @@
+"""A user is in the same shard in every program, and shards hold what the file holds."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.readers.dataset import DatasetError, read_dataset, read_interactions, write_shards
+from datasets.shards import SHARDS, Spool, shard_numbers, shard_of
+
+ROLES = ("user", "item", "rating", "timestamp")
+ORDER = ["user", "timestamp", "item", "rating"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=9) | st.text("abc:-019", max_size=80)))
+def test_numbers_of_shards_are_those_of_crc32(users):
+    numbers = shard_numbers(pl.Series(users, dtype=pl.String)).tolist()
+    assert numbers == [zlib.crc32(user.encode()) % 64 for user in users] == [shard_of(user) for user in users]
+
+
+def test_a_spool_gives_back_what_came_by_shard_and_in_order(monkeypatch):
+    monkeypatch.setattr("datasets.shards.ROWS_IN_MEMORY", 50)
+    rows = pl.DataFrame({"user": [f"u{n % 30}" for n in range(400)], "n": range(400)})
+    with Spool() as spool:
+        for start in range(0, 400, 37):
+            spool.add(rows[start : start + 37])
+        frames = list(spool.frames())
+        assert pl.concat(spool.frames()).sort("n").equals(rows), "as often as it is asked"
+    assert len(frames) == SHARDS
+    for shard, frame in enumerate(frames):
+        assert {shard_of(user) for user in frame["user"]} <= {shard}
+        assert frame["n"].is_sorted()
+
+
+def made_up(n: int) -> pl.DataFrame:
+    chance = np.random.default_rng(3)
+    return pl.DataFrame(
+        {
+            "user": pl.Series(chance.integers(0, 300, n)).cast(pl.String) + "@example.org",
+            "item": pl.Series(chance.integers(0, 90, n)).cast(pl.String),
+            "rating": np.where(chance.random(n) < 0.1, None, chance.integers(1, 11, n) / 2).astype(
+                np.float32
+            ),
+            "timestamp": pl.Series(1_500_000_000 + chance.permutation(n)),
+        },
+        schema_overrides={"rating": pl.Float32},
+    ).with_columns(pl.col("rating").fill_nan(None))
+
+
+def contents(folder: Path) -> dict[str, pl.DataFrame]:
+    """Return the rows of each shard, in one order."""
+    return {
+        shard.name: pl.read_parquet(shard / "*.parquet", hive_partitioning=False).sort(ORDER)
+        for shard in folder.glob("shard=*")
+    }
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_shards_are_read_as_their_file_is(tmp_path, suffix):
+    rows = made_up(3_000)
+    file = tmp_path / f"rows.{suffix}"
+    rows.write_csv(file) if suffix == "csv" else rows.write_parquet(file)
+    assert write_shards(file, tmp_path / "shards") == 3_000
+    assert read_interactions(tmp_path / "shards").fingerprint() == read_interactions(file).fingerprint()
+    assert read_dataset(tmp_path / "shards").train is None
+    for name, shard in contents(tmp_path / "shards").items():
+        assert {f"shard={shard_of(user):02}" for user in shard["user"]} == {name}
+    with pytest.raises(DatasetError, match="it exists"):
+        write_shards(file, tmp_path / "shards")
+
+
+def test_a_file_with_an_error_leaves_no_shards(tmp_path):
+    (tmp_path / "rows.csv").write_text("user,item,rating\n1,2,3\n1,3,good\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="line 3: a rating of 'good'"):
+        write_shards(tmp_path / "rows.csv", tmp_path / "shards")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_spark_writes_the_rows_of_the_same_shards(tmp_path):
+    """On two workers: the same folders, columns and types, and the same rows in each."""
+    sql = pytest.importorskip("pyspark.sql", reason="needs pip install -r requirements-spark.txt and Java 17")
+    from datasets.spark_shards import write_shards as write_by_spark
+
+    rows = made_up(2_000)
+    rows.write_parquet(tmp_path / "rows.parquet")
+    write_shards(tmp_path / "rows.parquet", tmp_path / "ours")
+    options = {
+        **{"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", "spark.executor.memory": "512m"},
+        **{"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"},
+    }
+    builder = sql.SparkSession.builder.master("local-cluster[2,1,512]")
+    spark = builder.config(map=options).getOrCreate()
+    try:
+        names = {role: role for role in ROLES}
+        write_by_spark(
+            spark, spark.read.parquet(str(tmp_path / "rows.parquet")), str(tmp_path / "theirs"), names
+        )
+        bad = spark.createDataFrame([(None, "1", 5)], "user string, item string, timestamp long")
+        with pytest.raises(Exception, match="a row has no usable user"):
+            write_by_spark(spark, bad, str(tmp_path / "bad"), {role: role for role in bad.columns})
+    finally:
+        spark.stop()
+    ours, theirs = contents(tmp_path / "ours"), contents(tmp_path / "theirs")
+    assert len(ours) == SHARDS and ours.keys() == theirs.keys()
+    for name, shard in ours.items():
+        assert theirs[name].schema == shard.schema and theirs[name].equals(shard), name
+    fingerprints = {read_interactions(tmp_path / name).fingerprint() for name in ("ours", "theirs")}
+    assert fingerprints == {read_interactions(tmp_path / "rows.parquet").fingerprint()}
