@@ -413,8 +413,11 @@ class Rating(models.Model):
     """
 
     visitor = ExactCharField(_("visitor"), max_length=128)
-    # `weighed_rating_of_film` is its index.
-    movie = models.ForeignKey(Movie, models.CASCADE, related_name="ratings", db_index=False)
+    # `weighed_rating_of_film` is its index. As for events, the database has no constraint: who stores a
+    # rating has locked the movie.
+    movie = models.ForeignKey(
+        Movie, models.CASCADE, related_name="ratings", db_index=False, db_constraint=False
+    )
     value = models.FloatField(_("stars"), choices=[(value, f"{value:g}") for value in HALF_STARS])
     rated_at = models.DateTimeField(
         _("rated at"), validators=[MinValueValidator(EARLIEST), MaxValueValidator(LATEST)]

@@ -2,12 +2,22 @@
 
 from typing import Any
 
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from movie.catalogue.models import CatalogueVersion, Movie, MovieTitle
 from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.suffixes import Searchable
+
+
+@receiver(pre_delete, sender=Movie, dispatch_uid="movie.lock")
+def lock(instance: Movie, using: str, **kwargs: Any) -> None:
+    """Lock the movie before its events and ratings are deleted.
+
+    No foreign key of the database keeps these two tables. What was stored before the lock goes with the
+    movie, and who stores something after it finds no movie.
+    """
+    list(Movie.objects.using(using).filter(pk=instance.pk).order_by().select_for_update().values_list("pk"))
 
 
 @receiver(post_delete, sender=Movie, dispatch_uid="movie.discard_photograph")

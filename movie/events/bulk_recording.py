@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 
 from movie.core.database import retry_on_deadlock
 from movie.events.outbox import insert_events, publish_in_process, recording_times
+from movie.events.ratings import hold_movies
 from movie.events.recording import record_all, validate
 from movie.events.repeats import idempotency_key, stored_uses
 from movie.events.stream.handlers import is_counted
@@ -59,6 +60,8 @@ def _find_new(interactions: Sequence[Interaction]) -> tuple[list[Interaction], l
 def _store(new: list[Interaction]) -> int:
     if new:
         with transaction.atomic():
+            if {each.movie_id for each in new} - hold_movies({each.movie_id for each in new}):
+                raise IntegrityError("a film was deleted")
             recorded_at = recording_times({each.visitor for each in new})
             insert_events(new, recorded_at)
             # In process nothing but counting follows, and messages that count for nothing cost an import 8 %.

@@ -101,8 +101,11 @@ class Event(Deliverable):
     event_id = ExactCharField(max_length=36, primary_key=True)
     visitor = ExactCharField(_("visitor"), max_length=128)
     kind = models.CharField(_("kind"), max_length=16)
-    # `events_of_movie_and_visitor` is its index.
-    movie = models.ForeignKey("catalogue.Movie", models.CASCADE, related_name="+", db_index=False)
+    # `events_of_movie_and_visitor` is its index. The database has no constraint, with which the table could
+    # not be partitioned or sharded: `ratings.hold_movies` keeps the movie until an event is committed.
+    movie = models.ForeignKey(
+        "catalogue.Movie", models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
     at = models.DateTimeField(_("at"))
     value = models.FloatField(_("stars"), null=True, blank=True)
     surface = models.CharField(_("page"), max_length=32, blank=True)

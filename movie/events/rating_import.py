@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, QuerySet, Sum
 from django.utils import timezone
 
@@ -81,8 +81,9 @@ class RatingWriter:
         is wrong. They are shifted by what the batch adds; only where it changes ratings that were there
         is the batch written again between two counts of its visitors' stars.
         """
-        if connection.features.has_select_for_update:  # as visitors' ratings do, before anything else
-            lock_movies(Movie.objects.filter(pk__in={row[1] for row in rows}))
+        movies = {row[1] for row in rows}  # locked as visitors' ratings do, before anything else
+        if gone := movies.difference(lock_movies(Movie.objects.filter(pk__in=movies))):
+            raise IntegrityError(f"film {min(gone)} was deleted")
         try:
             with transaction.atomic():
                 added, changed, shifts = self._store(rows)

@@ -240,6 +240,25 @@ def lock_movies_by_id(ids: Iterable[MovieId]) -> list[int]:
     return [pk for (pk,) in _locked_by_id.rows(movie=list(ids))]
 
 
+def hold_movies(ids: Collection[MovieId]) -> set[int]:
+    """Keep movies from being deleted until the transaction ends; return the ids of those that there are.
+
+    Others may hold them too, so nobody waits for who opens the same movie. SQLite has one writer at a time.
+    """
+    suffix = {"mysql": "LOCK IN SHARE MODE", "postgresql": "FOR KEY SHARE"}.get(connection.vendor)
+    if not suffix or not ids:
+        return {pk for (pk,) in _movies_by_id.rows(movie=list(ids))}
+    table, places = connection.ops.quote_name(Movie._meta.db_table), ", ".join(["%s"] * len(ids))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id FROM {table} WHERE id IN ({places}) ORDER BY id {suffix}", sorted(ids))  # noqa: S608
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+_movies_by_id = CompiledQuery(
+    lambda some: Movie.objects.filter(pk__in=some("movie", BigIntegerField())).order_by().values_list("pk")
+)
+
+
 def _locked(movies: QuerySet[Movie]) -> QuerySet[Movie]:
     return movies.select_for_update().order_by("pk")
 

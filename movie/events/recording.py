@@ -45,7 +45,14 @@ from movie.events.outbox import (
     request_change,
 )
 from movie.events.rating_weights import forget_rater, merge_rater
-from movie.events.ratings import CHANGES_RATING, delete_ratings, lock_movies, lock_movies_by_id, sync_ratings
+from movie.events.ratings import (
+    CHANGES_RATING,
+    delete_ratings,
+    hold_movies,
+    lock_movies,
+    lock_movies_by_id,
+    sync_ratings,
+)
 from movie.events.repeats import NewInteractions, find_new, idempotency_key
 from movie.events.stream import get_event_stream
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded
@@ -397,16 +404,11 @@ def _store(interaction: Interaction, recorded_at: datetime, import_number: int |
 def _find_unknown_movies(interactions: list[Interaction]) -> set[MovieId]:
     """Return the ids of movies that do not exist. Those whose aggregates may change are locked.
 
-    The others are not: a movie that everybody opens would have its visitors wait for one another.
+    The others are held: a movie that everybody opens would have its visitors wait for one another.
     """
     wanted = {each.movie_id for each in interactions}
     rated = {each.movie_id for each in interactions if each.kind in CHANGES_RATING}
     there = set(lock_movies_by_id(rated)) if rated else set()
     if opened := wanted - rated:
-        there.update(pk for (pk,) in _movies_by_id.rows(movie=list(opened)))
+        there |= hold_movies(opened)
     return wanted - there
-
-
-_movies_by_id = CompiledQuery(
-    lambda some: Movie.objects.filter(pk__in=some("movie", BigIntegerField())).order_by().values_list("pk")
-)
