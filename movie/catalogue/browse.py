@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Count, Exists, F, FloatField, OuterRef, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Cast
 from django.urls import reverse
@@ -209,6 +210,9 @@ class BrowseFilters:
                 return found.order_by("sort_title", "year", "pk")
             case "yours" if visitor_key:
                 mine = Rating.objects.filter(movie=OuterRef("pk"), visitor=visitor_key).values("value")[:1]
+                found = found.using(
+                    DEFAULT_DB_ALIAS
+                )  # a replica may not have the latest of the visitor's stars
                 return found.annotate(mine=Subquery(mine)).order_by(F("mine").desc(nulls_last=True), *popular)
             case _:
                 return found.order_by(*popular)

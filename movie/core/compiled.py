@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections, router
 from django.db.models import Expression, Field, QuerySet
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
@@ -72,16 +72,19 @@ class CompiledQuery:
         compiled = self._compiled.get((connection.vendor, *lengths.items())) or self._compile(lengths)
         if compiled.query.select_for_update and not connection.in_atomic_block:
             raise TransactionManagementError("rows are locked in a transaction only")
+        is_locking = compiled.query.select_for_update
+        alias = DEFAULT_DB_ALIAS if is_locking else router.db_for_read(compiled.query.get_meta().model)
+        asked = connections[alias]
         params = [
-            each.output_field.get_db_prep_value(values[each.name], connection)
+            each.output_field.get_db_prep_value(values[each.name], asked)
             if isinstance(each, Parameter)
             else each
             for each in compiled.params
         ]
-        with connection.cursor() as cursor:
+        with asked.cursor() as cursor:
             cursor.execute(compiled.sql, params)
             rows = cursor.fetchall()
-        compiler = compiled.query.get_compiler(connection=connection)  # of this thread's connection
+        compiler = compiled.query.get_compiler(connection=asked)  # of this thread's connection
         return list(compiler.apply_converters(rows, compiler.get_converters(compiled.columns)))
 
     def _compile(self, lengths: dict[str, int]) -> _Compiled:

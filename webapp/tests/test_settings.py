@@ -61,6 +61,7 @@ def test_production_variables_pass_the_deployment_check(tmp_path):
         ("ALLOWED_HOSTS", "", "Name the hosts"),
         ("DEBUG", "perhaps", "true or false"),
         ("DATABASE_URL", "nonsense", "mysql://"),
+        ("DATABASE_REPLICA_URL", "mysql://reelgraph:password@db/reelgraph", "of the same kind"),
         ("HISTORY_LIMIT", "many", "whole number"),
         ("DEVICE", "abacus", "auto, cpu, cuda"),
         ("CSRF_TRUSTED_ORIGINS", "films.example.org", "https://"),
