@@ -24,6 +24,7 @@ DATABASE_TESTS = [
     "movie/events/tests/test_rating_weights.py::test_clearing_signing_in_and_leaving_makes_no_room_for_more",
     "movie/events/tests/test_rating_weights.py::test_a_rating_while_weights_are_settled_counts_once",
     "movie/events/tests/test_recording.py",
+    "movie/events/tests/test_mark_partitions.py",
     "movie/events/tests/test_relay.py",
     "movie/pages/tests/test_account_page.py",
     "movie/pages/tests/test_query_plans.py",
@@ -34,6 +35,7 @@ DATABASE_TESTS = [
 POSTGRESQL_TESTS = [
     "movie/core/tests/test_database.py",
     "movie/events/tests/test_bulk_recording.py",
+    "movie/events/tests/test_mark_partitions.py",
     "movie/events/tests/test_relay.py",
     "webapp/tests/test_migrations.py",
 ]

@@ -218,16 +218,15 @@ class DailyMovieActivity(models.Model):
 
 
 class ProcessedEvent(models.Model):
-    """Marks an event as processed by a consumer group, so that a redelivery has no effect."""
+    """Marks an event as processed by a consumer group, so that a redelivery has no effect.
 
+    The key begins with the time-ordered id: new rows are put at the end, and a day is a range of the key.
+    """
+
+    pk = models.CompositePrimaryKey("event_id", "group")
     group = ExactCharField(max_length=32)
     event_id = ExactCharField(max_length=36)
     processed_at = models.DateTimeField(default=timezone.now, db_index=True)
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["event_id", "group"], name="each_event_once_a_group")
-        ]
 
     def __str__(self) -> str:
         return f"{self.group} {self.event_id}"

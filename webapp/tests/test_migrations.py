@@ -79,3 +79,15 @@ def test_the_database_compares_every_key_exactly():
             cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")
             tables = " ".join(sql for (sql,) in cursor.fetchall())
             assert "NOCASE" not in tables.upper()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_marks_of_processed_events_outlive_the_change_of_their_key():
+    call_command("migrate", "events", "0008", verbosity=0)
+    before = MigrationExecutor(connection).loader.project_state(
+        [("events", "0008_events_without_foreign_key")]
+    )
+    mark = {"event_id": "a", "group": "popularity"}
+    before.apps.get_model("events", "ProcessedEvent").objects.create(**mark)
+    call_command("migrate", verbosity=0)
+    assert list(apps.get_model("events", "ProcessedEvent").objects.values("event_id", "group")) == [mark]

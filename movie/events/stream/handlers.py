@@ -24,6 +24,8 @@ from movie.events.stream.messages import InteractionRecorded, Message
 from predictors.history import Interaction
 
 REMEMBERED = timedelta(days=15)  # longer than a topic keeps a message
+DROPPED_FIRST = timedelta(days=2)  # in which partitions of marks are dropped before rows are deleted
+MARKS_AT_ONCE = 10_000
 INTEREST = ("click", "rating", "watchlist")
 NOT_COUNTED = ("import", "admin")  # surfaces: not done by the visitor on the site
 
@@ -59,9 +61,10 @@ class CountingHandler(Handler):
             self._apply_new(by_id)
 
     def maintenance(self) -> None:
-        old = ProcessedEvent.objects.filter(processed_at__lt=timezone.now() - REMEMBERED)
-        ids = list(old.values_list("pk", flat=True)[:10_000])
-        ProcessedEvent.objects.filter(pk__in=ids).delete()
+        old = ProcessedEvent.objects.filter(processed_at__lt=timezone.now() - REMEMBERED - DROPPED_FIRST)
+        times = old.order_by("processed_at").values_list("processed_at", flat=True)
+        if some := times[:MARKS_AT_ONCE]:
+            old.filter(processed_at__lte=list(some)[-1]).delete()
 
     def drop_deleted(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages whose subject still exists."""

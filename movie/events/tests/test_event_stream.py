@@ -287,7 +287,7 @@ def test_groups_do_not_share_what_they_have_seen(films):
 
 def test_old_ids_are_forgotten_in_the_end(films):
     Popularity().handle([recorded(films[0])])
-    ProcessedEvent.objects.update(processed_at=NOON - timedelta(days=16))
+    ProcessedEvent.objects.update(processed_at=NOON - timedelta(days=18))
     Popularity().maintenance()
     assert not ProcessedEvent.objects.exists()
 
