@@ -30,8 +30,8 @@ def test_the_document_quotes_the_output():
 
 
 def test_marks_of_processed_events_are_counted_for_every_group_and_day():
-    """12 million events, 202 bytes, 15 days, 2 groups."""
-    assert need_of("database, processed events").result == "73 GB at any time"
+    """12 million events, 144 bytes, 17 days, 2 groups."""
+    assert need_of("database, processed events").result == "59 GB at any time"
 
 
 def test_twice_the_visitors_need_twice_of_what_grows_with_them():
