@@ -284,8 +284,8 @@ def _speed(kprn: KprnPredictor, split: Split, seed: int) -> Figures:
         few = Paths(*(getattr(paths, name)[np.sort(some)] for name in Paths.__dataclass_fields__))
         _timed(times, f"score {SCORED_PATHS} paths", partial(kprn.scorer.score, kprn.graph, few))
         _timed(times, "score all paths", partial(kprn.scorer.score, kprn.graph, paths))
-        history = _visitor([kprn.ids.ids[film] for film in films])
-        asked = [kprn.ids.ids[film] for film in found[:EXPLAINED]]
+        history = _visitor([kprn.ids[film] for film in films])
+        asked = [kprn.ids[film] for film in found[:EXPLAINED]]
         _timed(times, f"explain {EXPLAINED} films", partial(kprn.explain, history, asked))
         _timed(times, "recommend 20", partial(kprn.recommend, history, 20))
         sizes.append(len(paths))

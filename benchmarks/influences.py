@@ -85,7 +85,7 @@ def measure(predictor: Predictor, queries: list[Query]) -> tuple[str, ...]:
         named = predictor.reasons(query, best)
         for reasons, first in zip(named, _first_of_all_falls(predictor, query, best), strict=True):
             if reasons and first is not None:
-                same.append(reasons[0].movie_id == predictor.ids.ids[first])
+                same.append(reasons[0].movie_id == predictor.ids[first])
     if not same:
         return ()
 

@@ -124,13 +124,13 @@ class SimilarLists:
     def __init__(self, predictor: ForYouPredictor, facts: Sequence[MovieFacts]) -> None:
         self.facts = facts
         self._predictor = predictor
-        self._index_of = {movie_id: index for index, movie_id in enumerate(predictor.ids.ids)}
+        self._index_of = {movie_id: index for index, movie_id in enumerate(predictor.ids)}
         self._found: dict[int, list[Recommendation]] = {}
 
     def of(self, item: int, weights: ContentWeights) -> list[int]:
         """Return the most similar films of one film, by index."""
         if item not in self._found:
-            self._found[item] = self._predictor.similar(self._predictor.ids.ids[item], POOL)
+            self._found[item] = self._predictor.similar(self._predictor.ids[item], POOL)
         found = self._found[item]
         rows = [self._index_of[each.movie_id] for each in found]
         scores = [each.score for each in found]

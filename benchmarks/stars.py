@@ -77,7 +77,7 @@ def main() -> None:
 def predicted(predictor: MfPredictor, train: Interactions, test: Interactions) -> np.ndarray:
     """Return (len(test),) float64 stars, predicted for each user from their training ratings."""
     stars = np.empty(len(test))
-    ids = predictor.ids.ids
+    ids = predictor.ids
     for visitor in np.unique(test.users):
         known = range(train.indptr[visitor], train.indptr[visitor + 1])
         history = History(

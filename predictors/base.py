@@ -23,7 +23,7 @@ from predictors.id_map import IdMap
 from predictors.influences import Influences, leave_one_out, without_liked
 from predictors.packages import packages_required
 from predictors.query import Query
-from predictors.ranking import FirstStage
+from predictors.ranking import AllScores, FirstStage
 from predictors.refit import Schedule, refit_config
 from predictors.run import Run
 from predictors.serving import artifact
@@ -228,11 +228,11 @@ class Predictor(ABC):
         return scores
 
     def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
-        """Score all items of each query to choose from; override where approximate scores cost less.
+        """Return what chooses the best items of each query; override where all exact scores cost more.
 
         Raises InvalidScores as `score` does.
         """
-        return [FirstStage(scores) for scores in self.score(queries)]
+        return [AllScores(scores) for scores in self.score(queries)]
 
     def score_history(self, history: History) -> np.ndarray:
         """Score every item for one history: (n_items,) float32, nothing masked.
@@ -254,7 +254,7 @@ class Predictor(ABC):
         best = indices[0][indices[0] >= 0]
         reasons = self.reasons(query, best)
         return [
-            Recommendation(self.ids.ids[index], float(score), why)
+            Recommendation(self.ids[index], float(score), why)
             for index, score, why in zip(best, scores[0], reasons, strict=False)
         ]
 
@@ -308,8 +308,8 @@ class Predictor(ABC):
         indices = np.full((len(queries), n), -1, dtype=np.int64)
         best = np.full((len(queries), n), -np.inf, dtype=np.float32)
         for row, (stage, query) in enumerate(zip(self.first_stage(queries), queries, strict=True)):
-            stage.scores[query.seen] = -np.inf
-            stage.scores[exclude] = -np.inf
+            stage.exclude(query.seen)
+            stage.exclude(exclude)
             items, scores = stage.top_k(n)
             indices[row, : len(items)], best[row, : len(items)] = items, scores
         return indices, best

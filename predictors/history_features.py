@@ -31,7 +31,10 @@ def largest_of_rows(matrix: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
     keep = np.ones(matrix.nnz, dtype=bool)
     for row in np.flatnonzero(np.diff(matrix.indptr) > k).tolist():
         part = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        order = np.argsort(-matrix.data[part], kind="stable")
-        keep[part][order[k:]] = False
+        values = matrix.data[part]
+        least = np.partition(values, len(values) - k)[len(values) - k]
+        keep[part] = values > least
+        equal = np.flatnonzero(values == least)
+        keep[part][equal[: k - np.count_nonzero(keep[part])]] = True
     indptr = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr]
     return sparse.csr_matrix((matrix.data[keep], matrix.indices[keep], indptr), shape=matrix.shape)

@@ -106,7 +106,7 @@ class WithNewItems(Predictor):
 
     @property
     def new_ids(self) -> frozenset[MovieId]:
-        return frozenset(self.ids.ids[self.inner.n_items :])
+        return frozenset(self.ids[self.inner.n_items :])
 
     def encode(self, history: History) -> Query:
         query = self.inner.encode(history)

@@ -1,9 +1,10 @@
-"""The best items of a matrix of scores."""
+"""The best items of a query: of a matrix of scores, or of what a first stage chose."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,21 +12,39 @@ GROUPS = 1024  # of scores, when the best few of many are looked for
 RESCORED = 64  # items beyond twice those asked for that get exact scores before they are ranked
 
 
-class FirstStage(NamedTuple):
-    """Holds the scores of all items for one query. Where they are approximate, the best get exact ones.
+Rescore = Callable[[np.ndarray], np.ndarray]  # exact scores (n,) float32 of items (n,) int64
 
-    scores   (n_items,) float32, which the caller may mask with -inf
-    rescore  gives the exact scores (n,) float32 of items (n,) int64; None where `scores` are exact
-    """
 
-    scores: np.ndarray
-    rescore: Callable[[np.ndarray], np.ndarray] | None = None
+class FirstStage(ABC):
+    """Chooses the best items for one query among those that are not excluded."""
 
+    @abstractmethod
+    def exclude(self, items: np.ndarray) -> None:
+        """Leave items out, (m,) int64, beside those that were excluded before."""
+
+    @abstractmethod
     def top_k(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k best items, int64, best first, ties by lower index, and their scores, float32.
 
-        There are fewer where fewer are left unmasked.
+        There are fewer where fewer are not excluded.
         """
+
+
+@dataclass
+class AllScores(FirstStage):
+    """Holds the scores of all items. Where they are approximate, the best get exact ones.
+
+    scores   (n_items,) float32, which are written to
+    rescore  gives exact scores; None where `scores` are exact
+    """
+
+    scores: np.ndarray
+    rescore: Rescore | None = None
+
+    def exclude(self, items: np.ndarray) -> None:
+        self.scores[items] = -np.inf
+
+    def top_k(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         indices, best = top_k(self.scores[None], k if self.rescore is None else 2 * k + RESCORED)
         found = indices[0] >= 0
         items, scores = indices[0][found], best[0][found]

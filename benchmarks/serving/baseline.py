@@ -11,7 +11,6 @@ made by `benchmarks.api_recommend`: its films, and the weights that it serves.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -104,7 +103,7 @@ def app_of_site() -> FastAPI:
     site = Path(os.environ[SITE])
     models = site / "models" / "sasrec"
     artifact = models / (models / "current").read_text(encoding="utf-8").strip()
-    ids = json.loads((artifact / "ids.json").read_text(encoding="utf-8"))
+    ids = load_file(artifact / "ids.safetensors")["ids"].tolist()
     with closing(sqlite3.connect(site / "reelgraph.sqlite3")) as database:
         titles = dict(database.execute("SELECT id, title FROM catalogue_movie"))
     return make_app(Recommender(load_file(artifact / "weights.safetensors"), ids, titles))

@@ -120,11 +120,11 @@ class _BlockRanker:
         self.excluded = np.union1d(self.excluded, np.flatnonzero(others))
 
     def rank(self, stage: FirstStage, history: History, query: Query) -> Ranking:
-        """Mask the scores, which are written to, and rank what is left."""
-        stage.scores[self.excluded] = -np.inf
+        """Exclude from a first stage what may not be recommended, and rank what is left."""
+        stage.exclude(self.excluded)
         if self.options.exclude_known:
             known = {*history.known, *self.alignment.index.twins_of(history.known)}
-            stage.scores[self.predictor.ids.indices_of(known)[0]] = -np.inf
+            stage.exclude(self.predictor.ids.indices_of(known)[0])
         k, diversity = self.options.k, self.options.diversity
         found, scores = stage.top_k(pool_size(k, diversity))
         items, values = found.tolist(), scores.tolist()
@@ -132,9 +132,9 @@ class _BlockRanker:
             rows = self.alignment.rows[found].tolist()
             chosen = mmr_rerank(rows, values, self.alignment.index, k=k, diversity=diversity)
             items, values = [items[each] for each in chosen], [values[each] for each in chosen]
-        ids = self.predictor.ids.ids
+        ids = self.predictor.ids.ids_of(items)
         return Ranking(
-            [Recommendation(ids[item], value) for item, value in zip(items, values, strict=True)],
+            [Recommendation(movie_id, value) for movie_id, value in zip(ids, values, strict=True)],
             [*query.unknown, *self.unknown_candidates],
         )
 

@@ -99,7 +99,7 @@ class _Alignments:
         if found is not None and found.ids is predictor.ids and found.index is index:
             return found
         with self.lock:
-            rows = index.rows_of(predictor.ids.ids)
+            rows = index.rows_of(predictor.ids)
             made = ItemAlignment(predictor.ids, index, rows, np.flatnonzero(rows < 0))
             self.by_model[model] = made
             return made

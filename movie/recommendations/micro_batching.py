@@ -105,7 +105,7 @@ _batchers_lock = threading.Lock()
 
 
 def first_stage(predictor: Predictor, query: Query) -> FirstStage:
-    """Return the scores of all items, nothing masked, which the caller may write to."""
+    """Return the first stage of a query, nothing excluded; it is the caller's alone."""
     batcher = _batchers.get(predictor)
     if batcher is None:
         with _batchers_lock:

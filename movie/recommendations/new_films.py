@@ -112,13 +112,13 @@ def _read_films(
     ids = [pk for pk in index.added_since(since) if predictor.ids.index_of(pk) is None]
     new = sorted(ids[:MOST_NEW])
     if (new or with_content) and made.features is None:
-        contents = contents_of([int(pk) for pk in predictor.ids.ids])
+        contents = contents_of([int(pk) for pk in predictor.ids])
         made.encoder = ContentEncoder.fit(contents)
         made.features = made.encoder.encode(contents)
     if new and made.encoder is not None and made.features is not None:
         of_new = made.encoder.encode(contents_of(new))
         made.bridge = known.bridge.with_new(of_new) if known.bridge else ContentBridge(made.features, of_new)
-        made.extended = IdMap([*predictor.ids.ids, *new])
+        made.extended = IdMap([*predictor.ids, *new])
     return made
 
 

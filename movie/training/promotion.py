@@ -26,6 +26,7 @@ from movie.training.site_store import SiteModelStore
 from movie.training.temporal_split import MIN_VISITORS, TemporalSplit, reindexed, split_by_time
 from predictors.base import Predictor
 from predictors.errors import ArtifactError
+from predictors.item_index import find_obstacle
 from predictors.plugins import predictor_class
 from predictors.progress import Progress, ProgressEvent, silent
 from predictors.serving import artifact
@@ -164,6 +165,9 @@ def retrain(
         if dry_run:
             return replace(outcome, active_before=before)
         outcome = _unless_activated_meanwhile(outcome, store, before)
+        obstacle = find_obstacle(staged.meta(name, version))
+        if obstacle:
+            outcome = replace(outcome, activated=False, reason=f"It cannot be activated: {obstacle}.")
         outcome = replace(outcome, version=version, active_before=before)
         artifact.annotate(staged.path(name, version), {"retrained": outcome.as_meta()})
         store.take_in(name, version, staged.path(name, version))

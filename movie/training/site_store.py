@@ -59,7 +59,7 @@ class SiteModelStore(ModelStore):
         activate: bool = False,
     ) -> str:
         if data and data.get("id_space") == FROM_SITE:
-            data = {**data, "catalogue": catalogue_fingerprint(predictor.ids.ids)}
+            data = {**data, "catalogue": catalogue_fingerprint(predictor.ids)}
         return super().publish(predictor, data=data, metrics=metrics, activate=activate)
 
     def serve(self, name: str, version: str) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Saved
+from predictors.base import Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH
 from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
 from predictors.influences import Influences
+from predictors.inner_product import InnerProductPredictor
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
 from predictors.query import Query
 from predictors.run import Run
@@ -51,7 +52,7 @@ class AlsConfig(Config):
         self.require(0 <= self.rating_weight <= 1, "rating_weight must be between 0 and 1")
 
 
-class AlsPredictor(Predictor):
+class AlsPredictor(InnerProductPredictor):
     """Scores items by x'y_i, where x is the user vector that one linear solve finds from a history.
 
         x = (alpha_0 Y'Y + sum over liked j of w_j y_j y_j' + ridge_x I) ** -1  sum over liked j of w_j y_j
@@ -95,9 +96,6 @@ class AlsPredictor(Predictor):
             )
         return cls(factors.items, factors.ridge, data.items, config)
 
-    def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        return self._vectors(queries) @ self.factors.items.T
-
     def influences(self, query: Query, targets: np.ndarray) -> Influences:
         """Return the exact parts of each score.
 
@@ -123,7 +121,10 @@ class AlsPredictor(Predictor):
             raise ArtifactError(f"{saved.directory}: expected the tensor ridge, one number above 0")
         return cls(items, float(ridge[0]), saved.ids, saved.config)
 
-    def _vectors(self, queries: Sequence[Query]) -> np.ndarray:
+    def item_vectors(self) -> np.ndarray:
+        return self.factors.items
+
+    def query_vectors(self, queries: Sequence[Query]) -> np.ndarray:
         """Solve for (B, d) float32 user vectors of these histories."""
         return self.factors.fold_in(as_matrix(queries, self.n_items, self.dislike_weight), self._gram)
 

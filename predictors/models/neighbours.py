@@ -13,14 +13,12 @@ from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, CannotAnswer
 from predictors.history import MovieId, Reason, Recommendation
-from predictors.history_features import largest_of_rows
 from predictors.id_map import IdMap
 from predictors.influences import Influences
+from predictors.models.nearest_items import nearest_items
 from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
-
-BLOCK = 512  # items whose similarities are counted at one time
 
 
 @dataclass(frozen=True)
@@ -75,23 +73,15 @@ class NeighboursPredictor(Predictor):
     @classmethod
     def _fit(cls, data: TrainingData, config: NeighboursConfig, run: Run) -> Self:
         """Count co-occurrences. Memory: what a block of items has in common, besides the result."""
-        matrix = data.matrix().tocsc()
-        counts = np.diff(matrix.indptr).astype(np.float32)
-        by_item = matrix.T.tocsr()
         n_items = data.n_items
-        of_row, of_column = counts ** (1 - config.exponent), counts**config.exponent
-        blocks = []
-        for start in range(0, n_items, BLOCK):
-            stop = min(start + BLOCK, n_items)
-            together = (by_item[start:stop] @ matrix).tocsr()
-            rows = np.repeat(np.arange(start, stop), np.diff(together.indptr))
-            scale = of_row[rows] * of_column[together.indices]
-            together.data /= np.maximum(scale + np.float32(config.shrinkage), np.float32(1e-9))
-            together.data[rows == together.indices] = 0
-            together.eliminate_zeros()
-            blocks.append(largest_of_rows(together, config.neighbours))
-            run.report(stop / n_items, f"{stop:,} of {n_items:,} items")
-        similarities = sparse.vstack(blocks, format="csr", dtype=np.float32)
+        similarities = nearest_items(
+            data.matrix(),
+            config.neighbours,
+            shrinkage=config.shrinkage,
+            exponent=config.exponent,
+            report=lambda done: run.report(done / n_items, f"{done:,} of {n_items:,} items"),
+        )
+        counts = data.matrix().getnnz(axis=0).astype(np.float32)
         prior = config.popularity_weight * np.sqrt(counts / counts.max())
         return cls(similarities, prior.astype(np.float32), data.items, config)
 
@@ -124,7 +114,7 @@ class NeighboursPredictor(Predictor):
         neighbours, values = self._neighbours_of(index)
         nearest = np.argsort(-values, kind="stable")[:k]
         why = (Reason("similar_to", movie_id, 1.0),)
-        return [Recommendation(self.ids.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
+        return [Recommendation(self.ids[neighbours[rank]], float(values[rank]), why) for rank in nearest]
 
     def item_weights(self, items: np.ndarray) -> np.ndarray:
         """Return (b, n_items) float32: what each item adds to every score."""

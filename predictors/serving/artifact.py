@@ -1,7 +1,7 @@
 """A trained model as a directory: weights, ids, facts. Reading one runs no code.
 
     weights.safetensors   the arrays
-    ids.json              catalogue ids in index order
+    ids.safetensors       catalogue ids in index order (`IdMap.arrays`); ids.json where not all are ints
     meta.json             name, version, created, config, data, metrics, sha256 of every file
 
 A directory is complete once meta.json exists: it is written last, and the directory is built under a
@@ -36,7 +36,8 @@ FORMAT = 1
 # Files are mapped into the memory of those who serve them: one that gets shorter kills them (SIGBUS). So
 # nothing writes to a file that is there; a new one is renamed into its place, and the old one stays mapped.
 READ_ONLY = 0o444
-WEIGHTS, IDS, META = "weights.safetensors", "ids.json", "meta.json"
+WEIGHTS, META = "weights.safetensors", "meta.json"
+INT_IDS, IDS = "ids.safetensors", "ids.json"
 
 # The types that safetensors writes for numpy, little-endian as the format has them.
 _DTYPES = {
@@ -71,7 +72,11 @@ def write(
     try:
         building.mkdir(parents=True)
         write_tensors(building / WEIGHTS, tensors)
-        (building / IDS).write_text(json.dumps(ids.ids, ensure_ascii=False), encoding="utf-8")
+        arrays = ids.arrays()
+        if arrays is None:
+            (building / IDS).write_text(json.dumps(list(ids), ensure_ascii=False), encoding="utf-8")
+        else:
+            write_tensors(building / INT_IDS, arrays)
         extra(building)
         files = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
         described = {**meta, "format": FORMAT, "created": datetime.now(UTC).isoformat(), "files": files}
@@ -137,13 +142,23 @@ def read(directory: Path, *, expected_name: str | None = None) -> Loaded:
     meta = verify(directory)
     if expected_name is not None and meta.get("name") != expected_name:
         raise ArtifactError(f"{directory} holds {meta.get('name')!r}, expected {expected_name!r}")
-    try:
-        ids = IdMap(json.loads((directory / IDS).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{directory} cannot be read: {error}") from error
-    if WEIGHTS not in meta.get("files", {}):
+    files = meta.get("files", {})
+    if WEIGHTS not in files:
         raise ArtifactError(f"{directory / META} does not name {WEIGHTS}")
-    return Loaded(read_tensors(directory / WEIGHTS, meta["files"][WEIGHTS]), ids, meta)
+    return Loaded(read_tensors(directory / WEIGHTS, files[WEIGHTS]), read_ids(directory, files), meta)
+
+
+def read_ids(directory: Path, files: Mapping[str, str]) -> IdMap:
+    """Read the ids of a verified artifact with these files; ints are mapped into memory.
+
+    Raises ArtifactError on ids that cannot be read.
+    """
+    try:
+        if INT_IDS in files:
+            return IdMap.from_arrays(read_tensors(directory / INT_IDS, files[INT_IDS]))
+        return IdMap(json.loads((directory / IDS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError) as error:
+        raise ArtifactError(f"{directory} cannot be read: {error}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from predictors.devices import resolved
 from predictors.errors import ArtifactError, PredictorError
+from predictors.item_index import find_obstacle
 from predictors.plugins import MODELS, predictor_class
 from predictors.serving import artifact
 
@@ -106,6 +107,8 @@ class ModelStore:
         meta = artifact.verify(self.path(name, version))
         if meta.get("name") != name:
             raise ArtifactError(f"{self.path(name, version)} holds {meta.get('name')!r}, not {name!r}")
+        if obstacle := find_obstacle(meta):
+            raise ArtifactError(f"{name} {version} cannot be activated: {obstacle}")
         before = self.current(name)
         if before and before != version:
             self._write_pointer(name, "previous", before)

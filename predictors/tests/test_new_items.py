@@ -60,7 +60,7 @@ def test_scores_by_content_are_those_of_vectors_mapped_by_ridge_regression(model
     features, new = bridge.known.toarray().astype(np.float64), bridge.new.toarray().astype(np.float64)
     mapping = np.linalg.solve(features.T @ features + 0.5 * np.eye(features.shape[1]), features.T)
     query = model.encode(liking(100, 103))
-    user = model._vectors([query])[0].astype(np.float64)
+    user = model.query_vectors([query])[0].astype(np.float64)
     scores = vectors @ user
     expected = new @ mapping @ (vectors - vectors.mean(axis=0)) @ user
     np.testing.assert_allclose(bridge.mapped(scores[None].astype(np.float32))[0], expected, atol=1e-4)
@@ -68,11 +68,11 @@ def test_scores_by_content_are_those_of_vectors_mapped_by_ridge_regression(model
 
 
 def test_new_items_are_ranked_among_the_others_by_what_they_are_about(model, bridge):
-    joined = WithNewItems(model, bridge, IdMap([*model.ids.ids, 900, 901, 902]))
+    joined = WithNewItems(model, bridge, IdMap([*model.ids, 900, 901, 902]))
     assert joined.new_ids == {900, 901, 902}
     found = joined.recommend(liking(100, 103), k=33)
     order = [each.movie_id for each in found]
-    assert sorted(order) == sorted({*model.ids.ids, 900, 901, 902} - {100, 103})
+    assert sorted(order) == sorted({*model.ids, 900, 901, 902} - {100, 103})
     assert order.index(900) < 8 < order.index(901)
     assert [each for each in order if each < 900] == [
         each.movie_id for each in model.recommend(liking(100, 103), k=33)
@@ -84,7 +84,7 @@ def test_new_items_are_ranked_among_the_others_by_what_they_are_about(model, bri
 
 
 def test_the_parts_of_a_known_score_stay_as_they_are(model, bridge):
-    joined = WithNewItems(model, bridge, IdMap([*model.ids.ids, 900, 901, 902]))
+    joined = WithNewItems(model, bridge, IdMap([*model.ids, 900, 901, 902]))
     query = joined.encode(liking(100, 103))
     targets = np.array([5, 30, 7, 31])
     parts = joined.influences(query, targets)

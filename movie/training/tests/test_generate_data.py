@@ -71,7 +71,7 @@ def test_models_train_on_the_files_as_they_are(tmp_path, settings):
     (version,) = store.versions("popular")
     data = store.meta("popular", version)["data"]
     assert (data["n_users"], data["n_interactions"]) == (60, 600)
-    assert {str(film)[:4] for film in store.load("popular", version).ids.ids} == {
+    assert {str(film)[:4] for film in store.load("popular", version).ids} == {
         "DRAM",
         "COMD",
         "ACTN",

@@ -23,6 +23,7 @@ from movie.events.recording import new_event_id, record_all
 from movie.recommendations.movie_index import recheck
 from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranking import recommend
+from movie.training import promotion
 from movie.training.comparison import (
     BALANCE,
     Comparison,
@@ -123,6 +124,19 @@ def test_a_better_version_goes_live_in_a_running_process(site, store) -> None:
     assert live.version == second
     assert {found.movie_id for found in live.recommendations[:6]} & {film.pk for film in site[6:]}
     assert run("models", "roll-back", "popular") and store.current("popular") == first
+
+
+def test_a_candidate_that_cannot_be_activated_is_stored_with_the_reason(site, store, monkeypatch) -> None:
+    run("train", "popular", "--from-site", "--activate")
+    first = store.current("popular")
+    visits(site, range(6, 12))
+    monkeypatch.setattr(promotion, "find_obstacle", lambda meta: "its index finds too little")
+    assert ended("retrain", *ENOUGH) == 3
+    assert store.current("popular") == first
+    (candidate,) = set(store.versions("popular")) - {first}
+    retrained = store.meta("popular", candidate)["retrained"]
+    assert retrained["outcome"] == "kept"
+    assert "its index finds too little" in retrained["reason"]
 
 
 def test_the_version_that_serves_has_learned_from_the_rows_it_was_asked_about(site, store) -> None:

@@ -203,7 +203,7 @@ class ForYouPredictor(Predictor):
         nearest = np.argsort(-values, kind="stable")[:k]
         why = (Reason("similar_to", movie_id, 1.0),)
         return [
-            Recommendation(self.ids.ids[films[rank]], float(values[rank]), why)
+            Recommendation(self.ids[films[rank]], float(values[rank]), why)
             for rank in nearest
             if values[rank] > 0
         ]

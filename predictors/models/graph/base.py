@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Saved
+from predictors.base import Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
+from predictors.inner_product import InnerProductPredictor
 from predictors.models.graph.fine_tuning import MAX_OPERATIONS, FineTuning, fine_tuned
 from predictors.models.graph.first_embedding import RANDOM, SINGULAR, singular_start
 from predictors.models.graph.new_node import EPSILON, FORMS, MAX_LAYERS, ItemRows, NewNode
@@ -76,7 +77,7 @@ _FIT_OPTIONS = (
 )  # fmt: skip
 
 
-class GraphPredictor(Predictor):
+class GraphPredictor(InnerProductPredictor):
     """Serves from the cached tables of a `NewNode`; they are only read, so threads share them freely.
 
     An item's weight in the history is the weight of its edge. Disliked items take part in the
@@ -212,15 +213,10 @@ class GraphPredictor(Predictor):
     def score_users(self, users: np.ndarray) -> np.ndarray | None:
         return None if self.trained_users is None else self.trained_users[users] @ self.node.item_vectors.T
 
-    def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        return self._vectors(queries) @ self.node.item_vectors.T
+    def item_vectors(self) -> np.ndarray:
+        return self.node.item_vectors
 
-    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
-        if items.ndim > 1:
-            return super()._score_items(queries, items)
-        return self._vectors(queries) @ self.node.item_vectors[items].T
-
-    def _vectors(self, queries: Sequence[Query]) -> np.ndarray:
+    def query_vectors(self, queries: Sequence[Query]) -> np.ndarray:
         vectors = np.empty((len(queries), self.node.item_vectors.shape[1]), dtype=np.float32)
         for row, query in zip(vectors, queries, strict=True):
             row[:] = self.vector(query)

@@ -35,7 +35,7 @@ class PathNames:
         """Return the key of an entity: "movie:12", "person:5", or SOMEONE for any user."""
         n_items = len(self.ids)
         if entity < n_items:
-            return f"movie:{self.ids.ids[entity]}"
+            return f"movie:{self.ids[entity]}"
         return SOMEONE if entity == self.graph.user else self.entities.keys[entity - n_items]
 
     def name_of(self, key: str) -> str:
@@ -53,7 +53,7 @@ class PathNames:
     def steps(self, history: History, paths: Paths, path: int) -> tuple[PathStep, ...]:
         """Return the steps of one path, from the film of the history to the recommended one."""
         start, middle, target = paths.films[path].tolist()
-        steps = [PathStep(_first_relation(history, self.ids.ids[start]), self.key_of(start))]
+        steps = [PathStep(_first_relation(history, self.ids[start]), self.key_of(start))]
         ends = (target,) if middle < 0 else (middle, target)
         for hop, end in enumerate(ends):
             forward, backward = paths.relations[path, 2 * hop : 2 * hop + 2].tolist()

@@ -225,7 +225,7 @@ class KprnPredictor(Predictor):
         query = self.encode(history)
         known = [index for index in map(self.ids.index_of, dict.fromkeys(movie_ids)) if index is not None]
         paths, shares = self._shares(query, np.asarray(known, dtype=np.int64))
-        rows = {self.ids.ids[index]: row for row, index in enumerate(known)}
+        rows = {self.ids[index]: row for row, index in enumerate(known)}
         explained = []
         for movie_id in movie_ids:
             row = rows.get(movie_id, -1)
@@ -290,7 +290,7 @@ class KprnPredictor(Predictor):
             if f"network.{GENERAL}" in tensors:
                 weights[GENERAL] = tensors[f"network.{GENERAL}"]
             if graph.n_items != len(ids):
-                raise ValueError(f"the graph has {graph.n_items} films, ids.json {len(ids)}")
+                raise ValueError(f"the graph has {graph.n_items} films, the artifact {len(ids)}")
             if not len(entities.keys) == len(entities.names) == graph.n_entities - graph.n_items - 1:
                 raise ValueError(f"{ENTITIES} names {len(entities.keys)} entities, which are not those there")
             return cls(graph, weights, entities, ids, saved.config)

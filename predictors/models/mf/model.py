@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy import sparse
 
-from predictors.base import Predictor, Saved
+from predictors.base import Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import HIGHEST_RATING, History, MovieId
 from predictors.id_map import IdMap
+from predictors.inner_product import InnerProductPredictor
 from predictors.models.mf.groups import GroupFactors, fit_groups
 from predictors.models.mf.solver import RatingFactors, fit_ratings
 from predictors.query import Query
@@ -52,7 +53,7 @@ class MfConfig(Config):
         self.require(self.item_groups >= 1, "item_groups must be 1 or more")
 
 
-class MfPredictor(Predictor):
+class MfPredictor(InnerProductPredictor):
     """Predicts stars as mean + b_u + b_i + x_u'y_i (Koren, Bell and Volinsky 2009, eq. 4).
 
     b_u and x_u belong to the user and are found by one ridge regression on their ratings, the same
@@ -91,7 +92,8 @@ class MfPredictor(Predictor):
                 config.bias_ridge,
             )
         self.counts = tensors["counts"]
-        self._popularity = (config.popularity_weight * np.log1p(self.counts)).astype(np.float32)
+        popularity = (config.popularity_weight * np.log1p(self.counts)).astype(np.float32)
+        self._offsets = self.factors.item_biases + popularity  # (n_items,), the same for every user
 
     @classmethod
     def _fit(cls, data: TrainingData, config: MfConfig, run: Run) -> Self:
@@ -130,9 +132,18 @@ class MfPredictor(Predictor):
         tensors = _tensors(factors, counts)
         return cls(tensors, data.items, config)
 
-    def _score(self, queries: Sequence[Query]) -> np.ndarray:
+    def query_vectors(self, queries: Sequence[Query]) -> np.ndarray:
+        """Return (B, 2 + d) float32: mean + b_u, 1 and x_u of each query."""
         visitors = self._fold_in([self._stated_stars(query) for query in queries])
-        return self.factors.stars(visitors, slice(None)) + self._popularity
+        level = np.float32(self.factors.mean) + visitors[:, :1]
+        return np.concatenate([level, np.ones_like(level), visitors[:, 1:]], axis=1)
+
+    def item_vectors(self) -> np.ndarray:
+        """Return (n_items, 2 + d) float32: 1, b_i with the popularity, and y_i of each item."""
+        return np.column_stack([np.ones_like(self._offsets), self._offsets, self.factors.items])
+
+    def _products(self, vectors: np.ndarray, items: np.ndarray | slice) -> np.ndarray:
+        return vectors[:, :1] + self._offsets[items] + vectors[:, 2:] @ self.factors.items[items].T
 
     def predict_stars(self, history: History, movie_ids: Iterable[MovieId]) -> dict[MovieId, float]:
         """Predict the stars for each item, within 0.5 to 5; items that the model does not know are left out.

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from predictors.base import Predictor, Saved
+from predictors import item_index
+from predictors.base import Saved
 from predictors.config import Config
 from predictors.errors import ArtifactError, InvalidScores, TrainingError
 from predictors.id_map import IdMap
+from predictors.inner_product import InnerProductPredictor
 from predictors.models.sasrec.encoder import ENCODER, QUANTISED_TABLE, onnx_approximate_scores, onnx_encoder
 from predictors.query import Query
-from predictors.ranking import FirstStage
+from predictors.ranking import AllScores, FirstStage
 from predictors.run import Run
 from predictors.training_data import TrainingData
 from predictors.validation import MAX_USERS, METRIC, Validator, hold_out_last
@@ -94,13 +96,13 @@ def gap_buckets(query: Query) -> np.ndarray:
     return buckets(-np.diff(query.ages, append=0))
 
 
-class SasrecPredictor(Predictor):
+class SasrecPredictor(InnerProductPredictor):
     """Reads the liked items as a sequence, and scores every item as the next one.
 
     score_i = h . e_i, where h is the encoder's output at the last position and e_i the item's vector (Kang
     and McAuley, ICDM 2018, eq. 6). Only the latest `max_length` liked items are read. On the CPU ONNX Runtime
-    computes h; `to("cuda")` moves the encoder to torch on a GPU. A list from a large catalogue is chosen by
-    int8 scores, and exact ones rank what was chosen.
+    computes h; `to("cuda")` moves the encoder to torch on a GPU. Without an index a list from a large
+    catalogue is chosen by int8 scores, and exact ones rank what was chosen.
     """
 
     name = "sasrec"
@@ -128,9 +130,6 @@ class SasrecPredictor(Predictor):
         self.encoder, self.quantised_table = encoder, quantised_table
         self.table = np.ascontiguousarray(weights["item.weight"], dtype=np.float32)  # (n_items, D)
         self._approximate_scores = onnx_approximate_scores(quantised_table) if quantised_table else None
-        # (D, n_items). By columns the product with one vector reads ahead well: two thirds of the time by
-        # rows. Where lists are chosen by the quantised table it is not worth a copy.
-        self._columns = self.table.T if quantised_table else np.ascontiguousarray(self.table.T)
         self.gaps = weights.get("gap.weight")  # (N_GAPS, D), or None where times are not read
         self.max_length = len(weights["position.weight"])
         self._encode = onnx_encoder(encoder)
@@ -235,27 +234,31 @@ class SasrecPredictor(Predictor):
 
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """Return (B, n_items) float32; zeros where nothing is liked."""
-        return self._encoded(queries) @ self._columns
+        return self.query_vectors(queries) @ self._columns
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """Return (D, n_items) float32 the table by columns.
+
+        The product with one vector then reads ahead well: two thirds of the time by rows. Where lists are
+        chosen by the index or the quantised table it is not worth a copy.
+        """
+        is_copied = self.index is None and self._approximate_scores is None
+        return np.ascontiguousarray(self.table.T) if is_copied else self.table.T
 
     def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
-        if self._approximate_scores is None:
+        if self.index is not None or self._approximate_scores is None:
             return super().first_stage(queries)
-        encoded = self._encoded(queries)
+        encoded = self.query_vectors(queries)
         if np.isnan(encoded).any():
             raise InvalidScores(f"{self.name} {self.version}".strip() + " scored an item with NaN")
-        exact = [partial(self._products, vector) for vector in encoded]
-        return [FirstStage(*each) for each in zip(self._approximate_scores(encoded), exact, strict=True)]
+        exact = [partial(self._product, vector) for vector in encoded]
+        return [AllScores(*each) for each in zip(self._approximate_scores(encoded), exact, strict=True)]
 
-    def _products(self, encoded: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """Return the exact scores (n,) of items (n,) for an encoded history (D,)."""
-        return self.table[items] @ encoded
+    def item_vectors(self) -> np.ndarray:
+        return self.table
 
-    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
-        if items.ndim > 1:
-            return super()._score_items(queries, items)
-        return self._encoded(queries) @ self.table[items].T
-
-    def _encoded(self, queries: Sequence[Query]) -> np.ndarray:
+    def query_vectors(self, queries: Sequence[Query]) -> np.ndarray:
         gaps = None if self.gaps is None else [gap_buckets(query) for query in queries]
         return self.encode_histories([query.liked for query in queries], gaps)
 
@@ -285,6 +288,7 @@ class SasrecPredictor(Predictor):
         return self.weights
 
     def write_extra_files(self, directory: Path) -> None:
+        super().write_extra_files(directory)
         (directory / ENCODER).write_bytes(self.encoder)
         if self.quantised_table:
             (directory / QUANTISED_TABLE).write_bytes(self.quantised_table)
@@ -299,7 +303,8 @@ class SasrecPredictor(Predictor):
         try:
             encoder = (directory / ENCODER).read_bytes()
             quantised = directory / QUANTISED_TABLE
-            quantised_table = quantised.read_bytes() if quantised.exists() else b""
+            is_needed = quantised.exists() and not ("index" in saved.meta and item_index.is_installed())
+            quantised_table = quantised.read_bytes() if is_needed else b""
         except OSError as error:
             raise ArtifactError(f"{directory}: a graph cannot be read: {error}") from error
         return cls(saved.tensors, encoder, saved.ids, saved.config, quantised_table=quantised_table)

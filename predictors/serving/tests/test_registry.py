@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 
@@ -41,7 +42,7 @@ def test_what_was_saved_comes_back_with_ids_of_both_types(store):
     version = publish(store, 1, 2, 3)
     loaded = store.load("popular", version)
     assert loaded.counts.tolist() == [1, 2, 3]
-    assert loaded.ids.ids == ("a", "b", 3)
+    assert list(loaded.ids) == ["a", "b", 3]
     assert loaded.version == version
 
 
@@ -222,3 +223,32 @@ def test_a_version_is_prepared_before_it_serves(store):
     second = publish(store, 0, 9, 0)
     assert eventually(lambda: best(live.get("popular")) == 1)
     assert prepared == [(first, -1), (second, 0)]
+
+
+def test_a_version_whose_index_misses_too_many_items_cannot_be_activated(store):
+    good = publish(store, 1, 0, 0)
+    predictor = CountPredictor(QUERY_IDS, np.array([0, 1, 0]))
+    predictor.meta["index"] = {"kind": "hnsw-sq8", "recall": 0.949, "depth": 100, "queries": 200}
+    poor = store.publish(predictor)
+    with pytest.raises(
+        ArtifactError, match=rf"popular {poor} cannot be activated: its index hnsw-sq8 finds 0.949"
+    ):
+        store.activate("popular", poor)
+    assert store.current("popular") == good
+    predictor.meta["index"]["recall"] = 0.95
+    store.publish(predictor, activate=True)
+
+
+def test_ids_of_ints_are_mapped_and_those_of_an_earlier_artifact_are_read(store):
+    ids = IdMap([40, 10, 30])
+    version = store.publish(CountPredictor(ids, np.arange(3)))
+    folder = store.path("popular", version)
+    loaded = store.load("popular", version)
+    assert loaded.ids == ids
+    assert not any(array.flags.writeable for array in loaded.ids.arrays().values())
+    (folder / artifact.INT_IDS).unlink()
+    (folder / artifact.IDS).write_text("[40, 10, 30]", encoding="utf-8")
+    meta = artifact.read_meta(folder)
+    del meta["files"][artifact.INT_IDS]
+    overwrite(folder / artifact.META, json.dumps(meta).encode())
+    assert store.load("popular", version).ids == ids
