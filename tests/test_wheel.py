@@ -72,7 +72,7 @@ def test_it_requires_what_the_requirements_say(installed):
     assert {each for each in requires if "extra ==" not in each} == pinned
     assert any(each.startswith("torch==") and each.endswith("extra == 'torch'") for each in requires)
     assert set(distribution.metadata.get_all("Provides-Extra")) == {
-        "train", "torch", "mysql", "postgresql", "tracking", "spark", "faiss",
+        "train", "torch", "mysql", "postgresql", "tracking", "spark", "faiss", "implicit",
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
 from predictors.influences import Influences
 from predictors.inner_product import InnerProductPredictor
+from predictors.models.mf.implicit_backend import fit_by_library
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit
 from predictors.query import Query
 from predictors.run import Run
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datasets.interactions import Interactions
 
 
+BACKENDS = {"native": fit_implicit, "implicit": fit_by_library}
 SMALL = 1_000_000  # users * items below which the ridge would outweigh the data
 
 
@@ -41,6 +43,7 @@ class AlsConfig(Config):
     unobserved_weight: float = 0.5  #: alpha_0: confidence that an item without interaction is not liked
     dislike_weight: float = 0.5  #: confidence that a disliked item is not liked, against 1 for five stars
     rating_weight: float = 0.0  #: 1 = an interaction counts as its stars / 5, 0 = all count alike
+    backend: str = "native"  #: of the fit: native, or implicit: the library, with one ridge for all rows
 
     def check(self) -> None:
         self.require(self.factors >= 1, "factors must be 1 or more")
@@ -50,6 +53,7 @@ class AlsConfig(Config):
         self.require(0 <= self.ridge_exponent <= 1, "ridge_exponent must be between 0 and 1")
         self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
         self.require(0 <= self.rating_weight <= 1, "rating_weight must be between 0 and 1")
+        self.require(self.backend in BACKENDS, f"backend must be one of {', '.join(BACKENDS)}")
 
 
 class AlsPredictor(InnerProductPredictor):
@@ -84,7 +88,7 @@ class AlsPredictor(InnerProductPredictor):
         train = data.train
         n_users, n_items = len(np.unique(train.users)), len(np.unique(train.items))
         with one_blas_thread():
-            factors = fit_implicit(
+            factors = BACKENDS[config.backend](
                 _confidence(train, config.rating_weight),
                 n_dims=config.factors,
                 epochs=config.epochs,

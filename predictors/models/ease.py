@@ -15,7 +15,9 @@ from predictors.errors import ArtifactError, TrainingError
 from predictors.history_features import as_matrix
 from predictors.id_map import IdMap
 from predictors.influences import Influences
+from predictors.models.local_ease import local_weights
 from predictors.run import Run
+from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
 
 COUNTED = 0.2  # of the progress bar; the rest is the inversion
@@ -32,9 +34,9 @@ class EaseConfig(Config):
     intercept: bool = False  #: regress on how much more often than by chance items are met together
     threshold: float = 0.0  #: weights of smaller magnitude are dropped, the rest is kept sparse; 0 = keep all
     dislike_weight: float = 0.2  #: how much a disliked item takes away, against what a liked one adds
-    max_items: int = (
-        12_000  #: most items to model; a fit needs 16 bytes * items ** 2, time by the third power
-    )
+    #: items up to which every pair has a weight; a fit needs 16 bytes * items ** 2, time by the third power
+    max_items: int = 12_000
+    neighbours: int = 200  #: items that each is a sum of where there are more than max_items; 0 = refuse them
 
     def check(self) -> None:
         self.require(self.ridge > 0, "ridge must be above 0")
@@ -43,6 +45,7 @@ class EaseConfig(Config):
         self.require(self.threshold >= 0, "threshold must be 0 or more")
         self.require(self.dislike_weight >= 0, "dislike_weight must be 0 or more")
         self.require(self.max_items >= 1, "max_items must be 1 or more")
+        self.require(self.neighbours >= 0, "neighbours must be 0 or more")
 
 
 class EasePredictor(Predictor):
@@ -56,7 +59,8 @@ class EasePredictor(Predictor):
     gaps in every history comes to (EDLAE); it makes up for histories that are short, and dropout = 0 is
     plain EASE. With `intercept` every film has a constant of its own, the share of users who have it:
     X'X becomes the covariance X'X - n mu mu', and popularity is corrected by the history instead of
-    learnt by every pair; the constants are left out of the scores. B_ij is divided by the number
+    learnt by every pair; the constants are left out of the scores. Of more than `max_items` items each has
+    weights from its `neighbours` nearest alone (`local_ease`). B_ij is divided by the number
     of users of j to the `popularity_exponent`. x holds the weights of the liked films and
     -dislike_weight for each disliked one. An item without interactions scores 0.
 
@@ -82,28 +86,39 @@ class EasePredictor(Predictor):
 
     @classmethod
     def check_data(cls, data: TrainingData, config: EaseConfig) -> None:
-        """Raise TrainingError on more than `max_items` items."""
+        """Raise TrainingError on more than `max_items` items without neighbours."""
         n_items = np.count_nonzero(np.bincount(data.train.items))
-        if n_items > config.max_items:
+        if n_items > config.max_items and not config.neighbours:
             raise TrainingError(
                 f"ease weighs every pair of items, and {n_items:,} items occur: more than "
-                f"max_items={config.max_items:,}. Raise it (that needs {16 * n_items**2 / 1e9:.1f} GB) "
-                "or train graph_filter or als"
+                f"max_items={config.max_items:,}. Raise it (that needs {16 * n_items**2 / 1e9:.1f} GB), give "
+                "each item neighbours=200, or train graph_filter or als"
             )
 
     @classmethod
     def _fit(cls, data: TrainingData, config: EaseConfig, run: Run) -> Self:
-        """Invert one matrix."""
+        """Invert one matrix; solve a small system for each item where there are more than `max_items`."""
         items = np.unique(data.train.items).astype(np.int64)
         matrix = data.matrix()[:, items]
-        gram = (matrix.T @ matrix).toarray()
-        run.report(COUNTED, f"{len(items):,} items")
-        counts = gram.diagonal().copy()
-        if config.intercept:
-            gram -= np.outer(counts, counts / np.float32(max((np.diff(matrix.indptr) > 0).sum(), 1)))
-        weights = _closed_form(gram, counts, config.ridge, config.dropout)
+        weights: np.ndarray | sparse.csr_matrix
+        if len(items) > config.max_items:
+            with one_blas_thread():
+                weights = local_weights(
+                    matrix,
+                    ridge=config.ridge,
+                    dropout=config.dropout,
+                    intercept=config.intercept,
+                    neighbours=config.neighbours,
+                    report=run.report,
+                )
+        else:
+            weights = _weights_of_pairs(matrix, config, run)
         if config.popularity_exponent:
-            weights /= counts**config.popularity_exponent
+            divisors = matrix.getnnz(axis=0).astype(np.float32) ** config.popularity_exponent
+            if isinstance(weights, np.ndarray):
+                weights /= divisors
+            else:
+                weights.data /= divisors[weights.indices]
         run.report(1.0)
         kept = _above(weights, config.threshold) if config.threshold else weights
         return cls(kept, items, data.items, config)
@@ -175,6 +190,16 @@ class EasePredictor(Predictor):
         return rows[modelled], modelled
 
 
+def _weights_of_pairs(matrix: sparse.csr_matrix, config: EaseConfig, run: Run) -> np.ndarray:
+    """Return (m, m) float32 weights of all pairs of items: inverts one matrix."""
+    gram = (matrix.T @ matrix).toarray()
+    run.report(COUNTED, f"{len(gram):,} items")
+    counts = gram.diagonal().copy()
+    if config.intercept:
+        gram -= np.outer(counts, counts / np.float32(max((np.diff(matrix.indptr) > 0).sum(), 1)))
+    return _closed_form(gram, counts, config.ridge, config.dropout)
+
+
 def _closed_form(gram: np.ndarray, counts: np.ndarray, ridge: float, dropout: float) -> np.ndarray:
     """Return (m, m) float32 weights. Overwrites X'X; counts is the diagonal it has without an intercept."""
     diagonal = np.arange(len(gram))
@@ -192,5 +217,8 @@ def _closed_form(gram: np.ndarray, counts: np.ndarray, ridge: float, dropout: fl
     return weights
 
 
-def _above(weights: np.ndarray, threshold: float) -> sparse.csr_matrix:
-    return sparse.csr_matrix(np.where(np.abs(weights) >= threshold, weights, np.float32(0)))
+def _above(weights: np.ndarray | sparse.csr_matrix, threshold: float) -> sparse.csr_matrix:
+    kept = sparse.csr_matrix(weights)
+    kept.data[np.abs(kept.data) < threshold] = 0
+    kept.eliminate_zeros()
+    return kept

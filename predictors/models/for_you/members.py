@@ -20,8 +20,9 @@ TRANSITIONS = "predictors.models.transitions"
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ease": ("ease", {"popularity_exponent": 0.1}),
     # Dropout this high leaves what is particular to a film; the intercept takes its popularity away.
-    "ease_90": ("ease", {"intercept": True, "ridge": 100.0, "dropout": 0.9}),
-    "ease_98": ("ease", {"intercept": True, "ridge": 100.0, "dropout": 0.98}),
+    # Too large a catalogue for all pairs has one EASE of nearest items, not three.
+    "ease_90": ("ease", {"intercept": True, "ridge": 100.0, "dropout": 0.9, "neighbours": 0}),
+    "ease_98": ("ease", {"intercept": True, "ridge": 100.0, "dropout": 0.98, "neighbours": 0}),
     "cosine": ("neighbours", {"shrinkage": 20.0, "popularity_weight": 0.0}),
     # Without shrinkage: how many met both, over the popularity of the other film to a power.
     "counts_30": ("neighbours", {"exponent": 0.3, "shrinkage": 0.0, "popularity_weight": 0.0}),

@@ -1,8 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from predictors.errors import TrainingError
+from predictors.errors import PackageMissing, TrainingError
 from predictors.models.als import AlsPredictor
 from predictors.models.mf.model import MfPredictor
 from predictors.query import Query
@@ -101,3 +103,25 @@ def test_small_solves_run_on_one_thread_of_blas_and_others_on_as_many_as_before(
 
 def blas_threads() -> list[int]:
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_the_library_finds_the_same_taste_as_the_native_fit():
+    pytest.importorskip("implicit", reason="implicit is not installed; see requirements-implicit.txt")
+    options = {"factors": 8, "epochs": 15}
+    native, library = (
+        fit_model(AlsPredictor, interactions(), options={**options, "backend": backend})
+        for backend in ("native", "implicit")
+    )
+    queries = [Query.from_indices(range(first, first + 4)) for first in range(0, N_FILMS - 4, 6)]
+    for one, other in zip(native.score(queries), library.score(queries), strict=True):
+        assert np.corrcoef(one, other)[0, 1] > 0.95
+    again = fit_model(AlsPredictor, interactions(), options={**options, "backend": "implicit"})
+    np.testing.assert_allclose(again.factors.items, library.factors.items, rtol=1e-4, atol=1e-5)
+
+
+def test_without_the_library_its_requirements_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "implicit.cpu.als", None)
+    with pytest.raises(PackageMissing, match=r"requirements-implicit\.txt"):
+        fit_model(AlsPredictor, interactions(), options={"backend": "implicit"})
+    with pytest.raises(TrainingError, match="backend must be one of native, implicit"):
+        fit_model(AlsPredictor, interactions(), options={"backend": "another"})

@@ -73,12 +73,51 @@ def test_a_film_that_nobody_met_scores_zero_and_explains_nothing():
 
 def test_too_many_films_are_refused_before_any_memory_is_taken():
     with pytest.raises(TrainingError, match=r"48 items .*max_items=40"):
-        fit_model(EasePredictor, interactions(), options={"max_items": 40})
+        fit_model(EasePredictor, interactions(), options={"max_items": 40, "neighbours": 0})
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+def test_of_too_many_films_each_is_the_regression_on_its_nearest(intercept):
+    options = {"ridge": 20.0, "dropout": 0.2, "popularity_exponent": 0.5, "intercept": intercept}
+    local = fit_model(EasePredictor, interactions(), options={**options, "max_items": 40, "neighbours": 6})
+    weights = local.item_weights(np.arange(N_FILMS))
+    met = interactions().csr(np.float64).toarray()
+    together = met.T @ met
+    counts = together.diagonal().copy()
+    similarity = together / (np.sqrt(np.outer(counts, counts)) + 20.0)
+    np.fill_diagonal(similarity, 0)
+    gram = together - np.outer(counts, counts) / len(met) * intercept
+    for film in range(N_FILMS):
+        nearest = np.flatnonzero(weights[:, film])
+        farther = np.setdiff1d(np.arange(N_FILMS), nearest)
+        assert len(nearest) == 6
+        assert similarity[nearest, film].min() >= similarity[farther, film].max() - 1e-6
+        system = gram[np.ix_(nearest, nearest)] + np.diag(20.0 + 0.2 / 0.8 * counts[nearest])
+        expected = np.linalg.solve(system, gram[nearest, film]) / np.sqrt(counts[film])
+        np.testing.assert_allclose(weights[nearest, film], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_films_on_their_nearest_are_saved_and_rank_nearly_as_all_pairs(ease, tmp_path):
+    options = {"ridge": 20.0, "dropout": 0.2, "max_items": 40, "neighbours": 20, "threshold": 0.003}
+    local = fit_model(EasePredictor, interactions(), options=options)
+    assert np.abs(local.weights.data).min() >= 0.003
+    history = rated(*FILM_IDS[3:6])
+    best = {found.movie_id for found in ease.recommend(history, 5)}
+    assert len(best & {found.movie_id for found in local.recommend(history, 5)}) >= 4
+    local.save(tmp_path / "v1")
+    assert EasePredictor.load(tmp_path / "v1").recommend(history, 9) == local.recommend(history, 9)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"ridge": 0}, {"dropout": 1}, {"threshold": -1}, {"dislike_weight": -1}, {"popularity_exponent": -1}],
+    [
+        {"ridge": 0},
+        {"dropout": 1},
+        {"threshold": -1},
+        {"dislike_weight": -1},
+        {"popularity_exponent": -1},
+        {"neighbours": -1},
+    ],
 )
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(TrainingError, match=next(iter(wrong))):

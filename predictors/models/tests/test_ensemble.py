@@ -12,6 +12,7 @@ from predictors.testing import fit_model
 from predictors.tests.small_world import interactions
 
 QUICK = {"ease.ridge": 20.0, "als": {"factors": 8, "epochs": 3}, "graph_filter.factors": 8}
+NO_EASE = {"ease.max_items": 5, "ease.neighbours": 0}
 
 
 def split():
@@ -48,7 +49,7 @@ def test_given_weights_are_kept_and_one_member_alone_ranks_as_that_model():
 
 def test_a_member_that_cannot_use_the_data_is_left_out_and_named(caplog):
     train, validation = split()
-    fitted = fit_model(EnsemblePredictor, train, validation, options={**QUICK, "ease.max_items": 5})
+    fitted = fit_model(EnsemblePredictor, train, validation, options={**QUICK, **NO_EASE})
     assert list(fitted.members) == ["als", "graph_filter"]
     assert "max_items" in fitted.meta["left_out"]["ease"]
     assert "without ease" in caplog.text
@@ -70,6 +71,6 @@ def test_unusable_weights_are_refused(weights):
 
 
 def test_weights_of_left_out_members_alone_are_refused():
-    options = {**QUICK, "weights": (1, 0, 0), "ease.max_items": 5}
+    options = {**QUICK, "weights": (1, 0, 0), **NO_EASE}
     with pytest.raises(TrainingError, match="weight of 0"):
         fit_model(EnsemblePredictor, interactions(), options=options)

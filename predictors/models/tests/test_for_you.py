@@ -36,6 +36,7 @@ from predictors.tests.small_world import FILM_IDS, N_FILMS, N_USERS, from_rows, 
 from predictors.training_data import TrainingData
 
 QUICK = {"members": ("popular", "cosine", "ease", "transitions_30"), "tries": 80}
+NO_EASE = {"ease.max_items": 10, "ease.neighbours": 0}
 
 
 @pytest.fixture(scope="module")
@@ -395,7 +396,7 @@ def test_rows_without_times_may_be_said_to_be_in_order():
 
 def test_a_member_for_whom_the_catalogue_is_too_large_is_left_out_and_named(tmp_path, caplog):
     """As EASE is with more than 12,000 films: the default model must not fail with it."""
-    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, "ease.max_items": 10})
+    for_you = fit_model(ForYouPredictor, interactions(), options={**QUICK, **NO_EASE})
     assert "48 items occur: more than max_items=10" in for_you.meta["left_out"]["ease"]
     assert set(for_you.meta["members"]) <= {"cosine", "transitions_30"}
     assert "without ease" in caplog.text
@@ -406,7 +407,7 @@ def test_a_member_for_whom_the_catalogue_is_too_large_is_left_out_and_named(tmp_
 
 
 def test_when_no_member_can_be_fitted_all_reasons_are_said():
-    options = {"members": "popular,ease", "ease.max_items": 10}
+    options = {"members": "popular,ease", **NO_EASE}
     with pytest.raises(TrainingError, match=r"ease: .*max_items"):
         fit_model(ForYouPredictor, interactions(), options=options)
 
