@@ -298,11 +298,10 @@ class Predictor(ABC):
     def retrieve(
         self, queries: Sequence[Query], n: int, exclude: np.ndarray = _NO_ITEMS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the n best items of each query with seen and excluded items masked; exact by default.
+        """Return the n best items of each query, as `first_stage` finds them, without seen and excluded ones.
 
         Returns (B, n') int64 indices padded with -1 and (B, n') float32 scores padded with -inf,
         where n' = min(n, n_items). Equal scores are ordered by index, so lists are deterministic.
-        A model with an index of its items may override it.
         """
         n = min(n, self.n_items)
         indices = np.full((len(queries), n), -1, dtype=np.int64)

@@ -94,7 +94,6 @@ class ItemIndex:
         """
         import faiss
 
-        faiss.omp_set_num_threads(1)  # of this thread: requests run side by side already
         selected = faiss.IDSelectorBitmap(np.packbits(~is_excluded, bitorder="little"))
         if self.kind == GRAPH:
             # A search passes through excluded items too: the fewer are left, the further it has to go.
@@ -103,7 +102,12 @@ class ItemIndex:
             parameters = faiss.SearchParametersHNSW(sel=selected, efSearch=depth)
         else:
             parameters = faiss.SearchParameters(sel=selected)
-        _, found = self.searched.search(vector[None], n, params=parameters)
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)  # of this thread alone: requests run side by side already
+        try:
+            _, found = self.searched.search(vector[None], n, params=parameters)
+        finally:
+            faiss.omp_set_num_threads(threads)
         return np.sort(found[0][found[0] >= 0])
 
 
