@@ -182,7 +182,8 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from movie.events.models import TO_STREAM, Event, pending_values
     from movie.events.stream.relay import Relay
     from movie.events.trending import trending_ids
-    from movie.recommendations.ranking import rank_similar, recommend
+    from movie.recommendations.ranking import recommend
+    from movie.recommendations.similar import rank_similar
     from movie.visitors.visitor import GUEST_COOKIE, SALT
     from predictors.history import History
 

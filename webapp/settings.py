@@ -126,6 +126,7 @@ TEMPLATES = [
                 "django.templatetags.i18n",
                 "django.templatetags.static",
                 "movie.pages.templatetags.reelgraph",
+                "movie.pages.templatetags.frame",
             ],
         },
     },

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, router
+from django.db import DEFAULT_DB_ALIAS, connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Expression, Field, QuerySet
 from django.db.models.sql import Query
 from django.db.models.sql.compiler import SQLCompiler
@@ -66,10 +67,13 @@ class CompiledQuery:
         lists = {name: _filled_up(value) for name, value in values.items() if isinstance(value, list)}
         if not all(lists.values()):
             return []
+        connection = connections[DEFAULT_DB_ALIAS]  # of this thread
         for name, filled in lists.items():
             values |= {_name_of(name, n): value for n, value in enumerate(filled)}
         lengths = {name: len(filled) for name, filled in lists.items()}
-        compiled = self._compiled.get((connection.vendor, *lengths.items())) or self._compile(lengths)
+        compiled = self._compiled.get((connection.vendor, *lengths.items())) or self._compile(
+            lengths, connection
+        )
         if compiled.query.select_for_update and not connection.in_atomic_block:
             raise TransactionManagementError("rows are locked in a transaction only")
         is_locking = compiled.query.select_for_update
@@ -84,10 +88,10 @@ class CompiledQuery:
         with asked.cursor() as cursor:
             cursor.execute(compiled.sql, params)
             rows = cursor.fetchall()
-        compiler = compiled.query.get_compiler(connection=asked)  # of this thread's connection
+        compiler = compiled.query.get_compiler(connection=asked)
         return list(compiler.apply_converters(rows, compiler.get_converters(compiled.columns)))
 
-    def _compile(self, lengths: dict[str, int]) -> _Compiled:
+    def _compile(self, lengths: dict[str, int], connection: BaseDatabaseWrapper) -> _Compiled:
         query = self._build(ListParameters(lengths)).query
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()

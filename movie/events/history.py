@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import CharField, Q
 
 from movie.catalogue.models import Rating
+from movie.core.compiled import CompiledQuery, Parameter
 from movie.events.archive import ArchiveUnavailable, get_archive
 from movie.events.archive.base import Archived
 from movie.events.models import FIELDS, TO_ARCHIVE, Event, HistoryChange
@@ -45,12 +47,34 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
         rows = events.interactions()
         return _merge(_read_archived(visitor), rows) if has_archive else History(rows)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
-    clicks = events.filter(kind="click").interactions(limit)
-    decisions = events.decisions().interactions()
+    clicks = _interactions(_latest_clicks(limit), visitor)[::-1]
+    decisions = _interactions(_decisions, visitor)
     if has_archive:
         with suppress(ArchiveUnavailable):  # the archive logs it
             clicks = list(_merge(_read_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
     return History([*decisions, *clicks])
+
+
+def _interactions(query: CompiledQuery, visitor: str) -> list[Interaction]:
+    return [Interaction(*row) for row in query.rows(visitor=visitor)]
+
+
+_decisions = CompiledQuery(
+    lambda _: Event.objects.of(Parameter("visitor", CharField())).decisions().values_list(*FIELDS)
+)
+
+
+@cache
+def _latest_clicks(limit: int) -> CompiledQuery:
+    """Return the query of the latest clicks of a visitor, the latest first."""
+    return CompiledQuery(
+        lambda _: (
+            Event.objects.of(Parameter("visitor", CharField()))
+            .filter(kind="click")
+            .order_by("-at", "-event_id")
+            .values_list(*FIELDS)[:limit]
+        )
+    )
 
 
 def get_decisions(visitor: str, movie_id: int) -> History:

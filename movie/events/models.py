@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Self, TypeVar
 
 from django.db import models
-from django.db.models import F
+from django.db.models import Expression, F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -67,7 +67,7 @@ class Deliverable(models.Model):
 
 
 class EventQuerySet(DeliverableQuerySet["Event"]):
-    def of(self, visitor: str, movie_id: MovieId | None = None) -> Self:
+    def of(self, visitor: str | Expression, movie_id: MovieId | None = None) -> Self:
         """Return the events of a visitor, with one movie if given."""
         rows = self.filter(visitor=visitor)
         return rows if movie_id is None else rows.filter(movie_id=movie_id)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from movie.catalogue import photographs
 
 MODEL_COOKIE, THEME_COOKIE, DIAL_COOKIE, POSTERS_COOKIE = "model", "theme", "familiarity", "posters"
+THEMES = ("light", "dark")  # without one the page looks as the device does
 PHOTOGRAPHED = "photographed"  # without it posters are drawn
 CHOICE_LIFETIME = timedelta(days=365)
 

@@ -66,9 +66,10 @@ class MovieIndex:
     runtimes  (n,) int32 minutes, 0 where the running time is not known
     created   (n,) float64 seconds since 1970 at which the movie came into the catalogue
     digest    the same for the same ids, in every process
+    facts     the same for the same movies with the same titles at the same `version`, in every process
     """
 
-    def __init__(self, films: Iterable[Film]) -> None:
+    def __init__(self, films: Iterable[Film], version: tuple[Any, ...] = ()) -> None:
         rows = sorted(films, key=itemgetter(0))
         self.ids = np.array([pk for pk, *_facts in rows], dtype=np.int64)
         self.titles = [title for _pk, title, *_facts in rows]
@@ -76,6 +77,8 @@ class MovieIndex:
         self.runtimes = np.array([runtime or 0 for *_facts, runtime, _created in rows], dtype=np.int32)
         self.created = np.array([created.timestamp() for *_facts, created in rows], dtype=np.float64)
         self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
+        told = "\0".join([*self.titles, self.digest, repr(version)])
+        self.facts = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
         self._row_of = {pk: row for row, pk in enumerate(self.ids.tolist())}
 
     def __len__(self) -> int:
@@ -216,7 +219,7 @@ class IndexHolder:
             changes_at = _next_change()  # before the stamp: a window that begins between is looked at again
             stamp = _stamp()
             if self.index is None or (version, stamp) != (self.version, self.stamp):
-                self.index = MovieIndex(_films())
+                self.index = MovieIndex(_films(), (version, *stamp))
                 self.checked = time.monotonic()
             self.version, self.stamp, self.changes_at, self.scanned = version, stamp, changes_at, now
         except DatabaseError:

@@ -7,17 +7,24 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from itertools import islice, starmap
+from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core.cache import cache
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import BigIntegerField, DateTimeField
+from django.db.models.base import ModelState
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext, ngettext
 
+from movie.catalogue.availability import available_now
 from movie.catalogue.models import Movie
 from movie.catalogue.translations import load_local_titles
+from movie.core.compiled import CompiledQuery, Parameter
 from movie.core.ids import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.explanations.wording import because
@@ -26,6 +33,10 @@ from movie.training.model_info import MODEL_INFO, MOST_RATED, fallback_text
 from predictors.history import History, MovieId, Reason, Recommendation
 
 CACHE_SECONDS = 600
+SHOWN_FIELDS = (  # of a movie on a card or on its own page; the others are read when they are asked for
+    "id", "title", "year", "runtime", "synopsis", "poster_path", "photograph", "trailer_url",
+    "rating_count", "rating_sum", "rating_average", "withheld_weight", "withheld_stars", "updated",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -119,11 +130,22 @@ class RankedList:
 
 def trained_on(version: str) -> date | None:
     """Return the day on which a version was made, by its name; None for a name without a time."""
+    made = _made_at(version)
+    return timezone.localdate(made) if made else None
+
+
+@lru_cache(maxsize=64)
+def _made_at(version: str) -> datetime | None:
     try:
-        made = datetime.strptime(version[:15], "%Y%m%dT%H%M%S")
+        return datetime.strptime(version[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return timezone.localdate(made.replace(tzinfo=UTC))
+
+
+def cache_key(kind: str, *parts: object) -> str:
+    """Return the key of something that follows from these parts and the models of this site."""
+    digest = hashlib.blake2b(repr((str(settings.MODEL_DIR), *parts)).encode(), digest_size=16)
+    return f"{kind}:{digest.hexdigest()}"
 
 
 def cached_ranking(
@@ -139,10 +161,7 @@ def cached_ranking(
     the model's name), the visible movies, and every interaction of the history. So an interaction, a deletion
     or a new version leads to another key at once, in every process, and nothing has to be invalidated.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((str(settings.MODEL_DIR), *versions, k, sorted(map(str, exclude)))).encode())
-    digest.update(history.digest)
-    key = f"list:{digest.hexdigest()}"
+    key = cache_key("list", *versions, k, sorted(map(str, exclude)), history.digest)
     found = cache.get(key)
     instruments().lookups.labels(versions[0], "miss" if found is None else "hit").inc()
     if found is None:
@@ -167,16 +186,15 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
     One query; a second one only where movies were hidden or deleted after they were ranked, to close the
     gaps with those that are ranked next; one more for the titles in another language than English.
     """
-    visible = Movie.objects.visible()
     wanted: set[MovieId] = set(more)
     for ranked in lists:
         wanted |= _named_in(ranked.recommendations[: ranked.k])
-    movies: dict[MovieId, Movie] = visible.in_bulk(wanted)
+    movies: dict[MovieId, Movie] = _visible_movies(wanted)
     if len(movies) < len(wanted):
         spare = [
             _named_in(ranked.recommendations[ranked.k :]) for ranked in lists if _has_gap(ranked, movies)
         ]
-        movies |= visible.in_bulk(set().union(*spare) - wanted)
+        movies |= _visible_movies(set().union(*spare) - wanted)
     load_local_titles(movies.values())
     for ranked in lists:
         shown = (found for found in ranked.recommendations if found.movie_id in movies)
@@ -190,6 +208,30 @@ def load_movies(*lists: RankedList, more: Iterable[int] = ()) -> dict[int, Movie
             for rank, found in enumerate(islice(shown, ranked.k), start=1)
         ]
     return movies  # type: ignore[return-value] # the ids of the catalogue are numbers
+
+
+def _visible_movies(ids: Iterable[MovieId]) -> dict[MovieId, Movie]:
+    rows = _visible_by_id.rows(movie=list(ids), now=timezone.now())
+    return {row[0]: _shown_movie(row) for row in rows}
+
+
+def _shown_movie(row: Sequence[Any]) -> Movie:
+    """Return a movie with SHOWN_FIELDS, in a fifth of the time of `Movie.from_db`: a page shows dozens."""
+    movie = Movie.__new__(Movie)
+    movie.__dict__.update(zip(SHOWN_FIELDS, row, strict=True), _state=ModelState())
+    movie._state.db, movie._state.adding = DEFAULT_DB_ALIAS, False
+    return movie
+
+
+_visible_by_id = CompiledQuery(
+    lambda some: (
+        Movie.objects.filter(
+            available_now(now=Parameter("now", DateTimeField())), pk__in=some("movie", BigIntegerField())
+        )
+        .order_by()
+        .values_list(*SHOWN_FIELDS)
+    )
+)
 
 
 def _named_in(recommendations: Iterable[Recommendation]) -> set[MovieId]:

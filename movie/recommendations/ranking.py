@@ -9,22 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
-from django.db.models import Count
 
-from movie.catalogue.models import Genre, Movie
+from movie.catalogue.models import Movie
 from movie.events.history import get_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.ceiling import costly_call
-from movie.recommendations.content_similarity import POOL, MovieFacts, scores_with_content
 from movie.recommendations.filtering import Filters, align_items, excluded_items, excluded_mask
-from movie.recommendations.movie_index import MovieIndex, movie_index
+from movie.recommendations.movie_index import movie_index
 from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranked_list import RankedList, cached_ranking
 from movie.recommendations.rules import NO_RULES, Rules
@@ -33,15 +30,13 @@ from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, 
 from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
 from predictors.base import Predictor
-from predictors.capabilities import FindsSimilar, HasDial, PredictsStars, at_familiarity
+from predictors.capabilities import HasDial, PredictsStars, at_familiarity
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Recommendation
 from predictors.new_items import WithNewItems
 from predictors.query import Query
 
 SPARE = 24  # movies ranked beyond k: they take the place of those hidden or deleted a moment ago
-SIMILAR_MODELS = ("for_you", "neighbours")  # the first that knows a movie finds those like it, everywhere
-BEST_KNOWN = 1_000  # movies of which some are found by genre where no model finds similar ones
 STAR_PREDICTOR = "mf"
 MIN_RATINGS = 2  # with fewer the expected stars are hardly more than the movie's mean
 
@@ -186,53 +181,6 @@ def visitor_history(visitor: Visitor) -> History:
     return History.EMPTY if visitor.is_new else get_history(visitor.key)
 
 
-def rank_similar(
-    movie_id: int, history: History = History.EMPTY, k: int = 12, exclude: Collection[int] = ()
-) -> RankedList:
-    """Rank movies like this one without those the visitor has seen."""
-    taken = {movie_id, *history.seen, *exclude}
-    taken |= movie_index().twins_of(taken)
-    longest = k + SPARE + len(taken)
-    for name in SIMILAR_MODELS:
-        try:
-            predictor = registry().get(name)
-            if not isinstance(predictor, FindsSimilar):
-                raise CannotAnswer("not_supported", f"{name} ranks no similar movies")
-            index = movie_index()
-            wanted = max(POOL, longest) + len(align_items(predictor, index).absent)
-            similar = predictor.similar(movie_id, wanted)
-        except PredictorError as error:
-            reason = getattr(error, "reason", NOT_TRAINED)
-            continue
-        found_alike = _by_content(movie_id, [found for found in similar if found.movie_id in index], index)
-        ranked = RankedList(name, requested=name, version=predictor.version, k=k, history=history)
-        break
-    else:
-        instruments().fallbacks.labels(name, reason).inc()
-        found_alike = (Recommendation(pk, 0.0) for pk in _of_same_genres(movie_id, longest))
-        ranked = RankedList(MOST_RATED, requested=name, fallback="unknown_film", k=k, history=history)
-    unseen = (found for found in found_alike if found.movie_id not in taken)
-    ranked.recommendations = list(islice(unseen, k + SPARE))
-    return ranked
-
-
-def _by_content(
-    movie_id: int, similar: Sequence[Recommendation], index: MovieIndex
-) -> Iterator[Recommendation]:
-    """Yield similar movies with content similarity added, the highest score first.
-
-    They stay as they are for a hidden movie, and where scores are not above 0.
-    """
-    if movie_id not in index or not similar or similar[0].score <= 0:
-        yield from similar
-        return
-    rows = index.rows_of([movie_id, *(found.movie_id for found in similar[:POOL])]).tolist()
-    facts = [MovieFacts(index.titles[row], index.features[row]) for row in rows]
-    scores = scores_with_content(facts[0], facts[1:], [found.score for found in similar])
-    for rank in sorted(range(len(similar)), key=scores.__getitem__, reverse=True):
-        yield replace(similar[rank], score=scores[rank])
-
-
 class ExpectedStars(NamedTuple):
     """Holds the stars that are expected of a visitor, and the mean of their ratings; both in halves."""
 
@@ -368,17 +316,3 @@ def last_resort(history: History, options: RankingOptions) -> Ranking:
         found = [pk for pk, row in zip(found, index.rows_of(found), strict=True) if not excluded[row]]
     ranked = [Recommendation(pk, 0.0) for pk in found if pk not in taken]
     return Ranking(ranked[: options.k + SPARE])
-
-
-def _of_same_genres(movie_id: int, n: int) -> list[int]:
-    """Return up to n of the `BEST_KNOWN` most rated movies by how many genres they share with this one.
-
-    Of those alone, since half of a catalogue may share the genre Drama.
-    """
-    best_known = Movie.objects.visible().most_rated().values_list("pk", flat=True)[:BEST_KNOWN]
-    pairs = Movie.genres.through.objects.filter(
-        movie__in=list(best_known), genre__in=list(Genre.objects.filter(movies=movie_id))
-    )
-    alike = pairs.values("movie").annotate(shared=Count("pk"))
-    ranked = alike.order_by("-shared", "-movie__rating_count", "movie").values_list("movie", flat=True)
-    return list(ranked[:n])

@@ -26,7 +26,7 @@ from movie.api.routes.catalogue import visible_movie
 from movie.api.schemas import MAX_BATCH, MAX_HISTORY, MAX_K
 from movie.core.converters import MAX_ID
 from movie.recommendations.ranked_list import RankedList, load_movies
-from movie.recommendations.ranking import rank_similar
+from movie.recommendations.similar import rank_similar
 
 router = new_service("sasrec")
 

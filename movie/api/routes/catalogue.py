@@ -42,7 +42,7 @@ from movie.catalogue.details import Link, MovieDetails, movie_details
 from movie.catalogue.models import Movie, Rating
 from movie.catalogue.search import closest_titles, search_movies, search_people
 from movie.recommendations.ranked_list import load_movies
-from movie.recommendations.ranking import rank_similar
+from movie.recommendations.similar import rank_similar
 from movie.telemetry.requests import count_shown
 
 router = Router(tags=["catalogue"])

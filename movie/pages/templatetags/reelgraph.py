@@ -20,7 +20,6 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext
 from markupsafe import Markup
 
-from movie.catalogue import photographs
 from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
 from movie.catalogue.posters.share_card import can_draw_cards
@@ -44,7 +43,6 @@ register.filter(model_label)
 register.filter(browser_name)
 
 register.simple_tag(running_trainings)
-register.simple_tag(photographs.any_stored, name="has_photographs")
 register.filter(shows_photographs)
 
 
@@ -93,14 +91,23 @@ def poster_url(movie: Movie, *, photographed: bool = False, choice: int = 0) -> 
     The address of a drawn poster changes with the movie, that of a photographed one with the image, so
     browsers may keep both for good.
     """
-    if photographed and movie.photograph:
-        before, _svg = _address_around_id("poster", get_script_prefix(), get_urlconf())
-        return f"{before}{movie.pk}/{movie.photograph}"
-    if movie.poster_path and settings.POSTER_BASE_URL:
-        return f"{settings.POSTER_BASE_URL.rstrip('/')}/{movie.poster_path.lstrip('/')}"
+    return _poster_maker(photographed=photographed)(movie, choice)
+
+
+def _poster_maker(*, photographed: bool) -> Callable[[Movie, int], str]:
+    """Return a function from a movie and its motif to an address; what the posters share is built once."""
     before, after = _address_around_id("poster", get_script_prefix(), get_urlconf())
-    chosen = f"&c={choice}" if choice else ""
-    return f"{before}{movie.pk}{after}?v={movie.poster_version}{chosen}"
+    base_url = settings.POSTER_BASE_URL.rstrip("/")
+
+    def poster(movie: Movie, choice: int) -> str:
+        if photographed and movie.photograph:
+            return f"{before}{movie.pk}/{movie.photograph}"
+        if movie.poster_path and base_url:
+            return f"{base_url}/{movie.poster_path.lstrip('/')}"
+        chosen = f"&c={choice}" if choice else ""
+        return f"{before}{movie.pk}{after}?v={movie.poster_version}{chosen}"
+
+    return poster
 
 
 @register.simple_tag(takes_context=True)
@@ -298,7 +305,8 @@ def cards(
         _address_around_id(name, *site) for name in ("dismiss", "watchlist", "why", "rate")
     )
     language = get_language()
-    photographed = shows_photographs(context.get("request"))
+    poster = _poster_maker(photographed=shows_photographs(context.get("request")))
+    undoable = context.get("undoable")
     entries = list(entries)
     load_local_titles(entry.movie for entry in entries)
     made = []
@@ -317,7 +325,7 @@ def cards(
                 getattr(entry, "reason", ""),
                 entry.rank if ranks else None,
                 link(pk),
-                poster_url(movie, photographed=photographed, choice=choice),
+                poster(movie, choice),
                 f"{dismiss[0]}{pk}{dismiss[1]}",
                 f"{watch[0]}{pk}{watch[1]}",
                 f"{explain[0]}{pk}{explain[1]}",
@@ -325,8 +333,8 @@ def cards(
                 new_event_id(),
                 new_event_id(),
                 choice,
-                movie_action("undo", pk) if context.get("undoable") else "",
-                new_event_id() if context.get("undoable") else "",
+                movie_action("undo", pk) if undoable else "",
+                new_event_id() if undoable else "",
             )
         )
     content = (

@@ -24,7 +24,8 @@ from movie.events.history import get_history
 from movie.events.models import DailyMovieActivity, Event
 from movie.events.recording import record, record_all
 from movie.events.trending import trending_ids
-from movie.recommendations.ranking import RankingOptions, last_resort, rank_similar
+from movie.recommendations.ranking import RankingOptions, last_resort
+from movie.recommendations.similar import rank_similar
 from movie.visitors.visitor import GUEST_COOKIE, SALT
 from predictors.history import History, Interaction
 

@@ -24,7 +24,8 @@ from movie.events.models import Event
 from movie.recommendations.explanations.explain import IMPERSONAL_MODELS, explain, history_about
 from movie.recommendations.explanations.explanation import Explanation
 from movie.recommendations.ranked_list import RankedList, load_movies, mean_sentence
-from movie.recommendations.ranking import SIMILAR_MODELS, rank_similar, recommend
+from movie.recommendations.ranking import recommend
+from movie.recommendations.similar import SIMILAR_MODELS, rank_similar
 from movie.recommendations.tests.histories import NOW, check_influences, random_history, trained
 from movie.recommendations.tests.sentences import Reader
 from predictors.history import History

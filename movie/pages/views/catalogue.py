@@ -27,7 +27,8 @@ from movie.pages.film_standing import standing_on_page
 from movie.pages.forms import BrowseForm, SearchForm
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
-from movie.recommendations.ranking import rank_similar, visitor_history
+from movie.recommendations.ranking import visitor_history
+from movie.recommendations.similar import rank_similar
 from movie.telemetry.requests import count_shown
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation

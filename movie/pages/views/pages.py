@@ -23,6 +23,7 @@ from movie.pages.choices import (
     PHOTOGRAPHED,
     POSTERS_COOKIE,
     THEME_COOKIE,
+    THEMES,
     cookie_options,
     forget_choice,
 )
@@ -31,8 +32,9 @@ from movie.pages.views.history_imports import ImportForm
 from movie.recommendations.explanations.wording import because
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList, load_movies
-from movie.recommendations.ranking import SPARE, answering_model, rank_similar, visitor_history
+from movie.recommendations.ranking import SPARE, answering_model, visitor_history
 from movie.recommendations.ranking import recommend as rank
+from movie.recommendations.similar import rank_similar
 from movie.telemetry.requests import count_shown
 from movie.training.model_info import MODEL_INFO, MOST_RATED, TRENDING, UNTRAINED
 from movie.training.registry import model_choices, registry
@@ -40,7 +42,6 @@ from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.history import History, Recommendation
 
-THEMES = ("light", "dark")  # without one the page looks as the device does
 MODEL_SALT = "movie.pages.views.pages.model"
 
 FOR_YOU, LIKE_THIS, POPULAR, TO_RATE, RECOMMENDED, WATCH_NEXT = 12, 6, 12, 12, 24, 12

@@ -16,7 +16,7 @@ from movie.catalogue.models import Movie
 from movie.catalogue.translations import load_local_titles
 from movie.recommendations.explanations.connections import connections
 from movie.recommendations.explanations.explanation import Explanation, Influence, whole_percents
-from movie.recommendations.explanations.wording import Node, because, film_with_action, linked
+from movie.recommendations.explanations.wording import Node, because, film_with_action
 from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranked_list import mean_sentence
 from movie.training.model_info import IMPERSONAL_MODELS, MODEL_INFO
@@ -114,7 +114,7 @@ def _explanation(
     influences = []
     for (source, _share), part, percent in zip(shown, parts, percents, strict=False):
         node = Node("movie", source.display_title, source.get_absolute_url(), source.pk)
-        sentence = because(linked(node.name, node.url), source.pk, history)
+        sentence = because(node.phrase, source.pk, history)
         influences.append(Influence(source, film_with_action(node, history), sentence, part, percent))
     return Explanation(movie, model, tuple(influences), rest, rest_percent)
 

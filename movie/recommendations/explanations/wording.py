@@ -8,8 +8,10 @@ that a language can put them in the order it needs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -69,15 +71,25 @@ INTERMEDIATE_PHRASES = {
 ROLE_NAMES = {role.value: role.label for role in Credit.Role}
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """Words as plain text and with links."""
+class Phrase(NamedTuple):
+    """Words as plain text, and with links: `url` is that of a name, `parts` fill a translated message."""
 
     text: str
-    html: SafeString
+    url: str = ""
+    message: str = ""
+    parts: Mapping[str, Any] = MappingProxyType({})  # of phrases
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def html(self) -> SafeString:
+        html: str = escape(self.message or self.text)
+        if self.message:
+            html = html % {name: part.html for name, part in self.parts.items()}
+        elif self.url:
+            html = f'<a href="{escape(self.url)}">{html}</a>'
+        return mark_safe(html)  # noqa: S308 - the message, the name and every part are escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ class Node:
 
     @property
     def phrase(self) -> Phrase:
-        return linked(self.name, self.url)
+        return Phrase(self.name, self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +121,10 @@ class Link:
     roles_after: Roles = frozenset()
 
 
-def linked(name: str, url: str = "") -> Phrase:
-    html = f'<a href="{escape(url)}">{escape(name)}</a>' if url else escape(name)
-    return Phrase(name, mark_safe(html))  # noqa: S308 - both are escaped
-
-
 def compose(message: str, **parts: Phrase | str) -> Phrase:
     """Put phrases into the placeholders of a translated message."""
-    phrases = {name: linked(part) if isinstance(part, str) else part for name, part in parts.items()}
-    text = message % {name: phrase.text for name, phrase in phrases.items()}
-    html = escape(message) % {name: phrase.html for name, phrase in phrases.items()}
-    return Phrase(text, mark_safe(html))  # noqa: S308 - the message and every part are escaped
+    phrases = {name: Phrase(part) if isinstance(part, str) else part for name, part in parts.items()}
+    return Phrase(message % phrases, message=message, parts=phrases)
 
 
 def film_with_action(film: Node, history: History) -> Phrase:

@@ -14,7 +14,8 @@ from movie.catalogue.tests.films import make_film
 from movie.recommendations.batch import recommend_batch
 from movie.recommendations.movie_index import index_holder
 from movie.recommendations.ranked_list import RankedList, RankedMovie, load_movies
-from movie.recommendations.ranking import RankingOptions, rank_similar, recommend
+from movie.recommendations.ranking import RankingOptions, recommend
+from movie.recommendations.similar import rank_similar
 from movie.training.model_info import MODEL_INFO, MOST_RATED, UNTRAINED
 from movie.training.registry import model_choices, registry
 from predictors.history import History, Interaction
