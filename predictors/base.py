@@ -205,7 +205,7 @@ class Predictor(ABC):
         return Query(
             liked=liked,
             weights=_known_values(history.strength, unknown),
-            disliked=np.sort(disliked),
+            disliked=disliked,
             seen=np.sort(seen),
             unknown=tuple(dict.fromkeys((*unknown, *not_liked))),
             rated=rated,

@@ -59,9 +59,8 @@ class Counting:
                 raise ValueError(f"{each.name} must be from 0 to 1, not {getattr(self, each.name)}")
 
 
-@dataclass(frozen=True, slots=True)
-class Interaction:
-    """Records one action of a visitor on a movie.
+class Interaction(NamedTuple):
+    """Records one action of a visitor on a movie. A tuple is made in a sixth of the time of a dataclass.
 
     event_id    UUIDv7 string, so that ids sort by time
     kind        one of EVENT_KINDS; a watch is an entry of the visitor's diary
@@ -139,7 +138,7 @@ class _Facts(NamedTuple):
     watchlist: set[MovieId]
     clicked: set[MovieId]
     watches: dict[MovieId, tuple[Watch, ...]]
-    disliked: set[MovieId]
+    disliked: dict[MovieId, None]
     strength: dict[MovieId, float]
 
 
@@ -275,7 +274,7 @@ class History:
     @cached_property
     def _facts(self) -> _Facts:
         """Return all facts that follow from the states, computed in one pass."""
-        facts = _Facts({}, set(), set(), set(), {}, set(), {})
+        facts = _Facts({}, set(), set(), set(), {}, {}, {})
         for movie, state in self._states.items():
             rating, is_dismissed, on_watchlist, clicked, watches, _is_begun = state
             if is_dismissed:
@@ -292,7 +291,7 @@ class History:
             else:
                 strength = _implicit_strength(state, self.counting)
             if is_dismissed or (rating is not None and not strength):
-                facts.disliked.add(movie)
+                facts.disliked[movie] = None
             elif strength:
                 facts.strength[movie] = strength
         return facts
@@ -321,8 +320,8 @@ class History:
 
     @property
     def disliked(self) -> Set[MovieId]:
-        """Movies that were dismissed, or rated below `LIKED_FROM`."""
-        return self._facts.disliked
+        """Movies that were dismissed, or rated below `LIKED_FROM`, oldest first."""
+        return self._facts.disliked.keys()
 
     @cached_property
     def seen(self) -> Set[MovieId]:

@@ -20,7 +20,7 @@ class Query:
 
     liked     (T,) int64 item indices, oldest first, unique
     weights   (T,) float32 in (0, 1], how much each liked item counts
-    disliked  (D,) int64
+    disliked  (D,) int64, oldest first
     seen      (S,) int64, never to be recommended
     ages      (T,) int64 seconds from each liked item to the question; None where times are unknown
     unknown   ids of the history that the model does not know

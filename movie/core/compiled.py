@@ -88,8 +88,14 @@ class CompiledQuery:
         with asked.cursor() as cursor:
             cursor.execute(compiled.sql, params)
             rows = cursor.fetchall()
-        compiler = compiled.query.get_compiler(connection=asked)
-        return list(compiler.apply_converters(rows, compiler.get_converters(compiled.columns)))
+        converters = compiled.query.get_compiler(connection=asked).get_converters(compiled.columns)
+        if not (rows and converters):
+            return list(rows)
+        columns = list(zip(*rows, strict=True))  # by column takes half as long as by row
+        for position, (functions, expression) in converters.items():
+            for convert in functions:
+                columns[position] = [convert(value, expression, asked) for value in columns[position]]
+        return list(zip(*columns, strict=True))
 
     def _compile(self, lengths: dict[str, int], connection: BaseDatabaseWrapper) -> _Compiled:
         query = self._build(ListParameters(lengths)).query

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from django.utils.dateparse import parse_datetime
@@ -79,7 +79,7 @@ def parse_history_file(
             at = clock.time(row.cells["at"], position)
             interaction = _interaction(row.cells, visitor, movie_id, at, read.source)
             if day := row.cells["watched_on"]:
-                interaction = replace(interaction, watched_on=clock.read(day).date())
+                interaction = interaction._replace(watched_on=clock.read(day).date())
             validate(interaction)
             found.interactions.append(interaction)
         except InvalidInteraction as refused:

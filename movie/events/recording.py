@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -366,7 +365,7 @@ def _order_live_events(events: list[Interaction]) -> list[Interaction]:
         before = latest.get(pair)
         at = event.at if before is None else max(event.at, before + MICROSECOND)
         latest[pair] = at
-        ordered.append(event if at == event.at else replace(event, at=at))
+        ordered.append(event if at == event.at else event._replace(at=at))
     return ordered
 
 
@@ -395,7 +394,7 @@ def _store(interaction: Interaction, recorded_at: datetime, import_number: int |
     latest = next((uses[event_id] for event_id in reversed(ids) if event_id in uses), None)
     if unused and latest and idempotency_key(latest) == idempotency_key(interaction):
         return None
-    again = replace(interaction, event_id=unused or new_event_id())
+    again = interaction._replace(event_id=unused or new_event_id())
     # Lost only to the same POST arriving at the same time, which is then a repeat.
     is_stored = insert_unless_taken(event_row(again, recorded_at, import_number))
     return again if is_stored else _store(interaction, recorded_at, import_number)

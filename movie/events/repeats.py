@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
 from operator import attrgetter
@@ -70,7 +70,7 @@ def find_new(interactions: Sequence[Interaction], *, live: bool = False) -> NewI
             found.interactions.append(each)
         elif second_use is None:
             if first_use != key:
-                found.interactions.append(replace(each, event_id=second[each]))
+                found.interactions.append(each._replace(event_id=second[each]))
         elif live or key not in (first_use, second_use):
             found.add_unclear(each)
     return found

@@ -23,7 +23,7 @@ class Archived:
 
     def of(self, visitor: str) -> Archived:
         """Return the same event under another visitor."""
-        return replace(self, interaction=replace(self.interaction, visitor=visitor))
+        return replace(self, interaction=self.interaction._replace(visitor=visitor))
 
 
 class ClickArchive(ABC):

@@ -59,7 +59,7 @@ _CHANGES: dict[str, type[HistoryForgotten] | type[GuestMerged]] = {
     "merge": GuestMerged,
 }
 _MAY_BE_LEFT_OUT = ("watched_on", "progress", "weight")  # later fields, which older messages have not
-_INTERACTION = tuple(field.name for field in fields(Interaction) if field.name not in _MAY_BE_LEFT_OUT)
+_INTERACTION = tuple(name for name in Interaction._fields if name not in _MAY_BE_LEFT_OUT)
 
 
 def encode(message: Message) -> bytes:

@@ -1,7 +1,6 @@
 """Entries of the diary: what the one door lets in, that they never lapse, and where they go."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -55,7 +54,7 @@ def test_an_entry_is_stored_with_its_day(film):
 )
 def test_what_cannot_be_true_is_refused(film, wrong, field):
     with pytest.raises(InvalidInteraction) as refused:
-        record(replace(watch(film, FRIDAY), **wrong))
+        record(watch(film, FRIDAY)._replace(**wrong))
     assert refused.value.field == field and not Event.objects.exists()
 
 
@@ -67,32 +66,32 @@ def test_the_same_form_with_another_day_is_another_entry(film):
     """A page that was reached by Back sends the event id that it had."""
     first = watch(film, FRIDAY)
     assert record(first) and not record(first)
-    assert record(replace(first, watched_on=SUNDAY))
+    assert record(first._replace(watched_on=SUNDAY))
     assert [each.day for each in diary()[film.pk]] == [FRIDAY, SUNDAY]
     file = [watch(film, date(2024, 5, 1)), watch(film, date(2024, 5, 2))]
     assert record_all(file) == 2 and record_all(file) == 0
-    assert record_all([replace(file[0], watched_on=date(2024, 4, 1))]) == 1
+    assert record_all([file[0]._replace(watched_on=date(2024, 4, 1))]) == 1
 
 
 def test_entries_never_lapse(film, settings):
     settings.HISTORY_LIMIT = 1
     record(watch(film, FRIDAY))
     for minute in range(1, 4):
-        record(replace(watch(film, None, minute=minute), kind="click"))
+        record(watch(film, None, minute=minute)._replace(kind="click"))
     assert diary() == {film.pk: (Watch(FRIDAY),)} and len(get_history(ANN)) == 2
 
 
 def test_an_undo_of_the_entry_leaves_the_rating_and_the_mean(film):
-    record(replace(watch(film, None), kind="rating", value=4.0))
+    record(watch(film, None)._replace(kind="rating", value=4.0))
     record(watch(film, FRIDAY, minute=1))
-    record(replace(watch(film, None, minute=2), kind="undo"))
+    record(watch(film, None, minute=2)._replace(kind="undo"))
     assert diary() == {} and Rating.objects.get(visitor=ANN).value == 4.0
 
 
 def test_a_guest_takes_the_diary_into_the_account(film):
     record(watch(film, FRIDAY, visitor="guest:1"))
     record(watch(film, SUNDAY, minute=1))
-    record(replace(watch(film, None, minute=2), kind="undo"))  # the member's own, of Sunday
+    record(watch(film, None, minute=2)._replace(kind="undo"))  # the member's own, of Sunday
     record(watch(film, date(2024, 5, 1), minute=3))
     merge_guest("guest:1", ANN)
     assert [each.day for each in diary()[film.pk]] == [date(2024, 5, 1), FRIDAY]
@@ -116,7 +115,7 @@ def test_deleting_the_history_deletes_the_diary(film):
 def test_messages_carry_the_day_and_those_without_one_are_as_before(film):
     told = InteractionRecorded(watch(film, FRIDAY), NOON)
     assert json.loads(encode(told))["watched_on"] == "2024-05-03" and decode(encode(told)) == told
-    click = InteractionRecorded(replace(watch(film, None), kind="click"), NOON)
+    click = InteractionRecorded(watch(film, None)._replace(kind="click"), NOON)
     assert "watched_on" not in json.loads(encode(click)) and decode(encode(click)) == click
     with pytest.raises(InvalidMessage, match="is no day"):
         decode(json.dumps({**json.loads(encode(told)), "watched_on": "Friday"}))
@@ -128,7 +127,7 @@ def test_a_training_feed_of_an_earlier_version_goes_on(film, tmp_path):
 
     feed = TrainingFeed(tmp_path)
     other = Movie.objects.create(title="Ronin")
-    feed.handle([InteractionRecorded(replace(watch(other, None), kind="click"), NOON)])
+    feed.handle([InteractionRecorded(watch(other, None)._replace(kind="click"), NOON)])
     (part,) = tmp_path.glob("parts/*.parquet")
     metadata = pl.read_parquet_metadata(part)
     old = pl.read_parquet(part).drop("watched_on")

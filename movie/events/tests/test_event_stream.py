@@ -297,7 +297,7 @@ def test_without_a_broker_the_same_counters_count_in_process(films, client):
         recording.record(event(films[1], visitor=visitor))
     repeated = event(films[0])
     recording.record(repeated)
-    recording.record(replace(repeated, at=repeated.at + timedelta(seconds=1)))
+    recording.record(repeated._replace(at=repeated.at + timedelta(seconds=1)))
     counted = dict(DailyMovieActivity.objects.values_list("movie", "count"))
     assert counted == {films[1].pk: 2, films[0].pk: 1}
     cache.clear()

@@ -3,7 +3,6 @@
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -101,7 +100,7 @@ def test_changing_and_clearing_a_rating_keep_the_aggregates(film):
 def test_the_same_post_twice_has_one_effect(film):
     rating = event(film, value=3.5)
     assert record(rating)
-    assert not record(replace(rating, at=rating.at + timedelta(seconds=9)))
+    assert not record(rating._replace(at=rating.at + timedelta(seconds=9)))
     assert Event.objects.count() == 1
     assert_aggregates_are_exact()
 
@@ -110,7 +109,7 @@ def test_a_late_repeat_does_not_bring_an_old_rating_back(film):
     old = event(film, value=3.5)
     record(old)
     record(event(film, value=5.0, minute=1))
-    assert not record(replace(old, at=NOON + timedelta(minutes=2)))
+    assert not record(old._replace(at=NOON + timedelta(minutes=2)))
     assert stars() == {film.pk: 5.0}
 
 
@@ -176,7 +175,7 @@ def test_the_watchlist_is_left_as_it_was_entered(film):
 )
 def test_what_cannot_be_true_is_refused_and_nothing_is_stored(film, wrong, field):
     with pytest.raises(InvalidInteraction) as refused:
-        record_all([event(film, value=3.0), replace(event(film), **wrong)])
+        record_all([event(film, value=3.0), event(film)._replace(**wrong)])
     assert refused.value.field == field
     assert str(refused.value)
     assert not Event.objects.exists() and not Rating.objects.exists()

@@ -1,7 +1,6 @@
 """A relay may die at any point: what was recorded arrives, once in effect."""
 
 import urllib.request
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -123,13 +122,13 @@ def test_an_import_that_is_taken_back_leaves_the_stream_and_the_archive_as_if_it
 ):
     archive, stream = sinks
     other = Movie.objects.create(title="Ronin")
-    here = [click(film), replace(click(film), kind="rating", value=2.0, at=timezone.now() - timedelta(2))]
+    here = [click(film), click(film)._replace(kind="rating", value=2.0, at=timezone.now() - timedelta(2))]
     for each in here:
         recording.record(each)
     deliver_everything()
     done = HistoryImport.objects.create(visitor=VISITOR, name="x", source="imdb", count=3)
     brought = [
-        replace(click(each), kind=kind, value=value, at=timezone.now() - timedelta(1), surface="import")
+        click(each)._replace(kind=kind, value=value, at=timezone.now() - timedelta(1), surface="import")
         for each, kind, value in [(film, "rating", 5.0), (other, "rating", 4.0), (other, "click", None)]
     ]
     recording.record_all(brought, import_number=done.pk)

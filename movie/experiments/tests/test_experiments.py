@@ -4,7 +4,6 @@ import csv
 import io
 import re
 import uuid
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -321,7 +320,7 @@ def test_nobody_counts_for_another_arm_or_another_time(running):
         event(guest),
         event(guest, "dismiss", running),
         event(guest, "rating", running, value=None),
-        replace(event(guest, experiment=running), recommendation_id=tagged_list_id(ListTag(999, 0, False))),
+        event(guest, experiment=running)._replace(recommendation_id=tagged_list_id(ListTag(999, 0, False))),
     ):
         recording.record_all([wrong])
     assert sums() == {}

@@ -84,6 +84,8 @@ class ItemBasis:
 
     def mixed(self, films: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """(n_items,) float32: what films (T,) add, with members weighed (T, M)."""
+        has_row = self.indptr[films] < self.indptr[films + 1]
+        films, weights = films[has_row], weights[has_row]
         if len(films) == 0:
             return np.zeros(self.n_items, dtype=np.float32)
         coefficients = (self.scales[films] * weights).astype(np.float32)

@@ -39,6 +39,9 @@ from predictors.models.for_you.mix import AIMS, KNOTS, Mix
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
+MOST_DISLIKED = (
+    100  # latest disliked films that are read; with more, lists are found no better (docs/for-you.md)
+)
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
@@ -48,7 +51,8 @@ class ForYouPredictor(Predictor):
         a_ir = strength_i * r ** age_i, divided by the sum over the history
 
     n is the number of liked films, s_mi the scores that film i adds by member m, of deviation 1. A disliked
-    film counts -dislike_weight times the mean of the liked ones. Without a liked film it is popularity.
+    film counts -dislike_weight times the mean of the liked ones; the latest MOST_DISLIKED are read. Without a
+    liked film it is popularity.
 
     basis    what each film adds to the others, by member
     mix      weights by length, at three points of the dial
@@ -186,7 +190,7 @@ class ForYouPredictor(Predictor):
         if len(query.liked) == 0:
             return Influences(query.liked, np.zeros((0, len(targets)), np.float32))
         films, weights, _ = self._weights_of(query)
-        n_liked = len(films) - len(query.disliked)  # disliked films come last
+        n_liked = len(films) - len(query.disliked[-MOST_DISLIKED:])  # disliked films come last
         return Influences(films[:n_liked], self.basis.influences(films[:n_liked], weights[:n_liked], targets))
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
@@ -270,10 +274,11 @@ class ForYouPredictor(Predictor):
         amounts = decays * strengths
         totals = np.maximum(amounts.sum(axis=1, keepdims=True), TINY)
         by_member = (amounts / totals).T @ table
-        if len(query.disliked):
+        disliked = query.disliked[-MOST_DISLIKED:]
+        if len(disliked):
             # What a film of full strength counts in the mean of the history: decays of sum 1 count it so.
             strength = np.maximum(totals / decays.sum(axis=1, keepdims=True), TINY)
             of_dislike = -self.config.dislike_weight / n * (table / strength).sum(axis=0)
-            films = np.concatenate([films, query.disliked])
-            by_member = np.concatenate([by_member, np.tile(of_dislike, (len(query.disliked), 1))])
+            films = np.concatenate([films, disliked])
+            by_member = np.concatenate([by_member, np.tile(of_dislike, (len(disliked), 1))])
         return films, by_member, float(weights[-1])

@@ -473,6 +473,16 @@ def test_a_dislike_takes_away_what_a_like_would_add(for_you):
     assert set(np.flatnonzero(np.abs(change) > 1e-6)) <= set(near.tolist())
 
 
+def test_of_many_disliked_films_the_latest_are_read(for_you, monkeypatch):
+    monkeypatch.setattr("predictors.models.for_you.model.MOST_DISLIKED", 2)
+    latest, more, others = (
+        for_you.score([Query.from_indices([3, 4], disliked=disliked)])[0]
+        for disliked in ([20, 30], [10, 20, 30], [30, 20, 10])
+    )
+    np.testing.assert_array_equal(latest, more)
+    assert (latest != others).any()
+
+
 def test_the_dial_shares_the_arrays_and_leaves_the_model_as_it_is(for_you):
     before = for_you.score_history(rated(FILM_IDS[3]))
     known = for_you.with_familiarity(1.0)
