@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import sys
 from io import StringIO
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from movie.training.registry import registry
 
-QUICK_MODELS = ("popular", "neighbours", "transitions", "linear_sequence", "ease", "graph_filter", "mf")
+FIRST_MODELS = ("popular", "neighbours", "linear_sequence")  # pages have lists and similar films by these
+QUICK_MODELS = (*FIRST_MODELS, "transitions", "ease", "graph_filter", "mf")
 
 
 def make_tables_and_files() -> None:
@@ -20,7 +25,21 @@ def make_tables_and_files() -> None:
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     call_command("migrate", verbosity=0)
     if not settings.DEBUG:
-        call_command("collectstatic", interactive=False, verbosity=0)
+        lay_out_static_files()
+
+
+def lay_out_static_files() -> None:
+    """Collect the static files, unless those that lie there were made of the same ones: it takes seconds."""
+    digest = hashlib.blake2b(repr(sys.version_info).encode(), digest_size=16)
+    for finder in get_finders():
+        for name, storage in finder.list([]):
+            found = Path(storage.path(name)).stat()
+            digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
+    stamp = Path(settings.STATIC_ROOT) / ".made-of"
+    if stamp.is_file() and stamp.read_text() == digest.hexdigest():
+        return
+    call_command("collectstatic", interactive=False, verbosity=0)
+    stamp.write_text(digest.hexdigest())
 
 
 def make_administrator(name: str) -> str:

@@ -74,7 +74,7 @@ def test_a_missing_package_is_one_line_with_its_command():
 
 def test_a_second_demo_in_the_same_folder_says_so_and_changes_nothing(settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path
-    monkeypatch.setattr(demo.Command, "_prepare", lambda self: pytest.fail("it would load and train"))
+    monkeypatch.setattr(demo.Command, "_run", lambda self, *_: pytest.fail("it would load and train"))
     with file_lock(tmp_path / "demo.lock"), pytest.raises(CommandError, match=str(tmp_path)):
         call_command("demo", no_serve=True)
 

@@ -28,6 +28,7 @@ from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import ProgressBar
 from movie.operations.demo_data import is_loaded
 from movie.operations.site_setup import (
+    FIRST_MODELS,
     QUICK_MODELS,
     bring_in_papers,
     make_administrator,
@@ -39,7 +40,7 @@ from movie.training.registry import registry
 from movie.training.taste_groups import read_report
 
 # Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
-BLEND = "for_you"
+LATER_MODELS = (*(name for name in QUICK_MODELS if name not in FIRST_MODELS), "for_you")
 ANALYSE = (sys.executable, "-m", "webapp", "analyse_groups")
 SLOW_MODELS = ("als",)
 TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
@@ -79,11 +80,13 @@ class Command(BaseCommand):
             ) from None
 
     def _run(self, host: str, port: int, options: dict[str, Any]) -> None:
-        self._prepare()
+        make_tables_and_files()
+        was_loaded = is_loaded()
+        self._prepare(was_loaded=was_loaded)
         slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
         if not (options["quick_only"] or options["no_torch"]):
             slow += TORCH_MODELS
-        missing = [name for name in (BLEND, *slow) if not registry().store.current(name)]
+        missing = [name for name in (*LATER_MODELS, *slow) if not registry().store.current(name)]
         if options["no_serve"]:
             needing, others = _by_torch(missing)
             if others:
@@ -92,22 +95,27 @@ class Command(BaseCommand):
                 call_command("train", *needing, from_site=True, activate=True, refit=False)
             self._find_taste_groups()
             return
-        self._serve(host, port, options["workers"], missing)
+        self._serve(host, port, options["workers"], missing, papers=was_loaded)
 
-    def _prepare(self) -> None:
-        make_tables_and_files()
-        if not is_loaded():
+    def _prepare(self, *, was_loaded: bool) -> None:
+        if not was_loaded:
             call_command("load_demo_data")
-        if problem := bring_in_papers():
-            self.console.print(f"[yellow]{escape(problem)}[/]")
-        train_first_models(*QUICK_MODELS)
+            self._bring_in_papers()
+        train_first_models(*FIRST_MODELS)
         if password := make_administrator(ADMIN):
             self.console.print(
                 f"Administrator [bold]{ADMIN}[/], password [bold]{password}[/] (shown only now)"
             )
 
-    def _serve(self, host: str, port: int, workers: int, to_train: list[str]) -> None:
-        """Run the server and the training until one is interrupted; leave no process behind."""
+    def _bring_in_papers(self) -> None:
+        if problem := bring_in_papers():
+            self.console.print(f"[yellow]{escape(problem)}[/]")
+
+    def _serve(self, host: str, port: int, workers: int, to_train: list[str], *, papers: bool) -> None:
+        """Run the server and the training until one is interrupted; leave no process behind.
+
+        `papers` brings the reviews up to date once the site is open.
+        """
         server, worker = _start_server(host, port, workers), None
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -117,6 +125,8 @@ class Command(BaseCommand):
             _wait_until_open(host, port, server, stop)
             worker = _start_worker()
             self.console.print(f"\nReelgraph is open: [bold]{address}[/]   (Ctrl-C closes it)\n")
+            if papers:
+                self._bring_in_papers()
             needing, others = _by_torch(to_train)
             self._find_taste_groups(stop, server)
             self._train(others, server, stop)
