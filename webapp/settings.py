@@ -81,6 +81,7 @@ MIDDLEWARE = [
     "movie.core.pictures.DrawingHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "movie.api.middleware.ApiMiddleware",  # answers the API itself: what follows is for pages alone
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "movie.core.compression.PageCompressionMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
+from movie.api.middleware import PREFIXES
 from movie.api.problems import handle_error
 from movie.pages.urls import experiment_patterns
 from movie.pages.views.errors import refused_request
@@ -24,6 +25,6 @@ handler500 = "movie.pages.views.errors.server_error"
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Refuse what comes to no view, such as an unknown host, in the shape that the caller reads."""
-    if request.path_info.startswith(("/api/v1/", "/api/compat/")):
+    if request.path_info.startswith(PREFIXES):
         return handle_error(request, exception)
     return refused_request(request, exception)

@@ -66,25 +66,35 @@ class RequestLimitsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        charset = (request.content_params or {}).get("charset", "")
-        if charset and not _is_read(charset):
-            raise UnsupportedCharset(charset)
+        refuse_charset(request)
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         """Refuse a body by its length. CsrfViewMiddleware, which is next, would read it."""
-        try:
-            length = int(request.META.get("CONTENT_LENGTH") or 0)
-        except ValueError:
-            return
-        if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and length > _longest(request, view):
-            raise RequestDataTooBig(f"{length} bytes")
+        refuse_length(request, view)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer TooManyRequests of any view of a page; the API has a shape of its own."""
         if isinstance(exception, TooManyRequests):
             return too_many_requests(request, exception.seconds)
         return None
+
+
+def refuse_charset(request: HttpRequest) -> None:
+    """Raise UnsupportedCharset for text in another encoding than UTF-8."""
+    charset = (request.content_params or {}).get("charset", "")
+    if charset and not _is_read(charset):
+        raise UnsupportedCharset(charset)
+
+
+def refuse_length(request: HttpRequest, view: Any) -> None:
+    """Raise RequestDataTooBig for a body, by its stated length, that is longer than this view takes."""
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return
+    if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and length > _longest(request, view):
+        raise RequestDataTooBig(f"{length} bytes")
 
 
 def _longest(request: HttpRequest, view: Any) -> int:
