@@ -34,7 +34,7 @@ class FirstStage(ABC):
 class AllScores(FirstStage):
     """Holds the scores of all items. Where they are approximate, the best get exact ones.
 
-    scores   (n_items,) float32, which are written to
+    scores   (n_items,) float32, which are written to; approximate ones may be in any unit
     rescore  gives exact scores; None where `scores` are exact
     """
 

@@ -2,7 +2,8 @@
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
-the probes, and only the latter from pages.
+the probes, and only the latter from pages. Requests for one list that come while others are answered are
+answered together by one thread (`movie.recommendations.micro_batching`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from tempfile import SpooledTemporaryFile
@@ -22,6 +25,7 @@ from django.conf import settings
 
 from movie.core.request_limits import longest_body
 from movie.operations.probes import PROBES
+from movie.recommendations.micro_batching import MAX_TOGETHER, run_together
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -32,7 +36,11 @@ PROBE_THREADS = 2
 WATCH_SECONDS, END_SECONDS = 1.0, 10.0
 IN_MEMORY = 256 * 1024  # bytes of a body; a longer one is kept on the disk
 LONGEST_NUMBER = 19  # digits
+TOGETHER = "/api/v1/recommend"  # the address whose requests are answered together
+PATIENCE_SECONDS = 0.05  # after which requests wait no longer for those before them, but take another thread
 HeaderList = list[tuple[str, str]]
+Answer = tuple[int, HeaderList, "bytes | Iterable[bytes]"]
+Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]  # a request's WSGI environment, and its answer
 
 
 class Gateway:
@@ -42,6 +50,8 @@ class Gateway:
         self.application = application
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "web")
         self.probe_threads = ThreadPoolExecutor(PROBE_THREADS, "probe")
+        self.waiting: deque[Waiting] = deque()
+        self.patience: asyncio.TimerHandle | None = None  # of the group that is answered now
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch the server's main process, of which this is a worker."""
@@ -67,7 +77,11 @@ class Gateway:
             threads = self.probe_threads if scope.path in PROBES else self.threads
             loop = asyncio.get_running_loop()
             variables = _environ(scope, body, length)
-            status, answer_headers, content = await loop.run_in_executor(threads, self._answer, variables)
+            if scope.path == TOGETHER:
+                answer = self._answer_together(loop, variables)
+            else:
+                answer = loop.run_in_executor(threads, self._answer, variables)
+            status, answer_headers, content = await answer
             if isinstance(content, bytes):
                 protocol.response_bytes(status, answer_headers, content)
                 return
@@ -79,7 +93,45 @@ class Gateway:
             finally:
                 await loop.run_in_executor(threads, content.close)  # type: ignore[attr-defined]
 
-    def _answer(self, variables: dict[str, Any]) -> tuple[int, HeaderList, bytes | Iterable[bytes]]:
+    def _answer_together(
+        self, loop: asyncio.AbstractEventLoop, variables: dict[str, Any]
+    ) -> asyncio.Future[Answer]:
+        """Return the answer that a request will have, with those that come before a thread is free for it."""
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self.waiting.append((variables, answer))
+        if self.patience is None:
+            self._start_group(loop)
+        return answer
+
+    def _start_group(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let a thread answer those who wait, if any do; it is the only one, unless it takes long."""
+        group = [self.waiting.popleft() for _ in range(min(len(self.waiting), MAX_TOGETHER))]
+        if not group:
+            self.patience = None
+            return
+        self.patience = loop.call_later(PATIENCE_SECONDS, self._start_group, loop)
+        self.threads.submit(self._answer_group, loop, group, self.patience)
+
+    def _answer_group(
+        self, loop: asyncio.AbstractEventLoop, group: Sequence[Waiting], patience: asyncio.TimerHandle
+    ) -> None:
+        outcomes = run_together([partial(self._answer, variables) for variables, _answer in group])
+
+        def deliver() -> None:
+            for (_variables, answer), outcome in zip(group, outcomes, strict=True):
+                if answer.cancelled():  # the sender has gone
+                    continue
+                if isinstance(outcome, Exception):
+                    answer.set_exception(outcome)
+                else:
+                    answer.set_result(outcome)
+            if self.patience is patience:  # nobody has taken over
+                patience.cancel()
+                self._start_group(loop)
+
+        loop.call_soon_threadsafe(deliver)
+
+    def _answer(self, variables: dict[str, Any]) -> Answer:
         """Return the status, the headers and the body, which is an iterable where it is streamed."""
         begun: list[Any] = []  # what the application told start_response
         content: Any = self.application(variables, lambda *arguments: begun.extend(arguments))  # type: ignore[arg-type]

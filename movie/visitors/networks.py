@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -12,6 +13,7 @@ UNKNOWN = "0.0.0.0"  # noqa: S104 - senders without an address count as one
 CUSTOMER_PREFIX = 64  # bits of IPv6 that tell customers apart; one customer has all addresses behind them
 
 
+@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """Return the network that an address counts by: an IPv4 address itself, the /64 of an IPv6 address.
 

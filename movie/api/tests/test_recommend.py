@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from movie.catalogue.models import Movie, Rating
 from movie.catalogue.tests.films import LONG_AGO
 from movie.events.history import get_history
 from movie.events.recording import new_event_id, record
-from movie.recommendations.micro_batching import Batcher
+from movie.recommendations.micro_batching import run_together
 from movie.training.registry import registry
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
@@ -391,39 +391,25 @@ def test_a_sent_history_equals_the_interactions_of_its_entries(sent):
 # -- together --------------------------------------------------------------------------------------
 
 
-def test_requests_at_the_same_time_are_scored_together_and_get_their_own_answers():
-    sizes = []
-    first_is_in, go_on = threading.Event(), threading.Event()
-
-    def double(numbers):
-        sizes.append(len(numbers))
-        first_is_in.set()
-        go_on.wait(10)
-        return [2 * number for number in numbers]
-
-    batcher = Batcher(double, max_batch=8)
-    answers = {}
-    threads = [threading.Thread(target=lambda n=n: answers.update({n: batcher.submit(n)})) for n in range(20)]
-    threads[0].start()
-    assert first_is_in.wait(10)
-    for thread in threads[1:]:
-        thread.start()
-    while len(batcher._queue) < 19:
-        pass
-    go_on.set()
-    for thread in threads:
-        thread.join(10)
-    assert answers == {n: 2 * n for n in range(20)}
-    assert sizes == [1, 8, 8, 3]
-
-
-def test_what_goes_wrong_reaches_everyone_in_the_batch_and_nobody_after_it():
-    def refuse(numbers):
-        if 0 in numbers:
-            raise ValueError("no zero")
-        return numbers
-
-    batcher = Batcher(refuse)
-    with pytest.raises(ValueError, match="no zero"):
-        batcher.submit(0)
-    assert batcher.submit(1) == 1
+def test_requests_at_the_same_time_are_scored_together_and_get_their_own_answers(ask, monkeypatch):
+    bodies = [
+        {"history": [1, 2], "k": 3, "model": "neighbours"},
+        {"history": [5], "k": 2, "model": "neighbours", "explain": True},
+        {"history": [999], "k": 2, "model": "neighbours"},  # which `popular` answers
+        {"history": [{"movie_id": 7, "rating": 4.5}], "filters": {"year_from": 1800}},
+        {"history": [1], "k": 0},
+    ]
+    statuses = [200, 200, 200, 200, 422]
+    calls = [partial(ask, body, status=status) for body, status in zip(bodies, statuses, strict=True)]
+    alone = [call() for call in calls]
+    predictor, sizes = registry().get("neighbours"), []
+    score = type(predictor)._score
+    monkeypatch.setattr(
+        type(predictor), "_score", lambda self, queries: sizes.append(len(queries)) or score(self, queries)
+    )
+    together = run_together(calls)
+    assert max(sizes) > 1
+    for answer in [*alone, *together]:
+        answer.pop("recommendation_id", None)
+        answer.pop("latency_ms", None)
+    assert together == alone

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
-from movie.operations.gateway import IN_MEMORY, Gateway
+from movie.operations.gateway import IN_MEMORY, TOGETHER, Gateway
 
 
 class Protocol:
@@ -137,3 +137,55 @@ def test_probes_are_answered_while_every_thread_is_taken(settings):
         return [probe.status]
 
     assert asyncio.run(scenario()) == [200]
+
+
+def test_requests_for_lists_that_come_meanwhile_are_answered_together_by_one_thread():
+    begun, go_on, threads = threading.Event(), threading.Event(), []
+
+    def work(environ, start_response):
+        if not threads:
+            begun.set()
+            assert go_on.wait(20)
+        threads.append(threading.current_thread())
+        if environ["wsgi.input"].read() == b"fail":
+            raise ZeroDivisionError
+        return echo({**environ, "wsgi.input": BytesIO()}, start_response)
+
+    async def scenario() -> list[int | BaseException]:
+        gateway = Gateway(work)
+        asked = scope(TOGETHER, content_length=4)
+        running = [asyncio.create_task(gateway.__rsgi__(asked, each)) for each in answers[:1]]
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        running += [asyncio.create_task(gateway.__rsgi__(asked, each)) for each in answers[1:]]
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*running, return_exceptions=True)
+        return [each.status for each in answers]
+
+    answers = [Protocol(b"good") for _ in range(4)] + [Protocol(b"fail")]
+    assert asyncio.run(scenario()) == [200, 200, 200, 200, 0]
+    assert len(set(threads[1:])) == 1
+
+
+def test_a_request_for_a_list_that_hangs_does_not_keep_the_others_waiting():
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def work(environ, start_response):
+        if not hangs.is_set():
+            hangs.set()
+            assert go_on.wait(20)
+        return echo({**environ, "wsgi.input": BytesIO()}, start_response)
+
+    async def scenario() -> None:
+        gateway = Gateway(work)
+        first = asyncio.create_task(gateway.__rsgi__(scope(TOGETHER), Protocol()))
+        while not hangs.is_set():
+            await asyncio.sleep(0.001)
+        others = [gateway.__rsgi__(scope(TOGETHER), Protocol()) for _ in range(3)]
+        await asyncio.wait_for(asyncio.gather(*others), 10)
+        assert not first.done()
+        go_on.set()
+        await first
+
+    asyncio.run(scenario())

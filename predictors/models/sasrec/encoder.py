@@ -27,15 +27,16 @@ def onnx_encoder(graph: bytes) -> Encoder:
 def onnx_approximate_scores(graph: bytes) -> Encoder:
     """Return a function of encoded histories (b, D) float32 that gives approximate scores (b, n) float32.
 
+    The scores of a history are in a unit of its own: they order its items, and no more.
     `graph` is the quantised table of `predictors.models.sasrec.onnx_graph`. Each history is quantised by
     itself, so that its scores do not depend on those beside it. Raises ArtifactError as `onnx_encoder` does.
     """
     session = _session(graph, QUANTISED_TABLE)
 
     def scores(encoded: np.ndarray) -> np.ndarray:
-        scales = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / LARGEST
-        whole = (np.rint(encoded / scales) + 128).astype(np.uint8)
-        return session.run(None, {"items": whole})[0] * scales
+        units = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / LARGEST
+        whole = (np.rint(encoded / units) + 128).astype(np.uint8)
+        return session.run(None, {"items": whole})[0]
 
     return scores
 
