@@ -45,11 +45,12 @@ class AllScores(FirstStage):
         self.scores[items] = -np.inf
 
     def top_k(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        indices, best = top_k(self.scores[None], k if self.rescore is None else 2 * k + RESCORED)
-        found = indices[0] >= 0
-        items, scores = indices[0][found], best[0][found]
         if self.rescore is None:
-            return items, scores
+            indices, best = top_k(self.scores[None], k)
+            found = indices[0] >= 0
+            return indices[0][found], best[0][found]
+        n = min(2 * k + RESCORED, len(self.scores))
+        items = _candidates(self.scores, _thresholds(self.scores[None], n)[0])
         scores = self.rescore(items)
         order = np.lexsort((items, -scores))[:k]
         return items[order], scores[order]
@@ -64,20 +65,28 @@ def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     k = min(k, n_items)
     if k == 0:
         return np.empty((n_rows, 0), np.int64), np.empty((n_rows, 0), np.float32)
-    # Everything at or above the k-th score is a candidate: a plain partition would choose
-    # among equal scores at random.
-    threshold = _kth(_group_maxima(scores) if k <= GROUPS // 2 else scores, k)
+    thresholds = _thresholds(scores, k)
     indices = np.full((n_rows, k), -1, dtype=np.int64)
     best = np.full((n_rows, k), -np.inf, dtype=np.float32)
     for row in range(n_rows):
-        if threshold[row] == -np.inf:
-            candidates = np.flatnonzero(scores[row] > -np.inf)
-        else:
-            candidates = np.flatnonzero(scores[row] >= threshold[row])
+        candidates = _candidates(scores[row], thresholds[row])
         order = candidates[np.argsort(-scores[row, candidates], kind="stable")[:k]]
         indices[row, : len(order)] = order
         best[row, : len(order)] = scores[row, order]
     return indices, best
+
+
+def _thresholds(scores: np.ndarray, k: int) -> np.ndarray:
+    """Return (B,) a lower bound of the k-th best score of each row, close to it."""
+    return _kth(_group_maxima(scores) if k <= GROUPS // 2 else scores, k)
+
+
+def _candidates(scores: np.ndarray, threshold: float) -> np.ndarray:
+    """Return the indices of all scores (n,) at or above the threshold but for -inf, in ascending order.
+
+    A plain partition would choose among equal scores at random.
+    """
+    return np.flatnonzero(scores > threshold if threshold == -np.inf else scores >= threshold)
 
 
 def _group_maxima(scores: np.ndarray) -> np.ndarray:

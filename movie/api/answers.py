@@ -37,7 +37,7 @@ def rank_histories(
     try:
         for arm, positions in by_arm.items():
             some = [histories[position] for position in positions]
-            found = recommend_batch(some, replace(options, arm=arm))
+            found = recommend_batch(some, replace(options, arm=arm) if arm else options)
             lists.update(zip(positions, found, strict=True))
     except UnknownName as error:
         raise field_problem("body", error.field, str(error)) from error

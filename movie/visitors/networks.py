@@ -6,6 +6,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
@@ -13,7 +14,6 @@ UNKNOWN = "0.0.0.0"  # noqa: S104 - senders without an address count as one
 CUSTOMER_PREFIX = 64  # bits of IPv6 that tell customers apart; one customer has all addresses behind them
 
 
-@lru_cache(maxsize=4096)
 def network_of(address: str) -> str:
     """Return the network that an address counts by: an IPv4 address itself, the /64 of an IPv6 address.
 
@@ -36,6 +36,17 @@ def client_address(request: HttpRequest) -> str:
 
     UNKNOWN where there is none, as on a Unix socket, and where a proxy states something else.
     """
+    connection = request.META.get("REMOTE_ADDR", "")
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    n_proxies = getattr(settings, "ALLAUTH_TRUSTED_PROXY_COUNT", 0)
+    return _network_behind(connection, forwarded if n_proxies else "", n_proxies)
+
+
+@lru_cache(maxsize=4096)  # most senders come again, and to read an address takes 40 us
+def _network_behind(connection: str, forwarded: str, n_proxies: int) -> str:
+    """Return the network that allauth finds, which reads `n_proxies` from the settings itself."""
+    request = HttpRequest()
+    request.META = {"REMOTE_ADDR": connection, "HTTP_X_FORWARDED_FOR": forwarded}
     try:
         return network_of(DefaultAccountAdapter().get_client_ip(request))
     except (PermissionDenied, ImproperlyConfigured):

@@ -133,8 +133,9 @@ def _recommend(
     history = resolve_history(source, caller, where)
     options = ranking_options(sent, lookup, unknown, rules)
     after = None if sent.after is None else find_endless_page(caller, sent.after)
-    before = load_endless_films(after) if after else []
-    options = replace(options, exclude=[*options.exclude, *before], start=len(before))
+    if after:
+        before = load_endless_films(after)
+        options = replace(options, exclude=[*options.exclude, *before], start=len(before))
     (ranked,) = rank_histories([history], options, [arm_of(source, options, caller, where)])
     if sent.endless or after:
         store_endless_page(caller, ranked, after)
