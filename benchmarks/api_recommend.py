@@ -5,10 +5,10 @@
 
 Makes a site of its own with synthetic films and a SASRec of random weights and real shapes: the weights
 change what is recommended, not how long it takes. Histories are random, each of its own. In process the
-requests go through the WSGI application, without a socket. --serve starts granian with two workers and
-loads it with wrk, which shares the machine. --make leaves such a site in FOLDER for other load generators:
-serve it with DATA_DIR=FOLDER, and take the bodies from FOLDER/bodies.json. The baseline of a request is what
-the scores of all films cost in it.
+requests go through the WSGI application, without a socket, one after another and sixteen together. --serve
+starts granian with two workers and loads it with wrk, which shares the machine. --make leaves such a site in
+FOLDER for other load generators: serve it with DATA_DIR=FOLDER, and take the bodies from FOLDER/bodies.json.
+The baseline of a request is what the scores of all films cost in it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -51,7 +52,6 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--profile", action="store_true", help="functions by their own time")
     parser.add_argument("--serve", action="store_true", help="granian and wrk as well")
-    parser.add_argument("--threads", type=int, default=16, help="of each of the two granian workers")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--port", type=int, default=0)
@@ -132,9 +132,11 @@ def in_process(options: argparse.Namespace) -> None:
         assert len(answer["recommendations"]) == options.k, answer
         turns = [bodies[number % BODIES] for number in range(options.requests)]
         whole = cpu_ms(lambda: [ask(application, body) for body in turns]) / options.requests
+        together = cpu_ms(lambda: ask_together(application, turns)) / options.requests
         parts = cost_of_parts(turns)
     print(f"{options.items:,} films, histories of {options.length}, k = {options.k}, in process")
     print(f"{'one request, whole stack':34} {whole:.3f} CPU-ms")
+    print(f"{'one of sixteen together':34} {together:.3f}")
     for name, cost in parts.items():
         print(f"{'  ' + name:34} {cost:.3f}")
     print(f"{'  the rest: WSGI, Django, ninja':34} {whole - sum(parts.values()):.3f}")
@@ -209,6 +211,16 @@ def ask(application: Application, body: bytes) -> dict[str, Any]:
     return json.loads(content)
 
 
+def ask_together(application: Application, bodies: list[bytes]) -> None:
+    from movie.recommendations.micro_batching import MAX_TOGETHER, run_together
+
+    for start in range(0, len(bodies), MAX_TOGETHER):
+        some = bodies[start : start + MAX_TOGETHER]
+        for outcome in run_together([partial(ask, application, body) for body in some]):
+            if isinstance(outcome, Exception):
+                raise outcome
+
+
 def cpu_ms(work: Callable[[], object]) -> float:
     started = time.process_time()
     work()
@@ -225,9 +237,8 @@ def served(folder: Path, options: argparse.Namespace) -> None:
     if shutil.which("wrk") is None:
         raise CouldNotMeasure("wrk is not installed, so nothing was served")
     port = options.port or free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "2", "--blocking-threads", str(options.threads)]
-    command += ["--log-level", "warning", "webapp.wsgi:application"]
+    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "2", "--log-level", "warning", "webapp.rsgi:application"]
     server = subprocess.Popen(command, start_new_session=True)
     try:
         wait_until_open(port)

@@ -1,14 +1,15 @@
 """Recommendations served by us and by a plain FastAPI service with the same SASRec, side by side.
 
     python -m benchmarks.serving [--items 60000] [--length 20] [--connections 1,16,64] [--workers 1,2]
-        [--seconds 4] [--rounds 4] [--threads 4] [--keep FOLDER] [--only api|batch|pages] [--json FILE]
+        [--seconds 4] [--rounds 4] [--rates 1000] [--rate-seconds 60]
+        [--keep FOLDER] [--only api|rates|batch|pages] [--json FILE]
 
 Needs `pip install -r requirements-bench.txt`, and wrk (apt-get install wrk) or else loads by Python.
 
 All servers run at once on this machine, on which the loader runs too, and take turns: one load of some
 seconds each, in `--rounds` rounds, so that whatever else the machine does falls on all of them. Both
 serve the same random weights in real shapes (d 64, 2 blocks, 2 heads, length 200), which change what is
-recommended, not how long it takes. Ours is granian as docs/configuration.md starts it, with its log of
+recommended, not how long it takes. Ours is granian as docs/deployment.md starts it, with its log of
 requests; theirs is uvicorn[standard] without one, with torch on one thread. 256 histories follow each other,
 each of other films.
 
@@ -16,7 +17,8 @@ each of other films.
     RSS, PSS    memory of its processes together, and with shared pages counted in parts
     ratio       how many times ours theirs is (CPU-ms), or theirs ours is (requests/s)
 
-Then one body over and over, which shows what is answered from memory; `POST /recommend/batch` with a thousand
+Then one body over and over, which shows what is answered from memory; so many requests a second as --rates
+says, each sent at its own moment (waits count from that moment); `POST /recommend/batch` with a thousand
 histories; and the pages of MovieLens 100K's demo for 100 guests with 20 ratings each, four connections. The
 baseline is ours. --quick has 20,000 films, one worker, four connections and two short rounds.
 """
@@ -32,6 +34,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,14 +42,16 @@ from typing import Any
 import psutil
 
 from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
-from benchmarks.serving.load import Load, Request, finish_load, loader_name, run_load
+from benchmarks.serving.load import Load, Request, finish_load, loader_name, run_at_rate, run_load
 from benchmarks.serving.servers import Server, answer_to, films_in, free_port
 from benchmarks.serving.sites import environment_of, made_api_site, made_pages_site
 
 WARM_CONNECTIONS, WARM_SECONDS = 16, 4
 BATCH = 1000
 PAGE_CONNECTIONS = 4
+MOST_CONNECTIONS = 256  # of a load at a rate
 OURS, UNPADDED, PADDED = "Reelgraph", "FastAPI", "FastAPI, padded"
+GOALS = {1: "at least 1.3", 16: "at least 2.4"}  # times our CPU-ms, by connections
 
 
 @dataclass(slots=True)
@@ -99,16 +104,17 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--connections", type=_numbers, default=[1, 16, 64])
     parser.add_argument("--workers", type=_numbers, default=[1, 2])
-    parser.add_argument("--threads", type=int, default=4, help="of each granian worker")
     parser.add_argument("--seconds", type=float, default=4, help="of one load")
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rates", type=_numbers, default=[], help="requests a second, sent whatever happens")
+    parser.add_argument("--rate-seconds", type=float, default=60)
     parser.add_argument("--port", type=int, default=0, help="the first of ten; any that are free without it")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make the sites there, or use them")
-    parser.add_argument("--only", choices=("api", "batch", "pages"))
+    parser.add_argument("--only", choices=("api", "rates", "batch", "pages"))
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     quick = {"connections": [4], "workers": [1], "seconds": 2, "rounds": 2}
     options = parse_options(parser, items=20_000, **quick)
-    if options.only != "pages":
+    if options.only in (None, "api"):
         _require("fastapi", "uvicorn")
     figures: dict[str, Any] = {"conditions": _conditions()}
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
@@ -133,20 +139,24 @@ class _Bench:
     def api(self) -> dict[str, Any]:
         options, site = self.options, self.folder / "api"
         asked = made_api_site(site, items=options.items, length=options.length, k=options.k)
-        theirs = {name: _to(asked, path) for name, path in _their_paths().items()}
+        theirs: dict[str, list[Request]] = {}
+        if options.only in (None, "api"):
+            theirs = {name: _to(asked, path) for name, path in _their_paths().items()}
         ours, fastapi = {}, {}
         for workers in options.workers:
             ours[workers] = self._ours(site, workers, asked[0], models="sasrec")
-            if options.only != "batch":
+            if theirs:
                 fastapi[workers] = self._fastapi(site, workers, theirs[UNPADDED][0])
         figures: dict[str, Any] = {}
-        if fastapi:
+        if theirs:
             first = options.workers[0]
             _require_same_films(ours[first], asked, fastapi[first], theirs)
             figures["api"] = self._side_by_side(asked, theirs, ours, fastapi)
             figures["memory"] = self._memory(ours, fastapi)
             figures["one_body"] = self._one_body(asked, ours)
-        figures["batch"] = self._batches(asked, ours)
+        figures["rates"] = [self._at_rate(asked, ours, rate) for rate in options.rates]
+        if options.only != "rates":
+            figures["batch"] = self._batches(asked, ours)
         return figures
 
     def _side_by_side(
@@ -179,7 +189,8 @@ class _Bench:
                 f"{row['cpu']:5.2f} times our CPU-ms; ours {row['throughput']:5.2f} times the requests/s"
             )
             what = f"serving: {row['server']}, {row['connections']} connections, {row['workers']} workers"
-            print_ratio(what, row["cpu"], "our CPU-ms")
+            goal = GOALS.get(row["connections"], "") if row["server"] == UNPADDED else ""
+            print_ratio(what, row["cpu"], "our CPU-ms", goal)
         return [*rows, *ratios]
 
     def _memory(self, ours: dict[int, Server], fastapi: dict[int, Server]) -> list[dict[str, Any]]:
@@ -197,6 +208,15 @@ class _Bench:
         cells = [Cell(OURS, workers, 16, server, asked[:1]) for workers, server in ours.items()]
         self._run(cells)
         return _print(cells)
+
+    def _at_rate(self, asked: list[Request], ours: dict[int, Server], rate: int) -> dict[str, Any]:
+        """Print what requests wait for our server with most workers; the loader shares the machine."""
+        workers, server = max(ours.items())
+        run_load(server.port, asked, connections=WARM_CONNECTIONS, seconds=WARM_SECONDS)
+        cell = Cell(OURS, workers, MOST_CONNECTIONS, server, asked, partial(run_at_rate, rate=rate))
+        cell.run(self.options.rate_seconds)
+        print(f"\n{rate} requests a second for {self.options.rate_seconds:g} s, waits from the moment due")
+        return {"rate": rate, "load": _load_average(), **_print([cell])[0]}
 
     def _batches(self, asked: list[Request], ours: dict[int, Server]) -> list[dict[str, Any]]:
         entries = [{"history": json.loads(request.body)["history"]} for request in asked]
@@ -251,10 +271,9 @@ class _Bench:
 
     def _ours(self, site: Path, workers: int, probe: Request, models: str = "") -> Server:
         port = self._port()
-        command = ["granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-        command += ["--workers", str(workers), "--blocking-threads", str(self.options.threads)]
-        command += ["--log-level", "warning", "webapp.wsgi:application"]
-        environment = environment_of(site, models)
+        command = ["granian", "--interface", "rsgi", "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--workers", str(workers), "--log-level", "warning", "webapp.rsgi:application"]
+        environment = environment_of(site, models) | {"API_ANONYMOUS_BATCH": str(BATCH), "LOG_LEVEL": "INFO"}
         return self._started(Server(OURS, command, port, environment, self._log(port)), probe)
 
     def _fastapi(self, site: Path, workers: int, probe: Request) -> Server:

@@ -1,4 +1,8 @@
-"""Load from closed loops: wrk where it is installed, else a small loader of our own."""
+"""Load: closed loops by wrk where it is installed, else by a small loader of our own, and open ones by it.
+
+In a closed loop a connection waits for its answer before it asks again, so a slow server is asked less. In an
+open one requests come at their own rate, as people do.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 OURS = "a loader in Python (wrk is not installed: apt-get install wrk), which takes more of the machine"
@@ -63,6 +68,17 @@ def run_load(port: int, requests: Sequence[Request], *, connections: int, second
 def finish_load(port: int, requests: Sequence[Request], *, connections: int, seconds: float) -> Load:
     """The same by Python, which does not cut off the last requests: for few long ones."""
     return asyncio.run(_by_python(port, requests, connections, seconds))
+
+
+def run_at_rate(
+    port: int, requests: Sequence[Request], *, rate: float, seconds: float, connections: int
+) -> Load:
+    """Send `rate` requests a second, each at its own moment, whether those before it are answered or not.
+
+    A wait is counted from the moment at which the request was to be sent, also where no connection was free
+    or this loader was late: what a server that falls behind makes people wait.
+    """
+    return asyncio.run(_at_rate(port, requests, rate, seconds, connections))
 
 
 # -- wrk -------------------------------------------------------------------------------------------
@@ -141,12 +157,47 @@ async def _by_python(port: int, requests: Sequence[Request], connections: int, s
             status = await _status_of_answer(reader)
             load.waits[round((time.perf_counter() - before) * 1e6)] += 1
             load.requests += 1
-            load.errors += status >= 400
+            load.errors += status >= HTTPStatus.BAD_REQUEST
         writer.close()
 
     ended = await asyncio.gather(*(loop() for _ in range(connections)), return_exceptions=True)
     load.errors += sum(each is not None for each in ended)
     load.seconds = time.perf_counter() - started
+    return load
+
+
+async def _at_rate(
+    port: int, requests: Sequence[Request], rate: float, seconds: float, connections: int
+) -> Load:
+    load = Load()
+    sent = [_as_bytes(request) for request in requests]
+    limit = asyncio.Semaphore(connections)
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def send(number: int, due: float) -> None:
+        async with limit:
+            try:
+                reader, writer = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
+                writer.write(sent[number % len(sent)])
+                status = await _status_of_answer(reader)
+            except (OSError, TimeoutError, EOFError, ValueError):
+                load.errors += 1
+                return
+            free.append((reader, writer))
+        load.waits[round((time.perf_counter() - due) * 1e6)] += 1
+        load.requests += 1
+        load.errors += status >= HTTPStatus.BAD_REQUEST
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(round(rate * seconds)):
+            due = started + number / rate
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            tasks.create_task(send(number, due))
+    load.seconds = time.perf_counter() - started
+    for _reader, writer in free:
+        writer.close()
     return load
 
 

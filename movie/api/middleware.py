@@ -28,7 +28,7 @@ class ApiMiddleware:
     """Answers addresses of the API itself, before the middleware of pages, and passes other requests on.
 
     Of what the middleware of pages does, requests to the API need the checks of host, charset and length, and
-    the language. All of it took .45 of the 2.2 CPU-ms of one list; this takes .1.
+    the language. Without the rest a request costs .38 CPU-ms in place of .60 before anything is ranked.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -401,6 +401,7 @@ def test_requests_at_the_same_time_are_scored_together_and_get_their_own_answers
     ]
     statuses = [200, 200, 200, 200, 422]
     calls = [partial(ask, body, status=status) for body, status in zip(bodies, statuses, strict=True)]
+    calls.append(partial(ask, bodies[1], **{"accept-language": "ko"}))
     alone = [call() for call in calls]
     predictor, sizes = registry().get("neighbours"), []
     score = type(predictor)._score
@@ -413,3 +414,4 @@ def test_requests_at_the_same_time_are_scored_together_and_get_their_own_answers
         answer.pop("recommendation_id", None)
         answer.pop("latency_ms", None)
     assert together == alone
+    assert together[1] != together[-1], "each in the language it was asked for"
