@@ -98,9 +98,9 @@ def shard_columns(rows: pl.DataFrame, roles: Collection[str], unit: str) -> pl.D
     if "rating" in roles:
         columns.append(pl.col("value").fill_nan(None).alias("rating"))
     if "timestamp" in roles:
-        microseconds = pl.col("ticks") * (1_000_000 / UNITS[unit])
-        if rows["ticks"].dtype.is_integer():
-            microseconds = pl.col("ticks") * 1_000_000 // UNITS[unit]
-        moments = microseconds.cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
-        columns.append(moments.alias("timestamp"))
+        finer, coarser = max(UNITS[unit] // 1_000_000, 1), max(1_000_000 // UNITS[unit], 1)
+        microseconds = (
+            (pl.col("ticks") // finer * coarser) if finer > 1 else (pl.col("ticks") * coarser).round()
+        )
+        columns.append(microseconds.cast(pl.Int64).cast(pl.Datetime("us", "UTC")).alias("timestamp"))
     return rows.select(columns)

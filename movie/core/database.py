@@ -114,7 +114,7 @@ def insert_unless_taken(row: Model) -> bool:
             cursor.execute(insert, values)
             return cursor.rowcount == 1
     except IntegrityError:
-        if not model._base_manager.filter(pk=row.pk).exists():
+        if connection.vendor != "mysql" or not model._base_manager.filter(pk=row.pk).exists():
             raise
         return False
 
