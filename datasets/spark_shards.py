@@ -55,12 +55,12 @@ def write_shards(
 
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     spark.conf.set("spark.sql.session.timeZone", "UTC")
-    types = {"user": "string", "item": "string", "rating": "float"}
-    columns = [F.col(names[role]).cast(kind).alias(role) for role, kind in types.items() if role in names]
+    ids = [F.nullif(F.trim(F.col(names[role]).cast("string")), F.lit("")).alias(role) for role in ROLES[:2]]
+    stars = [F.col(names["rating"]).cast("float").alias("rating")] if "rating" in names else []
     moment = _moment(rows, names["timestamp"], TICKS[unit]).alias("timestamp")
     # A row without an id, or a time that is none, stops the job, which names the column.
     shard = F.lpad((F.crc32(F.col("user")) % SHARDS).cast("string"), 2, "0")
-    checked = rows.select(*columns, moment)
+    checked = rows.select(*ids, *stars, moment)
     for role in ("user", "item", "timestamp"):
         wrong = F.raise_error(F.lit(f"a row has no usable {role} (column {names[role]})"))
         checked = checked.withColumn(role, F.coalesce(F.col(role), wrong.cast(checked.schema[role].dataType)))

@@ -54,10 +54,10 @@ def made_up(n: int) -> pl.DataFrame:
     ).with_columns(pl.col("rating").fill_nan(None))
 
 
-def contents(folder: Path) -> dict[str, pl.DataFrame]:
+def contents(folder: Path, by: list[str] = ORDER) -> dict[str, pl.DataFrame]:
     """Return the rows of each shard, in one order."""
     return {
-        shard.name: pl.read_parquet(shard / "*.parquet", hive_partitioning=False).sort(ORDER)
+        shard.name: pl.read_parquet(shard / "*.parquet", hive_partitioning=False).sort(by)
         for shard in folder.glob("shard=*")
     }
 
@@ -74,6 +74,17 @@ def test_shards_are_read_as_their_file_is(tmp_path, suffix):
         assert {f"shard={shard_of(user):02}" for user in shard["user"]} == {name}
     with pytest.raises(DatasetError, match="it exists"):
         write_shards(file, tmp_path / "shards")
+
+
+@pytest.mark.parametrize(
+    ("unit", "time"),
+    [("s", "1704103200"), ("s", "1704103200.25"), ("ms", "1704103200250"), ("ns", "1704103200250000999")],
+)
+def test_shards_have_times_in_microseconds(tmp_path, unit, time):
+    (tmp_path / "rows.csv").write_text(f"user,item,timestamp\n1,2,{time}\n", encoding="utf-8")
+    write_shards(tmp_path / "rows.csv", tmp_path / "shards", columns={"unit": unit})
+    (shard,) = contents(tmp_path / "shards", by=["user"]).values()
+    assert shard["timestamp"].dt.epoch("us").item() == 1704103200_000000 + (250000 if "25" in time else 0)
 
 
 def test_a_file_with_an_error_leaves_no_shards(tmp_path):
@@ -102,7 +113,7 @@ def test_spark_writes_the_rows_of_the_same_shards(tmp_path):
         write_by_spark(
             spark, spark.read.parquet(str(tmp_path / "rows.parquet")), str(tmp_path / "theirs"), names
         )
-        bad = spark.createDataFrame([(None, "1", 5)], "user string, item string, timestamp long")
+        bad = spark.createDataFrame([(" ", "1", 5)], "user string, item string, timestamp long")
         with pytest.raises(Exception, match="a row has no usable user"):
             write_by_spark(spark, bad, str(tmp_path / "bad"), {role: role for role in bad.columns})
     finally:
