@@ -12,9 +12,10 @@ from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.influences import ITEMS_SCORED, MAX_REMOVED
+from predictors.item_index import FLAT, IndexedItems, ItemIndex
 from predictors.models.sasrec.model import APPROXIMATE_FROM, SasrecPredictor
 from predictors.models.sasrec.model import SasrecConfig as SasrecPredictorConfig
-from predictors.models.sasrec.onnx_graph import encoder_graph
+from predictors.models.sasrec.onnx_graph import encoder_graph, quantised_table_graph
 from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
@@ -153,6 +154,21 @@ def test_int8_chooses_the_items_that_exact_scores_choose(random_weights, tmp_pat
     rough, sure = predictor.first_stage(queries)[0].scores, exact.score(queries)[0]
     rough = rough * (sure @ rough) / (rough @ rough)  # in the unit of the exact scores
     assert 0 < np.abs(rough - sure).max() < 0.1 * sure.std()  # it is int8 that chose
+
+
+def test_an_index_takes_the_place_of_the_int8_table(random_weights, random_predictor, tmp_path):
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed; see requirements-faiss.txt")
+    table = quantised_table_graph(random_weights["item.weight"])
+    ids, queries = random_predictor.ids, [Query.from_indices([1, 2]), Query.from_indices(range(40))]
+    indexed = SasrecPredictor(random_weights, random_predictor.encoder, ids, quantised_table=table)
+    indexed.use_index(ItemIndex.build(indexed.item_vectors(), FLAT), queries)
+    indexed.save(tmp_path / "saved")
+    loaded = SasrecPredictor.load(tmp_path / "saved")
+    assert loaded.quantised_table == b""
+    assert isinstance(loaded.first_stage(queries)[0], IndexedItems)
+    expected = random_predictor.retrieve(queries, 20)[0]
+    np.testing.assert_array_equal(loaded.retrieve(queries, 20)[0], expected)
+    np.testing.assert_allclose(loaded.score(queries), random_predictor.score(queries), atol=1e-5)
 
 
 def test_a_small_table_is_scored_exactly(random_predictor):
