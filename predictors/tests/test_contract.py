@@ -14,10 +14,10 @@ from predictors.testing import ModelContract
 QUICK = {
     "linear_sequence": {"ridge": (5.0, 5.0, 5.0)},
     "next_item": {
-        "mf_softmax": {"epochs": 3, "dim": 16, "batch_size": 256},
         "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
         "linear_sequence.ridge": (5.0, 5.0, 5.0),
     },
+    "mf_softmax": {"epochs": 3, "dim": 16, "batch_size": 256},
     "sasrec": {"epochs": 4, "dim": 16, "max_length": 16, "threads": 1},
     "ensemble": {"als": {"factors": 8, "epochs": 2}, "graph_filter.factors": 8},
 }
