@@ -18,8 +18,8 @@ from torch import distributed
 
 Value = TypeVar("Value")
 
-TIMEOUT = timedelta(minutes=10)  # a process waits so long for the others: longer than any validation takes
-REDUCED_ALONE = 1_000_000  # elements of a tensor from which joining it with others costs more than it saves
+TIMEOUT = timedelta(minutes=10)  # for which a process waits for another; a validation must be shorter
+REDUCED_ALONE = 1_000_000  # elements of a tensor from which it is added up in place, not copied beside others
 
 
 class ProcessGroupError(Exception):
