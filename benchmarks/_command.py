@@ -14,6 +14,8 @@ from typing import NoReturn
 
 from datasets.readers.packaged import movielens_100k
 
+QUICK_SECONDS = 165  # of three minutes; the rest is for servers to end
+
 
 class CouldNotMeasure(Exception):
     """Raised where a figure cannot be had; says what is missing. The command then ends with status 1."""
@@ -76,6 +78,16 @@ def parse_options(parser: argparse.ArgumentParser, **quick: object) -> argparse.
         parser.set_defaults(**quick)
         options = parser.parse_args()
     return options
+
+
+def end_within(seconds: int) -> None:
+    """Let this process give up after so many seconds, as where it cannot measure: it stops its servers."""
+
+    def give_up(*_: object) -> None:
+        raise CouldNotMeasure(f"not done within {seconds} seconds: this machine does much else")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
 
 
 def data_or_default(given: Path | None) -> Path:

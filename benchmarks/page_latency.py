@@ -6,22 +6,24 @@ Makes two sites with MovieLens 100K and the quick models (about 25 CPU-s each): 
 else, one on private servers (`services/`): MariaDB, Redis, and clicks that go by the outbox and a relay to
 DynamoDB and Kafka. Each is served by granian with one worker. One guest with 20 ratings and 20 clicks asks
 both for the same pages, in turn, a few at a time, so that whatever else this machine does is shared fairly.
-CPU is that of the worker, without servers and relay. The baseline is the site on SQLite alone.
+CPU is that of the worker, without servers and relay. The baseline is the site on SQLite alone. --quick makes
+sites with the first models alone, and gives up after three minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks._command import argument_parser, parse_options, print_ratio, run
-from benchmarks._serving import ROOT, Guest, Served, manage, private_services, site_environment
+from benchmarks._command import QUICK_SECONDS, argument_parser, end_within, parse_options, print_ratio, run
+from benchmarks._serving import ROOT, Guest, Served, make_site, manage, private_services, site_environment
+from movie.core import child_process
 
 AT_ONCE = 10  # requests before the other site has its turn
 EMBEDDED, REAL = "SQLite alone", "every service"
@@ -32,15 +34,17 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--requests", type=int, default=200, help="of each page")
     options = parse_options(parser, requests=20)
+    if options.quick:
+        end_within(QUICK_SECONDS)
     with (
         tempfile.TemporaryDirectory(prefix="reelgraph-pages-") as folder,
         private_services(Path(folder), "mariadb", "kafka", "dynamodb", "redis") as servers,
     ):
         variables = {name: value for each in servers.values() for name, value in each.items()}
-        _measure(Path(folder), variables, options.requests)
+        _measure(Path(folder), variables, options)
 
 
-def _measure(root: Path, variables: dict[str, str], requests: int) -> None:
+def _measure(root: Path, variables: dict[str, str], options: argparse.Namespace) -> None:
     environments = {
         EMBEDDED: site_environment(root / "embedded", {}),
         REAL: site_environment(root / "real", variables),
@@ -49,8 +53,8 @@ def _measure(root: Path, variables: dict[str, str], requests: int) -> None:
     manage(environments[REAL], "create_event_table")
     manage(environments[REAL], "create_event_topic")
     for environment in environments.values():
-        manage(environment, "demo", "--quick-only", "--no-serve")
-    relay = subprocess.Popen(
+        make_site(environment, is_quick=options.quick)
+    relay = child_process.start(
         [sys.executable, str(ROOT / "manage.py"), "relay_events"], cwd=ROOT, env=environments[REAL]
     )
     try:
@@ -63,7 +67,7 @@ def _measure(root: Path, variables: dict[str, str], requests: int) -> None:
                     for _ in range(8):  # every thread has its connections and models
                         guest.get(path)
                 print(f"{name}: {len(guest.get('/')):,} bytes of home page")
-            _compare(sites, guests, requests)
+            _compare(sites, guests, options.requests)
     finally:
         relay.terminate()
         relay.wait()

@@ -13,7 +13,8 @@ medians of the repeats:
     LCP       ms from the navigation to the largest contentful paint
 
 Exits with 1 when a page is beyond a limit: LCP on every page; elements and bytes on the home page. The
-baselines of the ratios are these limits. --quick opens the home page once for each visitor.
+baselines of the ratios are these limits. --quick opens the home page once for each visitor, on a site with
+the first models alone, and gives up after three minutes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks._browser import CHROMIUM, CHROMIUM_FLAGS, only, pages_by_visitor, sign_in
-from benchmarks._command import CouldNotMeasure, argument_parser, parse_options, print_ratio, run
+from benchmarks._command import (
+    QUICK_SECONDS,
+    CouldNotMeasure,
+    argument_parser,
+    end_within,
+    parse_options,
+    print_ratio,
+    run,
+)
 from benchmarks._serving import Served, demo_site, manage
 
 PHONE = {"width": 390, "height": 844}
@@ -140,7 +149,9 @@ def main() -> int:
     options = parse_options(parser, repeats=1, pages=["/"])
     if CHROMIUM is None or find_spec("playwright") is None:
         raise CouldNotMeasure("Chromium and the package playwright are needed")
-    with demo_site(options.data_dir) as environment:
+    if options.quick:
+        end_within(QUICK_SECONDS)
+    with demo_site(options.data_dir, is_quick=options.quick) as environment:
         manage(environment, "collectstatic", "--no-input", "--verbosity", "0")
         populated = _populated(environment)
         with Served(environment) as site:
@@ -183,7 +194,8 @@ def _measure(
     print(f"{'':8}{'':44}{'elements':>9}{'KB':>8}{'scrolled':>10}{'LCP ms':>9}")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        for who, addresses in pages_by_visitor(browser, site, populated).items():
+        asked = {**populated, "addresses": only(populated["addresses"], options.pages)}
+        for who, addresses in pages_by_visitor(browser, site, asked).items():
             for address in only(addresses, options.pages):
                 weights = [weigh(browser, site, address, populated, who) for _ in range(options.repeats)]
                 weight = median_weight(weights)

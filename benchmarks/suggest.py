@@ -29,9 +29,8 @@ import psutil
 
 from benchmarks._command import argument_parser, parse_options, print_ratio
 from benchmarks._command import run as run_command
-from benchmarks._serving import ROOT, site_environment
+from benchmarks._serving import ROOT, private_services, site_environment
 from services import SERVICES
-from services.base import free_port
 
 BATCH = 10_000
 AT_ONCE = 20  # requests that are timed together: the clock of another process ticks every 10 ms
@@ -59,27 +58,13 @@ def main() -> int:
 
 def run(database: str, folder: Path, options: argparse.Namespace) -> None:
     """Measure in a process of its own, whose settings read the database's address."""
-    server = SERVICES[database](folder, free_port()) if database != "sqlite" else None
-    variables, pid = {}, 0
-    try:
-        if server is not None:
-            server.start()
-            variables, process = server.variables(), server.process()
-            pid = process.pid if process else 0
-        command = [sys.executable, "-m", "benchmarks.suggest", "--here", str(pid)]
-        command += [
-            "--films",
-            str(options.films),
-            "--times",
-            str(options.times),
-            "--scans",
-            str(options.scans),
-        ]
-        environment = {**site_environment(folder, variables), "LOG_LEVEL": "ERROR"}
+    with private_services(folder, *({database} - {"sqlite"})) as servers:
+        process = SERVICES[database](folder).process() if servers else None
+        command = [sys.executable, "-m", "benchmarks.suggest", "--here", str(process.pid if process else 0)]
+        for name in ("films", "times", "scans"):
+            command += [f"--{name}", str(getattr(options, name))]
+        environment = site_environment(folder, servers.get(database, {}))
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
-    finally:
-        if server is not None:
-            server.stop()
 
 
 def measure(options: argparse.Namespace) -> None:

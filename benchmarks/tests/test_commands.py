@@ -75,6 +75,12 @@ def test_quick_sets_what_the_command_line_leaves_open(monkeypatch):
         parser.set_defaults(rows=100)
 
 
+def test_a_benchmark_gives_up_after_its_time_and_cleans_up():
+    with pytest.raises(CouldNotMeasure, match="not done within 1 seconds"):
+        _command.end_within(1)
+        time.sleep(10)
+
+
 def test_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CouldNotMeasure, match="none is not there"):
         _command.data_or_default(tmp_path / "none")
