@@ -32,11 +32,11 @@ FOLDERS = {
 
 FIRST_STEPS = """
 from django.core.management import call_command
-from movie.operations.site_setup import *
-make_tables_and_files()
+from movie.operations import site_setup
+site_setup.make_tables_and_files()
 call_command("load_demo_data")
-bring_in_papers()
-train_first_models(*FIRST_MODELS)
+site_setup.bring_in_papers()
+site_setup.train_first_models(*site_setup.FIRST_MODELS)
 """
 LIMITS = ("WRITE_RATE_LIMIT", "PAGE_RATE_LIMIT", "API_RATE_LIMIT", "API_ANONYMOUS_RATE_LIMIT")  # a minute
 

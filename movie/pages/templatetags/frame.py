@@ -26,7 +26,7 @@ from movie.pages.templatetags.reelgraph import current_path
 
 MOST_KEPT = 256  # about 2 MB
 SLOTS = ("csrf_token", "next", "query", "username")
-_SLOT = re.compile("\0([a-z_]+)\0")  # no page has this character
+_SLOT = re.compile("\0([a-z_]+)\0")  # no template has this character
 
 register = template.Library()
 
