@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from dotenv import load_dotenv
 
 from predictors.history import Counting
+from predictors.serving.remote import ADDRESSES, is_address
 from webapp.environment import Environment
 from webapp.kafka_settings import refuse_wrong_kafka
 
@@ -255,11 +256,11 @@ MODEL_DIR = Path(environment.text("MODEL_DIR", str(DATA_DIR / "models")))
 MODEL_STORE_URL = environment.text("MODEL_STORE_URL")
 MODEL_STORE_REGION = environment.text("MODEL_STORE_REGION")
 MODEL_STORE_ENDPOINT_URL = environment.text("MODEL_STORE_ENDPOINT_URL")
-if urlsplit(MODEL_STORE_URL).scheme not in ("", "s3", "http", "https", "file"):
-    environment.refuse(
-        "MODEL_STORE_URL", "is no address of models", "Write s3://bucket/folder or https://..."
-    )
-if urlsplit(MODEL_STORE_ENDPOINT_URL).scheme not in ("", "http", "https"):
+if MODEL_STORE_URL and not is_address(MODEL_STORE_URL):
+    environment.refuse("MODEL_STORE_URL", "is no address of models", f"Write {ADDRESSES}.")
+if MODEL_STORE_ENDPOINT_URL and not (
+    is_address(MODEL_STORE_ENDPOINT_URL, schemes=("http", "https")) and "@" not in MODEL_STORE_ENDPOINT_URL
+):
     environment.refuse("MODEL_STORE_ENDPOINT_URL", "is no http address", "Leave it empty for Amazon S3.")
 if not MODEL_STORE_URL and (MODEL_STORE_REGION or MODEL_STORE_ENDPOINT_URL):
     environment.refuse("MODEL_STORE_URL", "is not set", "Name it, or unset the other MODEL_STORE_ ones.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0  # seconds
+DOUBLINGS = 16  # of the first pause at most: 3.6 hours
 
 
 class Backoff:
@@ -19,6 +20,6 @@ class Backoff:
 
     def next_pause(self) -> float:
         """Count a failure and return the seconds to pause."""
-        pause = min(self.longest, FIRST_PAUSE * 2**self.failures)
+        pause = min(self.longest, FIRST_PAUSE * 2 ** min(self.failures, DOUBLINGS))
         self.failures += 1
         return random.uniform(pause / 2, pause)  # noqa: S311 - jitter

@@ -29,9 +29,9 @@ from movie.training.feed_shards import (
     read_events,
     shard_folder,
     visitors_file,
-    whole_file,
     write_parquet,
 )
+from predictors.durable_files import whole_file
 from predictors.history import History, Interaction
 
 if TYPE_CHECKING:

@@ -11,16 +11,15 @@ Any reader of Parquet reads them. A file is there whole or not at all.
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from datasets.shards import shard_numbers
 from evaluation.trainer import FROM_SITE
 from movie.events.stream.messages import GuestMerged, HistoryForgotten, InteractionRecorded, Message
+from predictors.durable_files import whole_file
 
 if TYPE_CHECKING:
     import polars as pl
@@ -127,26 +126,6 @@ def write_parquet(frame: pl.DataFrame | pl.LazyFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
         frame.lazy().sink_parquet(file, compression="zstd", metadata={ID_SPACE: FROM_SITE})
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that has its name once it is whole and on the disk."""
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.rename(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _row(message: Message) -> Row:

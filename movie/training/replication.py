@@ -1,8 +1,9 @@
-"""The common part of push_models and pull_models: options, repetition, and how a failure is told."""
+"""Base of the commands push_models and pull_models: their options, their loop, how they report errors."""
 
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
@@ -17,19 +18,24 @@ from movie.core.shutdown import INTERRUPTED
 from movie.training.runs import Interrupted, StopTraining
 from movie.training.site_store import SiteModelStore
 from predictors.progress import ProgressEvent
-from predictors.serving.remote import RemoteError, open_remote
-from predictors.serving.replication import KEPT, Replication
+from predictors.serving.registry import ModelStore
+from predictors.serving.remote import NotInRemote, Remote, RemoteError, open_remote
+from predictors.serving.replication import KEPT, ReplicationResult
 
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 60.0  # seconds between two tries while they fail
+NO_MODELS = 3  # exit status where nothing was pushed to the address yet
 
 
 class ReplicationCommand(BaseCommand):
-    """Copies models once, or every few seconds until SIGTERM. A subclass names the function that copies."""
+    """Copies models once, or every few seconds until SIGTERM. A subclass says in which direction."""
 
-    replicate: Callable[..., Replication]
-    verb: str  # for the progress: push, pull
+    verb: str  # for messages: push, pull
+
+    @abstractmethod
+    def replicate(self, store: ModelStore, remote: Remote, **options: Any) -> ReplicationResult:
+        """Copy what is new, with the options `keep` and `progress`."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -49,11 +55,7 @@ class ReplicationCommand(BaseCommand):
         if not settings.MODEL_STORE_URL:
             raise CommandError("MODEL_STORE_URL is not set: where are the models?")
         try:
-            with (
-                file_lock(settings.MODEL_DIR / f".{self.verb}.lock"),
-                StopTraining() as stop,
-                ProgressBar(enabled=not options["quiet"]) as bar,
-            ):
+            with StopTraining() as stop, ProgressBar(enabled=not options["quiet"]) as bar:
                 store = SiteModelStore(settings.MODEL_DIR)
                 remote = open_remote(
                     settings.MODEL_STORE_URL,
@@ -66,7 +68,11 @@ class ReplicationCommand(BaseCommand):
                     stop.check()
 
                 def copy() -> list[str]:
-                    result = self.replicate(store, remote, keep=options["keep"], progress=watch)
+                    try:
+                        with file_lock(settings.MODEL_DIR / f".{self.verb}.lock"):
+                            result = self.replicate(store, remote, keep=options["keep"], progress=watch)
+                    except AlreadyLocked as other:
+                        return [f"Another {self.verb} is at work here: process {other.pid}."]
                     for name, version in result.activated:
                         self.stdout.write(f"{name} {version} is active.")
                     return result.errors
@@ -76,13 +82,13 @@ class ReplicationCommand(BaseCommand):
                         raise CommandError("\n".join(errors))
                 else:
                     _repeat(copy, every, stop)
-        except AlreadyLocked as other:
-            raise CommandError(f"Another {self.verb} is at work here: process {other.pid}.") from None
         except Interrupted:
             if every is None:
                 raise CommandError(
                     "Interrupted. The same command goes on from there.", returncode=INTERRUPTED
                 ) from None
+        except NotInRemote as error:
+            raise CommandError(str(error), returncode=NO_MODELS) from error
         except RemoteError as error:
             raise CommandError(str(error)) from error
         except OSError as error:
@@ -97,9 +103,10 @@ def _repeat(copy: Callable[[], list[str]], every: float, stop: StopTraining) -> 
             failure = "; ".join(copy())
         except (RemoteError, OSError) as error:
             failure = str(error)
-        if failure != said:
-            log.warning("%s", failure or "The models can be copied again.")
-            said = failure
-        if not failure:
+        if not failure and said:
+            log.info("The models can be copied again.")
             backoff.reset()
+        elif failure != said:
+            log.warning("%s", failure)
+        said = failure
         stop.wait(max(every, backoff.next_pause()) if failure else every)

@@ -116,11 +116,13 @@ def annotate(directory: Path, facts: Mapping[str, Any]) -> None:
     os.replace(writing, directory / META)  # noqa: PTH105 - os.replace is the atomic one on every system
 
 
-def recorded_files(directory: Path, meta: Mapping[str, Any]) -> dict[str, str]:
+def recorded_hashes(directory: Path, meta: Mapping[str, Any]) -> dict[str, str]:
     """Return the sha256 of every file by its name, as the facts have them. Raises ArtifactError."""
     files = meta.get("files", {})
+    if not isinstance(files, dict) or not all(isinstance(sha256, str) for sha256 in files.values()):
+        raise ArtifactError(f"{directory / META}: files is no table of names and hashes")
     for filename in files:
-        if Path(filename).name != filename:
+        if filename == ".." or Path(filename).name != filename or not filename.isprintable():
             raise ArtifactError(f"{directory / META} names a file outside the artifact: {filename!r}")
     return files
 
@@ -128,7 +130,7 @@ def recorded_files(directory: Path, meta: Mapping[str, Any]) -> dict[str, str]:
 def verify(directory: Path) -> dict[str, Any]:
     """Compare every file with its recorded sha256 and return the facts. Raises ArtifactError."""
     meta = read_meta(directory)
-    for filename, expected in recorded_files(directory, meta).items():
+    for filename, expected in recorded_hashes(directory, meta).items():
         path = directory / filename
         if not path.is_file():
             raise ArtifactError(f"{path} is missing")
@@ -198,15 +200,6 @@ def _array(
     if not count:
         return np.empty(shape, _DTYPES[dtype])
     return np.frombuffer(mapped, _DTYPES[dtype], count, start + data_offsets[0]).reshape(shape)
-
-
-def flush(path: Path) -> None:
-    """Write a file, or the names in a folder, through to the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from predictors.devices import resolved
+from predictors.durable_files import flush, whole_file
 from predictors.errors import ArtifactError, PredictorError
 from predictors.item_index import find_obstacle
 from predictors.plugins import MODELS, predictor_class
@@ -100,7 +101,7 @@ class ModelStore:
         target = self.path(name, version)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(directory, target)  # noqa: PTH105 - os.replace is the atomic one on every system
-        artifact.flush(target.parent)
+        flush(target.parent)
 
     def activate(self, name: str, version: str) -> None:
         """Verify a version, then switch to it atomically. Raises ArtifactError and changes nothing."""
@@ -158,12 +159,8 @@ class ModelStore:
         return version if is_version(version) else ""
 
     def _write_pointer(self, name: str, pointer: str, version: str) -> None:
-        target = self.root / name / pointer
-        temporary = target.with_name(f".{pointer}.{uuid.uuid4().hex}")
-        temporary.write_text(version, encoding="ascii")
-        artifact.flush(temporary)
-        os.replace(temporary, target)  # noqa: PTH105 - the atomic switch
-        artifact.flush(target.parent)
+        with whole_file(self.root / name / pointer) as file:
+            file.write(version.encode("ascii"))
 
 
 @dataclass(slots=True)

@@ -1,27 +1,29 @@
-"""Where machines that share no folder get models from: a bucket with S3's API, an HTTP server, a folder.
+"""Reads and writes the files of models in a bucket with S3's API or in a folder, and reads them over HTTP.
 
 Errors of urllib3, boto3 and the file system end here as RemoteError, whose text is one line.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from predictors.durable_files import whole_file
 from predictors.errors import PredictorError
-from predictors.serving import artifact
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
 TRIES = 3
 CHUNK = 1 << 20  # bytes
+ADDRESSES = "s3://bucket/folder, https://host/folder or file:///folder"
+CUT = "the connection ended too early"  # without the bytes read, which differ each time
 
 
 class RemoteError(PredictorError):
@@ -86,19 +88,13 @@ class FolderRemote(Remote):
 
     def put(self, key: str, source: Path | bytes) -> None:
         target = self._root / key
-        writing = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        with self._translated(key):
+        with (
+            self._translated(key),
+            BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content,
+        ):
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                if isinstance(source, bytes):
-                    writing.write_bytes(source)
-                else:
-                    shutil.copyfile(source, writing)
-                artifact.flush(writing)
-                os.replace(writing, target)  # noqa: PTH105 - os.replace is the atomic one on every system
-                artifact.flush(target.parent)
-            finally:
-                writing.unlink(missing_ok=True)
+            with whole_file(target) as file:
+                shutil.copyfileobj(content, file, CHUNK)
 
     def keys(self, folder: str) -> list[str]:
         with self._translated(folder):
@@ -132,14 +128,16 @@ class HTTPRemote(Remote):
 
     @cached_property
     def _pool(self) -> Any:
-        from urllib3 import PoolManager, Retry, Timeout, make_headers
+        from urllib3 import PoolManager, Retry, Timeout
 
-        headers = {"Cache-Control": "no-cache", **make_headers(basic_auth=self._user)}
+        headers = {"Cache-Control": "no-cache"}
+        if self._user:  # in UTF-8 (RFC 7617), where urllib3's own function knows Latin-1 alone
+            headers["Authorization"] = f"Basic {b64encode(self._user.encode()).decode()}"
         timeout = Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
         return PoolManager(headers=headers, timeout=timeout, retries=Retry(TRIES - 1, backoff_factor=0.2))
 
     def chunks(self, key: str) -> Iterator[bytes]:
-        from urllib3.exceptions import HTTPError, MaxRetryError
+        from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 
         try:
             response = self._pool.request("GET", self.address(quote(key)), preload_content=False)
@@ -151,6 +149,8 @@ class HTTPRemote(Remote):
                 yield from response.stream(CHUNK)
             finally:
                 response.close()
+        except ProtocolError as error:
+            raise self.failed(key, CUT) from error
         except HTTPError as error:
             raise self.failed(key, error.reason if isinstance(error, MaxRetryError) else error) from error
 
@@ -227,7 +227,12 @@ class S3Remote(Remote):
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
         from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import (
+            BotoCoreError,
+            ClientError,
+            IncompleteReadError,
+            ResponseStreamingError,
+        )
 
         try:
             yield
@@ -235,8 +240,25 @@ class S3Remote(Remote):
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 raise self.missing(key) from error
             raise self.failed(key, error) from error
+        except (IncompleteReadError, ResponseStreamingError) as error:
+            raise self.failed(key, CUT) from error
         except (BotoCoreError, Boto3Error, OSError, ValueError) as error:  # ValueError: no such address
             raise self.failed(key, error) from error
+
+
+def is_address(url: str, schemes: Container[str] = ("s3", "http", "https", "file")) -> bool:
+    """Return whether `open_remote` takes an address, of one of these schemes."""
+    try:
+        parts = urlsplit(url)
+        has_host, _number = bool(parts.hostname), parts.port
+    except ValueError:  # such as a port that is no number
+        return False
+    # What is behind the host is in messages, where an unquoted # or / would put the end of a password.
+    if parts.scheme not in schemes or "@" in parts.path or parts.query or parts.fragment:
+        return False
+    if parts.scheme == "file":
+        return not parts.netloc and parts.path.startswith("/")
+    return has_host and (parts.scheme != "s3" or "@" not in parts.netloc)
 
 
 def open_remote(url: str, *, region: str = "", endpoint_url: str = "") -> Remote:
@@ -244,13 +266,9 @@ def open_remote(url: str, *, region: str = "", endpoint_url: str = "") -> Remote
 
     `region` and `endpoint_url` are of S3 alone. Connects to nothing. Raises RemoteError on another address.
     """
+    if not is_address(url):
+        raise RemoteError(f"this is no address of models; write {ADDRESSES}")  # it may hold a password
     parts = urlsplit(url)
-    if parts.scheme == "s3" and parts.netloc:
+    if parts.scheme == "s3":
         return S3Remote(url, region=region, endpoint_url=endpoint_url)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return HTTPRemote(url)
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        return FolderRemote(Path(unquote(parts.path)))
-    raise RemoteError(
-        f"{url!r} is no address of models: s3://bucket/folder, https://host/folder, file:///folder"
-    )
+    return FolderRemote(Path(unquote(parts.path))) if parts.scheme == "file" else HTTPRemote(url)

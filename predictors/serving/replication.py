@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from predictors.durable_files import flush
 from predictors.errors import ArtifactError, PredictorError
 from predictors.plugins import MODELS
 from predictors.progress import Progress, ProgressEvent, silent
@@ -37,7 +39,7 @@ class ActiveVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Replication:
+class ReplicationResult:
     """Result of a push or a pull: (model, version) that became active, and an error for each that did not."""
 
     activated: list[tuple[str, str]]
@@ -58,7 +60,9 @@ def read_index(remote: Remote) -> dict[str, ActiveVersion]:
     return active
 
 
-def push(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progress = silent) -> Replication:
+def push(
+    store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progress = silent
+) -> ReplicationResult:
     """Copy the active versions of a store to a remote, and make them the active ones there.
 
     Models that are active in the remote alone stay. Old versions in the remote are deleted but for the
@@ -86,29 +90,44 @@ def push(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progr
         described = {"format": FORMAT, "active": {name: asdict(entry) for name, entry in index.items()}}
         remote.put(INDEX, json.dumps(described, indent=1).encode())
     for name, version in activated:
-        _delete_old(remote, name, version, keep)
-    return Replication(activated, errors)
+        try:
+            _delete_old(remote, name, version, keep)
+        except RemoteError as error:
+            errors.append(f"{name}: an old version was not deleted: {error}")
+    return ReplicationResult(activated, errors)
 
 
-def pull(store: ModelStore, remote: Remote, *, keep: int = KEPT, progress: Progress = silent) -> Replication:
+def pull(
+    store: ModelStore, remote: Remote, *, keep: int = KEPT, verify: bool = True, progress: Progress = silent
+) -> ReplicationResult:
     """Copy the active versions of a remote into a store, and activate each once it is complete.
 
     A model that cannot be copied goes on with the version of before, and the next pull goes on with the files
-    that are missing. Models that this installation does not know are left out. Old versions are deleted but
-    for the active one, the one before and the `keep` newest. Raises RemoteError if the index cannot be read.
+    that are missing. With `verify`, files of active versions that are here already are compared with their
+    sha256, and a damaged version is copied again; without it meta.json alone is. Models that this
+    installation does not know are left out. Old versions are deleted but for the active one, the one before
+    and the `keep` newest. Raises RemoteError if the index cannot be read.
     """
     activated, errors = [], []
     for name, active in read_index(remote).items():
-        if name not in MODELS or store.current(name) == active.version:
+        if name not in MODELS:
+            continue
+        is_here = store.current(name) == active.version and _is_whole(store, name, active, verify=verify)
+        staging = _staging(store, name, active.version)
+        leftovers = (store.root / name).glob(f"{PULLING}*")
+        errors += _deleted(name, (path for path in leftovers if is_here or path != staging))
+        if is_here:
             continue
         try:
-            _ensure(store, name, active, remote, progress)
+            if not _is_whole(store, name, active, verify=True):
+                _replace(store, name, active, remote, progress)
             store.activate(name, active.version)
-            activated.append((name, active.version))
-            _clean(store, name, keep)
         except (PredictorError, OSError) as error:
             errors.append(f"{name} {active.version}: {error}")
-    return Replication(activated, errors)
+            continue
+        activated.append((name, active.version))
+        errors += _deleted(name, (store.path(name, old) for old in store.superseded(name, keep)))
+    return ReplicationResult(activated, errors)
 
 
 def _upload(store: ModelStore, name: str, version: str, remote: Remote, progress: Progress) -> None:
@@ -142,23 +161,37 @@ def _delete_old(remote: Remote, name: str, current: str, keep: int) -> None:
                 remote.delete(key)
 
 
-def _ensure(store: ModelStore, name: str, active: ActiveVersion, remote: Remote, progress: Progress) -> None:
-    """Make a version of a remote one of the store, unless it is there undamaged."""
-    folder = store.path(name, active.version)
-    if folder.exists():
-        try:
+def _staging(store: ModelStore, name: str, version: str) -> Path:
+    """Return the folder in which a version is before it is complete."""
+    return store.path(name, version).with_name(f"{PULLING}{version}")
+
+
+def _is_whole(store: ModelStore, name: str, active: ActiveVersion, *, verify: bool) -> bool:
+    """Return whether the store has a version of a remote: by its meta.json, with `verify` by every file."""
+    try:
+        if artifact.sha256_of(store.path(name, active.version) / artifact.META) != active.meta_sha256:
+            return False
+        if verify:
             store.verify(name, active.version)
-            return
-        except ArtifactError:
-            store.delete(name, active.version)
-    staging = folder.with_name(f"{PULLING}{active.version}")
+    except (ArtifactError, OSError):
+        return False
+    return True
+
+
+def _replace(store: ModelStore, name: str, active: ActiveVersion, remote: Remote, progress: Progress) -> None:
+    """Copy a version of a remote into the store, in place of a damaged one, which stays until then."""
+    folder, staging = store.path(name, active.version), _staging(store, name, active.version)
+    damaged = folder.with_name(f"{PULLING}.damaged")
     try:
         staging.mkdir(parents=True, exist_ok=True)
         _download(remote, f"{name}/{active.version}", active.meta_sha256, staging, progress)
+        if folder.exists():
+            folder.rename(damaged)
         store.take_in(name, active.version, staging)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)  # a full disk is no fuller for the attempt
         raise ArtifactError(f"{folder} cannot be written: {error.strerror or error}") from error
+    shutil.rmtree(damaged, ignore_errors=True)
 
 
 def _download(remote: Remote, key: str, meta_sha256: str, folder: Path, progress: Progress) -> None:
@@ -171,31 +204,37 @@ def _download(remote: Remote, key: str, meta_sha256: str, folder: Path, progress
         raise _damaged(remote, f"{key}/{artifact.META}")
     (folder / artifact.META).unlink(missing_ok=True)  # of an earlier attempt, and read-only
     (folder / artifact.META).write_bytes(facts)
-    files = artifact.recorded_files(folder, artifact.read_meta(folder))
+    files = artifact.recorded_hashes(folder, artifact.read_meta(folder))
     for done, (filename, recorded) in enumerate(files.items()):
         path = folder / filename
         if path.is_file() and artifact.sha256_of(path) == recorded:
             continue
+        digest = sha256()
         with path.open("wb") as file:
             for chunk in remote.chunks(f"{key}/{filename}"):
                 file.write(chunk)
+                digest.update(chunk)
                 text = f"{key}: {filename}, {file.tell() / MEGABYTE:,.0f} MB"
                 progress(ProgressEvent(done / len(files), text))
-        if artifact.sha256_of(path) != recorded:
+        if digest.hexdigest() != recorded:
             path.unlink()
             raise _damaged(remote, f"{key}/{filename}")
     for path in folder.iterdir():
-        artifact.flush(path)
+        flush(path)
         path.chmod(artifact.READ_ONLY)
-    artifact.flush(folder)
+    flush(folder)
 
 
 def _damaged(remote: Remote, key: str) -> ArtifactError:
     return ArtifactError(f"{remote.address(key)} is damaged: its sha256 is not the recorded one")
 
 
-def _clean(store: ModelStore, name: str, keep: int) -> None:
-    for version in store.superseded(name, keep):
-        store.delete(name, version)
-    for abandoned in (store.root / name).glob(f"{PULLING}*"):
-        shutil.rmtree(abandoned)
+def _deleted(name: str, folders: Iterable[Path]) -> list[str]:
+    """Delete folders, and return an error for each that cannot be."""
+    errors = []
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            errors.append(f"{name}: {folder} was not deleted: {error.strerror or error}")
+    return errors

@@ -118,6 +118,8 @@ def test_a_model_that_there_is_not_stops_the_start_with_an_id_and_a_hint(tmp_pat
         ),
         ({"REDIS_URL": "127.0.0.1:6379"}, "REDIS_URL cannot be read"),
         ({"MODEL_STORE_URL": "ftp://host/models"}, "MODEL_STORE_URL is no address of models"),
+        ({"MODEL_STORE_URL": "s3:"}, "MODEL_STORE_URL is no address of models"),
+        ({"MODEL_STORE_URL": "file:models"}, "MODEL_STORE_URL is no address of models"),
         ({"MODEL_STORE_REGION": "eu-central-1"}, "MODEL_STORE_URL is not set"),
         ({"MODEL_STORE_ENDPOINT_URL": "minio:9000"}, "MODEL_STORE_ENDPOINT_URL is no http address"),
     ],

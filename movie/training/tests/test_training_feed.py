@@ -179,7 +179,7 @@ def test_a_compaction_that_is_killed_anywhere_is_done_again_to_the_same_effect(t
 
     expected = feed_of("whole")
     expected.compact()
-    unlink, rename = Path.unlink, Path.rename
+    unlink, replace = Path.unlink, Path.replace
     steps = 0
     while True:
         feed, left = feed_of(f"killed-{steps}"), iter(range(steps))
@@ -194,7 +194,7 @@ def test_a_compaction_that_is_killed_anywhere_is_done_again_to_the_same_effect(t
 
         with monkeypatch.context() as patched:
             patched.setattr(Path, "unlink", die_after(unlink))
-            patched.setattr(Path, "rename", die_after(rename))
+            patched.setattr(Path, "replace", die_after(replace))
             try:
                 feed.compact()
             except KeyboardInterrupt:
