@@ -16,7 +16,7 @@ import pytest
 from benchmarks.scale import Prices, Site, UnitCosts, needs, report
 from movie.events.archive.dynamodb import DynamoDBArchive
 from tests.aws_templates import AWS, containers, resources, template, values_of
-from tests.test_deployment import OF_OTHERS, SECRETS, VERSION
+from tests.test_deployment import OF_OTHERS, SECRETS, VERSION, training_overrides
 
 ROOT = AWS.parent.parent
 PAGE = (ROOT / "docs" / "aws.md").read_text()
@@ -154,13 +154,42 @@ def test_the_image_calls_a_volume_what_tasks_mount_from_the_host():
     recipe = (AWS / "Dockerfile").read_text()
     assert f"\nFROM reelgraph:{VERSION}\n" in recipe
     volumes = json.loads(recipe.partition("\nVOLUME ")[2])
-    for _task, each in containers():
-        own = [
-            mount["ContainerPath"]
-            for mount in each["MountPoints"]
-            if mount["SourceVolume"] in ("tmp", "home")
-        ]
-        assert own == volumes
+    tasks = resources("site", "AWS::ECS::TaskDefinition")
+    for task, each in containers():
+        own = {name["Name"] for name in tasks[task]["Volumes"] if "EFSVolumeConfiguration" not in name}
+        mounted = [mount["ContainerPath"] for mount in each["MountPoints"] if mount["SourceVolume"] in own]
+        assert mounted[:2] == volumes[:2] and set(mounted) <= set(volumes)
+
+
+def test_only_what_pulls_writes_to_the_models_that_web_serves():
+    folder = "/var/lib/reelgraph/models"
+    read_only = {
+        each["Name"]: mount.get("ReadOnly", False)
+        for _task, each in containers()
+        for mount in each["MountPoints"]
+        if mount["ContainerPath"] == folder
+    }
+    assert read_only == {"web": True, "first-models": False, "pull-models": False}
+
+
+def test_the_nightly_training_leaves_pushing_to_the_task_that_always_runs():
+    overrides = {each["name"]: each["command"] for each in training_overrides()}
+    (jobs,) = [each for task, each in template("site")["Resources"].items() if task == "JobsTask"]
+    assert set(overrides) == {each["Name"] for each in jobs["Properties"]["ContainerDefinitions"]}
+    assert overrides["push-models"] == ["true"]
+
+
+def test_files_are_mounted_by_access_points_over_tls_alone():
+    (files,) = resources("data", "AWS::EFS::FileSystem").values()
+    allowed, *denied = files["FileSystemPolicy"]["Statement"]
+    assert allowed["Effect"] == "Allow" and {each["Effect"] for each in denied} == {"Deny"}
+    assert [each["Condition"] for each in denied] == [
+        {"Null": {"elasticfilesystem:AccessPointArn": "true"}},
+        {"Bool": {"aws:SecureTransport": "false"}},
+    ]
+    for volume in values_of(template("site"), "EFSVolumeConfiguration"):
+        assert volume["TransitEncryption"] == "ENABLED"
+        assert volume["AuthorizationConfig"].keys() == {"AccessPointId", "IAM"}
 
 
 def test_the_page_names_every_parameter():

@@ -128,7 +128,7 @@ def commands() -> list[tuple[str, list[str]]]:
         (f"aws: {task}", list(map(aws_templates.text_of, each["Command"])))
         for task, each in aws_templates.containers()
     ]
-    found += [("aws: Training", override["command"]) for override in training_overrides()]
+    found += [("aws: Training", each["command"]) for each in training_overrides() if each["name"] == "jobs"]
     found += [("Dockerfile", json.loads(DOCKERFILE.rpartition("\nCMD ")[2].replace("\\\n", "")))]
     for unit in sorted(UNITS.glob("*.service")):
         lines = re.findall(r"^ExecStart\w*=(.+)$", unit.read_text(), re.MULTILINE)
@@ -143,6 +143,8 @@ def training_overrides() -> list[dict[str, Any]]:
 
 
 def _singles(line: list[str]) -> list[list[str]]:
+    if line[0] == "timeout":
+        line = line[2:]
     if line[0] != "sh":
         return [[Path(line[0]).name, *line[1:]]]
     script = re.split(r"\n|\|\||&&", line[-1])
@@ -365,19 +367,24 @@ def test_nobody_is_root():
 def test_every_service_says_whether_it_is_well_and_only_the_site_is_published():
     services = COMPOSE["services"]
     for name, each in services.items():
-        if name in ONCE:
-            assert each["healthcheck"] == {"disable": True} and each["restart"] == "no"
+        assert each["restart"] == ("no" if name in ONCE else "unless-stopped"), name
+        if name in ONCE | {"pull-models"}:
+            assert each["healthcheck"] == {"disable": True}
         else:
-            assert each["healthcheck"]["test"] and each["restart"] == "unless-stopped", name
+            assert each["healthcheck"]["test"], name
         for needed, how in each.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if needed in ONCE else "service_healthy"
             assert how["condition"] == wanted, f"{name} needs {needed}"
         mounted = {volume.partition(":")[0] for volume in each.get("volumes", [])}
         assert mounted <= set(COMPOSE["volumes"]), name
     assert [name for name, each in services.items() if "ports" in each] == ["web"]
-    outside = [name for name, each in services.items() if "outside" in each["networks"]]
-    assert outside == ["web", "pull-models"]
+    outside = {name: each["networks"] for name, each in services.items() if each["networks"] != ["inside"]}
+    assert outside == {"web": ["inside", "outside"], "pull-models": ["store"]}
     assert COMPOSE["networks"]["inside"] == {"internal": True}
+    pulling = services["pull-models"]["environment"]
+    assert {name for name in pulling if SECRETS.search(name) and not name.startswith("AWS_")} == {
+        "SECRET_KEY"
+    }
 
 
 def test_the_image_holds_what_the_site_reads():

@@ -87,8 +87,10 @@ class OperationsSite(AdminSite):
             else:
                 start_job(Job.Kind.TRAINING, {"model": name, "activate": True}, by=request.user.pk)
                 said = gettext("%(model)s is to be trained; its new version serves when it is done.")
-        except (PredictorError, OSError) as error:  # a folder that web processes only read, among others
+        except PredictorError as error:
             messages.error(request, str(error))
+        except OSError as error:  # web processes only read the folder, among others
+            messages.error(request, f"{settings.MODEL_DIR}: {error.strerror or error}")
         else:
             log.info("%s of %s by the account %s", action, name, request.user.pk)
             messages.success(request, said % {"model": name, "version": store.current(name)})

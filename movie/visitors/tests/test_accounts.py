@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.cache import cache
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -108,6 +109,18 @@ def test_a_forgotten_password_is_replaced_through_a_mail(client, ada):
         login(fresh, password)
         assert is_member(fresh) is works
     assert "no longer works" in Client().get(link, follow=True).content.decode(), "a link works once"
+
+
+def test_an_administrator_made_without_a_password_sets_one_through_a_mail(client, db):
+    call_command("createsuperuser", interactive=False, username="boss", email="boss@example.org")
+    boss = get_user_model().objects.get(username="boss")
+    assert not boss.has_usable_password()
+    client.post(reverse("account_reset_password"), {"email": "boss@example.org"})
+    link = re.search(r"http://testserver(/\S+)", mail.outbox[0].body).group(1)
+    address = client.get(link, follow=True).redirect_chain[-1][0]
+    client.post(address, {"password1": PASSWORD, "password2": PASSWORD})
+    boss.refresh_from_db()
+    assert boss.check_password(PASSWORD)
 
 
 def test_asking_for_a_reset_tells_nobody_who_has_an_account(client, ada):
