@@ -10,6 +10,7 @@ import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -30,6 +31,9 @@ OWN = {
     "MALLOC_ARENA_MAX",
     "WEB_THREADS",
 }  # of one task
+
+
+DATABASE_OPTIONS = re.search(r"3306/reelgraph(\?[^\"]+)", (AWS / "data.yaml").read_text())[1]
 
 
 @pytest.mark.parametrize("name", ["data", "site"])
@@ -74,7 +78,7 @@ def test_the_site_takes_the_environment_without_a_warning(tmp_path):
         "KAFKA_BOOTSTRAP_SERVERS": "b-1.example.org:9098,b-2.example.org:9098",
         "DEFAULT_FROM_EMAIL": "films@example.org",
         "SECRET_KEY": "k3Zr0hYw8uQ2mVx7nT5bLd9sPf1aGc4eJ6iRoUqWtXyMzNvBhKj",
-        "DATABASE_URL": "mysql://reelgraph:a1@db.example.org:3306/reelgraph",
+        "DATABASE_URL": "mysql://reelgraph:a1@db.example.org:3306/reelgraph" + DATABASE_OPTIONS,
         "REDIS_URL": "rediss://:b2@cache.example.org:6379/0",
         "EMAIL_URL": "smtp+tls://user:d4@mail.example.org:587",
         "DATA_DIR": str(tmp_path),
@@ -84,6 +88,14 @@ def test_the_site_takes_the_environment_without_a_warning(tmp_path):
     command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_image_has_the_authorities_by_which_the_database_is_known():
+    (settings,) = resources("data", "AWS::RDS::DBParameterGroup").values()
+    assert settings["Parameters"]["require_secure_transport"] == "1"
+    asked = dict(parse_qsl(DATABASE_OPTIONS[1:]))
+    assert asked["ssl_mode"] == "VERIFY_IDENTITY"
+    assert re.search(rf"^ADD .* {asked['ssl_ca']}$", (AWS / "Dockerfile").read_text(), re.MULTILINE)
 
 
 def test_nobody_is_root_and_nothing_but_the_balancer_is_public():

@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 Value = TypeVar("Value")
 Network = IPv4Network | IPv6Network
 DATABASE_SCHEMES = ("sqlite", "mysql", "postgresql", "postgres")
+MYSQL_TLS = ("DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,17 @@ class Environment:
         if url.partition("://")[0] not in DATABASE_SCHEMES:
             raise ValueError("unknown database")
         return self.env.db_url_config(url)
+
+    def mysql_tls(self, variable: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return what the URL in a variable asks of TLS, ssl_mode and ssl_ca, as the client of MySQL has it."""
+        options: dict[str, Any] = {}
+        if mode := asked.get("ssl_mode"):
+            options["ssl_mode"] = mode
+            if mode not in MYSQL_TLS:
+                self.refuse(variable, "has another ssl_mode", f"Use one of: {', '.join(MYSQL_TLS)}.")
+        if authorities := asked.get("ssl_ca"):
+            options["ssl"] = {"ca": authorities}
+        return options
 
     def redis(self, url: str) -> str:
         """Return the address of a Redis server; raise ValueError for another address."""

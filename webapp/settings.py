@@ -152,7 +152,8 @@ if environment.text("DATABASE_REPLICA_URL"):
         DATABASE_ROUTERS = ["movie.core.replicas.ReplicaRouter"]
         MIDDLEWARE.insert(0, "movie.core.replicas.ReplicaMiddleware")
 connection_seconds = environment.number("CONN_MAX_AGE", 60)
-for database in DATABASES.values():
+for alias, database in DATABASES.items():
+    variable = "DATABASE_URL" if alias == "default" else "DATABASE_REPLICA_URL"
     database |= {"CONN_MAX_AGE": connection_seconds, "CONN_HEALTH_CHECKS": True}
     if "sqlite3" in database["ENGINE"]:
         # A write transaction takes its lock at the start, so two writers wait instead of failing midway.
@@ -169,6 +170,7 @@ for database in DATABASES.values():
             "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=3",
             "isolation_level": "read committed",
             "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
+            **environment.mysql_tls(variable, database.get("OPTIONS", {})),
         }
     elif "postgresql" in database["ENGINE"]:
         # The same waits; what the URL asks of the connection, such as sslmode=verify-full, stays.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -36,11 +37,16 @@ def manage(*arguments: str, tmp_path: Path, **variables: str) -> subprocess.Comp
     )  # fmt: skip
 
 
-def setting_errors(tmp_path: Path, **variables: str) -> list[SettingError]:
-    """Read the settings of a production site anew, beside those of this process; return what they refuse."""
+def settings_of(tmp_path: Path, **variables: str) -> dict[str, Any]:
+    """Read the settings of a production site anew, beside those of this process."""
     given = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "PYTHON_DOTENV_DISABLED": "1"}
     with patch.dict(os.environ, given | PRODUCTION | variables, clear=True):
-        return runpy.run_path(str(ROOT / "webapp/settings.py"))["SETTING_ERRORS"]
+        return runpy.run_path(str(ROOT / "webapp/settings.py"))
+
+
+def setting_errors(tmp_path: Path, **variables: str) -> list[SettingError]:
+    """Return what the settings of a production site refuse."""
+    return settings_of(tmp_path, **variables)["SETTING_ERRORS"]
 
 
 def test_the_documents_name_the_default_topic(settings):
@@ -62,6 +68,7 @@ def test_production_variables_pass_the_deployment_check(tmp_path):
         ("DEBUG", "perhaps", "true or false"),
         ("DATABASE_URL", "nonsense", "mysql://"),
         ("DATABASE_REPLICA_URL", "mysql://reelgraph:password@db/reelgraph", "of the same kind"),
+        ("DATABASE_URL", "mysql://a:b@db/x?ssl_mode=verify-full", "VERIFY_IDENTITY"),
         ("HISTORY_LIMIT", "many", "whole number"),
         ("DEVICE", "abacus", "auto, cpu, cuda"),
         ("CSRF_TRUSTED_ORIGINS", "films.example.org", "https://"),
@@ -71,6 +78,13 @@ def test_production_variables_pass_the_deployment_check(tmp_path):
 def test_a_wrong_value_is_named_with_a_hint(tmp_path, variable, value, hint):
     (error,) = setting_errors(tmp_path, **{variable: value})
     assert error.variable == variable and hint in error.hint
+
+
+def test_what_an_address_of_mysql_asks_of_tls_reaches_the_client(tmp_path):
+    url = "mysql://a:b@db/x?ssl_mode=VERIFY_IDENTITY&ssl_ca=/etc/ssl/ca.pem"
+    options = settings_of(tmp_path, DATABASE_URL=url)["DATABASES"]["default"]["OPTIONS"]
+    assert (options["ssl_mode"], options["ssl"]) == ("VERIFY_IDENTITY", {"ca": "/etc/ssl/ca.pem"})
+    assert options["connect_timeout"] == 5
 
 
 def test_a_model_that_there_is_not_stops_the_start_with_an_id_and_a_hint(tmp_path):
