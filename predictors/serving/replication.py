@@ -115,7 +115,7 @@ def pull(
         is_here = store.current(name) == active.version and _is_whole(store, name, active, verify=verify)
         staging = _staging(store, name, active.version)
         leftovers = (store.root / name).glob(f"{PULLING}*")
-        errors += _deleted(name, (path for path in leftovers if is_here or path != staging))
+        errors += _delete_folders(name, (path for path in leftovers if is_here or path != staging))
         if is_here:
             continue
         try:
@@ -126,7 +126,7 @@ def pull(
             errors.append(f"{name} {active.version}: {error}")
             continue
         activated.append((name, active.version))
-        errors += _deleted(name, (store.path(name, old) for old in store.superseded(name, keep)))
+        errors += _delete_folders(name, (store.path(name, old) for old in store.superseded(name, keep)))
     return ReplicationResult(activated, errors)
 
 
@@ -229,7 +229,7 @@ def _damaged(remote: Remote, key: str) -> ArtifactError:
     return ArtifactError(f"{remote.address(key)} is damaged: its sha256 is not the recorded one")
 
 
-def _deleted(name: str, folders: Iterable[Path]) -> list[str]:
+def _delete_folders(name: str, folders: Iterable[Path]) -> list[str]:
     """Delete folders, and return an error for each that cannot be."""
     errors = []
     for folder in folders:
