@@ -1,5 +1,7 @@
 """The first page of the admin says how the site is, at a cost that does not grow with it."""
 
+import errno
+import os
 from datetime import timedelta
 
 import pytest
@@ -89,6 +91,16 @@ def test_a_version_is_activated_and_rolled_back(admin_client, two_versions):
     refused = act(admin_client, "activate", model="popular", version="../../etc").content.decode()
     assert "is not a version" in refused and registry().store.current("popular") == second
     assert "There is no model" in act(admin_client, "roll_back", model="oracle").content.decode()
+
+
+def test_a_folder_that_is_only_read_is_named(admin_client, two_versions, settings, monkeypatch):
+    def refuse(path):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr("predictors.serving.registry.whole_file", refuse)
+    said = act(admin_client, "roll_back", model="popular").content.decode()
+    assert f"{settings.MODEL_DIR}: Read-only file system" in said
+    assert registry().store.current("popular") == two_versions[1]
 
 
 def test_training_is_a_job(admin_client, admin_user, api_site):
