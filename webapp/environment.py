@@ -105,7 +105,7 @@ class Environment:
         return self.env.db_url_config(url)
 
     def mysql_tls(self, variable: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """Return what the URL in a variable asks of TLS, ssl_mode and ssl_ca, as the client of MySQL has it."""
+        """Return what the URL in a variable asks of TLS, ssl_mode and ssl_ca, for the client of MySQL."""
         options: dict[str, Any] = {}
         if mode := asked.get("ssl_mode"):
             options["ssl_mode"] = mode
