@@ -50,7 +50,13 @@ class AllScores(FirstStage):
             found = indices[0] >= 0
             return indices[0][found], best[0][found]
         n = min(2 * k + RESCORED, len(self.scores))
-        items = _candidates(self.scores, _thresholds(self.scores[None], n)[0])
+        if n == 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        threshold = _thresholds(self.scores[None], n)[0]
+        items = _candidates(self.scores, threshold)
+        is_above = self.scores[items] > threshold
+        ties = items[~is_above][: max(n - np.count_nonzero(is_above), 0)]  # of equal ones there may be many
+        items = np.concatenate([items[is_above], ties])
         scores = self.rescore(items)
         order = np.lexsort((items, -scores))[:k]
         return items[order], scores[order]

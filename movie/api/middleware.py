@@ -38,9 +38,14 @@ class ApiMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith(PREFIXES):
             return self.get_response(request)
+        language = translation.get_language_from_request(request)
+        translation.activate(language)
         response = cast(HttpResponse, self.answer(request))
+        response.headers["Content-Language"] = language
+        response.headers["Content-Length"] = str(len(response.content))
         for name, value in HEADERS.items():
             response.headers[name] = value
+        patch_vary_headers(response, ["Accept-Language"])
         return response
 
 
@@ -48,12 +53,6 @@ def _answer(request: HttpRequest) -> HttpResponse:
     """Call the view, which answers exceptions itself (`movie.api.problems.handle_error`)."""
     request.get_host()  # raises DisallowedHost
     refuse_charset(request)
-    language = translation.get_language_from_request(request)
-    translation.activate(language)
     request.resolver_match = match = find_view(request.path_info)
     refuse_length(request, match.func)
-    response: HttpResponse = match.func(request, *match.args, **match.kwargs)
-    response.headers["Content-Language"] = language
-    response.headers["Content-Length"] = str(len(response.content))
-    patch_vary_headers(response, ["Accept-Language"])
-    return response
+    return cast(HttpResponse, match.func(request, *match.args, **match.kwargs))

@@ -13,14 +13,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 
 from django.db import connection
 from scipy import sparse
 
 from movie.catalogue.models import Credit, Movie, MovieTag
 from movie.recommendations.movie_index import MovieIndex, movie_index
+from movie.recommendations.ranked_list import trained_at
 from movie.training.model_info import IMPERSONAL_MODELS
 from predictors.base import Predictor
 from predictors.content import Content, ContentEncoder, decade_of, words_of
@@ -139,15 +139,6 @@ def find_cutoff(predictor: Predictor) -> datetime | None:
         return datetime.fromisoformat(predictor.meta["data"]["read_at"])
     except (KeyError, TypeError, ValueError):  # an older version has none
         return made
-
-
-@lru_cache(maxsize=64)  # once a request, and strptime takes 20 us
-def trained_at(version: str) -> datetime | None:
-    """Return when a version was made, by its name; None for a name without a time."""
-    try:
-        return datetime.strptime(version[:22], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def contents_of(movie_ids: Sequence[int]) -> list[Content]:

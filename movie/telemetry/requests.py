@@ -71,7 +71,7 @@ def count_shown(lists: Iterable[ShownList]) -> None:
 
 
 class RequestLogMiddleware:
-    """Counts and logs requests; outermost, so that refusals and errors are counted too."""
+    """Counts and logs requests. Probes alone are answered before it, so refusals and errors count too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 UNKNOWN = "0.0.0.0"  # noqa: S104 - senders without an address count as one
 CUSTOMER_PREFIX = 64  # bits of IPv6 that tell customers apart; one customer has all addresses behind them
+LONGEST_CACHED = 256  # characters of stated addresses, which anybody may send
 
 
 def network_of(address: str) -> str:
@@ -37,16 +38,22 @@ def client_address(request: HttpRequest) -> str:
     UNKNOWN where there is none, as on a Unix socket, and where a proxy states something else.
     """
     connection = request.META.get("REMOTE_ADDR", "")
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     n_proxies = getattr(settings, "ALLAUTH_TRUSTED_PROXY_COUNT", 0)
-    return _network_behind(connection, forwarded if n_proxies else "", n_proxies)
+    if header := getattr(settings, "ALLAUTH_TRUSTED_CLIENT_IP_HEADER", None):
+        name = f"HTTP_{header.upper().replace('-', '_')}"
+        stated = request.META.get(name, "")
+    else:  # a sender may write any number of addresses before those that the proxies write
+        name = "HTTP_X_FORWARDED_FOR"
+        stated = ",".join(request.META.get(name, "").split(",")[-n_proxies:]) if n_proxies else ""
+    find = _network_behind if len(stated) <= LONGEST_CACHED else _network_behind.__wrapped__
+    return find(connection, name, stated, n_proxies)
 
 
 @lru_cache(maxsize=4096)  # most senders come again, and to read an address takes 40 us
-def _network_behind(connection: str, forwarded: str, n_proxies: int) -> str:
-    """Return the network that allauth finds, which reads `n_proxies` from the settings itself."""
+def _network_behind(connection: str, name: str, stated: str, n_proxies: int) -> str:
+    """Return the network that allauth finds; it reads the settings for `name` and `n_proxies` itself."""
     request = HttpRequest()
-    request.META = {"REMOTE_ADDR": connection, "HTTP_X_FORWARDED_FOR": forwarded}
+    request.META = {"REMOTE_ADDR": connection, name: stated}
     try:
         return network_of(DefaultAccountAdapter().get_client_ip(request))
     except (PermissionDenied, ImproperlyConfigured):

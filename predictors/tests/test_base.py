@@ -8,7 +8,7 @@ from predictors.errors import CannotAnswer, InvalidScores, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.query import Query
-from predictors.ranking import GROUPS, top_k
+from predictors.ranking import GROUPS, RESCORED, AllScores, top_k
 from predictors.tests.small_world import interactions
 from predictors.tests.stub_predictor import CountPredictor
 from predictors.training_data import TrainingData
@@ -112,3 +112,23 @@ def test_top_k_agrees_with_a_full_stable_sort(shape, levels, k):
         expected = order[scores[row, order] > -np.inf][:k].tolist()
         assert indices[row][indices[row] >= 0].tolist() == expected
         assert np.array_equal(best[row, : len(expected)], scores[row, expected])
+
+
+def test_of_equal_approximate_scores_the_first_get_exact_ones():
+    asked = []
+
+    def rescore(items):
+        asked.append(items.tolist())
+        return -items.astype(np.float32)
+
+    scores = np.zeros(9 * GROUPS, np.float32)
+    scores[[5000, 7000]] = 1.0
+    items, exact = AllScores(scores, rescore).top_k(3)
+    assert items.tolist() == [0, 1, 2] and exact.tolist() == [0, -1, -2]
+    assert sorted(asked[0]) == [*range(2 * 3 + RESCORED - 2), 5000, 7000]
+
+
+def test_a_model_without_items_has_an_empty_list():
+    for rescore in (None, lambda items: items.astype(np.float32)):
+        items, scores = AllScores(np.empty(0, np.float32), rescore).top_k(3)
+        assert (items.dtype, scores.dtype, len(items), len(scores)) == (np.int64, np.float32, 0, 0)

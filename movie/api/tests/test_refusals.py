@@ -142,6 +142,24 @@ def test_too_large_a_body_is_413(client, api_site, settings):
 
 
 @pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"HTTP_HOST": "elsewhere.example"}, 400),
+        ({"CONTENT_TYPE": "application/json; charset=utf-16"}, 415),
+        ({"CONTENT_LENGTH": str(10**9)}, 413),
+    ],
+)
+def test_a_refusal_by_the_headers_says_its_language_and_what_it_depends_on(client, api_site, sent, status):
+    for language in ("ko", "en"):
+        response = client.post(
+            ADDRESS, **{"content_type": "application/json", "HTTP_ACCEPT_LANGUAGE": language, **sent}
+        )
+        refused(response, status)
+        assert response["Content-Language"] == language
+        assert "Accept-Language" in response["Vary"]
+
+
+@pytest.mark.parametrize(
     "address",
     ["/api/v1/", "/api/v1/nothing", "/api/v1/recommend/", "/api/v1/movies/999", "/api/v1/movies/999/similar",
      "/api/v1/movies/9223372036854775808", "/api/v1/movies/0/similar", f"/api/v1/movies/1{'0' * 5000}",

@@ -7,7 +7,7 @@ from django.urls import reverse
 from movie.catalogue.models import Rating
 from movie.catalogue.tests.films import make_film
 from movie.papers.tests.writing import make_review
-from movie.visitors.networks import UNKNOWN, client_address
+from movie.visitors.networks import LONGEST_CACHED, UNKNOWN, _network_behind, client_address
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,25 @@ def test_behind_a_proxy_its_word_counts(rf, settings):
     settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
     ask = [rf.get("/", headers={"X-Forwarded-For": said}) for said in ("6.6.6.6, 192.0.2.1", "unknown")]
     assert [client_address(request) for request in ask] == ["192.0.2.1", UNKNOWN]
+
+
+def test_what_a_sender_states_before_its_proxies_takes_no_memory(rf, settings):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 2
+    _network_behind.cache_clear()
+    for n in range(3):
+        said = f"{n}, " * 1000 + "192.0.2.1, 10.0.0.1"
+        assert client_address(rf.get("/", headers={"X-Forwarded-For": said})) == "192.0.2.1"
+    assert _network_behind.cache_info().currsize == 1
+    nonsense = "x" * (LONGEST_CACHED + 1)
+    assert client_address(rf.get("/", headers={"X-Forwarded-For": f"{nonsense}, 10.0.0.1"})) == UNKNOWN
+    assert client_address(rf.get("/", headers={"X-Forwarded-For": "192.0.2.1"})) == UNKNOWN, "a proxy too few"
+    assert _network_behind.cache_info().currsize == 2
+
+
+def test_the_header_that_a_proxy_sets_for_the_address_counts(rf, settings):
+    settings.ALLAUTH_TRUSTED_CLIENT_IP_HEADER = "X-Real-IP"
+    sent = [{"X-Real-IP": "192.0.2.1", "X-Forwarded-For": "6.6.6.6"}, {"X-Forwarded-For": "6.6.6.6"}]
+    assert [client_address(rf.get("/", headers=each)) for each in sent] == ["192.0.2.1", UNKNOWN]
 
 
 @pytest.mark.django_db
