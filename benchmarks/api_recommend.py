@@ -217,7 +217,7 @@ def ask_together(application: Application, bodies: list[bytes]) -> None:
     for start in range(0, len(bodies), MAX_TOGETHER):
         some = bodies[start : start + MAX_TOGETHER]
         for outcome in run_together([partial(ask, application, body) for body in some]):
-            if isinstance(outcome, Exception):
+            if isinstance(outcome, BaseException):
                 raise outcome
 
 

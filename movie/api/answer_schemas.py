@@ -85,7 +85,9 @@ class RankedOut(BaseModel):
 
 
 class RecommendOut(RankedOut):
-    latency_ms: float
+    latency_ms: float = Field(
+        description="Milliseconds until the list was made. Other requests may have had some of them."
+    )
 
 
 class BatchError(BaseModel):

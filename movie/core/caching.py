@@ -98,6 +98,7 @@ class ForgivingRedisCache(RedisCache):
     """
 
     away_until: dict[tuple[str, ...], float] = {}  # by servers, for all threads of the process
+    clients: dict[str, Any] = {}  # by servers and options, likewise
     _class: Any
     _servers: list[str]
     _options: dict[str, Any]
@@ -109,6 +110,15 @@ class ForgivingRedisCache(RedisCache):
 
     @cached_property
     def _cache(self) -> Any:
+        """The client, which is one for the process.
+
+        Django makes a cache for each thread and each context, so for each request of a group. The connections
+        of redis-py may be used by all threads, and a forked process opens its own.
+        """
+        known = repr((self._servers, sorted(self._options.items())))
+        return self.clients.get(known) or self.clients.setdefault(known, self._new_client())
+
+    def _new_client(self) -> Any:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 

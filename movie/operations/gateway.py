@@ -2,18 +2,20 @@
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
-the probes, and only the latter from pages. Requests for one list that come while others are answered are
-answered together by one thread (`movie.recommendations.micro_batching`).
+the probes, and only the latter from pages. Requests to `POST /api/v1/recommend` that come while others are
+answered are answered together by one thread (`movie.recommendations.micro_batching`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 
     from granian.rsgi import HTTPProtocol, Scope
 
+log = logging.getLogger(__name__)
+
 PROBE_THREADS = 2
 WATCH_SECONDS, END_SECONDS = 1.0, 10.0
 IN_MEMORY = 256 * 1024  # bytes of a body; a longer one is kept on the disk
 LONGEST_NUMBER = 19  # digits
-TOGETHER = "/api/v1/recommend"  # the address whose requests are answered together
-PATIENCE_SECONDS = 0.05  # after which requests wait no longer for those before them, but take another thread
+GROUPED_PATH = "/api/v1/recommend"  # the address whose requests are answered together
+PATIENCE_SECONDS = 0.05  # after which a group takes no further request, but another thread does
 HeaderList = list[tuple[str, str]]
 Answer = tuple[int, HeaderList, "bytes | Iterable[bytes]"]
 Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]  # a request's WSGI environment, and its answer
@@ -51,7 +55,7 @@ class Gateway:
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "web")
         self.probe_threads = ThreadPoolExecutor(PROBE_THREADS, "probe")
         self.waiting: deque[Waiting] = deque()
-        self.patience: asyncio.TimerHandle | None = None  # of the group that is answered now
+        self.group_timer: asyncio.TimerHandle | None = None  # of the group that takes requests now
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to watch the server's main process, of which this is a worker."""
@@ -77,7 +81,7 @@ class Gateway:
             threads = self.probe_threads if scope.path in PROBES else self.threads
             loop = asyncio.get_running_loop()
             variables = _environ(scope, body, length)
-            if scope.path == TOGETHER:
+            if scope.path == GROUPED_PATH:
                 answer = self._answer_together(loop, variables)
             else:
                 answer = loop.run_in_executor(threads, self._answer, variables)
@@ -99,37 +103,59 @@ class Gateway:
         """Return the answer that a request will have, with those that come before a thread is free for it."""
         answer: asyncio.Future[Answer] = loop.create_future()
         self.waiting.append((variables, answer))
-        if self.patience is None:
+        if self.group_timer is None:
             self._start_group(loop)
         return answer
 
     def _start_group(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let a thread answer those who wait, if any do; it is the only one, unless it takes long."""
-        group = [self.waiting.popleft() for _ in range(min(len(self.waiting), MAX_TOGETHER))]
-        if not group:
-            self.patience = None
+        if not self.waiting:
+            self.group_timer = None
             return
-        self.patience = loop.call_later(PATIENCE_SECONDS, self._start_group, loop)
-        self.threads.submit(self._answer_group, loop, group, self.patience)
+        self.group_timer = loop.call_later(PATIENCE_SECONDS, self._start_group, loop)
+        self.threads.submit(self._answer_group, loop, self.group_timer)
 
-    def _answer_group(
-        self, loop: asyncio.AbstractEventLoop, group: Sequence[Waiting], patience: asyncio.TimerHandle
-    ) -> None:
-        outcomes = run_together([partial(self._answer, variables) for variables, _answer in group])
+    def _answer_group(self, loop: asyncio.AbstractEventLoop, timer: asyncio.TimerHandle) -> None:
+        """Answer those who wait, each as soon as its answer is made."""
+        taken: list[asyncio.Future[Answer]] = []
 
-        def deliver() -> None:
-            for (_variables, answer), outcome in zip(group, outcomes, strict=True):
-                if answer.cancelled():  # the sender has gone
-                    continue
-                if isinstance(outcome, Exception):
-                    answer.set_exception(outcome)
-                else:
-                    answer.set_result(outcome)
-            if self.patience is patience:  # nobody has taken over
-                patience.cancel()
+        def end() -> None:
+            for answer in taken:
+                _fail(answer)
+            if self.group_timer is timer:  # nobody has taken over
+                timer.cancel()
                 self._start_group(loop)
 
-        loop.call_soon_threadsafe(deliver)
+        try:
+            run_together(self._take(loop, taken))
+        except BaseException:
+            log.exception("a group of requests failed")
+        finally:
+            loop.call_soon_threadsafe(end)
+
+    def _take(
+        self, loop: asyncio.AbstractEventLoop, taken: list[asyncio.Future[Answer]]
+    ) -> Iterator[Callable[[], None]]:
+        """Yield what answers a request, one after another for `PATIENCE_SECONDS`, while any waits."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while len(taken) < MAX_TOGETHER and time.monotonic() < until:
+            try:
+                variables, answer = self.waiting.popleft()
+            except IndexError:
+                return
+            taken.append(answer)
+            yield partial(self._answer_one, loop, variables, answer)
+
+    def _answer_one(
+        self, loop: asyncio.AbstractEventLoop, variables: dict[str, Any], answer: asyncio.Future[Answer]
+    ) -> None:
+        try:
+            made = self._answer(variables)
+        except BaseException:  # of any kind: else the sender would wait for ever
+            log.exception("a request failed")
+            loop.call_soon_threadsafe(_fail, answer)
+        else:
+            loop.call_soon_threadsafe(_deliver, answer, made)
 
     def _answer(self, variables: dict[str, Any]) -> Answer:
         """Return the status, the headers and the body, which is an iterable where it is streamed."""
@@ -142,6 +168,16 @@ class Gateway:
             return status, headers, content.content
         finally:
             content.close()
+
+
+def _deliver(answer: asyncio.Future[Answer], made: Answer) -> None:
+    if not answer.done():  # as it is once the sender has gone
+        answer.set_result(made)
+
+
+def _fail(answer: asyncio.Future[Answer]) -> None:
+    if not answer.done():
+        answer.set_exception(RuntimeError("The request failed; the log says how."))
 
 
 async def _end_with(parent: int) -> None:

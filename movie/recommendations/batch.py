@@ -57,7 +57,7 @@ def recommend_batch(histories: Sequence[History], options: RankingOptions) -> li
 def _rank_in_blocks(
     predictor: Predictor, histories: Sequence[History], options: RankingOptions
 ) -> list[Ranking | CannotAnswer]:
-    """Rank by one model. A history alone is scored with those of other threads."""
+    """Rank by one model. A history alone is scored with those of its group of requests."""
     rankings: dict[int, Ranking | CannotAnswer] = {}
     queries: dict[int, Query] = {}
     for position, history in enumerate(histories):
@@ -82,9 +82,11 @@ def _rank_queries(
     predictor = ranker.predictor
     if len(queries) == 1:
         ((position, query),) = queries.items()
+        stage, seconds = first_stage(predictor, query)
         started = time.perf_counter()
-        rankings[position] = ranker.rank(first_stage(predictor, query), histories[position], query)
-        instruments().ranking_seconds.labels(predictor.name).observe(time.perf_counter() - started)
+        rankings[position] = ranker.rank(stage, histories[position], query)
+        seconds += time.perf_counter() - started
+        instruments().ranking_seconds.labels(predictor.name).observe(seconds)
     else:
         answerable = list(queries.items())
         for start in range(0, len(answerable), BLOCK):

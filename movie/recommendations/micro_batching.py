@@ -3,7 +3,8 @@
 The scores of 60,000 movies for one history are a product with a table of 4 to 15 MB, and reading it takes
 most of the time; for several histories it is read once. So requests that came while others were answered are
 answered together (`run_together`), by one thread: each runs as a greenlet up to where it wants scores, then
-all of them are scored at once, and each goes on with its own. A request never waits for others to come.
+all of them are scored at once, and each goes on with its own. Nobody waits for a group to become full. Inside
+a group a request waits while the others run, and one that costs much lets the others go first.
 
 Sixteen requests at once cost 1.1 CPU-ms each in this way, 1.9 one after another, and 1.6 to 2.0 as sixteen
 threads that queue for the scores and, before and after, for the interpreter (`benchmarks.api_recommend`).
@@ -11,7 +12,9 @@ threads that queue for the scores and, before and after, for the interpreter (`b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -25,59 +28,87 @@ T = TypeVar("T")
 MAX_TOGETHER = 16  # requests
 
 
+class _Group:
+    """The tasks of a group that stopped: those that want scores, and those that let the others go first."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[_Task[Any], Predictor, Query]] = []
+        self.costly: deque[_Task[Any]] = deque()
+
+    def score(self) -> None:
+        """Score all queries that wait, model by model, and let their tasks go on, until none waits."""
+        while self.waiting:
+            by_predictor: dict[Predictor, list[tuple[_Task[Any], Query]]] = {}
+            for task, predictor, query in self.waiting:
+                by_predictor.setdefault(predictor, []).append((task, query))
+            self.waiting.clear()
+            for predictor, wanted in by_predictor.items():
+                started = time.perf_counter()
+                try:
+                    stages = predictor.first_stage([query for _task, query in wanted])
+                    scored = list(zip(wanted, stages, strict=True))
+                except BaseException as error:  # noqa: BLE001 - each of them raises it
+                    for task, _query in wanted:
+                        task.throw(error)
+                else:
+                    seconds = (time.perf_counter() - started) / len(wanted)
+                    for (task, _query), stage in scored:
+                        task.switch((stage, seconds))
+
+
 class _Task(greenlet, Generic[T]):
     """Calls one of the functions; `outcome` is what it returned or raised."""
 
-    outcome: T | Exception
+    outcome: T | BaseException
 
-    def __init__(self, function: Callable[[], T], waiting: list[_Wanted]) -> None:
+    def __init__(self, function: Callable[[], T], group: _Group) -> None:
         super().__init__()
-        self.function, self.waiting = function, waiting
+        self.function, self.group = function, group
 
     def run(self) -> None:
         try:
             self.outcome = self.function()
-        except Exception as error:  # noqa: BLE001 - whoever called `run_together` raises it
+        except BaseException as error:  # noqa: BLE001 - whoever called `run_together` raises it
             self.outcome = error
 
 
-_Wanted = tuple[_Task[Any], Predictor, Query]
-
-
-def run_together(functions: Sequence[Callable[[], T]]) -> list[T | Exception]:
+def run_together(functions: Iterable[Callable[[], T]]) -> list[T | BaseException]:
     """Call functions in turns in this thread, and return what each returned or raised.
 
-    Those that call `first_stage` stop there until all others have ended or stopped there, too. An error of
-    the scoring is raised in each of them.
+    Those that call `first_stage` stop there until all others have ended or stopped, too. An error of the
+    scoring is raised in each of them. A function is taken from the iterable just before it begins, and none
+    while another has stopped at `let_others_go_first`.
     """
-    waiting: list[_Wanted] = []
-    tasks = [_Task(function, waiting) for function in functions]
-    for task in tasks:
-        task.switch()
-    while waiting:
-        by_predictor: dict[Predictor, list[tuple[_Task[Any], Query]]] = {}
-        for task, predictor, query in waiting:
-            by_predictor.setdefault(predictor, []).append((task, query))
-        waiting.clear()
-        for predictor, wanted in by_predictor.items():
-            try:
-                stages = predictor.first_stage([query for _task, query in wanted])
-            except Exception as error:  # noqa: BLE001 - each of them raises it
-                for task, _query in wanted:
-                    task.throw(error)
-            else:
-                for (task, _query), stage in zip(wanted, stages, strict=True):
-                    task.switch(stage)
-    return [task.outcome for task in tasks]
+    group, tasks, remaining = _Group(), [], iter(functions)
+    while True:
+        while not group.costly and (function := next(remaining, None)) is not None:
+            task = _Task(function, group)
+            tasks.append(task)
+            task.switch()
+        group.score()
+        if not group.costly:
+            return [task.outcome for task in tasks]
+        group.costly.popleft().switch()
 
 
-def first_stage(predictor: Predictor, query: Query) -> FirstStage:
-    """Return the first stage of a query, nothing excluded; it is the caller's alone.
+def first_stage(predictor: Predictor, query: Query) -> tuple[FirstStage, float]:
+    """Return the first stage of a query, nothing excluded, which is the caller's alone, and the seconds that
+    it took: of scoring together an equal share.
 
     Costly models answer at once: their callers hold one of few places, for which others of a group may wait.
     """
     task = getcurrent()
     if not isinstance(task, _Task) or predictor.is_costly:
-        return predictor.first_stage([query])[0]
-    task.waiting.append((task, predictor, query))
+        started = time.perf_counter()
+        (stage,) = predictor.first_stage([query])
+        return stage, time.perf_counter() - started
+    task.group.waiting.append((task, predictor, query))
     return task.parent.switch()
+
+
+def let_others_go_first() -> None:
+    """Stop until all others of the group have ended or stopped here, too. Return at once outside a group."""
+    task = getcurrent()
+    if isinstance(task, _Task):
+        task.group.costly.append(task)
+        task.parent.switch()

@@ -585,7 +585,10 @@ export interface components {
             filled: number;
             fallback: components["schemas"]["Fallback"] | null;
             experiment: components["schemas"]["InExperiment"] | null;
-            /** Latency Ms */
+            /**
+             * Latency Ms
+             * @description Milliseconds until the list was made. Other requests may have had some of them.
+             */
             latency_ms: number;
         };
         /** RecommendationOut */

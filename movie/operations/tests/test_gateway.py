@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
-from movie.operations.gateway import IN_MEMORY, TOGETHER, Gateway
+from movie.operations.gateway import GROUPED_PATH, IN_MEMORY, Gateway
 
 
 class Protocol:
@@ -153,7 +153,7 @@ def test_requests_for_lists_that_come_meanwhile_are_answered_together_by_one_thr
 
     async def scenario() -> list[int | BaseException]:
         gateway = Gateway(work)
-        asked = scope(TOGETHER, content_length=4)
+        asked = scope(GROUPED_PATH, content_length=4)
         running = [asyncio.create_task(gateway.__rsgi__(asked, each)) for each in answers[:1]]
         while not begun.is_set():
             await asyncio.sleep(0.001)
@@ -179,13 +179,70 @@ def test_a_request_for_a_list_that_hangs_does_not_keep_the_others_waiting():
 
     async def scenario() -> None:
         gateway = Gateway(work)
-        first = asyncio.create_task(gateway.__rsgi__(scope(TOGETHER), Protocol()))
+        first = asyncio.create_task(gateway.__rsgi__(scope(GROUPED_PATH), Protocol()))
         while not hangs.is_set():
             await asyncio.sleep(0.001)
-        others = [gateway.__rsgi__(scope(TOGETHER), Protocol()) for _ in range(3)]
+        others = [gateway.__rsgi__(scope(GROUPED_PATH), Protocol()) for _ in range(3)]
         await asyncio.wait_for(asyncio.gather(*others), 10)
         assert not first.done()
         go_on.set()
         await first
 
     asyncio.run(scenario())
+
+
+def test_each_of_a_group_is_answered_when_it_is_done_and_none_begins_after_a_slow_one():
+    """The first holds the thread until all are there; the third is slow, the fourth has another thread."""
+    begun, go_on, slow, threads = threading.Event(), threading.Event(), threading.Event(), {}
+
+    def work(environ, start_response):
+        name = environ["wsgi.input"].read()
+        threads[name] = threading.current_thread()
+        if name == b"1":
+            begun.set()
+            assert go_on.wait(20)
+        if name == b"3":
+            assert slow.wait(20)
+        return echo({**environ, "wsgi.input": BytesIO()}, start_response)
+
+    async def scenario() -> None:
+        gateway = Gateway(work)
+
+        def start(name):
+            asked = scope(GROUPED_PATH, content_length=1)
+            return asyncio.create_task(gateway.__rsgi__(asked, Protocol(name)))
+
+        others = [start(b"1")]
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        others += [start(b"2"), last := start(b"3"), start(b"4")]
+        others.remove(last)
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait_for(asyncio.gather(*others), 10)
+        assert not last.done()
+        slow.set()
+        await last
+
+    asyncio.run(scenario())
+    assert threads[b"4"] is not threads[b"3"]
+
+
+def test_an_application_that_breaks_in_whatever_way_leaves_nobody_without_an_answer(caplog, monkeypatch):
+    def leave(environ, start_response):
+        raise SystemExit
+
+    async def scenario(gateway) -> list[BaseException | None]:
+        asked = [gateway.__rsgi__(scope(GROUPED_PATH), Protocol()) for _ in range(3)]
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+
+    assert [type(each) for each in asyncio.run(scenario(Gateway(leave)))] == [RuntimeError] * 3
+    assert "a request failed" in caplog.text
+
+    def break_down(functions):
+        next(functions)
+        raise MemoryError
+
+    monkeypatch.setattr("movie.operations.gateway.run_together", break_down)
+    assert [type(each) for each in asyncio.run(scenario(Gateway(echo)))] == [RuntimeError] * 3
+    assert "a group of requests failed" in caplog.text

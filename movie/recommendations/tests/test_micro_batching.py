@@ -1,9 +1,15 @@
 """Functions that run together are scored together, and what goes wrong reaches those it concerns."""
 
+import time
+from functools import partial
+
 import numpy as np
 import pytest
+from django.core.cache import caches
 
-from movie.recommendations.micro_batching import first_stage, run_together
+from movie.core.http import TooManyRequests
+from movie.recommendations import ceiling
+from movie.recommendations.micro_batching import first_stage, let_others_go_first, run_together
 from predictors.ranking import AllScores
 
 
@@ -21,7 +27,7 @@ class Doubling:
 
 
 def score(predictor, number):
-    return float(first_stage(predictor, number).scores[0])
+    return float(first_stage(predictor, number)[0].scores[0])
 
 
 def test_each_gets_its_own_scores_from_one_call():
@@ -63,3 +69,71 @@ def test_a_costly_model_answers_each_at_once():
     costly = Doubling(is_costly=True)
     assert run_together([lambda: score(costly, 1), lambda: score(costly, 2)]) == [2.0, 4.0]
     assert costly.sizes == [1, 1]
+
+
+def test_what_is_past_an_exception_is_one_outcome_too():
+    predictor = Doubling()
+
+    def leave():
+        raise SystemExit
+
+    gone, fine = run_together([leave, lambda: score(predictor, 1)])
+    assert isinstance(gone, SystemExit)
+    assert fine == 2.0
+
+
+def test_a_predictor_that_returns_too_few_scores_fails_all_that_asked():
+    predictor = Doubling()
+    predictor.first_stage = lambda numbers: [AllScores(np.zeros(1))]
+    one, other = run_together([lambda: score(predictor, 1), lambda: score(predictor, 2)])
+    assert isinstance(one, ValueError) and isinstance(other, ValueError)
+
+
+def test_a_costly_call_comes_after_the_cheap_ones_and_before_those_that_have_not_begun():
+    predictor, done = Doubling(), []
+
+    def cheap(number):
+        score(predictor, number)
+        done.append(number)
+
+    def costly():
+        let_others_go_first()
+        done.append("costly")
+
+    run_together([partial(cheap, 1), costly, partial(cheap, 3), costly])
+    assert done == [1, "costly", 3, "costly"]
+    let_others_go_first()  # alone there is nobody to wait for
+
+
+def test_those_that_find_no_place_for_a_costly_call_wait_for_it_together(monkeypatch, settings):
+    monkeypatch.setattr(ceiling, "WAIT_SECONDS", 0.2)
+    settings.COSTLY_CALLS = 1
+    predictor, own, ended = Doubling(), ceiling.Ceiling(), []
+
+    def explain():
+        score(predictor, 1)
+        with own.costly_call():
+            pass
+
+    def cheap():
+        score(predictor, 1)
+        ended.append(time.monotonic())
+
+    started = time.monotonic()
+    with own.costly_call():
+        outcomes = run_together([explain, explain, explain, explain, cheap])
+    assert [type(each) for each in outcomes] == [TooManyRequests] * 4 + [type(None)]
+    assert ended[0] - started < 0.15, "before anybody waits"
+    assert time.monotonic() - started < 0.4, "all for one WAIT_SECONDS"
+
+
+def test_the_requests_of_a_group_use_one_client_of_redis(settings):
+    settings.CACHES = {
+        "default": {"BACKEND": "movie.core.caching.ForgivingRedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+    }
+    one, other = run_together([lambda: caches["default"]._cache] * 2)
+    assert one is other
+    assert one.get_client().connection_pool is other.get_client().connection_pool
+    settings.CACHES["default"]["LOCATION"] = "redis://127.0.0.1:2/0"
+    (elsewhere,) = run_together([lambda: caches["default"]._cache])
+    assert elsewhere is not one
