@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from movie.catalogue.availability import available_now
 from movie.catalogue.models import FULL_WEIGHT, Country, Genre, Language, Movie, Rating
 from movie.core.database import LargestFirst
+from movie.core.replicas import reading_primary
 
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
@@ -66,6 +67,7 @@ def facets() -> Facets:
     return Facets(**lists, mean_rating=known["mean_rating"])
 
 
+@reading_primary()  # kept until the catalogue changes
 def _count_facets() -> Facets:
     n_movies = Count("movies", filter=available_now("movies__"))
     by_kind: dict[str, list[Facet]] = {"genre": [], "language": [], "country": []}
@@ -210,9 +212,8 @@ class BrowseFilters:
                 return found.order_by("sort_title", "year", "pk")
             case "yours" if visitor_key:
                 mine = Rating.objects.filter(movie=OuterRef("pk"), visitor=visitor_key).values("value")[:1]
-                found = found.using(
-                    DEFAULT_DB_ALIAS
-                )  # a replica may not have the latest of the visitor's stars
+                # A replica may not have the latest of the visitor's stars.
+                found = found.using(DEFAULT_DB_ALIAS)
                 return found.annotate(mine=Subquery(mine)).order_by(F("mine").desc(nulls_last=True), *popular)
             case _:
                 return found.order_by(*popular)

@@ -1,14 +1,15 @@
 """Reads the catalogue from a replica of the database, and everything that visitors did from the primary.
 
 A replica is behind. A page may show films as they were some seconds ago, and must show the visitor's own
-rating. So a request that only reads (GET, HEAD), outside of the administration, takes the tables of the
-catalogue but for ratings from the replica; all other requests, and everything in a transaction, take the
-primary.
+rating. So a request that only reads (GET, HEAD), outside of the administration and without an API key, reads
+every catalogue table except ratings from the replica; all other requests, and everything in a transaction,
+read the primary. What is kept until the catalogue changes is read there too (`reading_primary`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -18,17 +19,31 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 
 REPLICA = "replica"
-CATALOGUE, OF_VISITORS = "catalogue", "rating"  # an app, and the table of it that holds what visitors did
+CATALOGUE, VISITOR_MODEL = "catalogue", "rating"  # an app, and the model of it that holds what visitors did
 
-_is_reading: ContextVar[bool] = ContextVar("is_reading", default=False)
+_may_use_replica: ContextVar[bool] = ContextVar("may_use_replica", default=False)
+
+
+@contextmanager
+def reading_primary() -> Iterator[None]:
+    """Read the primary alone; also a decorator.
+
+    For values that are kept until the catalogue changes: read from a replica that is behind, they would stay
+    wrong after it caught up.
+    """
+    token = _may_use_replica.set(False)
+    try:
+        yield
+    finally:
+        _may_use_replica.reset(token)
 
 
 class ReplicaRouter:
     """Django's database router of a site with a replica."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
-        is_of_catalogue = model._meta.app_label == CATALOGUE and model._meta.model_name != OF_VISITORS
-        if not is_of_catalogue or not _is_reading.get() or connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        is_of_catalogue = model._meta.app_label == CATALOGUE and model._meta.model_name != VISITOR_MODEL
+        if not is_of_catalogue or not _may_use_replica.get() or connections[DEFAULT_DB_ALIAS].in_atomic_block:
             return DEFAULT_DB_ALIAS
         return REPLICA
 
@@ -49,9 +64,15 @@ class ReplicaMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        is_reading = request.method in ("GET", "HEAD") and not request.path.startswith(reverse("admin:index"))
-        token = _is_reading.set(is_reading)
+        token = _may_use_replica.set(_only_reads(request))
         try:
             return self.get_response(request)
         finally:
-            _is_reading.reset(token)
+            _may_use_replica.reset(token)
+
+
+def _only_reads(request: HttpRequest) -> bool:
+    """Return whether a request neither writes nor comes from somebody who reads back what they wrote."""
+    has_key = request.headers.get("Authorization", "").lower().startswith("bearer ")
+    is_admin = request.path.startswith(reverse("admin:index"))
+    return request.method in ("GET", "HEAD") and not (has_key or is_admin)

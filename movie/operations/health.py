@@ -1,6 +1,6 @@
 """Check whether the site can serve, for GET /health/ready.
 
-    database       answers, and takes a write
+    database       answers, as its replica does, and takes a write
     migrations     all are applied
     click_archive  a history can be read, wherever clicks are kept
     stream         deliveries from the outbox are not late
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
 from movie.core.caching import TTLValue
@@ -115,14 +115,23 @@ def _run_check(name: str, check: Callable[[], str]) -> Check:
         ok, why = False, str(error)
     except DatabaseError as error:
         connection.close()  # it may be what is broken
-        number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
-        ok, why = False, f"{type(error).__name__} {number}".strip()
+        ok, why = False, _name_of(error)
     return Check(name, ok, why, 1000 * (time.perf_counter() - started))
 
 
+def _name_of(error: DatabaseError) -> str:
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else ""
+    return f"{type(error).__name__} {number}".strip()
+
+
 def _check_database() -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    for alias in connections:
+        try:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except DatabaseError as error:
+            connections[alias].close()
+            raise CheckFailed(f"{alias}: {_name_of(error)}") from error
     _write.get()
     return connection.vendor
 

@@ -6,7 +6,7 @@ read once and again whenever the catalogue has changed. `CatalogueVersion` says 
 changed past Django, by SQL, is found by a look at all movies every `SCAN_SECONDS`, and at once in the process
 that calls `recheck`. Until then an API answer may still name a movie that was hidden elsewhere; pages
 read their movies anew (`load_movies`). A movie comes and goes at the time that its window of availability
-states.
+states. All of it is read from the primary database, once a change: a replica may be behind.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from django.utils import timezone
 from movie.catalogue.availability import available_now
 from movie.catalogue.models import CatalogueVersion, Credit, Movie
 from movie.catalogue.twins import find_twins
+from movie.core.replicas import reading_primary
 
 logger = logging.getLogger(__name__)
 
@@ -101,21 +102,25 @@ class MovieIndex:
         return np.fromiter((self._row_of.get(pk, -1) for pk in movie_ids), dtype=np.int64)
 
     @cached_property
+    @reading_primary()
     def genres(self) -> RowsByName:
         through = Movie.genres.through.objects
         return self._by_name(through.values_list("movie_id", "genre__name"))
 
     @cached_property
+    @reading_primary()
     def languages(self) -> RowsByName:
         through = Movie.languages.through.objects
         return self._by_name(through.values_list("movie_id", "language__name"))
 
     @cached_property
+    @reading_primary()
     def countries(self) -> RowsByName:
         through = Movie.countries.through.objects
         return self._by_name(through.values_list("movie_id", "country__name"))
 
     @cached_property
+    @reading_primary()
     def windows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return when each movie comes and goes: two (n,) float64, seconds since 1970 or infinity."""
         begins, ends = np.full(len(self), -np.inf), np.full(len(self), np.inf)
@@ -128,6 +133,7 @@ class MovieIndex:
         return begins, ends
 
     @cached_property
+    @reading_primary()
     def attributes(self) -> dict[str, Attribute]:
         """Return the free-form attributes of all movies by name."""
         rows_by_value: dict[str, dict[AttributeKey, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -147,6 +153,7 @@ class MovieIndex:
         return found
 
     @cached_property
+    @reading_primary()
     def features(self) -> list[frozenset[str | int]]:
         """Return the genres and the directors of each movie, to compare movies by."""
         found: list[set[str | int]] = [set() for _ in self.titles]
@@ -160,6 +167,7 @@ class MovieIndex:
         return [frozenset(each) for each in found]
 
     @cached_property
+    @reading_primary()
     def _twins(self) -> dict[int, set[int]]:
         return {pk: set(group) - {pk} for group in find_twins() for pk in group}
 
@@ -207,6 +215,7 @@ class IndexHolder:
         finally:
             self.lock.release()
 
+    @reading_primary()
     def _renewed(self) -> MovieIndex:
         if self.index is not None:
             self.checked = time.monotonic()

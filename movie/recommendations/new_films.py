@@ -19,6 +19,7 @@ from django.db import connection
 from scipy import sparse
 
 from movie.catalogue.models import Credit, Movie, MovieTag
+from movie.core.replicas import reading_primary
 from movie.recommendations.movie_index import MovieIndex, movie_index
 from movie.recommendations.ranked_list import trained_at
 from movie.training.model_info import IMPERSONAL_MODELS
@@ -105,6 +106,7 @@ class _NewFilms:
         return known
 
 
+@reading_primary()
 def _read_films(
     known: _Known, predictor: Predictor, index: MovieIndex, since: datetime, *, with_content: bool = False
 ) -> _Known:

@@ -115,8 +115,20 @@ def test_a_database_that_cannot_be_opened(client, trained, tmp_path):
     finally:
         connections["default"] = there
     assert (status, found["status"]) == (503, "unavailable")
-    assert away(found)["database"] == "OperationalError"
+    assert away(found)["database"] == "default: OperationalError"
     assert "migrations" not in found["checks"]
+
+
+def test_a_replica_that_is_away_is_named(client, trained, tmp_path, monkeypatch):
+    if connection.vendor != "sqlite":
+        pytest.skip("another file is a matter of SQLite")
+    there = connections["default"]
+    gone = there.copy("replica")
+    gone.settings_dict = {**there.settings_dict, "NAME": str(tmp_path / "no" / "folder.sqlite3")}
+    monkeypatch.setattr(health, "connections", {"default": there, "replica": gone})
+    status, found = asked(client)
+    assert (status, found["status"]) == (503, "unavailable")
+    assert away(found) == {"database": "replica: OperationalError"}
 
 
 def test_a_migration_that_is_not_applied(client, trained):

@@ -2,17 +2,25 @@
 
 import time
 from datetime import timedelta
+from functools import cached_property
+from types import SimpleNamespace
 
 import pytest
 from django.db import DatabaseError, connection
+from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.connection import ConnectionDoesNotExist
 
+from movie.catalogue.browse import facets
 from movie.catalogue.merging import merge_people
 from movie.catalogue.models import CatalogueVersion, Genre, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film, person
+from movie.core.replicas import ReplicaMiddleware
 from movie.recommendations import movie_index as module
-from movie.recommendations.movie_index import movie_index, recheck
+from movie.recommendations import new_films
+from movie.recommendations.movie_index import MovieIndex, movie_index, recheck
+from predictors.id_map import IdMap
 
 
 @pytest.fixture
@@ -151,3 +159,23 @@ def test_a_database_that_cannot_be_read_is_not_asked_at_every_request(film, monk
     for _request in range(3):
         movie_index()
     assert len(looks) == 1
+
+
+def test_values_that_outlive_a_request_are_read_from_the_primary(film, settings):
+    """No replica is there in this test, so a request that reads one fails."""
+    settings.DATABASE_ROUTERS = ["movie.core.replicas.ReplicaRouter"]
+
+    def from_get(read):
+        return ReplicaMiddleware(lambda _request: read())(RequestFactory().get("/"))
+
+    with pytest.raises(ConnectionDoesNotExist):
+        from_get(Movie.objects.first)
+    index = from_get(movie_index)
+    lazy = [name for name, value in vars(MovieIndex).items() if isinstance(value, cached_property)]
+    assert {"genres", "windows", "_twins"} <= set(lazy)
+    for name in lazy:
+        from_get(lambda name=name: getattr(index, name))
+    from_get(facets)
+    predictor = SimpleNamespace(ids=IdMap([film.pk]))
+    known = new_films._Known(predictor.ids)
+    from_get(lambda: new_films._read_films(known, predictor, index, timezone.now(), with_content=True))
