@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django import template
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.template import Context
 from django.template.loader import get_template
@@ -25,6 +26,26 @@ from movie.pages.choices import THEME_COOKIE, THEMES, shows_photographs
 from movie.pages.templatetags.reelgraph import current_path
 
 MOST_KEPT = 256  # about 2 MB
+NAVIGATION = {  # views at which the masthead marks one of its links
+    "pages:home",
+    "pages:browse",
+    "pages:recommend",
+    "pages:tonight",
+    "pages:history",
+    "pages:my_watchlist",
+    "pages:taste",
+    "pages:together",
+    "pages:group",
+    "pages:programmes",
+    "pages:programme",
+    "pages:compare",
+    "pages:compare_runs",
+    "pages:taste_groups",
+    "papers:list",
+    "papers:detail",
+    "papers:code",
+}
+SEE_EXPERIMENTS = ("experiments.view_experiment", "experiments.change_experiment")  # either is enough
 SLOTS = ("csrf_token", "next", "query", "username")
 _SLOT = re.compile("\0([a-z_]+)\0")  # no template has this character
 
@@ -39,11 +60,11 @@ class Frame(NamedTuple):
     foot: str
 
 
-class Seen(NamedTuple):
+class FrameKey(NamedTuple):
     """Holds everything that the templates in `frame/` may ask about a page and its visitor, but the slots."""
 
     language: str | None
-    page: str = ""  # the name of its view
+    page: str = ""  # the name of its view, if NAVIGATION has it
     theme: str = ""
     posters: str = ""  # drawn or photographed; "" where there is no choice
     is_member: bool = False
@@ -54,41 +75,44 @@ class Seen(NamedTuple):
 
 @register.simple_tag(takes_context=True)
 def frame(context: Context) -> Frame:
-    """Return the parts of `frame/`, whose templates have the fields of `Seen` and the SLOTS as variables."""
+    """Return the parts of `frame/`; their templates have the fields of `FrameKey` and SLOTS as variables."""
     request = context.get("request")
-    seen = Seen(get_language()) if request is None else _seen_by(request, context.get("perms"))
+    key = FrameKey(get_language()) if request is None else _key_of(request)
     render = _rendered.__wrapped__ if settings.DEBUG else _rendered  # a template that is edited shows at once
     values = dict.fromkeys(SLOTS, "")
     if request is not None:
         values = {
             "csrf_token": context.get("csrf_token") or "",
             "next": current_path(context),
-            "query": request.GET.get("q", "") if seen.page == "pages:search" else "",
-            "username": request.user.get_username() if seen.is_member else "",
+            "query": request.GET.get("q", "") if _view_of(request) == "pages:search" else "",
+            "username": request.user.get_username() if key.is_member else "",
         }
     filled = {name: conditional_escape(value) for name, value in values.items()}
-    return Frame(*(mark_safe(_SLOT.sub(lambda slot: filled[slot[1]], part)) for part in render(seen)))  # noqa: S308
+    return Frame(*(mark_safe(_SLOT.sub(lambda slot: filled[slot[1]], part)) for part in render(key)))  # noqa: S308
 
 
-def _seen_by(request: HttpRequest, perms: Any) -> Seen:
-    match, user = request.resolver_match, getattr(request, "user", None)
+def _view_of(request: HttpRequest) -> str:
+    return request.resolver_match.view_name if request.resolver_match else ""
+
+
+def _key_of(request: HttpRequest) -> FrameKey:
+    page, user = _view_of(request), getattr(request, "user", AnonymousUser())
     theme = request.COOKIES.get(THEME_COOKIE, "")
     posters = ("drawn", "photographed")[shows_photographs(request)] if photographs.any_stored() else ""
-    is_staff = user is not None and user.is_staff
-    return Seen(
+    return FrameKey(
         get_language(),
-        match.view_name if match else "",
+        page if page in NAVIGATION else "",
         theme if theme in THEMES else "",
         posters,
-        is_member=user is not None and user.is_authenticated,
-        is_staff=is_staff,
-        sees_experiments=is_staff and bool(perms) and "movie.view_experiment" in perms,
+        is_member=user.is_authenticated,
+        is_staff=user.is_staff,
+        sees_experiments=user.is_staff and any(map(user.has_perm, SEE_EXPERIMENTS)),
         site=(get_script_prefix(), get_urlconf()),
     )
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _rendered(seen: Seen) -> Frame:
+def _rendered(key: FrameKey) -> Frame:
     slots = {slot: mark_safe(f"\0{slot}\0") for slot in SLOTS}  # noqa: S308
-    known = {**seen._asdict(), **slots}
+    known = {**key._asdict(), **slots}
     return Frame(*(get_template(f"frame/_{part}.html").render(known) for part in Frame._fields))

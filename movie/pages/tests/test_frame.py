@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.template.loader import get_template
 from django.test import Client
 
 from movie.pages.templatetags import frame
@@ -46,3 +47,23 @@ def test_a_frame_knows_the_page_the_account_the_language_and_the_theme(client):
     assert 'value="dark" aria-pressed="true"' in page(client)
     assert 'aria-current="page">Browse' in page(client, "/browse/")
     assert 'name="next" value="/privacy/?from=here"' in page(client, "/privacy/?from=here")
+
+
+@pytest.mark.parametrize("action", ["view", "change"])
+def test_staff_who_may_see_experiments_have_a_link_that_opens(client, action):
+    user = User.objects.create_user("ada", "ada@example.org", "a-long-password", is_staff=True)
+    client.force_login(user)
+    assert 'href="/experiments/"' not in page(client)
+    wanted = {"content_type__app_label": "experiments", "codename": f"{action}_experiment"}
+    user.user_permissions.add(Permission.objects.get(**wanted))
+    assert 'href="/experiments/"' in page(client)
+    assert client.get("/experiments/").status_code == 200
+
+
+def test_pages_without_a_mark_in_the_masthead_share_a_frame():
+    frame._rendered.cache_clear()
+    for address in ("/privacy/", "/data/", "/search/?q=heat"):
+        page(Client(), address)
+    assert frame._rendered.cache_info().misses == 1
+    masthead = get_template("frame/_masthead.html").template.source
+    assert set(re.findall(r'page == "([a-z_:]+)"', masthead)) == frame.NAVIGATION
