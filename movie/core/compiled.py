@@ -74,9 +74,9 @@ class CompiledQuery:
         compiled = self._compiled.get((connection.vendor, *lengths.items())) or self._compile(
             lengths, connection
         )
-        if compiled.query.select_for_update and not connection.in_atomic_block:
-            raise TransactionManagementError("rows are locked in a transaction only")
         is_locking = compiled.query.select_for_update
+        if is_locking and not connection.in_atomic_block:
+            raise TransactionManagementError("rows are locked in a transaction only")
         alias = DEFAULT_DB_ALIAS if is_locking else router.db_for_read(compiled.query.get_meta().model)
         asked = connections[alias]
         params = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -29,14 +28,18 @@ def make_tables_and_files() -> None:
 
 
 def lay_out_static_files() -> None:
-    """Collect the static files, unless those that lie there were made of the same ones: it takes seconds."""
-    digest = hashlib.blake2b(repr(sys.version_info).encode(), digest_size=16)
+    """Collect the static files, unless those that lie there were made of the same ones: it takes seconds.
+
+    The stamp of the sources is written last, so a list of files that is newer is of another collection.
+    """
+    digest = hashlib.blake2b(digest_size=16)
     for finder in get_finders():
         for name, storage in finder.list([]):
             found = Path(storage.path(name)).stat()
             digest.update(f"{name} {found.st_size} {found.st_mtime_ns}\n".encode())
-    stamp = Path(settings.STATIC_ROOT) / ".made-of"
-    if stamp.is_file() and stamp.read_text() == digest.hexdigest():
+    stamp, files = Path(settings.STATIC_ROOT) / ".made-of", Path(settings.STATIC_ROOT) / "staticfiles.json"
+    is_whole = stamp.is_file() and files.is_file() and files.stat().st_mtime_ns <= stamp.stat().st_mtime_ns
+    if is_whole and stamp.read_text() == digest.hexdigest():
         return
     call_command("collectstatic", interactive=False, verbosity=0)
     stamp.write_text(digest.hexdigest())

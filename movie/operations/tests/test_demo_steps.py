@@ -10,6 +10,7 @@ from importlib.machinery import ModuleSpec
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import OperationalError
 from rich.console import Console
 
 from movie.core.locks import file_lock
@@ -95,3 +96,31 @@ def test_taste_groups_are_found_once_and_a_failure_stops_nothing(command, monkey
     monkeypatch.setattr(demo, "ANALYSE", (sys.executable, "-c", program))
     command._find_taste_groups()
     assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    ("is_loaded", "no_serve", "brought"),
+    [(False, False, 1), (False, True, 1), (True, True, 1), (True, False, 0)],
+)
+def test_papers_come_before_the_site_opens_but_at_a_second_start(
+    command, monkeypatch, *, is_loaded, no_serve, brought
+):
+    papers, served = [], []
+    for name in ("call_command", "make_tables_and_files", "train_first_models", "make_administrator"):
+        monkeypatch.setattr(demo, name, lambda *_, **__: None)
+    monkeypatch.setattr(demo, "is_loaded", lambda: is_loaded)
+    monkeypatch.setattr(demo, "bring_in_papers", lambda: papers.append(True))
+    monkeypatch.setattr(demo, "read_report", object)
+    monkeypatch.setattr(command, "_serve", lambda *_, papers: served.append(papers))
+    command._run("127.0.0.1", 0, {"no_serve": no_serve, "workers": 1, "quick_only": True, "no_torch": True})
+    assert len(papers) == brought
+    assert served == ([] if no_serve else [not brought])
+
+
+def test_papers_that_cannot_be_stored_are_a_line_and_stop_nothing(command, monkeypatch):
+    def fail():
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(demo, "bring_in_papers", fail)
+    command._bring_in_papers()
+    assert "papers were not brought up to date: database is locked" in said(command)

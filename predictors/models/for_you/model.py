@@ -39,9 +39,8 @@ from predictors.models.for_you.mix import AIMS, KNOTS, Mix
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
-MOST_DISLIKED = (
-    100  # latest disliked films that are read; with more, lists are found no better (docs/for-you.md)
-)
+# The latest disliked films that are read; with more, lists are found no better (docs/for-you.md).
+MOST_DISLIKED = 100
 WEIGHED = 0.4  # of the progress bar, for fitting the weights; the rest is the members'
 
 
@@ -190,7 +189,7 @@ class ForYouPredictor(Predictor):
         if len(query.liked) == 0:
             return Influences(query.liked, np.zeros((0, len(targets)), np.float32))
         films, weights, _ = self._weights_of(query)
-        n_liked = len(films) - len(query.disliked[-MOST_DISLIKED:])  # disliked films come last
+        n_liked = len(films) - len(self._latest_disliked(query))  # disliked films come last
         return Influences(films[:n_liked], self.basis.influences(films[:n_liked], weights[:n_liked], targets))
 
     def similar(self, movie_id: MovieId, k: int) -> list[Recommendation]:
@@ -274,7 +273,7 @@ class ForYouPredictor(Predictor):
         amounts = decays * strengths
         totals = np.maximum(amounts.sum(axis=1, keepdims=True), TINY)
         by_member = (amounts / totals).T @ table
-        disliked = query.disliked[-MOST_DISLIKED:]
+        disliked = self._latest_disliked(query)
         if len(disliked):
             # What a film of full strength counts in the mean of the history: decays of sum 1 count it so.
             strength = np.maximum(totals / decays.sum(axis=1, keepdims=True), TINY)
@@ -282,3 +281,7 @@ class ForYouPredictor(Predictor):
             films = np.concatenate([films, disliked])
             by_member = np.concatenate([by_member, np.tile(of_dislike, (len(disliked), 1))])
         return films, by_member, float(weights[-1])
+
+    @staticmethod
+    def _latest_disliked(query: Query) -> np.ndarray:
+        return query.disliked[-MOST_DISLIKED:]

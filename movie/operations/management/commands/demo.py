@@ -20,6 +20,7 @@ from urllib.request import urlopen
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from rich.console import Console
 from rich.markup import escape
 
@@ -39,8 +40,8 @@ from movie.training.models import TrainingRun
 from movie.training.registry import registry
 from movie.training.taste_groups import read_report
 
-# Trained once the site is open. for_you takes half a minute, in which linear_sequence answers.
-LATER_MODELS = (*(name for name in QUICK_MODELS if name not in FIRST_MODELS), "for_you")
+# Trained once the site is open. Pages ask for_you first; linear_sequence answers until it is trained.
+LATER_MODELS = ("for_you", *(name for name in QUICK_MODELS if name not in FIRST_MODELS))
 ANALYSE = (sys.executable, "-m", "webapp", "analyse_groups")
 SLOW_MODELS = ("als",)
 TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
@@ -82,7 +83,12 @@ class Command(BaseCommand):
     def _run(self, host: str, port: int, options: dict[str, Any]) -> None:
         make_tables_and_files()
         was_loaded = is_loaded()
-        self._prepare(was_loaded=was_loaded)
+        if not was_loaded:
+            call_command("load_demo_data")
+        papers_wait = was_loaded and not options["no_serve"]  # a second start opens sooner
+        if not papers_wait:
+            self._bring_in_papers()
+        self._prepare()
         slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
         if not (options["quick_only"] or options["no_torch"]):
             slow += TORCH_MODELS
@@ -95,12 +101,9 @@ class Command(BaseCommand):
                 call_command("train", *needing, from_site=True, activate=True, refit=False)
             self._find_taste_groups()
             return
-        self._serve(host, port, options["workers"], missing, papers=was_loaded)
+        self._serve(host, port, options["workers"], missing, papers=papers_wait)
 
-    def _prepare(self, *, was_loaded: bool) -> None:
-        if not was_loaded:
-            call_command("load_demo_data")
-            self._bring_in_papers()
+    def _prepare(self) -> None:
         train_first_models(*FIRST_MODELS)
         if password := make_administrator(ADMIN):
             self.console.print(
@@ -108,7 +111,12 @@ class Command(BaseCommand):
             )
 
     def _bring_in_papers(self) -> None:
-        if problem := bring_in_papers():
+        """Bring the reviews of papers up to date. A failure stops nothing."""
+        try:
+            problem = bring_in_papers()
+        except (DatabaseError, OSError) as error:
+            problem = f"The reviews of papers were not brought up to date: {error}"
+        if problem:
             self.console.print(f"[yellow]{escape(problem)}[/]")
 
     def _serve(self, host: str, port: int, workers: int, to_train: list[str], *, papers: bool) -> None:
