@@ -88,8 +88,10 @@ def fault_of_form(words: list[str]) -> str:
     """Return why a command cannot be copied into a shell in the project's folder, or an empty string."""
     if words[0] == "$":
         return "a prompt cannot be copied"
-    if "manage.py" in words and not words[words.index("manage.py") - 1].endswith("python"):
-        return "manage.py is started by python"
+    if "manage.py" in words:
+        before = words[: words.index("manage.py")]
+        if not before or not (before[-1].endswith("python") or ".venv/bin/torchrun" in before):
+            return "manage.py is started by python or torchrun"
     if words[:2] == ["pip", "install"] and "-r" in words:
         return "requirements go into .venv"
     return ""

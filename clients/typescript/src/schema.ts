@@ -834,7 +834,7 @@ export interface components {
              * @description Without it the site's default answers.
              * @enum {string}
              */
-            model?: "popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you";
+            model?: "popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "mf_softmax" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you";
             /**
              * K
              * @description How many films.
@@ -987,7 +987,7 @@ export interface components {
              * @description Without it the site's default answers.
              * @enum {string}
              */
-            model?: "popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you";
+            model?: "popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "mf_softmax" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you";
             /**
              * K
              * @description How many films.
@@ -1878,7 +1878,7 @@ export interface components {
              * Model
              * @enum {string}
              */
-            model: "popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you";
+            model: "popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "mf_softmax" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you";
             /**
              * Share
              * @description Of the visitors, such as 0.5.
@@ -2185,7 +2185,7 @@ export interface operations {
         parameters: {
             query?: {
                 k?: number;
-                model?: ("popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you") | null;
+                model?: ("popular" | "neighbours" | "transitions" | "linear_sequence" | "sasrec" | "ease" | "als" | "mf" | "mf_softmax" | "lightgcn" | "ngcf" | "kprn" | "graph_filter" | "next_item" | "ensemble" | "for_you") | null;
                 explain?: boolean;
                 /** @description Skip so many films. */
                 offset?: number;
