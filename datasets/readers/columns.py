@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -89,23 +90,22 @@ def times_column(table: Table, unit: str) -> np.ndarray:
     return numbers.to_numpy()
 
 
-def probable_unit(tables: list[Table]) -> str:
-    """Return the unit in which most of the first times lie before the year 2100; seconds where none says.
+def unit_votes(table: Table) -> Counter[str]:
+    """Count the units in which the first times of a table lie before the year 2100.
 
     A time in a finer unit is a thousand times as large, so times since April 1970 fit one unit alone.
     """
-    votes = dict.fromkeys(UNITS, 0)
-    for table in tables:
-        if "timestamp" not in table.frame.columns:
-            continue
+    votes: Counter[str] = Counter()
+    if "timestamp" in table.frame.columns and not table.frame["timestamp"].dtype.is_temporal():
         column = table.frame["timestamp"].head(_PROBED_ROWS)
-        if column.dtype.is_temporal():
-            continue
         for ticks in column.cast(pl.Float64, strict=False).drop_nulls().to_list():
-            unit = next((name for name, size in UNITS.items() if 0 <= ticks < _YEAR_2100 * size), None)
-            if unit is not None:
-                votes[unit] += 1
-    return max(votes, key=lambda name: votes[name])  # the first of equal ones: seconds where none votes
+            votes.update([name for name, size in UNITS.items() if 0 <= ticks < _YEAR_2100 * size][:1])
+    return votes
+
+
+def probable_unit(votes: Counter[str]) -> str:
+    """Return the unit with most votes; the coarsest of equal ones, and seconds where none votes."""
+    return max(UNITS, key=lambda name: votes[name])
 
 
 def _ticks_of_dates(moments: pl.Series, unit: str) -> pl.Series:

@@ -17,16 +17,21 @@ numeric time is the one that the caller states, else the one in which most of th
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
+
+import polars as pl
 
 from datasets.interactions import Interactions
 from datasets.readers.assembly import assemble, fill, shard_columns
-from datasets.readers.columns import UNITS, probable_unit
+from datasets.readers.columns import UNITS, probable_unit, unit_votes
 from datasets.readers.delimited import read_delimited
 from datasets.readers.item_lines import read_item_lines
 from datasets.readers.parquet import read_parquet
@@ -162,18 +167,29 @@ def write_shards(
         say(notice)
     if folder.exists():
         raise DatasetError(folder, "it exists", expected="a folder that is not there yet")
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    with Spool() as spool:
-        n_rows = opened.fill(spool)
-        spool.flush()
-        for shard, rows in enumerate(spool.frames()):
-            if rows.height:
-                file = unfinished / f"shard={shard:02}" / "interactions.parquet"
-                file.parent.mkdir(parents=True)
-                shard_columns(rows, opened.roles, opened.unit).write_parquet(file, compression="zstd")
-    unfinished.rename(folder)
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    try:
+        with Spool() as spool:
+            n_rows = opened.fill(spool)
+            spool.flush()
+            for shard, rows in enumerate(spool.frames()):
+                if rows.height:
+                    rows = shard_columns(rows, opened.roles, opened.unit)  # noqa: PLW2901
+                    _write_to_disk(rows, unfinished / f"{SHARD_PREFIX}{shard:02}")
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     return n_rows
+
+
+def _write_to_disk(rows: pl.DataFrame, shard: Path) -> None:
+    """Write the file of a shard, on the disk once this returns."""
+    shard.mkdir(parents=True)
+    with (shard / "interactions.parquet").open("wb") as file:
+        rows.write_parquet(file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @dataclass(frozen=True)
@@ -209,17 +225,26 @@ def _open(path: Path, columns: Mapping[str, str] | None, format: str | None) -> 
         raise DatasetError(
             path, f"no role is called {', '.join(sorted(wrong))}", expected="roles " + ", ".join(ROLES)
         )
-    sources = [Source(file) for file in _files_of(path)]
-    formats = [format or _format_of(source) for source in sources]
-    files = [
-        READERS[each](source, each, stated or None) for source, each in zip(sources, formats, strict=True)
-    ]
-    firsts = [list(islice(tables, 1)) for tables in files]
-    if not all(firsts):
+    sources: list[Source] = []
+    formats: list[str] = []
+    files: list[Iterator[Table]] = []
+    roles, votes = set(ROLES), Counter[str]()
+    for source in map(Source, _files_of(path)):
+        of_file = format or _format_of(source)
+        tables = READERS[of_file](source, of_file, stated or None)
+        first = next(tables, None)
+        if first is None:  # a parquet file without rows
+            continue
+        roles &= set(first.frame.columns)
+        votes += unit_votes(first)
+        # Only the first file's head is kept until its turn: 64 shards have one each.
+        files.append(READERS[of_file](source, of_file, stated or None) if files else chain([first], tables))
+        sources.append(source)
+        formats.append(of_file)
+    if not sources:
         raise _without_rows(path)
-    heads = [table for first in firsts for table in first]
     notices = []
-    found = unit or probable_unit(heads)
+    found = unit or probable_unit(votes)
     if unit is None and found != "s":
         names = {"ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
         notices.append(
@@ -229,8 +254,8 @@ def _open(path: Path, columns: Mapping[str, str] | None, format: str | None) -> 
     return _Opened(
         path,
         sources,
-        [chain(first, rest) for first, rest in zip(firsts, files, strict=True)],
-        set.intersection(*(set(head.frame.columns) for head in heads)),
+        files,
+        roles,
         found,
         formats[0],
         tuple(notices),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import polars as pl
 
 from datasets.readers.source import Source
@@ -29,11 +31,11 @@ def read_delimited(source: Source, format: str, columns: Mapping[str, str] | Non
         is_headed = has_header and fields is None
         frame = _fields(source, text, separator, line=line, has_header=is_headed, names=fields)
         fields = frame.columns
-        first_row = line + is_headed
+        lines = _row_lines(text, line, frame.height + is_headed)[is_headed:]
         if has_header:
-            yield table_by_names(source, format, frame, columns, first_row=first_row)
+            yield table_by_names(source, format, frame, columns, lines=lines)
         else:
-            yield table_by_position(source, format, frame, columns, first_row=first_row)
+            yield table_by_position(source, format, frame, columns, lines=lines)
 
 
 def _fields(
@@ -56,6 +58,7 @@ def _fields(
             has_header=has_header,
             infer_schema=False,
             schema=dict.fromkeys(names, pl.String) if names else None,
+            missing_columns="insert",  # a short row may be the first one of a block
             quote_char='"' if separator != "\t" else None,
         )
     except pl.exceptions.PolarsError as error:
@@ -74,4 +77,21 @@ def _fields(
             raise source.error(
                 str(wrong), expected="well-formed rows", line=line - 1 + reader.line_num
             ) from error
-        raise source.error(str(error).splitlines()[0], expected="rows of equal width") from error
+        within = re.escape(separator.encode())
+        stray = re.search(rb'[^%b\r\n"]"[^%b\r\n"]' % (within, within), text)
+        line += text.count(b"\n", 0, stray.start()) if stray else 0
+        raise source.error(
+            str(error).splitlines()[0], expected="rows of equal width, quotes around fields alone", line=line
+        ) from error
+
+
+def _row_lines(text: bytes, line: int, n_rows: int) -> np.ndarray:
+    """Return (n_rows,) the line on which each row begins; `line` is that of the first."""
+    if text.count(b"\n") + (not text.endswith(b"\n")) > n_rows and b'"' in text:
+        characters = np.frombuffer(text, np.uint8)
+        quotes, ends = np.flatnonzero(characters == ord('"')), np.flatnonzero(characters == ord("\n"))
+        is_end_of_row = np.searchsorted(quotes, ends) % 2 == 0
+        begins = np.append(0, np.flatnonzero(is_end_of_row) + 1)
+        if len(begins) >= n_rows:
+            return line + begins[:n_rows]
+    return np.arange(line, line + n_rows)

@@ -20,6 +20,7 @@ MOST_TIMES = (
 SMALL = 64 * 1024**2  # bytes that any file may unpack to
 BLOCK = 8 * 1024**2  # bytes in memory at once
 LONGEST_LINE = 100_000  # bytes, of a table
+LONGEST_QUOTED = 1024**2  # bytes of a row whose quotes span lines
 _SNIFFED_LINES = 200
 _HEAD = 1 << 20  # bytes that they are in
 
@@ -75,7 +76,7 @@ class Source:
 
         UTF-16 and latin-1 files, as MovieLens has them, are converted. A field in quotes may span lines where
         lines are `quoted`. Raises DatasetError for a line of more bytes than `longest`: what parsers make of
-        one is many times as large.
+        one is many times as large. Raises it too for a quote that does not end in LONGEST_QUOTED bytes.
         """
         rest, line = b"", 1
         for more in self._text():
@@ -83,12 +84,15 @@ class Source:
             end = _end_of_lines(text, quoted=quoted)
             block, rest = text[:end], text[end:]
             self._check_lines(block, line, longest)
-            if not quoted and len(rest) > longest:
-                self._check_lines(rest, line + block.count(b"\n"), longest)
             if block:
                 yield block, line
             line += block.count(b"\n")
+            if len(rest) > (LONGEST_QUOTED if quoted else longest):
+                self._check_lines(rest, line, longest)
+                raise self._unclosed_quote(line)
         self._check_lines(rest, line, longest)
+        if quoted and rest.count(b'"') % 2:
+            raise self._unclosed_quote(line)
         if rest:
             yield rest, line
 
@@ -115,6 +119,11 @@ class Source:
         blocks = unpacked(self.path)
         yield next(blocks, b"").removeprefix(codecs.BOM_UTF8)
         yield from blocks
+
+    def _unclosed_quote(self, line: int) -> DatasetError:
+        return self.error(
+            "a quote without an end", expected=f"a second one within {LONGEST_QUOTED:,} bytes", line=line
+        )
 
     def _check_lines(self, text: bytes, line: int, longest: int) -> None:
         start = 0
@@ -173,6 +182,9 @@ def _decodes(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = 
 def _end_of_lines(text: bytes, *, quoted: bool) -> int:
     """Return the length of the whole lines at the start of `text`: those that end outside of quotes."""
     end = text.rfind(b"\n") + 1
-    while quoted and end and text.count(b'"', 0, end) % 2:
-        end = text.rfind(b"\n", 0, end - 1) + 1
+    n_quotes = text.count(b'"', 0, end) if quoted else 0
+    while n_quotes % 2:
+        before = text.rfind(b"\n", 0, text.rfind(b'"', 0, end)) + 1
+        n_quotes -= text.count(b'"', before, end)
+        end = before
     return end

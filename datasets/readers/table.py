@@ -40,12 +40,12 @@ def looks_like_header(names: list[str]) -> bool:
 
 
 def table_by_names(
-    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None, *, first_row: int
+    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None, *, lines: np.ndarray
 ) -> Table:
-    """Choose the columns of lines from `first_row` on, as `columns_by_role` does."""
+    """Choose the columns of rows, which begin on `lines` (n,), as `columns_by_role` does."""
     chosen = columns_by_role(source, frame.columns, columns, header_line=1)
     named = frame.select(pl.col(name).alias(role) for role, name in chosen.items())
-    return table_of(source, format, named, first_row)
+    return table_of(source, format, named, lines)
 
 
 def columns_by_role(
@@ -82,13 +82,13 @@ def columns_by_role(
 
 
 def table_by_position(
-    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None, *, first_row: int
+    source: Source, format: str, frame: pl.DataFrame, columns: Mapping[str, str] | None, *, lines: np.ndarray
 ) -> Table:
     """Take user, item, rating and timestamp in this order, or where `columns` counts them from 1."""
     if frame.width < 2:
         raise source.error("one column", expected="user, item and, if any, rating and timestamp", line=1)
     if columns:
-        return table_of(source, format, _columns_at(source, frame, columns), first_row)
+        return table_of(source, format, _columns_at(source, frame, columns), lines)
     if format == "csv" and frame.width > len(ROLES):
         raise source.error(
             f"{frame.width} columns and no header that names user and item",
@@ -97,7 +97,7 @@ def table_by_position(
         )
     names = ROLES[: min(frame.width, len(ROLES))]
     named = frame.select(pl.nth(index).alias(role) for index, role in enumerate(names))
-    return table_of(source, format, named, first_row)
+    return table_of(source, format, named, lines)
 
 
 def are_positions(columns: Mapping[str, str] | None) -> bool:
@@ -116,11 +116,12 @@ def _columns_at(source: Source, frame: pl.DataFrame, columns: Mapping[str, str])
     return frame.select(pl.nth(int(number) - 1).alias(role) for role, number in stated.items())
 
 
-def table_of(source: Source, format: str, frame: pl.DataFrame, first_row: int | None = None) -> Table:
-    """Return the rows that have any value; `first_row` is the line of the first row, None without lines."""
+def table_of(source: Source, format: str, frame: pl.DataFrame, lines: np.ndarray | None = None) -> Table:
+    """Return the rows that have any value; `lines` (n,) are the lines of all rows, None without lines."""
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().to_numpy()
-    lines = None if first_row is None else np.flatnonzero(~blank) + first_row
-    return Table(source, format, frame.filter(~pl.Series(blank)) if blank.any() else frame, lines)
+    if not blank.any():
+        return Table(source, format, frame, lines)
+    return Table(source, format, frame.filter(~pl.Series(blank)), None if lines is None else lines[~blank])
 
 
 def refuse_first(

@@ -5,6 +5,7 @@ import hashlib
 import lzma
 from datetime import UTC, datetime
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import polars as pl
@@ -250,6 +251,10 @@ def test_a_folder_of_several_candidates_asks_for_one(tmp_path):
         ("a.csv", "user,item,timestamp\n1,2,yesterday\n", "line 2: a time of 'yesterday'"),
         ("a.csv", "user,item,timestamp\n1,2,5\n1,2,\n", "line 3: a time of nothing"),
         ("a.csv", "user,item\n1,2\n1,2,3\n", "line 3: 3 fields; expected 2 as in line 1"),
+        ("a.csv", 'user,item\n1,"2\n3"\n4,5\n\n6,\n', "line 6: no item"),
+        ("a.csv", 'user,item\n1,"2\n3"\n4,', "line 4: no item"),
+        ("a.csv", 'user,item\n1,2\n3,a"b\n4,5\n6,7\n', "line 3: a quote without an end"),
+        ("a.csv", 'user,item\n1,2\n3,"a ""b"""\n4,a"b\n6,a"b\n7,8\n', "line 4: CSV malformed"),
         ("a.csv", "user,price\n1,2\n", "no item column among user, price"),
         ("a.csv", "user,item\n", "no interactions"),
         ("a.csv", "", "the file is empty"),
@@ -352,3 +357,31 @@ def test_a_line_has_a_limit_and_the_refusal_its_number(tmp_path):
         read_interactions(path)
     path.write_bytes(b"user,item\n1,2\n" + b"3" * 90_000 + b",4\n5,6\n")
     assert len(read_interactions(path)) == 3
+
+
+def test_a_quote_without_an_end_is_refused_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "ratings.csv"
+    path.write_text('user,item\n1,a"b\n' + '2,"3"\n' * 200_000, encoding="utf-8")
+    began = process_time()
+    with pytest.raises(DatasetError, match=r"line 2: a quote without an end; .* 1,048,576 bytes"):
+        read_interactions(path)
+    assert process_time() - began < 5, "each quote is looked at once"
+    monkeypatch.setattr("datasets.readers.source.LONGEST_QUOTED", 100)
+    monkeypatch.setattr("datasets.readers.source.BLOCK", 64)
+    path.write_text('user,item\n1,2\n3,"' + "4\n" * 100 + '"\n', encoding="utf-8")
+    with pytest.raises(DatasetError, match="line 3: a quote without an end"):
+        read_interactions(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "", "\n\n\n\n"])
+def test_a_file_reads_the_same_wherever_its_blocks_end(tmp_path, monkeypatch, end):
+    path = tmp_path / "ratings.csv"
+    rows = ["1,2,3,4", "5,6", "", '7,"8\n9",1', '"1\n\n0",2,5,6', "", "3,4"]
+    for shift in range(64):
+        text = "user,item,rating,note\n" + "x" * shift + "\n".join(rows) + end
+        path.write_text(text, encoding="utf-8")
+        whole = read_interactions(path)
+        with monkeypatch.context() as patch:
+            patch.setattr("datasets.readers.source.BLOCK", 64)
+            assert read_interactions(path).fingerprint() == whole.fingerprint(), shift
+        assert len(whole) == 5

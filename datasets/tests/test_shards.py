@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -92,6 +93,41 @@ def test_a_file_with_an_error_leaves_no_shards(tmp_path):
     with pytest.raises(DatasetError, match="line 3: a rating of 'good'"):
         write_shards(tmp_path / "rows.csv", tmp_path / "shards")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_two_runs_do_not_touch_the_files_of_each_other(tmp_path, monkeypatch):
+    """A second run ends while the first one still writes: its shards stay, and the first one is refused."""
+    file = tmp_path / "rows.parquet"
+    made_up(300).write_parquet(file)
+    fsync = os.fsync
+
+    def other_run(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        write_shards(file, tmp_path / "shards")
+
+    monkeypatch.setattr(os, "fsync", other_run)
+    with pytest.raises(OSError, match="not empty"):
+        write_shards(file, tmp_path / "shards")
+    assert len(read_interactions(tmp_path / "shards")) == 300
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.parquet", "shards"}
+
+
+def test_a_shard_without_rows_is_passed_over(tmp_path):
+    rows = made_up(300)
+    rows.write_parquet(tmp_path / "rows.parquet")
+    write_shards(tmp_path / "rows.parquet", tmp_path / "shards")
+    files = sorted((tmp_path / "shards").glob("*/*.parquet"))
+    empty = pl.read_parquet(files[0], hive_partitioning=False).clear()
+    empty.write_parquet(files[0].with_name("a.parquet"))
+    empty.write_parquet(files[-1].with_name("z.parquet"))
+    assert (
+        read_interactions(tmp_path / "shards").fingerprint()
+        == read_interactions(tmp_path / "rows.parquet").fingerprint()
+    )
+    for each in files:
+        empty.write_parquet(each)
+    with pytest.raises(DatasetError, match="no interactions"):
+        read_interactions(tmp_path / "shards")
 
 
 def test_spark_writes_the_rows_of_the_same_shards(tmp_path):
