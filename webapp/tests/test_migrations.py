@@ -1,5 +1,7 @@
 """Migrations make the tables that the models describe, and every key compares exactly."""
 
+from importlib import import_module
+
 import pytest
 from django.apps import apps
 from django.core.management import call_command
@@ -82,12 +84,43 @@ def test_the_database_compares_every_key_exactly():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_marks_of_processed_events_outlive_the_change_of_their_key():
+def test_marks_of_processed_events_outlive_the_change_of_their_key(monkeypatch):
+    """The change is cut twice, run again, and a consumer adds a mark while it runs."""
+    migration = import_module("movie.events.migrations.0009_marks_by_event")
+    monkeypatch.setattr(migration, "AT_ONCE", 2)
+    marks = apps.get_model("events", "ProcessedEvent").objects
+    marks.bulk_create(marks.model(event_id=each, group="popularity") for each in "bdfhj")
     call_command("migrate", "events", "0008", verbosity=0)
-    before = MigrationExecutor(connection).loader.project_state(
-        [("events", "0008_events_without_foreign_key")]
+
+    def add(event_id: str) -> None:
+        marks.bulk_create([marks.model(event_id=event_id, group="trending")])
+
+    def cut(*args: object) -> None:
+        raise InterruptedError
+
+    def swap_late(*args: object) -> None:
+        add("c")
+        swap(*args)
+
+    def cut_after_swap(schema_editor, source: str, *args: object) -> None:
+        cut() if source == migration.REPLACED else copy(schema_editor, source, *args)
+
+    copy, swap = migration.copy, migration.swap
+    monkeypatch.setattr(migration, "swap", cut)
+    with pytest.raises(InterruptedError):
+        call_command("migrate", "events", verbosity=0)
+    monkeypatch.setattr(migration, "swap", swap_late)
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, "copy", cut_after_swap)
+        with pytest.raises(InterruptedError):
+            call_command("migrate", "events", verbosity=0)
+    assert "".join(marks.values_list("event_id", flat=True).order_by("event_id")) == "bdfhj", (
+        "full, or as it was"
     )
-    mark = {"event_id": "a", "group": "popularity"}
-    before.apps.get_model("events", "ProcessedEvent").objects.create(**mark)
     call_command("migrate", verbosity=0)
-    assert list(apps.get_model("events", "ProcessedEvent").objects.values("event_id", "group")) == [mark]
+    assert sorted(marks.values_list("event_id", "group")) == [
+        (each, "trending" if each == "c" else "popularity") for each in "bcdfhj"
+    ]
+    assert [
+        name for name in connection.introspection.table_names() if "mark" in name or "processed" in name
+    ] == [marks.model._meta.db_table]
