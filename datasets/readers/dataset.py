@@ -174,8 +174,8 @@ def write_shards(
             spool.flush()
             for shard, rows in enumerate(spool.frames()):
                 if rows.height:
-                    rows = shard_columns(rows, opened.roles, opened.unit)  # noqa: PLW2901
-                    _write_to_disk(rows, unfinished / f"{SHARD_PREFIX}{shard:02}")
+                    of_shard = shard_columns(rows, opened.roles, opened.unit)
+                    _write_to_disk(of_shard, unfinished / f"{SHARD_PREFIX}{shard:02}")
         unfinished.rename(folder)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
