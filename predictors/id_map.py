@@ -52,7 +52,12 @@ class IdMap(Sequence[MovieId]):
         in_order = arrays.get("sorted", ids)
         is_sound = ids.dtype == np.int64 and ids.ndim == 1 and ids.shape == in_order.shape
         if order is not None:
-            is_sound = is_sound and order.shape == ids.shape and np.array_equal(ids[order], in_order)
+            is_sound = (
+                is_sound
+                and (order.dtype, order.shape) == (ids.dtype, ids.shape)
+                and bool(((order >= 0) & (order < len(ids))).all())
+                and np.array_equal(ids[order], in_order)
+            )
         if not is_sound:
             raise ValueError("the arrays of ids do not belong together")
         made = cls.__new__(cls)

@@ -32,7 +32,8 @@ from safetensors.numpy import save_file
 from predictors.errors import ArtifactError
 from predictors.id_map import IdMap
 
-FORMAT = 1
+FORMAT = 2  # 1 had all ids in ids.json
+READABLE = (1, FORMAT)
 # Files are mapped into the memory of those who serve them: one that gets shorter kills them (SIGBUS). So
 # nothing writes to a file that is there; a new one is renamed into its place, and the old one stays mapped.
 READ_ONLY = 0o444
@@ -102,8 +103,10 @@ def read_meta(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{directory / META} cannot be read: {error}") from error
     found = meta.get("format") if isinstance(meta, dict) else None
-    if found != FORMAT:
-        raise ArtifactError(f"{directory / META} has format {found!r}, expected {FORMAT}")
+    if found not in READABLE:
+        raise ArtifactError(
+            f"{directory / META} has format {found!r}; this release reads {' and '.join(map(str, READABLE))}"
+        )
     return meta
 
 

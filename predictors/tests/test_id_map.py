@@ -58,10 +58,15 @@ def test_an_int_that_occurs_twice_is_refused_by_name(ids):
         IdMap(ids)
 
 
-def test_arrays_of_different_maps_are_refused():
+@pytest.mark.parametrize("order", [[2, 0, 1], [1, 0, 3], [-2, 0, 2], [1.0, 0.0, 2.0]])
+def test_arrays_of_different_maps_are_refused(order):
     arrays = IdMap([7, 2, 9]).arrays()
+    assert arrays["order"].tolist() == [1, 0, 2]
     with pytest.raises(ValueError, match="do not belong together"):
-        IdMap.from_arrays({**arrays, "order": arrays["order"][::-1]})
+        IdMap.from_arrays({**arrays, "order": np.array(order)})
+
+
+def test_arrays_with_an_id_twice_are_refused():
     with pytest.raises(ValueError, match="occurs more than once"):
         IdMap.from_arrays({"ids": np.array([1, 3, 3])})
 

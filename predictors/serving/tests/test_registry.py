@@ -239,7 +239,7 @@ def test_a_version_whose_index_misses_too_many_items_cannot_be_activated(store):
     store.publish(predictor, activate=True)
 
 
-def test_ids_of_ints_are_mapped_and_those_of_an_earlier_artifact_are_read(store):
+def test_ids_of_ints_are_mapped_and_an_artifact_of_format_1_is_read(store):
     ids = IdMap([40, 10, 30])
     version = store.publish(CountPredictor(ids, np.arange(3)))
     folder = store.path("popular", version)
@@ -250,5 +250,14 @@ def test_ids_of_ints_are_mapped_and_those_of_an_earlier_artifact_are_read(store)
     (folder / artifact.IDS).write_text("[40, 10, 30]", encoding="utf-8")
     meta = artifact.read_meta(folder)
     del meta["files"][artifact.INT_IDS]
-    overwrite(folder / artifact.META, json.dumps(meta).encode())
+    assert meta["format"] == 2
+    overwrite(folder / artifact.META, json.dumps({**meta, "format": 1}).encode())
     assert store.load("popular", version).ids == ids
+
+
+def test_an_artifact_of_a_later_release_is_refused_by_its_format(store):
+    version = publish(store, 1, 0, 0)
+    meta = store.path("popular", version) / artifact.META
+    overwrite(meta, json.dumps({**json.loads(meta.read_bytes()), "format": 3}).encode())
+    with pytest.raises(ArtifactError, match="has format 3; this release reads 1 and 2"):
+        store.activate("popular", version)
