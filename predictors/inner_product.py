@@ -17,7 +17,7 @@ from predictors.base import Predictor
 from predictors.config import Config
 from predictors.errors import ArtifactError, InvalidScores
 from predictors.id_map import IdMap
-from predictors.item_index import FLAT, GRAPH, LEAST_RECALL, RECALL_DEPTH, IndexedItems, ItemIndex
+from predictors.item_index import FLAT, GRAPH, LEAST_RECALL, RECALL_DEPTH, IndexFirstStage, ItemIndex
 from predictors.query import Query
 from predictors.ranking import AllScores, FirstStage
 from predictors.run import Run
@@ -37,6 +37,7 @@ class InnerProductPredictor(Predictor):
 
     From `item_index.INDEX_FROM` items on, and where FAISS is installed, an artifact is saved with an index of
     the item vectors, and `meta["index"]` states its recall. It then chooses the items that exact scores rank.
+    Where no index reaches `LEAST_RECALL` there is none, and every item is scored.
     """
 
     index: ItemIndex | None = None
@@ -73,7 +74,7 @@ class InnerProductPredictor(Predictor):
         vectors = self.query_vectors(queries)
         if np.isnan(vectors).any():
             raise InvalidScores(f"{self.name} {self.version}".strip() + " scored an item with NaN")
-        return [IndexedItems(self.index, vector, partial(self._product, vector)) for vector in vectors]
+        return [IndexFirstStage(self.index, vector, partial(self._product, vector)) for vector in vectors]
 
     # -- the index ------------------------------------------------------------------------------
 
@@ -122,14 +123,28 @@ class InnerProductPredictor(Predictor):
         }
 
     def save(self, directory: Path, **facts: Any) -> None:
-        """Save, with an index where there are many items: flat, or a graph unless it finds too few."""
+        """Save, with an index that finds enough where there are many items."""
         if self._recall_queries and self.index is None:
-            kinds = (GRAPH, FLAT) if self.n_items >= item_index.GRAPH_FROM else (FLAT,)
-            for kind in kinds:
-                self.use_index(ItemIndex.build(self.item_vectors(), kind), self._recall_queries)
-                if self.meta["index"]["recall"] >= LEAST_RECALL:
-                    break
+            self._build_index()
         super().save(directory, **facts)
+
+    def _build_index(self) -> None:
+        """Use a graph, or a flat index where that finds too few items, or none where both do.
+
+        Without one `meta["poor_index"]` has the facts of the last that was tried.
+        """
+        for kind in (GRAPH, FLAT) if self.n_items >= item_index.GRAPH_FROM else (FLAT,):
+            self.use_index(ItemIndex.build(self.item_vectors(), kind), self._recall_queries)
+            if self.meta["index"]["recall"] >= LEAST_RECALL:
+                return
+        self.index, self._recall_queries = None, ()
+        self.meta["poor_index"] = self.meta.pop("index")
+        logger.warning(
+            "%s ranks by exact scores, which takes longer: an index finds %s of the best items, less than %s",
+            self.name,
+            self.meta["poor_index"]["recall"],
+            LEAST_RECALL,
+        )
 
     def write_extra_files(self, directory: Path) -> None:
         if self.index is not None:

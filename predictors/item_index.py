@@ -49,7 +49,7 @@ def find_obstacle(meta: Mapping[str, Any]) -> str:
 class ItemIndex:
     """Finds items whose vectors have large inner products with a query's. Threads may share it."""
 
-    searched: Any  # a faiss.Index; one that was read is mapped into memory
+    faiss_index: Any  # a faiss.Index; one that was read is mapped into memory
     kind: str
 
     @classmethod
@@ -81,11 +81,11 @@ class ItemIndex:
     def write(self, path: Path) -> None:
         import faiss
 
-        faiss.write_index(self.searched, str(path))
+        faiss.write_index(self.faiss_index, str(path))
 
     @property
     def n_items(self) -> int:
-        return int(self.searched.ntotal)
+        return int(self.faiss_index.ntotal)
 
     def search(self, vector: np.ndarray, n: int, is_excluded: np.ndarray) -> np.ndarray:
         """Return up to n items, int64 ascending, for a vector (d,) float32, of those not excluded.
@@ -105,13 +105,13 @@ class ItemIndex:
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # of this thread alone: requests run side by side already
         try:
-            _, found = self.searched.search(vector[None], n, params=parameters)
+            _, found = self.faiss_index.search(vector[None], n, params=parameters)
         finally:
             faiss.omp_set_num_threads(threads)
         return np.sort(found[0][found[0] >= 0])
 
 
-class IndexedItems(FirstStage):
+class IndexFirstStage(FirstStage):
     """Chooses items by an index, and gives them exact scores.
 
     vector   (d,) float32 of the query
@@ -129,7 +129,8 @@ class IndexedItems(FirstStage):
         n_left = len(self.is_excluded) - int(np.count_nonzero(self.is_excluded))
         wanted = 2 * k + RESCORED
         items = None
-        if n_left > max(wanted, len(self.is_excluded) // FEW):
+        is_zero = not self.vector.any()  # then all scores are equal, and the lowest indices win
+        if not is_zero and n_left > max(wanted, len(self.is_excluded) // FEW):
             items = self.index.search(self.vector, wanted, self.is_excluded)
         if items is None or len(items) < wanted:  # few are left, or the graph led to too few of them
             items = np.flatnonzero(~self.is_excluded)

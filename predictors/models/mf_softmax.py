@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from predictors.base import Predictor, Saved
+from predictors.base import Saved
 from predictors.config import Config
 from predictors.errors import TrainingError
 from predictors.id_map import IdMap
 from predictors.influences import Influences
+from predictors.inner_product import InnerProductPredictor
 from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -54,7 +55,7 @@ _FIT = (
 )  # fmt: skip
 
 
-class MfSoftmaxPredictor(Predictor):
+class MfSoftmaxPredictor(InnerProductPredictor):
     """Scores items by x.y_i + b_i, where x is the user's vector, found from a history.
 
     Training finds vectors by the sampled softmax (pytorch_models.mf_softmax.network). A user is folded in by
@@ -127,13 +128,23 @@ class MfSoftmaxPredictor(Predictor):
         predictor.meta["training"] = state.facts()
         return predictor
 
-    def _score(self, queries: Sequence[Query]) -> np.ndarray:
-        return self._vectors(queries) @ self.items.T + self.biases
+    def query_vectors(self, queries: Sequence[Query]) -> np.ndarray:
+        """Return (B, d + 1) float32: x and 1 of each query; x is zero for a history without liked items."""
+        vectors = np.zeros((len(queries), self.items.shape[1] + 1), dtype=np.float32)
+        vectors[:, -1] = 1
+        for row, query in zip(vectors, queries, strict=True):
+            if len(query.liked):
+                weight = query.weights.sum()
+                mean = query.weights @ self.items[query.liked] / weight
+                row[:-1] = self._solved(mean - self._mean, weight)
+        return vectors
 
-    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
-        if items.ndim > 1:
-            return super()._score_items(queries, items)
-        return self._vectors(queries) @ self.items[items].T + self.biases[items]
+    def item_vectors(self) -> np.ndarray:
+        """Return (n_items, d + 1) float32: y_i and b_i of each item."""
+        return np.column_stack([self.items, self.biases])
+
+    def _products(self, vectors: np.ndarray, items: np.ndarray | slice) -> np.ndarray:
+        return vectors[:, :-1] @ self.items[items].T + self.biases[items]
 
     def influences(self, query: Query, targets: np.ndarray) -> Influences:
         """Return the exact parts of each score: the fold-in is a sum over the liked items."""
@@ -150,16 +161,6 @@ class MfSoftmaxPredictor(Predictor):
     def from_artifact(cls, saved: Saved) -> Self:
         items = saved.tensor("items", (len(saved.ids), None))
         return cls(items, saved.tensor("biases", (len(saved.ids),)), saved.ids, saved.config)
-
-    def _vectors(self, queries: Sequence[Query]) -> np.ndarray:
-        """Return (B, d) float32 the vectors of users; zeros for a history without items."""
-        vectors = np.zeros((len(queries), self.items.shape[1]), dtype=np.float32)
-        for row, query in zip(vectors, queries, strict=True):
-            if len(query.liked):
-                weight = query.weights.sum()
-                mean = query.weights @ self.items[query.liked] / weight
-                row[:] = self._solved(mean - self._mean, weight)
-        return vectors
 
     def _solved(self, above: np.ndarray, weight: Any) -> np.ndarray:
         """Return (C + (l2 + fold_in_ridge / weight) I) ** -1 applied to vectors (..., d)."""

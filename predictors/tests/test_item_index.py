@@ -8,9 +8,10 @@ from predictors import item_index
 from predictors.errors import ArtifactError, InvalidScores
 from predictors.id_map import IdMap
 from predictors.inner_product import InnerProductPredictor
-from predictors.item_index import FILE, FLAT, GRAPH, IndexedItems, ItemIndex
+from predictors.item_index import FILE, FLAT, GRAPH, IndexFirstStage, ItemIndex
 from predictors.models.als import AlsConfig, AlsPredictor
 from predictors.models.mf.model import MfConfig, MfPredictor
+from predictors.models.mf_softmax import MfSoftmaxPredictor
 from predictors.query import Query
 from predictors.serving import artifact
 from predictors.tests.small_world import from_rows
@@ -33,6 +34,10 @@ def mf() -> MfPredictor:
     return MfPredictor(tensors, IdMap(range(N)), MfConfig(groups=0))
 
 
+def mf_softmax() -> MfSoftmaxPredictor:
+    return MfSoftmaxPredictor(VECTORS, RNG.normal(size=N).astype(np.float32), IdMap(range(N)))
+
+
 @dataclass
 class Case:
     exact: InnerProductPredictor
@@ -41,7 +46,7 @@ class Case:
 
 @pytest.fixture(
     scope="module",
-    params=[(als, FLAT), (als, GRAPH), (mf, FLAT)],
+    params=[(als, FLAT), (als, GRAPH), (mf, FLAT), (mf_softmax, FLAT)],
     ids=lambda case: f"{case[0].__name__}-{case[1]}",
 )
 def case(request) -> Case:
@@ -53,7 +58,7 @@ def case(request) -> Case:
 
 
 def test_an_index_and_exact_scores_make_the_same_lists(case):
-    assert all(isinstance(stage, IndexedItems) for stage in case.indexed.first_stage(QUERIES))
+    assert all(isinstance(stage, IndexFirstStage) for stage in case.indexed.first_stage(QUERIES))
     assert case.indexed.meta["index"]["recall"] >= 0.99
     for query in QUERIES:
         found, scores = case.indexed.retrieve([query], 20)
@@ -87,7 +92,7 @@ def test_a_version_of_many_items_is_saved_with_an_index_that_is_mapped_when_serv
     assert meta["index"] == {"kind": FLAT, "recall": pytest.approx(1, abs=0.02), "depth": 100, "queries": 53}
     loaded = AlsPredictor.load(tmp_path / "als")
     query = [Query.from_indices([3, 5, 8])]
-    assert isinstance(loaded.first_stage(query)[0], IndexedItems)
+    assert isinstance(loaded.first_stage(query)[0], IndexFirstStage)
     np.testing.assert_array_equal(loaded.retrieve(query, 10)[0], fitted.retrieve(query, 10)[0])
     loaded.save(tmp_path / "again")
     assert (tmp_path / "again" / FILE).read_bytes() == (tmp_path / "als" / FILE).read_bytes()
@@ -101,11 +106,44 @@ def test_without_faiss_an_artifact_with_an_index_is_scored_whole(tmp_path, monke
     with caplog.at_level(logging.WARNING):
         loaded = AlsPredictor.load(tmp_path / "als")
     assert "FAISS is not installed" in caplog.text
-    assert not isinstance(loaded.first_stage(QUERIES)[0], IndexedItems)
+    assert not isinstance(loaded.first_stage(QUERIES)[0], IndexFirstStage)
     np.testing.assert_array_equal(loaded.retrieve(QUERIES, 10)[0], indexed.retrieve(QUERIES, 10)[0])
     loaded.save(tmp_path / "again")
     monkeypatch.undo()
-    assert not isinstance(AlsPredictor.load(tmp_path / "again").first_stage(QUERIES)[0], IndexedItems)
+    assert not isinstance(AlsPredictor.load(tmp_path / "again").first_stage(QUERIES)[0], IndexFirstStage)
+
+
+def test_a_version_whose_indices_find_too_few_items_is_saved_without_one(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(item_index, "GRAPH_FROM", 100)
+    tried = []
+
+    build = ItemIndex.build
+
+    def build_poor_index(vectors, kind):
+        tried.append(kind)
+        return build(-vectors, FLAT)
+
+    monkeypatch.setattr(ItemIndex, "build", build_poor_index)
+    fitted = als()
+    fitted._recall_queries = QUERIES
+    fitted.save(tmp_path / "als")
+    assert tried == [GRAPH, FLAT]
+    assert "als ranks by exact scores" in caplog.text
+    meta = artifact.read_meta(tmp_path / "als")
+    assert meta["poor_index"]["recall"] < 0.1
+    assert FILE not in meta["files"]
+    assert item_index.find_obstacle(meta) == ""
+    loaded = AlsPredictor.load(tmp_path / "als")
+    np.testing.assert_array_equal(loaded.retrieve(QUERIES, 10)[0], als().retrieve(QUERIES, 10)[0])
+
+
+@pytest.mark.parametrize("kind", [FLAT, GRAPH])
+def test_a_query_without_direction_is_ranked_by_the_index_of_items(kind):
+    indexed = als()
+    indexed.use_index(ItemIndex.build(VECTORS, kind), QUERIES)
+    found, scores = indexed.retrieve([Query.from_indices([])], 20, np.array([1, 3]))
+    assert found[0].tolist() == [0, 2, *range(4, 22)]
+    assert not scores.any()
 
 
 @pytest.mark.parametrize("content", [b"not an index", None])

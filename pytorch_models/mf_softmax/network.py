@@ -8,8 +8,9 @@ where the sum over them is estimated from N drawn items (Bengio and Senecal 2008
     L_ui = -log( exp(s_ui) / (exp(s_ui) + sum over drawn j, not u's, of exp(s_uj - log(N q_j))) )
 
 q_j is the probability of drawing j. The term log(N q_j) is the logQ correction (Yi et al., "Sampling-Bias-
-Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019, eq. 3): without it popular
-items, which are drawn often, would be pushed down. It costs the same for any size of the catalogue.
+Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019): without it popular items,
+which are drawn often, would be pushed down. The loss costs the same for any size of the
+catalogue; its gradients and the optimiser go through all rows of the tables.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def sampled_cross_entropy(
 
     negatives (S,) int64, distinct and uniform over the V items. Their logits are raised by log(V / S), minus
     the log of how often each is expected, so that the sum of their exponentials estimates the sum over all
-    other items without bias (Bengio and Senecal 2008; the logQ correction of Yi et al., RecSys 2019, eq. 3).
+    other items without bias (Bengio and Senecal 2008; the logQ correction of Yi et al., RecSys 2019).
     A negative that is a row's target is left out of that row. Of a part of `n` rows it is the share of their
     mean.
     """

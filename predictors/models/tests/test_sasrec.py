@@ -12,7 +12,7 @@ from predictors.errors import ArtifactError, CannotAnswer, TrainingError
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.influences import ITEMS_SCORED, MAX_REMOVED
-from predictors.item_index import FLAT, IndexedItems, ItemIndex
+from predictors.item_index import FLAT, IndexFirstStage, ItemIndex
 from predictors.models.sasrec.model import APPROXIMATE_FROM, SasrecPredictor
 from predictors.models.sasrec.model import SasrecConfig as SasrecPredictorConfig
 from predictors.models.sasrec.onnx_graph import encoder_graph, quantised_table_graph
@@ -165,7 +165,7 @@ def test_an_index_takes_the_place_of_the_int8_table(random_weights, random_predi
     indexed.save(tmp_path / "saved")
     loaded = SasrecPredictor.load(tmp_path / "saved")
     assert loaded.quantised_table == b""
-    assert isinstance(loaded.first_stage(queries)[0], IndexedItems)
+    assert isinstance(loaded.first_stage(queries)[0], IndexFirstStage)
     expected = random_predictor.retrieve(queries, 20)[0]
     np.testing.assert_array_equal(loaded.retrieve(queries, 20)[0], expected)
     np.testing.assert_allclose(loaded.score(queries), random_predictor.score(queries), atol=1e-5)
