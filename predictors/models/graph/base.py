@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, TrainingError
 from predictors.id_map import IdMap
 from predictors.inner_product import InnerProductPredictor
+from predictors.memory import memory_limit
 from predictors.models.graph.fine_tuning import MAX_OPERATIONS, FineTuning, fine_tuned
 from predictors.models.graph.first_embedding import RANDOM, SINGULAR, singular_start
 from predictors.models.graph.new_node import EPSILON, FORMS, MAX_LAYERS, ItemRows, NewNode
@@ -86,7 +86,7 @@ class GraphPredictor(InnerProductPredictor):
 
     config_class: ClassVar[type[Config]] = GraphConfig
     can_be_observed = is_costly = True
-    #: memory of a training, measured as so many float32 tables of (n_users + n_items, dim)
+    #: memory of a training with 3 layers, measured as so many float32 tables of (n_users + n_items, dim)
     tables_in_memory: ClassVar[int]
 
     def __init__(self, node: NewNode, ids: IdMap, config: GraphConfig | None = None) -> None:
@@ -129,14 +129,14 @@ class GraphPredictor(InnerProductPredictor):
 
     @classmethod
     def check_data(cls, data: TrainingData, config: GraphConfig) -> None:
-        """Raise TrainingError on a graph that does not fit into this machine's memory."""
+        """Raise TrainingError on a graph that does not fit into the memory that this process may take."""
         n_nodes = data.n_users + data.n_items
         needed = n_nodes * config.dim * 4 * cls.tables_in_memory
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = memory_limit()
         if needed > memory:
             raise TrainingError(
                 f"{cls.name} computes with the whole graph in every step: {n_nodes:,} users and items with "
-                f"dim={config.dim} take about {needed / 1e9:.0f} GB, this machine has {memory / 1e9:.0f}; "
+                f"dim={config.dim} take about {needed / 1e9:.0f} GB of {memory / 1e9:.0f}; "
                 "mf_softmax trains on graphs of any size"
             )
 
