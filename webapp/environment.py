@@ -70,6 +70,16 @@ class Environment:
         self.refuse(variable, f"is {spelled!r}", f"Use a whole number from {least} to {most}.")
         return default
 
+    def rank_and_size(self) -> tuple[int, int]:
+        """Return RANK and WORLD_SIZE; 0 and 1 where they do not fit together.
+
+        Schedulers such as Slurm and Kubernetes give these names to any job, so they are never refused.
+        """
+        spelled = [self.env.str(variable, default="").strip() for variable in ("RANK", "WORLD_SIZE")]
+        if all(each.isdecimal() for each in spelled) and int(spelled[0]) < int(spelled[1]):
+            return int(spelled[0]), int(spelled[1])
+        return 0, 1
+
     def words(self, variable: str, default: tuple[str, ...] = ()) -> list[str]:
         """Return the words of a comma-separated list."""
         spelled = self.env.str(variable, default=",".join(default))

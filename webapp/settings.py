@@ -280,9 +280,9 @@ COUNTING = environment.parsed(
     "Write numbers from 0 to 1, such as click=0.5,watch=0.5,unfinished=0,watchlist=0.5,least_progress=0.7.",
 )
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
-# Which of how many processes of a training this is: torchrun says it.
-TRAINING_PROCESSES = environment.number("WORLD_SIZE", 1, least=1)
-TRAINING_RANK = environment.number("RANK", 0, most=TRAINING_PROCESSES - 1)
+# Which of how many processes of a training this is: torchrun says it. `train` alone looks at it.
+TRAINING_RANK, TRAINING_PROCESSES = environment.rank_and_size()
+STARTED_BY_TORCHRUN = bool(environment.text("TORCHELASTIC_RUN_ID"))
 
 # -- limits: those of the API and of sign-ins stand below -------------------------------------
 

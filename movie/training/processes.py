@@ -17,6 +17,12 @@ def is_first_process() -> bool:
     return settings.TRAINING_RANK == 0
 
 
+def refuse_several_processes(command: str) -> None:
+    """Raise CommandError where torchrun has started several processes of a command that needs one."""
+    if settings.STARTED_BY_TORCHRUN and settings.TRAINING_PROCESSES > 1:
+        raise CommandError(f"{command} runs in one process: start it without torchrun, which is for train")
+
+
 @contextmanager
 def joined_processes() -> Iterator[Callable[[Callable[[], Any]], Any]]:
     """Meet the other processes of this training, if there are any.

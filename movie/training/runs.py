@@ -12,7 +12,6 @@ from django.utils.translation import gettext_noop as _
 from movie.core.processes import heartbeat, this_process
 from movie.core.shutdown import GracefulShutdown
 from movie.training.models import TrainingRun
-from movie.training.processes import is_first_process
 from predictors.progress import Progress, ProgressEvent, silent
 
 SECONDS_BETWEEN_WRITES = 1.0
@@ -33,14 +32,14 @@ class StopTraining(GracefulShutdown):
 
 
 @contextmanager
-def queued(names: Iterable[str]) -> Iterator[dict[str, TrainingRun]]:
+def queued(names: Iterable[str], *, is_first: bool = True) -> Iterator[dict[str, TrainingRun]]:
     """Yield a waiting run for each model, to be taken out when its training begins; what is left is deleted.
 
     Earlier runs of these models, and those whose process has gone, are closed. Meanwhile all runs of this
-    process say that they live. Only the first of several processes that train together keeps any.
+    process say that they live. Of several processes that train together only the first keeps any.
     """
     names, process = list(names), this_process()
-    if not is_first_process():
+    if not is_first:
         yield {name: TrainingRun(model=name) for name in names}
         return
     over = [run.pk for run in TrainingRun.objects.unfinished() if run.has_died or run.model in names]
@@ -58,13 +57,13 @@ def queued(names: Iterable[str]) -> Iterator[dict[str, TrainingRun]]:
 
 
 @contextmanager
-def recorded(run: TrainingRun) -> Iterator[Progress]:
+def recorded(run: TrainingRun, *, is_first: bool = True) -> Iterator[Progress]:
     """Keep a run up to date while it runs, about once a second, and record how it ended.
 
     Whatever ends the block early is recorded as the reason and raised again. Only the first of several
-    processes that train together keeps runs.
+    processes that train together, `is_first`, keeps runs.
     """
-    if not is_first_process():
+    if not is_first:
         yield silent
         return
     run.state = State.RUNNING

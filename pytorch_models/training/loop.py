@@ -93,7 +93,9 @@ def train(
                 state.step < config.steps and run.step(loss_of, stream, rows_of) and config.epochs > 0
             )
             state.cpu_seconds = time.process_time() - started
-            over_budget = group.any(0 < config.cpu_budget_seconds <= state.cpu_seconds)
+            over_budget = config.cpu_budget_seconds > 0 and group.any(
+                state.cpu_seconds >= config.cpu_budget_seconds
+            )
             is_last = state.step >= config.steps
             metrics: Mapping[str, float] = {}
             validated = state.step % config.evaluate_every == 0 or is_last or over_budget

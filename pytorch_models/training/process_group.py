@@ -18,7 +18,9 @@ from torch import distributed
 
 Value = TypeVar("Value")
 
-TIMEOUT = timedelta(minutes=10)  # for which a process waits for another; a validation must be shorter
+# For which a process waits for another: longer than the first one reads, validates or publishes alone.
+# A process that ended is noticed by its closed connection; only a machine that is cut off takes so long.
+TIMEOUT = timedelta(hours=2)
 REDUCED_ALONE = 1_000_000  # elements of a tensor from which it is added up in place, not copied beside others
 
 

@@ -87,6 +87,24 @@ def test_what_an_address_of_mysql_asks_of_tls_reaches_the_client(tmp_path):
     assert options["connect_timeout"] == 5
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, (0, 1)),
+        ({"RANK": "1", "WORLD_SIZE": "2"}, (1, 2)),
+        ({"RANK": "1"}, (0, 1)),
+        ({"WORLD_SIZE": "4"}, (0, 1)),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, (0, 1)),
+        ({"RANK": "-1", "WORLD_SIZE": "many"}, (0, 1)),
+    ],
+)
+def test_a_rank_of_another_job_is_not_refused(variables, expected):
+    with patch.dict(os.environ, variables, clear=True):
+        environment = Environment()
+        assert environment.rank_and_size() == expected
+    assert environment.errors == []
+
+
 def test_a_model_that_there_is_not_stops_the_start_with_an_id_and_a_hint(tmp_path):
     wrong = PRODUCTION | {"DEFAULT_MODELS": "sasrec,oracle"}
     finished = manage("migrate", "--plan", tmp_path=tmp_path, **wrong)

@@ -383,6 +383,16 @@ def test_only_the_first_of_several_processes_publishes_and_records(data, setting
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["retrain", "popular"], ["tune", "popular", "--from-site"], ["benchmark", "guest", "--data", "ml-100k"]],
+)
+def test_commands_of_one_process_are_refused_under_torchrun(command, settings):
+    settings.TRAINING_RANK, settings.TRAINING_PROCESSES, settings.STARTED_BY_TORCHRUN = 1, 2, True
+    with pytest.raises(CommandError, match=f"^{command[0]} runs in one process: start it without torchrun"):
+        run(*command)
+
+
 def test_models_that_train_in_one_process_are_refused_by_name_in_several(data, settings):
     settings.TRAINING_PROCESSES = 2
     with pytest.raises(

@@ -20,6 +20,7 @@ from evaluation.compare import compare_rows
 from evaluation.protocols import MET, STATED
 from evaluation.tables import difference_tables, result_tables
 from movie.core.progress import ProgressBar
+from movie.training.processes import refuse_several_processes
 from predictors.config import options_of, parse_pairs
 from predictors.errors import PredictorError
 from predictors.plugins import MODELS
@@ -84,6 +85,7 @@ class Command(BaseCommand):
         add("--on", choices=protocols.PARTS, default="test", help="validation is for tuning")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_several_processes("benchmark")
         benchmark = _benchmark(options)
         _check_outputs(benchmark, options)
         against = options["against"]

@@ -16,6 +16,7 @@ from movie.core.shutdown import INTERRUPTED
 from movie.events.weighing import settle_weights, warn_of_unusual_movies
 from movie.training.datasets import DataUnusable, graph_option, load_training_data
 from movie.training.models import TrainingRun
+from movie.training.processes import refuse_several_processes
 from movie.training.promotion import TOLERANCE, RetrainingBusy, RetrainResult, exclusive_lock, retrain
 from movie.training.runs import Interrupted, StopTraining, queued, recorded
 from movie.training.site_store import SiteModelStore
@@ -77,6 +78,7 @@ class Command(BaseCommand):
         add("--quiet", action="store_true", help="only say what went wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_several_processes("retrain")
         store = SiteModelStore(settings.MODEL_DIR)
         options["names"] = list(dict.fromkeys(options["names"])) or store.names()
         names = _check_models(options["names"], options)

@@ -72,7 +72,11 @@ class Command(BaseCommand):
             options["data"] = feed_file(options["data"])
         chosen = _check_models(names, options)
         refused = []
-        with joined_processes() as load_once, queued(names) as waiting, StopTraining() as stop:
+        with (
+            joined_processes() as load_once,
+            queued(names, is_first=is_first_process()) as waiting,
+            StopTraining() as stop,
+        ):
             data: dict[bool, Interactions] = {}
             for name in names:
                 dislikes = options["from_site"] and predictor_class(name).learns_from_dislikes
@@ -105,7 +109,10 @@ class Command(BaseCommand):
         stop: StopTraining,
         options: Mapping[str, Any],
     ) -> None:
-        with recorded(run) as write, ProgressBar(enabled=not options["quiet"]) as bar:
+        with (
+            recorded(run, is_first=is_first_process()) as write,
+            ProgressBar(enabled=not options["quiet"]) as bar,
+        ):
 
             def watch(event: ProgressEvent) -> None:
                 bar.show(event, run.model)

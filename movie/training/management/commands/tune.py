@@ -15,6 +15,7 @@ from movie.core.progress import ProgressBar
 from movie.core.shutdown import INTERRUPTED
 from movie.training.data_options import add_data_options, check_data_options, load_interactions
 from movie.training.datasets import graph_option
+from movie.training.processes import refuse_several_processes
 from movie.training.runs import Interrupted, StopTraining
 from predictors.config import parse_pairs
 from predictors.devices import resolved
@@ -68,6 +69,7 @@ class Command(BaseCommand):
         add("--quiet", action="store_true", help="only say what went wrong")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        refuse_several_processes("tune")
         self._check(options)
         from evaluation.tuning import tune
 
