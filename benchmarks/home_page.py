@@ -1,4 +1,4 @@
-"""What pages cost a guest with 20 ratings: home, a film and the 404 page, in CPU-ms and beside an empty view.
+"""Measures pages of a guest with 20 ratings: home, a film and the 404 page, in CPU-ms, and an empty view.
 
     python -m benchmarks.home_page [--requests 200] [--interactions 20] [--data-dir FOLDER]
 

@@ -1,4 +1,4 @@
-"""What it takes to read 25 million interactions: into arrays that models train on, and into shards.
+"""Measures how 25 million interactions are read: into arrays that models train on, and into shards.
 
     python -m benchmarks.reading [--quick] [--format csv]
 

@@ -94,7 +94,7 @@ def patched(original: Any, patch: Any) -> Any:
 
 
 def with_model_store() -> list[dict[str, Any]]:
-    """What the component of the model store makes of the objects that it patches."""
+    """The component of the model store with the objects that it patches."""
     by_name = {(each["kind"], each.get("metadata", {}).get("name")): each for _file, each in manifests()}
     return [patched(by_name[each["kind"], each["metadata"]["name"]], each) for each in model_store_patches()]
 
@@ -137,7 +137,7 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 def training_overrides() -> list[dict[str, Any]]:
-    """What the nightly training changes of the task that it starts."""
+    """The nightly training's changes to the task that it starts."""
     (schedule,) = aws_templates.resources("site", "AWS::Scheduler::Schedule").values()
     return json.loads(schedule["Target"]["Input"])["containerOverrides"]
 

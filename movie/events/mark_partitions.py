@@ -70,7 +70,10 @@ def _run(*statements: str) -> None:
 
 
 class _Partitions:
-    """What partitioning takes on one kind of server. Names and bounds are ours: digits, letters, dashes."""
+    """Reads and changes the partitions of one kind of server.
+
+    Names and bounds are ours: digits, letters, hyphens.
+    """
 
     SOURCE = NAMES = ""  # where a query finds a partition, and all names
 

@@ -1,4 +1,4 @@
-"""What a site needs before it serves: tables, static files, an administrator, papers and first models."""
+"""Prepares a site before it serves: tables, static files, an administrator, papers and first models."""
 
 from __future__ import annotations
 

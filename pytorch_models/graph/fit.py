@@ -23,7 +23,7 @@ from pytorch_models.graph.loss import graph_loss
 from pytorch_models.graph.ngcf import NGCF, NGCFConfig
 from pytorch_models.graph.propagation import Propagate, propagation
 from pytorch_models.graph.tables import LightGCNTables, NGCFTables, tables_of
-from pytorch_models.training.config import TrainingConfig, TrainingState
+from pytorch_models.training.config import TrainingConfig, TrainingState, identity_of
 from pytorch_models.training.loop import OnEpoch, Report, train
 
 
@@ -119,11 +119,7 @@ def fit(
         epochs=config.epochs,
         seed=config.seed,
         identity={
-            **{
-                name: value
-                for name, value in asdict(config).items()
-                if name not in ("patience", "cpu_budget_seconds")
-            },
+            **identity_of(config),
             **{f"model.{name}": value for name, value in asdict(model.config).items()},
             "data": train_on.fingerprint(),
             "begins": begins,

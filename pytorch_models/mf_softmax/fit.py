@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from datasets.negatives import Positives
 from pytorch_models.mf_softmax.batches import Batch, Batches
 from pytorch_models.mf_softmax.network import SoftmaxFactors
 from pytorch_models.training import process_group
-from pytorch_models.training.config import TrainingConfig, TrainingState
+from pytorch_models.training.config import TrainingConfig, TrainingState, identity_of
 from pytorch_models.training.loop import ROWS_FROM, OnEpoch, Report, train
 
 
@@ -115,14 +115,7 @@ def fit(
                 cpu_budget_seconds=config.cpu_budget_seconds,
                 epochs=config.epochs,
                 seed=config.seed,
-                identity={
-                    **{
-                        name: value
-                        for name, value in asdict(config).items()
-                        if name not in ("patience", "cpu_budget_seconds")
-                    },
-                    "data": train_on.fingerprint(),
-                },
+                identity={**identity_of(config), "data": train_on.fingerprint()},
             ),
             device=on,
             directory=directory or Path(scratch),

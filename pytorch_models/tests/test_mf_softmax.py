@@ -26,12 +26,7 @@ CONFIG = mf_softmax.SoftmaxFactorsFitConfig(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def two_tastes() -> Interactions:

@@ -22,12 +22,7 @@ SHAPE = {"dim": 8, "blocks": 1, "heads": 2, "max_length": 6, "dropout": 0.3}
 FIT = sasrec.SasrecFitConfig(epochs=3, batch=60, negatives=7, ema_decay=0.9, threads=1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def histories() -> Interactions:

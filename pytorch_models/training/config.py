@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FINAL_LEARNING_RATE = 0.01  # of the highest one, where the cosine ends
+
+
+def identity_of(config: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass of options, without those that only say how soon a run ends."""
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in ("patience", "cpu_budget_seconds")
+    }
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a site needs before it serves."""
+"""A site is prepared before it serves."""
 
 import os
 from pathlib import Path
