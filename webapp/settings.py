@@ -11,6 +11,7 @@ from dotenv import load_dotenv
 
 from predictors.history import Counting
 from predictors.serving.remote import ADDRESSES, is_address
+from webapp.databases import databases
 from webapp.environment import Environment
 from webapp.kafka_settings import refuse_wrong_kafka
 
@@ -136,49 +137,10 @@ TEMPLATES = [
 
 # -- database, cache --------------------------------------------------------------------------
 
-DATABASE_HINT = (
-    "Write sqlite:////absolute/path, mysql://user:password@host:3306/name or postgresql://...:5432/name."
-)
-EMBEDDED = f"sqlite:///{DATA_DIR / 'reelgraph.sqlite3'}"
-DATABASES = {"default": environment.parsed("DATABASE_URL", EMBEDDED, environment.database, DATABASE_HINT)}
-if environment.text("DATABASE_REPLICA_URL"):
-    replica = environment.parsed("DATABASE_REPLICA_URL", EMBEDDED, environment.database, DATABASE_HINT)
-    if replica["ENGINE"] != DATABASES["default"]["ENGINE"] or "sqlite3" in replica["ENGINE"]:
-        environment.refuse(
-            "DATABASE_REPLICA_URL", "is no replica of DATABASE_URL", "Name a server of the same kind."
-        )
-    else:
-        DATABASES["replica"] = replica | {"TEST": {"MIRROR": "default"}}
-        DATABASE_ROUTERS = ["movie.core.replicas.ReplicaRouter"]
-        MIDDLEWARE.insert(0, "movie.core.replicas.ReplicaMiddleware")
-connection_seconds = environment.number("CONN_MAX_AGE", 60)
-for alias, database in DATABASES.items():
-    variable = "DATABASE_URL" if alias == "default" else "DATABASE_REPLICA_URL"
-    database |= {"CONN_MAX_AGE": connection_seconds, "CONN_HEALTH_CHECKS": True}
-    if "sqlite3" in database["ENGINE"]:
-        # A write transaction takes its lock at the start, so two writers wait instead of failing midway.
-        database |= {"ENGINE": "movie.core.sqlite3", "TEST": {"NAME": ":memory:"}}
-        database["OPTIONS"] = {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;",
-        }
-    elif "mysql" in database["ENGINE"]:
-        database["OPTIONS"] = {
-            "charset": "utf8mb4",
-            # A request waits so many seconds for somebody else's lock, and is then tried again or refused.
-            "init_command": "SET sql_mode='STRICT_TRANS_TABLES', innodb_lock_wait_timeout=3",
-            "isolation_level": "read committed",
-            "connect_timeout": 5,  # seconds: a page says that the database is away rather than hang
-            **environment.mysql_tls(variable, database.get("OPTIONS", {})),
-        }
-    elif "postgresql" in database["ENGINE"]:
-        # The same waits; what the URL asks of the connection, such as sslmode=verify-full, stays.
-        database["OPTIONS"] = {
-            "options": "-c lock_timeout=3s",
-            "connect_timeout": 5,
-            **database.get("OPTIONS", {}),
-        }
+DATABASES = databases(environment, DATA_DIR)
+if "replica" in DATABASES:
+    DATABASE_ROUTERS = ["movie.core.replicas.ReplicaRouter"]
+    MIDDLEWARE.insert(0, "movie.core.replicas.ReplicaMiddleware")
 
 REDIS_URL = environment.parsed(
     "REDIS_URL", "", environment.redis, "Write redis://host:6379/0, or rediss:// with TLS."
