@@ -96,7 +96,8 @@ def _make(file: Path, rows: int) -> None:
 
 def _measure(side: str, file: Path) -> tuple[float, float]:
     """Return the CPU-seconds of one side, and the peak memory of this process in MB."""
-    from datasets.readers.dataset import read_interactions, write_shards
+    from datasets.readers.dataset import read_interactions
+    from datasets.readers.shard_writer import write_shards
 
     began = time.process_time()
     if side == "arrays":

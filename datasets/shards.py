@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
-from itertools import pairwise
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 SHARDS = 64
 HASH = "crc32 of the visitor in UTF-8, modulo the number of shards"
-ROWS_IN_MEMORY = 500_000  # of a spool; about 100 bytes each
+ROWS_IN_MEMORY = 250_000  # of a spool; about 100 bytes each
 _LONGEST = 64  # bytes of an id that NumPy hashes; a longer one takes Python
 
 
@@ -104,24 +103,23 @@ class Spool:
         """Put all rows into the files of their shards."""
         import polars as pl
 
+        if not self._waiting:
+            return
+        rows = pl.concat(self._waiting, how="vertical_relaxed", rechunk=True)
+        self._waiting, self._n_waiting = [], 0
         if not self._files:
             enter = self._stack.enter_context
             self._files = [enter(tempfile.TemporaryFile()) for _ in range(SHARDS)]  # noqa: SIM115 -- the stack closes them
             self._sizes = [[] for _ in range(SHARDS)]
-        if not self._waiting:
-            return
-        rows = pl.concat(self._waiting, how="vertical_relaxed")
-        self._waiting, self._n_waiting = [], 0
-        numbers = shard_numbers(rows["user"])
-        order = np.argsort(numbers, kind="stable").astype(np.uint32)
-        bounds = np.searchsorted(numbers[order], np.arange(SHARDS + 1))
-        rows = rows[pl.Series(order)]
-        for file, sizes, (start, end) in zip(
-            self._files, self._sizes, pairwise(bounds.tolist()), strict=True
-        ):
+            self._empty = rows.clear()
+        shards = rows.with_columns(_shard=shard_numbers(rows["user"])).partition_by(
+            "_shard", as_dict=True, include_key=False
+        )
+        for (shard,), theirs in shards.items():
+            file = self._files[shard]
             began = file.tell()
-            rows[start:end].write_ipc_stream(file)
-            sizes.append(file.tell() - began)
+            theirs.write_ipc_stream(file)
+            self._sizes[shard].append(file.tell() - began)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the rows, as often as it is called: all of them, or those of one shard after the other."""
@@ -135,4 +133,4 @@ class Spool:
         for file, sizes in zip(self._files, self._sizes, strict=True):
             file.seek(0)
             parts = [pl.read_ipc_stream(io.BytesIO(file.read(size))) for size in sizes]
-            yield pl.concat(parts, how="vertical_relaxed")
+            yield pl.concat([self._empty, *parts], how="vertical_relaxed")

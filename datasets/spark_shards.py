@@ -2,9 +2,10 @@
 
     spark-submit datasets/spark_shards.py --input PATH --output FOLDER [--columns user=uid item=sku ...]
 
-The folder has what `datasets.readers.dataset.write_shards` makes of the same rows: the same shard=NN folders,
-columns and types, and the same rows in each; Spark names and compresses its files in its own way, and sorts
-the rows of a shard by user, timestamp, item and rating. `manage.py train --data FOLDER` reads both.
+The folder has what `write_shards` in datasets/readers/shard_writer.py makes of the same rows: the same shards
+with the same columns, types and rows in each, so that `canonical_sha256` is the same. Spark names and
+compresses its files in its own way, and sorts the rows of a shard by user, timestamp, item and rating.
+`manage.py train --data FOLDER` reads both.
 """
 
 from __future__ import annotations

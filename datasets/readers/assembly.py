@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -13,33 +13,29 @@ from datasets.readers.table import Table
 from datasets.shards import Spool
 
 
-def fill(spool: Spool, files: Sequence[Iterable[Table]], roles: Collection[str], unit: str) -> list[int]:
-    """Put the rows of files into the spool; return how many each has. Raises DatasetError.
+def checked_rows(
+    table: Table, roles: Collection[str], unit: str, arrived: int, part: int | None
+) -> pl.DataFrame:
+    """Return the rows of a table for a spool. Raises DatasetError.
 
-    Columns are user, item, ticks (of which UNITS[unit] make a second; without times the order of arrival),
-    value where ratings are among the roles, and part (which file) where there are several files.
+    Columns are user, item, ticks (of which UNITS[unit] make a second; without times the order of arrival, in
+    which `arrived` rows came before), value where ratings are among the roles, and part (which file) where
+    there are several files.
     """
-    sizes = [0] * len(files)
-    for part, tables in enumerate(files):
-        for table in tables:
-            n = table.frame.height
-            arrived = sum(sizes)
-            rows = pl.DataFrame({"user": ids_column(table, "user"), "item": ids_column(table, "item")})
-            ticks = np.arange(arrived, arrived + n)
-            if "timestamp" in roles:
-                ticks = times_column(table, unit)
-            rows = rows.with_columns(ticks=ticks)
-            if "rating" in roles:
-                rows = rows.with_columns(value=ratings_column(table))
-            if len(files) > 1:
-                rows = rows.with_columns(part=pl.lit(part, pl.UInt8))
-            spool.add(rows)
-            sizes[part] += n
-    return sizes
+    rows = pl.DataFrame({"user": ids_column(table, "user"), "item": ids_column(table, "item")})
+    ticks = np.arange(arrived, arrived + rows.height)
+    if "timestamp" in roles:
+        ticks = times_column(table, unit)
+    rows = rows.with_columns(ticks=ticks)
+    if "rating" in roles:
+        rows = rows.with_columns(value=ratings_column(table))
+    if part is not None:
+        rows = rows.with_columns(part=pl.lit(part, pl.UInt8))
+    return rows
 
 
 def assemble(spool: Spool, roles: Collection[str], unit: str) -> tuple[Interactions, np.ndarray]:
-    """Return the rows that `fill` put into a spool, and (N,) uint8 the part of each.
+    """Return the rows of `checked_rows` that are in a spool, and (N,) uint8 the part of each.
 
     Rows are in the order of users, their times and arrival.
     """

@@ -24,7 +24,7 @@ def ids_column(table: Table, role: str) -> pl.Series:
     ids = table.frame[role]
     empty = ids.is_null() | (ids == "") if ids.dtype == pl.String else ids.is_null()
     refuse_first(table, empty.to_numpy(), f"no {role}", expected=f"an id of the {role}")
-    return ids.cast(pl.Int64 if ids.dtype.is_integer() else pl.String).cast(pl.String).str.strip_chars()
+    return ids.cast(pl.String) if ids.dtype.is_integer() else ids.cast(pl.String).str.strip_chars()
 
 
 def sorted_ids(names: pl.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -42,7 +42,7 @@ def sorted_ids(names: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 def ratings_column(table: Table) -> np.ndarray:
     """Return (n,) float32, of "4.5" and of "4,5"; nan where the field is empty."""
     column = table.frame["rating"]
-    numbers = column.cast(pl.Float64, strict=False)
+    numbers = column if column.dtype.is_float() else column.cast(pl.Float64, strict=False)
     if column.dtype == pl.String and numbers.null_count() > column.null_count():
         numbers = column.str.replace(_DECIMAL_COMMA, "$1.$2").cast(pl.Float64, strict=False)
     given = column.is_not_null() & (column != "") if column.dtype == pl.String else column.is_not_null()

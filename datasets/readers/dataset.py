@@ -17,9 +17,6 @@ numeric time is the one that the caller states, else the one in which most of th
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +27,7 @@ from pathlib import Path
 import polars as pl
 
 from datasets.interactions import Interactions
-from datasets.readers.assembly import assemble, fill, shard_columns
+from datasets.readers.assembly import assemble, checked_rows
 from datasets.readers.columns import UNITS, probable_unit, unit_votes
 from datasets.readers.delimited import read_delimited
 from datasets.readers.item_lines import read_item_lines
@@ -133,9 +130,10 @@ def read_dataset(
 
     Takes and raises the same as `read_interactions`.
     """
-    opened = _open(Path(path), columns, format)
+    opened = open_files(Path(path), columns, format)
     with Spool() as spool:
-        opened.fill(spool)
+        for rows in opened.rows():
+            spool.add(rows)
         interactions, parts = assemble(spool, opened.roles, opened.unit)
     has_split = len(parts) > 0
     return Dataset(
@@ -148,52 +146,8 @@ def read_dataset(
     )
 
 
-def write_shards(
-    path: Path | str,
-    folder: Path,
-    *,
-    columns: Mapping[str, str] | None = None,
-    format: str | None = None,
-    say: Callable[[str], object] = lambda notice: None,
-) -> int:
-    """Write the interactions of a file as shards that `read_dataset` reads; return how many there are.
-
-    The folder gets shard=NN/interactions.parquet: user and item (strings), rating (float32) and timestamp
-    (UTC, microseconds) where the file has them, in its order. Takes the same as `read_interactions`. The
-    folder is there whole or not at all. Raises DatasetError, also where the folder exists, and OSError.
-    """
-    opened = _open(Path(path), columns, format)
-    for notice in opened.notices:
-        say(notice)
-    if folder.exists():
-        raise DatasetError(folder, "it exists", expected="a folder that is not there yet")
-    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    try:
-        with Spool() as spool:
-            n_rows = opened.fill(spool)
-            spool.flush()
-            for shard, rows in enumerate(spool.frames()):
-                if rows.height:
-                    of_shard = shard_columns(rows, opened.roles, opened.unit)
-                    _write_to_disk(of_shard, unfinished / f"{SHARD_PREFIX}{shard:02}")
-        unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return n_rows
-
-
-def _write_to_disk(rows: pl.DataFrame, shard: Path) -> None:
-    """Write the file of a shard, on the disk once this returns."""
-    shard.mkdir(parents=True)
-    with (shard / "interactions.parquet").open("wb") as file:
-        rows.write_parquet(file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 @dataclass(frozen=True)
-class _Opened:
+class OpenedFiles:
     """Files whose first rows are known: their roles, and the unit of their times."""
 
     path: Path
@@ -204,17 +158,34 @@ class _Opened:
     format: str
     notices: tuple[str, ...]
 
-    def fill(self, spool: Spool) -> int:
-        """Put all rows into the spool; return how many. Raises DatasetError, also where a file has none."""
+    def rows(self, skip: int = 0) -> Iterator[pl.DataFrame]:
+        """Yield the rows for a spool, without the first `skip`.
+
+        Raises DatasetError, also where a file has no rows.
+        """
         is_sharded = self.sources[0].path.parent.name.startswith(SHARD_PREFIX)
         files = [chain.from_iterable(self.tables)] if is_sharded else self.tables
-        sizes = fill(spool, files, self.roles, self.unit)
-        if not all(sizes):
-            raise _without_rows(self.path)
-        return sum(sizes)
+        arrived = 0
+        for part, tables in enumerate(files):
+            before = arrived
+            for table in tables:
+                begins, arrived = arrived, arrived + table.frame.height
+                if arrived > skip:
+                    rows = checked_rows(
+                        table, self.roles, self.unit, begins, part if len(files) > 1 else None
+                    )
+                    yield rows[max(skip - begins, 0) :]
+            if arrived == before:
+                raise _without_rows(self.path)
+
+    @property
+    def share_read(self) -> float:
+        """Share of the bytes of all files that were read, 0 to 1."""
+        read = sum(source.size * source.share_read for source in self.sources)
+        return read / sum(source.size for source in self.sources)
 
 
-def _open(path: Path, columns: Mapping[str, str] | None, format: str | None) -> _Opened:
+def open_files(path: Path, columns: Mapping[str, str] | None, format: str | None) -> OpenedFiles:
     if format is not None and format not in FORMATS:
         raise DatasetError(path, f"unknown format {format!r}", expected="one of " + ", ".join(FORMATS))
     stated = dict(columns or {})
@@ -251,7 +222,7 @@ def _open(path: Path, columns: Mapping[str, str] | None, format: str | None) -> 
             f"{path}: the times are read as {names[found]} since 1970, as most of the first ones are; "
             "--columns unit=s, ms, us or ns says another unit."
         )
-    return _Opened(
+    return OpenedFiles(
         path,
         sources,
         files,

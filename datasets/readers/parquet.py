@@ -10,7 +10,7 @@ import polars as pl
 from datasets.readers.source import COMPRESSED, Source, read_content
 from datasets.readers.table import Table, columns_by_role, table_of
 
-ROWS_AT_ONCE = 100_000
+ROWS_AT_ONCE = 250_000  # as a spool holds: fewer at once took 1 CPU-s more for 25 million
 
 
 def read_parquet(source: Source, format: str, columns: Mapping[str, str] | None) -> Iterator[Table]:
@@ -22,7 +22,10 @@ def read_parquet(source: Source, format: str, columns: Mapping[str, str] | None)
         )
         chosen = columns_by_role(source, scan.collect_schema().names(), columns)
         rows = scan.select(pl.col(name).alias(role) for role, name in chosen.items())
+        total, arrived = max(scan.select(pl.len()).collect().item(), 1), 0
         for frame in rows.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True, engine="streaming"):
+            arrived += frame.height
+            source.share_read = arrived / total
             yield table_of(source, format, frame)
     except pl.exceptions.PolarsError as error:
         raise source.error(f"not readable: {error}", expected="a parquet file") from error

@@ -44,11 +44,16 @@ class SourceFile:
 
 
 class Source:
-    """Reads the unpacked bytes of one file, block by block. Raises DatasetError where it cannot be read."""
+    """Reads the unpacked bytes of one file, block by block. Raises DatasetError where it cannot be read.
+
+    size        unpacked bytes
+    share_read  of the content that readers yielded, 0 to 1
+    """
 
     def __init__(self, path: Path) -> None:
         """Read the file once, for its hashes and its encoding."""
         self.path = path
+        self.size, self.share_read = 0, 0.0
         content = hashlib.sha256()
         decoder = codecs.getincrementaldecoder("utf-8")()
         self.is_blank, self._encoding, self._head = True, "utf-8", b""
@@ -57,6 +62,7 @@ class Source:
                 self._encoding = "utf-16"
             self._head += block[: _HEAD - len(self._head)]
             content.update(block)
+            self.size += len(block)
             self.is_blank = self.is_blank and not block.strip()
             if self._encoding == "utf-8" and not _decodes(decoder, block):
                 self._encoding = "latin-1"
@@ -110,15 +116,23 @@ class Source:
 
     def _text(self) -> Iterator[bytes]:
         """Yield the content as UTF-8 without a byte order mark."""
+        blocks = self._followed(unpacked(self.path))
         if self._encoding != "utf-8":
             decoder = codecs.getincrementaldecoder(self._encoding)(errors="replace")
-            for block in unpacked(self.path):
+            for block in blocks:
                 yield decoder.decode(block).encode()
             yield decoder.decode(b"", final=True).encode()
             return
-        blocks = unpacked(self.path)
         yield next(blocks, b"").removeprefix(codecs.BOM_UTF8)
         yield from blocks
+
+    def _followed(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the blocks and keep `share_read`."""
+        n_read = 0
+        for block in blocks:
+            n_read += len(block)
+            self.share_read = n_read / self.size
+            yield block
 
     def _unclosed_quote(self, line: int) -> DatasetError:
         return self.error(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import signal
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.readers.dataset import DatasetError, read_dataset, read_interactions, write_shards
+from datasets.readers.dataset import DatasetError, read_dataset, read_interactions
+from datasets.readers.shard_writer import STATE, canonical_sha256, write_shards
 from datasets.shards import SHARDS, Spool, shard_numbers, shard_of
 
 ROLES = ("user", "item", "rating", "timestamp")
@@ -95,21 +98,129 @@ def test_a_file_with_an_error_leaves_no_shards(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
-def test_two_runs_do_not_touch_the_files_of_each_other(tmp_path, monkeypatch):
-    """A second run ends while the first one still writes: its shards stay, and the first one is refused."""
+def test_a_second_run_is_refused_while_the_first_one_writes(tmp_path):
     file = tmp_path / "rows.parquet"
     made_up(300).write_parquet(file)
-    fsync = os.fsync
+    refused = []
 
-    def other_run(descriptor: int) -> None:
-        monkeypatch.setattr(os, "fsync", fsync)
-        write_shards(file, tmp_path / "shards")
+    def other_run(done: float, text: str) -> None:
+        with pytest.raises(DatasetError, match="another process writes it") as found:
+            write_shards(file, tmp_path / "shards")
+        refused.append(found)
 
-    monkeypatch.setattr(os, "fsync", other_run)
-    with pytest.raises(OSError, match="not empty"):
-        write_shards(file, tmp_path / "shards")
-    assert len(read_interactions(tmp_path / "shards")) == 300
+    assert write_shards(file, tmp_path / "shards", progress=other_run) == 300
+    assert refused and len(read_interactions(tmp_path / "shards")) == 300
     assert {path.name for path in tmp_path.iterdir()} == {"rows.parquet", "shards"}
+
+
+def test_progress_goes_from_reading_to_the_last_shard(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.readers.source.BLOCK", 8_000)
+    for suffix in ("csv", "parquet"):
+        file, told = tmp_path / f"rows.{suffix}", []
+        made_up(3_000).write_csv(file) if suffix == "csv" else made_up(3_000).write_parquet(file)
+        write_shards(
+            file, tmp_path / suffix, progress=lambda done, text, told=told: told.append((done, text))
+        )
+        shares = [done for done, text in told]
+        assert shares == sorted(shares) and 0 < shares[0] < 1 and shares[-1] == 1.0
+        assert told[-1][1] == "3,000 rows written"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_an_interrupted_run_goes_on_after_the_segments_that_are_done(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("datasets.readers.shard_writer.ROWS_IN_SEGMENT", 1_000)
+    monkeypatch.setattr("datasets.readers.source.BLOCK", 9_000)
+    monkeypatch.setattr("datasets.readers.parquet.ROWS_AT_ONCE", 300)
+    file, rows, shards = tmp_path / f"rows.{suffix}", made_up(3_500), tmp_path / "shards"
+    rows.write_csv(file) if suffix == "csv" else rows.write_parquet(file)
+    steps: list[str] = []
+    write_shards(file, tmp_path / "at once", progress=lambda done, text: steps.append(text))
+    n_steps = len(steps)
+    assert len(list((tmp_path / "at once").glob("shard=00/*"))) > 2, "a file of each segment"
+
+    def interrupt(done: float, text: str) -> None:
+        steps.append(text)
+        if len(steps) == 2 * n_steps // 3:
+            raise InterruptedError("enough")
+
+    steps.clear()
+    with pytest.raises(InterruptedError, match="enough"):
+        write_shards(file, shards, progress=interrupt)
+    assert not shards.exists()
+    steps.clear()
+    assert write_shards(file, shards, progress=lambda done, text: steps.append(text)) == 3_500
+    assert len(steps) < n_steps / 2, "what was done is not done again"
+    assert canonical_sha256(shards) == canonical_sha256(tmp_path / "at once")
+    assert read_interactions(shards).fingerprint() == read_interactions(file).fingerprint()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from datasets.readers import shard_writer
+shard_writer.ROWS_IN_SEGMENT = 1_000
+sys.modules["datasets.readers.parquet"].ROWS_AT_ONCE = 300
+steps = []
+def watch(done, text):
+    steps.append(text)
+    if len(steps) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+shard_writer.write_shards(Path(sys.argv[1]), Path(sys.argv[2]), progress=watch)
+"""
+
+
+def test_killed_runs_lose_and_double_nothing(tmp_path):
+    file, shards, leftovers = tmp_path / "rows.parquet", tmp_path / "shards", tmp_path / ".shards.unfinished"
+    made_up(3_500).write_parquet(file)
+    for step in (30, 100, 3, 90):  # in a segment's files, in the next ones, while reading, in the last ones
+        command = [sys.executable, "-c", KILLED, str(file), str(shards), str(step)]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        assert not shards.exists() and leftovers.exists()
+    assert write_shards(file, shards) == 3_500
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.parquet", "shards"}
+    assert {path.suffix for path in shards.glob("**/*.*")} == {".parquet"}
+    write_shards(file, tmp_path / "at once")
+    assert canonical_sha256(shards) == canonical_sha256(tmp_path / "at once")
+
+
+def test_what_another_file_left_is_thrown_away(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.readers.shard_writer.ROWS_IN_SEGMENT", 1_000)
+    monkeypatch.setattr("datasets.readers.parquet.ROWS_AT_ONCE", 300)
+    file, shards = tmp_path / "rows.parquet", tmp_path / "shards"
+
+    def interrupt(done: float, text: str) -> None:
+        if (tmp_path / ".shards.unfinished" / STATE).exists():
+            raise InterruptedError
+
+    made_up(3_000).write_parquet(file)
+    with pytest.raises(InterruptedError):
+        write_shards(file, shards, progress=interrupt)
+    made_up(2_000).write_parquet(file)
+    assert write_shards(file, shards) == 2_000
+    assert read_interactions(shards).fingerprint() == read_interactions(file).fingerprint()
+
+
+def test_the_canonical_hash_knows_rows_and_types_and_not_their_writer(tmp_path):
+    file, shards = tmp_path / "rows.parquet", tmp_path / "shards"
+    made_up(300).write_parquet(file)
+    write_shards(file, shards)
+    first = canonical_sha256(shards)
+    part = sorted(shards.glob("*/*.parquet"))[0]
+    rows = pl.read_parquet(part, hive_partitioning=False)
+    for same in (rows.reverse(), rows.select(reversed(rows.columns))):
+        same.write_parquet(part, compression="snappy")
+        assert canonical_sha256(shards) == first
+    rows[:1].write_parquet(part)
+    rows[1:].write_parquet(part.with_name("more.parquet"))
+    assert canonical_sha256(shards) == first, "in several files"
+    part.with_name("more.parquet").unlink()
+    for other in (
+        rows[1:],
+        rows.with_columns(rating=pl.lit(9, pl.Float32)),
+        rows.cast({"rating": pl.Float64}),
+    ):
+        other.write_parquet(part)
+        assert canonical_sha256(shards) != first
 
 
 def test_a_shard_without_rows_is_passed_over(tmp_path):
@@ -158,5 +269,6 @@ def test_spark_writes_the_rows_of_the_same_shards(tmp_path):
     assert len(ours) == SHARDS and ours.keys() == theirs.keys()
     for name, shard in ours.items():
         assert theirs[name].schema == shard.schema and theirs[name].equals(shard), name
+    assert canonical_sha256(tmp_path / "ours") == canonical_sha256(tmp_path / "theirs")
     fingerprints = {read_interactions(tmp_path / name).fingerprint() for name in ("ours", "theirs")}
     assert fingerprints == {read_interactions(tmp_path / "rows.parquet").fingerprint()}

@@ -8,6 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from movie.core.progress import ProgressBar
+from movie.core.shutdown import INTERRUPTED
+from movie.training.runs import Interrupted, StopTraining
+
 
 class Command(BaseCommand):
     help = (
@@ -22,19 +26,33 @@ class Command(BaseCommand):
         )
         add("--to", type=Path, required=True, metavar="FOLDER", help="a folder that is not there yet")
         add("--format", help="by default the name and the first lines decide")
+        add("--quiet", action="store_true", help="without progress")
         add("--columns", nargs="+", default=[], metavar="ROLE=NAME", help="user=uid item=sku ...")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from datasets.readers.dataset import DatasetError, named_columns, write_shards
+        from datasets.readers.dataset import DatasetError, named_columns
+        from datasets.readers.shard_writer import write_shards
 
         try:
-            count = write_shards(
-                options["data"],
-                options["to"],
-                columns=named_columns(options["columns"]) or None,
-                format=options["format"],
-                say=self.stderr.write,
-            )
+            with StopTraining() as stop, ProgressBar(enabled=not options["quiet"]) as bar:
+
+                def watch(done: float, text: str) -> None:
+                    bar(done, text, "shards")
+                    stop.check()
+
+                count = write_shards(
+                    options["data"],
+                    options["to"],
+                    columns=named_columns(options["columns"]) or None,
+                    format=options["format"],
+                    say=self.stderr.write,
+                    progress=watch,
+                )
+        except Interrupted:
+            raise CommandError(
+                "Interrupted. The same command goes on after the last 32 million rows that are written.",
+                returncode=INTERRUPTED,
+            ) from None
         except (DatasetError, ValueError) as error:
             raise CommandError(str(error)) from error
         except OSError as error:
