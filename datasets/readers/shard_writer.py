@@ -74,8 +74,8 @@ def canonical_sha256(folder: Path) -> str:
     """Return a hash of shards that does not depend on who wrote them.
 
     Two folders have the same hash if they have the same shards with the same columns, types and rows in each.
-    It is the sha256 of a line with the name and the types of a shard, then its rows as CSV, of each shard that
-    has rows, sorted by user, timestamp, item and rating, nulls first. Takes the memory of one shard.
+    It is the sha256 of a line with the name and the types of a shard, then its rows as CSV, of each shard
+    that has rows, sorted by user, timestamp, item and rating, nulls first. Takes the memory of one shard.
     """
     digest = hashlib.sha256()
     for shard in sorted(folder.glob(f"{SHARD_PREFIX}*")):

@@ -149,7 +149,7 @@ def test_an_interrupted_run_goes_on_after_the_segments_that_are_done(tmp_path, m
     assert not shards.exists()
     steps.clear()
     assert write_shards(file, shards, progress=lambda done, text: steps.append(text)) == 3_500
-    assert len(steps) < n_steps / 2, "what was done is not done again"
+    assert int(steps[0].split()[0].replace(",", "")) > 1_000, "what was done is not done again"
     assert canonical_sha256(shards) == canonical_sha256(tmp_path / "at once")
     assert read_interactions(shards).fingerprint() == read_interactions(file).fingerprint()
 
