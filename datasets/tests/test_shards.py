@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -113,14 +114,17 @@ def test_a_second_run_is_refused_while_the_first_one_writes(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"rows.parquet", "shards"}
 
 
+def appended_to(told: list[tuple[float, str]]) -> Callable[[float, str], None]:
+    return lambda done, text: told.append((done, text))
+
+
 def test_progress_goes_from_reading_to_the_last_shard(tmp_path, monkeypatch):
     monkeypatch.setattr("datasets.readers.source.BLOCK", 8_000)
     for suffix in ("csv", "parquet"):
-        file, told = tmp_path / f"rows.{suffix}", []
+        file = tmp_path / f"rows.{suffix}"
+        told: list[tuple[float, str]] = []
         made_up(3_000).write_csv(file) if suffix == "csv" else made_up(3_000).write_parquet(file)
-        write_shards(
-            file, tmp_path / suffix, progress=lambda done, text, told=told: told.append((done, text))
-        )
+        write_shards(file, tmp_path / suffix, progress=appended_to(told))
         shares = [done for done, text in told]
         assert shares == sorted(shares) and 0 < shares[0] < 1 and shares[-1] == 1.0
         assert told[-1][1] == "3,000 rows written"
