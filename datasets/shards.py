@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
+from itertools import pairwise
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Self
 
@@ -103,23 +104,25 @@ class Spool:
         """Put all rows into the files of their shards."""
         import polars as pl
 
-        if not self._waiting:
-            return
-        rows = pl.concat(self._waiting, how="vertical_relaxed", rechunk=True)
-        self._waiting, self._n_waiting = [], 0
         if not self._files:
             enter = self._stack.enter_context
             self._files = [enter(tempfile.TemporaryFile()) for _ in range(SHARDS)]  # noqa: SIM115 -- the stack closes them
             self._sizes = [[] for _ in range(SHARDS)]
-            self._empty = rows.clear()
-        shards = rows.with_columns(_shard=shard_numbers(rows["user"])).partition_by(
-            "_shard", as_dict=True, include_key=False
-        )
-        for (shard,), theirs in shards.items():
-            file = self._files[shard]
+        if not self._waiting:
+            return
+        # One chunk: rows of 25 million are taken out of one in 1.2 CPU-s, out of five in 4.5.
+        rows = pl.concat(self._waiting, how="vertical_relaxed", rechunk=True)
+        self._waiting, self._n_waiting = [], 0
+        numbers = shard_numbers(rows["user"])
+        order = np.argsort(numbers, kind="stable").astype(np.uint32)
+        bounds = np.searchsorted(numbers[order], np.arange(SHARDS + 1))
+        rows = rows[pl.Series(order)]
+        for file, sizes, (start, end) in zip(
+            self._files, self._sizes, pairwise(bounds.tolist()), strict=True
+        ):
             began = file.tell()
-            theirs.write_ipc_stream(file)
-            self._sizes[shard].append(file.tell() - began)
+            rows[start:end].write_ipc_stream(file)
+            sizes.append(file.tell() - began)
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """Yield the rows, as often as it is called: all of them, or those of one shard after the other."""
@@ -133,4 +136,4 @@ class Spool:
         for file, sizes in zip(self._files, self._sizes, strict=True):
             file.seek(0)
             parts = [pl.read_ipc_stream(io.BytesIO(file.read(size))) for size in sizes]
-            yield pl.concat([self._empty, *parts], how="vertical_relaxed")
+            yield pl.concat(parts, how="vertical_relaxed")
