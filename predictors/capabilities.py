@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +60,16 @@ class ScoresTrainingUsers(Protocol):
         ...
 
 
+def has_dial(predictor: object) -> TypeGuard[HasDial]:
+    """Return whether a predictor is one that `HasDial` describes, without the 55 calls of `isinstance`.
+
+    It is asked at every ranking; `isinstance` with a protocol is as quick from Python 3.12 on.
+    """
+    return hasattr(predictor, "with_familiarity")
+
+
 def at_familiarity(predictor: Predictor, familiarity: float) -> Predictor:
     """Return the predictor at a point of its dial, or as it is where it has none."""
-    if familiarity and isinstance(predictor, HasDial):
+    if familiarity and has_dial(predictor):
         return predictor.with_familiarity(familiarity)
     return predictor

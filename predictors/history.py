@@ -274,22 +274,28 @@ class History:
     @cached_property
     def _facts(self) -> _Facts:
         """Return all facts that follow from the states, computed in one pass."""
-        facts = _Facts({}, set(), set(), set(), {}, {}, {})
-        for movie, state in self._states.items():
-            rating, is_dismissed, on_watchlist, clicked, watches, _is_begun = state
-            if is_dismissed:
-                facts.dismissed.add(movie)
-            if on_watchlist:
-                facts.watchlist.add(movie)
-            if clicked:
-                facts.clicked.add(movie)
+        states = self._states
+        facts = _Facts(
+            {},
+            {movie for movie, state in states.items() if state.dismissed},
+            {movie for movie, state in states.items() if state.watchlist},
+            {movie for movie, state in states.items() if state.clicked},
+            {},
+            {},
+            {},
+        )
+        implicit: dict[_MovieState, float] = {}  # by state: most movies of a history share a few
+        for movie, state in states.items():
+            rating, is_dismissed, _on_watchlist, _clicked, watches, _is_begun = state
             if watches:
                 facts.watches[movie] = watches
             if rating is not None:
                 facts.ratings[movie] = rating
                 strength = rating / HIGHEST_RATING if rating >= LIKED_FROM else 0.0
             else:
-                strength = _implicit_strength(state, self.counting)
+                if state not in implicit:
+                    implicit[state] = _implicit_strength(state, self.counting)
+                strength = implicit[state]
             if is_dismissed or (rating is not None and not strength):
                 facts.disliked[movie] = None
             elif strength:

@@ -30,7 +30,7 @@ from movie.training.model_info import FALLBACK_REASONS, MODEL_INFO, MOST_RATED, 
 from movie.training.registry import default_models, registry
 from movie.visitors.visitor import Visitor
 from predictors.base import Predictor
-from predictors.capabilities import HasDial, PredictsStars, at_familiarity
+from predictors.capabilities import PredictsStars, at_familiarity, has_dial
 from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Recommendation
 from predictors.new_items import WithNewItems
@@ -143,7 +143,7 @@ def rank_all(histories: Sequence[History], options: RankingOptions, rank: Ranker
                 lists[position].version = predictor.version
                 if isinstance(asked, WithNewItems):
                     lists[position].new_films = asked.new_ids
-                if isinstance(predictor, HasDial):
+                if has_dial(predictor):
                     lists[position].familiarity = options.familiarity
             elif name == requested:
                 reasons[position] = ranking.reason if ranking.reason in FALLBACK_REASONS else NOT_TRAINED
@@ -272,7 +272,7 @@ def _rank_cached(
         return ranking.recommendations
 
     inner = predictor.inner if isinstance(predictor, WithNewItems) else predictor
-    dial = f"{options.familiarity:g}" if isinstance(inner, HasDial) else ""
+    dial = f"{options.familiarity:g}" if has_dial(inner) else ""
     excluded = excluded_mask(options.filters, movie_index())
     # The movies themselves, as facts change and filters do not.
     filtered = "" if excluded is None else hashlib.blake2b(excluded.tobytes(), digest_size=8).hexdigest()

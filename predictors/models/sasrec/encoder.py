@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,12 @@ import numpy as np
 from predictors.errors import ArtifactError
 
 ENCODER = "encoder.onnx"
-QUANTISED_TABLE = "items-int8.onnx"
+QUANTISED_TABLE = "items-products.onnx"
+QUANTISED_TABLE_FLOAT = "items-int8.onnx"  # of artifacts made before the products were whole numbers
 Encoder = Callable[[np.ndarray], np.ndarray]
+TINY = np.finfo(np.float32).tiny
 LARGEST = 127  # magnitude of an encoded history in int8
+LARGEST_OF_ITEM = 63  # seven bits, as processors without VNNI add two products in 16 bits
 
 
 def onnx_encoder(graph: bytes) -> Encoder:
@@ -24,21 +27,38 @@ def onnx_encoder(graph: bytes) -> Encoder:
     return lambda vectors: session.run(None, {"items": vectors})[0]
 
 
-def onnx_approximate_scores(graph: bytes) -> Encoder:
-    """Return a function of encoded histories (b, D) float32 that gives approximate scores (b, n) float32.
+def item_scales(table: np.ndarray) -> np.ndarray:
+    """Return (n,) float32 by which an item vector of the table (n, D) is divided to become int8."""
+    largest: np.ndarray = np.maximum(np.abs(table).max(axis=1), TINY) / np.float32(LARGEST_OF_ITEM)
+    return largest.astype(np.float32)
+
+
+def onnx_approximate_scores(
+    graph: bytes, table: np.ndarray
+) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
+    """Return a function of encoded histories (b, D) float32 that gives approximate scores, b of (n,) float32.
 
     The scores of a history are in a unit of its own: they order its items, and no more.
-    `graph` is the quantised table of `predictors.models.sasrec.onnx_graph`. Each history is quantised by
-    itself, so that its scores do not depend on those beside it. Raises ArtifactError as `onnx_encoder` does.
+    `graph` is the quantised `table` (n, D) of `predictors.models.sasrec.onnx_graph`. Each history is quantised
+    by itself, so that its scores do not depend on those beside it. Raises ArtifactError as `onnx_encoder` does.
     """
     session = _session(graph, QUANTISED_TABLE)
+    is_scaled = session.get_outputs()[0].type == "tensor(float)"  # the graph of an older artifact does it
+    scales = item_scales(table)
 
-    def scores(encoded: np.ndarray) -> np.ndarray:
-        units = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / LARGEST
+    def scores(encoded: np.ndarray) -> Sequence[np.ndarray]:
+        units = np.maximum(np.abs(encoded).max(axis=1, keepdims=True), TINY) / LARGEST
         whole = (np.rint(encoded / units) + 128).astype(np.uint8)
-        return session.run(None, {"items": whole})[0]
+        (products,) = session.run(None, {"items": whole})
+        return products if is_scaled else [_scaled(row, scales) for row in products]
 
     return scores
+
+
+def _scaled(products: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Return products (n,) int32 times the scales of the items, float32, in the memory of the products."""
+    scores = products.view(np.float32)
+    return np.multiply(products, scales, out=scores, dtype=np.float32, casting="unsafe")
 
 
 def _session(graph: bytes, name: str) -> Any:

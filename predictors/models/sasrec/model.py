@@ -19,7 +19,13 @@ from predictors.config import Config
 from predictors.errors import ArtifactError, InvalidScores, TrainingError
 from predictors.id_map import IdMap
 from predictors.inner_product import InnerProductPredictor
-from predictors.models.sasrec.encoder import ENCODER, QUANTISED_TABLE, onnx_approximate_scores, onnx_encoder
+from predictors.models.sasrec.encoder import (
+    ENCODER,
+    QUANTISED_TABLE,
+    QUANTISED_TABLE_FLOAT,
+    onnx_approximate_scores,
+    onnx_encoder,
+)
 from predictors.query import Query
 from predictors.ranking import AllScores, FirstStage
 from predictors.run import Run
@@ -129,7 +135,9 @@ class SasrecPredictor(InnerProductPredictor):
         self.weights = dict(weights)
         self.encoder, self.quantised_table = encoder, quantised_table
         self.table = np.ascontiguousarray(weights["item.weight"], dtype=np.float32)  # (n_items, D)
-        self._approximate_scores = onnx_approximate_scores(quantised_table) if quantised_table else None
+        self._approximate_scores = (
+            onnx_approximate_scores(quantised_table, self.table) if quantised_table else None
+        )
         self.gaps = weights.get("gap.weight")  # (N_GAPS, D), or None where times are not read
         self.max_length = len(weights["position.weight"])
         self._encode = onnx_encoder(encoder)
@@ -302,9 +310,9 @@ class SasrecPredictor(InnerProductPredictor):
             raise ArtifactError(f"SASRec needs the directory that holds {ENCODER}")
         try:
             encoder = (directory / ENCODER).read_bytes()
-            quantised = directory / QUANTISED_TABLE
-            is_needed = quantised.exists() and not ("index" in saved.meta and item_index.is_installed())
-            quantised_table = quantised.read_bytes() if is_needed else b""
+            is_needed = not ("index" in saved.meta and item_index.is_installed())
+            tables = [directory / name for name in (QUANTISED_TABLE, QUANTISED_TABLE_FLOAT) if is_needed]
+            quantised_table = next((table.read_bytes() for table in tables if table.exists()), b"")
         except OSError as error:
             raise ArtifactError(f"{directory}: a graph cannot be read: {error}") from error
         return cls(saved.tensors, encoder, saved.ids, saved.config, quantised_table=quantised_table)

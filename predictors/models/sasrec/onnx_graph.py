@@ -14,12 +14,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from predictors.models.sasrec.encoder import item_scales
+
 OPSET = 20  # the first with Gelu
 IR_VERSION = 9
-MICROSOFT = "com.microsoft"  # operators of ONNX Runtime's own
 INPUT, OUTPUT = "items", "encoded"
-# Largest magnitude of an item's int8: seven bits, as processors without VNNI add two products in 16 bits.
-LARGEST = 63
 _NORM_EPSILON = 1e-5  # torch's default for LayerNorm
 # What is added to the logits of later positions. exp(-60) is 1e-26, far below the resolution of float32;
 # minus infinity would give the same sums, but through denormal numbers, at seven times the cost.
@@ -48,25 +47,19 @@ def encoder_graph(weights: Mapping[str, np.ndarray], *, heads: int) -> bytes:
 
 
 def quantised_table_graph(table: np.ndarray) -> bytes:
-    """Write a serialised model: encoded (B, D) uint8 around 128 -> products with all items (B, n) float32.
+    """Write a serialised model: encoded (B, D) uint8 around 128 -> products with all items (B, n) int32.
 
-    `table` (n, D) is stored as int8 with a scale for each item, which makes the products approximate.
+    `table` (n, D) is stored as int8, each item divided by its `item_scales`, which makes the products
+    approximate. To multiply them by these scales is left to numpy: ONNX Runtime's MatMulIntegerToFloat takes
+    .39 CPU-ms for 60,000 items and one history where both take .20.
     """
-    scales = np.maximum(np.abs(table).max(axis=1), np.finfo(np.float32).tiny).astype(np.float32) / LARGEST
-    whole = np.rint(table / scales[:, None]).astype(np.int8)
-    constants = {
-        "table": np.ascontiguousarray(whole.T),
-        "scale": np.float32(1),
-        "scales": scales,
-        "middle": np.uint8(128),
-    }
-    product = helper.make_node(
-        "MatMulIntegerToFloat", [INPUT, "table", "scale", "scales", "middle"], [OUTPUT], domain=MICROSOFT
-    )
+    whole = np.rint(table / item_scales(table)[:, None]).astype(np.int8)
+    constants = {"table": np.ascontiguousarray(whole.T), "middle": np.uint8(128)}
+    product = helper.make_node("MatMulInteger", [INPUT, "table", "middle"], [OUTPUT])
     return _serialised(
         [product],
         helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", table.shape[1]]),
-        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", len(table)]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.INT32, ["batch", len(table)]),
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
 
@@ -74,7 +67,7 @@ def quantised_table_graph(table: np.ndarray) -> bytes:
 def _serialised(nodes: Sequence[Any], given: Any, found: Any, constants: Sequence[Any]) -> bytes:
     model = helper.make_model(
         helper.make_graph(nodes, "sasrec", [given], [found], constants),
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
+        opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
     onnx.checker.check_model(model)
