@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from movie.api.authentication import Caller
-from movie.api.movie_ids import MovieLookup
+from movie.api.movie_ids import MovieLookup, are_numbers
 from movie.api.problems import Problem
 from movie.api.schemas import HistoryEntry, HistorySource
 from movie.api.visitor_access import is_dataset_user, require_rankable
@@ -72,7 +72,7 @@ def with_site_ids(source: HistorySource, lookup: MovieLookup, unknown: list[str]
 
     Raises Problem (422) for an id of a source that nobody here knows.
     """
-    if source.history is None or all(isinstance(each, int) for each in source.history):
+    if source.history is None or are_numbers(source.history):
         return source
     history: list[int | HistoryEntry] = []
     for position, entry in enumerate(source.history):
@@ -94,6 +94,9 @@ def request_history(entries: Sequence[int | HistoryEntry]) -> History:
     Where every entry has a time, the times decide. A movie that occurs again stands where it was last, and
     its latest stars count.
     """
+    if are_numbers(entries):
+        latest_first: dict[Any, None] = dict.fromkeys(reversed(entries))
+        return History.from_stars(dict.fromkeys(reversed(latest_first)))
     stars: dict[MovieId, float | None] = {}  # in the order of each movie's last entry
     for entry in _in_order(entries):
         movie_id: Any

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from movie.api.authentication import Caller
-from movie.api.movie_ids import MovieLookup, Ref
+from movie.api.movie_ids import MovieLookup, Ref, are_numbers
 from movie.api.problems import Problem, field_problem
 from movie.api.schemas import (
     MAX_CANDIDATES,
@@ -32,12 +32,14 @@ NAME_LISTS = ("genres_in", "genres_out", "tags_in", "tags_out", "people_in", "pe
 
 
 def refs_of(options: RankingRequest, *sources: HistorySource) -> Iterator[Ref]:
-    """Yield the ids of all films that a request names."""
+    """Yield the ids of all films that a request names, of a list of numbers alone none."""
     for source in sources:
-        for entry in source.history or ():
-            yield entry.movie_id if isinstance(entry, HistoryEntry) else entry
-    yield from options.exclude
-    yield from options.candidates or ()
+        if not are_numbers(source.history or ()):
+            for entry in source.history:
+                yield entry.movie_id if isinstance(entry, HistoryEntry) else entry
+    for refs in (options.exclude, options.candidates or ()):
+        if not are_numbers(refs):
+            yield from refs
     yield from rule_refs(options.rules)
 
 

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from movie.api.movie_ids import MovieRef
+from movie.api.movie_ids import MovieRef, numbers_first
 from movie.catalogue.models import HALF_STARS
 from movie.core.converters import MAX_ID
 from movie.recommendations.rules import MAX_PLACES
@@ -230,7 +230,7 @@ class HistorySource(RequestModel):
     )
 
     user_id: UserId = Field(default=NOT_GIVEN)
-    history: list[IdOrEntry] = Field(
+    history: Annotated[list[IdOrEntry], numbers_first(0, MAX_HISTORY)] = Field(
         default=NOT_GIVEN,
         max_length=MAX_HISTORY,
         description="Oldest first: ids, or objects. Where every entry has a time, the times decide.",
@@ -249,8 +249,10 @@ class RankingRequest(RequestModel):
     model: ModelName = Field(default=NOT_GIVEN, description="Without it the site's default answers.")
     k: K = DEFAULT_K
     exclude_seen: Flag = Field(default=True, description="Leave out films of the history.")
-    exclude: list[MovieRef] = Field(default=[], max_length=MAX_EXCLUDED)
-    candidates: list[MovieRef] = Field(
+    exclude: Annotated[list[MovieRef], numbers_first(0, MAX_EXCLUDED)] = Field(
+        default=[], max_length=MAX_EXCLUDED
+    )
+    candidates: Annotated[list[MovieRef], numbers_first(1, MAX_CANDIDATES)] = Field(
         default=NOT_GIVEN,
         min_length=1,
         max_length=MAX_CANDIDATES,
