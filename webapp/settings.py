@@ -80,10 +80,10 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "movie.operations.probes.ProbeMiddleware",  # answers probes itself: no session, no redirect, any host
     "movie.telemetry.requests.RequestLogMiddleware",
+    "movie.api.middleware.ApiMiddleware",  # answers the API itself: what follows is for pages alone
     "movie.core.pictures.DrawingHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
-    "movie.api.middleware.ApiMiddleware",  # answers the API itself: what follows is for pages alone
+    "corsheaders.middleware.CorsMiddleware",  # of the API's documentation
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "movie.core.compression.PageCompressionMiddleware",
     "csp.middleware.CSPMiddleware",

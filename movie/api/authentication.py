@@ -91,7 +91,7 @@ class ApiKeyAuth(HttpBearer):
 
     def __call__(self, request: HttpRequest) -> Caller:
         """Return the caller. Raises Problem (401, 403), or Throttled for one refused request too many."""
-        header = request.headers.get("Authorization")
+        header = request.META.get("HTTP_AUTHORIZATION")
         caller = None
         try:
             caller = anonymous_caller(request) if header is None else self.authenticate(request, header)

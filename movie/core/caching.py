@@ -81,6 +81,9 @@ class JSONLocMemCache(LocMemCache):
 
     serializer = JSONSerializer()
 
+    def validate_key(self, key: str) -> None:
+        """Take every key: what Django warns of here are limits of memcached's."""
+
     def add(self, key: Any, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         return super().add(key, self._plain(value), timeout, version)
 

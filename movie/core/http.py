@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, ResponseHeaders
 from django.shortcuts import render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import ngettext
 
 PAGE, SVG = "text/html", "image/svg+xml"  # content types
+
+
+HeaderTable = dict[str, tuple[str, str]]  # by name in lower case: the name as it is sent, and the value
+
+
+def header_table(headers: Mapping[str, str]) -> HeaderTable:
+    """Return headers for `set_headers`. Raises BadHeaderError for what no header may hold."""
+    return dict(ResponseHeaders(headers)._store)
+
+
+def set_headers(response: HttpResponseBase, *tables: HeaderTable) -> None:
+    """Set headers that were checked before, or need no check: numbers, ids.
+
+    Django checks a name and a value at each assignment, in eight calls. A request to the API has nine headers
+    that are the same for all.
+    """
+    for table in tables:
+        response.headers._store.update(table)
 
 
 class TooManyRequests(Exception):
