@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,8 +53,9 @@ def render_list(ranked: RankedList, options: RankingOptions, unknown: Sequence[s
 
     `unknown` are ids of the request that no film has.
     """
-    index = movie_index()
-    known = [found for found in ranked.recommendations if found.movie_id in index]  # without just hidden ones
+    titles = movie_index().titles_of([found.movie_id for found in ranked.recommendations])
+    known = [found for found in ranked.recommendations if found.movie_id in titles]  # without just hidden ones
+    scores = round_scores([found.score for found in known])
     answer: dict[str, Any] = {
         "recommendation_id": ranked.recommendation_id,
         "model": ranked.model,
@@ -63,25 +64,24 @@ def render_list(ranked: RankedList, options: RankingOptions, unknown: Sequence[s
             {
                 "rank": rank,
                 "movie_id": found.movie_id,
-                "title": index.title_of(int(found.movie_id)),
-                "score": round_score(found.score),
+                "title": titles[found.movie_id],
+                "score": score,
                 "is_new": found.movie_id in ranked.new_films,
             }
-            for rank, found in enumerate(known, start=ranked.start + 1)
+            for rank, (found, score) in enumerate(zip(known, scores, strict=True), start=ranked.start + 1)
         ],
         "unknown_ids": [*unknown, *ranked.unknown],
         "filled": ranked.n_filled,
         "fallback": render_fallback(ranked) if options.model else None,
         "experiment": ranked.arm and {"name": ranked.arm.experiment_name, "arm": ranked.arm.name},
     }
-    for entry in answer["recommendations"]:
-        if entry["movie_id"] in ranked.moved_by:
-            entry["rules"] = ranked.moved_by[entry["movie_id"]]
     predicted = predicted_stars(ranked.history, ranked.films)
     for entry in answer["recommendations"]:
-        stars = predicted.get(entry["movie_id"])
-        if stars is not None:
-            entry["predicted_rating"] = round(stars, 2)
+        movie_id = entry["movie_id"]
+        if movie_id in ranked.moved_by:
+            entry["rules"] = ranked.moved_by[movie_id]
+        if movie_id in predicted:
+            entry["predicted_rating"] = round(predicted[movie_id], 2)
     return answer
 
 
@@ -124,4 +124,9 @@ def render_fallback(ranked: RankedList) -> dict[str, str] | None:
 
 def round_score(value: float) -> float:
     """Round to seven digits, the precision of float32."""
-    return float(f"{value:.7g}")
+    return round_scores([value])[0]
+
+
+def round_scores(values: Iterable[float]) -> list[float]:
+    """Round each to seven digits, the precision of float32."""
+    return [float(f"{value:.7g}") for value in values]

@@ -9,7 +9,7 @@ from typing import cast
 from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.middleware.security import SecurityMiddleware
 from django.urls import resolve
 from django.utils import translation
@@ -25,6 +25,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
 VARY = ["Accept-Language", "origin"]  # whether CORS allows an origin or not
+NO_QUERY = QueryDict("")  # immutable
 MOST_HOSTS = 64  # that are remembered as allowed
 # Most requests go to a few addresses, and to find the view takes as long as to read the body.
 find_view = lru_cache(maxsize=256)(resolve)
@@ -75,6 +76,8 @@ class ApiMiddleware:
             request.get_host()  # raises DisallowedHost
             if host is not None and len(self.hosts) < MOST_HOSTS:
                 self.hosts.add(host)
+        if not request.META.get("QUERY_STRING"):
+            request.GET = NO_QUERY
         refuse_charset(request)
         request.resolver_match = match = find_view(request.path_info)
         refuse_length(request, match.func)

@@ -4,6 +4,10 @@ from pathlib import Path
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.cache import close_caches
+from django.core.handlers.base import reset_urlconf
+from django.core.signals import request_finished, request_started
+from django.db import reset_queries
 from django.utils.translation import gettext_lazy as _
 
 
@@ -18,6 +22,15 @@ class OperationsConfig(AppConfig):
         with contextlib.suppress(OSError):
             settings.DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_private_database_file()
+        disconnect_idle_receivers()
+
+
+def disconnect_idle_receivers() -> None:
+    """Take from every request what Django does around it without an effect on this site."""
+    request_finished.disconnect(close_caches)  # neither Redis's nor that in memory has anything to close
+    request_finished.disconnect(reset_urlconf)  # every request sets it, and none to another one
+    if not settings.DEBUG:
+        request_started.disconnect(reset_queries)  # which are kept with DEBUG alone
 
 
 def make_private_database_file() -> None:

@@ -43,8 +43,9 @@ LONGEST_NUMBER = 19  # digits
 GROUPED_PATH = "/api/v1/recommend"  # the address whose requests are answered together
 PATIENCE_SECONDS = 0.05  # after which a group takes no further request, but another thread does
 HeaderList = list[tuple[str, str]]
-Answer = tuple[int, HeaderList, "bytes | Iterable[bytes]"]
-Waiting = tuple[dict[str, Any], "asyncio.Future[Answer]"]  # a request's WSGI environment, and its answer
+Stream = tuple[int, HeaderList, Iterable[bytes]]  # of an answer that is sent part by part: status, headers, parts
+Answered = asyncio.Future[Stream | None]  # None once the answer is sent
+Waiting = tuple[dict[str, Any], "HTTPProtocol", Answered]  # a request, with its WSGI environment
 
 
 class Gateway:
@@ -82,13 +83,13 @@ class Gateway:
             loop = asyncio.get_running_loop()
             variables = _environ(scope, body, length)
             if scope.path == GROUPED_PATH:
-                answer = self._answer_together(loop, variables)
+                answer = self._answer_together(loop, variables, protocol)
             else:
-                answer = loop.run_in_executor(threads, self._answer, variables)
-            status, answer_headers, content = await answer
-            if isinstance(content, bytes):
-                protocol.response_bytes(status, answer_headers, content)
+                answer = loop.run_in_executor(threads, self._answer, variables, protocol)
+            stream = await answer
+            if stream is None:
                 return
+            status, answer_headers, content = stream
             transport = protocol.response_stream(status, answer_headers)
             chunks = iter(content)
             try:
@@ -98,11 +99,11 @@ class Gateway:
                 await loop.run_in_executor(threads, content.close)  # type: ignore[attr-defined]
 
     def _answer_together(
-        self, loop: asyncio.AbstractEventLoop, variables: dict[str, Any]
-    ) -> asyncio.Future[Answer]:
+        self, loop: asyncio.AbstractEventLoop, variables: dict[str, Any], protocol: HTTPProtocol
+    ) -> Answered:
         """Return the answer that a request will have, with those that come before a thread is free for it."""
-        answer: asyncio.Future[Answer] = loop.create_future()
-        self.waiting.append((variables, answer))
+        answer: Answered = loop.create_future()
+        self.waiting.append((variables, protocol, answer))
         if self.group_timer is None:
             self._start_group(loop)
         return answer
@@ -116,66 +117,79 @@ class Gateway:
         self.threads.submit(self._answer_group, loop, self.group_timer)
 
     def _answer_group(self, loop: asyncio.AbstractEventLoop, timer: asyncio.TimerHandle) -> None:
-        """Answer those who wait, each as soon as its answer is made."""
-        taken: list[asyncio.Future[Answer]] = []
+        """Answer those who wait, each as soon as its answer is made; the loop hears of all at the end."""
+        taken: list[Answered] = []
+        sent: set[Answered] = set()
 
         def end() -> None:
             for answer in taken:
-                _fail(answer)
+                if answer in sent:
+                    _deliver(answer, None)
+                else:
+                    _fail(answer)
             if self.group_timer is timer:  # nobody has taken over
                 timer.cancel()
                 self._start_group(loop)
 
         try:
-            run_together(self._take(loop, taken))
+            run_together(self._take(loop, taken, sent))
         except BaseException:
             log.exception("a group of requests failed")
         finally:
             loop.call_soon_threadsafe(end)
 
     def _take(
-        self, loop: asyncio.AbstractEventLoop, taken: list[asyncio.Future[Answer]]
+        self, loop: asyncio.AbstractEventLoop, taken: list[Answered], sent: set[Answered]
     ) -> Iterator[Callable[[], None]]:
         """Yield what answers a request, one after another for `PATIENCE_SECONDS`, while any waits."""
         until = time.monotonic() + PATIENCE_SECONDS
         while len(taken) < MAX_TOGETHER and time.monotonic() < until:
             try:
-                variables, answer = self.waiting.popleft()
+                variables, protocol, answer = self.waiting.popleft()
             except IndexError:
                 return
             taken.append(answer)
-            yield partial(self._answer_one, loop, variables, answer)
+            yield partial(self._answer_one, loop, variables, protocol, answer, sent)
 
     def _answer_one(
-        self, loop: asyncio.AbstractEventLoop, variables: dict[str, Any], answer: asyncio.Future[Answer]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        variables: dict[str, Any],
+        protocol: HTTPProtocol,
+        answer: Answered,
+        sent: set[Answered],
     ) -> None:
         try:
-            made = self._answer(variables)
+            stream = self._answer(variables, protocol)
         except BaseException:  # of any kind: else the sender would wait for ever
             log.exception("a request failed")
             loop.call_soon_threadsafe(_fail, answer)
         else:
-            loop.call_soon_threadsafe(_deliver, answer, made)
+            if stream is None:
+                sent.add(answer)
+            else:
+                loop.call_soon_threadsafe(_deliver, answer, stream)
 
-    def _answer(self, variables: dict[str, Any]) -> Answer:
-        """Return the status, the headers and the body, which is an iterable where it is streamed."""
+    def _answer(self, variables: dict[str, Any], protocol: HTTPProtocol) -> Stream | None:
+        """Send the answer from this thread, or return what is to be streamed."""
         begun: list[Any] = []  # what the application told start_response
         content: Any = self.application(variables, lambda *arguments: begun.extend(arguments))  # type: ignore[arg-type]
         status, headers = int(begun[0].partition(" ")[0]), begun[1]
         if getattr(content, "streaming", False) or not hasattr(content, "content"):
             return status, headers, content
         try:
-            return status, headers, content.content
+            protocol.response_bytes(status, headers, content.content)
         finally:
             content.close()
+        return None
 
 
-def _deliver(answer: asyncio.Future[Answer], made: Answer) -> None:
+def _deliver(answer: Answered, made: Stream | None) -> None:
     if not answer.done():  # as it is once the sender has gone
         answer.set_result(made)
 
 
-def _fail(answer: asyncio.Future[Answer]) -> None:
+def _fail(answer: Answered) -> None:
     if not answer.done():
         answer.set_exception(RuntimeError("The request failed; the log says how."))
 

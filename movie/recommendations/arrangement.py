@@ -17,7 +17,8 @@ from predictors.history import History, MovieId, Recommendation
 
 def widened(options: RankingOptions) -> RankingOptions:
     """Return options of rankings that are long enough for `arrange`."""
-    return replace(options, k=options.offset + options.k + options.rules.spread)
+    k = options.offset + options.k + options.rules.spread
+    return options if k == options.k else replace(options, k=k)
 
 
 def arrange(
@@ -38,7 +39,7 @@ def arrange(
     ranked.recommendations, ranked.k = found[options.offset : end], options.k
     ranked.start = options.start + options.offset
     unknown = {each.movie_id for each in filled}
-    ranked.n_filled = sum(each.movie_id in unknown for each in ranked.recommendations)
+    ranked.n_filled = len(unknown & {each.movie_id for each in ranked.recommendations}) if unknown else 0
     ranked.moved_by = moved_by
 
 

@@ -16,7 +16,7 @@ from movie.recommendations.micro_batching import first_stage
 from movie.recommendations.movie_index import movie_index
 from movie.recommendations.ranked_list import RankedList
 from movie.recommendations.ranking import Ranking, RankingOptions, candidate_models, encode, rank_all
-from movie.telemetry.counters import instruments
+from movie.telemetry.counters import instruments, labelled
 from movie.training.model_info import MOST_RATED
 from movie.training.registry import registry
 from predictors.base import Predictor
@@ -86,7 +86,7 @@ def _rank_queries(
         started = time.perf_counter()
         rankings[position] = ranker.rank(stage, histories[position], query)
         seconds += time.perf_counter() - started
-        instruments().ranking_seconds.labels(predictor.name).observe(seconds)
+        labelled(instruments().ranking_seconds, predictor.name).observe(seconds)
     else:
         answerable = list(queries.items())
         for start in range(0, len(answerable), BLOCK):

@@ -88,8 +88,10 @@ class MovieIndex:
     def __contains__(self, movie_id: object) -> bool:
         return movie_id in self._row_of
 
-    def title_of(self, movie_id: int) -> str:
-        return self.titles[self._row_of[movie_id]]
+    def titles_of(self, movie_ids: Iterable[Any]) -> dict[Any, str]:
+        """Return the titles of visible movies by id, without ids of no visible movie."""
+        row_of = self._row_of
+        return {pk: self.titles[row_of[pk]] for pk in movie_ids if pk in row_of}
 
     def added_since(self, moment: datetime) -> list[int]:
         """Return the movies that came after a moment, the latest first."""

@@ -7,8 +7,8 @@ come from is in no log. `movie.telemetry.logging` holds other lines to the same.
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -20,7 +20,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from movie.core.http import set_headers
-from movie.telemetry.counters import METHODS, instruments
+from movie.telemetry.counters import METHODS, instruments, labelled
 
 ACCESS = "movie.access"  # the logger of the lines that are one for each request
 MOST_NAMED = 20  # lists of one request in its line
@@ -64,11 +64,11 @@ def count_shown(lists: Iterable[ShownList]) -> None:
     """Count lists that are about to be shown, and name them in the request's log lines."""
     shown = [each for each in lists if each.films]
     for each in shown:
-        instruments().lists_shown.labels(each.model).inc()
+        labelled(instruments().lists_shown, each.model).inc()
     request = _current.get()
     if request is not None:
         request.recommendations += [each.recommendation_id for each in shown[:MOST_NAMED]]
-        request.models = list(dict.fromkeys([*request.models, *(each.model for each in shown)]))
+        request.models = list(dict.fromkeys(request.models + [each.model for each in shown]))
 
 
 class RequestLogMiddleware:
@@ -92,8 +92,8 @@ class RequestLogMiddleware:
             route, status = route_of(request), response.status_code
             method = request.META["REQUEST_METHOD"]
             method = method if method in METHODS else "other"
-            instruments().requests.labels(route, method, status).inc()
-            instruments().request_seconds.labels(route, method).observe(seconds)
+            labelled(instruments().requests, route, method, status).inc()
+            labelled(instruments().request_seconds, route, method).observe(seconds)
             if self.log.isEnabledFor(logging.INFO):
                 line = AccessLine(
                     at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
@@ -126,4 +126,4 @@ def route_of(request: HttpRequest) -> str:
 def _id_for(request: HttpRequest) -> str:
     """Return the request id that a proxy gave, or a new one."""
     given = request.META.get("HTTP_X_REQUEST_ID", "")
-    return given if given and _FROM_PROXY.fullmatch(given) else secrets.token_hex(ID_BYTES)
+    return given if given and _FROM_PROXY.fullmatch(given) else os.urandom(ID_BYTES).hex()

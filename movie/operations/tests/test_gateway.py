@@ -208,21 +208,26 @@ def test_each_of_a_group_is_answered_when_it_is_done_and_none_begins_after_a_slo
     async def scenario() -> None:
         gateway = Gateway(work)
 
+        running, answers = [], []
+
         def start(name):
             asked = scope(GROUPED_PATH, content_length=1)
-            return asyncio.create_task(gateway.__rsgi__(asked, Protocol(name)))
+            answers.append(Protocol(name))
+            running.append(asyncio.create_task(gateway.__rsgi__(asked, answers[-1])))
 
-        others = [start(b"1")]
+        start(b"1")
         while not begun.is_set():
             await asyncio.sleep(0.001)
-        others += [start(b"2"), last := start(b"3"), start(b"4")]
-        others.remove(last)
+        for name in (b"2", b"3", b"4"):
+            start(name)
         await asyncio.sleep(0)
         go_on.set()
-        await asyncio.wait_for(asyncio.gather(*others), 10)
-        assert not last.done()
+        async with asyncio.timeout(10):
+            while [each.status for each in answers] != [200, 200, 0, 200]:
+                await asyncio.sleep(0.001)
         slow.set()
-        await last
+        await asyncio.gather(*running)
+        assert answers[2].status == 200
 
     asyncio.run(scenario())
     assert threads[b"4"] is not threads[b"3"]
