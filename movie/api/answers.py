@@ -54,7 +54,8 @@ def render_list(ranked: RankedList, options: RankingOptions, unknown: Sequence[s
     `unknown` are ids of the request that no film has.
     """
     titles = movie_index().titles_of([found.movie_id for found in ranked.recommendations])
-    known = [found for found in ranked.recommendations if found.movie_id in titles]  # without just hidden ones
+    # Without those that were hidden just now.
+    known = [found for found in ranked.recommendations if found.movie_id in titles]
     scores = round_scores([found.score for found in known])
     answer: dict[str, Any] = {
         "recommendation_id": ranked.recommendation_id,

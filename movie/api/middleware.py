@@ -45,7 +45,7 @@ class ApiMiddleware:
         self.answer_other_page = CorsMiddleware(self.answer)
         self.security = SecurityMiddleware(self.answer)
         self.tells_schemes_apart = settings.SECURE_SSL_REDIRECT or settings.SECURE_HSTS_SECONDS > 0
-        self.headers: dict[tuple[str, bool], HeaderTable] = {}  # by language and whether the request is secure
+        self.headers: dict[tuple[str, bool], HeaderTable] = {}  # by language, and whether by https
         self.hosts: set[str] = set()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:

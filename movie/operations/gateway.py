@@ -43,7 +43,7 @@ LONGEST_NUMBER = 19  # digits
 GROUPED_PATH = "/api/v1/recommend"  # the address whose requests are answered together
 PATIENCE_SECONDS = 0.05  # after which a group takes no further request, but another thread does
 HeaderList = list[tuple[str, str]]
-Stream = tuple[int, HeaderList, Iterable[bytes]]  # of an answer that is sent part by part: status, headers, parts
+Stream = tuple[int, HeaderList, Iterable[bytes]]  # status, headers, and parts that are sent one by one
 Answered = asyncio.Future[Stream | None]  # None once the answer is sent
 Waiting = tuple[dict[str, Any], "HTTPProtocol", Answered]  # a request, with its WSGI environment
 

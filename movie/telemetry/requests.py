@@ -19,7 +19,6 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from movie.core.http import set_headers
 from movie.telemetry.counters import METHODS, instruments, labelled
 
 ACCESS = "movie.access"  # the logger of the lines that are one for each request
@@ -88,7 +87,7 @@ class RequestLogMiddleware:
         try:
             response = self.get_response(request)
             seconds = time.perf_counter() - started
-            set_headers(response, {HEADER.lower(): (HEADER, this.id)})  # `_id_for` checks it
+            response.headers[HEADER] = this.id
             route, status = route_of(request), response.status_code
             method = request.META["REQUEST_METHOD"]
             method = method if method in METHODS else "other"

@@ -33,14 +33,13 @@ def item_scales(table: np.ndarray) -> np.ndarray:
     return largest.astype(np.float32)
 
 
-def onnx_approximate_scores(
-    graph: bytes, table: np.ndarray
-) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
+def onnx_approximate_scores(graph: bytes, table: np.ndarray) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
     """Return a function of encoded histories (b, D) float32 that gives approximate scores, b of (n,) float32.
 
     The scores of a history are in a unit of its own: they order its items, and no more.
-    `graph` is the quantised `table` (n, D) of `predictors.models.sasrec.onnx_graph`. Each history is quantised
-    by itself, so that its scores do not depend on those beside it. Raises ArtifactError as `onnx_encoder` does.
+    `graph` is the quantised `table` (n, D) of `predictors.models.sasrec.onnx_graph`. Each history is
+    quantised by itself, so that its scores do not depend on those beside it. Raises ArtifactError as
+    `onnx_encoder` does.
     """
     session = _session(graph, QUANTISED_TABLE)
     is_scaled = session.get_outputs()[0].type == "tensor(float)"  # the graph of an older artifact does it
