@@ -168,6 +168,28 @@ def test_requests_for_lists_that_come_meanwhile_are_answered_together_by_one_thr
     assert len(set(threads[1:])) == 1
 
 
+def test_answers_are_sent_by_the_threads_that_made_them():
+    """So the event loop is woken once for a group, and nobody waits for it."""
+    senders = []
+
+    class Noted(Protocol):
+        def response_bytes(self, status, headers, body):
+            senders.append(threading.current_thread().name)
+            super().response_bytes(status, headers, body)
+
+    async def scenario() -> None:
+        gateway = Gateway(echo)
+        answers = [Noted() for _ in range(4)]
+        paths = ("/", *[GROUPED_PATH] * 3)
+        await asyncio.gather(
+            *(gateway.__rsgi__(scope(path), answer) for path, answer in zip(paths, answers, strict=True))
+        )
+        assert [answer.status for answer in answers] == [200] * 4
+
+    asyncio.run(scenario())
+    assert len(senders) == 4 and all(name.startswith("web") for name in senders)
+
+
 def test_a_request_for_a_list_that_hangs_does_not_keep_the_others_waiting():
     hangs, go_on = threading.Event(), threading.Event()
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from datasets.interactions import Interactions
 from predictors.errors import ArtifactError, CannotAnswer, TrainingError
@@ -13,6 +14,7 @@ from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.influences import ITEMS_SCORED, MAX_REMOVED
 from predictors.item_index import FLAT, IndexFirstStage, ItemIndex
+from predictors.models.sasrec.encoder import QUANTISED_TABLE, QUANTISED_TABLE_FLOAT, item_scales
 from predictors.models.sasrec.model import APPROXIMATE_FROM, SasrecPredictor
 from predictors.models.sasrec.model import SasrecConfig as SasrecPredictorConfig
 from predictors.models.sasrec.onnx_graph import encoder_graph, quantised_table_graph
@@ -154,6 +156,44 @@ def test_int8_chooses_the_items_that_exact_scores_choose(random_weights, tmp_pat
     rough, sure = predictor.first_stage(queries)[0].scores, exact.score(queries)[0]
     rough = rough * (sure @ rough) / (rough @ rough)  # in the unit of the exact scores
     assert 0 < np.abs(rough - sure).max() < 0.1 * sure.std()  # it is int8 that chose
+
+
+def test_an_artifact_with_the_scores_of_an_earlier_version_gives_the_same_lists(random_weights, tmp_path):
+    """Its graph multiplies by the scales of the items itself, and has a name of its own."""
+    rng = np.random.default_rng(8)
+    table = rng.normal(size=(APPROXIMATE_FROM, 32)).astype(np.float32)
+    weights = {**random_weights, "item.weight": table}
+    predictor = SasrecPredictor.from_weights(weights, IdMap(range(APPROXIMATE_FROM)), SasrecPredictorConfig())
+    scales = item_scales(table)
+    constants = {
+        "table": np.rint(table / scales[:, None]).astype(np.int8).T.copy(),
+        "scale": np.float32(1), "scales": scales, "middle": np.uint8(128),
+    }  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node(
+            "MatMulIntegerToFloat", ["items", "table", "scale", "scales", "middle"], ["encoded"],
+            domain="com.microsoft",
+        )],
+        "sasrec",
+        [helper.make_tensor_value_info("items", TensorProto.UINT8, ["batch", 32])],
+        [helper.make_tensor_value_info("encoded", TensorProto.FLOAT, ["batch", APPROXIMATE_FROM])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    written = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    earlier = SasrecPredictor(weights, predictor.encoder, predictor.ids, quantised_table=written)
+    queries = [Query.from_indices(rng.choice(APPROXIMATE_FROM, size=20)) for _ in range(5)]
+    stages = zip(earlier.first_stage(queries), predictor.first_stage(queries), strict=True)
+    for of_earlier, of_ours in stages:
+        np.testing.assert_array_equal(of_earlier.scores, of_ours.scores)
+
+    directory = tmp_path / "saved"
+    predictor.save(directory)
+    (directory / QUANTISED_TABLE).unlink()
+    (directory / QUANTISED_TABLE_FLOAT).write_bytes(written)
+    read = SasrecPredictor.restore(weights, predictor.ids, {}, directory)
+    np.testing.assert_array_equal(read.retrieve(queries, 50)[0], predictor.retrieve(queries, 50)[0])
+    assert read.quantised_table == written
 
 
 def test_an_index_takes_the_place_of_the_int8_table(random_weights, random_predictor, tmp_path):
