@@ -3,6 +3,7 @@
     python -m benchmarks [NAME ...] [--all] [--full] [--write]
 
 Runs a selection that takes some minutes, or the named ones, in their `--quick` form, unless --full is given.
+`serving` is part of it where the packages of requirements-bench.txt are installed.
 Each is a module of its own; `python -m benchmarks.NAME --help` tells its options and names its baseline.
 --write puts the table of the selection where the document reads it. Exits with 1 where one could not measure,
 or missed a goal.
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks._command import Ratio
@@ -24,8 +26,9 @@ from evaluation.provenance import commit
 
 SELECTION = (
     "home_page", "observability", "import_ratings", "propagation", "sasrec_latency", "live_new_user",
-    "training_feed", "stars", "synthetic", "play_weights", "similar",
+    "training_feed", "stars", "synthetic", "play_weights", "similar", "serving",
 )  # fmt: skip
+PACKAGES = {"serving": ("fastapi", "uvicorn")}  # of requirements-bench.txt: what the site is compared with
 COLUMNS = ("what", "ratio", "baseline", "goal", "", "command")
 FOLDER = Path(__file__).resolve().parent
 
@@ -51,7 +54,7 @@ def main() -> int:
     if options.write and (options.names or options.all):
         parser.error("--write keeps the table of the selection; name no benchmark with it")
     rows, failed = [], []
-    for name in known if options.all else options.names or SELECTION:
+    for name in known if options.all else options.names or runnable(SELECTION):
         command = ["python", "-m", f"benchmarks.{name}", *([] if options.full else ["--quick"])]
         ratios, status = measure(command)
         rows += [as_row(ratio, command) for ratio in ratios]
@@ -66,6 +69,17 @@ def main() -> int:
         if names:
             sys.stderr.write(f"{what}: {', '.join(names)}\n")
     return bool(failed or missed)
+
+
+def runnable(names: Sequence[str]) -> list[str]:
+    """Return the benchmarks whose packages are installed, and say which are left out."""
+    missing = {
+        name: [package for package in PACKAGES.get(name, ()) if find_spec(package) is None] for name in names
+    }
+    for name, packages in missing.items():
+        if packages:
+            print(f"{name} is left out: {', '.join(packages)} of requirements-bench.txt missing")
+    return [name for name in names if not missing[name]]
 
 
 def measure(command: Sequence[str]) -> tuple[list[Ratio], int]:

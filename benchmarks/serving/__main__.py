@@ -20,7 +20,7 @@ each of other films.
 Then one body over and over, which shows what is answered from memory; so many requests a second as --rates
 says, each sent at its own moment (waits count from that moment); `POST /recommend/batch` with a thousand
 histories; and the pages of MovieLens 100K's demo for 100 guests with 20 ratings each, four connections. The
-baseline is ours. --quick has 20,000 films, one worker, four connections and two short rounds.
+baseline is ours. --quick has the API alone, one worker, one and sixteen connections and two short rounds.
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make the sites there, or use them")
     parser.add_argument("--only", choices=("api", "rates", "batch", "pages"))
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    quick = {"connections": [4], "workers": [1], "seconds": 2, "rounds": 2}
-    options = parse_options(parser, items=20_000, **quick)
+    options = parse_options(parser, connections=[1, 16], workers=[1], seconds=2, rounds=2, only="api")
     if options.only in (None, "api"):
         _require("fastapi", "uvicorn")
     figures: dict[str, Any] = {"conditions": _conditions()}

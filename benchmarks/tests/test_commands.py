@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from benchmarks import _command, _serving
-from benchmarks.__main__ import SELECTION, benchmark_names
+from benchmarks.__main__ import PACKAGES, SELECTION, benchmark_names, runnable
 from benchmarks._command import CouldNotMeasure, Ratio
 
 
@@ -35,6 +35,16 @@ def test_a_benchmark_says_how_it_is_run_and_what_its_baseline_is(name, monkeypat
 
 def test_the_benchmarks_of_the_selection_exist():
     assert set(SELECTION) <= set(benchmark_names())
+
+
+def test_the_selection_leaves_out_what_lacks_a_package_and_says_so(monkeypatch, capsys):
+    monkeypatch.setitem(PACKAGES, "serving", ("there_is_no_such_package", "json"))
+    assert runnable(["similar", "serving", "stars"]) == ["similar", "stars"]
+    assert (
+        "serving is left out: there_is_no_such_package of requirements-bench.txt" in capsys.readouterr().out
+    )
+    monkeypatch.setitem(PACKAGES, "serving", ("json",))
+    assert runnable(["serving"]) == ["serving"]
 
 
 def test_what_cannot_be_measured_ends_with_status_1_and_the_reason(capsys):
