@@ -89,7 +89,7 @@ class JsonAPI(NinjaAPI):
 
 
 class JsonResponse(HttpResponse):
-    def items(self) -> Collection[tuple[str, str]]:  # type: ignore[override]
+    def items(self) -> Collection[tuple[str, str]]:
         """Return the headers without four calls for each."""
         return self.headers._store.values()
 

@@ -10,6 +10,7 @@ from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import resolve
 from django.utils import translation
@@ -42,8 +43,8 @@ class ApiMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.answer = convert_exception_to_response(self._answer)
-        self.answer_other_page = CorsMiddleware(self.answer)
-        self.security = SecurityMiddleware(self.answer)
+        self.answer_other_page = CorsMiddleware(cast(Callable[[HttpRequest], HttpResponseBase], self.answer))
+        self.security = SecurityMiddleware(get_response)
         self.tells_schemes_apart = settings.SECURE_SSL_REDIRECT or settings.SECURE_HSTS_SECONDS > 0
         self.headers: dict[tuple[str, bool], HeaderTable] = {}  # by language, and whether by https
         self.hosts: set[str] = set()
@@ -55,7 +56,7 @@ class ApiMiddleware:
         translation.activate(language)
         redirect = self.security.process_request(request) if self.tells_schemes_apart else None
         if redirect is not None:
-            return cast(HttpResponse, self.security.process_response(request, redirect))
+            return self.security.process_response(request, redirect)
         is_of_other_page = "HTTP_ORIGIN" in request.META or request.method == "OPTIONS"
         response = cast(HttpResponse, (self.answer_other_page if is_of_other_page else self.answer)(request))
         is_secure = self.tells_schemes_apart and request.is_secure()
