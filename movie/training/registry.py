@@ -71,10 +71,7 @@ def running_trainings() -> list[TrainingRun]:
 
 def default_models() -> tuple[str, ...]:
     """Return the models to ask, the first that can answer first: what staff chose, then DEFAULT_MODELS."""
-    try:
-        chosen = _staff_choice.get()
-    except OperationalError:  # the database is away; what is ranked from memory goes on
-        chosen = ""
+    chosen = _staff_choice.get()
     return (chosen, *settings.DEFAULT_MODELS) if chosen else tuple(settings.DEFAULT_MODELS)
 
 
@@ -84,9 +81,17 @@ def forget_default_model() -> None:
     _staff_choice.clear()
 
 
+def _find_staff_choice() -> str:
+    try:
+        return cache.get_or_set(DEFAULT, _read_staff_choice, DEFAULT_SECONDS)
+    except OperationalError:  # the database is away; what is ranked from memory goes on
+        return ""
+
+
 def _read_staff_choice() -> str:
     return DefaultModel.objects.values_list("predictor", flat=True).first() or ""
 
 
-# Every list asks for it, so for a second the process does not even ask the cache, which may be Redis.
-_staff_choice = TTLValue(lambda: cache.get_or_set(DEFAULT, _read_staff_choice, DEFAULT_SECONDS), 1.0)
+# Every list asks for it, so for a second the process does not even ask the cache, which may be Redis. While
+# the database is away one request a second waits for it, and not every one.
+_staff_choice = TTLValue(_find_staff_choice, 1.0)

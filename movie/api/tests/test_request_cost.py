@@ -11,6 +11,7 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.redis import RedisCache
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
+from django.db import OperationalError
 
 from movie.core.caching import JSONLocMemCache
 from movie.telemetry.counters import instruments, labelled
@@ -139,6 +140,21 @@ def test_the_default_that_staff_chose_is_looked_up_once_a_second_and_anew_when_i
     registry.forget_default_model()
     registry.default_models()
     assert len(looked_up) == 2
+    registry.forget_default_model()
+
+
+def test_while_the_database_is_away_it_is_asked_for_the_default_once_a_second(settings, monkeypatch):
+    asked = []
+
+    def fail(*_):
+        asked.append(1)
+        raise OperationalError
+
+    settings.DEFAULT_MODELS = ("popular",)
+    monkeypatch.setattr(registry.cache, "get_or_set", fail)
+    registry.forget_default_model()
+    assert [registry.default_models() for _ in range(3)] == [("popular",)] * 3
+    assert len(asked) == 1
     registry.forget_default_model()
 
 
