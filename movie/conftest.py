@@ -19,7 +19,6 @@ from movie.catalogue.popular import popular_names, popular_titles
 from movie.catalogue.tests.films import LONG_AGO
 from movie.events.archive import get_archive
 from movie.events.stream import get_event_stream
-from movie.training.registry import forget_default_model
 
 
 @receiver(setting_changed)
@@ -40,7 +39,6 @@ def nothing_remembered():
     index_holder.cache_clear()
     popular_titles.clear()
     popular_names.clear()
-    forget_default_model()
 
 
 @pytest.fixture

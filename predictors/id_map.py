@@ -128,13 +128,14 @@ class IdMap(Sequence[MovieId]):
         asked = list(movie_ids)
         if not asked:
             return np.empty(0, dtype=np.int64), ()
-        wanted = None if self._index is not None or not len(self) else _as_ints(asked)
+        n = len(self._ids)
+        wanted = None if self._index is not None or not n else _as_ints(asked)
         if wanted is None:
             found = [self.index_of(movie_id) for movie_id in asked]
             unknown = tuple(each for each, index in zip(asked, found, strict=True) if index is None)
             return np.array([index for index in found if index is not None], dtype=np.int64), unknown
         ranks = self._sorted.searchsorted(wanted)
-        np.minimum(ranks, len(self) - 1, out=ranks)
+        np.minimum(ranks, n - 1, out=ranks)
         known = self._sorted[ranks] == wanted
         unknown = ()
         if not known.all():
@@ -145,7 +146,7 @@ class IdMap(Sequence[MovieId]):
     def ids_of(self, indices: Sequence[int] | np.ndarray) -> list[MovieId]:
         """Return the ids at these indices. Raises IndexError on an index outside 0..n-1."""
         wanted = np.asarray(indices, dtype=np.int64)
-        outside = wanted[(wanted < 0) | (wanted >= len(self))]
+        outside = wanted[(wanted < 0) | (wanted >= len(self._ids))]
         if len(outside):
             raise IndexError(f"index {outside[0]} is outside 0..{len(self) - 1}")
         if isinstance(self._ids, np.ndarray):

@@ -24,7 +24,7 @@ from movie.api.schemas import (
 )
 from movie.recommendations import filtering
 from movie.recommendations.ranking import RankingOptions
-from movie.recommendations.rules import Boost, Pin, Rules
+from movie.recommendations.rules import NO_RULES, Boost, Pin, Rules
 
 logger = logging.getLogger(__name__)
 SAME_NAMES = ("year_from", "year_to", "runtime_from", "runtime_to", "available_through", "leaving_by")
@@ -93,14 +93,14 @@ def ranking_options(
         diversity=request.diversity,
         familiarity=request.familiarity,
         offset=request.offset,
-        rules=Rules(operators.pins + own.pins, operators.boosts + own.boosts),
+        rules=own if stored is None else Rules(operators.pins + own.pins, operators.boosts + own.boosts),
     )
 
 
 def _rules(sent: RulesIn | None, lookup: MovieLookup, field: str, unknown: list[str]) -> Rules:
     """Return rules with ids of this site. Without a `field` they are the operator's, which refuse nothing."""
     if sent is None:
-        return Rules()
+        return NO_RULES
     pins = []
     for position, pin in enumerate(sent.pins):
         movie_id = _site_id(

@@ -11,7 +11,6 @@ from django.core.cache import cache
 from django.db import OperationalError
 from django.utils.module_loading import import_string
 
-from movie.core.caching import TTLValue
 from movie.training.model_info import MODEL_INFO, UNTRAINED
 from movie.training.models import DefaultModel, TrainingRun
 from movie.training.site_store import SiteModelStore
@@ -71,27 +70,17 @@ def running_trainings() -> list[TrainingRun]:
 
 def default_models() -> tuple[str, ...]:
     """Return the models to ask, the first that can answer first: what staff chose, then DEFAULT_MODELS."""
-    chosen = _staff_choice.get()
+    try:
+        chosen = cache.get_or_set(DEFAULT, _staff_choice, DEFAULT_SECONDS)
+    except OperationalError:  # the database is away; what is ranked from memory goes on
+        chosen = ""
     return (chosen, *settings.DEFAULT_MODELS) if chosen else tuple(settings.DEFAULT_MODELS)
 
 
 def forget_default_model() -> None:
     """Delete what is cached of the default; to be called when it has changed."""
     cache.delete(DEFAULT)
-    _staff_choice.clear()
 
 
-def _find_staff_choice() -> str:
-    try:
-        return cache.get_or_set(DEFAULT, _read_staff_choice, DEFAULT_SECONDS)
-    except OperationalError:  # the database is away; what is ranked from memory goes on
-        return ""
-
-
-def _read_staff_choice() -> str:
+def _staff_choice() -> str:
     return DefaultModel.objects.values_list("predictor", flat=True).first() or ""
-
-
-# Every list asks for it, so for a second the process does not even ask the cache, which may be Redis. While
-# the database is away one request a second waits for it, and not every one.
-_staff_choice = TTLValue(_find_staff_choice, 1.0)

@@ -38,8 +38,8 @@ def client_address(request: HttpRequest) -> str:
     UNKNOWN where there is none, as on a Unix socket, and where a proxy states something else.
     """
     connection = request.META.get("REMOTE_ADDR", "")
-    n_proxies = getattr(settings, "ALLAUTH_TRUSTED_PROXY_COUNT", 0)
-    if header := getattr(settings, "ALLAUTH_TRUSTED_CLIENT_IP_HEADER", None):
+    n_proxies = settings.ALLAUTH_TRUSTED_PROXY_COUNT
+    if header := settings.ALLAUTH_TRUSTED_CLIENT_IP_HEADER:
         name = f"HTTP_{header.upper().replace('-', '_')}"
         stated = request.META.get(name, "")
     else:  # a sender may write any number of addresses before those that the proxies write

@@ -11,11 +11,9 @@ from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.redis import RedisCache
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_finished, request_started
-from django.db import OperationalError
 
 from movie.core.caching import JSONLocMemCache
 from movie.telemetry.counters import instruments, labelled
-from movie.training import registry
 
 ADDRESS = "/api/v1/recommend"
 MOST_CALLS = 1000  # there were 1,830, and 890 once they were counted, on Python 3.11
@@ -129,33 +127,6 @@ def test_receivers_that_have_nothing_to_do_here_are_not_called():
     assert "close_old_connections" in names
     assert not names & {"close_caches", "reset_urlconf", "reset_queries"}
     assert JSONLocMemCache.close is BaseCache.close is RedisCache.close, "else caches have to be closed"
-
-
-def test_the_default_that_staff_chose_is_looked_up_once_a_second_and_anew_when_it_changes(db, monkeypatch):
-    looked_up = []
-    monkeypatch.setattr(registry.cache, "get_or_set", lambda *_: looked_up.append(1) or "popular")
-    registry.forget_default_model()
-    assert [registry.default_models()[0] for _ in range(3)] == ["popular"] * 3
-    assert len(looked_up) == 1
-    registry.forget_default_model()
-    registry.default_models()
-    assert len(looked_up) == 2
-    registry.forget_default_model()
-
-
-def test_while_the_database_is_away_it_is_asked_for_the_default_once_a_second(settings, monkeypatch):
-    asked = []
-
-    def fail(*_):
-        asked.append(1)
-        raise OperationalError
-
-    settings.DEFAULT_MODELS = ("popular",)
-    monkeypatch.setattr(registry.cache, "get_or_set", fail)
-    registry.forget_default_model()
-    assert [registry.default_models() for _ in range(3)] == [("popular",)] * 3
-    assert len(asked) == 1
-    registry.forget_default_model()
 
 
 def test_what_is_counted_with_the_same_labels_is_counted_in_one_place():
