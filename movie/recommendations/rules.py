@@ -48,6 +48,8 @@ class Rules:
     @property
     def spread(self) -> int:
         """Return how many movies beyond a list the boosts can bring into it."""
+        if not self.boosts:
+            return 0
         up = sum(each.places for each in self.boosts if each.places > 0)
         down = -sum(each.places for each in self.boosts if each.places < 0)
         return min(up, MAX_PLACES) + min(down, MAX_PLACES)
