@@ -210,7 +210,7 @@ def hot_queries() -> dict[str, Callable[[], object]]:
         return ask
 
     def listed(filters: BrowseFilters, number: int = 1) -> Callable[[], object]:
-        films = filters.movies(visitor_key=guest, mean_rating=3.5).defer("synopsis")
+        films = filters.movies(facets(), visitor_key=guest).defer("synopsis")
         return lambda: list(Paginator(films, PAGE_SIZE).page(number))
 
     def claim() -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.cache import cache
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Count, Exists, F, FloatField, OuterRef, QuerySet, Subquery, Sum, Value
-from django.db.models.functions import Cast
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import FULL_WEIGHT, Country, Genre, Language, Movie, Rating
+from movie.catalogue.models import Country, Credit, Genre, Language, Movie, Rating
 from movie.core.database import LargestFirst
 from movie.core.replicas import reading_primary
 
 PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
+GENRE_SECONDS = 600
+DIRECTORS_SHOWN = 12  # of a genre
 FACETS_SECONDS = 60  # an admin sees a new genre within a minute; a visitor saves two table scans
-PRIOR_RATINGS = 20  # a movie needs about this many ratings before its own mean outweighs the site's
+COUNTING_SHARE = 0.002  # of the time may go into counting facets: a large catalogue keeps them for longer
+COUNTED = 240  # movies of several filters that are counted and shown; more are only said to be there
+RARE = 2_000  # movies with a value of a filter: read one by one, not looked for in the order of the list
 
 SORTS = {
     "popular": _("Most rated"),
@@ -45,6 +49,7 @@ class Facet:
 
 
 KINDS_OF_FACETS = ("genres", "languages", "countries", "decades")
+COLUMNS = {"genres": "genre", "languages": "language", "countries": "country"}  # of what links them to movies
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +58,27 @@ class Facets:
     languages: tuple[Facet, ...]
     countries: tuple[Facet, ...]
     decades: tuple[Facet, ...]
-    mean_rating: float
+    n_movies: int
+
+    def n_movies_with(self, kind: str, name: str) -> int:
+        """Return the number of movies with a value: a name of one of KINDS_OF_FACETS."""
+        return next((facet.n_movies for facet in getattr(self, kind) if facet.name == name), 0)
 
 
 def facets() -> Facets:
-    """Return the values to filter by. Takes two queries at most once in `FACETS_SECONDS`."""
+    """Return the values to filter by. Takes two queries once in FACETS_SECONDS, less often if they last.
+
+    An import, or the API, that changes films has them counted anew.
+    """
     known = cache.get(FACETS_CACHE_KEY)
     if known is None:
+        began = time.perf_counter()
         counted = _count_facets()
-        cache.set(FACETS_CACHE_KEY, asdict(counted), FACETS_SECONDS)
+        seconds = max(FACETS_SECONDS, (time.perf_counter() - began) / COUNTING_SHARE)
+        cache.set(FACETS_CACHE_KEY, asdict(counted), seconds)
         return counted
     lists = {name: tuple(Facet(**each) for each in known[name]) for name in KINDS_OF_FACETS}
-    return Facets(**lists, mean_rating=known["mean_rating"])
+    return Facets(**lists, n_movies=known["n_movies"])
 
 
 @reading_primary()  # kept until the catalogue changes
@@ -88,35 +102,57 @@ def _count_facets() -> Facets:
     for kind, pk, name, count in rows:
         if count:
             by_kind[kind].append(Facet(pk, name, count))
-    years = (
-        Movie.objects.visible()
-        .order_by()
-        .values("year")
-        .annotate(
-            n_movies=Count("pk"),
-            weight=FULL_WEIGHT * Sum("rating_count") - Sum("withheld_weight"),
-            stars=FULL_WEIGHT * Sum("rating_sum") - Sum("withheld_stars"),
-        )
-    )
+    years = Movie.objects.visible().order_by().values_list("year").annotate(n_movies=Count("pk"))
     decades: dict[int, int] = {}
-    weight, stars = 0, 0.0  # in percent
-    for row in years:
-        weight += int(row["weight"])
-        stars += row["stars"]
-        if row["year"] is not None:
-            decade = row["year"] // 10 * 10
-            decades[decade] = decades.get(decade, 0) + row["n_movies"]
+    total = 0
+    for year, count in years:
+        total += count
+        if year is not None:
+            decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
     return Facets(
         genres=_by_name(by_kind["genre"]),
         languages=_by_name(by_kind["language"]),
         countries=_by_name(by_kind["country"]),
         decades=tuple(Facet(d, str(d), decades[d]) for d in sorted(decades, reverse=True)),
-        mean_rating=stars / weight if weight else 0.0,
+        n_movies=total,
     )
 
 
 def _by_name(found: list[Facet]) -> tuple[Facet, ...]:
     return tuple(sorted(found, key=lambda facet: facet.name.casefold()))
+
+
+@dataclass(frozen=True, slots=True)
+class GenreFacts:
+    """Holds the decades of a genre with their numbers of movies, the latest first, and its directors."""
+
+    decades: list[tuple[int, int]]
+    directors: list[Any]  # dictionaries with `person_id`, `person__name` and `films`
+
+
+def genre_facts(genre: int) -> GenreFacts:
+    """Return the facts of a genre. Reads all of its movies, at most once in GENRE_SECONDS."""
+    known = cache.get(f"genre-facts:{genre}")
+    if known is None:
+        known = asdict(_count_genre_facts(genre))
+        cache.set(f"genre-facts:{genre}", known, GENRE_SECONDS)
+    return GenreFacts([(decade, n_films) for decade, n_films in known["decades"]], known["directors"])
+
+
+@reading_primary()
+def _count_genre_facts(genre: int) -> GenreFacts:
+    inside = Movie.objects.visible().filter(genres=genre).order_by()
+    decades: dict[int, int] = {}
+    for year, count in inside.exclude(year=None).values_list("year").annotate(count=Count("pk")):
+        decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
+    directors = (
+        Credit.objects.filter(role=Credit.Role.DIRECTOR, movie__in=inside)
+        .order_by()
+        .values("person_id", "person__name")
+        .annotate(films=Count("pk"))
+        .order_by("-films", "person__name")[:DIRECTORS_SHOWN]
+    )
+    return GenreFacts(sorted(decades.items(), reverse=True), list(directors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,45 +201,67 @@ class BrowseFilters:
     def without(self, name: str) -> BrowseFilters:
         return replace(self, **{name: getattr(BrowseFilters(), name)})
 
-    def movies(self, *, visitor_key: str | None = None, mean_rating: float = 0.0) -> QuerySet[Movie]:
+    def count(self, offered: Facets) -> tuple[int, bool]:
+        """Return the number of movies that pass the filters, COUNTED at most, and whether there are more.
+
+        Of one filter or none it is the exact number of `offered`, which was counted some seconds ago.
+        """
+        if not self.is_narrowing:
+            return offered.n_movies, False
+        values = self._values(offered)
+        if len(values) == 1 and not (self.genres_out or self.runtime):
+            return values[0][0], False
+        found = self._filtered(offered, is_counted=True).order_by()[: COUNTED + 1].count()
+        return min(found, COUNTED), found > COUNTED
+
+    def _values(self, offered: Facets) -> list[tuple[int, str, str]]:
+        """Return number of movies, kind and name of each facet of the filters, the rarest first."""
+        pairs = [("genres", name) for name in self.genres_in]
+        pairs += [("languages", self.language), ("countries", self.country)]
+        pairs += [("decades", str(self.decade or ""))]
+        return sorted((offered.n_movies_with(kind, name), kind, name) for kind, name in pairs if name)
+
+    def movies(self, offered: Facets, *, visitor_key: str | None = None) -> QuerySet[Movie]:
         """Return the visible movies that pass the filters, sorted.
 
-        Every order ends in the primary key, so that no movie is on two pages.
+        Every order ends in the primary key, so that no movie is on two pages. The index of the order is gone
+        through until a page is full; where `offered` has few movies of a filter, these are read and sorted.
         """
+        return self._sorted(self._filtered(offered), visitor_key)
+
+    def _filtered(self, offered: Facets, *, is_counted: bool = False) -> QuerySet[Movie]:
+        """Return the movies that pass the filters; to be counted, beginning with the rarest facet."""
         found = Movie.objects.visible()
-        membership = Movie.genres.through.objects.filter(movie=OuterRef("pk"))
-        for name in self.genres_in:
-            found = found.filter(Exists(membership.filter(genre__name=name)))
+        for position, (n_movies, kind, name) in enumerate(self._values(offered)):
+            if kind == "decades":
+                in_decade = Q(year__gte=int(name), year__lt=int(name) + 10)
+                if n_movies <= RARE:
+                    found = found.filter(pk__in=Movie.objects.filter(in_decade).values("pk"))
+                elif is_counted and not position:
+                    found = found.filter(in_decade)
+                else:  # a plain condition would have all of the decade read by its index, and sorted
+                    found = found.filter(Exists(Movie.objects.filter(in_decade, pk=OuterRef("pk"))))
+                continue
+            named = {f"{COLUMNS[kind]}__name": name}
+            members = getattr(Movie, kind).through.objects.filter(**named)
+            if n_movies <= RARE:
+                found = found.filter(pk__in=members.values("movie"))
+            elif is_counted and not position:
+                found = found.filter(**{f"{kind}__name": name})
+            else:
+                found = found.filter(Exists(members.filter(movie=OuterRef("pk"))))
         if self.genres_out:
-            found = found.exclude(Exists(membership.filter(genre__name__in=self.genres_out)))
-        if self.decade is not None:
-            found = found.filter(year__gte=self.decade, year__lt=self.decade + 10)
-        if self.language:
-            found = found.filter(
-                Exists(
-                    Movie.languages.through.objects.filter(movie=OuterRef("pk"), language__name=self.language)
-                )
-            )
-        if self.country:
-            found = found.filter(
-                Exists(
-                    Movie.countries.through.objects.filter(movie=OuterRef("pk"), country__name=self.country)
-                )
-            )
+            unwanted = Movie.genres.through.objects.filter(genre__name__in=self.genres_out)
+            found = found.exclude(Exists(unwanted.filter(movie=OuterRef("pk"))))
         if self.runtime is not None:
             found = found.filter(runtime__gt=0, runtime__lte=self.runtime)
-        return self._sorted(found, visitor_key, mean_rating)
+        return found
 
-    def _sorted(self, found: QuerySet[Movie], visitor_key: str | None, mean_rating: float) -> QuerySet[Movie]:
+    def _sorted(self, found: QuerySet[Movie], visitor_key: str | None) -> QuerySet[Movie]:
         popular = ("-rating_count", LargestFirst("rating_average"), "pk")  # as the index has it
         match self.sort:
             case "best":
-                stars = F("rating_sum") - F("withheld_stars") / FULL_WEIGHT
-                weight = F("rating_count") - F("withheld_weight") / float(FULL_WEIGHT)
-                bayesian = Cast(stars + PRIOR_RATINGS * mean_rating, FloatField()) / (
-                    weight + float(PRIOR_RATINGS)
-                )
-                return found.order_by(bayesian.desc(), *popular)
+                return found.order_by("-bayesian_average", "pk")
             case "newest":
                 return found.order_by(F("year").desc(nulls_last=True), *popular)
             case "oldest":

@@ -33,6 +33,7 @@ from movie.core.times import EARLIEST, LATEST
 
 SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
 FULL_WEIGHT = 100  # percent, of a rating in public means
+PRIOR_STARS, PRIOR_RATINGS = 3.5, 20.0  # "Best rated" counts so many ratings besides a movie's own
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 
@@ -195,6 +196,16 @@ class Movie(models.Model):
     # numbers and halves, so that sums in any order are exact. Ratings that count fully add nothing here.
     withheld_weight = models.IntegerField(default=0, db_default=0, editable=False)
     withheld_stars = models.FloatField(default=0.0, db_default=0.0, editable=False)
+    # The mean that "Best rated" orders by, with PRIOR_RATINGS of PRIOR_STARS. These are the same for every
+    # site and at all times, so that an index has the order.
+    bayesian_average = models.GeneratedField(
+        expression=(
+            (F("rating_sum") - F("withheld_stars") / float(FULL_WEIGHT) + PRIOR_STARS * PRIOR_RATINGS)
+            / (F("rating_count") - F("withheld_weight") / float(FULL_WEIGHT) + PRIOR_RATINGS)
+        ),
+        output_field=models.FloatField(),
+        db_persist=True,
+    )
     created = models.DateTimeField(auto_now_add=True)
     updated = models.DateTimeField(auto_now=True)
 
@@ -218,6 +229,10 @@ class Movie(models.Model):
                     "available_until",
                 ],
                 name="most_rated",
+            ),
+            models.Index(
+                fields=["-bayesian_average", "id", "is_visible", "available_from", "available_until"],
+                name="best_rated",
             ),
         ]
 

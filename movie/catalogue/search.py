@@ -1,102 +1,156 @@
-"""Search movies by any of their titles, and people by name.
+"""Search movies by any of their titles, and people by name, at a bounded price.
 
-The database looks up suffixes that begin with the longest word of a query (`catalogue.suffixes`) and compares
-the few titles that it finds with the whole query. Parts of Latin words are found in popular titles and names
-alone (`catalogue.popular`), as is the likely meaning of a misspelt query. Nothing reads all titles.
+The database looks up suffixes that begin with a word of the query (`catalogue.suffixes`), RANKED of them at
+most, and those that it finds are compared with the whole query here. Parts of Latin words are found in
+popular titles and names alone (`catalogue.popular`), as is the likely meaning of a misspelt query. Where more
+titles have a word than are looked up, popular ones and those that hold the query as a phrase stand for the
+rest. So what a search costs does not grow with the catalogue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from heapq import nlargest
-from typing import Any
+from functools import cache
+from heapq import nlargest, nsmallest
+from itertools import islice
+from typing import overload
 
 from django.conf import settings
 from django.db.models import (
-    Case,
+    BigIntegerField,
+    CharField,
     Count,
-    F,
+    DateTimeField,
     IntegerField,
-    Min,
-    OuterRef,
     Q,
     QuerySet,
-    Subquery,
-    Value,
-    When,
 )
+from django.utils import timezone
 from django.utils.translation import get_language
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import Movie, MovieTitle, Person
-from movie.catalogue.popular import KnownName, KnownTitle, popular_names, popular_titles
-from movie.catalogue.suffixes import ARTICLES, NameSuffix, TitleSuffix, beginning_with, without_article
+from movie.catalogue.models import Credit, Movie, MovieTitle, Person
+from movie.catalogue.popular import (
+    COLUMNS_OF_TITLES,
+    Known,
+    KnownName,
+    KnownTitle,
+    T,
+    popular_names,
+    popular_titles,
+)
+from movie.catalogue.suffixes import ARTICLES, TITLE_START, bounds, without_article
 from movie.catalogue.titles import search_key
+from movie.core.compiled import CompiledQuery, Parameter
 
 # How well a title matches: the whole of it, its beginning, the beginning of a word, anything else.
 SHOWN_RANKS = (0, 2, 3, 6)  # of the titles that pages show
 ALIAS_RANKS = (1, 4, 5, 7)  # of all others
-MOST_WORDS = 8  # of a query that are looked at; each costs a comparison per title
+MOST_WORDS = 8  # of a query that are looked at
+RANKED = 100  # titles or names with a word that are compared with the query
+PHRASES = 40  # that hold the query as a phrase, besides, where more have its words
+PEOPLE_FOUND = 30
 TRIGRAMS_COMPARED = 10
-MANY = 1_000  # titles or names with a word
 CANDIDATES = 40  # titles that share the most trigrams with a misspelt query
 SIMILAR_ENOUGH = 0.7  # of SequenceMatcher.ratio(): one or two slips in a word
 
 
-def search_movies(text: str) -> QuerySet[Movie]:
+@dataclass(frozen=True)
+class FoundMovies(Sequence[Movie]):
+    """Lists what a search found, best match first. A slice reads its movies from the database.
+
+    Each movie has `match`, one of SHOWN_RANKS and ALIAS_RANKS. `aliases` has by id the title that the search
+    was found in, where pages show another. `is_cut` says that there are more than were compared.
+    """
+
+    ids: list[int] = field(default_factory=list)
+    matches: dict[int, int] = field(default_factory=dict)
+    aliases: dict[int, str] = field(default_factory=dict)
+    is_cut: bool = False
+    movies: QuerySet[Movie] = field(default_factory=Movie.objects.all)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Movie: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Movie]: ...
+
+    def __getitem__(self, index: int | slice) -> Movie | list[Movie]:
+        if isinstance(index, int):
+            return self[index : index + 1 or None][0]
+        ids = self.ids[index]
+        by_id = {movie.pk: movie for movie in self.movies.filter(pk__in=ids).order_by()}
+        found = [by_id[pk] for pk in ids if pk in by_id]
+        for movie in found:
+            movie.match = self.matches[movie.pk]  # type: ignore[attr-defined]
+        return found
+
+    def __iter__(self) -> Iterator[Movie]:
+        return iter(self[:])
+
+
+def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovies:
     """Return visible movies with a title that holds every word of `text`, best match first.
 
     A word that is a year also matches the movie's year. Movies come by how well their best title
     matches (the whole title, its beginning, the beginning of a word, anywhere), then by how often they
     were rated. Titles that pages do not show come after those that they do, and an article at the front
-    counts for nothing: "god" is the beginning of "The Godfather". Each has `match`, one of SHOWN_RANKS and
-    ALIAS_RANKS. Nothing is found for an empty text. One or two Latin letters are looked for at the beginning
-    of words, everything else anywhere.
+    counts for nothing: "god" is the beginning of "The Godfather". Nothing is found for an empty text. One or
+    two Latin letters are looked for at the beginning of words, everything else anywhere. `movies` is the
+    query that reads the movies of a page, if not all of their fields.
     """
     key = without_article(search_key(text))
+    movies = Movie.objects.all() if movies is None else movies
     if not key:
-        return Movie.objects.none()
-    titles = MovieTitle.objects.filter(_every_word(key, year="movie__year"))
-    best = titles.filter(movie=OuterRef("pk")).values("movie").annotate(best=Min(_rank(key))).values("best")
-    return (
-        Movie.objects.visible()
-        .filter(_movies_with(longest_word(key)))
-        .annotate(match=Subquery(best, output_field=IntegerField()))
-        .filter(match__isnull=False)
-        .order_by("match", "-rating_count", "pk")
-    )
+        return FoundMovies(movies=movies)
+    found, is_cut = _look_up(key, _read_titles)
+    now, word = timezone.now(), longest_word(key)
+    if is_year(word):
+        rows = _titles_of_year.rows(year=int(word), now=now)
+        found, is_cut = [*found, *(KnownTitle(*row) for row in rows)], is_cut or len(rows) == RANKED
+    held = [title for title in found if holds_every_word(title, key)]
+    more = _popular(key, popular_titles.get()).keys() - {title.movie for title in held}
+    others = (KnownTitle(*row) for row in _titles_of.rows(owner=sorted(more), now=now))
+    held += [title for title in others if holds_every_word(title, key)]
+    language = get_language() or settings.LANGUAGE_CODE
+    best: dict[int, tuple[int, int, int]] = {}  # match, ratings and number of a movie
+    aliases: dict[int, str] = {}
+    for title in held:
+        own = (match_of(title, key, language), -title.rating_count, title.movie)
+        if title.movie not in best or own < best[title.movie]:
+            best[title.movie], aliases[title.movie] = own, title.title
+    matches = {pk: match for pk, (match, _n_ratings, _pk) in best.items()}
+    aliases = {pk: title for pk, title in aliases.items() if matches[pk] in ALIAS_RANKS}
+    return FoundMovies(sorted(best, key=best.__getitem__), matches, aliases, is_cut, movies)
 
 
-def aliases_of(text: str, found: Iterable[Movie]) -> dict[int, str]:
-    """Return by id the title that `text` was found in, where pages show another: one query at most."""
-    key = without_article(search_key(text))
-    ids = [movie.pk for movie in found if movie.match in ALIAS_RANKS]  # type: ignore[attr-defined]
-    if not ids:
-        return {}
-    titles = MovieTitle.objects.filter(_every_word(key, year="movie__year"), movie__in=ids)
-    best_last = titles.annotate(match=_rank(key)).order_by("-match", "-pk")
-    return dict(best_last.values_list("movie", "title"))
-
-
-def search_people(text: str) -> QuerySet[Person]:
+def search_people(text: str) -> list[Person]:
     """Return people of visible movies whose name holds every word of `text`, best match first.
 
-    Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. A single Latin letter
-    names nobody.
+    Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. There are PEOPLE_FOUND at
+    most: of those that match alike, people of popular movies. A single Latin letter names nobody.
     """
     key = search_key(text)
     if not key or (len(key) == 1 and is_short(key)):
-        return Person.objects.none()
-    return (
-        Person.objects.filter(_every_word(key), _people_with(longest_word(key)))
-        .annotate(
-            match=_closeness(key, range(4)),
-            n_movies=Count("movies", filter=available_now("movies__"), distinct=True),
-        )
-        .filter(n_movies__gt=0)
-        .order_by("match", "-n_movies", "name", "pk")
-    )
+        return []
+    popular = _popular(key, popular_names.get())
+    found = [name for name in _look_up(key, _read_names)[0] if holds_every_word(name, key)]
+    names = popular | {name.person: name for name in found}
+    n_popular = {pk: -name.n_popular for pk, name in popular.items()}
+    matches = {pk: closeness(name.key, key) for pk, name in names.items()}
+    likely = nsmallest(PEOPLE_FOUND, names, key=lambda pk: (matches[pk], n_popular.get(pk, 0), pk))
+    n_movies: dict[int, int] = dict(movies_of_people.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
+    people = []
+    for pk in sorted(n_movies, key=lambda pk: (matches[pk], -n_movies[pk], names[pk].name, pk)):
+        person = Person(pk=pk, name=names[pk].name, search_key=names[pk].key)
+        person.match, person.n_movies = matches[pk], n_movies[pk]  # type: ignore[attr-defined]
+        people.append(person)
+    return people
 
 
 def closest_titles(text: str, limit: int = 3) -> list[str]:
@@ -121,31 +175,6 @@ def closest_titles(text: str, limit: int = 3) -> list[str]:
     return [known[found] for minus, found in scored if -minus >= SIMILAR_ENOUGH][:limit]
 
 
-def _movies_with(word: str) -> Q:
-    """Return the condition of movies that a title or the year may give this word.
-
-    The few that there are go into the statement by number, and a word of many titles is a subquery; popular
-    movies that have the word within another are found besides.
-    """
-    holding = TitleSuffix.objects.filter(beginning_with(word)).values_list("owner__movie", flat=True)
-    popular = popular_titles.get().holding(word, at_beginning=is_short(word))
-    condition = _in_few_or_many(holding, {title.movie for title in popular})
-    return condition | Q(year=int(word)) if is_year(word) else condition
-
-
-def _people_with(word: str) -> Q:
-    """Return the condition of people whose name may hold this word, as `_movies_with` does of movies."""
-    holding = NameSuffix.objects.filter(beginning_with(word)).values_list("owner", flat=True)
-    popular = popular_names.get().holding(word, at_beginning=is_short(word))
-    return _in_few_or_many(holding, {name.person for name in popular})
-
-
-def _in_few_or_many(holding: QuerySet[Any, int], others: set[int]) -> Q:
-    """Return the condition of the rows that a query of keys names, or `others`; a key may come repeatedly."""
-    found = list(holding.order_by()[:MANY])
-    return Q(pk__in=holding) | Q(pk__in=others) if len(found) == MANY else Q(pk__in={*found, *others})
-
-
 def words_of(key: str) -> list[str]:
     """Return the words of a search key that are looked at."""
     return key.split()[:MOST_WORDS]
@@ -165,21 +194,8 @@ def is_year(word: str) -> bool:
     return len(word) == 4 and word.isdecimal()
 
 
-def _every_word(key: str, year: str = "") -> Q:
-    condition = Q()
-    for word in words_of(key):
-        if is_short(word):
-            holds = Q(search_key__startswith=word) | Q(search_key__contains=f" {word}")
-        else:
-            holds = Q(search_key__contains=word)
-        if year and is_year(word):
-            holds |= Q(**{year: int(word)})
-        condition &= holds
-    return condition
-
-
 def holds_every_word(known: KnownTitle | KnownName, key: str) -> bool:
-    """Return whether a title or name has every word of a search key, as the database's searches have it."""
+    """Return whether a title or name has every word of a search key, as searches want it."""
     year = known.year if isinstance(known, KnownTitle) else None
     return all(
         (known.key.startswith(word) or f" {word}" in known.key)
@@ -201,30 +217,103 @@ def _with_articles(key: str) -> tuple[str, ...]:
     return (key, *(f"{article} {key}" for article in ARTICLES))
 
 
-def _rank(key: str) -> Case:
-    """Return one of SHOWN_RANKS for the titles that pages show, which are the English one and the one in the
-    visitor's language, and one of ALIAS_RANKS for all others."""
-    shown = Q(title=F("movie__title")) | Q(language=get_language() or settings.LANGUAGE_CODE)
-    return Case(
-        When(shown, then=_closeness(key, SHOWN_RANKS)),
-        default=_closeness(key, ALIAS_RANKS),
-        output_field=IntegerField(),
+def _look_up(key: str, read: Callable[[str, int], list[T]]) -> tuple[list[T], bool]:
+    """Return titles or names with a word of the key that few have, and whether each word has more than are
+    read: these are then some with any of the words, and some with the key as a phrase. `read` looks up what
+    begins with a text.
+    """
+    words = [word for word in words_of(key) if not is_year(word)] or words_of(key)[:1]
+    found: list[T] = []
+    for word in sorted(words, key=len, reverse=True):
+        some = read(word, RANKED)
+        if len(some) < RANKED:
+            return some, False
+        found += some
+    found += read(TITLE_START + key, PHRASES)
+    return found + (read(key, PHRASES) if " " in key else []), True
+
+
+def _popular(key: str, known: Known[T]) -> dict[int, T]:
+    """Return the first popular movies or people with a title or name that holds the key, by id."""
+    word = longest_word(key)
+    holding = (
+        each for each in known.holding(word, at_beginning=is_short(word)) if holds_every_word(each, key)
+    )
+    return {each[0]: each for each in islice(holding, 2 * RANKED)}
+
+
+def _read_titles(start: str, limit: int) -> list[KnownTitle]:
+    first, last = bounds(start)
+    rows = _titles_beginning(limit).rows(start=first, end=last, now=timezone.now())
+    return [KnownTitle(*row) for row in rows]
+
+
+def _read_names(start: str, limit: int) -> list[KnownName]:
+    first, last = bounds(start)
+    return [KnownName(*row) for row in _names_beginning(limit).rows(start=first, end=last)]
+
+
+@cache
+def _titles_beginning(limit: int) -> CompiledQuery:
+    return CompiledQuery(
+        lambda some: (
+            MovieTitle.objects.filter(available_now("movie__", _now), _within)
+            .order_by("suffixes__text")
+            .values_list(*COLUMNS_OF_TITLES)[:limit]
+        )
     )
 
 
-def _closeness(key: str, ranks: Sequence[int]) -> Case:
-    exact, prefix, word_prefix, contains = ranks
-    keys = _with_articles(key)
-    begins = Q()
-    for each in keys:
-        begins |= Q(search_key__startswith=each)
-    return Case(
-        When(search_key__in=keys, then=Value(exact)),
-        When(begins, then=Value(prefix)),
-        When(search_key__contains=f" {key}", then=Value(word_prefix)),
-        default=Value(contains),
-        output_field=IntegerField(),
+@cache
+def _names_beginning(limit: int) -> CompiledQuery:
+    return CompiledQuery(
+        lambda some: (
+            Person.objects.filter(_within)
+            .order_by("suffixes__text")
+            .values_list("pk", "search_key", "name")[:limit]
+        )
     )
+
+
+_within = Q(
+    suffixes__text__gte=Parameter("start", CharField()), suffixes__text__lt=Parameter("end", CharField())
+)
+_now = Parameter("now", DateTimeField())
+_titles_of = CompiledQuery(
+    lambda some: (
+        MovieTitle.objects.filter(
+            available_now("movie__", _now), movie__id__in=some("owner", BigIntegerField())
+        )
+        .order_by()
+        .values_list(*COLUMNS_OF_TITLES)
+    )
+)
+_titles_of_year = CompiledQuery(
+    lambda some: (
+        MovieTitle.objects.filter(
+            available_now("movie__", _now), movie__year=Parameter("year", IntegerField())
+        )
+        .order_by("movie")
+        .values_list(*COLUMNS_OF_TITLES)[:RANKED]
+    )
+)
+movies_of_people = CompiledQuery(  # rows of a person and the number of their visible movies
+    lambda some: (
+        Credit.objects.filter(
+            available_now("movie__", _now), person__id__in=some("person", BigIntegerField())
+        )
+        .order_by()
+        .values_list("person")
+        .annotate(n=Count("movie", distinct=True))
+    )
+)
+
+
+def match_of(title: KnownTitle, key: str, language: str) -> int:
+    """Return one of SHOWN_RANKS for the titles that pages show, which are the English one and the one in this
+    language, and one of ALIAS_RANKS for all others."""
+    is_shown = title.title == title.main_title or title.language == language
+    return (SHOWN_RANKS if is_shown else ALIAS_RANKS)[closeness(title.key, key)]
 
 
 def _similarity(key: str, other: str) -> float:

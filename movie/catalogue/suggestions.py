@@ -14,7 +14,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import BigIntegerField, CharField, Count, DateTimeField, Q
+from django.db.models import BigIntegerField, CharField, DateTimeField, Q
 from django.utils import timezone
 from django.utils.translation import get_language
 
@@ -30,12 +30,12 @@ from movie.catalogue.popular import (
     popular_titles,
 )
 from movie.catalogue.search import (
-    ALIAS_RANKS,
-    SHOWN_RANKS,
     closeness,
     holds_every_word,
     is_short,
     longest_word,
+    match_of,
+    movies_of_people,
 )
 from movie.catalogue.suffixes import TITLE_START, bounds, without_article
 from movie.catalogue.titles import search_key
@@ -88,9 +88,7 @@ def _best_movies(key: str) -> list[int]:
 
     ranks: dict[int, tuple[int, int, int]] = {}  # match, ratings and number of a movie
     for title in _held(key, read, popular_titles, MOVIES_SUGGESTED):
-        shown = title.title == title.main_title or title.language == language
-        match = (SHOWN_RANKS if shown else ALIAS_RANKS)[closeness(title.key, key)]
-        own = (match, -title.rating_count, title.movie)
+        own = (match_of(title, key, language), -title.rating_count, title.movie)
         ranks[title.movie] = min(own, ranks.get(title.movie, own))
     return nsmallest(MOVIES_SUGGESTED, ranks, key=ranks.__getitem__)
 
@@ -103,7 +101,7 @@ def _people(key: str) -> list[Person]:
     found = {name.person: name for name in _held(key, read, popular_names, PEOPLE_SUGGESTED)}
     matches = {pk: closeness(name.key, key) for pk, name in found.items()}
     likely = nsmallest(MOST_READ, found, key=lambda pk: (matches[pk], -found[pk].n_popular, pk))
-    counts: dict[int, int] = dict(_counts.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
+    counts: dict[int, int] = dict(movies_of_people.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
     best = sorted(counts, key=lambda pk: (matches[pk], -counts[pk], found[pk].name, pk))
     return [_person(found[pk], counts[pk]) for pk in best[:PEOPLE_SUGGESTED]]
 
@@ -161,15 +159,5 @@ _directors = CompiledQuery(
         Credit.objects.filter(movie__id__in=some("movie", BigIntegerField()), role=Credit.Role.DIRECTOR)
         .order_by("order", "pk")
         .values_list("movie_id", "person__name")
-    )
-)
-_counts = CompiledQuery(
-    lambda some: (
-        Credit.objects.filter(
-            available_now("movie__", _now), person__id__in=some("person", BigIntegerField())
-        )
-        .order_by()
-        .values_list("person")
-        .annotate(n=Count("movie", distinct=True))
     )
 )

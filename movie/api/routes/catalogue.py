@@ -40,7 +40,7 @@ from movie.api.schemas import (
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
 from movie.catalogue.details import Link, MovieDetails, movie_details
 from movie.catalogue.models import Movie, Rating
-from movie.catalogue.search import closest_titles, search_movies, search_people
+from movie.catalogue.search import FoundMovies, closest_titles, search_movies, search_people
 from movie.recommendations.ranked_list import load_movies
 from movie.recommendations.similar import rank_similar
 from movie.telemetry.requests import count_shown
@@ -90,7 +90,7 @@ def movies(
         country="".join(_catalogue_names("country", country and [country], offered.countries)),
         sort=sort,
     )
-    found = filters.movies(mean_rating=offered.mean_rating)
+    found = filters.movies(offered)
     if year_from is not None:
         found = found.filter(year__gte=year_from)
     if year_to is not None:
@@ -100,7 +100,7 @@ def movies(
         lookup = MovieLookup(refs)
         wanted = [lookup.get(ref, f"external_id[{n}]", "query") for n, ref in enumerate(refs)]
         found = found.filter(pk__in=[pk for pk in wanted if pk is not None])
-    return json_response(_page(request, found, page, page_size, id_space))
+    return json_response(_page(request, _with_related(found), page, page_size, id_space))
 
 
 @router.get("/movies/{movie_id}", response=MovieDetailOut, operation_id="movie", summary="One film")
@@ -183,8 +183,9 @@ def search(
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
     """Searches all titles of films in all languages, and names of people; the best match is first."""
-    answer = _page(request, search_movies(q), page, page_size, id_space)
-    people = list(search_people(q)[:MAX_PEOPLE])
+    found = search_movies(q, _with_related(Movie.objects.all()))
+    answer = _page(request, found, page, page_size, id_space)
+    people = search_people(q)[:MAX_PEOPLE]
     answer["people"] = [
         {
             "id": person.pk,
@@ -220,12 +221,16 @@ def _catalogue_names(field: str, wanted: Sequence[str] | None, offered: Iterable
     return tuple(names[name.casefold()] for name in wanted or ())
 
 
+def _with_related(movies: QuerySet[Movie]) -> QuerySet[Movie]:
+    """Return the query with what `_render_movie` reads."""
+    return movies.defer("synopsis", "attributes").prefetch_related("genres", "external_ids")
+
+
 def _page(
-    request: HttpRequest, found: QuerySet[Movie], number: int, size: int, id_space: str | None
+    request: HttpRequest, found: QuerySet[Movie] | FoundMovies, number: int, size: int, id_space: str | None
 ) -> dict[str, Any]:
     require_id_space(id_space)
-    related = ("genres", "external_ids")
-    paginator = Paginator(found.defer("synopsis", "attributes").prefetch_related(*related), size)
+    paginator = Paginator(found, size)
     if number > paginator.num_pages:
         raise Problem(404, f"There is no page {number}; the last one is {paginator.num_pages}.")
     page = paginator.page(number)

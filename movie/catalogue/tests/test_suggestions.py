@@ -17,7 +17,7 @@ from movie.catalogue.merging import merge_facts, merge_people
 from movie.catalogue.models import Movie, MovieTitle, Person
 from movie.catalogue.popular import Known, KnownName, popular_titles
 from movie.catalogue.removal import delete_movies
-from movie.catalogue.search import search_movies
+from movie.catalogue.search import search_movies, search_people
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, suffixes
 from movie.catalogue.suggestions import suggestions
 from movie.catalogue.tests.films import make_film
@@ -125,18 +125,36 @@ def test_suggestions_are_the_first_of_what_a_search_finds(many, text):
     assert titles(text) == [movie.title for movie in search_movies(text)[:8]]
 
 
-def test_a_word_of_many_titles_is_looked_up_by_one_statement(many, monkeypatch):
-    """One movie has the word in two titles, and one within another word."""
-    movie = Movie.objects.get(title="Star a")
-    MovieTitle.objects.create(movie=movie, title="Star Alpha")
+def test_a_movie_with_the_word_in_two_titles_is_found_once(many):
+    MovieTitle.objects.create(movie=Movie.objects.get(title="Star a"), title="Star Alpha")
     popular_titles.clear()
-    everything = [movie.title for movie in search_movies("star")]
-    assert sorted(everything) == sorted(["Costar", "Star", *(f"Star {letter}" for letter in "lkjihgfedcba")])
-    for many_titles in (3, TitleSuffix.objects.filter(text__startswith="star").count()):
-        monkeypatch.setattr(search, "MANY", many_titles)
-        with CaptureQueriesContext(connection) as asked:
-            assert [movie.title for movie in search_movies("star")] == everything
-        assert len(asked) == 2
+    found = search_movies("star")
+    assert sorted(movie.title for movie in found) == sorted(
+        ["Costar", "Star", *(f"Star {letter}" for letter in "lkjihgfedcba")]
+    )
+    assert not found.is_cut
+
+
+def test_of_more_titles_than_are_ranked_the_whole_title_the_popular_and_the_phrase_are_found(
+    many, monkeypatch, client
+):
+    """The statements and the rows that they read are as many as for few titles."""
+    monkeypatch.setattr("movie.catalogue.popular.POPULAR_MOVIES", 3)
+    monkeypatch.setattr(search, "RANKED", 4)
+    monkeypatch.setattr(search, "PHRASES", 5)
+    for n in range(12):
+        make_film(f"Bright Star Night {n}", directors=[f"Starr Night {n}"])
+    with CaptureQueriesContext(connection) as asked:
+        found = search_movies("star")
+    assert found.is_cut
+    titles = [movie.title for movie in found]
+    assert titles[:3] == ["Star", "Star l", "Star k"] and titles[-1] == "Costar"
+    assert "Star h" not in titles  # neither popular nor among the first in the alphabet
+    assert len(asked) <= 5  # two look-ups, the popular ones (two, once in a while), and their titles
+    assert "Bright Star Night 7" in [movie.title for movie in search_movies("star night 7")]
+    page = client.get("/search/?q=star").content.decode()
+    assert f"More than {len(titles)} films" in page
+    assert 4 <= len(search_people("starr")) <= 4 + 5 + 3
 
 
 def test_popular_names_are_found_in_their_order_each_once():

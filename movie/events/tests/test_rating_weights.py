@@ -44,7 +44,7 @@ def films(db):
 
 def best(n: int = 5) -> list[str]:
     cache.clear()
-    movies = BrowseFilters(sort="best").movies(mean_rating=facets().mean_rating)
+    movies = BrowseFilters(sort="best").movies(facets())
     return [movie.title for movie in movies[:n]]
 
 

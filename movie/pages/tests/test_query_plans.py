@@ -16,7 +16,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.models import Credit, Genre, Movie, MovieTitle, Person, Rating
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix
 from movie.core.ids import new_event_id
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(connection.vendor == "postgresql", reason="reads
 FILMS, GUESTS, EACH = 3_000, 300, 20
 # Not the activity: a week of it is counted once a minute.
 GROWING = (Movie, MovieTitle, TitleSuffix, Rating, Event, Credit, Person, NameSuffix, Movie.genres.through)
-IN_ORDER = "most_rated"  # the index whose first entries are the answer
+IN_ORDER = ("most_rated", "best_rated")  # the indexes whose first entries are the answer
 FEW = 1_000  # rows: what the server means to read of one table
 
 
@@ -117,7 +117,9 @@ def costly_steps(sql: str) -> list[str]:
                 for step in steps
                 if (found := re.match(r"SCAN (\w+)(.*)", step))
                 and found[1] in names
-                and not (f"INDEX {IN_ORDER}" in found[2] and is_sorted and "LIMIT" in sql)
+                and not (
+                    any(f"INDEX {name}" in found[2] for name in IN_ORDER) and is_sorted and "LIMIT" in sql
+                )
             ]
         cursor.execute(f"EXPLAIN {sql}")
         columns = [column[0] for column in cursor.description]
@@ -134,6 +136,7 @@ def hot_work(large_site, client):
     def rating(movie_id):
         return Interaction(new_event_id(), large_site, "rating", movie_id, now, 4.0, "film")
 
+    offered = facets()  # which reads all films, once a minute
     return {
         "home": lambda: client.get("/"),
         "film page": lambda: client.get("/movies/50/"),
@@ -144,8 +147,14 @@ def hot_work(large_site, client):
         "search, nothing found": lambda: client.get("/search/?q=flim+77"),
         "suggest": lambda: client.get("/search/suggest/?q=77"),
         # Of so few films MariaDB would rather sort whole rows; of 300,000 it takes the index for them, too.
-        "browse": lambda: list(BrowseFilters().movies().values_list("pk")[:PAGE_SIZE]),
-        "browse a genre": lambda: list(BrowseFilters(genres_in=("Genre 7",)).movies()[:PAGE_SIZE]),
+        "browse": lambda: list(BrowseFilters().movies(offered).values_list("pk")[:PAGE_SIZE]),
+        "browse, best rated": lambda: list(
+            BrowseFilters(sort="best").movies(offered).values_list("pk")[:PAGE_SIZE]
+        ),
+        "browse a genre": lambda: list(BrowseFilters(genres_in=("Genre 7",)).movies(offered)[:PAGE_SIZE]),
+        "number of films of two filters": lambda: BrowseFilters(genres_in=("Genre 7",), decade=1950).count(
+            offered
+        ),
         "history": lambda: get_history(large_site),
         "trending": trending_ids,
         "films with most ratings": lambda: last_resort(History.EMPTY, RankingOptions(k=24)),

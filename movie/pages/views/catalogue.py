@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.utils.cache import patch_vary_headers
@@ -15,11 +15,11 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets, genre_facts
 from movie.catalogue.details import MovieDetails, movie_details, rating_histogram
 from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.models import Credit, Genre, Movie, Person
-from movie.catalogue.search import aliases_of, closest_titles, search_movies, search_people
+from movie.catalogue.search import closest_titles, search_movies, search_people
 from movie.catalogue.suggestions import suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
@@ -43,7 +43,6 @@ class Listed(NamedTuple):
 
 PEOPLE_SHOWN = 12  # beside the films found
 KNOWN_FOR = 6
-DIRECTORS_SHOWN = 12  # of a genre
 
 
 @require_safe
@@ -55,8 +54,8 @@ def browse(request: VisitorRequest) -> HttpResponse:
     if form.sent_as_form and not form.notes and not is_htmx(request):
         return HttpResponseRedirect(filters.url())  # what a browser sends for a form, as an address to keep
     history = visitor_history(request.visitor)
-    films = filters.movies(visitor_key=request.visitor.key, mean_rating=offered.mean_rating)
-    page_obj = _page(films.defer("synopsis"), request, form.notes)
+    films = filters.movies(offered, visitor_key=request.visitor.key)
+    page_obj = _page(films.defer("synopsis"), request, form.notes, *filters.count(offered))
     address = filters.url(page_obj.number)
     request.GET = QueryDict(filters.query(page_obj.number))  # so that links to other pages are short, too
     partial = is_htmx(request) and request.headers.get("HX-Target") == "browse-results"
@@ -81,14 +80,15 @@ def browse(request: VisitorRequest) -> HttpResponse:
 def search(request: VisitorRequest) -> HttpResponse:
     """Search movies by any of their titles, and people by name."""
     form = SearchForm(request.GET)
-    page_obj = _page(search_movies(form.text).defer("synopsis"), request, form.notes)
-    people = list(search_people(form.text)[: PEOPLE_SHOWN + 1])
+    found = search_movies(form.text, Movie.objects.defer("synopsis"))
+    page_obj = _page(found, request, form.notes, len(found), found.is_cut)
+    people = search_people(form.text)[: PEOPLE_SHOWN + 1]
     nothing = form.text and not page_obj.paginator.count and not people
     context = {
         "form": form,
         "text": form.text,
         "page_obj": page_obj,
-        "listed": _listed(page_obj, aliases_of(form.text, page_obj)),
+        "listed": _listed(page_obj, found.aliases),
         "people": people[:PEOPLE_SHOWN],
         "more_people": len(people) > PEOPLE_SHOWN,
         "closest": closest_titles(form.text) if nothing else [],
@@ -180,34 +180,24 @@ def person(request: VisitorRequest, person_id: int) -> HttpResponse:
 def genre(request: VisitorRequest, genre_id: int) -> HttpResponse:
     """Show a genre: its best known and best rated movies, its directors and its decades."""
     found = get_object_or_404(Genre, pk=genre_id)
+    offered = facets()
     filters = BrowseFilters(genres_in=(found.name,))
-    known = list(filters.movies().defer("synopsis")[:KNOWN_FOR])
+    known = list(filters.movies(offered).defer("synopsis")[:KNOWN_FOR])
     shown = {film.pk for film in known}
-    best_first = replace(filters, sort="best").movies(mean_rating=facets().mean_rating).defer("synopsis")
+    best_first = replace(filters, sort="best").movies(offered).defer("synopsis")
     best = [film for film in best_first[: 2 * KNOWN_FOR] if film.pk not in shown][:KNOWN_FOR]
-    inside = Movie.objects.visible().filter(genres=found).order_by()
-    decades: dict[int, int] = {}
-    for year, count in inside.exclude(year=None).values_list("year").annotate(count=Count("pk")):
-        decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
-    directors = (
-        Credit.objects.filter(role=Credit.Role.DIRECTOR, movie__in=inside)
-        .order_by()
-        .values("person_id", "person__name")
-        .annotate(films=Count("pk"))
-        .order_by("-films", "person__name")[:DIRECTORS_SHOWN]
-    )
+    facts = genre_facts(found.pk)
     context = {
         "genre": found,
-        "count": inside.count(),
+        "count": filters.count(offered)[0],
         "known": _listed(known),
         "best": _listed(best),
         "all_address": filters.url(),
         "best_address": replace(filters, sort="best").url(),
         "decades": [
-            (decade, decades[decade], replace(filters, decade=decade).url())
-            for decade in sorted(decades, reverse=True)
+            (decade, n_films, replace(filters, decade=decade).url()) for decade, n_films in facts.decades
         ],
-        "directors": list(directors),
+        "directors": facts.directors,
         **_standing(visitor_history(request.visitor)),
     }
     return render(request, "pages/genre.html", context)
@@ -228,9 +218,24 @@ def _standing(history: History) -> dict[str, object]:
     return {"ratings": history.ratings, "watchlist": history.watchlist}
 
 
-def _page(films: QuerySet[Movie], request: HttpRequest, notes: list[str]) -> Page:
+class CountedPaginator(Paginator):
+    """Pages through as many rows as it is told; `is_cut` says that there are more."""
+
+    def __init__(self, rows: QuerySet[Movie] | Sequence[Movie], n_rows: int, is_cut: bool) -> None:
+        super().__init__(rows, PAGE_SIZE)
+        self.is_cut = is_cut
+        self.count = n_rows  # in place of Django's, which counts all
+
+
+def _page(
+    films: QuerySet[Movie] | Sequence[Movie],
+    request: HttpRequest,
+    notes: list[str],
+    n_films: int,
+    is_cut: bool = False,
+) -> Page:
     """Return the requested page; for one that does not exist the nearest, and add a note."""
-    paginator = Paginator(films, PAGE_SIZE)
+    paginator = CountedPaginator(films, n_films, is_cut)
     asked = request.GET.get("page") or "1"
     try:
         number = int(asked)
