@@ -5,8 +5,8 @@
 Runs a selection that takes some minutes, or the named ones, in their `--quick` form, unless --full is given.
 `serving` is part of it where the packages of requirements-bench.txt are installed.
 Each is a module of its own; `python -m benchmarks.NAME --help` tells its options and names its baseline.
---write puts the table of the selection where the document reads it. Exits with 1 where one could not measure,
-or missed a goal.
+--write puts the table of the selection where the document reads it; with names, their rows in the place of
+their former ones. Exits with 1 where one could not measure, or missed a goal.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 
 from benchmarks._command import Ratio
 from benchmarks.accuracy import RESULTS
-from evaluation.benchmark_page import write_table
+from evaluation.benchmark_page import read_table, write_table
 from evaluation.provenance import commit
 
 SELECTION = (
     "home_page", "observability", "import_ratings", "propagation", "sasrec_latency", "live_new_user",
-    "training_feed", "stars", "synthetic", "play_weights", "similar", "serving",
+    "training_feed", "stars", "synthetic", "play_weights", "similar", "serving", "growth",
 )  # fmt: skip
 PACKAGES = {"serving": ("fastapi", "uvicorn")}  # of requirements-bench.txt: what the site is compared with
 COLUMNS = ("what", "ratio", "baseline", "goal", "", "command")
@@ -51,8 +51,8 @@ def main() -> int:
     known = benchmark_names()
     if unknown := set(options.names) - {*known}:
         parser.error(f"no benchmark named {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    if options.write and (options.names or options.all):
-        parser.error("--write keeps the table of the selection; name no benchmark with it")
+    if options.write and options.all:
+        parser.error("--write keeps the table of the selection, or named rows of it; leave out --all")
     rows, failed = [], []
     for name in known if options.all else options.names or runnable(SELECTION):
         command = ["python", "-m", f"benchmarks.{name}", *([] if options.full else ["--quick"])]
@@ -62,6 +62,8 @@ def main() -> int:
     print("\n" + as_text([COLUMNS, *rows]))
     if options.write and not failed:
         sizes = " --full" if options.full else ""
+        if options.names:
+            rows = with_new_rows(read_table(RESULTS, "goals")["rows"], rows)
         table = {"command": f"python -m benchmarks{sizes}", "columns": list(COLUMNS), "rows": rows}
         write_table(RESULTS, "goals", {**table, "revision": commit()})
     missed = [row[0] for row in rows if row[4] == "missed"]
@@ -102,6 +104,17 @@ def as_row(ratio: Ratio, command: Sequence[str]) -> list[str]:
     """Return the cells of a ratio in the order of COLUMNS."""
     verdict = ("met" if ratio.is_met else "missed") if ratio.goal else ""
     return [ratio.what, f"{ratio.value:.4g}", ratio.baseline, ratio.goal, verdict, f"`{' '.join(command)}`"]
+
+
+def with_new_rows(rows: Sequence[list[str]], new: Sequence[list[str]]) -> list[list[str]]:
+    """Return the rows of all other benchmarks, and the new ones, in the order of the selection."""
+
+    def benchmark(row: Sequence[str]) -> str:
+        return row[-1].strip("`").split()[2].removeprefix("benchmarks.")
+
+    named = {benchmark(row) for row in new}
+    kept = [row for row in rows if benchmark(row) not in named]
+    return sorted([*kept, *new], key=lambda row: [*SELECTION, benchmark(row)].index(benchmark(row)))
 
 
 def as_text(rows: Sequence[Sequence[str]]) -> str:

@@ -163,6 +163,17 @@ class Served:
         """Return CPU-seconds of all workers so far, user and system."""
         return sum(sum(worker.cpu_times()[:2]) for worker in self.workers())
 
+    def thread_seconds(self) -> float:
+        """Return CPU-seconds of the threads that the workers have now, to the microsecond; Linux alone tells.
+
+        For single requests: `cpu_seconds` counts in steps of 10 ms.
+        """
+        folders = [Path(f"/proc/{worker.pid}/task") for worker in self.workers()]
+        files = [file for folder in folders for file in folder.glob("*/schedstat")]
+        if not files:
+            raise CouldNotMeasure("this system does not tell the CPU time of threads in /proc/PID/task")
+        return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
     def memory_mb(self) -> tuple[float, float]:
         """Return MB of the largest worker: resident, and its own."""
         found = [worker.memory_full_info() for worker in self.workers()]
@@ -214,8 +225,13 @@ class Guest:
         headers["Cookie"] = "; ".join(f"{name}={morsel.value}" for name, morsel in self._cookies.items())
         if body is not None and "csrftoken" in self._cookies:
             headers["X-CSRFToken"] = self._cookies["csrftoken"].value
-        self._connection.request(method, path, body, headers)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self.reconnect()  # the server closes a connection that was idle for long
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
         text = answer.read().decode()
         self.location = answer.headers.get("Location", "")  # where the last answer leads to
         if method == "GET":

@@ -7,7 +7,7 @@ else, one on private servers (`services/`): MariaDB, Redis, and clicks that go b
 DynamoDB and Kafka. Each is served by granian with one worker. One guest with 20 ratings and 20 clicks asks
 both for the same pages, in turn, a few at a time, so that whatever else this machine does is shared fairly.
 CPU is that of the worker, without servers and relay. The baseline is the site on SQLite alone. --quick makes
-sites with the first models alone, and gives up after three minutes.
+sites with the first models alone, and gives up after three minutes of an idle machine.
 """
 
 from __future__ import annotations
