@@ -27,6 +27,7 @@ from scipy import sparse
 from scipy.cluster.vq import kmeans2
 
 from evaluation.plots import SUFFIXES
+from predictors.epoch_loop import EpochLoop
 from predictors.models.mf.groups import fit_groups
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def found_groups(known: Interactions, ratings: Interactions, n_groups: int, seed
     matrix = sparse.csr_matrix(
         (stars.values, (stars.users, stars.items)), shape=(ratings.n_users, ratings.n_items)
     )
-    factors = fit_groups(matrix, n_dims=FACTORS, epochs=EPOCHS, groups=1, seed=seed)
+    factors = fit_groups(matrix, n_dims=FACTORS, loop=EpochLoop(EPOCHS), groups=1, seed=seed)
     above = sparse.csr_matrix(
         (matrix.data - factors.mean - factors.item_biases[matrix.indices], matrix.indices, matrix.indptr),
         shape=matrix.shape,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -113,20 +112,6 @@ class Run(Config):
         """Tell the hooks that an epoch ended, where its progress was reported by step."""
         for hook in self.hooks:
             hook.on_epoch(epoch, total, metrics)
-
-    def epoch_callback(self, total: int) -> Callable[[int], bool]:
-        """Return what a loop over epochs calls after each: it reports, and says whether to go on.
-
-        The loop ends when the next epoch would end after `cpu_budget_seconds`.
-        """
-        started = time.process_time()
-
-        def after_epoch(epoch: int, *_: object) -> bool:
-            self.report_epoch(epoch, total)
-            next_end = (time.process_time() - started) * (epoch + 1) / epoch
-            return not self.cpu_budget_seconds or next_end <= self.cpu_budget_seconds
-
-        return after_epoch
 
     def part(self, start: float, end: float, name: str = "", *, watched: bool = True) -> Self:
         """Return a run whose progress fills the part of this one from `start` to `end`.

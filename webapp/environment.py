@@ -71,10 +71,13 @@ class Environment:
         return default
 
     def rank_and_size(self) -> tuple[int, int]:
-        """Return RANK and WORLD_SIZE; 0 and 1 where they do not fit together.
+        """Return RANK and WORLD_SIZE as torchrun sets them; 0 and 1 where it did not, or they do not fit.
 
-        Schedulers such as Slurm and Kubernetes give these names to any job, so they are never refused.
+        Schedulers such as Slurm and Kubernetes give these names to any job, so they are never refused, and
+        count only beside what torchrun alone sets.
         """
+        if not (self.env.str("TORCHELASTIC_RUN_ID", default="") and self.env.str("MASTER_ADDR", default="")):
+            return 0, 1
         spelled = [self.env.str(variable, default="").strip() for variable in ("RANK", "WORLD_SIZE")]
         if all(each.isdecimal() for each in spelled) and int(spelled[0]) < int(spelled[1]):
             return int(spelled[0]), int(spelled[1])

@@ -244,7 +244,6 @@ COUNTING = environment.parsed(
 DEVICE = environment.text("DEVICE", "auto", choices=("auto", "cpu", "cuda"))
 # Which of how many processes of a training this is: torchrun says it. `train` alone looks at it.
 TRAINING_RANK, TRAINING_PROCESSES = environment.rank_and_size()
-STARTED_BY_TORCHRUN = bool(environment.text("TORCHELASTIC_RUN_ID"))
 
 # -- limits: those of the API and of sign-ins stand below -------------------------------------
 

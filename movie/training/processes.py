@@ -19,7 +19,7 @@ def is_first_process() -> bool:
 
 def refuse_several_processes(command: str) -> None:
     """Raise CommandError where torchrun has started several processes of a command that needs one."""
-    if settings.STARTED_BY_TORCHRUN and settings.TRAINING_PROCESSES > 1:
+    if settings.TRAINING_PROCESSES > 1:
         raise CommandError(f"{command} runs in one process: start it without torchrun, which is for train")
 
 

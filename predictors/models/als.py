@@ -11,6 +11,7 @@ from scipy import sparse
 
 from predictors.base import Saved
 from predictors.config import Config
+from predictors.epoch_loop import EpochLoop, process_errors
 from predictors.errors import ArtifactError
 from predictors.history import HIGHEST_RATING, IMPLICIT_STRENGTH
 from predictors.history_features import as_matrix
@@ -74,6 +75,7 @@ class AlsPredictor(InnerProductPredictor):
     summary = "Taste as a vector, found from what you liked by one linear solve."
     paper = "implicit-als"
     config_class = AlsConfig
+    trains_on_processes = True
 
     def __init__(self, items: np.ndarray, ridge: float, ids: IdMap, config: AlsConfig | None = None) -> None:
         super().__init__(ids, config)
@@ -84,19 +86,18 @@ class AlsPredictor(InnerProductPredictor):
 
     @classmethod
     def _fit(cls, data: TrainingData, config: AlsConfig, run: Run) -> Self:
-        """Alternate between users and items."""
+        """Alternate between users and items. Raises what `EpochLoop` and the backend raise."""
         train = data.train
         n_users, n_items = len(np.unique(train.users)), len(np.unique(train.items))
-        with one_blas_thread():
+        with one_blas_thread(), process_errors():
             factors = BACKENDS[config.backend](
                 _confidence(train, config.rating_weight),
                 n_dims=config.factors,
-                epochs=config.epochs,
+                loop=EpochLoop.of_model(cls.name, config, train, run, config.epochs),
                 ridge=float(config.ridge / np.sqrt(max(n_users * n_items, SMALL))),
                 ridge_exponent=config.ridge_exponent,
                 unobserved_weight=config.unobserved_weight,
                 seed=run.seed,
-                after_epoch=run.epoch_callback(config.epochs),
             )
         return cls(factors.items, factors.ridge, data.items, config)
 

@@ -3,6 +3,9 @@
 import contextlib
 import os
 import signal
+import subprocess
+import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -177,3 +180,53 @@ def test_a_checkpoint_of_another_run_is_refused_in_all(tmp_path):
     in_processes(lambda group: run(group, tmp_path))
     errors = in_processes(lambda group: run(group, tmp_path, replace(CONFIG, steps=31), resume=True))
     assert ["steps 30 there, 31 now" in str(error) for error in errors] == [True] * 2
+
+
+def test_arrays_of_the_first_are_sent_without_a_copy():
+    """In whatever they are held, empty and read-only ones too."""
+    rows = histories()
+    rows.values.flags.writeable = False
+    table = np.arange(4_000_000.0).reshape(2000, -1)[:, ::-1]
+    large = np.ones(4_000_000)
+
+    def shared(group):
+        tracemalloc.start()
+        value = {"rows": rows, "none": np.empty((0, 3)), "text": "film"}
+        found = group.from_first(value if group.is_first else None)
+        also = group.from_first({"large": large} if group.is_first else None)
+        return (
+            tracemalloc.get_traced_memory()[1],
+            found,
+            float(also["large"].sum()),
+            group.from_first(table)[0, 0],
+        )
+
+    (sender, first, *sums), (receiver, second, *same) = in_processes(shared)
+    assert sender < 0.1 * large.nbytes
+    assert receiver < 1.1 * large.nbytes
+    assert sums == same == [4_000_000, 1999]
+    assert second["none"].shape == (0, 3)
+    assert second["text"] == "film"
+    for name in ("users", "items", "values", "at", "user_ids", "item_ids"):
+        np.testing.assert_array_equal(getattr(second["rows"], name), getattr(first["rows"], name))
+
+
+def test_rows_are_gathered_and_arrays_added_up():
+    """Three processes and four rows: one has two rows, and each gets all."""
+
+    def gathered(group):
+        array, rows = np.zeros((4, 2)), [np.arange(4)[part] for part in group.parts]
+        array[rows[group.rank]] = group.rank + 1
+        group.gather(array, rows)
+        return array[:, 0].tolist(), group.sum(np.array([1.0, group.rank])).tolist()
+
+    assert in_processes(gathered, 3) == [([1, 2, 3, 1], [3, 3])] * 3
+
+
+def test_a_process_alone_loads_no_torch():
+    code = (
+        "import sys; from predictors.models.mf.model import MfPredictor; "
+        "from pytorch_models.training.process_group import current; "
+        "assert current().size == 1 and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

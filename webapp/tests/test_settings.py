@@ -87,18 +87,24 @@ def test_what_an_address_of_mysql_asks_of_tls_reaches_the_client(tmp_path):
     assert options["connect_timeout"] == 5
 
 
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1"}
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
         ({}, (0, 1)),
-        ({"RANK": "1", "WORLD_SIZE": "2"}, (1, 2)),
-        ({"RANK": "1"}, (0, 1)),
-        ({"WORLD_SIZE": "4"}, (0, 1)),
-        ({"RANK": "2", "WORLD_SIZE": "2"}, (0, 1)),
-        ({"RANK": "-1", "WORLD_SIZE": "many"}, (0, 1)),
+        (TORCHRUN | {"RANK": "1", "WORLD_SIZE": "2"}, (1, 2)),
+        ({"RANK": "1", "WORLD_SIZE": "2", "SLURM_JOB_ID": "7"}, (0, 1)),
+        ({"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "10.0.0.1"}, (0, 1)),
+        ({"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}, (0, 1)),
+        (TORCHRUN | {"RANK": "1"}, (0, 1)),
+        (TORCHRUN | {"WORLD_SIZE": "4"}, (0, 1)),
+        (TORCHRUN | {"RANK": "2", "WORLD_SIZE": "2"}, (0, 1)),
+        (TORCHRUN | {"RANK": "-1", "WORLD_SIZE": "many"}, (0, 1)),
     ],
 )
-def test_a_rank_of_another_job_is_not_refused(variables, expected):
+def test_the_processes_of_torchrun_count_and_those_of_another_job_do_not(variables, expected):
     with patch.dict(os.environ, variables, clear=True):
         environment = Environment()
         assert environment.rank_and_size() == expected

@@ -388,7 +388,7 @@ def test_only_the_first_of_several_processes_publishes_and_records(data, setting
     [["retrain", "popular"], ["tune", "popular", "--from-site"], ["benchmark", "guest", "--data", "ml-100k"]],
 )
 def test_commands_of_one_process_are_refused_under_torchrun(command, settings):
-    settings.TRAINING_RANK, settings.TRAINING_PROCESSES, settings.STARTED_BY_TORCHRUN = 1, 2, True
+    settings.TRAINING_RANK, settings.TRAINING_PROCESSES = 1, 2
     with pytest.raises(CommandError, match=f"^{command[0]} runs in one process: start it without torchrun"):
         run(*command)
 

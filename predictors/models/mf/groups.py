@@ -10,17 +10,22 @@ posterior is exact: one linear solve for all groups together, as they share C. E
 plain matrix factorisation leaves to be tuned (how strongly to shrink, biases or vectors, and towards
 what) is learned from the training ratings. With one group this is a normal prior with a learned mean and
 covariance; with several, a person of forty ratings borrows nearly all they need from their group.
+
+Of several processes each computes the posterior of its part of the rows and gets means and covariances of the
+others; the sums over all rows that the priors need are added up over the processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from predictors.models.mf.solver import fit_ratings
+from predictors.epoch_loop import EpochLoop
+from predictors.models.mf.solver import RatingFactors, fit_ratings
+from pytorch_models.training.process_group import ALONE, ProcessGroup
 
 START_EPOCHS, START_RIDGE, START_BIAS_RIDGE = 8, 0.05, 10.0  # of the plain factorisation it starts from
 LEAST_VARIANCE = 1e-5
@@ -81,14 +86,32 @@ class Posterior:
     centres: np.ndarray
     within: np.ndarray
 
-    def prior(self) -> GroupPrior:
-        """Return the mixture that maximises the expected likelihood of these rows (the M step)."""
-        members = self.chances.sum(axis=0)
+    def prior(self, group: ProcessGroup = ALONE) -> GroupPrior:
+        """Return the mixture that maximises the expected likelihood of these rows (the M step).
+
+        In a group of processes: of the rows of all. Raises ProcessGroupError.
+        """
+        n_rows = group.sum(np.array(len(self.means)))
+        members = group.sum(self.chances.sum(axis=0))
         shares = (members + PRIOR_COUNT) / (members + PRIOR_COUNT).sum()
-        means = np.einsum("rk,rki->ki", self.chances, self.centres) / np.maximum(members, 1e-3)[:, None]
+        centres = group.sum(np.einsum("rk,rki->ki", self.chances, self.centres))
+        means = centres / np.maximum(members, 1e-3)[:, None]
         away = self.centres - means
         spread = self.within.sum(axis=0) + np.einsum("rk,rki,rkj->ij", self.chances, away, away)
-        return GroupPrior(shares, means, _never_flat(spread / len(self.means)))
+        return GroupPrior(shares, means, _never_flat(group.sum(spread) / n_rows))
+
+    def moments(self, n_rows: int, group: ProcessGroup) -> tuple[np.ndarray, np.ndarray]:
+        """Return means and covariances of all n_rows rows, of which these are the part of this process."""
+        if group.size == 1:
+            return self.means, self.covariances
+        rows = [np.arange(n_rows)[part] for part in group.parts]
+        found = []
+        for own in (self.means, self.covariances):
+            whole = np.empty((n_rows, *own.shape[1:]))
+            whole[group.part] = own
+            group.gather(whole, rows)
+            found.append(whole)
+        return found[0], found[1]
 
 
 @dataclass(frozen=True)
@@ -156,61 +179,111 @@ def fit_groups(
     stars: sparse.csr_matrix,
     *,
     n_dims: int,
-    epochs: int,
+    loop: EpochLoop,
     groups: int,
     item_groups: int = 1,
     seed: int,
-    after_epoch: Callable[[int], bool] = lambda epoch: True,
 ) -> GroupFactors:
     """Learn from stars (n_users, n_items) CSR, whose entries are the ratings.
 
-    Starts from a plain factorisation with k-means on its vectors; training ends early when `after_epoch`
-    returns False.
+    Starts from a plain factorisation with k-means on its vectors. The processes of the loop's group fit one
+    model. Raises what `EpochLoop` raises.
     """
-    stars = stars.tocsr()
-    start = fit_ratings(
-        stars,
-        n_dims=n_dims,
-        epochs=START_EPOCHS,
-        ridge=START_RIDGE,
-        bias_ridge=START_BIAS_RIDGE,
-        seed=seed,
-    )
-    by_user = _with_data(stars, stars.data.astype(np.float64) - start.mean)
+    stars, together = stars.tocsr(), loop.group
+    n_users, n_items = stars.shape
+    mean = float(stars.data.mean(dtype=np.float64))
+    by_user = _with_data(stars, stars.data.astype(np.float64) - mean)
     by_item = by_user.T.tocsr()
-    items = np.column_stack([start.item_biases, start.items]).astype(np.float64)
-    above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
-    users = start.fold_in(above.astype(np.float32), np.ones(above.nnz, np.float32)).astype(np.float64)
-    user_prior = GroupPrior.around(users, groups, seed)
-    item_prior = GroupPrior.around(items, item_groups, seed)
-    noise = _error(above, users, items)
-    covariances = np.zeros((*items.shape, items.shape[1]))
-    ones = np.ones(by_user.nnz)
-    for epoch in range(1, epochs + 1):
-        above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
-        precision, evidence = _evidence(above, ones, items, covariances)
+    own_users, own_items = (_part(matrix, together) for matrix in (by_user, by_item))
+    state = loop.state or _start(
+        stars,
+        by_user,
+        n_dims=n_dims,
+        groups=groups,
+        item_groups=item_groups,
+        seed=seed,
+        together=together,
+    )
+    items, covariances, noise = state["items"], state["covariances"], float(state["noise"][0])
+    user_prior, item_prior = _prior_of(state, "user"), _prior_of(state, "item")
+    for _ in loop:
+        above = _with_data(own_users, own_users.data - items[own_users.indices, 0])
+        precision, evidence = _evidence(above, np.ones(above.nnz), items, covariances)
         of_users = user_prior.posterior(precision / noise, evidence / noise)
-        user_prior = of_users.prior()
+        user_prior = of_users.prior(together)
+        users, unsure = of_users.moments(n_users, together)
 
-        above = _with_data(by_item, by_item.data - of_users.means[by_item.indices, 0])
-        precision, evidence = _evidence(above, ones, of_users.means, of_users.covariances)
+        above = _with_data(own_items, own_items.data - users[own_items.indices, 0])
+        precision, evidence = _evidence(above, np.ones(above.nnz), users, unsure)
         of_items = item_prior.posterior(precision / noise, evidence / noise)
-        item_prior = of_items.prior()
+        item_prior = of_items.prior(together)
+        items, covariances = of_items.moments(n_items, together)
 
-        items, covariances = of_items.means, of_items.covariances
-        unsure = of_users.covariances[by_item.indices, 0, 0]
-        squares = np.sum(above.data**2 + unsure) - 2 * np.sum(items * evidence)
-        noise = float(squares + np.sum(precision * (covariances + _outer(items)))) / by_item.nnz
-        if not after_epoch(epoch):
-            break
+        found = of_items.means
+        squares = np.sum(above.data**2 + unsure[own_items.indices, 0, 0]) - 2 * np.sum(found * evidence)
+        squares += np.sum(precision * (of_items.covariances + _outer(found)))
+        noise = float(together.sum(np.array(squares))) / by_item.nnz
+        loop.end_epoch(_state(items, covariances, noise, user_prior, item_prior))
     return GroupFactors(
-        start.mean,
+        mean,
         items[:, 0].astype(np.float32),
         items[:, 1:].astype(np.float32),
         covariances.astype(np.float32),
         user_prior,
         noise,
     )
+
+
+def _start(
+    stars: sparse.csr_matrix,
+    by_user: sparse.csr_matrix,
+    *,
+    n_dims: int,
+    groups: int,
+    item_groups: int,
+    seed: int,
+    together: ProcessGroup,
+) -> dict[str, np.ndarray]:
+    """Return the state that the epochs begin with, that of the first process in all."""
+    start: RatingFactors = fit_ratings(
+        stars,
+        n_dims=n_dims,
+        loop=EpochLoop(START_EPOCHS, group=together),
+        ridge=START_RIDGE,
+        bias_ridge=START_BIAS_RIDGE,
+        seed=seed,
+    )
+    items = np.column_stack([start.item_biases, start.items]).astype(np.float64)
+    above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
+    ones = np.ones(above.nnz, np.float32)
+    users = start.fold_in(above.astype(np.float32), ones, together).astype(np.float64)
+    priors = GroupPrior.around(users, groups, seed), GroupPrior.around(items, item_groups, seed)
+    covariances = np.zeros((*items.shape, items.shape[1]))
+    return together.from_first(_state(items, covariances, _error(above, users, items), *priors))
+
+
+def _state(
+    items: np.ndarray,
+    covariances: np.ndarray,
+    noise: float,
+    user_prior: GroupPrior,
+    item_prior: GroupPrior,
+) -> dict[str, np.ndarray]:
+    """Return the arrays that an epoch begins with; `items` are bias and vector of each."""
+    priors = {"user": user_prior, "item": item_prior}
+    of_priors = {
+        f"{side}_{name}": array for side, prior in priors.items() for name, array in vars(prior).items()
+    }
+    return {"items": items, "covariances": covariances, "noise": np.array([noise]), **of_priors}
+
+
+def _prior_of(state: Mapping[str, np.ndarray], side: str) -> GroupPrior:
+    return GroupPrior(*(state[f"{side}_{name}"] for name in ("shares", "means", "covariance")))
+
+
+def _part(rows: sparse.csr_matrix, group: ProcessGroup) -> sparse.csr_matrix:
+    """Return the rows of a matrix that this process computes."""
+    return rows if group.size == 1 else rows[group.part]
 
 
 def _evidence(

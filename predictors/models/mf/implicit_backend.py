@@ -15,22 +15,27 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from predictors.errors import PackageMissing
-from predictors.models.mf.solver import AfterEpoch, ImplicitFactors, scaled_ridge
+from predictors.epoch_loop import EpochLoop
+from predictors.errors import PackageMissing, TrainingError
+from predictors.models.mf.solver import ImplicitFactors, scaled_ridge
 
 
 def fit_by_library(
     weights: sparse.csr_matrix,
     *,
     n_dims: int,
-    epochs: int,
+    loop: EpochLoop,
     ridge: float,
     ridge_exponent: float,
     unobserved_weight: float,
     seed: int,
-    after_epoch: AfterEpoch = lambda epoch: True,
 ) -> ImplicitFactors:
-    """Fit as `solver.fit_implicit`, with its arguments. Raises PackageMissing without the library."""
+    """Fit as `solver.fit_implicit`, with its arguments.
+
+    Raises PackageMissing without the library, TrainingError in one of several processes.
+    """
+    if loop.group.size > 1:
+        raise TrainingError("backend=implicit fits in one process; several train backend=native")
     try:
         from implicit.cpu.als import AlternatingLeastSquares
     except ModuleNotFoundError as error:
@@ -52,9 +57,9 @@ def fit_by_library(
     )
     confidence = weights.tocsr().copy()
     confidence.data = (1 + confidence.data / unobserved_weight).astype(np.float32)
-    for epoch in range(1, epochs + 1):
+    model.item_factors, model.user_factors = loop.state.get("items"), loop.state.get("users")
+    for _ in loop:
         model.fit(confidence, show_progress=False)  # goes on from the factors of the epoch before
-        if not after_epoch(epoch):
-            break
+        loop.end_epoch({"items": model.item_factors, "users": model.user_factors})
     items = np.asarray(model.item_factors, dtype=np.float32) * np.float32((of_user / of_item) ** 0.25)
     return ImplicitFactors(items, ridge, ridge_exponent, unobserved_weight)

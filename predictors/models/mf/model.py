@@ -11,6 +11,7 @@ from scipy import sparse
 
 from predictors.base import Saved
 from predictors.config import Config
+from predictors.epoch_loop import EpochLoop, process_errors
 from predictors.errors import ArtifactError, TrainingError
 from predictors.history import HIGHEST_RATING, History, MovieId
 from predictors.id_map import IdMap
@@ -76,6 +77,7 @@ class MfPredictor(InnerProductPredictor):
     summary = "Learns from all ratings, low ones too, and predicts your stars."
     config_class = MfConfig
     learns_from_dislikes = True
+    trains_on_processes = True
 
     def __init__(self, tensors: Mapping[str, np.ndarray], ids: IdMap, config: MfConfig | None = None) -> None:
         super().__init__(ids, config)
@@ -99,34 +101,32 @@ class MfPredictor(InnerProductPredictor):
     def _fit(cls, data: TrainingData, config: MfConfig, run: Run) -> Self:
         """Alternate. Low ratings teach as much as high ones; rows without stars are left out.
 
-        Raises TrainingError on data without ratings.
+        Raises TrainingError on data without ratings, and what `EpochLoop` raises.
         """
         train = data.train
         rated = train.select(~np.isnan(train.values))
         if len(rated) == 0:
             raise TrainingError("mf learns from stars, and there are no ratings in the data; try als")
-        after_epoch = run.epoch_callback(config.epochs)
         factors: RatingFactors | GroupFactors
-        with one_blas_thread():
+        with one_blas_thread(), process_errors():
+            loop = EpochLoop.of_model(cls.name, config, train, run, config.epochs)
             if config.groups:
                 factors = fit_groups(
                     _latest_stars(rated),
                     n_dims=config.factors,
-                    epochs=config.epochs,
+                    loop=loop,
                     groups=config.groups,
                     item_groups=config.item_groups,
                     seed=run.seed,
-                    after_epoch=after_epoch,
                 )
             else:
                 factors = fit_ratings(
                     _latest_stars(rated),
                     n_dims=config.factors,
-                    epochs=config.epochs,
+                    loop=loop,
                     ridge=config.ridge,
                     bias_ridge=config.bias_ridge,
                     seed=run.seed,
-                    after_epoch=after_epoch,
                 )
         counts = np.bincount(rated.items, minlength=train.n_items).astype(np.int64)
         tensors = _tensors(factors, counts)

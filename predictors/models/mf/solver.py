@@ -2,22 +2,23 @@
 
 Both alternate between users and items; with one side held fixed every row of the other is a small
 ridge regression of its own, solved exactly. The same regression folds a new user in: training and
-serving cannot disagree. The only random numbers are those of the first item factors.
+serving cannot disagree. The only random numbers are those of the first item factors. Of several processes
+each solves its part of the rows and gets those of the others: bit for bit what one process finds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+from predictors.epoch_loop import EpochLoop
+from pytorch_models.training.process_group import ALONE, ProcessGroup
+
 CHUNK_FLOATS = 4_000_000  # gathered factors in memory at one time
 INITIAL_SCALE = 0.1  # standard deviation of the length of a first factor
-
-# Called after each epoch with its number, from 1; training stops early when it returns False.
-AfterEpoch = Callable[[int], bool]
 
 
 def ridge_rows(
@@ -26,6 +27,8 @@ def ridge_rows(
     features: np.ndarray,
     ridge: np.ndarray,
     gram: np.ndarray | None = None,
+    *,
+    group: ProcessGroup = ALONE,
 ) -> np.ndarray:
     """Solve one weighted ridge regression per row, exactly:
 
@@ -36,13 +39,18 @@ def ridge_rows(
     features (n, d) float32
     ridge    (R, d) float32, above 0
     gram     (d, d) float32 that every row shares; None = 0
+    group    processes that solve the same rows together; each gets all
 
-    Returns (R, d) float32; rows without entries are 0.
+    Returns (R, d) float32; rows without entries are 0. Raises ProcessGroupError.
     """
     n_dims = features.shape[1]
     solved = np.zeros((weights.shape[0], n_dims), dtype=np.float32)
     diagonal = np.arange(n_dims)
-    for rows, entries, filled in _padded(weights.indptr, n_dims):
+    chunks = []
+    for chunk, longest in _chunks(weights.indptr, n_dims):
+        chunks.append(chunk)
+        rows = chunk[group.part]
+        entries, filled = _padded(weights.indptr, rows, longest)
         gathered = features[weights.indices[entries]]  # (C, L, d)
         amounts = np.where(filled, weights.data[entries], 0).astype(np.float32)  # (C, L)
         values = np.where(filled, targets[entries], 0).astype(np.float32)
@@ -52,11 +60,16 @@ def ridge_rows(
         system[:, diagonal, diagonal] += ridge[rows]
         wanted = np.matmul(values[:, None, :], gathered)[:, 0]  # (C, d)
         solved[rows] = np.linalg.solve(system, wanted[:, :, None])[:, :, 0]
+    if group.size > 1:
+        none = np.empty(0, dtype=np.int64)
+        group.gather(
+            solved, [np.concatenate([none, *(chunk[part] for chunk in chunks)]) for part in group.parts]
+        )
     return solved
 
 
-def _padded(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield rows of a CSR in chunks of similar length: (C,) rows, (C, L) entries of data, (C, L) filled."""
+def _chunks(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield rows of a CSR that have entries, in chunks of similar length, with the length of the longest."""
     lengths = np.diff(indptr)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -69,11 +82,15 @@ def _padded(indptr: np.ndarray, n_dims: int) -> Iterator[tuple[np.ndarray, np.nd
             and (last + 1 - first) * (lengths[order[last]] + n_dims) * n_dims <= CHUNK_FLOATS
         ):
             last += 1
-        rows = order[first:last]
-        within = np.arange(lengths[rows[-1]])
-        filled = within < lengths[rows][:, None]
-        yield rows, indptr[rows][:, None] + np.where(filled, within, 0), filled
+        yield order[first:last], int(lengths[order[last - 1]])
         first = last
+
+
+def _padded(indptr: np.ndarray, rows: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (C, L) entries of data of these rows, padded to the longest, and (C, L) which are filled."""
+    within = np.arange(longest)
+    filled = within < np.diff(indptr)[rows][:, None]
+    return indptr[rows][:, None] + np.where(filled, within, 0), filled
 
 
 # -- implicit feedback ---------------------------------------------------------------------------
@@ -98,7 +115,9 @@ class ImplicitFactors:
         """Return (d, d) float32 alpha_0 Y'Y, the part of every user's system that all items share."""
         return self.unobserved_weight * (self.items.T @ self.items)
 
-    def fold_in(self, weights: sparse.csr_matrix, gram: np.ndarray) -> np.ndarray:
+    def fold_in(
+        self, weights: sparse.csr_matrix, gram: np.ndarray, group: ProcessGroup = ALONE
+    ) -> np.ndarray:
         """Solve for (B, d) float32 vectors of users with these items, one linear solve each.
 
         weights (B, n_items) CSR: confidence that an item is liked or, below 0, that it is not.
@@ -108,7 +127,7 @@ class ImplicitFactors:
             (np.abs(weights.data), weights.indices, weights.indptr), shape=weights.shape
         )
         ridge = np.tile(self.ridge_of(np.diff(weights.indptr))[:, None], self.items.shape[1])
-        return ridge_rows(confidence, np.maximum(weights.data, 0), self.items, ridge, gram)
+        return ridge_rows(confidence, np.maximum(weights.data, 0), self.items, ridge, gram, group=group)
 
     def ridge_of(self, counts: np.ndarray | int) -> np.ndarray:
         """Return the ridge of users with so many items, float32 in the shape of `counts`."""
@@ -127,12 +146,11 @@ def fit_implicit(
     weights: sparse.csr_matrix,
     *,
     n_dims: int,
-    epochs: int,
+    loop: EpochLoop,
     ridge: float,
     ridge_exponent: float,
     unobserved_weight: float,
     seed: int,
-    after_epoch: AfterEpoch = lambda epoch: True,
 ) -> ImplicitFactors:
     """Fit implicit ALS (Hu, Koren and Volinsky, ICDM 2008, eqs. 4-5) in the form of Rendle et al.
     (RecSys 2022, "Revisiting the performance of iALS", eqs. 4-6), minimising:
@@ -140,22 +158,24 @@ def fit_implicit(
         sum over observed (u, i) of w_ui (1 - x_u'y_i)**2 + alpha_0 * sum over all (u, i) of (x_u'y_i)**2
         + ridge * (sum over u of (n_u + alpha_0 * n_items) ** nu |x_u|**2 + the same for items)
 
-    weights (n_users, n_items) CSR, confidence of each interaction, above 0.
+    weights (n_users, n_items) CSR, confidence of each interaction, above 0. The processes of the loop's group
+    fit one model. Raises what `EpochLoop` raises.
     """
     weights = weights.tocsr()
     by_item = weights.T.tocsr()
     n_users, n_items = weights.shape
     rng = np.random.default_rng(seed)
     items = rng.normal(0, INITIAL_SCALE / np.sqrt(n_dims), (n_items, n_dims)).astype(np.float32)
+    items = loop.state.get("items", items)
     item_ridge = scaled_ridge(np.diff(by_item.indptr), n_users, ridge, ridge_exponent, unobserved_weight)
     factors = ImplicitFactors(items, ridge, ridge_exponent, unobserved_weight)
-    for epoch in range(1, epochs + 1):
-        users = factors.fold_in(weights, factors.gram())
+    for _ in loop:
+        users = factors.fold_in(weights, factors.gram(), loop.group)
         gram = unobserved_weight * (users.T @ users)
-        items = ridge_rows(by_item, by_item.data, users, np.tile(item_ridge[:, None], n_dims), gram)
+        ridges = np.tile(item_ridge[:, None], n_dims)
+        items = ridge_rows(by_item, by_item.data, users, ridges, gram, group=loop.group)
         factors = ImplicitFactors(items, ridge, ridge_exponent, unobserved_weight)
-        if not after_epoch(epoch):
-            break
+        loop.end_epoch({"items": items})
     return factors
 
 
@@ -179,13 +199,15 @@ class RatingFactors:
     ridge: float
     bias_ridge: float
 
-    def fold_in(self, above_item: sparse.csr_matrix, weights: np.ndarray) -> np.ndarray:
+    def fold_in(
+        self, above_item: sparse.csr_matrix, weights: np.ndarray, group: ProcessGroup = ALONE
+    ) -> np.ndarray:
         """Solve for (B, 1 + d) float32 bias and vector of users with these ratings, one linear solve each.
 
         above_item (B, n_items) CSR: stars minus the mean and the item's bias; weights (nnz,) parallel
         to its data: the weight of each rating, 1 for stars that were given.
         """
-        return _one_side(above_item, weights, self.items, self.ridge, self.bias_ridge)
+        return _one_side(above_item, weights, self.items, self.ridge, self.bias_ridge, group=group)
 
     def stars(self, users: np.ndarray, items: np.ndarray | slice) -> np.ndarray:
         """Predict (B, K) float32 stars, not clipped: mean + b_u + b_i + x_u'y_i (Koren 2009, eq. 4)."""
@@ -201,17 +223,17 @@ def fit_ratings(
     stars: sparse.csr_matrix,
     *,
     n_dims: int,
-    epochs: int,
+    loop: EpochLoop,
     ridge: float,
     bias_ridge: float,
     seed: int,
-    after_epoch: AfterEpoch = lambda epoch: True,
 ) -> RatingFactors:
     """Fit matrix factorisation with biases (Koren, Bell and Volinsky, Computer 2009, eqs. 4-5) by
     alternating least squares whose ridge grows with the number of ratings of a row (Zhou et al., AAIM
     2008, eq. 1). A row's bias is solved together with its vector.
 
-    stars (n_users, n_items) CSR; an entry is a rating. Rows without ratings get zeros.
+    stars (n_users, n_items) CSR; an entry is a rating. Rows without ratings get zeros. The processes of the
+    loop's group fit one model. Raises what `EpochLoop` raises.
     """
     stars = stars.tocsr()
     n_items = stars.shape[1]
@@ -220,24 +242,28 @@ def fit_ratings(
     by_item = by_user.T.tocsr()
     ones = np.ones(len(stars.data), dtype=np.float32)
     rng = np.random.default_rng(seed)
-    factors = RatingFactors(
-        mean,
-        _shrunk_means(by_item, bias_ridge),
-        rng.normal(0, INITIAL_SCALE / np.sqrt(n_dims), (n_items, n_dims)).astype(np.float32),
-        ridge,
-        bias_ridge,
-    )
-    for epoch in range(1, epochs + 1):
-        users = factors.fold_in(_minus_columns(by_user, factors.item_biases), ones)
-        found = _one_side(_minus_columns(by_item, users[:, 0]), ones, users[:, 1:], ridge, bias_ridge)
-        factors = RatingFactors(mean, found[:, 0].copy(), found[:, 1:].copy(), ridge, bias_ridge)
-        if not after_epoch(epoch):
-            break
-    return factors
+    found = loop.state.get("items")
+    if found is None:
+        vectors = rng.normal(0, INITIAL_SCALE / np.sqrt(n_dims), (n_items, n_dims)).astype(np.float32)
+        found = np.column_stack([_shrunk_means(by_item, bias_ridge), vectors])
+    for _ in loop:
+        biases, vectors = found[:, 0], np.ascontiguousarray(found[:, 1:])
+        above = _minus_columns(by_user, biases)
+        users = _one_side(above, ones, vectors, ridge, bias_ridge, group=loop.group)
+        above = _minus_columns(by_item, users[:, 0])
+        found = _one_side(above, ones, users[:, 1:], ridge, bias_ridge, group=loop.group)
+        loop.end_epoch({"items": found})
+    return RatingFactors(mean, found[:, 0].copy(), found[:, 1:].copy(), ridge, bias_ridge)
 
 
 def _one_side(
-    residuals: sparse.csr_matrix, weights: np.ndarray, others: np.ndarray, ridge: float, bias_ridge: float
+    residuals: sparse.csr_matrix,
+    weights: np.ndarray,
+    others: np.ndarray,
+    ridge: float,
+    bias_ridge: float,
+    *,
+    group: ProcessGroup = ALONE,
 ) -> np.ndarray:
     """Solve for (R, 1 + d) float32 bias and vector of each row from (R, n) residuals and (n, d) vectors."""
     n_rows, n_dims = residuals.shape[0], others.shape[1]
@@ -247,7 +273,7 @@ def _one_side(
     penalties[:, 0] = bias_ridge
     penalties[:, 1:] = ridge * np.maximum(counts, 1)[:, None]
     weighted = sparse.csr_matrix((weights, residuals.indices, residuals.indptr), shape=residuals.shape)
-    return ridge_rows(weighted, weights * residuals.data, features, penalties)
+    return ridge_rows(weighted, weights * residuals.data, features, penalties, group=group)
 
 
 def _minus_columns(matrix: sparse.csr_matrix, biases: np.ndarray) -> sparse.csr_matrix:

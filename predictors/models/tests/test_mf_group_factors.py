@@ -5,7 +5,9 @@ import pytest
 from scipy import sparse
 
 from datasets.synthetic import World, WorldOptions, make_world
+from predictors.epoch_loop import EpochLoop
 from predictors.models.mf.groups import GroupFactors, GroupPrior, fit_groups
+from predictors.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,9 @@ def above_items(factors: GroupFactors, stars: sparse.csr_matrix) -> sparse.csr_m
 
 @pytest.fixture(scope="module")
 def factors(world, held_out) -> GroupFactors:
-    return fit_groups(matrix_of(world, ~held_out), n_dims=4, epochs=25, groups=6, item_groups=5, seed=1)
+    return fit_groups(
+        matrix_of(world, ~held_out), n_dims=4, loop=EpochLoop(25), groups=6, item_groups=5, seed=1
+    )
 
 
 def above_floor(factors: GroupFactors, world: World, held_out: np.ndarray) -> float:
@@ -48,7 +52,7 @@ def test_it_comes_near_the_floor_and_knows_the_noise(factors, world, held_out):
 
 
 def test_groups_are_worth_more_than_one_prior_for_all(factors, world, held_out):
-    alone = fit_groups(matrix_of(world, ~held_out), n_dims=4, epochs=25, groups=1, seed=1)
+    alone = fit_groups(matrix_of(world, ~held_out), n_dims=4, loop=EpochLoop(25), groups=1, seed=1)
     assert above_floor(factors, world, held_out) < 0.6 * above_floor(alone, world, held_out)
 
 
@@ -91,19 +95,13 @@ def test_the_posterior_is_that_of_adding_up_over_a_grid():
 
 def test_training_can_be_ended_and_is_the_same_twice(world, held_out):
     stars = matrix_of(world, ~held_out)
-    seen: list[int] = []
-
-    def until_three(epoch: int) -> bool:
-        seen.append(epoch)
-        return epoch < 3
-
-    once = fit_groups(stars, n_dims=3, epochs=20, groups=3, seed=5, after_epoch=until_three)
-    again = fit_groups(stars, n_dims=3, epochs=3, groups=3, seed=5)
-    assert seen == [1, 2, 3]
+    short = EpochLoop(20, Run(cpu_budget_seconds=1e-6))
+    once = fit_groups(stars, n_dims=3, loop=short, groups=3, seed=5)
+    again = fit_groups(stars, n_dims=3, loop=EpochLoop(1), groups=3, seed=5)
     np.testing.assert_array_equal(once.items, again.items)
 
 
 def test_more_groups_than_people_do_no_harm():
     stars = sparse.csr_matrix(np.array([[5, 1, 0], [0, 4, 2]], dtype=np.float32))
-    factors = fit_groups(stars, n_dims=2, epochs=3, groups=9, item_groups=9, seed=1)
+    factors = fit_groups(stars, n_dims=2, loop=EpochLoop(3), groups=9, item_groups=9, seed=1)
     assert np.isfinite(factors.stars(np.zeros((1, 3), np.float32), slice(None))).all()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from predictors.epoch_loop import EpochLoop
 from predictors.models.mf.solver import ImplicitFactors, fit_implicit, fit_ratings, ridge_rows, scaled_ridge
 
 
@@ -45,7 +46,13 @@ def test_chunks_change_nothing(monkeypatch):
 
 def implicit(matrix: sparse.csr_matrix, epochs: int, seed: int = 1) -> ImplicitFactors:
     return fit_implicit(
-        matrix, n_dims=8, epochs=epochs, ridge=0.02, ridge_exponent=1.0, unobserved_weight=0.1, seed=seed
+        matrix,
+        n_dims=8,
+        loop=EpochLoop(epochs),
+        ridge=0.02,
+        ridge_exponent=1.0,
+        unobserved_weight=0.1,
+        seed=seed,
     )
 
 
@@ -99,7 +106,7 @@ def rated() -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
 
 def rating_error(rated: tuple[sparse.csr_matrix, sparse.csr_matrix], n_dims: int, ridge: float) -> float:
     known, held_out = rated
-    factors = fit_ratings(known, n_dims=n_dims, epochs=10, ridge=ridge, bias_ridge=2.0, seed=1)
+    factors = fit_ratings(known, n_dims=n_dims, loop=EpochLoop(10), ridge=ridge, bias_ridge=2.0, seed=1)
     above = known.copy()
     above.data = known.data - np.float32(factors.mean) - factors.item_biases[known.indices]
     users = factors.fold_in(above, np.ones(known.nnz, np.float32))
@@ -112,14 +119,3 @@ def test_ratings_are_predicted_almost_to_their_noise_and_better_than_by_biases(r
     biases_alone = rating_error(rated, 2, ridge=1e6)
     assert biases_alone > 0.6
     assert rating_error(rated, 2, ridge=0.02) < 0.36  # the noise is 0.3
-
-
-def test_training_stops_when_told():
-    seen = []
-
-    def after(epoch):
-        seen.append(epoch)
-        return epoch < 3
-
-    fit_ratings(ragged(30, 20), n_dims=2, epochs=9, ridge=0.1, bias_ridge=1, seed=1, after_epoch=after)
-    assert seen == [1, 2, 3]
