@@ -42,6 +42,7 @@ class InnerProductPredictor(Predictor):
 
     index: ItemIndex | None = None
     _recall_queries: Sequence[Query] = ()  # after a fit of many items: what the index is measured on
+    _fitted_by: Run | None = None  # what reports the building of an index
 
     @abstractmethod
     def query_vectors(self, queries: Sequence[Query]) -> np.ndarray:
@@ -101,6 +102,7 @@ class InnerProductPredictor(Predictor):
             train, validation = hold_out_last(train, max_users=RECALL_QUERIES, seed=seed)
         validator = Validator.from_rows(train, validation, max_users=RECALL_QUERIES, seed=seed)
         self._recall_queries = validator.queries if validator else ()
+        self._fitted_by = run
 
     def use_index(self, index: ItemIndex, queries: Sequence[Query]) -> None:
         """Rank by this index from now on; `meta["index"]` states its recall on these queries.
@@ -134,7 +136,8 @@ class InnerProductPredictor(Predictor):
         Without one `meta["poor_index"]` has the facts of the last that was tried.
         """
         for kind in (GRAPH, FLAT) if self.n_items >= item_index.GRAPH_FROM else (FLAT,):
-            self.use_index(ItemIndex.build(self.item_vectors(), kind), self._recall_queries)
+            index = ItemIndex.build(self.item_vectors(), kind, partial(self._report_index, kind))
+            self.use_index(index, self._recall_queries)
             if self.meta["index"]["recall"] >= LEAST_RECALL:
                 return
         self.index, self._recall_queries = None, ()
@@ -145,6 +148,11 @@ class InnerProductPredictor(Predictor):
             self.meta["poor_index"]["recall"],
             LEAST_RECALL,
         )
+
+    def _report_index(self, kind: str, done: int) -> None:
+        """Report items that are in an index; the fit, whose run this is, is over."""
+        if self._fitted_by is not None:
+            self._fitted_by.report(1.0, f"index {kind}: {done:,} of {self.n_items:,} items")
 
     def write_extra_files(self, directory: Path) -> None:
         if self.index is not None:

@@ -8,7 +8,7 @@ here is used, and every item is scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ INDEX_FROM = 100_000  # items from which a scan of 8-bit integers costs two thir
 GRAPH_FROM = 1_000_000  # items from which a graph is worth its building and its memory
 NEIGHBOURS, BUILD_DEPTH, SEARCH_DEPTH = 32, 200, 512  # of the graph: M, efConstruction and ef of the paper
 RECALL_DEPTH, LEAST_RECALL = 100, 0.95  # of the recall of a version, below which it cannot be activated
+BLOCK = 10_000  # items that are added between two reports
 FEW = 16  # where less than one item in so many is left, they are scored without the index
 
 FILE = "items.faiss"
@@ -53,8 +54,16 @@ class ItemIndex:
     kind: str
 
     @classmethod
-    def build(cls, vectors: np.ndarray, kind: str) -> ItemIndex:
-        """Build an index of item vectors (n_items, d) float32; a graph of a million takes minutes."""
+    def build(
+        cls,
+        vectors: np.ndarray,
+        kind: str,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> ItemIndex:
+        """Build an index of item vectors (n_items, d) float32; a graph of a million takes minutes.
+
+        `report` is called with the number of items that are in it; what it raises ends the building.
+        """
         import faiss
 
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -65,7 +74,9 @@ class ItemIndex:
         else:
             index = faiss.IndexScalarQuantizer(vectors.shape[1], *how)
         index.train(vectors)
-        index.add(vectors)
+        for start in range(0, len(vectors), BLOCK):
+            index.add(vectors[start : start + BLOCK])
+            report(int(index.ntotal))
         return cls(index, kind)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import sparse
@@ -21,7 +21,20 @@ def nearest_items(
     exponent: float = 0.5,
     report: Callable[[int], None] = lambda done: None,
 ) -> sparse.csr_matrix:
-    """Return (n_items, n_items) float32 with the k largest similarities s_ij of each item i, by ascending j.
+    """Return the blocks of `nearest_blocks`, with its arguments, as one (n_items, n_items) float32 matrix."""
+    blocks = list(nearest_blocks(matrix, k, shrinkage=shrinkage, exponent=exponent, report=report))
+    return sparse.vstack(blocks, format="csr", dtype=np.float32)
+
+
+def nearest_blocks(
+    matrix: sparse.csr_matrix,
+    k: int,
+    *,
+    shrinkage: float,
+    exponent: float = 0.5,
+    report: Callable[[int], None] = lambda done: None,
+) -> Iterator[sparse.csr_matrix]:
+    """Yield the k largest similarities s_ij of the next B items i as (B, n_items) float32, by ascending j.
 
         s_ij = n_ij / (n_i ** (1 - e) * n_j ** e + shrinkage)
 
@@ -36,7 +49,6 @@ def nearest_items(
     of_row, of_column = counts ** (1 - exponent), counts**exponent
     n_items = len(counts)
     step = max(1, min(BLOCK, BLOCK_ENTRIES // max(n_items, 1)))
-    blocks = []
     for start in range(0, n_items, step):
         stop = min(start + step, n_items)
         together = (by_item[start:stop] @ by_user).tocsr()
@@ -45,6 +57,5 @@ def nearest_items(
         together.data /= np.maximum(scale + np.float32(shrinkage), np.float32(1e-9))
         together.data[rows == together.indices] = 0
         together.eliminate_zeros()
-        blocks.append(largest_of_rows(together, k))
+        yield largest_of_rows(together, k)
         report(stop)
-    return sparse.vstack(blocks, format="csr", dtype=np.float32)

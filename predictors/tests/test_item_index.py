@@ -12,7 +12,9 @@ from predictors.item_index import FILE, FLAT, GRAPH, IndexFirstStage, ItemIndex
 from predictors.models.als import AlsConfig, AlsPredictor
 from predictors.models.mf.model import MfConfig, MfPredictor
 from predictors.models.mf_softmax import MfSoftmaxPredictor
+from predictors.progress import ProgressEvent
 from predictors.query import Query
+from predictors.run import Run
 from predictors.serving import artifact
 from predictors.tests.small_world import from_rows
 
@@ -98,6 +100,33 @@ def test_a_version_of_many_items_is_saved_with_an_index_that_is_mapped_when_serv
     assert (tmp_path / "again" / FILE).read_bytes() == (tmp_path / "als" / FILE).read_bytes()
 
 
+@pytest.mark.parametrize("kind", [FLAT, GRAPH])
+def test_the_building_of_an_index_is_reported_and_can_be_interrupted(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(item_index, "INDEX_FROM", 100)
+    monkeypatch.setattr(item_index, "GRAPH_FROM", 100 if kind == GRAPH else 1000)
+    monkeypatch.setattr(item_index, "BLOCK", 128)
+    rows = np.random.default_rng(5)
+    train = from_rows(
+        rows.integers(0, 60, 3_000).tolist(), rows.integers(0, 300, 3_000).tolist(), item_ids=list(range(300))
+    )
+    events: list[ProgressEvent] = []
+    fitted = AlsPredictor.fit(train, AlsConfig(factors=8, epochs=2), Run(progress=events.append))
+    events.clear()
+    fitted.save(tmp_path / "whole")
+    assert [(event.done, event.message) for event in events] == [
+        (1.0, f"index {kind}: {done} of 300 items") for done in (128, 256, 300)
+    ]
+
+    def stop(event: ProgressEvent) -> None:
+        if event.message.startswith("index"):
+            raise InterruptedError
+
+    fitted = AlsPredictor.fit(train, AlsConfig(factors=8, epochs=2), Run(progress=stop))
+    with pytest.raises(InterruptedError):
+        fitted.save(tmp_path / "interrupted")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
 def test_without_faiss_an_artifact_with_an_index_is_scored_whole(tmp_path, monkeypatch, caplog):
     indexed = als()
     indexed.use_index(ItemIndex.build(VECTORS, FLAT), QUERIES)
@@ -119,7 +148,7 @@ def test_a_version_whose_indices_find_too_few_items_is_saved_without_one(tmp_pat
 
     build = ItemIndex.build
 
-    def build_poor_index(vectors, kind):
+    def build_poor_index(vectors, kind, report):
         tried.append(kind)
         return build(-vectors, FLAT)
 

@@ -1,8 +1,13 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy import sparse
 
 from predictors.errors import TrainingError
+from predictors.models import nearest_items
 from predictors.models.ease import EasePredictor
+from predictors.models.local_ease import local_weights
 from predictors.plugins import predictor_class
 from predictors.query import Query
 from predictors.testing import fit_model
@@ -152,3 +157,18 @@ def test_item_weights_are_what_a_film_adds_to_every_score(model):
     recency = getattr(predictor.config, "recency", 1.0)
     np.testing.assert_allclose(alone - added[0], other - added[1], atol=1e-5)  # a prior is the same for all
     np.testing.assert_allclose(both - other, recency * added[0], atol=1e-4)
+
+
+def test_weights_on_the_nearest_are_written_where_they_stay(monkeypatch):
+    """Beside the weights only their pattern, half as many bytes, and one block are in memory."""
+    monkeypatch.setattr(nearest_items, "BLOCK", 64)
+    matrix = sparse.random(500, 4000, density=0.02, format="csr", dtype=np.float32, random_state=1)
+    matrix.data[:] = 1
+    matrix = matrix[:, np.flatnonzero(matrix.getnnz(axis=0))]
+    tracemalloc.start()
+    try:
+        weights = local_weights(matrix, ridge=10.0, dropout=0.5, intercept=False, neighbours=60)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.2 * (weights.data.nbytes + weights.indices.nbytes)
