@@ -10,7 +10,7 @@ from scipy import sparse
 from predictors.history_features import largest_of_rows
 
 BLOCK = 512  # items whose similarities are counted at one time, and
-BLOCK_ENTRIES = 8_000_000  # similarities at one time: 100 MB at worst
+BLOCK_ENTRIES = 1_000_000  # similarities at one time: 30 MB at worst
 
 
 def nearest_items(

@@ -81,6 +81,7 @@ def fit(
         config.dim,
         torch.from_numpy(counts / counts.sum()),
         torch.Generator().manual_seed(config.seed),
+        ROWS_FROM,
     ).to(on)
     log_expected = torch.from_numpy(np.log(config.negatives * shares)).float().to(on)
 
@@ -89,10 +90,9 @@ def fit(
         return model.loss(part.to(on), log_expected, config.l2)
 
     def rows_of(batch: Batch) -> dict[str, torch.Tensor]:
-        tables = {name: table for name, table in model.named_parameters() if len(table) >= ROWS_FROM}
         touched = batch.touched()
         touched["biases"] = touched["items"]
-        return {name: touched[name].to(on) for name in tables}
+        return {name: touched[name].to(on) for name in model.lazy}
 
     def fitted() -> FittedFactors:
         return FittedFactors(
@@ -126,5 +126,6 @@ def fit(
             resume=resume,
             group=group,
             rows_of=rows_of,
+            lazy=model.lazy,
         )
     return fitted(), state

@@ -11,6 +11,8 @@ from pytorch_models.mf_softmax import fit as mf_softmax
 from pytorch_models.mf_softmax.batches import Batches
 from pytorch_models.mf_softmax.network import SoftmaxFactors
 from pytorch_models.tests.processes import in_processes
+from pytorch_models.training.config import TrainingConfig
+from pytorch_models.training.loop import train
 
 N_USERS, N_ITEMS = 60, 40
 CONFIG = mf_softmax.SoftmaxFactorsFitConfig(
@@ -89,7 +91,9 @@ def test_an_epoch_has_every_pair_once_and_every_part_of_a_batch_its_share():
     assert sorted(pairs) == sorted(zip(rows.users.tolist(), rows.items.tolist(), strict=True))
 
 
-def test_training_tells_the_two_tastes_apart():
+@pytest.mark.parametrize("rows_from", [100_000, 50, 1])  # no table is lazy, that of users, all are
+def test_training_tells_the_two_tastes_apart(monkeypatch, rows_from):
+    monkeypatch.setattr(mf_softmax, "ROWS_FROM", rows_from)
     fitted, state = mf_softmax.fit(two_tastes(), replace(CONFIG, epochs=40, evaluate_every=40))
     scores = fitted.users @ fitted.items.T + fitted.biases
     first_half = np.arange(N_ITEMS) < 20
@@ -107,6 +111,51 @@ def test_two_processes_train_the_factors_of_one(monkeypatch, rows_from):
             assert step["loss"] == pytest.approx(expected["loss"], abs=1e-4)
         for name, table in vars(one).items():
             np.testing.assert_allclose(getattr(found, name), table, atol=1e-3)
+
+
+def test_a_step_writes_the_rows_that_its_batch_looks_at_alone(tmp_path):
+    """What it costs does not grow with the tables, and nobody else moves."""
+    rows = two_tastes()
+    shares = np.full(N_ITEMS, 1 / N_ITEMS)
+    positives = Positives(N_USERS, N_ITEMS, (rows.users, rows.items))
+    batch = next(iter(Batches(positives, shares, size=10, n_drawn=4, seed=1)(0)))
+    popularity = torch.from_numpy(shares)
+    model = SoftmaxFactors(N_USERS, 8, popularity, torch.Generator().manual_seed(1), rows_from=1)
+    begins = {name: table.detach().clone() for name, table in model.named_parameters()}
+    touched = batch.touched() | {"biases": batch.touched()["items"]}
+    train(
+        model,
+        lambda epoch: iter([batch]),
+        lambda each: model.loss(each, torch.from_numpy(np.log(4 * shares)).float(), 0.1),
+        TrainingConfig(steps=3, learning_rate=0.1, clip_norm=math.inf),
+        device=torch.device("cpu"),
+        directory=tmp_path,
+        lazy=model.lazy,
+    )
+    for name, table in model.named_parameters():
+        assert table.grad.is_sparse
+        moved = (table.detach() != begins[name]).reshape(len(table), -1).any(dim=1)
+        assert moved.nonzero()[:, 0].tolist() == touched[name].tolist()
+        assert len(touched[name]) < len(table) / 2
+
+
+@pytest.mark.parametrize("rows_from", [50, 1])
+def test_lazy_tables_resume_to_those_of_an_uninterrupted_run(tmp_path, monkeypatch, rows_from):
+    class Enough(Exception):
+        pass
+
+    def tire(step, *_):
+        if step == 9:
+            raise Enough
+
+    monkeypatch.setattr(mf_softmax, "ROWS_FROM", rows_from)
+    with pytest.raises(Enough):
+        mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path, report=tire)
+    resumed, state = mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path, resume=True)
+    whole, _ = mf_softmax.fit(two_tastes(), CONFIG)
+    assert state.step > 9
+    for name, table in vars(whole).items():
+        np.testing.assert_array_equal(getattr(resumed, name), table)
 
 
 def test_users_of_nothing_or_of_everything_cannot_be_trained_on():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,8 @@ from pytorch_models.training.process_group import ALONE, ProcessGroup
 from pytorch_models.training.signals import signals_as_flag
 
 REPORTS = 200  # progress is reported about so often in a run
-ROWS_FROM = 100_000  # rows of a table from which exchanging those that a batch touches is worth finding them
+# Rows of a table from which those that a batch touches are worth finding: to exchange or to write them alone.
+ROWS_FROM = 100_000
 
 Batches = Callable[[int], Iterator[Any]]
 RowsOf = Callable[[Any], Mapping[str, torch.Tensor]]
@@ -52,8 +53,13 @@ def train(
     resume: bool = False,
     group: ProcessGroup = ALONE,
     rows_of: RowsOf = lambda batch: {},
+    lazy: Collection[str] = (),
 ) -> TrainingState:
     """Minimise `loss_of(batch)` with AdamW; leaves the best weights in `model` unless interrupted.
+
+    Parameters named in `lazy` have sparse gradients, are in `rows_of` of every batch, and are trained by lazy
+    Adam (torch.optim.SparseAdam), which writes only the rows that have a gradient, without weight decay. It
+    has no momentum: Adam spreads a gradient over the following steps, in which these rows are not written.
 
     batches(epoch) yields the batches of an epoch, the same ones whenever it is asked for that epoch.
     `validate` returns metrics by name, of which `metric` (higher is better) chooses the best weights;
@@ -77,7 +83,7 @@ def train(
     """
     group.check_same(asdict(config))
     torch.manual_seed(config.seed)
-    run = _Run(model, config, device, directory, group)
+    run = _Run(model, config, device, directory, group=group, lazy=lazy)
     if group.from_first(resume and (directory / LAST).exists()):
         run.restore(directory / LAST)
     else:
@@ -134,18 +140,24 @@ class _Run:
         config: TrainingConfig,
         device: torch.device,
         directory: Path,
+        *,
         group: ProcessGroup,
+        lazy: Collection[str],
     ) -> None:
         self.model, self.config, self.device, self.directory = model, config, device, directory
         self.group = group
         self.state = TrainingState()
-        self.optimiser = torch.optim.AdamW(
-            model.parameters(),
-            config.learning_rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        named = dict(model.named_parameters())
+        dense = [parameter for name, parameter in named.items() if name not in lazy]
+        sparse = [parameter for name, parameter in named.items() if name in lazy]
+        rate, betas = config.learning_rate, config.betas
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        if dense:
+            self.optimisers["optimiser"] = torch.optim.AdamW(
+                dense, rate, betas=betas, weight_decay=config.weight_decay, fused=True
+            )
+        if sparse:
+            self.optimisers["lazy"] = torch.optim.SparseAdam(sparse, rate, betas=(0.0, betas[1]))
         # bfloat16 has the range of float32; float16, on older cards, has not and needs the scaler.
         self.amp = device.type == "cuda"
         self.half = torch.float16 if self.amp and not torch.cuda.is_bf16_supported() else torch.bfloat16
@@ -169,19 +181,23 @@ class _Run:
     ) -> bool:
         """Take one optimiser step on the next batch; return whether it was the last of its epoch."""
         batch, ends_epoch = next(stream)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate_at(self.state.step, self.config)
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate_at(self.state.step, self.config)
         with torch.autocast(self.device.type, dtype=self.half, enabled=self.amp):
             loss = loss_of(batch)
-        self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         loss = loss.detach()
         if self.group.size > 1:
             loss = loss.clone()
             self._add_up_gradients(loss, rows_of(batch))
-        self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.scaler.step(self.optimiser)
+        for optimiser in self.optimisers.values():
+            self.scaler.unscale_(optimiser)
+        if math.isfinite(self.config.clip_norm):
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        for optimiser in self.optimisers.values():
+            self.scaler.step(optimiser)
         self.scaler.update()
         self._loss_sum, self._n_losses = self._loss_sum + loss, self._n_losses + 1
         self.state.step += 1
@@ -198,15 +214,28 @@ class _Run:
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            rows = touched.get(name)
-            summed.append(parameter.grad if rows is None else parameter.grad[rows])
-            if rows is not None:
-                by_rows.append((parameter.grad, rows, summed[-1]))
+            rows, gradient = touched.get(name), parameter.grad
+            if gradient is None:
+                gradient = parameter.grad = torch.zeros_like(parameter)
+            if rows is None:
+                summed.append(gradient)
+                continue
+            if gradient.is_sparse:
+                gradient = gradient.coalesce()
+                values = gradient.values().new_zeros((len(rows), *parameter.shape[1:]))
+                values[torch.searchsorted(rows, gradient.indices()[0])] = gradient.values()
+            else:
+                values = gradient[rows]
+            summed.append(values)
+            by_rows.append((parameter, gradient, rows, values))
         self.group.add_up(summed)
-        for gradient, rows, values in by_rows:
-            gradient[rows] = values
+        for parameter, gradient, rows, values in by_rows:
+            if gradient.is_sparse:
+                parameter.grad = torch.sparse_coo_tensor(
+                    rows[None], values, parameter.shape, is_coalesced=True, check_invariants=False
+                )
+            else:
+                gradient[rows] = values
 
     def message(self, *, ended: bool) -> str:
         """Return how far the run is: the number of epochs that are done, or of steps."""
@@ -273,8 +302,9 @@ class _Run:
             return
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         if not weights_only:
-            for index, slots in self.optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in slots.items()}
+            for kind, optimiser in self.optimisers.items():
+                for index, slots in optimiser.state_dict()["state"].items():
+                    tensors |= {f"{kind}.{index}.{slot}": torch.as_tensor(v) for slot, v in slots.items()}
             tensors |= {f"average.{index}": tensor for index, tensor in enumerate(self.average)}
             tensors["random.cpu"] = torch.get_rng_state()
             if self.device.type == "cuda":
@@ -299,13 +329,15 @@ class _Run:
             )
             raise CheckpointError(f"{path} belongs to another run: {differences}")
         set_weights(self.model, tensors, path)
-        slots: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, slot = name.split(".", 2)
-                slots.setdefault(int(index), {})[slot] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+        for kind, optimiser in self.optimisers.items():
+            slots: dict[int, dict[str, Any]] = {}
+            for name, tensor in tensors.items():
+                if name.startswith(f"{kind}."):
+                    _, index, slot = name.split(".", 2)
+                    is_count = slot == "step" and kind == "lazy"  # a number there, a tensor in AdamW
+                    slots.setdefault(int(index), {})[slot] = int(tensor) if is_count else tensor
+            groups = optimiser.state_dict()["param_groups"]
+            optimiser.load_state_dict({"state": slots, "param_groups": groups})
         self.scaler.load_state_dict(json.loads(header["scaler"]))
         for number, average in enumerate(self.average):
             average.copy_(tensors[f"average.{number}"])
