@@ -158,8 +158,8 @@ class EasePredictor(Predictor):
             return {"weights": self.weights, "items": self.items}
         return {
             "data": self.weights.data,
-            "indices": self.weights.indices.astype(np.int32),
-            "indptr": self.weights.indptr.astype(np.int64),
+            "indices": self.weights.indices.astype(np.int32, copy=False),
+            "indptr": self.weights.indptr.astype(np.int64, copy=False),
             "items": self.items,
         }
 

@@ -86,8 +86,9 @@ class GraphPredictor(InnerProductPredictor):
 
     config_class: ClassVar[type[Config]] = GraphConfig
     can_be_observed = is_costly = True
-    #: memory of a training with 3 layers, measured as so many float32 tables of (n_users + n_items, dim)
-    tables_in_memory: ClassVar[int]
+    #: memory of a training as so many float32 tables of (n_users + n_items, dim), measured with 2, 3 and 4
+    #: layers: whatever the number of layers, and for each of them
+    tables_in_memory: ClassVar[tuple[int, int]]
 
     def __init__(self, node: NewNode, ids: IdMap, config: GraphConfig | None = None) -> None:
         super().__init__(ids, config)
@@ -131,12 +132,14 @@ class GraphPredictor(InnerProductPredictor):
     def check_data(cls, data: TrainingData, config: GraphConfig) -> None:
         """Raise TrainingError on a graph that does not fit into the memory that this process may take."""
         n_nodes = data.n_users + data.n_items
-        needed = n_nodes * config.dim * 4 * cls.tables_in_memory
+        fixed, of_layer = cls.tables_in_memory
+        needed = n_nodes * config.dim * 4 * (fixed + of_layer * config.layers)
         memory = memory_limit()
         if needed > memory:
             raise TrainingError(
                 f"{cls.name} computes with the whole graph in every step: {n_nodes:,} users and items with "
-                f"dim={config.dim} take about {needed / 1e9:.0f} GB of {memory / 1e9:.0f}; "
+                f"dim={config.dim} and layers={config.layers} take about {needed / 1e9:.0f} GB of "
+                f"{memory / 1e9:.0f}; "
                 "mf_softmax trains on graphs of any size"
             )
 

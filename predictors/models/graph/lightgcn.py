@@ -32,7 +32,7 @@ class LightgcnPredictor(GraphPredictor):
     summary = "Averages tastes along the graph of people and films; you join it as a new node."
     paper = "lightgcn"
     config_class = LightgcnConfig
-    tables_in_memory = 10
+    tables_in_memory = (4, 4)
     node: LightGCNNode
 
     @classmethod

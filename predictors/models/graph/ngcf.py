@@ -57,7 +57,7 @@ class NgcfPredictor(GraphPredictor):
     summary = "A neural network over the graph of people and films; you join it as a new node."
     paper = "ngcf"
     config_class = NgcfConfig
-    tables_in_memory = 77
+    tables_in_memory = (32, 10)
     node: NGCFNode
 
     @classmethod

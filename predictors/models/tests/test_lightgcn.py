@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from predictors.errors import ArtifactError, TrainingError
+from predictors.models.graph import base
 from predictors.models.graph.base import GraphPredictor
 from predictors.models.graph.fine_tuning import FineTuning
 from predictors.models.graph.first_embedding import singular_start
@@ -16,6 +17,7 @@ from predictors.query import Query
 from predictors.run import Run
 from predictors.testing import fit_model
 from predictors.tests.small_world import FILM_IDS, N_FILMS, RUN, interactions, rated, told
+from predictors.training_data import as_training_data
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = {"epochs": 30, "dim": 16, "batch_size": 256, "learning_rate": 0.02}
@@ -284,3 +286,14 @@ def test_a_graph_beyond_this_machine_is_refused_before_any_work(name):
         TrainingError, match=f"{name} computes with the whole graph .* mf_softmax trains on graphs"
     ):
         fit_model(predictor_class(name), interactions(), options={"dim": 10**9})
+
+
+@pytest.mark.parametrize("name", ["lightgcn", "ngcf"])
+def test_a_layer_more_may_be_one_too_many(name, monkeypatch):
+    kind, data = predictor_class(name), as_training_data(interactions())
+    fixed, of_layer = kind.tables_in_memory
+    of_three = (data.n_users + data.n_items) * 16 * 4 * (fixed + 3 * of_layer)
+    monkeypatch.setattr(base, "memory_limit", lambda: of_three)
+    kind.check_data(data, kind.config_class(dim=16, layers=3))
+    with pytest.raises(TrainingError, match="dim=16 and layers=4"):
+        kind.check_data(data, kind.config_class(dim=16, layers=4))
