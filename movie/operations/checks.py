@@ -11,6 +11,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from predictors.plugins import MODELS
 
+CONFIGURATION = "configuration"  # tag of checks of values that stand in the environment
+
 
 @register(Tags.security)
 def environment_is_readable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -25,7 +27,7 @@ def environment_is_readable(app_configs: Sequence[Any] | None, **kwargs: Any) ->
     ]
 
 
-@register()
+@register(CONFIGURATION)
 def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Report models of DEFAULT_MODELS that do not exist (webapp.E002)."""
     return [
@@ -39,7 +41,7 @@ def default_models_exist(app_configs: Sequence[Any] | None, **kwargs: Any) -> li
     ]
 
 
-@register()
+@register(CONFIGURATION)
 def data_folder_is_writable(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Warn of a data folder that cannot be written to (webapp.W001)."""
     folder = settings.DATA_DIR
