@@ -68,5 +68,5 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
     CMD ["python", "deploy/healthcheck.py", "8000", "/health/live"]
-CMD ["granian", "--interface", "rsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
+CMD ["python", "-m", "webapp.server", "--interface", "rsgi", "--host", "0.0.0.0", "--port", "8000", "--workers", "2", \
      "--respawn-failed-workers", "webapp.rsgi:application"]

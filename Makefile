@@ -21,7 +21,7 @@ help:  ## What can be made
 install: $(VENV)/serve.done .env  ## What serving and the closed-form models need, and a .env with a secret
 
 serve: install  ## Serve the site of this folder on http://127.0.0.1:8000, with WORKERS processes
-	OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2 $(BIN)/granian --interface rsgi --host $(HOST) --port $(PORT) --workers $(WORKERS) \
+	OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2 $(BIN)/python -m webapp.server --interface rsgi --host $(HOST) --port $(PORT) --workers $(WORKERS) \
 		--respawn-failed-workers webapp.rsgi:application
 
 demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0.1:8000 (TORCH=0: without PyTorch)

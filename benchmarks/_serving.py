@@ -127,7 +127,7 @@ class Served:
 
     def __init__(self, environment: dict[str, str], *, workers: int = 1, threads: int = 4) -> None:
         self.address = (HOST, free_port())
-        self._command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST]
+        self._command = [sys.executable, "-m", "webapp.server", "--interface", "wsgi", "--host", HOST]
         self._command += ["--port", str(self.address[1]), "--workers", str(workers)]
         self._command += ["--blocking-threads", str(threads), "--log-level", "error"]
         self._command += ["webapp.wsgi:application"]

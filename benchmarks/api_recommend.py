@@ -237,7 +237,7 @@ def served(folder: Path, options: argparse.Namespace) -> None:
     if shutil.which("wrk") is None:
         raise CouldNotMeasure("wrk is not installed, so nothing was served")
     port = options.port or free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "2", "--log-level", "warning", "webapp.rsgi:application"]
     server = subprocess.Popen(command, start_new_session=True)
     try:

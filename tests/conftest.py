@@ -104,7 +104,7 @@ def site(chromium_path: str, site_folder: Path, site_environment: dict[str, str]
     done = subprocess.run(prepare, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     port = _free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--log-level", "warning"]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(

@@ -80,9 +80,9 @@ def test_eight_commands_lead_from_an_empty_folder_to_a_served_list(site):
         text=True,
         check=True,
     ).stdout.replace("\\\n", " ")
-    words = shlex.split(served.partition(".venv/bin/granian")[2])
+    words = shlex.split(served.partition("-m webapp.server")[2])
     server = child_process.start(
-        [sys.executable, "-m", "granian", *words], cwd=settings.BASE_DIR, env=site.environment
+        [sys.executable, "-m", "webapp.server", *words], cwd=settings.BASE_DIR, env=site.environment
     )
     try:
         asked = COMMANDS[7].replace("$KEY", key).replace(":8000/", f":{port}/")

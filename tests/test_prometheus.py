@@ -114,7 +114,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     }
     program = PREPARE.replace("RELAY", str(ports["relay"])).replace("CONSUMERS", str(ports["consumers"]))
     prepare = [sys.executable, str(ROOT / "manage.py"), "shell", "--verbosity", "0", "-c", program]
-    web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
+    web = [sys.executable, "-m", "webapp.server", "--interface", "wsgi", "--host", "127.0.0.1"]
     web += ["--port", str(ports["web"]), "--workers", "2", "--blocking-threads", "2"]
     commands = {
         "site": prepare,

@@ -87,7 +87,7 @@ def reelgraph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
     assert done.returncode == 0, done.stdout + done.stderr
     key = re.search(r"KEY (\S+)", done.stdout)[1]
     port = _free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "webapp.server", "--interface", "wsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--blocking-threads", "4", "--log-level", "warning"]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(

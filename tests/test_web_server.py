@@ -42,7 +42,7 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]):
         subprocess.run([*manage, *command], env=environment, check=True, timeout=120)
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--log-level", "error", "webapp.rsgi:application"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:

@@ -89,7 +89,7 @@ def test_an_empty_folder_becomes_an_open_site(installed, tmp_path):
     assert "password" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == [".env", "var"]
     port = free_port()
-    command = [sys.executable, "-P", "-m", "granian", "--interface", "rsgi", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "webapp.server", "--interface", "rsgi", "--port", str(port)]
     server = child_process.start([*command, "--log-level", "error", "webapp.rsgi:application"], **run)
     language = {"Accept-Language": "ko"}
     try:

@@ -270,7 +270,7 @@ class _Bench:
 
     def _ours(self, site: Path, workers: int, probe: Request, models: str = "") -> Server:
         port = self._port()
-        command = ["granian", "--interface", "rsgi", "--host", "127.0.0.1", "--port", str(port)]
+        command = ["webapp.server", "--interface", "rsgi", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--workers", str(workers), "--log-level", "warning", "webapp.rsgi:application"]
         environment = environment_of(site, models) | {"API_ANONYMOUS_BATCH": str(BATCH), "LOG_LEVEL": "INFO"}
         return self._started(Server(OURS, command, port, environment, self._log(port)), probe)

@@ -244,7 +244,7 @@ class Deployment:
             ("feed", "training-feed"),
         ):
             self._keep(name, [*consume, group, "--member", name])
-        web = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST]
+        web = [sys.executable, "-m", "webapp.server", "--interface", "wsgi", "--host", HOST]
         web += [
             "--port",
             str(self.port),

@@ -149,7 +149,7 @@ class Machine:
 
     def start(self, workers: int = 1) -> None:
         host, port = self.address
-        web = ["-m", "granian", "--interface", "wsgi", "--host", host]
+        web = ["-m", "webapp.server", "--interface", "wsgi", "--host", host]
         web += ["--port", str(port), "--workers", str(workers), "--blocking-threads", "4"]
         web += ["--respawn-failed-workers", "--log-level", "warning", "webapp.wsgi:application"]
         self._running = [self._begin(arguments) for arguments in (web, *self.beside)]

@@ -41,6 +41,41 @@ def test_nothing_heavy_is_imported_at_start():
     assert finished.returncode == 0, finished.stderr
 
 
+FOR_THE_ADMIN = {
+    "import_export.admin",
+    "tablib",
+    "diff_match_patch",
+    "psycopg",
+    "openpyxl",
+    "django.contrib.postgres",
+}
+SERVER = f"""
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings_test"
+from webapp.server import import_site
+import_site()
+import threading
+from django.db import connections
+from django.urls import resolve, reverse
+assert threading.active_count() == 1, threading.enumerate()
+assert not [each for each in connections.all(initialized_only=True) if each.connection]
+assert "prometheus_client" not in sys.modules, "each worker says where it counts before this is imported"
+reverse("pages:home")
+resolve("/browse/")
+if unwanted := {HEAVY | FOR_THE_ADMIN} & sys.modules.keys():
+    sys.exit(f"a web worker does not need {{unwanted}}")
+assert "movie.pages.urls" in sys.modules and "movie.recommendations.ranking" in sys.modules
+assert reverse("admin:catalogue_movie_changelist") == "/admin/catalogue/movie/"
+assert resolve(reverse("admin:visitor_export")).namespace == "admin"
+assert "import_export.admin" in sys.modules
+"""
+
+
+def test_workers_are_forked_from_a_process_with_one_thread_and_without_what_only_the_admin_needs():
+    finished = run(sys.executable, "-c", SERVER)
+    assert finished.returncode == 0, finished.stderr
+
+
 def test_only_settings_reads_the_environment():
     readers = [
         path.relative_to(ROOT).as_posix()

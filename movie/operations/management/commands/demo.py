@@ -257,8 +257,8 @@ def _require_free_port(host: str, port: int) -> None:
 
 
 def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "granian", "--interface", "rsgi", "--host", host, "--port", str(port)]
-    command += ["--workers", str(workers), "--log-level", "error"]
+    command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi"]
+    command += ["--host", host, "--port", str(port), "--workers", str(workers), "--log-level", "error"]
     # Without it the whole server ends with the first worker that dies.
     command += ["--respawn-failed-workers", "webapp.rsgi:application"]
     # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
