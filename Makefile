@@ -106,19 +106,23 @@ reset:  ## Remove var/: the database, all trained models, the feed. Asks first
 	@printf 'This deletes var/ with all films, ratings, accounts and models. Type "delete" to go on: '
 	@read answer && test "$$answer" = delete && rm -rf var || { echo 'Nothing was deleted.'; exit 1; }
 
+# With uv and pip, by the quickest way that this machine has; with the pip of Python alone where neither can be had.
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.11 to 3.13 is needed; name one with make PYTHON=..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --without-pip $(VENV)
+	@uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/install.txt 2>/dev/null \
+		|| $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-compile \
+			--require-hashes -r locks/install.txt 2>/dev/null \
+		|| $(PYTHON) -m venv $(VENV)
 
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+PIP := deploy/install.sh $(VENV)
 LOCKED := $(PIP) --require-hashes
 
-# Without --no-compile pip compiles 15,000 files that mostly nobody imports: a third of the time.
 $(VENV)/serve.done: locks/serve.txt locks/data.txt | $(VENV)/bin/python
 	@echo "Installing what the site needs (690 MB) ..."
-	$(LOCKED) --no-compile -r locks/serve.txt
-	$(LOCKED) --no-compile --no-deps -r locks/data.txt
+	$(LOCKED) -r locks/serve.txt
+	$(LOCKED) --no-deps -r locks/data.txt
 	touch $@
 
 # Everything is locked but PyTorch; requirements-torch.txt says why.
@@ -145,7 +149,7 @@ $(VENV)/deploy.done: locks/deploy.txt $(VENV)/dev.done $(VENV)/services.done
 	touch $@
 
 $(VENV)/docs.done: locks/docs.txt | $(VENV)/bin/python
-	$(LOCKED) --no-compile -r locks/docs.txt
+	$(LOCKED) -r locks/docs.txt
 	touch $@
 
 # uv alone, of the version that the requirements name: the lock of everything else may be out of date.

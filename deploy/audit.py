@@ -17,6 +17,7 @@ PARTS = (
     "locks/services.txt",
     "locks/deploy.txt",
     "locks/docs.txt",
+    "locks/install.txt",
 )
 SERVICES = ("pypi", "osv")
 SECONDS = 300

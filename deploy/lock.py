@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # locks/NAME.txt of requirements-NAME.txt, the largest first
-SETS = ("dev", "train", "serve", "services", "mysql", "postgresql", "deploy", "docs", "data")
+SETS = ("dev", "train", "serve", "services", "mysql", "postgresql", "deploy", "docs", "data", "install")
 WITHOUT_DEPENDENCIES = ("data",)
 COMPILE = (
     "uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--python-version", "3.11",

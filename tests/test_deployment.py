@@ -174,7 +174,7 @@ def test_every_command_is_one_that_there_is(where, command):
 def test_every_process_is_started_and_every_group_has_a_consumer():
     for kind in ("compose", "kubernetes", "aws", "reelgraph-"):
         lines = [command for where, command in commands() if where.startswith(kind)]
-        assert any(line[0] == "granian" for line in lines)
+        assert any(line[:3] == SERVER for line in lines)
         assert any("relay_events" in line for line in lines)
         assert any("db_worker" in line for line in lines)
         if kind != "reelgraph-":  # a unit is a template: the group is its instance
@@ -272,7 +272,7 @@ def required(name: str) -> dict[str, str]:
     return versions
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", (*LOCKS, "install"))
 def test_a_lock_has_what_is_required_and_the_hash_of_every_file(name):
     lock = locked(name)
     assert required(name) and required(name).items() <= {key: each[0] for key, each in lock.items()}.items()
@@ -285,6 +285,7 @@ def test_a_lock_has_what_is_required_and_the_hash_of_every_file(name):
 def test_everything_but_pytorch_is_installed_from_a_lock():
     makefile = (ROOT / "Makefile").read_text()
     assert set(re.findall(r"\$\(LOCKED\).* -r locks/(\w+)\.txt", makefile)) == set(LOCKS)
+    assert re.findall(r"--require-hashes -r locks/(\w+)\.txt", makefile) == ["install", "install"]
     assert re.findall(r"\$\(PIP\) -r (\S+)", makefile) == ["requirements-torch.txt"]
     assert "--require-hashes" in makefile
     installs = re.findall(r"pip install (.+?)(?=&&|; |$)", DOCKERFILE.replace("\\\n", " "), re.MULTILINE)
