@@ -13,6 +13,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from movie.core.migrations import unapplied_migrations
 from movie.training.registry import registry
 
 FIRST_MODELS = ("popular", "neighbours", "linear_sequence")  # pages have lists and similar films by these
@@ -22,7 +23,8 @@ QUICK_MODELS = (*FIRST_MODELS, "transitions", "ease", "graph_filter", "mf")
 def make_tables_and_files() -> None:
     """Bring the database to this version, and lay the static files out unless DEBUG serves them."""
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
-    call_command("migrate", verbosity=0)
+    if unapplied_migrations():
+        call_command("migrate", verbosity=0)
     if not settings.DEBUG:
         lay_out_static_files()
 

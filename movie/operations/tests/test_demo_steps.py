@@ -6,6 +6,7 @@ import io
 import sys
 import threading
 from importlib.machinery import ModuleSpec
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
@@ -98,6 +99,9 @@ def test_taste_groups_are_found_once_and_a_failure_stops_nothing(command, monkey
     assert not made.exists()
 
 
+OPTIONS = {"no_serve": False, "workers": 1, "quick_only": True, "no_torch": True}
+
+
 @pytest.mark.parametrize(
     ("is_loaded", "no_serve", "brought"),
     [(False, False, 1), (False, True, 1), (True, True, 1), (True, False, 0)],
@@ -112,9 +116,26 @@ def test_papers_come_before_the_site_opens_but_at_a_second_start(
     monkeypatch.setattr(demo, "bring_in_papers", lambda: papers.append(True))
     monkeypatch.setattr(demo, "read_report", object)
     monkeypatch.setattr(command, "_serve", lambda *_, papers: served.append(papers))
-    command._run("127.0.0.1", 0, {"no_serve": no_serve, "workers": 1, "quick_only": True, "no_torch": True})
+    monkeypatch.setattr(demo, "_start_server", lambda *_: None)
+    command._run("127.0.0.1", 0, OPTIONS | {"no_serve": no_serve})
     assert len(papers) == brought
     assert served == ([] if no_serve else [not brought])
+
+
+def test_the_server_imports_the_site_while_the_first_models_are_trained_and_ends_with_a_failure(
+    command, monkeypatch
+):
+    steps, ended = [], []
+    for name in ("call_command", "make_tables_and_files", "bring_in_papers"):
+        monkeypatch.setattr(demo, name, lambda *_, name=name, **__: steps.append(name))
+    monkeypatch.setattr(demo, "is_loaded", lambda: False)
+    monkeypatch.setattr(demo, "_start_server", lambda *_: steps.append("server") or "the server")
+    monkeypatch.setattr(demo, "train_first_models", mock.Mock(side_effect=CommandError("no data")))
+    monkeypatch.setattr(demo, "_end", ended.append)
+    with pytest.raises(CommandError, match="no data"):
+        command._run("127.0.0.1", 0, OPTIONS)
+    assert steps == ["make_tables_and_files", "call_command", "server", "bring_in_papers"]
+    assert ended == ["the server"]
 
 
 def test_papers_that_cannot_be_stored_are_a_line_and_stop_nothing(command, monkeypatch):

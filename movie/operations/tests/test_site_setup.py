@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from movie.operations import site_setup
 
 
@@ -37,3 +39,15 @@ def test_static_files_are_laid_out_again_only_when_they_changed(settings, tmp_pa
     site_setup.lay_out_static_files()
     site_setup.lay_out_static_files()
     assert len(collected) == 5
+
+
+@pytest.mark.django_db
+def test_a_database_with_every_table_is_not_migrated_again(settings, tmp_path, monkeypatch):
+    settings.DATA_DIR, settings.DEBUG = tmp_path / "var", True
+    commands = []
+    monkeypatch.setattr(site_setup, "call_command", lambda name, **_: commands.append(name))
+    site_setup.make_tables_and_files()
+    assert commands == []
+    monkeypatch.setattr(site_setup, "unapplied_migrations", lambda: ("events.0009_marks_by_event",))
+    site_setup.make_tables_and_files()
+    assert commands == ["migrate"]

@@ -18,6 +18,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
@@ -27,6 +28,7 @@ from rich.markup import escape
 from movie.core import child_process
 from movie.core.locks import AlreadyLocked, file_lock
 from movie.core.progress import ProgressBar
+from movie.operations.checks import CONFIGURATION
 from movie.operations.demo_data import is_loaded
 from movie.operations.site_setup import (
     FIRST_MODELS,
@@ -53,6 +55,7 @@ OPEN_SECONDS = 60
 
 class Command(BaseCommand):
     help = "Load MovieLens 100K and the Wikidata films, train, and serve. A second start only serves."
+    requires_system_checks = (Tags.security, CONFIGURATION)  # what this machine can break, not every address
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
@@ -85,23 +88,28 @@ class Command(BaseCommand):
         was_loaded = is_loaded()
         if not was_loaded:
             call_command("load_demo_data")
-        papers_wait = was_loaded and not options["no_serve"]  # a second start opens sooner
-        if not papers_wait:
-            self._bring_in_papers()
-        self._prepare()
-        slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
-        if not (options["quick_only"] or options["no_torch"]):
-            slow += TORCH_MODELS
-        missing = [name for name in (*LATER_MODELS, *slow) if not registry().store.current(name)]
         if options["no_serve"]:
-            needing, others = _by_torch(missing)
-            if others:
-                call_command("train", *others, from_site=True, activate=True, refit=False)
-            if needing and self._has_torch(threading.Event()):
-                call_command("train", *needing, from_site=True, activate=True, refit=False)
-            self._find_taste_groups()
+            self._bring_in_papers()
+            self._prepare()
+            self._train_all(_missing_models(options))
             return
-        self._serve(host, port, options["workers"], missing, papers=papers_wait)
+        # It imports the site on one core while the first models are trained on another.
+        server = _start_server(host, port, options["workers"])
+        try:
+            if not was_loaded:  # a second start opens sooner
+                self._bring_in_papers()
+            self._prepare()
+            self._serve(server, host, port, _missing_models(options), papers=was_loaded)
+        finally:
+            _end(server)
+
+    def _train_all(self, missing: list[str]) -> None:
+        needing, others = _by_torch(missing)
+        if others:
+            call_command("train", *others, from_site=True, activate=True, refit=False)
+        if needing and self._has_torch(threading.Event()):
+            call_command("train", *needing, from_site=True, activate=True, refit=False)
+        self._find_taste_groups()
 
     def _prepare(self) -> None:
         train_first_models(*FIRST_MODELS)
@@ -119,12 +127,14 @@ class Command(BaseCommand):
         if problem:
             self.console.print(f"[yellow]{escape(problem)}[/]")
 
-    def _serve(self, host: str, port: int, workers: int, to_train: list[str], *, papers: bool) -> None:
-        """Run the server and the training until one is interrupted; leave no process behind.
+    def _serve(
+        self, server: subprocess.Popen, host: str, port: int, to_train: list[str], *, papers: bool
+    ) -> None:
+        """Wait for the server and train beside it until one is interrupted; leave no training behind.
 
         `papers` brings the reviews up to date once the site is open.
         """
-        server, worker = _start_server(host, port, workers), None
+        worker = None
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: stop.set())
@@ -146,7 +156,6 @@ class Command(BaseCommand):
                 raise CommandError(f"the server ended with status {server.returncode}")
         finally:
             _end(worker)
-            _end(server)
 
     def _find_taste_groups(
         self, stop: threading.Event | None = None, server: subprocess.Popen | None = None
@@ -204,6 +213,14 @@ class Command(BaseCommand):
                 for name in names:
                     bar(1.0, "live", f"training {name}")
         return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+
+
+def _missing_models(options: dict[str, Any]) -> list[str]:
+    """Return the models that these options ask for and that no version is active of, in order."""
+    slow: tuple[str, ...] = () if options["quick_only"] else SLOW_MODELS
+    if not (options["quick_only"] or options["no_torch"]):
+        slow += TORCH_MODELS
+    return [name for name in (*LATER_MODELS, *slow) if not registry().store.current(name)]
 
 
 def _install(
