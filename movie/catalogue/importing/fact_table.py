@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from movie.catalogue.fact_sources import FactOrigin, FactSource, order_text
@@ -157,6 +156,11 @@ class _Writer:
         matches = match_rows([_as_movie_row(row) for row in rows], "imdb")
         movies = Movie.objects.prefetch_related("titles", "credits").in_bulk(matches.movies.values())
         self._ordered: dict[str, dict[tuple[int, str], str]] = {}  # source -> orders that it decided
+        # What the rows replace and add, by movie and role or language: written in one statement each.
+        self._old_credits: set[int] = set()
+        self._new_credits: dict[tuple[int, str], list[int]] = {}
+        self._old_titles: set[int] = set()
+        self._new_titles: dict[tuple[int, str], str] = {}
         people = self._people.ids(name for row in rows for names in row.people.values() for name in names)
         changed = set()
         for row in rows:
@@ -178,6 +182,7 @@ class _Writer:
             if written:
                 changed.add(pk)
             outcome.add(1, 0, int(bool(written)))
+        self._write_credits_and_titles()
         # Whoever keeps movies in memory reads those again that were changed since.
         Movie.objects.filter(pk__in=changed).update(updated=timezone.now())
         for source, facts in self._ordered.items():
@@ -204,10 +209,8 @@ class _Writer:
             self._ordered.setdefault(row.sources[name], {})[movie.pk, name] = order_text(ids)
             if ids == there:
                 continue
-            Credit.objects.filter(movie=movie, role=role).delete()
-            Credit.objects.bulk_create(
-                Credit(movie=movie, person_id=pk, role=role, order=order) for order, pk in enumerate(ids)
-            )
+            self._old_credits.update(credit.pk for credit in movie.credits.all() if credit.role == role)
+            self._new_credits[movie.pk, role] = ids
             written.add(name)
         return written
 
@@ -222,11 +225,25 @@ class _Writer:
             same = there.get(search_key(title)[:255])
             if same is not None and (same.title, same.language) == (title, code):
                 continue
-            stale = [each.pk for each in (same,) if each is not None]
-            movie.titles.filter(Q(language=code) | Q(pk__in=stale)).delete()
-            MovieTitle.objects.create(movie=movie, title=title, language=code)
+            self._old_titles.update(
+                each.pk for each in movie.titles.all() if each is same or each.language == code
+            )
+            self._new_titles[movie.pk, code] = title
             written.add(name)
         return written
+
+    def _write_credits_and_titles(self) -> None:
+        Credit.objects.filter(pk__in=self._old_credits).delete()
+        Credit.objects.bulk_create(
+            Credit(movie_id=movie, person_id=person, role=role, order=order)
+            for (movie, role), people in self._new_credits.items()
+            for order, person in enumerate(people)
+        )
+        MovieTitle.objects.filter(pk__in=self._old_titles).delete()
+        MovieTitle.objects.bulk_create(
+            MovieTitle(movie_id=movie, title=title, language=code, search_key=search_key(title)[:255])
+            for (movie, code), title in self._new_titles.items()
+        )
 
 
 def _as_movie_row(row: MovieFacts) -> MovieRow:

@@ -66,6 +66,22 @@ def test_empty_facts_are_filled_and_the_stated_cast_comes_first(tmp_path):
     assert "nothing to change" in run(table(tmp_path, HEAT), *LICENCES)
 
 
+def test_titles_and_credits_are_written_together_and_not_film_by_film(
+    tmp_path, django_assert_max_num_queries
+):
+    """Twenty films took nine statements each of titles and credits."""
+    rows = []
+    for number in range(1, 21):
+        film(f"Heat {number}", 1995, f"tt{number:07}")
+        columns = (f"tt{number:07}", f"Heat {number}", "1995", f"Michael {number}", "", "")
+        rows.append("\t".join((*columns, f"히트 {number}", f"盗火线 {number}", "dir=hand;ko=hand;zh=hand")))
+    with django_assert_max_num_queries(60):
+        assert "20 changed" in run(table(tmp_path, *rows), *LICENCES)
+    assert MovieTitle.objects.exclude(language="").count() == 40
+    assert not MovieTitle.objects.filter(suffixes=None).exists()
+    assert names(Movie.objects.get(title="Heat 7"), "director") == ["Michael 7"]
+
+
 def test_films_that_were_changed_say_so(tmp_path):
     heat, thief = film("Heat", 1995, "tt0113277", runtime=170), film("Thief", 1981, "tt0083190", runtime=123)
     run(table(tmp_path, HEAT, "tt0083190\tThief\t1981\t\t\t123\t\t\trt=hand"), *LICENCES)
