@@ -121,25 +121,43 @@ def _cpu_ms(work: Callable[[], Any], databases: list[psutil.Process], repeats: i
 
 def scan(text: str) -> Any:
     """Return suggestions as one finds them without an index: by LIKE, all of them ranked by the database."""
-    from django.db.models import Count, IntegerField, Min, OuterRef, Subquery
+    from django.db.models import Count, F, IntegerField, Min, OuterRef, Q, Subquery
 
     from movie.catalogue.availability import available_now
     from movie.catalogue.models import Movie, MovieTitle, Person
-    from movie.catalogue.search import _closeness, _every_word, _rank
+    from movie.catalogue.search import is_year, words_of
     from movie.catalogue.suggestions import SuggestedMovie, Suggestions
 
     key = text.casefold()
-    holding = MovieTitle.objects.filter(_every_word(key, year="movie__year")).order_by()
-    best = holding.filter(movie=OuterRef("pk")).values("movie").annotate(best=Min(_rank(key))).values("best")
+    in_name, in_title = Q(), Q()
+    for word in words_of(key):
+        holds = Q(search_key__contains=word)
+        in_name &= holds
+        in_title &= holds | Q(movie__year=int(word)) if is_year(word) else holds
+    holding = MovieTitle.objects.filter(in_title).order_by()
+    match = _closeness(key, is_shown=Q(title=F("movie__title")))
+    best = holding.filter(movie=OuterRef("pk")).values("movie").annotate(best=Min(match)).values("best")
     movies = Movie.objects.visible().filter(pk__in=holding.values("movie"))
     movies = movies.annotate(match=Subquery(best, output_field=IntegerField()))
-    people = Person.objects.filter(_every_word(key)).annotate(
-        match=_closeness(key, range(4)),
+    people = Person.objects.filter(in_name).annotate(
+        match=_closeness(key, is_shown=Q()),
         n_movies=Count("movies", filter=available_now("movies__"), distinct=True),
     )
     named = people.filter(n_movies__gt=0).order_by("match", "-n_movies", "name", "pk")[:4]
     listed = movies.order_by("match", "-rating_count", "pk").defer("synopsis")[:8]
     return Suggestions([SuggestedMovie(movie) for movie in listed], list(named) if len(key) > 2 else [])
+
+
+def _closeness(key: str, is_shown: Any) -> Any:
+    """Rank in the database: the whole title, its beginning, the beginning of a word, anything else."""
+    from django.db.models import Case, IntegerField, Q, Value, When
+
+    whens = [
+        When(Q(search_key=key) & is_shown, then=Value(0)),
+        When(Q(search_key__startswith=key) & is_shown, then=Value(1)),
+        When(Q(search_key__contains=f" {key}") & is_shown, then=Value(2)),
+    ]
+    return Case(*whens, default=Value(3), output_field=IntegerField())
 
 
 def fill(n_films: int) -> None:

@@ -6,11 +6,11 @@ The module imports the standard library alone, so that settings, views and comma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 MovieId = int | str
@@ -85,6 +85,12 @@ class Interaction(NamedTuple):
     weight: float | None = None
 
 
+# The fields of an interaction that rankings read, and their values. The order of the rows stands for times.
+RANKING_FIELDS = ("event_id", "kind", "movie_id", "value", "watched_on", "progress", "weight")
+RankingRow = tuple[str, str, MovieId, float | None, date | None, float | None, float | None]
+_ranking_row = attrgetter(*RANKING_FIELDS)
+
+
 class Watch(NamedTuple):
     """Says when a movie was seen; `day` is None where nobody knows, and `is_again` of a rewatch."""
 
@@ -147,6 +153,29 @@ def _state_of(stars: float | None) -> _MovieState:
     return _MovieState(rating=stars, clicked=float(stars is None))
 
 
+def _state_after(state: _MovieState, row: RankingRow, counting: Counting) -> _MovieState:
+    """Return the state of a movie after an interaction; itself after an impression, or an undo."""
+    _event_id, kind, _movie, value, watched_on, progress, weight = row
+    rating, is_dismissed, on_watchlist, clicked, watches, is_begun = state
+    match kind:
+        case "click":
+            clicked = max(clicked, 1.0 if weight is None else weight)
+        case "rating":
+            rating = value
+        case "dismiss":
+            is_dismissed = value != 0
+        case "watchlist":
+            on_watchlist = value != 0
+        case "watch" if progress is None or progress >= counting.least_progress:
+            watches = _watches_after(watches, watched_on, value)
+        case "watch":
+            is_begun = True
+        case _:
+            return state
+    # _replace takes six times as long
+    return _MovieState(rating, is_dismissed, on_watchlist, clicked, watches, is_begun)
+
+
 def _implicit_strength(state: _MovieState, counting: Counting) -> float:
     """Return the strength of a movie without stars: that of what says most."""
     return max(
@@ -157,11 +186,11 @@ def _implicit_strength(state: _MovieState, counting: Counting) -> float:
     )
 
 
-def _watches_after(watches: tuple[Watch, ...], event: Interaction) -> tuple[Watch, ...]:
+def _watches_after(watches: tuple[Watch, ...], day: date | None, value: float | None) -> tuple[Watch, ...]:
     """Return the diary of a movie after a watch: one entry a day, earliest first."""
-    others = [each for each in watches if each.day != event.watched_on]
-    if event.value != 0:
-        others.append(Watch(event.watched_on, event.value == REWATCHED))
+    others = [each for each in watches if each.day != day]
+    if value != 0:
+        others.append(Watch(day, value == REWATCHED))
     return tuple(sorted(others, key=lambda each: each.day or date.min))
 
 
@@ -174,9 +203,20 @@ class History:
 
     EMPTY: ClassVar[History]
     counting: ClassVar[Counting] = Counting()  # of this site: the settings replace it when it starts
+    has_times: bool = True  # whether interactions say when they were, not in which order alone
 
     def __init__(self, interactions: Iterable[Interaction] = ()) -> None:
         self.__dict__["interactions"] = tuple(sorted(interactions, key=attrgetter("at", "event_id")))
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[RankingRow]) -> History:
+        """Build a history from values of RANKING_FIELDS, oldest first.
+
+        It ranks as the same interactions do. The times of its own express the order alone.
+        """
+        history = cls.__new__(cls)
+        history.__dict__ |= {"_rows": list(rows), "has_times": False}
+        return history
 
     @classmethod
     def from_stars(cls, stars: Mapping[Any, float | None]) -> History:
@@ -187,76 +227,96 @@ class History:
         """
         history = cls.__new__(cls)
         history.__dict__["_states"] = {movie: _state_of(value) for movie, value in stars.items()}
-        history.__dict__["known"] = stars.keys()
+        history.__dict__ |= {"known": stars.keys(), "has_times": False}
         return history
 
     @cached_property
     def interactions(self) -> tuple[Interaction, ...]:
-        """Return one interaction for each movie, in order; the times express the order alone."""
+        """Return the interactions in order. Of a history without times these express the order alone."""
         return tuple(
             Interaction(
-                event_id=f"sent {position:05}",
+                event_id=event_id,
                 visitor="",
-                kind="rating" if state.rating is not None else "click",
+                kind=kind,
                 movie_id=movie,
                 at=TIMELESS_START + timedelta(minutes=position),
-                value=state.rating,
+                value=value,
+                watched_on=watched_on,
+                progress=progress,
+                weight=weight,
+            )
+            for position, (event_id, kind, movie, value, watched_on, progress, weight) in enumerate(
+                self._rows
+            )
+        )
+
+    @cached_property
+    def _rows(self) -> list[RankingRow]:
+        """Return RANKING_FIELDS of every interaction, oldest first; one for each movie of `from_stars`."""
+        if "interactions" in self.__dict__:
+            return [_ranking_row(each) for each in self.interactions]
+        return [
+            (
+                f"sent {position:05}",
+                "rating" if state.rating is not None else "click",
+                movie,
+                state.rating,
+                None,
+                None,
+                None,
             )
             for position, (movie, state) in enumerate(self._states.items())
-        )
+        ]
+
+    def movies_of(self, kinds: Container[str]) -> list[MovieId]:
+        """Return the movie of each interaction of these kinds, oldest first."""
+        return [row[2] for row in self._rows if row[1] in kinds]
+
+    def filtered(self, keeps: Callable[[MovieId], bool]) -> History:
+        """Return the part of the history that is about some movies, without times."""
+        return History.from_rows(row for row in self._rows if keeps(row[2]))
 
     @cached_property
     def digest(self) -> bytes:
         """Return 16 bytes that another interaction, or another value of one, would change."""
-        told = "".join([f"{each.event_id}{each.movie_id}:{each.value}" for each in self.interactions])
+        told = "".join(
+            [
+                f"{event_id}{movie}:{value}"
+                for event_id, _kind, movie, value, _day, _part, _weight in self._rows
+            ]
+        )
         return hashlib.blake2b(told.encode(), digest_size=16).digest()
 
     def __len__(self) -> int:
-        return len(self.interactions)
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[Interaction]:
         return iter(self.interactions)
 
     def __repr__(self) -> str:
-        return f"History({len(self.interactions)} interactions, {len(self.liked)} liked)"
+        return f"History({len(self)} interactions, {len(self.liked)} liked)"
 
     @cached_property
     def _states(self) -> dict[MovieId, _MovieState]:
         """Return the state of every movie of the history, in order of its latest event."""
         before: dict[MovieId, list[_MovieState]] = {}
         now: dict[MovieId, _MovieState] = {}
-        for event in self.interactions:
-            movie = event.movie_id
+        can_go_back = "undo" in map(itemgetter(1), self._rows)
+        for row in self._rows:
+            _event_id, kind, movie, value, _day, _progress, weight = row
             state = now.get(movie, UNTOUCHED)
-            match event.kind:
-                case "click":
-                    weight = 1.0 if event.weight is None else event.weight
-                    changed = state._replace(clicked=max(state.clicked, weight))
-                case "rating":
-                    before.setdefault(movie, []).append(state)
-                    changed = _MovieState(event.value, *state[1:])  # _replace takes six times as long
-                case "dismiss":
-                    before.setdefault(movie, []).append(state)
-                    changed = state._replace(dismissed=event.value != 0)
-                case "watchlist":
-                    before.setdefault(movie, []).append(state)
-                    changed = state._replace(watchlist=event.value != 0)
-                case "watch":
-                    before.setdefault(movie, []).append(state)
-                    if event.progress is None or event.progress >= self.counting.least_progress:
-                        changed = state._replace(watches=_watches_after(state.watches, event))
-                    else:
-                        changed = state._replace(is_begun=True)
-                case "undo":
-                    if not before.get(movie):
-                        continue
-                    changed = before[movie].pop()._replace(clicked=state.clicked)
-                    now[movie] = changed  # an undo is no new interest: the movie keeps its position
-                    continue
-                case _:
-                    continue
-            now.pop(movie, None)
-            now[movie] = changed
+            if can_go_back and kind in UNDOABLE:
+                before.setdefault(movie, []).append(state)
+            if state is UNTOUCHED and kind == "rating" and value is not None:
+                now[movie] = _state_of(value)  # as most are, in a fifth of the time of the rest
+            elif state is UNTOUCHED and kind == "click" and weight is None:
+                now[movie] = _state_of(None)
+            elif kind == "undo":
+                if before.get(movie):  # an undo is no new interest: the movie keeps its position
+                    now[movie] = before[movie].pop()._replace(clicked=state.clicked)
+            elif (changed := _state_after(state, row, self.counting)) is not state:
+                now.pop(movie, None)
+                now[movie] = changed
         return now
 
     @cached_property
@@ -264,11 +324,11 @@ class History:
         """Event ids of every undo that had an effect, and of the event that it reverted."""
         live: dict[MovieId, list[str]] = {}
         gone: set[str] = set()
-        for event in self.interactions:
-            if event.kind in UNDOABLE:
-                live.setdefault(event.movie_id, []).append(event.event_id)
-            elif event.kind == "undo" and live.get(event.movie_id):
-                gone |= {event.event_id, live[event.movie_id].pop()}
+        for event_id, kind, movie, *_more in self._rows:
+            if kind in UNDOABLE:
+                live.setdefault(movie, []).append(event_id)
+            elif kind == "undo" and live.get(movie):
+                gone |= {event_id, live[movie].pop()}
         return frozenset(gone)
 
     @cached_property

@@ -4,6 +4,7 @@ database to answer it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, connections, router
@@ -89,12 +90,18 @@ class CompiledQuery:
             cursor.execute(compiled.sql, params)
             rows = cursor.fetchall()
         converters = compiled.query.get_compiler(connection=asked).get_converters(compiled.columns)
-        if not (rows and converters):
-            return list(rows)
-        columns = list(zip(*rows, strict=True))  # by column takes half as long as by row
-        for position, (functions, expression) in converters.items():
+        converted = {}
+        for position, (functions, expression) in converters.items():  # by column takes half as long as by row
+            read = values_of = [row[position] for row in rows]
             for convert in functions:
-                columns[position] = [convert(value, expression, asked) for value in columns[position]]
+                values_of = [convert(value, expression, asked) for value in values_of]
+            if not all(map(is_, values_of, read)):
+                converted[position] = values_of
+        if not converted:  # as of columns that are empty
+            return list(rows)
+        columns = list(zip(*rows, strict=True))
+        for position, column in converted.items():
+            columns[position] = column
         return list(zip(*columns, strict=True))
 
     def _compile(self, lengths: dict[str, int], connection: BaseDatabaseWrapper) -> _Compiled:

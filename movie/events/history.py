@@ -7,22 +7,26 @@ history is made of these, here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, Q
+from django.db.models import CharField, DateTimeField, Max, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from movie.catalogue.models import Rating
-from movie.core.compiled import CompiledQuery, Parameter
+from movie.core.compiled import CompiledQuery, ListParameters, Parameter
+from movie.core.times import EARLIEST
 from movie.events.archive import ArchiveUnavailable, get_archive
 from movie.events.archive.base import Archived
-from movie.events.models import FIELDS, TO_ARCHIVE, Event, HistoryChange
+from movie.events.models import DECISION_KINDS, FIELDS, HISTORY_KINDS, TO_ARCHIVE, Event, HistoryChange
 from movie.visitors.visitor import can_act
-from predictors.history import History, Interaction
+from predictors.history import RANKING_FIELDS, History, Interaction, MovieId
 
 IMPORTED = "import"  # the surface of a rating that was not given on the site
 SITE_LIMIT = -1  # settings.HISTORY_LIMIT
@@ -41,10 +45,9 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
     if not can_act(visitor):
         return History(_rating_interactions(visitor))
     has_archive = get_archive().uses_outbox
-    events = Event.objects.of(visitor)
     if limit is None:
         # First the rows: what is deleted from there meanwhile is in the archive already.
-        rows = events.interactions()
+        rows = Event.objects.of(visitor).interactions()
         return _merge(_read_archived(visitor), rows) if has_archive else History(rows)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
     clicks = _interactions(_latest_clicks(limit), visitor)[::-1]
@@ -53,6 +56,50 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
         with suppress(ArchiveUnavailable):  # the archive logs it
             clicks = list(_merge(_read_archived(visitor, limit + OUT_OF_ORDER), clicks))[-limit:]
     return History([*decisions, *clicks])
+
+
+def get_ranking_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
+    """Return the history of `get_history` without times, pages and lists: a third of the work.
+
+    Without impressions, too. With an archive it has times, by which archived clicks are merged.
+    """
+    if not can_act(visitor) or get_archive().uses_outbox:
+        return get_history(visitor, limit)
+    limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
+    rows: list[Any] = _ranking_rows(limit).rows(visitor=visitor, oldest=EARLIEST)
+    n_clicks = sum(kind == "click" for _event_id, kind, *_more in rows)
+    if limit is not None and n_clicks > limit:  # some have the time of the oldest that counts
+        spare = iter(range(n_clicks - limit))
+        rows = [row for row in rows if row[1] != "click" or next(spare, None) is None]
+    return History.from_rows(rows)
+
+
+@cache
+def _ranking_rows(limit: int | None) -> CompiledQuery:
+    """Return the query of a visitor's decisions and latest clicks, in order.
+
+    Databases look for the oldest of these clicks once, and not at all where they meet none.
+    """
+
+    def build(_: ListParameters) -> QuerySet[Any, Any]:
+        events = Event.objects.of(Parameter("visitor", CharField()))
+        is_counted = Q(kind="click")
+        if limit is not None:
+            latest = events.filter(kind="click").order_by("-at", "-event_id").values("at")
+            oldest = Subquery(latest[limit - 1 : limit])
+            is_counted &= Q(at__gte=Coalesce(oldest, Parameter("oldest", DateTimeField())))
+        rows = events.filter(Q(kind__in=DECISION_KINDS) | is_counted)
+        return rows.order_by("at", "event_id").values_list(*RANKING_FIELDS)
+
+    return CompiledQuery(build)
+
+
+def latest_times(visitor: str, history: History, movie_ids: Collection[MovieId]) -> dict[MovieId, datetime]:
+    """Return when the visitor of a history last did something with each of these movies."""
+    if history.has_times:
+        return {each.movie_id: each.at for each in history if each.kind in HISTORY_KINDS}
+    events = Event.objects.of_pairs([visitor], movie_ids).filter(kind__in=HISTORY_KINDS)
+    return dict(events.values_list("movie_id").annotate(latest=Max("at")))
 
 
 def _interactions(query: CompiledQuery, visitor: str) -> list[Interaction]:

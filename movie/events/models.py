@@ -24,6 +24,7 @@ CLOCK_ERROR = timedelta(
 
 # What ratings and lists follow from: it stays in the database, where one transaction sees all of it.
 DECISION_KINDS = ("rating", "dismiss", "watchlist", "watch", "undo")
+HISTORY_KINDS = (*DECISION_KINDS, "click")  # an impression is nothing that a visitor did
 FIELDS = (
     "event_id",
     "visitor",

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from movie.catalogue.models import Movie
-from movie.events.history import get_history
+from movie.events.history import get_ranking_history
 from movie.events.recording import new_event_id
 from movie.experiments.assignment import Arm
 from movie.recommendations.ceiling import costly_call
@@ -178,7 +178,7 @@ def answering_model(model: str | None = None, arm: Arm | None = None) -> str:
 
 def visitor_history(visitor: Visitor) -> History:
     """Return the history of who is asking; a guest without a cookie has none, and no query is made."""
-    return History.EMPTY if visitor.is_new else get_history(visitor.key)
+    return History.EMPTY if visitor.is_new else get_ranking_history(visitor.key)
 
 
 class ExpectedStars(NamedTuple):

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from predictors.history import History, Interaction, Watch
+from predictors.history import EVENT_KINDS, History, Interaction, Watch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -90,6 +90,41 @@ def test_liked_and_disliked_never_overlap_and_every_strength_is_a_share(steps):
     assert all(0 < strength <= 1 for strength in history.strength.values())
     assert history.ratings.keys() <= history.seen
     assert History(reversed(history.interactions)).liked == history.liked
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(EVENT_KINDS),
+            st.integers(1, 4),
+            st.sampled_from([None, 0.0, 1.0, 3.5]),
+            st.sampled_from([None, date(2026, 1, 2)]),
+            st.sampled_from([None, 0.3, 0.9]),
+            st.sampled_from([None, 2.0]),
+        )
+    )
+)
+def test_rows_without_times_say_the_same_as_interactions(steps):
+    rows = [(f"{number:04}", *step) for number, step in enumerate(steps)]
+    history = History(
+        Interaction(row[0], "guest:1", *row[1:3], START + timedelta(seconds=n), row[3], "home", "", *row[4:])
+        for n, row in enumerate(rows)
+    )
+    light = History.from_rows(rows)
+    assert history.has_times and not light.has_times
+    for found in (light, History(light.interactions), light.filtered(lambda _: True)):
+        for fact in ("strength", "ratings", "watches", "clicked", "watchlist", "seen", "liked"):
+            assert getattr(found, fact) == getattr(history, fact), fact
+        assert list(found.disliked) == list(history.disliked)
+        assert (found.digest, found.taken_back, len(found)) == (
+            history.digest,
+            history.taken_back,
+            len(history),
+        )
+        assert found.movies_of(EVENT_KINDS) == [each.movie_id for each in history]
+    assert light.filtered(lambda movie: movie != 2).movies_of(EVENT_KINDS) == [
+        each.movie_id for each in history if each.movie_id != 2
+    ]
 
 
 def watched(*steps: tuple[str, date | None, float | None]) -> History:

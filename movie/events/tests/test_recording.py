@@ -15,8 +15,8 @@ from hypothesis.extra.django import TestCase
 from movie.catalogue.models import HALF_STARS, Movie, Rating
 from movie.core.ids import new_event_id
 from movie.core.tests.threads import in_threads
-from movie.events.history import get_history
-from movie.events.models import Event
+from movie.events.history import get_history, get_ranking_history, latest_times
+from movie.events.models import HISTORY_KINDS, Event
 from movie.events.recording import InvalidInteraction, forget, merge_guest, record, record_all
 from predictors.history import Interaction
 
@@ -223,6 +223,39 @@ def test_a_cut_history_still_knows_every_rating(films):
     whole = get_history("guest:a", limit=None)
     for limit in range(1, 10):
         assert get_history("guest:a", limit=limit).ratings == whole.ratings == stars()
+
+
+def test_the_history_for_rankings_says_the_same_in_one_query(films, settings, django_assert_num_queries):
+    for minute in range(30):
+        kind = ("click", "rating", "click", "watchlist", "undo", "dismiss")[minute % 6]
+        # Every other one comes at the time of the one before it: clicks of one time are cut by their ids.
+        stars_given = 1.0 + minute % 4 if kind == "rating" else None
+        record(event(films[minute * 7 % 6], kind, value=stars_given, minute=minute // 2))
+    for limit in range(1, 12):
+        settings.HISTORY_LIMIT = limit
+        with django_assert_num_queries(1):
+            light = get_ranking_history("guest:a")
+        whole = get_history("guest:a")
+        assert light.digest == whole.digest and light.strength == whole.strength
+        assert light.movies_of(HISTORY_KINDS) == [each.movie_id for each in whole]
+    everything = get_history("guest:a", limit=None)
+    assert get_ranking_history("guest:a", limit=None).digest == everything.digest
+    assert not get_ranking_history("guest:nobody")
+
+
+def test_latest_times_are_those_of_the_interactions(films, django_assert_num_queries):
+    for minute in range(12):
+        record(event(films[minute * 5 % 4], "click" if minute % 2 else "watchlist", minute=minute))
+    record(event(films[0], "impression", minute=20))
+    record(event(films[4], "impression", minute=21))
+    ids = [film.pk for film in films]
+    light, whole = get_ranking_history("guest:a", limit=None), get_history("guest:a", limit=None)
+    with django_assert_num_queries(1):
+        times = latest_times("guest:a", light, ids)
+    with django_assert_num_queries(0):
+        assert latest_times("guest:a", whole, ids) == times
+    assert times.keys() == {film.pk for film in films[:4]}
+    assert times[films[3].pk].minute == 11
 
 
 def test_clicks_are_limited_and_decisions_never(films, django_assert_num_queries):

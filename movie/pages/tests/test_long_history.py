@@ -1,5 +1,6 @@
 """A visitor with 10,000 rated films: pages take as many queries as for one with ten, and bounded work."""
 
+import sys
 import uuid
 from datetime import timedelta
 
@@ -19,7 +20,8 @@ from predictors.influences import FEWEST_REMOVED
 from predictors.models.neighbours import NeighboursPredictor
 
 N_FILMS = 10_000
-PAGES = ("/", "/recommend/", "/compare/", "/movies/1/why/?model=neighbours", "/movies/1/", "/browse/")
+ABOUT_A_FILM = ("/movies/1/why/?model=neighbours", "/movies/1/")
+PAGES = ("/", "/recommend/", "/compare/", *ABOUT_A_FILM, "/browse/", "/history/")
 
 
 def visitor_with(films: list[int]) -> Client:
@@ -52,6 +54,24 @@ def clients(api_site) -> tuple[Client, Client]:
     return visitor_with(known), visitor_with([*range(100, 100 + N_FILMS - len(known)), *known])
 
 
+def n_calls(client: Client, address: str) -> int:
+    """Return how many functions one request calls, which does not depend on what else the machine does."""
+    counted = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event.endswith("call")
+
+    client.get(address)
+    cache.clear()
+    sys.setprofile(count)
+    try:
+        assert client.get(address).status_code == 200
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
 def n_queries(client: Client, address: str) -> int:
     """Return the fewest of three times: what all visitors share is looked at again every few seconds."""
     counts = []
@@ -67,6 +87,14 @@ def test_a_long_history_takes_no_more_queries_than_a_short_one(clients):
     short, long = clients
     for address in PAGES:
         assert n_queries(long, address) <= n_queries(short, address) <= 14, address
+
+
+def test_a_thousand_films_take_few_calls_more_than_twenty(clients):
+    """A few calls for every film, in each step of a page, would make it cost twice as much."""
+    short, long = visitor_with(list(range(3, 23))), visitor_with([*range(23, 1_003), *range(3, 23)])
+    for address in ABOUT_A_FILM:
+        few, many = n_calls(short, address), n_calls(long, address)
+        assert many < few + 10_000, address
 
 
 def test_the_work_of_a_page_is_bounded(clients, monkeypatch):

@@ -35,7 +35,7 @@ from movie.training.versions import find_damage, trained_versions
 from movie.visitors.throttling import limited_page
 from movie.visitors.visitor import VisitorRequest
 from predictors.errors import PredictorError
-from predictors.history import History
+from predictors.history import EVENT_KINDS, History
 from predictors.plugins import MODELS, predictor_class
 
 LENGTHS, DEFAULT_LENGTH = (5, 10, 20), 10
@@ -121,7 +121,7 @@ def model_card(request: HttpRequest, name: str, version: str) -> HttpResponse:
 
 def _counted(history: History) -> list[int]:
     """Return the liked and disliked films, the latest last."""
-    touched = dict.fromkeys(int(event.movie_id) for event in reversed(history.interactions))
+    touched = dict.fromkeys(map(int, reversed(history.movies_of(EVENT_KINDS))))
     counted = history.strength.keys() | history.disliked
     return [film for film in reversed(touched) if film in counted]
 

@@ -25,8 +25,9 @@ from movie.catalogue.translations import load_local_titles
 from movie.core.http import error_response, is_htmx, is_script, safe_next, see_other
 from movie.events.archive.base import ArchiveUnavailable
 from movie.events.forgotten import SealBroken, seal, unseal
-from movie.events.history import get_history, get_movie_history
+from movie.events.history import get_history, get_movie_history, get_ranking_history, latest_times
 from movie.events.history_files import diary_of, history_rows, letterboxd_rows
+from movie.events.models import HISTORY_KINDS
 from movie.events.recording import forget, restore
 from movie.pages.decorators import recording_view
 from movie.pages.history_facets import facet_of
@@ -71,7 +72,8 @@ class HistoryRow:
 def history(request: VisitorRequest) -> HttpResponse:
     """Show movies by their latest interaction, newest first."""
     visited = _available_history(request)
-    latest, clicks = _latest(visited), _clicks(visited)
+    latest = dict.fromkeys(reversed(visited.movies_of(HISTORY_KINDS)))
+    clicks = Counter(visited.movies_of({"click"}))
     of_kind: dict[str, Collection[MovieId]] = {
         "all": latest.keys(),
         "rated": visited.ratings,
@@ -87,11 +89,14 @@ def history(request: VisitorRequest) -> HttpResponse:
         movie for movie in latest if movie in of_kind[kind] and (facet is None or movie in facet.movie_ids)
     ]
     page = Paginator(listed, PAGE_SIZE).get_page(request.GET.get("page"))
-    movies = Movie.objects.for_cards().in_bulk(list(page))
+    movies = Movie.objects.defer("synopsis").in_bulk(list(page))
     load_local_titles(movies.values())
+    times = latest_times(request.visitor.key, visited, list(page))
     context = {
         "page_obj": page,
-        "rows": [_row(visited, movies[pk], latest[pk], clicks[pk]) for pk in page if pk in movies],
+        "rows": [
+            _row(visited, movies[pk], times[pk], clicks[pk]) for pk in page if pk in movies and pk in times
+        ],
         "filters": [(name, label, len(of_kind[name])) for name, label in KINDS.items()],
         "kind": kind,
         "facet": facet,
@@ -139,14 +144,14 @@ def restore_movie(request: VisitorRequest) -> HttpResponse:
     except SealBroken:
         return error_response(request, _("That was deleted too long ago to be brought back."), status=409)
     restore(visitor, forgotten.events, network=client_address(request))
-    movie = Movie.objects.for_cards().get(pk=forgotten.movie_id)
+    movie = Movie.objects.get(pk=forgotten.movie_id)
     load_local_titles([movie])
     message = _("%(title)s is in your history again.") % {"title": movie.display_title}
     if not is_htmx(request):
         return _done(request, message)
     visited = get_movie_history(visitor, movie.pk)
-    at = _latest(visited).get(movie.pk)  # None where only impressions came back
-    row = at and _row(visited, movie, at, _clicks(visited)[movie.pk])
+    at = latest_times(visitor, visited, [movie.pk]).get(movie.pk)  # None where only impressions came back
+    row = at and _row(visited, movie, at, len(visited.movies_of({"click"})))
     response = render(request, "pages/_history_row.html", {"row": row})
     response["HX-Trigger"] = json.dumps({"announce": message})
     return response
@@ -181,23 +186,10 @@ def _done(request: HttpRequest, message: str, sealed: str = "") -> HttpResponse:
 def _available_history(request: VisitorRequest) -> History:
     visitor = request.visitor.key
     try:
-        return get_history(visitor, limit=None)
+        return get_ranking_history(visitor, limit=None)
     except ArchiveUnavailable:
         messages.warning(request, _("Older clicks cannot be read just now. Nothing is lost."))
         return get_history(visitor)
-
-
-def _latest(visited: History) -> dict[MovieId, datetime]:
-    """Return the times of the latest interactions by movie, newest first."""
-    latest: dict[MovieId, datetime] = {}
-    for event in reversed(visited.interactions):
-        if event.kind != "impression":
-            latest.setdefault(event.movie_id, event.at)
-    return latest
-
-
-def _clicks(visited: History) -> Counter[MovieId]:
-    return Counter(event.movie_id for event in visited if event.kind == "click")
 
 
 def _row(visited: History, movie: Movie, latest: datetime, opened: int) -> HistoryRow:

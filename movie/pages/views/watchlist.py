@@ -71,7 +71,7 @@ def my_watchlist(request: VisitorRequest) -> HttpResponse:
 def _without_waiting(history: History) -> History:
     """Return the history without the movies that wait on the watchlist: none of them speaks for itself."""
     waiting = history.watchlist - history.seen
-    return History(event for event in history if event.movie_id not in waiting)
+    return history.filtered(lambda movie_id: movie_id not in waiting)
 
 
 def _facts(movie: Movie) -> str:

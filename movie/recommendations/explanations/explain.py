@@ -64,12 +64,12 @@ def history_without(history: History, movie_id: MovieId) -> History:
     """Return the history without a movie: the click that led to its page is no reason for it."""
     if movie_id not in history.strength:
         return history
-    return History(event for event in history if event.movie_id != movie_id)
+    return history.filtered(lambda each: each != movie_id)
 
 
 def history_about(history: History, movie_id: MovieId) -> History:
     """Return the part of a history that is about one movie."""
-    return History(event for event in history if event.movie_id == movie_id)
+    return history.filtered(lambda each: each == movie_id)
 
 
 def _influences(ids: Sequence[int], history: History, model: str, familiarity: float) -> dict[int, Shares]:
