@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import overload
@@ -175,9 +175,10 @@ def closest_titles(text: str, limit: int = 3) -> list[str]:
     return [known[found] for minus, found in scored if -minus >= SIMILAR_ENOUGH][:limit]
 
 
-def words_of(key: str) -> list[str]:
+@lru_cache(maxsize=64)  # a query asks for its own at each title that it looks at
+def words_of(key: str) -> tuple[str, ...]:
     """Return the words of a search key that are looked at."""
-    return key.split()[:MOST_WORDS]
+    return tuple(key.split()[:MOST_WORDS])
 
 
 def longest_word(key: str) -> str:
@@ -213,6 +214,7 @@ def closeness(known: str, key: str) -> int:
     return 1 if known.startswith(whole) else 2 if f" {key}" in known else 3
 
 
+@lru_cache(maxsize=64)
 def _with_articles(key: str) -> tuple[str, ...]:
     return (key, *(f"{article} {key}" for article in ARTICLES))
 

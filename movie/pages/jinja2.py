@@ -1,4 +1,4 @@
-"""Jinja2 for the parts that a page repeats dozens of times: cards of films and the rating form.
+"""Jinja2 for what is rendered most often: cards of films, the rating form, suggestions at every key.
 
 All other templates are Django's. Jinja2 renders thirty cards in a seventh of the time of Django's template
 nodes. Each language has an environment of its own: `_("...")` is translated once, when a template is

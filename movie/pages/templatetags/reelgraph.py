@@ -17,12 +17,13 @@ from django.template import Context
 from django.urls import get_script_prefix, get_urlconf, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 from markupsafe import Markup
 
 from movie.catalogue.formatting import SPOKEN_STARS, decade, halves, spoken_stars, stars
 from movie.catalogue.models import HALF_STARS, Movie
 from movie.catalogue.posters.share_card import can_draw_cards
+from movie.catalogue.suggestions import Suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import posted_next
 from movie.core.ids import new_event_id
@@ -380,4 +381,22 @@ def rating_form(
             star_radios=_star_radios(language, rating or None),
         )
     )
+    return mark_safe(content)  # noqa: S308 - escaped there
+
+
+def render_suggestions(text: str, found: Suggestions, *, photographed: bool) -> SafeString:
+    """Render the options of the search box by ``jinja2/pages/_suggestions.html``: every key asks for them."""
+    before, after = _address_around_id("go", get_script_prefix(), get_urlconf())
+    poster = _poster_maker(photographed=photographed)
+    movies = [
+        (film, f"{before}{film.movie.pk}{after}?e={new_event_id()}&from=search", poster(film.movie, 0))
+        for film in found.movies
+    ]
+    people = [
+        (someone, ngettext("%(count)s film", "%(count)s films", n) % {"count": n})
+        for someone in found.people
+        if (n := someone.n_movies)  # type: ignore[attr-defined]
+    ]
+    template = card_environment(get_language()).get_template("pages/_suggestions.html")
+    content = template.render(text=text, movies=movies, people=people, search=reverse("pages:search"))
     return mark_safe(content)  # noqa: S308 - escaped there

@@ -228,3 +228,18 @@ def test_neighbours_in_a_list_have_different_motifs(db, django_assert_num_querie
         "{% cards entries %}", entries=[SimpleNamespace(movie=films[repeated], motif=choices[repeated])]
     )
     assert f"&amp;c={choices[repeated]}" in alone
+
+
+def test_suggestions_are_escaped_and_say_how_many_films_somebody_made(client, db):
+    film = make_film("Heat & <b>Dust</b>", 1983, directors=["Ruth <i>Prawer</i>"])
+    make_film("Heat Two", directors=["Ruth <i>Prawer</i>"])
+    page = client.get("/search/suggest/", {"q": 'heat "&'}).content.decode()
+    assert page == "", "no title has a quotation mark"
+    page = client.get("/search/suggest/", {"q": "ruth"}).content.decode()
+    assert "Ruth &lt;i&gt;Prawer&lt;/i&gt;" in page and "<i>" not in page and ">2 films<" in page
+    page = client.get(
+        "/search/suggest/", {"q": "heat & "}, headers={"accept-language": "ko"}
+    ).content.decode()
+    assert "Heat &amp; &lt;b&gt;Dust&lt;/b&gt;" in page and "<b>" not in page and "1983" in page
+    assert f"/go/{film.pk}/?e=" in page and "&amp;from=search" in page
+    assert "?q=heat%20%26" in page and "All results" not in page

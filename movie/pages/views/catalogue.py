@@ -23,8 +23,10 @@ from movie.catalogue.search import closest_titles, search_movies, search_people
 from movie.catalogue.suggestions import suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
+from movie.pages.choices import shows_photographs
 from movie.pages.film_standing import standing_on_page
 from movie.pages.forms import BrowseForm, SearchForm
+from movie.pages.templatetags.reelgraph import render_suggestions
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
 from movie.recommendations.ranking import visitor_history
@@ -101,7 +103,9 @@ def search(request: VisitorRequest) -> HttpResponse:
 def search_suggest(request: HttpRequest) -> HttpResponse:
     """Answer the search box with suggestions while one types."""
     form = SearchForm(request.GET)
-    return render(request, "pages/_suggestions.html", {"text": form.text, "found": suggestions(form.text)})
+    found = suggestions(form.text)
+    options = render_suggestions(form.text, found, photographed=shows_photographs(request))
+    return HttpResponse(options)
 
 
 @require_safe
