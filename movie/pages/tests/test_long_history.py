@@ -15,7 +15,10 @@ from django.utils import timezone
 from movie.catalogue.models import Movie
 from movie.core.ids import new_event_id
 from movie.events.models import Event
+from movie.recommendations.explanations import explain as explaining
+from movie.recommendations.explanations.explain import explain
 from movie.visitors.visitor import GUEST_COOKIE, SALT
+from predictors.history import History
 from predictors.influences import FEWEST_REMOVED
 from predictors.models.neighbours import NeighboursPredictor
 
@@ -95,6 +98,14 @@ def test_a_thousand_films_take_few_calls_more_than_twenty(clients):
     for address in ABOUT_A_FILM:
         few, many = n_calls(short, address), n_calls(long, address)
         assert many < few + 10_000, address
+
+
+def test_an_explanation_reads_few_films_and_its_shares_are_of_all(clients, monkeypatch):
+    history = History.from_stars(dict.fromkeys(range(2, 40), 5.0))
+    whole = explain([1], history, model="neighbours", connected=False)[1]
+    assert len(whole.influences) == 5 and whole.rest > 0
+    monkeypatch.setattr(explaining, "READ", 1_000)
+    assert explain([1], history, model="neighbours", connected=False)[1] == whole
 
 
 def test_the_work_of_a_page_is_bounded(clients, monkeypatch):

@@ -17,6 +17,7 @@ from movie.catalogue.translations import load_local_titles
 from movie.recommendations.explanations.connections import connections
 from movie.recommendations.explanations.explanation import Explanation, Influence, whole_percents
 from movie.recommendations.explanations.wording import Node, because, film_with_action
+from movie.recommendations.movie_index import movie_index
 from movie.recommendations.new_films import with_new_films
 from movie.recommendations.ranked_list import mean_sentence
 from movie.training.model_info import IMPERSONAL_MODELS, MODEL_INFO
@@ -26,6 +27,7 @@ from predictors.errors import PredictorError
 from predictors.history import History, MovieId
 
 MAX_INFLUENCES = 5
+READ = 2 * MAX_INFLUENCES  # movies of the history that are read: some may be hidden by now
 
 Shares = list[tuple[int, float]]  # movies of the history with their shares, largest first
 
@@ -49,7 +51,7 @@ def explain(
     shares = (
         _influences(ids, history, model, familiarity) if about is None else _similar_to(about, ids, model)
     )
-    wanted = {*ids, *(pk for each in shares.values() for pk, _share in each)}
+    wanted = {*ids, *(pk for each in shares.values() for pk, _share in each[:READ])}
     movies = Movie.objects.visible().defer("synopsis").in_bulk(wanted)
     load_local_titles(movies.values())
     ids = [pk for pk in ids if pk in movies]
@@ -104,8 +106,9 @@ def _explanation(
     movie: Movie, model: str, history: History, shares: Shares, movies: Mapping[int, Movie]
 ) -> Explanation:
     """Return the explanation by the largest shares; movies hidden since then have no part in them."""
-    shown = [(movies[pk], share) for pk, share in shares if pk in movies]
-    total = sum(share for _movie, share in shown)
+    shown = [(movies[pk], share) for pk, share in shares[:READ] if pk in movies]
+    index = movie_index()  # which of the others are visible is known without a look at each
+    total = sum([share for _movie, share in shown] + [share for pk, share in shares[READ:] if pk in index])
     if not total:
         return Explanation(movie, model, fallback_text=_fallback_text(movie, model, history))
     parts = [share / total for _movie, share in shown[:MAX_INFLUENCES]]
