@@ -126,11 +126,12 @@ $(VENV)/serve.done: locks/serve.txt locks/data.txt | $(VENV)/bin/python
 	$(LOCKED) --no-deps -r locks/data.txt
 	touch $@
 
-# Everything is locked but PyTorch; requirements-torch.txt says why.
+# Everything is locked but PyTorch; requirements-torch.txt says why. pip installs it, as it alone reads which build
+# somebody has chosen in its configuration.
 $(VENV)/run.done: locks/train.txt requirements-torch.txt $(VENV)/serve.done
 	@echo "Installing PyTorch and what else training needs (5.5 GB on Linux with CUDA, 1 GB elsewhere) ..."
 	$(LOCKED) -r locks/train.txt
-	$(PIP) -r requirements-torch.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements-torch.txt
 	touch $@
 
 # mysqlclient is compiled: where that fails, everything but MySQL still works.
