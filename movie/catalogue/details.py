@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from django.core.cache import cache
 from django.db.models import Count, Expression, F, IntegerField, Model, QuerySet, Value
 from django.db.models.functions import Cast
 
@@ -18,6 +19,8 @@ ELSEWHERE = {
     "tmdb": ("TMDB", "https://www.themoviedb.org/movie/{}"),
     "movielens": ("MovieLens", "https://movielens.org/movies/{}"),
 }
+MANY_RATINGS = 1_000  # of a movie, from which on its stars are not counted at every request
+COUNTED_SECONDS = 10 * 60
 TRAILER_SITES = {"youtube.com": "YouTube", "vimeo.com": "Vimeo"}
 
 
@@ -119,11 +122,23 @@ BAR_STEP = 24
 PLOT_HEIGHT = 100.0
 
 
+def count_stars(movie: Movie) -> dict[float, int]:
+    """Return how often each half star was given, lowest first, those that somebody gave: one query at most.
+
+    Those of a movie with MANY_RATINGS are counted anew once the number or the sum of its ratings has changed,
+    as that reads every rating; where people trade stars with each other, after COUNTED_SECONDS.
+    """
+    stars = Rating.objects.filter(movie=movie).order_by("value").values_list("value")
+    counted = stars.annotate(count=Count("pk"))
+    if movie.rating_count < MANY_RATINGS:
+        return dict(counted)
+    key = f"stars:{movie.pk}:{movie.rating_count}:{movie.rating_sum}"
+    return dict(cache.get_or_set(key, lambda: list(counted), COUNTED_SECONDS) or ())
+
+
 def rating_histogram(movie: Movie) -> list[Bar]:
-    """Return ten bars, how often each half star was given, in one query."""
-    counts = dict(
-        Rating.objects.filter(movie=movie).order_by().values_list("value").annotate(count=Count("pk"))
-    )
+    """Return ten bars, how often each half star was given."""
+    counts = count_stars(movie)
     total, tallest = sum(counts.values()), max(counts.values(), default=0)
     bars = []
     for place, value in enumerate(HALF_STARS):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
@@ -38,8 +38,8 @@ from movie.api.schemas import (
     Sort,
 )
 from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
-from movie.catalogue.details import Link, MovieDetails, movie_details
-from movie.catalogue.models import Movie, Rating
+from movie.catalogue.details import Link, MovieDetails, count_stars, movie_details
+from movie.catalogue.models import Movie
 from movie.catalogue.search import FoundMovies, closest_titles, search_movies, search_people
 from movie.recommendations.ranked_list import load_movies
 from movie.recommendations.similar import rank_similar
@@ -113,7 +113,6 @@ def render_details(found: Movie, id_space: str | None = None) -> dict[str, Any]:
     """Return a film in the shape of `MovieDetailOut`. Raises Problem (422) for an unknown id space."""
     require_id_space(id_space)
     facts = movie_details(found)
-    stars = Rating.objects.filter(movie=found).order_by().values_list("value").annotate(count=Count("pk"))
     return {
         **_render_movie(found, _names(facts.genres)),
         **_in_space(found, id_space),
@@ -127,7 +126,7 @@ def render_details(found: Movie, id_space: str | None = None) -> dict[str, Any]:
         "available_from": found.available_from,
         "available_until": found.available_until,
         "attributes": found.attributes,
-        "rating_histogram": {f"{value:g}": count for value, count in sorted(stars)},
+        "rating_histogram": {f"{value:g}": count for value, count in count_stars(found).items()},
     }
 
 

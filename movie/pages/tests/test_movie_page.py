@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from movie.catalogue.details import rating_histogram
+from movie.catalogue.details import count_stars, rating_histogram
 from movie.catalogue.models import ExternalId, Movie, Rating
 from movie.catalogue.tests.films import make_film
 from movie.events.models import Event
@@ -117,6 +117,20 @@ def test_histogram_counts_every_half_star(client, heat):
     assert "from 5 ratings" in page
     assert '<span class="mean">3.8</span>' in page
     assert re.search(r'<th scope="row">5★</th><td>2</td><td>40 %</td>', page)
+
+
+def test_stars_of_a_film_that_many_rated_are_counted_when_its_ratings_change(
+    heat, monkeypatch, django_assert_num_queries
+):
+    monkeypatch.setattr("movie.catalogue.details.MANY_RATINGS", heat.rating_count)
+    counted = count_stars(heat)
+    assert list(counted.items()) == [(0.5, 1), (4.0, 1), (4.5, 1), (5.0, 2)]
+    with django_assert_num_queries(0):
+        assert count_stars(heat) == counted
+    guest = "guest:00000000-0000-4000-8000-000000000001"
+    record(Interaction(new_event_id(), guest, "rating", heat.pk, datetime.now(UTC), 4))
+    heat.refresh_from_db()
+    assert count_stars(heat) == {0.5: 1, 4: 2, 4.5: 1, 5: 2}
 
 
 def test_bars_are_drawn_with_points_in_every_language(client, heat, settings):
