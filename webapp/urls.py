@@ -6,6 +6,7 @@ from django.urls.resolvers import RoutePattern
 
 from movie.api.middleware import PREFIXES
 from movie.api.problems import handle_error
+from movie.core.http import ADMIN
 from movie.pages.urls import experiment_patterns
 from movie.pages.views.errors import refused_request
 
@@ -24,7 +25,7 @@ urlpatterns = [
     path("papers/", include("movie.papers.urls")),
     path("accounts/", include("allauth.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
-    LazyURLResolver(RoutePattern("admin/"), "webapp.admin_urls", app_name="admin", namespace="admin"),
+    LazyURLResolver(RoutePattern(ADMIN), "webapp.admin_urls", app_name="admin", namespace="admin"),
 ]
 handler400 = "webapp.urls.bad_request"
 handler404 = "movie.pages.views.errors.page_not_found"

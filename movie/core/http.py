@@ -13,7 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import ngettext
 
 PAGE, SVG = "text/html", "image/svg+xml"  # content types
-
+ADMIN = "admin/"  # below the root of the site, where the administration is
 
 HeaderTable = dict[str, tuple[str, str]]  # by name in lower case: the name as it is sent, and the value
 

@@ -56,14 +56,23 @@ from webapp.server import import_site
 import_site()
 import threading
 from django.db import connections
+from django.http import HttpRequest
 from django.urls import resolve, reverse
+from movie.core import migrations
+from movie.core.replicas import ReplicaMiddleware
 assert threading.active_count() == 1, threading.enumerate()
 assert not [each for each in connections.all(initialized_only=True) if each.connection]
 assert "prometheus_client" not in sys.modules, "each worker says where it counts before this is imported"
 reverse("pages:home")
 resolve("/browse/")
+request = HttpRequest()
+request.method, request.path_info = "GET", "/browse/"
+ReplicaMiddleware(lambda request: None)(request)
 if unwanted := {HEAVY | FOR_THE_ADMIN} & sys.modules.keys():
     sys.exit(f"a web worker does not need {{unwanted}}")
+migrations.require_migrations = lambda: None
+import webapp.wsgi
+assert "import_export.admin" not in sys.modules, "the checks at start imported the admin"
 assert "movie.pages.urls" in sys.modules and "movie.recommendations.ranking" in sys.modules
 assert reverse("admin:catalogue_movie_changelist") == "/admin/catalogue/movie/"
 assert resolve(reverse("admin:visitor_export")).namespace == "admin"
@@ -74,6 +83,24 @@ assert "import_export.admin" in sys.modules
 def test_workers_are_forked_from_a_process_with_one_thread_and_without_what_only_the_admin_needs():
     finished = run(sys.executable, "-c", SERVER)
     assert finished.returncode == 0, finished.stderr
+
+
+BROKEN_ADMIN = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings_test"
+import django
+django.setup()
+from django.contrib.admin import ModelAdmin
+from django.core.management import call_command
+ModelAdmin.list_per_page = "many"
+call_command("check", tags=["admin"])
+"""
+
+
+def test_a_broken_admin_is_found_by_check_also_where_no_address_of_it_was_asked_for():
+    finished = run(sys.executable, "-c", BROKEN_ADMIN)
+    assert finished.returncode != 0
+    assert "admin.E118" in finished.stderr
 
 
 def test_only_settings_reads_the_environment():
