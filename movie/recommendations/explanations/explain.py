@@ -109,7 +109,7 @@ def _explanation(
     shown = [(movies[pk], share) for pk, share in shares[:READ] if pk in movies]
     index = movie_index()  # which of the others are visible is known without a look at each
     total = sum([share for _movie, share in shown] + [share for pk, share in shares[READ:] if pk in index])
-    if not total:
+    if not (shown and total):
         return Explanation(movie, model, fallback_text=_fallback_text(movie, model, history))
     parts = [share / total for _movie, share in shown[:MAX_INFLUENCES]]
     rest = max(0.0, 1.0 - sum(parts))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from movie.catalogue.models import Credit, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
-from movie.recommendations.explanations.explain import history_about
+from movie.recommendations.explanations.explain import READ, history_about
 from movie.recommendations.explanations.explanation import Explanation, whole_percents
 from movie.recommendations.tests.histories import KINDS, NOW, check_influences, history_of, trained
 from movie.recommendations.tests.paths import CataloguePaths, explain
@@ -169,6 +169,20 @@ def test_a_film_that_was_hidden_supports_nothing(films):
     assert hidden.pk not in [influence.movie.pk for influence in after.influences]
     if after.influences:
         check_influences(after, history)
+
+
+def test_a_film_whose_best_supporters_are_all_hidden_says_what_its_score_came_from(films, monkeypatch):
+    """The next ones are not named; whether they are visible is known without reading them."""
+    shares = [(film.pk, 1.0 / (n + 1)) for n, film in enumerate(films[: READ + 2])]
+    monkeypatch.setattr(
+        "movie.recommendations.explanations.explain._influences", lambda ids, *_: dict.fromkeys(ids, shares)
+    )
+    history = history_of([(n, ("rating", 5.0)) for n in range(READ + 2)], films)
+    Movie.objects.filter(pk__in=[pk for pk, _share in shares[:READ]]).update(is_visible=False)
+    cache.clear()
+    (why,) = explain([films[20].pk], history, model="neighbours").values()
+    assert why.influences == ()
+    assert why.fallback_text and not why.rest_percent
 
 
 @pytest.mark.parametrize("model", sorted(MODEL_INFO))
