@@ -20,7 +20,7 @@ from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
 from movie.catalogue.models import Credit, Genre, Movie, MovieTitle, Person, Rating
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix
 from movie.core.ids import new_event_id
-from movie.events.history import get_history
+from movie.events.history import get_history, get_ranking_history
 from movie.events.models import DailyMovieActivity, Event
 from movie.events.recording import record, record_all
 from movie.events.trending import trending_ids
@@ -102,28 +102,30 @@ def sql_of(rows) -> str:
     return captured.captured_queries[-1]["sql"]
 
 
+def explain(sql: str) -> list[dict]:
+    """Return the steps of a statement's plan, in the columns of this database."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {'QUERY PLAN' if connection.vendor == 'sqlite' else ''} {sql}")
+        columns = [column[0] for column in cursor.description]
+        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+
 def costly_steps(sql: str) -> list[str]:
     """Return the steps of a statement's plan that read much of a table that grows."""
     tables = {model._meta.db_table for model in GROWING}
     aliases = dict(re.findall(r'(?:FROM|JOIN) [`"](\w+)[`"] ([A-Z]+\d+)', sql))
     names = tables | {alias for alias, table in ((a, t) for t, a in aliases.items()) if table in tables}
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-            steps = [row[3] for row in cursor.fetchall()]
-            is_sorted = not any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
-            return [
-                step
-                for step in steps
-                if (found := re.match(r"SCAN (\w+)(.*)", step))
-                and found[1] in names
-                and not (
-                    any(f"INDEX {name}" in found[2] for name in IN_ORDER) and is_sorted and "LIMIT" in sql
-                )
-            ]
-        cursor.execute(f"EXPLAIN {sql}")
-        columns = [column[0] for column in cursor.description]
-        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    rows = explain(sql)
+    if connection.vendor == "sqlite":
+        steps = [row["detail"] for row in rows]
+        is_sorted = not any("TEMP B-TREE FOR ORDER BY" in step for step in steps)
+        return [
+            step
+            for step in steps
+            if (found := re.match(r"SCAN (\w+)(.*)", step))
+            and found[1] in names
+            and not (any(f"INDEX {name}" in found[2] for name in IN_ORDER) and is_sorted and "LIMIT" in sql)
+        ]
     return [str(row) for row in rows if row["table"] in names and int(row["rows"] or 0) > FEW]
 
 
@@ -156,6 +158,7 @@ def hot_work(large_site, client):
             offered
         ),
         "history": lambda: get_history(large_site),
+        "history of lists": lambda: get_ranking_history(large_site),
         "trending": trending_ids,
         "films with most ratings": lambda: last_resort(History.EMPTY, RankingOptions(k=24)),
         "films like it": lambda: rank_similar(50, History.EMPTY),
@@ -183,6 +186,23 @@ def test_plans_tell_what_reads_a_whole_table(large_site):
     for rows in (Movie.objects.order_by("created")[:9], Rating.objects.filter(value=4.0).order_by()):
         assert costly_steps(sql_of(rows)), rows.query
     pairs = Event.objects.of_pairs([large_site], range(1, 100)).decisions()
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN {'QUERY PLAN' if connection.vendor == 'sqlite' else ''} {sql_of(pairs)}")
-        assert "events_of_movie_and_visitor" in str(cursor.fetchall())
+    assert "events_of_movie_and_visitor" in str(explain(sql_of(pairs)))
+
+
+def test_the_history_of_lists_is_read_in_the_order_of_its_index(large_site):
+    """All of it, and with its latest clicks alone, the oldest of which a subquery finds."""
+    now = timezone.now()
+    Event.objects.bulk_create(
+        Event(event_id=new_event_id(), visitor=large_site, kind="click", movie_id=n, at=now)
+        for n in range(1, 100)
+    )
+    analyse()
+    for limit, n_tables in ((None, 1), (50, 2)):
+        with CaptureQueriesContext(connection) as captured:
+            get_ranking_history(large_site, limit)
+        (statement,) = captured.captured_queries
+        plan = explain(statement["sql"])
+        assert str(plan).count("events_of_visitor") >= n_tables, plan
+        assert not re.search("SCAN|TEMP B-TREE|filesort|temporary|'ALL'", str(plan)), plan
+    unsorted = explain(sql_of(Event.objects.of(large_site).order_by("value")))
+    assert re.search("TEMP B-TREE|filesort", str(unsorted)), "else nothing could be found above"
