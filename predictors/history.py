@@ -273,7 +273,7 @@ class History:
         return [row[2] for row in self._rows if row[1] in kinds]
 
     def filtered(self, keeps: Callable[[MovieId], bool]) -> History:
-        """Return the part of the history that is about some movies, without times."""
+        """Return the interactions whose movie `keeps` accepts, without times."""
         return History.from_rows(row for row in self._rows if keeps(row[2]))
 
     @cached_property

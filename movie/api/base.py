@@ -89,8 +89,10 @@ class JsonAPI(NinjaAPI):
 
 
 class JsonResponse(HttpResponse):
+    """An answer in JSON, whose headers a server reads in one call."""
+
     def items(self) -> Collection[tuple[str, str]]:
-        """Return the headers without four calls for each."""
+        """Return the headers as stored, (name, value); Django makes four calls for each."""
         return self.headers._store.values()
 
 

@@ -43,7 +43,9 @@ class ApiMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.answer = convert_exception_to_response(self._answer)
-        self.answer_other_page = CorsMiddleware(cast(Callable[[HttpRequest], HttpResponseBase], self.answer))
+        self.answer_cross_origin = CorsMiddleware(
+            cast(Callable[[HttpRequest], HttpResponseBase], self.answer)
+        )
         self.security = SecurityMiddleware(get_response)
         self.tells_schemes_apart = settings.SECURE_SSL_REDIRECT or settings.SECURE_HSTS_SECONDS > 0
         self.headers: dict[tuple[str, bool], HeaderTable] = {}  # by language, and whether by https
@@ -57,8 +59,8 @@ class ApiMiddleware:
         redirect = self.security.process_request(request) if self.tells_schemes_apart else None
         if redirect is not None:
             return self.security.process_response(request, redirect)
-        is_of_other_page = "HTTP_ORIGIN" in request.META or request.method == "OPTIONS"
-        response = cast(HttpResponse, (self.answer_other_page if is_of_other_page else self.answer)(request))
+        is_cross_origin = "HTTP_ORIGIN" in request.META or request.method == "OPTIONS"
+        response = cast(HttpResponse, (self.answer_cross_origin if is_cross_origin else self.answer)(request))
         is_secure = self.tells_schemes_apart and request.is_secure()
         headers = self.headers.get((language, is_secure))
         if headers is None:

@@ -92,11 +92,11 @@ class CompiledQuery:
         converters = compiled.query.get_compiler(connection=asked).get_converters(compiled.columns)
         converted = {}
         for position, (functions, expression) in converters.items():  # by column takes half as long as by row
-            read = values_of = [row[position] for row in rows]
+            read = column = [row[position] for row in rows]
             for convert in functions:
-                values_of = [convert(value, expression, asked) for value in values_of]
-            if not all(map(is_, values_of, read)):
-                converted[position] = values_of
+                column = [convert(value, expression, asked) for value in column]
+            if not all(map(is_, column, read)):
+                converted[position] = column
         if not converted:  # as of columns that are empty
             return list(rows)
         columns = list(zip(*rows, strict=True))

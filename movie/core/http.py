@@ -26,6 +26,8 @@ def header_table(headers: Mapping[str, str]) -> HeaderTable:
 def set_headers(response: HttpResponseBase, *tables: HeaderTable) -> None:
     """Set headers that were checked before, or need no check: numbers, ids.
 
+    Names are in lower case and values are str, as `header_table` makes them; nothing here makes them so.
+
     Django checks a name and a value at each assignment, in eight calls. A request to the API has nine headers
     that are the same for all.
     """

@@ -61,7 +61,8 @@ def get_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
 def get_ranking_history(visitor: str, limit: int | None = SITE_LIMIT) -> History:
     """Return the history of `get_history` without times, pages and lists: a third of the work.
 
-    Without impressions, too. With an archive it has times, by which archived clicks are merged.
+    It has no impressions either. With an archive it is `get_history`'s: it has times, by which archived
+    clicks are merged, and with `limit=None` impressions.
     """
     if not can_act(visitor) or get_archive().uses_outbox:
         return get_history(visitor, limit)

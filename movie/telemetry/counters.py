@@ -90,7 +90,7 @@ def instruments() -> Instruments:
 
 @lru_cache(maxsize=4096)  # a request has five of them, each of which takes six calls to find
 def labelled(instrument: Any, *labels: object) -> Any:
-    """Return the part of an instrument with these labels."""
+    """Return the child of a metric with these label values."""
     return instrument.labels(*labels)
 
 
