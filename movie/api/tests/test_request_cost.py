@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from io import BytesIO
+from itertools import product
 
 import pytest
 from django.core.cache.backends.base import BaseCache
@@ -75,12 +76,45 @@ def test_answers_have_the_security_headers_of_pages(api_site, client, settings, 
             assert response.get("Strict-Transport-Security", "").startswith("max-age=60") == (
                 scheme == "https"
             )
-            assert response["X-Content-Type-Options"] == "nosniff"
-            assert response["Referrer-Policy"] == "same-origin"
-            assert response["Cross-Origin-Opener-Policy"] == "same-origin"
-            assert response["Content-Language"] == language
-            assert {*response["Vary"].split(", ")} == {"Accept-Language", "origin"}
-            assert response["Content-Length"] == str(len(response.content))
+            check_headers(response, language)
+
+
+def check_headers(response, language):
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["X-Frame-Options"] == "DENY"
+    assert response["Content-Security-Policy"].startswith("default-src 'none'")
+    assert response["Referrer-Policy"] == "same-origin"
+    assert response["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert response["Content-Language"] == language
+    assert {*response["Vary"].split(", ")} == {"Accept-Language", "origin"}
+    assert response["Content-Length"] == str(len(response.content))
+
+
+@pytest.mark.usefixtures("api_site")
+@pytest.mark.parametrize(
+    ("asked", "sent", "status"),
+    [
+        ("GET /api/v1/nothing", {}, 404),
+        ("GET /api/v1/movies/999", {}, 404),
+        (f"PUT {ADDRESS}", {}, 405),
+        (f"POST {ADDRESS}", {"HTTP_HOST": "elsewhere.example"}, 400),
+        (f"POST {ADDRESS}", {"CONTENT_TYPE": "application/json; charset=utf-16"}, 415),
+        (f"POST {ADDRESS}", {}, 422),
+    ],
+)
+def test_refusals_have_the_headers_of_answers_and_what_cors_allows(client, settings, asked, sent, status):
+    settings.CORS_ALLOWED_ORIGINS = ["https://shop.example"]
+    for language, origin in product(("ko", "en"), ("", "https://shop.example", "https://elsewhere.example")):
+        headers = {"accept-language": language, **({"origin": origin} if origin else {})}
+        response = client.generic(
+            *asked.split(), "{}", headers=headers, **{"content_type": "application/json", **sent}
+        )
+        assert response.status_code == status
+        assert response["Content-Type"] == "application/problem+json"
+        check_headers(response, language)
+        allowed = "https://shop.example" if origin == "https://shop.example" else None
+        assert response.get("Access-Control-Allow-Origin") == allowed
+        assert ("Allow" in response) == (status == 405)
 
 
 def test_plain_http_is_led_to_https_where_the_site_wants_it(api_site, client, settings):

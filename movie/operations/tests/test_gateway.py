@@ -190,6 +190,62 @@ def test_answers_are_sent_by_the_threads_that_made_them():
     assert len(senders) == 4 and all(name.startswith("web") for name in senders)
 
 
+@pytest.mark.parametrize("path", ["/", GROUPED_PATH])
+def test_an_answer_that_cannot_be_sent_is_closed_and_is_an_error_of_its_own_request(path):
+    class Broken(Protocol):
+        def response_bytes(self, status, headers, body):
+            raise OSError("the connection is gone")
+
+    async def scenario() -> list:
+        gateway = Gateway(closes_are_counted)
+        asked = [gateway.__rsgi__(scope(path), each) for each in (Protocol(), Broken(), good)]
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+
+    closed = []
+
+    def closes_are_counted(environ, start_response):
+        response = echo({**environ, "wsgi.input": BytesIO()}, start_response)
+        response.close = lambda: closed.append(environ["PATH_INFO"])
+        return response
+
+    good = Protocol()
+    first, broken, third = asyncio.run(scenario())
+    assert (first, third, good.status) == (None, None, 200)
+    assert isinstance(broken, OSError if path == "/" else RuntimeError)
+    assert closed == [path] * 3, "else connections to the database would be left open"
+
+
+@pytest.mark.parametrize("path", ["/", GROUPED_PATH])
+def test_a_sender_who_has_gone_leaves_the_others_their_answers(path):
+    """Their request is cancelled; the thread that makes the answer goes on, and sends it to nobody."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(environ, start_response):
+        begun.set()
+        assert go_on.wait(20)
+        return echo({**environ, "wsgi.input": BytesIO()}, start_response)
+
+    async def scenario() -> None:
+        unhandled = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+        gateway, gone, other = Gateway(work), Protocol(), Protocol()
+        leaving = asyncio.create_task(gateway.__rsgi__(scope(path), gone))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        staying = asyncio.create_task(gateway.__rsgi__(scope(path), other))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        go_on.set()
+        await asyncio.wait_for(staying, 10)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        later = Protocol()
+        await asyncio.wait_for(gateway.__rsgi__(scope(path), later), 10)
+        assert (other.status, later.status, unhandled) == (200, 200, [])
+
+    asyncio.run(scenario())
+
+
 def test_a_request_for_a_list_that_hangs_does_not_keep_the_others_waiting():
     hangs, go_on = threading.Event(), threading.Event()
 
