@@ -1,4 +1,5 @@
-"""Models of the catalogue and its ratings; genres and people are in names.py, sources in fact_sources.py."""
+"""Models of the catalogue and its ratings; genres and people are in names.py, sources in fact_sources.py,
+its version in catalogue_version.py."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from movie.catalogue import (
 )
 from movie.catalogue.attributes import validate_attributes
 from movie.catalogue.availability import available_now
+from movie.catalogue.catalogue_version import CatalogueVersion
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
 from movie.catalogue.names import Country, Genre, Language, Person
@@ -27,7 +29,7 @@ from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.suffixes import Searchable, SearchableQuerySet
 from movie.catalogue.titles import search_key, sort_title
-from movie.core.database import LargestFirst, retry_on_deadlock
+from movie.core.database import LargestFirst
 from movie.core.fields import ExactCharField
 from movie.core.times import EARLIEST, LATEST
 
@@ -114,46 +116,6 @@ class MovieQuerySet(models.QuerySet["Movie"]):
                 changed.append(movie)
         Movie.objects.bulk_update(changed, AGGREGATES, batch_size=500)
         return len(changed)
-
-
-class CatalogueVersionQuerySet(models.QuerySet["CatalogueVersion"]):
-    def current(self) -> int:
-        """Return a number that grows whenever movies have changed."""
-        return self.order_by("-number").values_list("number", flat=True).first() or 0
-
-    def raise_on_commit(self) -> None:
-        """Raise the version, once, when the changes of this transaction can be read.
-
-        After the commit, so that writers of the catalogue do not wait for one another at the one row. The
-        first callback of a transaction raises it for all of them: an import saves thousands of movies in one.
-        """
-        of_connection = vars(transaction.get_connection())
-
-        def raise_once() -> None:
-            if of_connection.pop("has_changed_movies", False):
-                self._raise()
-
-        of_connection["has_changed_movies"] = True
-        transaction.on_commit(raise_once, robust=True)
-
-    @retry_on_deadlock
-    def _raise(self) -> None:
-        first = self.filter(pk=1)
-        if not first.update(number=F("number") + 1):
-            # Two that find no row both count: neither gives the new row its number.
-            CatalogueVersion.objects.bulk_create([CatalogueVersion(pk=1)], ignore_conflicts=True)
-            first.update(number=F("number") + 1)
-
-
-class CatalogueVersion(models.Model):
-    """Counts the changes of movies: a process sees by one number whether it has to read them again."""
-
-    number = models.PositiveBigIntegerField(default=0)
-
-    objects = CatalogueVersionQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return str(self.number)
 
 
 class Movie(models.Model):

@@ -5,7 +5,8 @@ from typing import Any
 from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
-from movie.catalogue.models import CatalogueVersion, Movie, MovieTitle
+from movie.catalogue.catalogue_version import CatalogueVersion
+from movie.catalogue.models import Movie, MovieTitle
 from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.suffixes import Searchable
 

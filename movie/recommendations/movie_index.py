@@ -30,7 +30,8 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import CatalogueVersion, Credit, Movie
+from movie.catalogue.catalogue_version import CatalogueVersion
+from movie.catalogue.models import Credit, Movie
 from movie.catalogue.twins import find_twins
 from movie.core.replicas import reading_primary
 

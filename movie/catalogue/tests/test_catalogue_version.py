@@ -4,7 +4,8 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from movie.catalogue.models import CatalogueVersion, CatalogueVersionQuerySet, Movie
+from movie.catalogue.catalogue_version import CatalogueVersion, CatalogueVersionQuerySet
+from movie.catalogue.models import Movie
 from movie.catalogue.tests.films import make_film
 from movie.core.database import LOCK_WAIT_TIMEOUT
 

@@ -13,8 +13,9 @@ from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
 
 from movie.catalogue.browse import facets
+from movie.catalogue.catalogue_version import CatalogueVersion
 from movie.catalogue.merging import merge_people
-from movie.catalogue.models import CatalogueVersion, Genre, Movie, Person, Rating
+from movie.catalogue.models import Genre, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film, person
 from movie.core.replicas import ReplicaMiddleware
 from movie.recommendations import movie_index as module
