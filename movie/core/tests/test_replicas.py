@@ -43,6 +43,11 @@ def test_those_who_may_have_written_read_the_primary(method, path, authorization
     assert database_of(getattr(RequestFactory(), method)(path, headers=headers)) == expected
 
 
+def test_the_admin_of_a_site_below_a_path_reads_the_primary():
+    assert database_of(RequestFactory().get("/admin/", SCRIPT_NAME="/films")) == "default"
+    assert database_of(RequestFactory().get("/browse/", SCRIPT_NAME="/admin")) == "replica"
+
+
 def test_what_outlives_a_request_is_read_from_the_primary():
     @reading_primary()
     def read():
