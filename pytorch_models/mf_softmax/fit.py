@@ -115,7 +115,9 @@ def fit(
                 cpu_budget_seconds=config.cpu_budget_seconds,
                 epochs=config.epochs,
                 seed=config.seed,
-                identity={**identity_of(config), "data": train_on.fingerprint()},
+                identity=identity_of(config)
+                | {"data": train_on.fingerprint()}
+                | ({"lazy": sorted(model.lazy)} if model.lazy else {}),
             ),
             device=on,
             directory=directory or Path(scratch),

@@ -11,6 +11,7 @@ from pytorch_models.mf_softmax import fit as mf_softmax
 from pytorch_models.mf_softmax.batches import Batches
 from pytorch_models.mf_softmax.network import SoftmaxFactors
 from pytorch_models.tests.processes import in_processes
+from pytorch_models.training.checkpoints import CheckpointError
 from pytorch_models.training.config import TrainingConfig
 from pytorch_models.training.loop import train
 
@@ -144,18 +145,42 @@ def test_lazy_tables_resume_to_those_of_an_uninterrupted_run(tmp_path, monkeypat
     class Enough(Exception):
         pass
 
-    def tire(step, *_):
+    def interrupt(step, *_):
         if step == 9:
             raise Enough
 
     monkeypatch.setattr(mf_softmax, "ROWS_FROM", rows_from)
     with pytest.raises(Enough):
-        mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path, report=tire)
+        mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path, report=interrupt)
     resumed, state = mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path, resume=True)
     whole, _ = mf_softmax.fit(two_tastes(), CONFIG)
     assert state.step > 9
     for name, table in vars(whole).items():
         np.testing.assert_array_equal(getattr(resumed, name), table)
+
+
+@pytest.mark.parametrize(("first", "then"), [(100_000, 50), (50, 1), (1, 100_000)])
+def test_a_run_with_other_lazy_tables_is_not_resumed(tmp_path, monkeypatch, first, then):
+    """Their optimiser has another state."""
+    monkeypatch.setattr(mf_softmax, "ROWS_FROM", first)
+    mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path)
+    monkeypatch.setattr(mf_softmax, "ROWS_FROM", then)
+    with pytest.raises(CheckpointError, match=r"belongs to another run: identity .*'lazy'"):
+        mf_softmax.fit(two_tastes(), CONFIG, directory=tmp_path, resume=True)
+
+
+def test_sparse_gradients_are_not_clipped(tmp_path):
+    model = torch.nn.Embedding(3, 2, sparse=True)
+    with pytest.raises(ValueError, match=r"clip_norm is 1\.0, but the sparse gradients of weight"):
+        train(
+            model,
+            lambda epoch: iter([torch.tensor([0])]),
+            lambda each: model(each).sum(),
+            TrainingConfig(steps=1),
+            device=torch.device("cpu"),
+            directory=tmp_path,
+            lazy=["weight"],
+        )
 
 
 def test_users_of_nothing_or_of_everything_cannot_be_trained_on():

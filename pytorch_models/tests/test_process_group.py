@@ -18,7 +18,7 @@ from pytorch_models.sasrec import fit as sasrec
 from pytorch_models.tests.processes import KILLED, in_processes
 from pytorch_models.training.config import TrainingConfig
 from pytorch_models.training.loop import train
-from pytorch_models.training.process_group import ProcessGroupError
+from pytorch_models.training.process_group import REDUCED_ALONE, ProcessGroupError
 
 CONFIG = TrainingConfig(steps=30, learning_rate=0.05, evaluate_every=10, seed=5)
 SHAPE = {"dim": 8, "blocks": 1, "heads": 2, "max_length": 6, "dropout": 0.3}
@@ -92,19 +92,19 @@ def test_two_processes_train_the_sasrec_of_one(monkeypatch, loss, rows_from, bat
 
 
 def test_a_run_that_lost_a_process_resumes_to_the_weights_of_one_that_did_not(tmp_path):
-    def die(step, *_):
+    def kill(step, *_):
         if step == 9:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def of_one_that_dies(group):
-        return fitted(directory=tmp_path / "b", report=die if group.rank == 1 else lambda *_: None)
+    def of_one_that_is_killed(group):
+        return fitted(directory=tmp_path / "b", report=kill if group.rank == 1 else lambda *_: None)
 
     def resumed(group):
         directory = tmp_path / "b" if group.is_first else tmp_path / "another machine"
         return fitted(directory=directory, resume=True)
 
     whole, _ = in_processes(lambda group: fitted(directory=tmp_path / "a"))
-    error, dead = in_processes(of_one_that_dies)
+    error, dead = in_processes(of_one_that_is_killed)
     assert dead == KILLED
     assert isinstance(error, ProcessGroupError)
     assert "start all of them again with --resume" in str(error)
@@ -125,7 +125,7 @@ def test_all_end_when_one_is_to_stop(tmp_path):
     class Enough(Exception):
         pass
 
-    def tire(step, *_):
+    def interrupt(step, *_):
         if step == 7:
             raise Enough
 
@@ -148,7 +148,7 @@ def test_all_end_when_one_is_to_stop(tmp_path):
             metric="HR@10",
         )[0]
         with contextlib.suppress(Enough):
-            yield run(group, tmp_path / "d", report=tire if second else quiet)[0]
+            yield run(group, tmp_path / "d", report=interrupt if second else quiet)[0]
 
     first, second = in_processes(lambda group: [(s.stopped, s.step) for s in scenarios(group)])
     assert first == [("interrupted", 1), ("interrupted", 5), ("patience", 30), ("interrupted", 7)]
@@ -221,6 +221,13 @@ def test_rows_are_gathered_and_arrays_added_up():
         return array[:, 0].tolist(), group.sum(np.array([1.0, group.rank])).tolist()
 
     assert in_processes(gathered, 3) == [([1, 2, 3, 1], [3, 3])] * 3
+
+
+def test_arrays_that_are_reduced_alone_are_added_up():
+    def added_up(group):
+        return group.sum(np.full(REDUCED_ALONE, 1.0 + group.rank)).tolist()[-1]
+
+    assert in_processes(added_up) == [3.0, 3.0]
 
 
 def test_a_process_alone_loads_no_torch():

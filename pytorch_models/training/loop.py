@@ -77,10 +77,16 @@ def train(
     no longer finite. `rows_of(batch)` names parameters of which the whole batch has a gradient in some rows
     only, int64 indices, ascending and the same in every process: only these are then exchanged.
 
-    Raises CheckpointError when that checkpoint is damaged or of another configuration, FloatingPointError
-    when the loss is no longer finite, and ProcessGroupError when another process ended, cannot be reached,
-    or was started with another configuration or other data.
+    Raises ValueError when gradients of `lazy` parameters are to be clipped, CheckpointError when that
+    checkpoint is damaged or of another configuration, FloatingPointError when the loss is no longer finite,
+    and ProcessGroupError when another process ended, cannot be reached, or was started with another
+    configuration or other data.
     """
+    if lazy and math.isfinite(config.clip_norm):
+        raise ValueError(
+            f"clip_norm is {config.clip_norm}, but the sparse gradients of {', '.join(sorted(lazy))} "
+            "cannot be clipped; set it to math.inf"
+        )
     group.check_same(asdict(config))
     torch.manual_seed(config.seed)
     run = _Run(model, config, device, directory, group=group, lazy=lazy)

@@ -65,11 +65,14 @@ class ProcessGroup:
         from torch import distributed
 
         small = [tensor for tensor in tensors if tensor.numel() < REDUCED_ALONE]
-        joined = torch.cat([tensor.reshape(-1) for tensor in small])
+        large = [tensor for tensor in tensors if tensor.numel() >= REDUCED_ALONE]
+        joined = [torch.cat([tensor.reshape(-1) for tensor in small])] if small else []
         with _errors():
-            for tensor in (joined, *(tensor for tensor in tensors if tensor.numel() >= REDUCED_ALONE)):
+            for tensor in (*joined, *large):
                 distributed.all_reduce(tensor)
-        parts = joined.split([tensor.numel() for tensor in small])
+        if not small:
+            return
+        parts = joined[0].split([tensor.numel() for tensor in small])
         torch._foreach_copy_(small, [part.view_as(tensor) for part, tensor in zip(parts, small, strict=True)])
 
     def any(self, flag: bool) -> bool:
