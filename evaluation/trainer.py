@@ -102,6 +102,8 @@ def train(
     data = TrainingData(fitted_on, validation if n_held_out else None, graph)
     facts = _described(interactions, id_space, source)
     with _disk_errors(name, store), tracked(hooks, name, config.as_dict(), facts) as final:
+        if is_first and not resume:  # else a later --resume would find the refit of an earlier training
+            _clear(checkpoint_dir)
         choosing = replace(run.part(0.0, FIT_SHARE if refit else REFIT_SHARE), hooks=hooks)
         predictor = kind.fit(data, config, choosing)
         progress(ProgressEvent(FIT_SHARE if refit else REFIT_SHARE, "measuring"))
@@ -232,7 +234,7 @@ def _described(interactions: Interactions, id_space: str, source: str) -> dict[s
 
 
 def _clear(checkpoint_dir: Path) -> None:
-    """Delete the checkpoints of a finished training."""
+    """Delete the checkpoints of a training, of its refit too."""
     if checkpoint_dir.is_dir():
         for path in checkpoint_dir.rglob("*"):
             if path.is_file():

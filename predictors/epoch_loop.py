@@ -1,4 +1,4 @@
-"""The epochs of a fit that is solved, not trained by steps: checkpoints, reports and budget.
+"""Runs the epochs of a model that is solved: checkpoints, reports, CPU budget.
 
 Processes that train one model together go through the same epochs and end alike.
 """
@@ -24,6 +24,8 @@ from pytorch_models.training.process_group import ALONE, ProcessGroup, ProcessGr
 
 if TYPE_CHECKING:
     from datasets.interactions import Interactions
+
+FORMAT = 1  # of a checkpoint
 
 
 class EpochLoop:
@@ -64,7 +66,13 @@ class EpochLoop:
         file = run.checkpoint_dir / f"{name}.safetensors" if run.checkpoint_dir else None
         identity: dict[str, Any] = {}
         if file or group.size > 1:
-            identity = {**config.as_dict(), "seed": run.seed, "data": train.fingerprint()}
+            identity = {
+                **config.as_dict(),
+                "seed": run.seed,
+                "data": train.fingerprint(),
+                "total": total,
+                "format": FORMAT,
+            }
         group.check_same(identity)
         loop = cls(total, run, file=file, identity=identity, group=group)
         if group.from_first(run.resume and file is not None and file.exists()):
@@ -115,20 +123,23 @@ class EpochLoop:
             opened.write(save(arrays, header))
 
     def _restore(self) -> None:
-        problem, header = "", dict[str, str]()
+        problem, n_done, spent = "", 0, 0.0
         if self._file and self.group.is_first:
             try:
                 with safe_open(self._file, framework="np") as opened:
                     header = opened.metadata() or {}
                     self.state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            except (OSError, SafetensorError) as error:
-                problem = f"{self._file} cannot be read: {error}"
-            else:
                 problem = self._difference(json.loads(header.get("identity", "{}")))
-        problem, header, self.state = self.group.from_first((problem, header, self.state))
+                if not problem:
+                    n_done, spent = int(header["epoch"]), float(header["cpu_seconds"])
+            except KeyError as error:
+                problem = f"{self._file} cannot be read: its header has no {error}"
+            except (OSError, ValueError, SafetensorError) as error:
+                problem = f"{self._file} cannot be read: {error}"
+        problem, n_done, spent, self.state = self.group.from_first((problem, n_done, spent, self.state))
         if problem:
             raise TrainingError(problem)
-        self._n_done, self._spent_before = int(header["epoch"]), float(header["cpu_seconds"])
+        self._n_done, self._spent_before = n_done, spent
         self.run.report_epoch(self._n_done, self.total)
 
     def _difference(self, saved: Mapping[str, Any]) -> str:

@@ -51,6 +51,28 @@ def test_a_young_site_trains_every_model_and_claims_no_figure(name, tmp_path):
     assert store.load(name, trained.version).n_items == 30
 
 
+def test_a_refit_goes_on_from_no_earlier_training(tmp_path):
+    """One is interrupted in its refit, the next one on other data before, and only that is resumed."""
+    options = {"factors": 4, "epochs": 4}
+    store, first, then = ModelStore(tmp_path), synthetic(), synthetic(seed=2)
+
+    def stop_at(share):
+        def watch(event):
+            if event.done > share and "epoch" in event.message:
+                raise InterruptedError
+
+        return watch
+
+    for rows, share in ((first, 0.7), (then, 0.3)):
+        with pytest.raises(TrainingError):
+            train("als", rows, store, id_space=FROM_SITE, options=options, progress=stop_at(share))
+    version = train("als", then, store, id_space=FROM_SITE, options=options, resume=True).version
+    whole = train("als", then, ModelStore(tmp_path / "whole"), id_space=FROM_SITE, options=options)
+    expected = ModelStore(tmp_path / "whole").load("als", whole.version).tensors()
+    for name, array in store.load("als", version).tensors().items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
 @pytest.mark.parametrize("where", ["weights", "checkpoint"])
 @pytest.mark.parametrize(
     "full",

@@ -3,12 +3,16 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from predictors.base import Predictor
+from predictors.epoch_loop import EpochLoop
 from predictors.errors import TrainingError
 from predictors.models.als import AlsPredictor
 from predictors.models.mf.model import MfPredictor
@@ -37,11 +41,11 @@ class AtEpoch(Hook):
             self.action()
 
 
-def die() -> None:
+def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def tire() -> None:
+def interrupt() -> None:
     raise InterruptedError
 
 
@@ -69,7 +73,7 @@ def test_they_find_what_one_finds(kind, options, n):
 @of_every_kind
 def test_a_fit_that_lost_a_process_resumes_to_the_arrays_of_one_that_did_not(tmp_path, kind, options):
     def of_one_that_dies(group):
-        hooks = (AtEpoch(4, die),) if group.rank == 1 else ()
+        hooks = (AtEpoch(4, kill),) if group.rank == 1 else ()
         return fitted(kind, options, checkpoint_dir=tmp_path / f"{group.rank}", hooks=hooks)
 
     def resumed(group):
@@ -88,7 +92,7 @@ def test_a_fit_that_lost_a_process_resumes_to_the_arrays_of_one_that_did_not(tmp
 @of_every_kind
 def test_one_process_resumes_to_the_arrays_of_an_uninterrupted_fit(tmp_path, kind, options):
     with pytest.raises(InterruptedError):
-        fitted(kind, options, checkpoint_dir=tmp_path, hooks=(AtEpoch(2, tire),))
+        fitted(kind, options, checkpoint_dir=tmp_path, hooks=(AtEpoch(2, interrupt),))
     seen: list[int] = []
     hooks = tuple(AtEpoch(epoch, lambda epoch=epoch: seen.append(epoch)) for epoch in range(1, 7))
     assert_same(
@@ -102,7 +106,7 @@ def test_all_end_when_one_is_to_stop(tmp_path):
 
     def stopped(group):
         return fitted(
-            kind, options, checkpoint_dir=tmp_path, hooks=(AtEpoch(3, tire),) if group.rank == 1 else ()
+            kind, options, checkpoint_dir=tmp_path, hooks=(AtEpoch(3, interrupt),) if group.rank == 1 else ()
         )
 
     first, second = in_processes(stopped)
@@ -164,10 +168,40 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused_in_all(tmp_path
     assert ["mf.safetensors cannot be read" in str(error) for error in errors] == [True] * 2
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"epoch": None}, "cannot be read: its header has no 'epoch'"),
+        ({"epoch": "five"}, "cannot be read: invalid literal"),
+        ({"identity": "{"}, "cannot be read: Expecting"),
+        ({"identity": "{}"}, "belongs to another run: .*format None there, 1 now"),
+    ],
+)
+def test_a_header_that_another_program_wrote_is_refused(tmp_path, change, reason):
+    kind, options = KINDS[0]
+    fitted(kind, options, checkpoint_dir=tmp_path)
+    with safe_open(tmp_path / "mf.safetensors", framework="np") as file:
+        tensors, header = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    header = {name: value for name, value in {**header, **change}.items() if value is not None}
+    save_file(tensors, tmp_path / "mf.safetensors", header)
+    with pytest.raises(TrainingError, match=reason):
+        fitted(kind, options, checkpoint_dir=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_a_loop_of_another_length_is_refused(tmp_path):
+    config, rows = AlsPredictor.config_class.read({}), stars_of_two_camps()
+    run = Run(checkpoint_dir=tmp_path)
+    loop = EpochLoop.of_model("als", config, rows, run, 5)
+    for _ in loop:
+        loop.end_epoch({"items": np.zeros(3)})
+    with pytest.raises(TrainingError, match="total 5 there, 3 now"):
+        EpochLoop.of_model("als", config, rows, replace(run, resume=True), 3)
+
+
 def test_the_library_goes_on_from_its_checkpoint(tmp_path):
     pytest.importorskip("implicit", reason="implicit is not installed; see requirements-implicit.txt")
     options = {"factors": 8, "epochs": 6, "backend": "implicit"}
     with pytest.raises(InterruptedError):
-        fitted(AlsPredictor, options, checkpoint_dir=tmp_path, hooks=(AtEpoch(4, tire),))
+        fitted(AlsPredictor, options, checkpoint_dir=tmp_path, hooks=(AtEpoch(4, interrupt),))
     found = fitted(AlsPredictor, options, checkpoint_dir=tmp_path, resume=True)
     assert_same(found, fitted(AlsPredictor, options), atol=1e-4)
