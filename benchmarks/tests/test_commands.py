@@ -11,9 +11,11 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from benchmarks import __main__ as main_command
 from benchmarks import _command, _serving
 from benchmarks.__main__ import PACKAGES, SELECTION, benchmark_names, runnable, with_new_rows
 from benchmarks._command import CouldNotMeasure, Ratio
+from evaluation.benchmark_page import read_table, write_table
 
 
 def module_of(name: str):
@@ -54,6 +56,19 @@ def test_new_rows_take_the_place_of_those_of_the_same_benchmark():
     kept = [row("a page", "home_page"), row("an answer", "serving"), row("stars", "stars")]
     new = [row("sixteen answers", "serving"), row("one answer", "serving")]
     assert with_new_rows(kept, new) == [kept[0], kept[2], *new]
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "is_written"), [(1, 2.5, True), (1, 1.0, False), (143, 2.5, False), (0, 1.0, True)]
+)
+def test_a_missed_goal_is_written_and_a_failure_is_not(monkeypatch, tmp_path, status, value, is_written):
+    monkeypatch.setattr(main_command, "RESULTS", tmp_path)
+    write_table(tmp_path, "goals", {"columns": [], "rows": []})
+    ratio = Ratio("home, 300k films", value, "home, 10k films", "at most 1.3")
+    monkeypatch.setattr(main_command, "measure", lambda command: ([ratio], status))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "growth", "--write"])
+    assert main_command.main() == (status != 0 or value > 1.3)
+    assert bool(read_table(tmp_path, "goals")["rows"]) is is_written
 
 
 def test_what_cannot_be_measured_ends_with_status_1_and_the_reason(capsys):
