@@ -74,7 +74,7 @@ lock: $(VENV)/lock.done  ## Write locks/ anew from the requirements: every file 
 sbom: $(VENV)/deploy.done  ## var/release/: what a release is made of, as CycloneDX
 	$(BIN)/python deploy/sbom.py
 
-wheels: $(VENV)/bin/python  ## var/release/: a wheel of the site and one of the Python client
+wheels: $(VENV)/bin/pip  ## var/release/: a wheel of the site and one of the Python client
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir var/release . ./clients/python
 
 audit: $(VENV)/deploy.done  ## Known vulnerabilities of the locked packages; says so where nobody can be asked
@@ -108,7 +108,8 @@ reset:  ## Remove var/: the database, all trained models, the feed. Asks first
 	@read answer && test "$$answer" = delete && rm -rf var || { echo 'Nothing was deleted.'; exit 1; }
 
 # With uv and pip, by the quickest way that this machine has; with the pip of Python alone where neither can be had.
-$(VENV)/bin/python:
+# pip comes last: where an installation ended early, the next one begins here again.
+$(VENV)/bin/pip:
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "Python 3.11 to 3.13 is needed; name one with make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv --without-pip $(VENV)
@@ -120,7 +121,7 @@ $(VENV)/bin/python:
 PIP := deploy/install.sh $(VENV)
 LOCKED := $(PIP) --require-hashes
 
-$(VENV)/serve.done: locks/serve.txt locks/data.txt | $(VENV)/bin/python
+$(VENV)/serve.done: locks/serve.txt locks/data.txt | $(VENV)/bin/pip
 	@echo "Installing what the site needs (690 MB) ..."
 	$(LOCKED) -r locks/serve.txt
 	$(LOCKED) --no-deps -r locks/data.txt
@@ -150,12 +151,12 @@ $(VENV)/deploy.done: locks/deploy.txt $(VENV)/dev.done $(VENV)/services.done
 	$(LOCKED) -r locks/deploy.txt
 	touch $@
 
-$(VENV)/docs.done: locks/docs.txt | $(VENV)/bin/python
+$(VENV)/docs.done: locks/docs.txt | $(VENV)/bin/pip
 	$(LOCKED) -r locks/docs.txt
 	touch $@
 
 # uv alone, of the version that the requirements name: the lock of everything else may be out of date.
-$(VENV)/lock.done: requirements-deploy.txt | $(VENV)/bin/python
+$(VENV)/lock.done: requirements-deploy.txt | $(VENV)/bin/pip
 	$(PIP) $$(grep '^uv==' requirements-deploy.txt)
 	touch $@
 

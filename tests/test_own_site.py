@@ -111,6 +111,30 @@ def _ask(command: str, server: subprocess.Popen, seconds: float) -> dict:
         time.sleep(0.1)
 
 
+def test_make_goes_on_after_an_environment_that_was_not_finished(tmp_path):
+    """At first this stand-in for Python could install nothing. Its programs do nothing."""
+    (tmp_path / "Makefile").write_text((settings.BASE_DIR / "Makefile").read_text())
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in\n'
+        "-c*) ;;\n"
+        "*--without-pip*) mkdir -p .venv/bin && ln -sf /bin/true .venv/bin/python ;;\n"
+        "-m\\ venv*) [ -e online ] && ln -s /bin/true .venv/bin/pip ;;\n"
+        "*) exit 1 ;;\n"
+        "esac\n"
+    )
+    python.chmod(0o755)
+
+    def make() -> int:
+        command = ["make", "wheels", f"PYTHON={python}"]
+        return subprocess.run(command, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, check=False).returncode
+
+    assert make() != 0
+    (tmp_path / "online").touch()
+    assert make() == 0
+
+
 def test_clean_leaves_the_data_and_reset_asks_first(tmp_path):
     (tmp_path / "Makefile").write_text((settings.BASE_DIR / "Makefile").read_text())
     (tmp_path / "var").mkdir()
