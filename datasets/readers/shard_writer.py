@@ -89,19 +89,30 @@ def canonical_sha256(folder: Path) -> str:
 
 @contextmanager
 def _locked(folder: Path, unfinished: Path) -> Iterator[None]:
-    """Make the unfinished folder and hold it for this process. An error leaves it if a segment is done."""
+    """Make the unfinished folder and hold it for this process. An error leaves it if a segment is done.
+
+    Raises DatasetError where the folder exists or another process holds the unfinished one.
+    """
+    exists = DatasetError(folder, "it exists", expected="a folder that is not there yet")
+    in_use = DatasetError(folder, "another process writes it", expected="one at a time")
     if folder.exists():
-        raise DatasetError(folder, "it exists", expected="a folder that is not there yet")
+        raise exists
     unfinished.mkdir(parents=True, exist_ok=True)
-    lock = os.open(unfinished, os.O_RDONLY)
+    try:
+        lock = os.open(unfinished, os.O_RDONLY)
+    except FileNotFoundError:  # the other process ended just now
+        raise in_use from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatasetError(folder, "another process writes it", expected="one at a time") from None
-        if folder.exists():  # another process finished between the two looks
-            raise DatasetError(folder, "it exists", expected="a folder that is not there yet")
+            is_there = os.path.samestat(os.fstat(lock), unfinished.stat())
+        except (BlockingIOError, FileNotFoundError):
+            raise in_use from None
+        if not is_there:  # the other process deleted it, and a third one made the one that is there
+            raise in_use
         try:
+            if folder.exists():  # the other process finished after the first look
+                raise exists
             yield
         except BaseException:
             if not (unfinished / STATE).exists():

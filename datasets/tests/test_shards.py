@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -112,6 +113,40 @@ def test_a_second_run_is_refused_while_the_first_one_writes(tmp_path):
     assert write_shards(file, tmp_path / "shards", progress=other_run) == 300
     assert refused and len(read_interactions(tmp_path / "shards")) == 300
     assert {path.name for path in tmp_path.iterdir()} == {"rows.parquet", "shards"}
+
+
+@pytest.mark.parametrize(
+    ("moment", "reason", "left"),
+    [
+        ("finished before", "it exists", {"shards"}),
+        ("finished after", "another process writes it", {"shards"}),
+        ("begun anew", "another process writes it", {".shards.unfinished"}),
+    ],
+)
+def test_a_run_that_another_one_overtakes_is_refused(tmp_path, monkeypatch, moment, reason, left):
+    """Another process finishes before or after this one makes the folder, or deletes it and begins anew."""
+    file, shards = tmp_path / "rows.parquet", tmp_path / "shards"
+    made_up(300).write_parquet(file)
+    unfinished, mkdir, flock = tmp_path / ".shards.unfinished", Path.mkdir, fcntl.flock
+
+    def make_folder(path: Path, *args, **options) -> None:
+        if path == unfinished and moment == "finished before":
+            mkdir(shards)
+        mkdir(path, *args, **options)
+        if path == unfinished and moment == "finished after":
+            unfinished.rename(shards)
+
+    def lock(*args) -> None:
+        if moment == "begun anew":
+            unfinished.rename(tmp_path / "deleted")
+            mkdir(unfinished)
+        flock(*args)
+
+    monkeypatch.setattr(Path, "mkdir", make_folder)
+    monkeypatch.setattr(fcntl, "flock", lock)
+    with pytest.raises(DatasetError, match=reason):
+        write_shards(file, shards)
+    assert {path.name for path in tmp_path.iterdir()} - {"rows.parquet", "deleted"} == left
 
 
 def appended_to(told: list[tuple[float, str]]) -> Callable[[float, str], None]:

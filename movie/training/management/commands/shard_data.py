@@ -50,7 +50,7 @@ class Command(BaseCommand):
                 )
         except Interrupted:
             raise CommandError(
-                "Interrupted. The same command goes on after the last 32 million rows that are written.",
+                "Interrupted. The same command goes on after the last segment that was finished, if one was.",
                 returncode=INTERRUPTED,
             ) from None
         except (DatasetError, ValueError) as error:
