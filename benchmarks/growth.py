@@ -17,6 +17,7 @@ the guest's history does.
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -117,11 +118,16 @@ def _words(site: tuple[int, int]) -> str:
 
 
 def make_site(folder: Path, n_films: int, n_ratings: int) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Fill a site in this folder, unless it was; return its environment and the cookies of its guests."""
+    """Fill a site in this folder, unless it was; return its environment and the cookies of its guests.
+
+    A folder without cookies is one whose filling ended early: it is deleted and filled anew.
+    """
     environment = site_environment(folder, {"DEFAULT_MODELS": "for_you,popular"})
     file = folder / "cookies.json"
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
         command = [sys.executable, "-m", "benchmarks._made_site", str(n_films), str(n_ratings)]
         environment_of_fill = {
             **environment,
@@ -133,7 +139,9 @@ def make_site(folder: Path, n_films: int, n_ratings: int) -> tuple[dict[str, str
         )
         if done.returncode:
             raise CouldNotMeasure(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-        file.write_text(done.stdout.splitlines()[-1], encoding="utf-8")
+        whole = file.with_suffix(".new")
+        whole.write_text(done.stdout.splitlines()[-1], encoding="utf-8")
+        whole.replace(file)
     return environment, json.loads(file.read_text(encoding="utf-8"))["cookies"]
 
 

@@ -77,7 +77,10 @@ class Weight(NamedTuple):
 
 
 def weigh(browser: Any, site: str, address: str, populated: dict[str, Any], who: str) -> Weight:
-    """Open a page with an empty cache on the slowed phone of a visitor and measure it."""
+    """Open a page with an empty cache on the slowed phone of a visitor and measure it.
+
+    Raises CouldNotMeasure where the browser reports no largest contentful paint.
+    """
     context = browser.new_context(
         base_url=site, viewport=PHONE, locale="en", has_touch=True, is_mobile=True, device_scale_factor=2
     )
@@ -92,6 +95,8 @@ def weigh(browser: Any, site: str, address: str, populated: dict[str, Any], who:
         page.goto(address, wait_until="load")
         traffic.wait_until_quiet(page)
         lcp, opened = page.evaluate("window.largestPaint ?? 0"), traffic.received
+        if not lcp:
+            raise CouldNotMeasure(f"{address} has no largest contentful paint for a {who}")
         elements = page.evaluate("document.querySelectorAll('*').length")
         tools.send("Emulation.setCPUThrottlingRate", {"rate": 1})
         page.evaluate(SCROLL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from benchmarks import __main__ as main_command
-from benchmarks import _command, _serving
+from benchmarks import _command, _serving, growth
 from benchmarks.__main__ import PACKAGES, SELECTION, benchmark_names, runnable, with_new_rows
 from benchmarks._command import CouldNotMeasure, Ratio
 from evaluation.benchmark_page import read_table, write_table
@@ -137,6 +138,28 @@ def test_a_server_that_does_not_open_is_killed_with_its_workers(monkeypatch):
     time.sleep(0.1)
     started = [each for each in psutil.process_iter(["status"]) if _group_of(each.pid) == site._server.pid]
     assert {each.info["status"] for each in started} <= {psutil.STATUS_ZOMBIE}
+
+
+def test_a_site_that_was_not_filled_to_its_end_is_filled_anew(monkeypatch, tmp_path):
+    def fill(command, **options):
+        filled.append(sorted(path.name for path in (tmp_path / "site").iterdir()))
+        return subprocess.CompletedProcess(command, 0, '{"cookies": {"20": ["a"]}}\n', "")
+
+    filled: list[list[str]] = []
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "reelgraph.sqlite3").write_bytes(b"half")
+    monkeypatch.setattr(subprocess, "run", fill)
+    for _ in range(2):
+        assert growth.make_site(tmp_path / "site", 10, 100)[1] == {"20": ["a"]}
+    assert filled == [[]]
+
+
+def test_mf_goes_through_more_epochs_than_it_ships_with():
+    pytest.importorskip("torch", reason="torch is not installed")
+    from benchmarks.training_processes import solved, step_cost
+
+    cpu_seconds, _wall = step_cost(1, solved, {"n_ratings": 200_000, "n_epochs": 25}, 25)
+    assert cpu_seconds > 0
 
 
 def _group_of(pid: int) -> int:
