@@ -5,8 +5,8 @@
 Runs a selection that takes some minutes, or the named ones, in their `--quick` form, unless --full is given.
 `serving` is part of it where the packages of requirements-bench.txt are installed.
 Each is a module of its own; `python -m benchmarks.NAME --help` tells its options and names its baseline.
---write puts the table of the selection where the document reads it; with names, their rows in the place of
-their former ones. Exits with 1 where one could not measure, or missed a goal.
+--write puts their rows in the place of their former ones, in the table that the document reads. Exits with 1
+where one could not measure, or missed a goal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks._command import Ratio
 from benchmarks.accuracy import RESULTS
-from evaluation.benchmark_page import read_table, write_table
+from evaluation.benchmark_page import SHOWN_OF_COMMIT, read_table, write_table
 from evaluation.provenance import commit
 
 SELECTION = (
@@ -29,7 +29,7 @@ SELECTION = (
     "training_feed", "stars", "synthetic", "play_weights", "similar", "serving", "growth",
 )  # fmt: skip
 PACKAGES = {"serving": ("fastapi", "uvicorn")}  # of requirements-bench.txt: what the site is compared with
-COLUMNS = ("what", "ratio", "baseline", "goal", "", "command")
+COLUMNS = ("what", "ratio", "baseline", "goal", "", "revision", "command")
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -53,19 +53,17 @@ def main() -> int:
         parser.error(f"no benchmark named {', '.join(sorted(unknown))}; known: {', '.join(known)}")
     if options.write and options.all:
         parser.error("--write keeps the table of the selection, or named rows of it; leave out --all")
-    rows, failed = [], []
+    rows, failed, revision = [], [], commit()[:SHOWN_OF_COMMIT]
     for name in known if options.all else options.names or runnable(SELECTION):
         command = ["python", "-m", f"benchmarks.{name}", *([] if options.full else ["--quick"])]
         ratios, status = measure(command)
-        rows += [as_row(ratio, command) for ratio in ratios]
+        rows += [as_row(ratio, revision, command) for ratio in ratios]
         failed += [name] if has_failed(status, ratios) else []
     print("\n" + as_text([COLUMNS, *rows]))
     if options.write and not failed:
-        sizes = " --full" if options.full else ""
-        if options.names:
-            rows = with_new_rows(read_table(RESULTS, "goals")["rows"], rows)
-        table = {"command": f"python -m benchmarks{sizes}", "columns": list(COLUMNS), "rows": rows}
-        write_table(RESULTS, "goals", {**table, "revision": commit()})
+        all_rows = with_new_rows(read_table(RESULTS, "goals")["rows"], rows)
+        table = {"command": "python -m benchmarks", "columns": list(COLUMNS), "rows": all_rows}
+        write_table(RESULTS, "goals", table)
     missed = [row[0] for row in rows if row[4] == "missed"]
     for what, names in (("could not measure or ended with a failure", failed), ("missed", missed)):
         if names:
@@ -105,10 +103,11 @@ def has_failed(status: int, ratios: Sequence[Ratio]) -> bool:
     return bool(status) and not (status == 1 and any(not ratio.is_met for ratio in ratios))
 
 
-def as_row(ratio: Ratio, command: Sequence[str]) -> list[str]:
+def as_row(ratio: Ratio, revision: str, command: Sequence[str]) -> list[str]:
     """Return the cells of a ratio in the order of COLUMNS."""
     verdict = ("met" if ratio.is_met else "missed") if ratio.goal else ""
-    return [ratio.what, f"{ratio.value:.4g}", ratio.baseline, ratio.goal, verdict, f"`{' '.join(command)}`"]
+    measured = [ratio.what, f"{ratio.value:.4g}", ratio.baseline, ratio.goal, verdict]
+    return [*measured, f"`{revision}`" if revision else "", f"`{' '.join(command)}`"]
 
 
 def with_new_rows(rows: Sequence[list[str]], new: Sequence[list[str]]) -> list[list[str]]:

@@ -8,7 +8,8 @@ is the file `NAME.json` in the folder of results, in one of two forms:
               shown by `{{NAME VIEW}}`; `comparisons` are those of the report; `references` holds figures of
               other programs, which name who measured them, on which file and how, and stand in a table of
               their own
-    plain     `columns` and `rows` of texts with one `command` and one `revision`, for costs and memory
+    plain     `columns` and `rows` of texts with one `command`, and one `revision` where all rows
+              have the same, for costs and memory
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CHART = "chart"
 _PLACEHOLDER = re.compile(r"^\{\{([a-z0-9-]+)(?: ([a-z]+))?\}\}$", re.MULTILINE)
 _DIGITS = 4
 _SHOWN_OF_HASH = 12
-_SHOWN_OF_COMMIT = 7
+SHOWN_OF_COMMIT = 7
 _KEPT = (
     "model", "protocol", "part", "stated", "cpu_seconds", "score_cpu_seconds", "peak_rss_mb",
     "budget_seconds", "data", "data_sha256", "n_users", "n_items", "n_interactions", "filter", "sort",
@@ -172,7 +173,7 @@ def _run_facts(row: Mapping[str, Any]) -> str:
 
 
 def _measured_at(commit: str) -> list[str]:
-    return [f"revision `{commit[:_SHOWN_OF_COMMIT]}`"] if commit else []
+    return [f"revision `{commit[:SHOWN_OF_COMMIT]}`"] if commit else []
 
 
 def _differences(table: Table) -> str:

@@ -52,24 +52,36 @@ def test_the_selection_leaves_out_what_lacks_a_package_and_says_so(monkeypatch, 
 
 def test_new_rows_take_the_place_of_those_of_the_same_benchmark():
     def row(what: str, name: str) -> list[str]:
-        return [what, "1", "baseline", "", "", f"`python -m benchmarks.{name} --quick`"]
+        return [what, "1", "baseline", "", "", "`a8c2d13`", f"`python -m benchmarks.{name} --quick`"]
 
     kept = [row("a page", "home_page"), row("an answer", "serving"), row("stars", "stars")]
     new = [row("sixteen answers", "serving"), row("one answer", "serving")]
     assert with_new_rows(kept, new) == [kept[0], kept[2], *new]
 
 
+@pytest.mark.parametrize("names", [["growth"], []])
 @pytest.mark.parametrize(
-    ("status", "value", "is_written"), [(1, 2.5, True), (1, 1.0, False), (143, 2.5, False), (0, 1.0, True)]
+    ("ended", "is_written"), [((1, 2.5), True), ((1, 1.0), False), ((143, 2.5), False), ((0, 1.0), True)]
 )
-def test_a_missed_goal_is_written_and_a_failure_is_not(monkeypatch, tmp_path, status, value, is_written):
+def test_a_missed_goal_is_written_and_a_failure_is_not(monkeypatch, tmp_path, names, ended, is_written):
+    """Rows of other benchmarks stay as they are, with the revision at which they were measured."""
     monkeypatch.setattr(main_command, "RESULTS", tmp_path)
-    write_table(tmp_path, "goals", {"columns": [], "rows": []})
+    kept = ["an answer", "1", "baseline", "", "", "`a8c2d13`", "`python -m benchmarks.serving --quick`"]
+    write_table(tmp_path, "goals", {"columns": [], "rows": [kept]})
+    status, value = ended
     ratio = Ratio("home, 300k films", value, "home, 10k films", "at most 1.3")
     monkeypatch.setattr(main_command, "measure", lambda command: ([ratio], status))
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "growth", "--write"])
+    monkeypatch.setattr(main_command, "SELECTION", ("growth", "serving"))
+    monkeypatch.setattr(main_command, "commit", lambda: "0123456789")
+    monkeypatch.setitem(PACKAGES, "serving", ("there_is_no_such_package",))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--write", *names])
     assert main_command.main() == (status != 0 or value > 1.3)
-    assert bool(read_table(tmp_path, "goals")["rows"]) is is_written
+    found = read_table(tmp_path, "goals")
+    assert [row[-2:] for row in found["rows"]] == [
+        *([["`0123456`", "`python -m benchmarks.growth --quick`"]] if is_written else []),
+        kept[-2:],
+    ]
+    assert "revision" not in found
 
 
 def test_what_cannot_be_measured_ends_with_status_1_and_the_reason(capsys):
