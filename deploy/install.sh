@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install packages into a virtual environment: deploy/install.sh FOLDER [options of pip install]
-# uv takes a fifteenth of pip's time: it unpacks in parallel, and links to what another environment has already.
-# It does not read pip's configuration, so pip tries where uv fails. Neither compiles: what is imported is compiled then.
+# uv is quicker than pip: it unpacks in parallel, and links to what another environment has already. It does not
+# read pip's configuration, so pip tries where uv fails. Neither compiles: what is imported is compiled then.
 folder=$1
 shift
 if [ -x "$folder/bin/uv" ]; then
