@@ -141,7 +141,7 @@ def _confidence(train: Interactions, rating_weight: float) -> sparse.csr_matrix:
         strength = np.ones(len(train))
     weights = ((1 - rating_weight) + rating_weight * strength).astype(np.float32)
     shape = (train.n_users, train.n_items)
-    together = sparse.csr_matrix((weights, (train.users, train.items)), shape=shape)
+    confidence = sparse.csr_matrix((weights, (train.users, train.items)), shape=shape)
     times = sparse.csr_matrix((np.ones(len(train), np.float32), (train.users, train.items)), shape=shape)
-    together.data /= times.data  # several interactions of one user with one item: the mean
-    return together
+    confidence.data /= times.data  # several interactions of one user with one item: the mean
+    return confidence

@@ -1,7 +1,7 @@
 """EASE where the matrix of all pairs of items does not fit: each item by a regression on its nearest items.
 
 Column j of EASE's weights is the ridge regression of item j on all others (Steck, WWW 2019, eq. 8, with the
-dropout of Steck, NeurIPS 2020). Here the others are the items S that most of the same users met:
+dropout of Steck, NeurIPS 2020). Here the others are the items S that share most users with j:
 
     b = (X_S'X_S + ridge * I + dropout / (1 - dropout) * diag(X_S'X_S)) ** -1  X_S'x_j
 

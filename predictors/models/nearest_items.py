@@ -1,4 +1,4 @@
-"""The items that most of the same users met, found block by block so that memory is bounded."""
+"""Finds the items that share most users, block by block so that memory is bounded."""
 
 from __future__ import annotations
 

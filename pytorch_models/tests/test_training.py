@@ -198,13 +198,13 @@ def test_a_caller_who_raises_while_watching_can_resume_to_the_same_weights(tmp_p
     class Enough(Exception):
         pass
 
-    def tire(step, *_):
+    def interrupt(step, *_):
         if step == 17:
             raise Enough
 
     whole, _ = run(tmp_path / "whole")
     with pytest.raises(Enough):
-        run(tmp_path / "parts", report=tire)
+        run(tmp_path / "parts", report=interrupt)
     resumed, state = run(tmp_path / "parts", resume=True)
     assert state.step == 40
     for found, expected in zip(resumed.parameters(), whole.parameters(), strict=True):

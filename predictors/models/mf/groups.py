@@ -70,7 +70,7 @@ class GroupPrior:
         away = rows - centres[member_of]
         sizes = np.bincount(member_of, minlength=groups) + PRIOR_COUNT
         covariance = away.T @ away / len(rows)
-        return cls(sizes / sizes.sum(), centres, _never_flat(covariance))
+        return cls(sizes / sizes.sum(), centres, _with_least_variance(covariance))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Posterior:
     centres: np.ndarray
     within: np.ndarray
 
-    def prior(self, group: ProcessGroup = ALONE) -> GroupPrior:
+    def fit_prior(self, group: ProcessGroup = ALONE) -> GroupPrior:
         """Return the mixture that maximises the expected likelihood of these rows (the M step).
 
         In a group of processes: of the rows of all. Raises ProcessGroupError.
@@ -98,9 +98,9 @@ class Posterior:
         means = centres / np.maximum(members, 1e-3)[:, None]
         away = self.centres - means
         spread = self.within.sum(axis=0) + np.einsum("rk,rki,rkj->ij", self.chances, away, away)
-        return GroupPrior(shares, means, _never_flat(group.sum(spread) / n_rows))
+        return GroupPrior(shares, means, _with_least_variance(group.sum(spread) / n_rows))
 
-    def moments(self, n_rows: int, group: ProcessGroup) -> tuple[np.ndarray, np.ndarray]:
+    def gather_moments(self, n_rows: int, group: ProcessGroup) -> tuple[np.ndarray, np.ndarray]:
         """Return means and covariances of all n_rows rows, of which these are the part of this process."""
         if group.size == 1:
             return self.means, self.covariances
@@ -189,12 +189,12 @@ def fit_groups(
     Starts from a plain factorisation with k-means on its vectors. The processes of the loop's group fit one
     model. Raises what `EpochLoop` raises.
     """
-    stars, together = stars.tocsr(), loop.group
+    stars, process_group = stars.tocsr(), loop.group
     n_users, n_items = stars.shape
     mean = float(stars.data.mean(dtype=np.float64))
     by_user = _with_data(stars, stars.data.astype(np.float64) - mean)
     by_item = by_user.T.tocsr()
-    own_users, own_items = (_part(matrix, together) for matrix in (by_user, by_item))
+    own_users, own_items = (_part(matrix, process_group) for matrix in (by_user, by_item))
     state = loop.state or _start(
         stars,
         by_user,
@@ -202,7 +202,7 @@ def fit_groups(
         groups=groups,
         item_groups=item_groups,
         seed=seed,
-        together=together,
+        process_group=process_group,
     )
     items, covariances, noise = state["items"], state["covariances"], float(state["noise"][0])
     user_prior, item_prior = _prior_of(state, "user"), _prior_of(state, "item")
@@ -210,19 +210,19 @@ def fit_groups(
         above = _with_data(own_users, own_users.data - items[own_users.indices, 0])
         precision, evidence = _evidence(above, np.ones(above.nnz), items, covariances)
         of_users = user_prior.posterior(precision / noise, evidence / noise)
-        user_prior = of_users.prior(together)
-        users, unsure = of_users.moments(n_users, together)
+        user_prior = of_users.fit_prior(process_group)
+        users, unsure = of_users.gather_moments(n_users, process_group)
 
         above = _with_data(own_items, own_items.data - users[own_items.indices, 0])
         precision, evidence = _evidence(above, np.ones(above.nnz), users, unsure)
         of_items = item_prior.posterior(precision / noise, evidence / noise)
-        item_prior = of_items.prior(together)
-        items, covariances = of_items.moments(n_items, together)
+        item_prior = of_items.fit_prior(process_group)
+        items, covariances = of_items.gather_moments(n_items, process_group)
 
         found = of_items.means
         squares = np.sum(above.data**2 + unsure[own_items.indices, 0, 0]) - 2 * np.sum(found * evidence)
         squares += np.sum(precision * (of_items.covariances + _outer(found)))
-        noise = float(together.sum(np.array(squares))) / by_item.nnz
+        noise = float(process_group.sum(np.array(squares))) / by_item.nnz
         loop.end_epoch(_state(items, covariances, noise, user_prior, item_prior))
     return GroupFactors(
         mean,
@@ -242,13 +242,13 @@ def _start(
     groups: int,
     item_groups: int,
     seed: int,
-    together: ProcessGroup,
+    process_group: ProcessGroup,
 ) -> dict[str, np.ndarray]:
     """Return the state that the epochs begin with, that of the first process in all."""
     start: RatingFactors = fit_ratings(
         stars,
         n_dims=n_dims,
-        loop=EpochLoop(START_EPOCHS, group=together),
+        loop=EpochLoop(START_EPOCHS, group=process_group),
         ridge=START_RIDGE,
         bias_ridge=START_BIAS_RIDGE,
         seed=seed,
@@ -256,10 +256,10 @@ def _start(
     items = np.column_stack([start.item_biases, start.items]).astype(np.float64)
     above = _with_data(by_user, by_user.data - items[by_user.indices, 0])
     ones = np.ones(above.nnz, np.float32)
-    users = start.fold_in(above.astype(np.float32), ones, together).astype(np.float64)
+    users = start.fold_in(above.astype(np.float32), ones, process_group).astype(np.float64)
     priors = GroupPrior.around(users, groups, seed), GroupPrior.around(items, item_groups, seed)
     covariances = np.zeros((*items.shape, items.shape[1]))
-    return together.from_first(_state(items, covariances, _error(above, users, items), *priors))
+    return process_group.from_first(_state(items, covariances, _error(above, users, items), *priors))
 
 
 def _state(
@@ -301,12 +301,12 @@ def _evidence(
     features[:, 0] = 1
     second = _outer(features)
     second[:, 1:, 1:] += covariances[:, 1:, 1:]
-    together = covariances[:, 0].copy()  # of the other side's bias with its vector
-    together[:, 0] = 0
+    cross = covariances[:, 0].copy()  # of the other side's bias with its vector
+    cross[:, 0] = 0
     counted = _with_data(residuals, weights.astype(np.float64))
     weighted = _with_data(residuals, counted.data * residuals.data)
     precision = (counted @ second.reshape(n, -1)).reshape(-1, width, width)
-    return precision, weighted @ features - counted @ together
+    return precision, weighted @ features - counted @ cross
 
 
 def _error(above: sparse.csr_matrix, users: np.ndarray, items: np.ndarray) -> float:
@@ -326,5 +326,6 @@ def _outer(rows: np.ndarray) -> np.ndarray:
     return rows[:, :, None] * rows[:, None, :]
 
 
-def _never_flat(covariance: np.ndarray) -> np.ndarray:
+def _with_least_variance(covariance: np.ndarray) -> np.ndarray:
+    """Add LEAST_VARIANCE to the diagonal of a (D, D) covariance."""
     return covariance + LEAST_VARIANCE * np.eye(len(covariance))

@@ -71,7 +71,7 @@ def test_an_interrupted_training_resumes(tmp_path):
     class Enough(Exception):
         pass
 
-    def tire(event) -> None:
+    def interrupt(event) -> None:
         if event.done > 0.5:
             raise Enough
 
@@ -79,7 +79,7 @@ def test_an_interrupted_training_resumes(tmp_path):
         return fit_model(MfSoftmaxPredictor, interactions(), options=QUICK, run=Run(**run))
 
     with pytest.raises(Enough):
-        fit(checkpoint_dir=tmp_path, progress=tire)
+        fit(checkpoint_dir=tmp_path, progress=interrupt)
     np.testing.assert_array_equal(fit(checkpoint_dir=tmp_path, resume=True).items, fit().items)
     with pytest.raises(TrainingError, match="seed 1 there, 2 now"):
         fit(checkpoint_dir=tmp_path, resume=True, seed=2)
