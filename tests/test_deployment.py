@@ -183,7 +183,8 @@ def test_every_process_is_started_and_every_group_has_a_consumer():
 
 
 def test_every_variable_is_one_that_is_read_and_described():
-    read = set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', (ROOT / "webapp/settings.py").read_text()))
+    sources = "".join((ROOT / "webapp" / name).read_text() for name in ("settings.py", "databases.py"))
+    read = set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', sources))
     described = (ROOT / "docs/configuration.md").read_text() + (ROOT / "docs/deployment.md").read_text()
     named = {name for each in ours().values() for name in each["environment"]}
     named |= {entry["name"] for _where, each in containers() for entry in each.get("env", [])}
