@@ -396,6 +396,7 @@ def test_commands_of_one_process_are_refused_under_torchrun(command, settings):
 def test_models_that_train_in_one_process_are_refused_by_name_in_several(data, settings):
     settings.TRAINING_PROCESSES = 2
     with pytest.raises(
-        CommandError, match=r"^one process trains ease, lightgcn; several can train sasrec, mf_softmax"
+        CommandError,
+        match=r"^one process trains ease, lightgcn; several can train sasrec, als, mf, mf_softmax",
     ):
         run("train", "ease", "lightgcn", "sasrec", "--data", data)
