@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -84,7 +85,16 @@ def test_a_missed_goal_is_written_and_a_failure_is_not(monkeypatch, tmp_path, na
     assert "revision" not in found
 
 
-def test_what_cannot_be_measured_ends_with_status_1_and_the_reason(capsys):
+@pytest.fixture
+def handler_of_sigterm():
+    """Put back what SIGTERM does, which `run` changes for its process."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("handler_of_sigterm")
+def test_what_cannot_be_measured_ends_with_status_1_and_the_reason():
     def measure() -> None:
         raise CouldNotMeasure("no data")
 
