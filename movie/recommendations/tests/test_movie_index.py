@@ -39,7 +39,7 @@ def test_every_movie_has_its_own_title_whatever_characters_titles_have():
     now = timezone.now()
     films = [(7, "Ran", 1985, None, now), (3, "A\0B", None, None, now), (5, "", None, 90, now)]
     index = MovieIndex(films)
-    assert index.titles == ["A B", "", "Ran"] and index.title_of(7) == "Ran"
+    assert index.titles == ["A B", "", "Ran"] and index.titles_of([7, 8]) == {7: "Ran"}
     assert (MovieIndex([]).titles, MovieIndex([(1, "", None, None, now)]).titles) == ([], [""])
 
 
