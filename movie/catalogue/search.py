@@ -62,7 +62,8 @@ class FoundMovies(Sequence[Movie]):
     """Lists what a search found, best match first. A slice reads its movies from the database.
 
     Each movie has `match`, one of SHOWN_RANKS and ALIAS_RANKS. `aliases` has by id the title that the search
-    was found in, where pages show another. `is_cut` says that there are more than were compared.
+    was found in, where pages show another. `is_cut` says that not every title with the words was compared, so
+    that more movies may match than `ids` has.
     """
 
     ids: list[int] = field(default_factory=list)
@@ -114,8 +115,9 @@ def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovi
         rows = _titles_of_year.rows(year=int(word), now=now)
         found, is_cut = [*found, *(KnownTitle(*row) for row in rows)], is_cut or len(rows) == RANKED
     held = [title for title in found if holds_every_word(title, key)]
-    more = _popular(key, popular_titles.get()).keys() - {title.movie for title in held}
-    others = (KnownTitle(*row) for row in _titles_of.rows(owner=sorted(more), now=now))
+    # A look-up that is cut may have read one title of a movie and not its best one.
+    incomplete = _popular(key, popular_titles.get()).keys() | {title.movie for title in held if is_cut}
+    others = (KnownTitle(*row) for row in _titles_of.rows(owner=sorted(incomplete), now=now))
     held += [title for title in others if holds_every_word(title, key)]
     language = get_language() or settings.LANGUAGE_CODE
     best: dict[int, tuple[int, int, int]] = {}  # match, ratings and number of a movie
@@ -129,24 +131,34 @@ def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovi
     return FoundMovies(sorted(best, key=best.__getitem__), matches, aliases, is_cut, movies)
 
 
-def search_people(text: str) -> list[Person]:
+class FoundPeople(list[Person]):
+    """Lists people, best match first; `is_cut` says that more may match."""
+
+    is_cut = False
+
+
+def search_people(text: str) -> FoundPeople:
     """Return people of visible movies whose name holds every word of `text`, best match first.
 
     Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. There are PEOPLE_FOUND at
-    most: of those that match alike, people of popular movies. A single Latin letter names nobody.
+    most, of twice as many candidates: of those that match alike, people of popular movies. A single Latin
+    letter names nobody.
     """
+    people = FoundPeople()
     key = search_key(text)
     if not key or (len(key) == 1 and is_short(key)):
-        return []
+        return people
     popular = _popular(key, popular_names.get())
-    found = [name for name in _look_up(key, _read_names)[0] if holds_every_word(name, key)]
-    names = popular | {name.person: name for name in found}
+    found, is_cut = _look_up(key, _read_names)
+    names = popular | {name.person: name for name in found if holds_every_word(name, key)}
     n_popular = {pk: -name.n_popular for pk, name in popular.items()}
     matches = {pk: closeness(name.key, key) for pk, name in names.items()}
-    likely = nsmallest(PEOPLE_FOUND, names, key=lambda pk: (matches[pk], n_popular.get(pk, 0), pk))
+    # Some of them may have no visible movie.
+    likely = nsmallest(2 * PEOPLE_FOUND, names, key=lambda pk: (matches[pk], n_popular.get(pk, 0), pk))
     n_movies: dict[int, int] = dict(movies_of_people.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
-    people = []
-    for pk in sorted(n_movies, key=lambda pk: (matches[pk], -n_movies[pk], names[pk].name, pk)):
+    best = sorted(n_movies, key=lambda pk: (matches[pk], -n_movies[pk], names[pk].name, pk))
+    people.is_cut = is_cut or len(names) > len(likely) or len(best) > PEOPLE_FOUND
+    for pk in best[:PEOPLE_FOUND]:
         person = Person(pk=pk, name=names[pk].name, search_key=names[pk].key)
         person.match, person.n_movies = matches[pk], n_movies[pk]  # type: ignore[attr-defined]
         people.append(person)
@@ -195,6 +207,15 @@ def is_year(word: str) -> bool:
     return len(word) == 4 and word.isdecimal()
 
 
+def phrases_of(key: str) -> list[str]:
+    """Return a search key and, where it has a year, the key without the last one, which no title may hold."""
+    words = key.split()
+    years = [n for n, word in enumerate(words) if is_year(word)]
+    if not years or len(words) == 1:
+        return [key]
+    return [key, " ".join(words[: years[-1]] + words[years[-1] + 1 :])]
+
+
 def holds_every_word(known: KnownTitle | KnownName, key: str) -> bool:
     """Return whether a title or name has every word of a search key, as searches want it."""
     year = known.year if isinstance(known, KnownTitle) else None
@@ -220,9 +241,10 @@ def _with_articles(key: str) -> tuple[str, ...]:
 
 
 def _look_up(key: str, read: Callable[[str, int], list[T]]) -> tuple[list[T], bool]:
-    """Return titles or names with a word of the key that few have, and whether each word has more than are
-    read: these are then some with any of the words, and some with the key as a phrase. `read` looks up what
-    begins with a text.
+    """Return titles or names that begin with the rarest word of the key, and False. If every word has RANKED
+    or more, return some for each word, some with the key as a phrase, and True.
+
+    Those that begin with a word have a suffix that does. `read` looks up what begins with a text.
     """
     words = [word for word in words_of(key) if not is_year(word)] or words_of(key)[:1]
     found: list[T] = []
@@ -231,17 +253,24 @@ def _look_up(key: str, read: Callable[[str, int], list[T]]) -> tuple[list[T], bo
         if len(some) < RANKED:
             return some, False
         found += some
-    found += read(TITLE_START + key, PHRASES)
-    return found + (read(key, PHRASES) if " " in key else []), True
+    for phrase in phrases_of(key):
+        found += read(TITLE_START + phrase, PHRASES)
+        if " " in phrase:
+            found += read(phrase, PHRASES)
+    return found, True
 
 
 def _popular(key: str, known: Known[T]) -> dict[int, T]:
-    """Return the first popular movies or people with a title or name that holds the key, by id."""
+    """Return popular movies or people by id, 2 * RANKED at most, with the first of their titles or names that
+    holds the key."""
     word = longest_word(key)
     holding = (
         each for each in known.holding(word, at_beginning=is_short(word)) if holds_every_word(each, key)
     )
-    return {each[0]: each for each in islice(holding, 2 * RANKED)}
+    found: dict[int, T] = {}
+    for each in islice(holding, 2 * RANKED):
+        found.setdefault(each[0], each)
+    return found
 
 
 def _read_titles(start: str, limit: int) -> list[KnownTitle]:
@@ -295,7 +324,7 @@ _titles_of_year = CompiledQuery(
         MovieTitle.objects.filter(
             available_now("movie__", _now), movie__year=Parameter("year", IntegerField())
         )
-        .order_by("movie")
+        .order_by("-movie__rating_count", "movie_id")  # sorts what the index of years finds, as any order
         .values_list(*COLUMNS_OF_TITLES)[:RANKED]
     )
 )

@@ -36,6 +36,7 @@ from movie.catalogue.search import (
     longest_word,
     match_of,
     movies_of_people,
+    phrases_of,
 )
 from movie.catalogue.suffixes import TITLE_START, bounds, without_article
 from movie.catalogue.titles import search_key
@@ -121,7 +122,8 @@ def _held(key: str, read: Callable[[str], list[T]], popular: TTLValue[Known[T]],
     found = read(word)
     is_cut = len(found) == MOST_READ
     if is_cut:
-        found += read(TITLE_START + key)
+        for phrase in phrases_of(key):
+            found += read(TITLE_START + phrase)
     held = [each for each in found if holds_every_word(each, key)]
     if is_cut or len({each[0] for each in held}) < enough:  # movies or people
         known = popular.get().holding(word, at_beginning=is_cut or is_short(word))

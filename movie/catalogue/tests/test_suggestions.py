@@ -15,7 +15,7 @@ from movie.catalogue import suggestions as suggesting
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.merging import merge_facts, merge_people
 from movie.catalogue.models import Movie, MovieTitle, Person
-from movie.catalogue.popular import Known, KnownName, popular_titles
+from movie.catalogue.popular import Known, KnownName, KnownTitle, popular_titles
 from movie.catalogue.removal import delete_movies
 from movie.catalogue.search import search_movies, search_people
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, suffixes
@@ -89,10 +89,17 @@ def test_whatever_is_not_in_the_index_comes_into_it(way, monkeypatch):
     assert missing_or_left_over() == [set(), set()]
 
 
+def suggest_from(monkeypatch, most_read):
+    """Let suggestions read so many titles and names, by statements of this test alone."""
+    monkeypatch.setattr(suggesting, "MOST_READ", most_read)
+    for query in (suggesting._titles, suggesting._names):
+        monkeypatch.setattr(query, "_compiled", {})
+
+
 @pytest.fixture
 def many(monkeypatch):
     """Return films with one beginning, more than are read, of which the last are the most rated."""
-    monkeypatch.setattr(suggesting, "MOST_READ", 8)
+    suggest_from(monkeypatch, 8)
     names = [f"Star {letter}" for letter in "abcdefghijkl"]
     films = [make_film(name, directors=[f"Starr {name[-1]}"], rating_count=n) for n, name in enumerate(names)]
     return [*films, make_film("Star", 1950), make_film("Costar", rating_count=99)]
@@ -155,6 +162,73 @@ def test_of_more_titles_than_are_ranked_the_whole_title_the_popular_and_the_phra
     page = client.get("/search/?q=star").content.decode()
     assert f"More than {len(titles)} films" in page
     assert 4 <= len(search_people("starr")) <= 4 + 5 + 3
+
+
+@pytest.fixture
+def few_compared(monkeypatch):
+    """Let searches and suggestions read few titles of a word, on a site where no film is popular."""
+    suggest_from(monkeypatch, 3)
+    monkeypatch.setattr("movie.catalogue.popular.POPULAR_MOVIES", 0)
+    monkeypatch.setattr(search, "RANKED", 3)
+    monkeypatch.setattr(search, "PHRASES", 2)
+
+
+@pytest.mark.parametrize("text", ["love story", "love story 1970", "1970 love story", "love 1970 story"])
+def test_a_year_hides_no_film_whose_words_many_titles_have(few_compared, text):
+    for n in range(4):
+        make_film(f"Love a{n}", 1960)
+        make_film(f"B{n} Story", 1960)
+    make_film("Love Story", 1970)
+    assert [str(movie) for movie in search_movies(text)] == ["Love Story (1970)"]
+    assert titles(text) == ["Love Story"]
+
+
+@pytest.mark.parametrize(
+    ("key", "phrases"),
+    [
+        ("heat", ["heat"]),
+        ("1917", ["1917"]),
+        ("1917 2019", ["1917 2019", "1917"]),
+        ("2001 odyssey 1968", ["2001 odyssey 1968", "2001 odyssey"]),
+    ],
+)
+def test_the_last_year_of_a_query_may_be_that_of_the_film(key, phrases):
+    assert search.phrases_of(key) == phrases
+
+
+@pytest.mark.parametrize("n_popular", [0, 1])
+def test_a_film_is_ranked_by_its_best_title_whichever_one_was_looked_up(few_compared, monkeypatch, n_popular):
+    monkeypatch.setattr("movie.catalogue.popular.POPULAR_MOVIES", n_popular)
+    film = make_film("Love Zorro", 1978, titles={"fr": "Aaa Love"}, rating_count=500)
+    for n in range(6):
+        make_film(f"Love z{n}", 1960)
+    found = search_movies("love")
+    assert found.is_cut
+    assert (found.ids[0], found.matches[film.pk], found.aliases) == (film.pk, 2, {})
+
+
+def test_of_more_films_of_a_year_than_are_compared_the_most_rated_are_found(few_compared, monkeypatch):
+    monkeypatch.setattr(search._titles_of_year, "_compiled", {})
+    for n in range(6):
+        make_film(f"Film {n}", 1970, rating_count=n)
+    assert [movie.title for movie in search_movies("1970")] == ["Film 5", "Film 4", "Film 3"]
+
+
+def test_a_popular_film_stands_by_its_first_title_that_holds_the_query():
+    rows = [KnownTitle(1, key, key, "", key, None, 5) for key in ("heat", "heat wave")]
+    assert search._popular("heat", Known(rows)) == {1: rows[0]}
+
+
+def test_people_without_a_visible_film_take_nobodys_place(monkeypatch):
+    monkeypatch.setattr(search, "PEOPLE_FOUND", 3)
+    Person.objects.bulk_create(Person(name=f"Starr {n}", search_key=f"starr {n}") for n in range(3))
+    make_film("Heat", directors=["Starr 3", "Starr 4", "Starr 5"])
+    found = search_people("starr")
+    assert [person.name for person in found] == ["Starr 3", "Starr 4", "Starr 5"]
+    assert not found.is_cut
+    make_film("Ronin", directors=["Starr 6"])
+    assert len(search_people("starr")) == 3
+    assert search_people("starr").is_cut
 
 
 def test_popular_names_are_found_in_their_order_each_once():
