@@ -83,7 +83,7 @@ def search(request: VisitorRequest) -> HttpResponse:
     """Search movies by any of their titles, and people by name."""
     form = SearchForm(request.GET)
     found = search_movies(form.text, Movie.objects.defer("synopsis"))
-    page_obj = _page(found, request, form.notes, len(found), found.is_cut)
+    page_obj = _page(found, request, form.notes, len(found), may_have_more=found.is_cut)
     people = search_people(form.text)[: PEOPLE_SHOWN + 1]
     nothing = form.text and not page_obj.paginator.count and not people
     context = {
@@ -223,11 +223,14 @@ def _standing(history: History) -> dict[str, object]:
 
 
 class CountedPaginator(Paginator):
-    """Pages through as many rows as it is told; `is_cut` says that there are more."""
+    """Pages through as many rows as it is told; `has_more` says that there are more, `may_have_more` that
+    nobody knows."""
 
-    def __init__(self, rows: QuerySet[Movie] | Sequence[Movie], n_rows: int, is_cut: bool) -> None:
+    def __init__(
+        self, rows: QuerySet[Movie] | Sequence[Movie], n_rows: int, *, has_more: bool, may_have_more: bool
+    ) -> None:
         super().__init__(rows, PAGE_SIZE)
-        self.is_cut = is_cut
+        self.has_more, self.may_have_more = has_more, may_have_more
         self.count = n_rows  # in place of Django's, which counts all
 
 
@@ -236,10 +239,12 @@ def _page(
     request: HttpRequest,
     notes: list[str],
     n_films: int,
-    is_cut: bool = False,
+    has_more: bool = False,
+    *,
+    may_have_more: bool = False,
 ) -> Page:
     """Return the requested page; for one that does not exist the nearest, and add a note."""
-    paginator = CountedPaginator(films, n_films, is_cut)
+    paginator = CountedPaginator(films, n_films, has_more=has_more, may_have_more=may_have_more)
     asked = request.GET.get("page") or "1"
     try:
         number = int(asked)
