@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import Country, Credit, Genre, Language, Movie, Rating
+from movie.catalogue.models import CatalogueVersion, Country, Credit, Genre, Language, Movie, Rating
 from movie.core.database import LargestFirst
 from movie.core.replicas import reading_primary
 
@@ -22,8 +22,8 @@ PAGE_SIZE = 24
 FACETS_CACHE_KEY = "browse-facets"
 GENRE_SECONDS = 600
 DIRECTORS_SHOWN = 12  # of a genre
-FACETS_SECONDS = 60  # an admin sees a new genre within a minute; a visitor saves two table scans
-COUNTING_SHARE = 0.002  # of the time may go into counting facets: a large catalogue keeps them for longer
+FACETS_SECONDS = 60  # what an admin changes shows a minute later; a visitor saves two table scans
+COUNTING_SHARE = 0.002  # of the time may go into counting facets: what took a second to count is kept for 500
 COUNTED = 240  # movies of several filters that are counted and shown; more are only said to be there
 RARE = 2_000  # movies with a value of a filter: read one by one, not looked for in the order of the list
 
@@ -68,7 +68,7 @@ class Facets:
 def facets() -> Facets:
     """Return the values to filter by. Takes two queries once in FACETS_SECONDS, less often if they last.
 
-    An import, or the API, that changes films has them counted anew.
+    Films that the API changes have them counted anew.
     """
     known = cache.get(FACETS_CACHE_KEY)
     if known is None:
@@ -131,11 +131,12 @@ class GenreFacts:
 
 
 def genre_facts(genre: int) -> GenreFacts:
-    """Return the facts of a genre. Reads all of its movies, at most once in GENRE_SECONDS."""
-    known = cache.get(f"genre-facts:{genre}")
+    """Return the facts of a genre. Reads all of its movies once in GENRE_SECONDS, and when movies changed."""
+    key = f"genre-facts:{genre}:{CatalogueVersion.objects.current()}"
+    known = cache.get(key)
     if known is None:
         known = asdict(_count_genre_facts(genre))
-        cache.set(f"genre-facts:{genre}", known, GENRE_SECONDS)
+        cache.set(key, known, GENRE_SECONDS)
     return GenreFacts([(decade, n_films) for decade, n_films in known["decades"]], known["directors"])
 
 
@@ -204,7 +205,8 @@ class BrowseFilters:
     def count(self, offered: Facets) -> tuple[int, bool]:
         """Return the number of movies that pass the filters, COUNTED at most, and whether there are more.
 
-        Of one filter or none it is the exact number of `offered`, which was counted some seconds ago.
+        Of one genre, language, country or decade, or of no filter, it is the exact number of `offered`, which
+        was counted some time ago.
         """
         if not self.is_narrowing:
             return offered.n_movies, False

@@ -69,3 +69,15 @@ def test_the_visitors_own_rating_is_on_the_cards(client, crime):
     client.post(f"/movies/{film.pk}/rate/", {"value": "3.5"})
     response = client.get(f"/genres/{crime.pk}/")
     assert response.context["ratings"] == {film.pk: 3.5}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_decades_and_directors_follow_a_change_of_films_at_once(client, crime):
+    def facts():
+        context = client.get(f"/genres/{crime.pk}/").context
+        years = {decade: n_films for decade, n_films, _address in context["decades"]}
+        return years, [(each["person__name"], each["films"]) for each in context["directors"]]
+
+    assert facts() == ({1990: 3, 1980: 2, 1970: 2, 1960: 2, 2000: 1}, [("Ann", 6), ("Bob", 3)])
+    Movie.objects.filter(title="Heist 8").update(is_visible=False)
+    assert facts() == ({1990: 3, 1980: 2, 1970: 2, 1960: 2}, [("Ann", 6), ("Bob", 2)])
