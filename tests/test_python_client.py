@@ -195,6 +195,7 @@ def test_pages_are_walked_to_their_end(client, monkeypatch):
     first = client.users_page(limit=30)
     assert [*first.users, *client.users_page(limit=1_000, cursor=first.next).users] == users
     assert list(client.search_movies("synthetic")) and client.search("synthetic", page_size=1).pages > 1
+    assert client.search("synthetic").is_cut and not client.people_page(page_size=1).is_cut
     events = [Interaction("walker", film.id, "click") for film in films]
     client.record_all(events)
     page = client.history_page("walker", limit=50)

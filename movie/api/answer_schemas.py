@@ -180,8 +180,10 @@ class FoundPersonOut(PersonOut):
 
 
 class SearchOut(MoviePageOut):
-    people: list[FoundPersonOut]
+    count: int = Field(description="Films found, of some hundreds that are compared.")
+    people: list[FoundPersonOut] = Field(description="The best matches, 12 at most.")
     did_you_mean: list[str] = Field(description="Titles and names alike, where nothing was found.")
+    is_cut: bool = Field(description="Whether more films may match than `count` says.")
 
 
 class SimilarOut(BaseModel):

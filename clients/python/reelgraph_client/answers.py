@@ -215,13 +215,19 @@ class FoundPerson(Person):
 
 @dataclass(frozen=True, slots=True)
 class SearchPage(MoviePage):
+    """`is_cut` says that more films may match than `count` says; older sites do not tell."""
+
     people: tuple[FoundPerson, ...]
     did_you_mean: tuple[str, ...]
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage(Page):
+    """`is_cut` says that more people may match than `count` says; older sites do not tell."""
+
     results: tuple[FoundPerson, ...]
+    is_cut: bool = False
 
     @property
     def _items(self) -> tuple[FoundPerson, ...]:

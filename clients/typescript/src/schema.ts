@@ -163,6 +163,8 @@ export interface paths {
         /**
          * Films by title, people by name
          * @description Searches all titles of films in all languages, and names of people; the best match is first.
+         *
+         *     Some hundreds of films are compared at most, the likeliest and the most rated; people are 12 at most.
          */
         get: operations["search"];
         put?: never;
@@ -203,6 +205,8 @@ export interface paths {
         /**
          * People
          * @description Lists people of films that are shown: by name, or with `q` those it names, the best match first.
+         *
+         *     With `q` they are 30 at most.
          */
         get: operations["people"];
         put?: never;
@@ -1513,7 +1517,10 @@ export interface components {
         };
         /** SearchOut */
         SearchOut: {
-            /** Count */
+            /**
+             * Count
+             * @description Films found, of some hundreds that are compared.
+             */
             count: number;
             /** Page */
             page: number;
@@ -1527,13 +1534,21 @@ export interface components {
             previous: string | null;
             /** Results */
             results: components["schemas"]["MovieOut"][];
-            /** People */
+            /**
+             * People
+             * @description The best matches, 12 at most.
+             */
             people: components["schemas"]["FoundPersonOut"][];
             /**
              * Did You Mean
              * @description Titles and names alike, where nothing was found.
              */
             did_you_mean: string[];
+            /**
+             * Is Cut
+             * @description Whether more films may match than `count` says.
+             */
+            is_cut: boolean;
         };
         /** GenreOut */
         GenreOut: {
@@ -1554,7 +1569,10 @@ export interface components {
          * @description One page of people; `next` and `previous` are addresses or null.
          */
         PeoplePageOut: {
-            /** Count */
+            /**
+             * Count
+             * @description People of films that are shown; with `q` 30 at most.
+             */
             count: number;
             /** Page */
             page: number;
@@ -1568,6 +1586,11 @@ export interface components {
             previous: string | null;
             /** Results */
             results: components["schemas"]["FoundPersonOut"][];
+            /**
+             * Is Cut
+             * @description Whether more people may match `q` than `count` says.
+             */
+            is_cut: boolean;
         };
         /**
          * MetricsOut

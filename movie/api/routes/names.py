@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from movie.api.answer_schemas import FoundPersonOut
 from movie.api.base import json_response
@@ -17,7 +17,7 @@ from movie.api.routes.catalogue import MAX_QUERY_LENGTH, PageNumber, PageSize, p
 from movie.catalogue.availability import available_now
 from movie.catalogue.browse import PAGE_SIZE, facets
 from movie.catalogue.models import Credit, Person
-from movie.catalogue.search import search_people
+from movie.catalogue.search import FoundPeople, search_people
 
 router = Router(tags=["catalogue"])
 
@@ -35,13 +35,14 @@ class GenresOut(BaseModel):
 class PeoplePageOut(BaseModel):
     """One page of people; `next` and `previous` are addresses or null."""
 
-    count: int
+    count: int = Field(description="People of films that are shown; with `q` 30 at most.")
     page: int
     pages: int
     page_size: int
     next: str | None
     previous: str | None
     results: list[FoundPersonOut]
+    is_cut: bool = Field(description="Whether more people may match `q` than `count` says.")
 
 
 @router.get("/genres", response=GenresOut, operation_id="genres", summary="Genres")
@@ -60,8 +61,12 @@ def people(
     page: PageNumber = 1,
     page_size: PageSize = PAGE_SIZE,
 ) -> HttpResponse:
-    """Lists people of films that are shown: by name, or with `q` those it names, the best match first."""
-    paginator = Paginator(_people(q), page_size)
+    """Lists people of films that are shown: by name, or with `q` those it names, the best match first.
+
+    With `q` they are 30 at most.
+    """
+    listed = _people() if q is None else search_people(q)
+    paginator = Paginator(listed, page_size)
     if page > paginator.num_pages:
         raise Problem(404, f"There is no page {page}; the last one is {paginator.num_pages}.")
     found = paginator.page(page)
@@ -80,12 +85,11 @@ def people(
             {"id": each.pk, "name": each.name, "films": films[each.pk], "url": each.get_absolute_url()}
             for each in people
         ],
+        "is_cut": isinstance(listed, FoundPeople) and listed.is_cut,
     }
     return json_response(answer)
 
 
-def _people(q: str | None) -> Any:
-    if q is not None:
-        return search_people(q)
+def _people() -> QuerySet[Person]:
     credited = Credit.objects.filter(available_now("movie__")).values("person")
     return Person.objects.filter(pk__in=credited).order_by("search_key", "pk")

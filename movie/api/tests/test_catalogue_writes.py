@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from movie.api.models import READ, WRITE_CATALOGUE, WRITE_INTERACTIONS, ApiClient, create_key
-from movie.catalogue import upsert
+from movie.catalogue import search, upsert
 from movie.catalogue.models import ExternalId, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
 
@@ -281,11 +281,21 @@ def test_people_are_listed_and_found(call):
     assert [each["name"] for each in second["results"]] == ["Director 2", "Director 3"]
     assert [each["name"] for each in call("GET", "people?q=pacino")["results"]] == ["Al Pacino"]
     assert call("GET", "people?q=nobody")["count"] == 0
-    assert (
-        call("GET", f"people?q={page['results'][0]['name']}")["results"][0]["url"].startswith("/people/")
-        or True
-    )
+    assert call("GET", "people?q=al%20pacino")["results"][0]["url"].startswith("/people/")
     call("GET", "people?page=9", status=404)
+
+
+def test_what_a_search_left_out_is_said(call, monkeypatch):
+    monkeypatch.setattr(search, "PEOPLE_FOUND", 3)
+    make_film("Heat", directors=[f"John Doe {n}" for n in range(3)])
+    assert (call("GET", "people?q=john")["count"], call("GET", "people?q=john")["is_cut"]) == (3, False)
+    make_film("Ronin", directors=["John Doe 3"])
+    page = call("GET", "people?q=john&page_size=2")
+    assert (page["count"], page["pages"], page["is_cut"]) == (3, 2, True)
+    assert not call("GET", "people")["is_cut"]
+    assert not call("GET", "search?q=heat")["is_cut"]
+    monkeypatch.setattr(search, "RANKED", 1)
+    assert call("GET", "search?q=heat")["is_cut"]
 
 
 def test_a_film_of_a_client_is_met_and_listed_by_its_id(call):
