@@ -23,6 +23,7 @@ from django.db.models import (
     CharField,
     Count,
     DateTimeField,
+    F,
     IntegerField,
     Q,
     QuerySet,
@@ -322,7 +323,9 @@ _titles_of = CompiledQuery(
 _titles_of_year = CompiledQuery(
     lambda some: (
         MovieTitle.objects.filter(
-            available_now("movie__", _now), movie__year=Parameter("year", IntegerField())
+            available_now("movie__", _now),
+            movie__year=Parameter("year", IntegerField()),
+            title=F("movie__title"),  # one of each: the titles of few movies are RANKED
         )
         .order_by("-movie__rating_count", "movie_id")  # sorts what the index of years finds, as any order
         .values_list(*COLUMNS_OF_TITLES)[:RANKED]

@@ -213,7 +213,7 @@ def test_a_film_is_ranked_by_its_best_title_whichever_one_was_looked_up(few_comp
 def test_of_more_films_of_a_year_than_are_compared_the_most_rated_are_found(few_compared, monkeypatch):
     monkeypatch.setattr(search._titles_of_year, "_compiled", {})
     for n in range(6):
-        make_film(f"Film {n}", 1970, rating_count=n)
+        make_film(f"Film {n}", 1970, rating_count=n, titles={"fr": f"Le film {n}", "de": f"Der Film {n}"})
     assert [movie.title for movie in search_movies("1970")] == ["Film 5", "Film 4", "Film 3"]
 
 
