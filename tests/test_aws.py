@@ -17,7 +17,7 @@ import pytest
 from benchmarks.scale import Prices, Site, UnitCosts, needs, report
 from movie.events.archive.dynamodb import DynamoDBArchive
 from tests.aws_templates import AWS, containers, resources, template, values_of
-from tests.test_deployment import OF_OTHERS, SECRETS, VERSION, training_overrides
+from tests.test_deployment import OF_OTHERS, SECRETS, VERSION, training_overrides, variables_read
 
 ROOT = AWS.parent.parent
 PAGE = (ROOT / "docs" / "aws.md").read_text()
@@ -55,8 +55,7 @@ def secrets(container: dict[str, Any]) -> set[str]:
 
 
 def test_every_variable_is_read_and_all_that_use_the_database_have_the_same():
-    read = set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', (ROOT / "webapp/settings.py").read_text()))
-    shared = []
+    read, shared = variables_read(), []
     for task, each in containers():
         assert set(environment(each)) - read - OF_OTHERS == set(), task
         assert not [name for name in environment(each) if SECRETS.search(name)], task

@@ -182,9 +182,14 @@ def test_every_process_is_started_and_every_group_has_a_consumer():
             assert groups == set(settings.EVENT_HANDLERS)
 
 
-def test_every_variable_is_one_that_is_read_and_described():
+def variables_read() -> set[str]:
+    """Return the names of the variables that settings read."""
     sources = "".join((ROOT / "webapp" / name).read_text() for name in ("settings.py", "databases.py"))
-    read = set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', sources))
+    return set(re.findall(r'environment\.\w+\(\s*"([A-Z_]+)"', sources))
+
+
+def test_every_variable_is_one_that_is_read_and_described():
+    read = variables_read()
     described = (ROOT / "docs/configuration.md").read_text() + (ROOT / "docs/deployment.md").read_text()
     named = {name for each in ours().values() for name in each["environment"]}
     named |= {entry["name"] for _where, each in containers() for entry in each.get("env", [])}
@@ -268,7 +273,7 @@ def required(name: str) -> dict[str, str]:
     for line in (ROOT / f"requirements-{name}.txt").read_text().splitlines():
         if included := re.match(r"-r requirements-(\w+)\.txt", line):
             versions |= required(included[1])
-        elif package := re.match(r"([\w.-]+)(?:\[.*\])?==(\S+)", line):
+        elif package := re.match(r"([\w.-]+)(?:\[.*\])?==([^\s;]+)", line):
             versions[package[1].lower().replace("_", "-")] = package[2]
     return versions
 
