@@ -53,9 +53,10 @@ class ContentBridge:
         other.new = new[:, self._used]
         return other
 
-    def weights_of(self, new_item: int) -> np.ndarray:
-        """Return (n,) float32: how much the score of each known item adds to that of a new one."""
-        return self.known @ linalg.cho_solve(self._factor, self.new[new_item].toarray()[0])
+    def weights_of(self, new_items: np.ndarray) -> np.ndarray:
+        """Return (n, k): how much the score of each known item adds to those of new items (k,) int64."""
+        content = self.new[new_items].toarray().T
+        return self.known @ linalg.cho_solve(self._factor, content, overwrite_b=True, check_finite=False)
 
     def scores(self, known_scores: np.ndarray) -> np.ndarray:
         """Score the new items from scores (B, n) of the known ones: (B, m) float32 on the same scale.
@@ -126,8 +127,8 @@ class WithNewItems(Predictor):
         """Return the parts of each score; of a new item those of the known items nearest to it, weighted."""
         query, is_new = self._known(query), targets >= self.inner.n_items
         nearest, weights = [targets[~is_new]], []
-        for target in targets[is_new] - self.inner.n_items:
-            all_weights = self.bridge.weights_of(target)
+        new_items = targets[is_new] - self.inner.n_items
+        for all_weights in self.bridge.weights_of(new_items).T if len(new_items) else ():
             all_weights[query.liked] = 0
             nearest.append(np.argsort(-all_weights, kind="stable")[:N_NEAREST])
             weights.append(all_weights[nearest[-1]])

@@ -64,7 +64,7 @@ def test_scores_by_content_are_those_of_vectors_mapped_by_ridge_regression(model
     scores = vectors @ user
     expected = new @ mapping @ (vectors - vectors.mean(axis=0)) @ user
     np.testing.assert_allclose(bridge.mapped(scores[None].astype(np.float32))[0], expected, atol=1e-4)
-    np.testing.assert_allclose(bridge.weights_of(0), mapping.T @ new[0], atol=1e-5)
+    np.testing.assert_allclose(bridge.weights_of(np.arange(len(new))), mapping.T @ new.T, atol=1e-5)
 
 
 def test_new_items_are_ranked_among_the_others_by_what_they_are_about(model, bridge):
