@@ -98,7 +98,8 @@ def test_a_transaction_that_lost_a_deadlock_is_run_again(monkeypatch):
         done = pool.submit(other)
         assert recording.record(rating(film, value=5.0))
         done.result()
-    assert len(tries) > 1, "the first try was ended by the server"
+    # MariaDB ends one try. PostgreSQL, which chooses by who waits, has been seen to end two.
+    assert len(tries) == 2 or (is_postgresql() and len(tries) > 2), "the first try was ended by the server"
     film.refresh_from_db()
     assert (film.rating_count, film.rating_sum, film.runtime) == (1, 5.0, 170)
 
