@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -44,7 +45,8 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     port = free_port()
     command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--log-level", "error", "webapp.rsgi:application"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         assert eventually(lambda: is_open(port))
         yield process, port
@@ -52,6 +54,7 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int]]:
         process.kill()
         process.wait()
         assert eventually(lambda: not is_open(port)), "a worker outlives its server"
+    assert "Traceback" not in (tmp_path / "server.log").read_text()
 
 
 def is_open(port: int) -> bool:
@@ -89,6 +92,20 @@ def test_many_who_send_slowly_stop_neither_pages_nor_probes(server):
     for each in slow:
         assert each.recv(100).startswith(b"HTTP/1.1 408 ")
         each.close()
+
+
+def test_those_who_leave_in_the_middle_are_no_errors(server):
+    """Neither of what they send nor of what they fetch; the fixture reads the server's log."""
+    _process, port = server
+    leaver = struct.pack("ii", 1, 0)  # of SO_LINGER: the connection is reset, as by a tab that is closed
+    fetch = b"GET /static/vendor/chart.umd.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for part in [fetch] * 20 + [SLOW, SLOW.replace(b"1000", b"1000000")] * 5:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, leaver)
+            connection.sendall(part)
+            if part is fetch:
+                connection.recv(100)
+    assert status(port, "/health/live") == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

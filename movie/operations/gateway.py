@@ -1,6 +1,7 @@
 """Lead from RSGI, granian's own interface, to the site's WSGI application, so that no slow body stops it.
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
+A body that ends before its stated length reaches no view, nor does one that is not JSON and states none.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
 the probes, and only the latter from pages. Requests to `POST /api/v1/recommend` that come while others are
 answered are answered together by one thread (`movie.recommendations.micro_batching`).
@@ -24,6 +25,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from django.conf import settings
+from granian.rsgi import ProtocolClosed
 
 from movie.core.request_limits import longest_body
 from movie.operations.probes import PROBES
@@ -32,7 +34,7 @@ from movie.recommendations.micro_batching import MAX_TOGETHER, run_together
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
-    from granian.rsgi import HTTPProtocol, Scope
+    from granian.rsgi import Headers, HTTPProtocol, Scope
 
 log = logging.getLogger(__name__)
 
@@ -66,18 +68,13 @@ class Gateway:
         """Read the body, answer in a thread, send the answer."""
         if scope.proto != "http":
             return
-        headers = scope.headers
-        stated = headers.get("content-length") or "0"
-        length = int(stated) if stated.isdecimal() and len(stated) < LONGEST_NUMBER else 0
-        body: IO[bytes] = BytesIO()
-        # Of a body that no view takes nothing is read: Django refuses it by its length.
-        if (length and length <= longest_body()) or "transfer-encoding" in headers:
-            try:
-                async with asyncio.timeout(settings.BODY_SECONDS):
-                    body, length = await _read(protocol, length)
-            except TimeoutError:
-                _refuse(protocol, HTTPStatus.REQUEST_TIMEOUT)
-                return
+        try:
+            body, length = await _receive(protocol, scope.headers)
+        except ProtocolClosed:  # the sender has gone
+            return
+        except _RefusedError as error:
+            _refuse(protocol, error.status)
+            return
         with body:
             threads = self.probe_threads if scope.path in PROBES else self.threads
             loop = asyncio.get_running_loop()
@@ -95,6 +92,8 @@ class Gateway:
             try:
                 while (chunk := await loop.run_in_executor(threads, next, chunks, None)) is not None:
                     await transport.send_bytes(chunk)
+            except ProtocolClosed:
+                log.debug("%s: the reader has gone", scope.path)
             finally:
                 await loop.run_in_executor(threads, content.close)  # type: ignore[attr-defined]
 
@@ -201,6 +200,35 @@ async def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(END_SECONDS)
     os._exit(1)
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+async def _receive(protocol: HTTPProtocol, headers: Headers) -> tuple[IO[bytes], int]:
+    """Return the body and its length. Raises ProtocolClosed once the sender has gone, and _RefusedError."""
+    stated = headers.get("content-length") or "0"
+    length = int(stated) if stated.isdecimal() and len(stated) < LONGEST_NUMBER else 0
+    if length > longest_body():
+        return BytesIO(), length  # unread: no view takes it, and Django refuses it by its length
+    if not length:
+        if "transfer-encoding" not in headers:
+            return BytesIO(), 0
+        # Granian does not say whether such a body came whole. JSON does; a part of a file would pass for it.
+        if not (headers.get("content-type") or "").startswith("application/json"):
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED)
+    try:
+        async with asyncio.timeout(settings.BODY_SECONDS):
+            body, n_read = await _read(protocol, length)
+    except TimeoutError:
+        raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT) from None
+    if n_read < length:
+        body.close()
+        raise _RefusedError(HTTPStatus.BAD_REQUEST)
+    return body, n_read
 
 
 async def _read(protocol: HTTPProtocol, length: int) -> tuple[IO[bytes], int]:

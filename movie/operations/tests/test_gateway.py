@@ -10,6 +10,8 @@ from django.http import HttpResponse, StreamingHttpResponse
 
 from movie.operations.gateway import GROUPED_PATH, IN_MEMORY, Gateway
 
+CHUNKED_JSON = {"transfer_encoding": "chunked", "content_type": "application/json"}
+
 
 class Protocol:
     """Granian's side of a request: chunks that come, with pauses, and what was answered."""
@@ -74,14 +76,14 @@ def ask(application, asked, protocol) -> Protocol:
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_body_of_any_size_arrives_whole(size, is_chunked):
     chunks = [b"x" * 1000] * (size // 1000) + [b"y" * (size % 1000)]
-    headers = {"transfer_encoding": "chunked"} if is_chunked else {"content_length": size}
+    headers = CHUNKED_JSON if is_chunked else {"content_length": size}
     answer = ask(echo, scope("/a b/é", **headers), Protocol(*chunks))
     assert (answer.status, answer.body) == (200, b"".join(chunks))
     assert dict(answer.headers)["Path"] == "/a b/é".encode().decode("latin-1")
     assert dict(answer.headers)["Address"] == "2001:db8::1"
 
 
-@pytest.mark.parametrize("headers", [{"content_length": 9}, {"transfer_encoding": "chunked"}])
+@pytest.mark.parametrize("headers", [{"content_length": 9}, CHUNKED_JSON])
 def test_a_body_that_does_not_arrive_in_time_is_refused_and_takes_no_thread(settings, headers):
     settings.BODY_SECONDS = 0.05
     answer = ask(
@@ -101,9 +103,18 @@ def test_a_body_that_no_view_takes_is_not_read(settings):
     answer = ask(note, scope(content_length=10**9), Protocol(b"x" * 1000))
     assert not answer.was_read
     assert seen["CONTENT_LENGTH"] == str(10**9), "by which Django refuses it"
-    endless = ask(note, scope(transfer_encoding="chunked"), Protocol(*[b"x" * 10**6] * 12))
+    endless = ask(note, scope(**CHUNKED_JSON), Protocol(*[b"x" * 10**6] * 12))
     assert endless.was_read
     assert 5 * 1024**2 < int(seen["CONTENT_LENGTH"]) < 8 * 1024**2
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(400, {"content_length": 10**6}), (411, {"transfer_encoding": "chunked", "content_type": "text/csv"})],
+)
+def test_a_body_that_may_be_a_part_reaches_no_view(status, headers):
+    answer = ask(lambda *_: pytest.fail("a view was asked"), scope(**headers), Protocol(b"1,2\n"))
+    assert answer.status == status
 
 
 def test_a_stream_is_sent_as_it_is_made():
