@@ -334,32 +334,30 @@ class History:
     @cached_property
     def _facts(self) -> _Facts:
         """Return all facts that follow from the states, computed in one pass."""
-        states = self._states
-        facts = _Facts(
-            {},
-            {movie for movie, state in states.items() if state.dismissed},
-            {movie for movie, state in states.items() if state.watchlist},
-            {movie for movie, state in states.items() if state.clicked},
-            {},
-            {},
-            {},
-        )
+        facts = _Facts({}, set(), set(), set(), {}, {}, {})
+        ratings, dismissed, watchlist, clicked, watches, disliked, strengths = facts
         implicit: dict[_MovieState, float] = {}  # by state: most movies of a history share a few
-        for movie, state in states.items():
-            rating, is_dismissed, _on_watchlist, _clicked, watches, _is_begun = state
-            if watches:
-                facts.watches[movie] = watches
+        for movie, state in self._states.items():
+            rating, is_dismissed, on_watchlist, weight, entries, _is_begun = state
+            if is_dismissed:
+                dismissed.add(movie)
+            if on_watchlist:
+                watchlist.add(movie)
+            if weight:
+                clicked.add(movie)
+            if entries:
+                watches[movie] = entries
             if rating is not None:
-                facts.ratings[movie] = rating
+                ratings[movie] = rating
                 strength = rating / HIGHEST_RATING if rating >= LIKED_FROM else 0.0
             else:
                 if state not in implicit:
                     implicit[state] = _implicit_strength(state, self.counting)
                 strength = implicit[state]
             if is_dismissed or (rating is not None and not strength):
-                facts.disliked[movie] = None
+                disliked[movie] = None
             elif strength:
-                facts.strength[movie] = strength
+                strengths[movie] = strength
         return facts
 
     @property

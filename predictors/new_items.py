@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -50,13 +51,19 @@ class ContentBridge:
     def with_new(self, new: sparse.csr_matrix) -> Self:
         """Return the bridge to other new items (m, f); it shares the factor, which takes most of the time."""
         other = copy.copy(self)
+        vars(other).pop("_solved", None)
         other.new = new[:, self._used]
         return other
 
     def weights_of(self, new_items: np.ndarray) -> np.ndarray:
         """Return (n, k): how much the score of each known item adds to those of new items (k,) int64."""
-        content = self.new[new_items].toarray().T
-        return self.known @ linalg.cho_solve(self._factor, content, overwrite_b=True, check_finite=False)
+        return self.known @ self._solved[:, new_items]
+
+    @cached_property
+    def _solved(self) -> np.ndarray:
+        """Return (f, m) float32: (F'F + ridge I) ** -1 f for every new item."""
+        content = self.new.toarray().T
+        return linalg.cho_solve(self._factor, content, overwrite_b=True, check_finite=False)
 
     def scores(self, known_scores: np.ndarray) -> np.ndarray:
         """Score the new items from scores (B, n) of the known ones: (B, m) float32 on the same scale.
@@ -126,18 +133,20 @@ class WithNewItems(Predictor):
     def influences(self, query: Query, targets: np.ndarray) -> Influences:
         """Return the parts of each score; of a new item those of the known items nearest to it, weighted."""
         query, is_new = self._known(query), targets >= self.inner.n_items
-        nearest, weights = [targets[~is_new]], []
-        new_items = targets[is_new] - self.inner.n_items
-        for all_weights in self.bridge.weights_of(new_items).T if len(new_items) else ():
-            all_weights[query.liked] = 0
-            nearest.append(np.argsort(-all_weights, kind="stable")[:N_NEAREST])
-            weights.append(all_weights[nearest[-1]])
-        parts = self.inner.influences(query, np.concatenate(nearest))
+        if not is_new.any():
+            return self.inner.influences(query, targets)
+        weights = np.ascontiguousarray(self.bridge.weights_of(targets[is_new] - self.inner.n_items).T)
+        weights[:, query.liked] = 0
+        if self.inner.n_items > N_NEAREST:
+            least = -np.partition(-weights, N_NEAREST - 1, axis=1)[:, N_NEAREST - 1, None]
+            weights[weights < least] = 0
+        # New items share most of the items that are nearest to them: their parts are asked for once.
+        nearest = np.flatnonzero(weights.any(axis=0))
+        asked = np.union1d(targets[~is_new], nearest)
+        parts = self.inner.influences(query, asked)
         amounts = np.empty((len(parts.items), len(targets)), dtype=parts.amounts.dtype)
-        known, *of_new = np.split(parts.amounts, np.cumsum([len(each) for each in nearest])[:-1], axis=1)
-        amounts[:, ~is_new] = known
-        for column, amount, weight in zip(np.flatnonzero(is_new), of_new, weights, strict=True):
-            amounts[:, column] = amount @ weight
+        amounts[:, ~is_new] = parts.amounts[:, asked.searchsorted(targets[~is_new])]
+        amounts[:, is_new] = parts.amounts[:, asked.searchsorted(nearest)] @ weights[:, nearest].T
         return Influences(parts.items, amounts)
 
     def tensors(self) -> dict[str, np.ndarray]:

@@ -93,6 +93,8 @@ class CompiledQuery:
         converted = {}
         for position, (functions, expression) in converters.items():  # by column takes half as long as by row
             read = column = [row[position] for row in rows]
+            if read.count(None) == len(read):  # NULL stays NULL
+                continue
             for convert in functions:
                 column = [convert(value, expression, asked) for value in column]
             if not all(map(is_, column, read)):

@@ -68,7 +68,7 @@ def get_ranking_history(visitor: str, limit: int | None = SITE_LIMIT) -> History
         return get_history(visitor, limit)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
     rows: list[Any] = _ranking_rows(limit).rows(visitor=visitor, oldest=EARLIEST)
-    n_clicks = sum(kind == "click" for _event_id, kind, *_more in rows)
+    n_clicks = [row[1] for row in rows].count("click")
     if limit is not None and n_clicks > limit:  # some have the time of the oldest that counts
         spare = iter(range(n_clicks - limit))
         rows = [row for row in rows if row[1] != "click" or next(spare, None) is None]

@@ -180,9 +180,7 @@ class MovieIndex:
 
     def twins_of(self, movie_ids: Iterable[Any]) -> set[int]:
         """Return the movies that the catalogue holds a second time beside these."""
-        if not self._twins:
-            return set()
-        return {twin for pk in movie_ids if pk in self._twins for twin in self._twins[pk]}
+        return {twin for pk in self._twins.keys() & movie_ids for twin in self._twins[pk]}
 
     def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> RowsByName:
         rows: dict[str, list[int]] = defaultdict(list)

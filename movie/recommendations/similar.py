@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from itertools import islice
+from itertools import islice, repeat
 
 from django.core.cache import cache
 from django.db.models import Count
@@ -24,6 +24,7 @@ from predictors.errors import CannotAnswer, PredictorError
 from predictors.history import History, MovieId, Reason, Recommendation
 
 SIMILAR_MODELS = ("for_you", "neighbours")  # the first that knows a movie finds those like it, everywhere
+Alike = tuple[list[MovieId], list[float]]  # movies and their scores, which JSON holds faster than pairs
 BEST_KNOWN = 1_000  # movies of which some are found by genre where no model finds similar ones
 
 
@@ -37,7 +38,7 @@ def rank_similar(
     for name in SIMILAR_MODELS:
         try:
             predictor = registry().get(name)
-            found_alike = _nearest(predictor, movie_id, longest)
+            found_alike = zip(*_nearest(predictor, movie_id, longest), strict=True)
         except PredictorError as error:
             reason = getattr(error, "reason", NOT_TRAINED)
             continue
@@ -45,7 +46,7 @@ def rank_similar(
         break
     else:
         instruments().fallbacks.labels(name, reason).inc()
-        found_alike = [(pk, 0.0) for pk in _of_same_genres(movie_id, longest)]
+        found_alike = zip(_of_same_genres(movie_id, longest), repeat(0.0))
         ranked = RankedList(MOST_RATED, requested=name, fallback="unknown_film", k=k, history=history)
     reasons = (Reason("similar_to", movie_id, 1.0),) if ranked.model != MOST_RATED else ()
     unseen = ((pk, score) for pk, score in found_alike if pk not in taken)
@@ -53,8 +54,8 @@ def rank_similar(
     return ranked
 
 
-def _nearest(predictor: Predictor, movie_id: int, n: int) -> Sequence[tuple[MovieId, float]]:
-    """Return n movies like this one, or somewhat more, with scores, the highest first.
+def _nearest(predictor: Predictor, movie_id: int, n: int) -> Alike:
+    """Return n movies like this one, or somewhat more, the highest score first.
 
     All visitors have the same ones, so they are kept in the cache. Raises CannotAnswer.
     """
@@ -62,8 +63,8 @@ def _nearest(predictor: Predictor, movie_id: int, n: int) -> Sequence[tuple[Movi
         raise CannotAnswer("not_supported", f"{predictor.name} ranks no similar movies")
     index = movie_index()
     wanted = POOL << max(0, math.ceil(math.log2(n / POOL)))
-    key = cache_key("similar", predictor.name, predictor.version, index.facts, movie_id, wanted)
-    found: list[tuple[MovieId, float]] | None = cache.get(key)
+    key = cache_key("alike", predictor.name, predictor.version, index.facts, movie_id, wanted)
+    found: Alike | None = cache.get(key)
     if found is None:
         similar = predictor.similar(movie_id, wanted + len(align_items(predictor, index).absent))
         found = _by_content(movie_id, [each for each in similar if each.movie_id in index], index)
@@ -71,20 +72,19 @@ def _nearest(predictor: Predictor, movie_id: int, n: int) -> Sequence[tuple[Movi
     return found
 
 
-def _by_content(
-    movie_id: int, similar: Sequence[Recommendation], index: MovieIndex
-) -> list[tuple[MovieId, float]]:
+def _by_content(movie_id: int, similar: Sequence[Recommendation], index: MovieIndex) -> Alike:
     """Return similar movies and scores with content similarity added, the highest first.
 
     They stay as they are for a hidden movie, and where scores are not above 0.
     """
-    if movie_id not in index or not similar or similar[0].score <= 0:
-        return [(found.movie_id, found.score) for found in similar]
-    rows = index.rows_of([movie_id, *(found.movie_id for found in similar[:POOL])]).tolist()
+    ids, scores = [found.movie_id for found in similar], [found.score for found in similar]
+    if movie_id not in index or not similar or scores[0] <= 0:
+        return ids, scores
+    rows = index.rows_of([movie_id, *ids[:POOL]]).tolist()
     facts = [MovieFacts(index.titles[row], index.features[row]) for row in rows]
-    scores = scores_with_content(facts[0], facts[1:], [found.score for found in similar])
+    scores = scores_with_content(facts[0], facts[1:], scores)
     best = sorted(range(len(similar)), key=scores.__getitem__, reverse=True)
-    return [(similar[rank].movie_id, scores[rank]) for rank in best]
+    return [ids[rank] for rank in best], [scores[rank] for rank in best]
 
 
 def _of_same_genres(movie_id: int, n: int) -> list[int]:

@@ -15,6 +15,7 @@ from predictors.tests.test_history import START as AT
 
 GENRES = ("Western", "Horror", "Comedy")
 N_ITEMS = 30
+ALONE = AlsPredictor.influences
 
 
 def content(item):
@@ -92,6 +93,24 @@ def test_the_parts_of_a_known_score_stay_as_they_are(model, bridge):
         parts.amounts[:, [0, 2]], model.influences(query, targets[[0, 2]]).amounts, atol=1e-6
     )
     assert parts.amounts[:, 1].sum() > parts.amounts[:, 3].sum()
+
+
+def test_reasons_of_a_page_are_those_of_each_item_alone(model, bridge, monkeypatch):
+    """New items share their nearest ones, and one of these may stand beside them."""
+    joined = WithNewItems(model, bridge, IdMap([*model.ids, 900, 901, 902]))
+    query, asked = joined.encode(liking(100, 103)), []
+
+    def influences(known, targets):
+        asked.append(targets.tolist())
+        return ALONE(model, known, targets)
+
+    monkeypatch.setattr(model, "influences", influences)
+    targets = np.array([6, 30, 7, 31, 32])
+    of_page = joined.influences(query, targets).amounts
+    assert [len(each) for each in asked] == [len(set(each)) for each in asked], "each part is asked for once"
+    for column, target in enumerate(targets):
+        alone = joined.influences(query, np.array([target])).amounts
+        np.testing.assert_allclose(of_page[:, [column]], alone, atol=1e-6)
 
 
 def test_a_bridge_to_other_new_items_is_the_one_that_is_made_for_them(bridge):

@@ -204,12 +204,10 @@ class ForYouPredictor(Predictor):
             raise CannotAnswer("unknown_film", f"{self.name} does not know the film {movie_id!r}")
         films, values = self.basis.row(index, self.similar_weights)
         nearest = np.argsort(-values, kind="stable")[:k]
+        nearest = nearest[values[nearest] > 0]
         why = (Reason("similar_to", movie_id, 1.0),)
-        return [
-            Recommendation(self.ids[films[rank]], float(values[rank]), why)
-            for rank in nearest
-            if values[rank] > 0
-        ]
+        found = zip(self.ids.ids_of(films[nearest]), values[nearest].tolist(), strict=True)
+        return [Recommendation(*each, why) for each in found]
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {
