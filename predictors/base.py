@@ -279,11 +279,22 @@ class Predictor(ABC):
                     continue
                 known = without_liked(query, targets[some[0]]) if is_liked[some[0]] else query
                 influences = self.influences(known, targets[some])
+                if len(influences.items) == 0:
+                    continue
                 shares = influences.shares(known, unnamed)
                 names = self.ids.ids_of(influences.items)
-                for row, column in zip(some.tolist(), shares.T, strict=True):
-                    order = np.argsort(-column, kind="stable")[:most]
-                    ranked[row] = [(names[each], float(column[each])) for each in order if column[each] > 0]
+                best = (
+                    shares.argmax(axis=0, keepdims=True)  # in a tenth of the time of an order
+                    if most == 1
+                    else np.argsort(-shares, axis=0, kind="stable")[:most]
+                )
+                amounts = np.take_along_axis(shares, best, axis=0)
+                for row, order, column in zip(
+                    some.tolist(), best.T.tolist(), amounts.T.tolist(), strict=True
+                ):
+                    ranked[row] = [
+                        (names[n], share) for n, share in zip(order, column, strict=True) if share > 0
+                    ]
         return ranked
 
     def reasons(
