@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 LARGEST_INT8 = 127
 ENTRIES_AT_ONCE = 8_000_000  # of dense rows, per member, while a basis is built
+FEW = 4  # times as many entries are added up in the time of one that is looked for
 TINY = 1e-12
+
+
+class _Entries(NamedTuple):
+    """Entries of some films: (P,) int64 rank of the film, the film that is added to, position in `values`."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    positions: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,16 @@ class ItemBasis:
         columns = sparse.csc_matrix(by_film, shape=(self.n_items, len(films)))
         return (columns @ np.ones(len(films))).astype(np.float32)
 
+    def mixed_at(self, films: np.ndarray, weights: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(K,) float32: what films add to some targets, which takes less time where they have few entries."""
+        if len(films) == 0:
+            return np.zeros(len(targets), dtype=np.float32)
+        entries = self._entries(films, targets)
+        if FEW * len(entries.rows) > (self.indptr[films + 1] - self.indptr[films]).sum():
+            return self.mixed(films, weights)[targets]
+        sums = np.bincount(entries.columns, self._added(films, weights, entries), self.n_items)
+        return sums[targets].astype(np.float32)
+
     def by_member(self, films: np.ndarray, amounts: np.ndarray) -> np.ndarray:
         """(M, n_items) float32: what films add in these amounts, each member for itself."""
         result = np.zeros((self.n_members, self.n_items), dtype=np.float32)
@@ -123,21 +142,31 @@ class ItemBasis:
         result = np.zeros((len(films), len(targets)), dtype=np.float32)
         if len(films) == 0 or len(targets) == 0:
             return result
-        columns = np.concatenate([self.indices[part] for part in self._parts(films)])
-        is_target = np.zeros(self.n_items, dtype=bool)
-        is_target[targets] = True
-        hit = np.flatnonzero(is_target.take(columns))
-        lengths = self.indptr[films + 1] - self.indptr[films]
-        ends = np.cumsum(lengths)
-        row = np.searchsorted(ends, hit, side="right")
-        position = hit + (self.indptr[films + 1] - ends).take(row)
-        # One array of rows, multiplied in place: many targets make it large, and memory is slow to get.
-        added = (self.scales[films] * weights).astype(np.float32).take(row, axis=0)
-        added *= self.values.take(position, axis=0)
         column_of = np.empty(self.n_items, dtype=np.int64)
         column_of[targets] = np.arange(len(targets))
-        result[row, column_of.take(columns.take(hit))] = added @ np.ones(self.n_members, dtype=np.float32)
+        entries = self._entries(films, targets)
+        result[entries.rows, column_of.take(entries.columns)] = self._added(films, weights, entries)
         return result
+
+    def _entries(self, films: np.ndarray, targets: np.ndarray) -> _Entries:
+        """Return the entries of films (T,) that add to a target."""
+        columns = np.concatenate([self.indices[part] for part in self._parts(films)])
+        if len(targets) == 1:  # as of an explanation
+            hit = np.flatnonzero(columns == int(targets[0]))
+        else:
+            is_target = np.zeros(self.n_items, dtype=bool)
+            is_target[targets] = True
+            hit = np.flatnonzero(is_target.take(columns))
+        ends = np.cumsum(self.indptr[films + 1] - self.indptr[films])
+        rows = np.searchsorted(ends, hit, side="right")
+        return _Entries(rows, columns.take(hit), hit + (self.indptr[films + 1] - ends).take(rows))
+
+    def _added(self, films: np.ndarray, weights: np.ndarray, entries: _Entries) -> np.ndarray:
+        """(P,) float32: what each entry adds."""
+        # One array of rows, multiplied in place: many targets make it large, and memory is slow to get.
+        parts = (self.scales[films] * weights).astype(np.float32).take(entries.rows, axis=0)
+        parts *= self.values.take(entries.positions, axis=0)
+        return parts @ np.ones(self.n_members, dtype=np.float32)
 
     def row(self, film: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The targets of one film, (P,) int64 ascending, and their weights in a mix, (P,) float32."""

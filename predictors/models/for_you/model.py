@@ -36,6 +36,7 @@ from predictors.models.for_you.fitting import (
 )
 from predictors.models.for_you.members import PRIOR, member_class
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix
+from predictors.ranking import AllScores, FirstStage
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -180,6 +181,30 @@ class ForYouPredictor(Predictor):
             np.multiply(self.prior, np.float32(of_prior), out=scores[row])
             scores[row] += self.basis.mixed(films, weights)
         return scores
+
+    def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
+        rows = np.broadcast_to(items, (len(queries), items.shape[-1]))
+        return np.stack([self._score_some(query, row) for query, row in zip(queries, rows, strict=True)])
+
+    def _score_some(self, query: Query, items: np.ndarray) -> np.ndarray:
+        """Return the scores (n,) of some items."""
+        if len(query.liked) == 0:
+            return self.popular[items]
+        films, weights, of_prior = self._weights_of(query)
+        return self.prior[items] * np.float32(of_prior) + self.basis.mixed_at(films, weights, items)
+
+    def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
+        """Score the unseen films alone where most were seen: the well-known ones have most of the entries."""
+        stages = []
+        for query in queries:
+            if 2 * len(query.seen) <= self.n_items:
+                stages += super().first_stage([query])
+                continue
+            scores = np.full(self.n_items, -np.inf, dtype=np.float32)
+            unseen = np.delete(np.arange(self.n_items), query.seen)
+            scores[unseen] = self.score([query], unseen)[0]
+            stages.append(AllScores(scores))
+        return stages
 
     def influences(self, query: Query, targets: np.ndarray) -> Influences:
         """Return the exact parts of each score: the sum over all members of what a liked film adds.

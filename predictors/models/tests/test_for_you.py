@@ -97,6 +97,16 @@ def test_a_mix_is_the_sum_of_its_influences():
     np.testing.assert_allclose(added[0], weights[0] @ alone, rtol=1e-4, atol=1e-5)
 
 
+def test_sums_for_some_films_are_those_for_all():
+    basis = random_basis(kept=4)
+    films, weights = np.array([7, 2, 11]), np.random.default_rng(3).random((3, 3))
+    for n_targets in (0, 1, 2, N_FILMS):  # of few and of many entries
+        targets = np.random.default_rng(4).permutation(N_FILMS)[:n_targets]
+        expected = basis.mixed(films, weights)[targets]
+        np.testing.assert_allclose(basis.mixed_at(films, weights, targets), expected, atol=1e-6)
+    np.testing.assert_array_equal(basis.mixed_at(films[:0], weights[:0], np.array([1, 2])), [0, 0])
+
+
 def test_nothing_is_kept_of_members_that_are_not_selected():
     basis = random_basis()
     some = basis.select(np.array([2, 0]))
@@ -434,6 +444,19 @@ def test_scores_are_the_weighted_sum_of_what_the_films_add(for_you):
         amounts = np.array([recency**2, 0.5 * recency, 1.0])
         expected += row @ for_you.basis.by_member(query.liked, amounts / amounts.sum())
     np.testing.assert_allclose(for_you.score([query])[0], expected, atol=1e-4)
+
+
+def test_a_list_for_who_saw_most_films_is_that_of_all_scores(for_you):
+    seen = np.arange(N_FILMS // 2 + 2)
+    for liked in (seen[3:9], []):
+        query = Query.from_indices(liked, seen=seen)
+        items, scores = (each[0] for each in for_you.retrieve([query], 5))
+        all_scores = for_you.score([query])[0]
+        all_scores[seen] = -np.inf
+        np.testing.assert_array_equal(items, np.argsort(-all_scores, kind="stable")[:5])
+        np.testing.assert_allclose(scores, all_scores[items], rtol=1e-5)
+    everything = Query.from_indices(seen[:3], seen=np.arange(N_FILMS))
+    assert for_you.retrieve([everything], 5)[0].tolist() == [[-1] * 5]
 
 
 def test_influences_sum_up_to_the_score(for_you):
