@@ -11,6 +11,7 @@ import numpy as np
 from predictors.base import Predictor, Saved
 from predictors.config import Config
 from predictors.id_map import IdMap
+from predictors.influences import Influences
 from predictors.query import Query
 from predictors.run import Run
 from predictors.training_data import TrainingData
@@ -73,6 +74,10 @@ class PopularPredictor(Predictor):
     def _score(self, queries: Sequence[Query]) -> np.ndarray:
         """Return the same scores for every query."""
         return np.tile(self.scores, (len(queries), 1))
+
+    def influences(self, query: Query, targets: np.ndarray) -> Influences:
+        """Return no parts: no history moves these scores."""
+        return Influences(query.liked[:0], np.zeros((0, len(targets)), np.float32))
 
     def tensors(self) -> dict[str, np.ndarray]:
         return {"scores": self.scores}
