@@ -32,7 +32,7 @@ from benchmarks._command import (
 )
 from benchmarks._serving import ROOT, demo_site
 
-TIMES = 15
+TIMES = 31
 LONG, BASELINE, GOAL = 1_000, 20, "at most 1.5"
 GOALS_OF = ("home", "recommend", "why", "movie", "history")
 RANKED = ("home", "recommend", "why")  # pages that show films which are new to the models
