@@ -113,6 +113,18 @@ def test_reasons_of_a_page_are_those_of_each_item_alone(model, bridge, monkeypat
         np.testing.assert_allclose(of_page[:, [column]], alone, atol=1e-6)
 
 
+def test_what_was_solved_is_kept_for_some_items_only(monkeypatch, bridge):
+    expected = bridge.weights_of(np.arange(3))
+    monkeypatch.setattr("predictors.new_items.MOST_SOLVED", 1)
+    for some in ([0, 1], [2, 0], [1]):
+        np.testing.assert_allclose(bridge.weights_of(np.array(some)), expected[:, some], atol=1e-6)
+    assert list(bridge._solved) == [0, 1, 2], "all were solved before"
+    bridge._solved = {}
+    for some in ([0], [1], [2, 1], [0, 2]):
+        np.testing.assert_allclose(bridge.weights_of(np.array(some)), expected[:, some], atol=1e-6)
+        assert set(bridge._solved) == set(some)
+
+
 def test_a_bridge_to_other_new_items_is_the_one_that_is_made_for_them(bridge):
     contents = [content(item) for item in range(N_ITEMS)]
     encoder = ContentEncoder.fit(contents)
