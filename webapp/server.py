@@ -7,23 +7,50 @@ imports the modules itself, as under granian's own command.
 """
 
 import gc
+import logging
 import multiprocessing
 import os
 import sys
+from collections.abc import Sequence
+from multiprocessing.synchronize import Event
 
 
 def main() -> None:
     """Serve until a signal ends the server."""
-    if multiprocessing.get_start_method() == "fork":
-        import_site()
+    import_site()
+    _serve(sys.argv[1:])
+
+
+def serve_in_child(arguments: Sequence[str], is_ready: Event) -> None:
+    """Import the site, and serve it once it is ready, in a child of a command.
+
+    The terminal of the command gets no line of each request, unless LOG_LEVEL is DEBUG.
+    """
+    # One BLAS thread per request: requests run side by side already.
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    import_site()
+    from django.conf import settings
+
+    from predictors.threads import one_blas_thread
+
+    if settings.LOG_LEVEL != "DEBUG":
+        logging.disable(logging.INFO)
+    is_ready.wait()
+    with one_blas_thread():  # libraries that were loaded before the fork do not read the environment again
+        _serve(arguments)
+
+
+def _serve(arguments: Sequence[str]) -> None:
     from granian.cli import entrypoint
 
-    sys.argv[0] = "granian"
+    sys.argv = ["granian", *arguments]
     entrypoint()
 
 
 def import_site() -> None:
-    """Import the modules of the site. No connection, thread or open file comes with them."""
+    """Import the modules of the site where workers are forked, without a connection, thread or open file."""
+    if multiprocessing.get_start_method() != "fork":
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
     import django
     from django.conf import settings

@@ -1,4 +1,4 @@
-"""Run a program that ends when the process that started it does, however that ends.
+"""Run a program, or a function, that ends when the process that started it does, however that ends.
 
     python -m movie.core.child_process PROGRAM ARGUMENT ...
 
@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import Process, parent_process
 from pathlib import Path
 
 END_SECONDS = 12  # after which a child that was asked to end is killed
@@ -24,6 +26,30 @@ def start(
     """Start a program as a child of this process. SIGTERM, or the end of this process, ends it."""
     wrapped = [sys.executable, "-m", __name__, *command]
     return subprocess.Popen(wrapped, cwd=cwd, env=env, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+
+
+def start_function(function: Callable[..., None], *arguments: object) -> Process:
+    """Call a function in a child of this process, which is forked where the system can.
+
+    SIGTERM, or the end of this process, ends it; an interrupt at this process's terminal does not reach it.
+    """
+    child = Process(target=_call, args=(function, *arguments))
+    child.start()
+    return child
+
+
+def _call(function: Callable[..., None], *arguments: object) -> None:
+    os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    function(*arguments)
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(END_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main(command: Sequence[str]) -> int:

@@ -14,9 +14,17 @@ from movie.core.locks import AlreadyLocked, file_lock
 from services.base import free_port
 
 PARENT = """
-import sys, time
+import http.server, sys, time
 from movie.core import child_process
-child_process.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", sys.argv[1]])
+
+def serve(port):
+    http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler).serve_forever()
+
+kind, port = sys.argv[1:]
+if kind == "program":
+    child_process.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", port])
+else:
+    child_process.start_function(serve, int(port))
 time.sleep(60)
 """
 
@@ -36,10 +44,11 @@ def eventually(condition, seconds: float = 30.0) -> bool:
     return False
 
 
+@pytest.mark.parametrize("kind", ["program", "function"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
-def test_no_orphan_keeps_the_port(number):
+def test_no_orphan_keeps_the_port(number, kind):
     port = free_port()
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(port)])
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, kind, str(port)])
     try:
         assert eventually(lambda: is_open(port))
     finally:

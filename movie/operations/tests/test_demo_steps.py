@@ -116,25 +116,29 @@ def test_papers_come_before_the_site_opens_but_at_a_second_start(
     monkeypatch.setattr(demo, "bring_in_papers", lambda: papers.append(True))
     monkeypatch.setattr(demo, "read_report", object)
     monkeypatch.setattr(command, "_serve", lambda *_, papers: served.append(papers))
-    monkeypatch.setattr(demo, "_start_server", lambda *_: None)
+    monkeypatch.setattr(demo, "_start_server", mock.Mock())
     command._run("127.0.0.1", 0, OPTIONS | {"no_serve": no_serve})
     assert len(papers) == brought
     assert served == ([] if no_serve else [not brought])
 
 
-def test_the_server_imports_the_site_while_the_first_models_are_trained_and_ends_with_a_failure(
-    command, monkeypatch
-):
+def test_the_server_is_forked_first_waits_for_the_data_and_ends_with_a_failure(command, monkeypatch):
     steps, ended = [], []
+
+    def start(host, port, workers, is_ready):
+        steps.append("server")
+        monkeypatch.setattr(is_ready, "set", lambda: steps.append("it may serve"))
+        return "the server"
+
     for name in ("call_command", "make_tables_and_files", "bring_in_papers"):
         monkeypatch.setattr(demo, name, lambda *_, name=name, **__: steps.append(name))
     monkeypatch.setattr(demo, "is_loaded", lambda: False)
-    monkeypatch.setattr(demo, "_start_server", lambda *_: steps.append("server") or "the server")
+    monkeypatch.setattr(demo, "_start_server", start)
     monkeypatch.setattr(demo, "train_first_models", mock.Mock(side_effect=CommandError("no data")))
-    monkeypatch.setattr(demo, "_end", ended.append)
+    monkeypatch.setattr(demo, "_end_server", ended.append)
     with pytest.raises(CommandError, match="no data"):
         command._run("127.0.0.1", 0, OPTIONS)
-    assert steps == ["make_tables_and_files", "call_command", "server", "bring_in_papers"]
+    assert steps == ["server", "make_tables_and_files", "call_command", "it may serve", "bring_in_papers"]
     assert ended == ["the server"]
 
 

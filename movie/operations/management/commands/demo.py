@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import signal
 import socket
 import subprocess
@@ -13,6 +13,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import invalidate_caches
 from importlib.util import find_spec
+from multiprocessing import Process
+from multiprocessing.synchronize import Event as ProcessEvent
 from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -22,6 +24,7 @@ from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
+from django.utils.module_loading import import_string
 from rich.console import Console
 from rich.markup import escape
 
@@ -50,7 +53,9 @@ TORCH_MODELS = ("kprn", "sasrec", "next_item", "lightgcn", "ngcf")
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
 TORCH_SIZE = "5.5 GB on Linux, where it brings CUDA along; 1 GB elsewhere"
 ADMIN = "admin"
+SERVER = "webapp.server.serve_in_child"  # by name: the project stands above its apps
 OPEN_SECONDS = 60
+END_SECONDS = 15
 
 
 class Command(BaseCommand):
@@ -84,24 +89,33 @@ class Command(BaseCommand):
             ) from None
 
     def _run(self, host: str, port: int, options: dict[str, Any]) -> None:
-        make_tables_and_files()
-        was_loaded = is_loaded()
-        if not was_loaded:
-            call_command("load_demo_data")
         if options["no_serve"]:
+            self._load()
             self._bring_in_papers()
             self._prepare()
             self._train_all(_missing_models(options))
             return
-        # It imports the site on one core while the first models are trained on another.
-        server = _start_server(host, port, options["workers"])
+        # Forked before anything is done, it shares the imported modules and nothing else. It imports the rest
+        # of the site on another core.
+        is_ready = multiprocessing.Event()
+        server = _start_server(host, port, options["workers"], is_ready)
         try:
+            was_loaded = self._load()
+            is_ready.set()
             if not was_loaded:  # a second start opens sooner
                 self._bring_in_papers()
             self._prepare()
             self._serve(server, host, port, _missing_models(options), papers=was_loaded)
         finally:
-            _end(server)
+            _end_server(server)
+
+    def _load(self) -> bool:
+        """Make the tables and load the data; return whether the data was there."""
+        make_tables_and_files()
+        was_loaded = is_loaded()
+        if not was_loaded:
+            call_command("load_demo_data")
+        return was_loaded
 
     def _train_all(self, missing: list[str]) -> None:
         needing, others = _by_torch(missing)
@@ -127,9 +141,7 @@ class Command(BaseCommand):
         if problem:
             self.console.print(f"[yellow]{escape(problem)}[/]")
 
-    def _serve(
-        self, server: subprocess.Popen, host: str, port: int, to_train: list[str], *, papers: bool
-    ) -> None:
+    def _serve(self, server: Process, host: str, port: int, to_train: list[str], *, papers: bool) -> None:
         """Wait for the server and train beside it until one is interrupted; leave no training behind.
 
         `papers` brings the reviews up to date once the site is open.
@@ -150,16 +162,14 @@ class Command(BaseCommand):
             self._train(others, server, stop)
             if needing and self._has_torch(stop, server):
                 self._train(needing, server, stop)
-            while not stop.is_set() and server.poll() is None:
+            while not stop.is_set() and server.is_alive():
                 stop.wait(1)
-            if server.poll() not in (None, 0) and not stop.is_set():
-                raise CommandError(f"the server ended with status {server.returncode}")
+            if server.exitcode and not stop.is_set():
+                raise CommandError(f"the server ended with status {server.exitcode}")
         finally:
             _end(worker)
 
-    def _find_taste_groups(
-        self, stop: threading.Event | None = None, server: subprocess.Popen | None = None
-    ) -> None:
+    def _find_taste_groups(self, stop: threading.Event | None = None, server: Process | None = None) -> None:
         """Find the groups of taste for their page, where nobody has yet. A failure stops nothing."""
         if read_report() is not None:
             return
@@ -170,7 +180,7 @@ class Command(BaseCommand):
         if not is_done and not stop.is_set():
             self.console.print(f"[yellow]No taste groups were found; {escape(str(file))} says why.[/]")
 
-    def _has_torch(self, stop: threading.Event, server: subprocess.Popen | None = None) -> bool:
+    def _has_torch(self, stop: threading.Event, server: Process | None = None) -> bool:
         """Install PyTorch where it is missing and return whether it is there; without a network say so."""
         if _is_installed():
             return True
@@ -188,10 +198,10 @@ class Command(BaseCommand):
             )
         return False
 
-    def _train(self, names: list[str], server: subprocess.Popen, stop: threading.Event) -> None:
+    def _train(self, names: list[str], server: Process, stop: threading.Event) -> None:
         """Train models beside the server; an interrupted training goes on unless its data changed."""
         for arguments in (["--resume"], []) if names else ():
-            if stop.is_set() or server.poll() is not None:
+            if stop.is_set() or not server.is_alive():
                 return
             trainer = _start_training(names, arguments)
             try:
@@ -201,18 +211,18 @@ class Command(BaseCommand):
                 _end(trainer)
 
     def _watch(
-        self, trainer: subprocess.Popen, names: list[str], server: subprocess.Popen, stop: threading.Event
+        self, trainer: subprocess.Popen, names: list[str], server: Process, stop: threading.Event
     ) -> bool:
         """Show where the background training stands until it ends; False when it failed."""
         with ProgressBar(transient=False) as bar:
-            while trainer.poll() is None and server.poll() is None and not stop.is_set():
+            while trainer.poll() is None and server.is_alive() and not stop.is_set():
                 for run in TrainingRun.objects.filter(model__in=names).order_by("started_at"):
                     bar(run.progress, run.message, f"training {run.model}")
                 stop.wait(1)
             if trainer.poll() == 0:
                 for name in names:
                     bar(1.0, "live", f"training {name}")
-        return trainer.poll() == 0 or stop.is_set() or server.poll() is not None
+        return trainer.poll() == 0 or stop.is_set() or not server.is_alive()
 
 
 def _missing_models(options: dict[str, Any]) -> list[str]:
@@ -223,9 +233,7 @@ def _missing_models(options: dict[str, Any]) -> list[str]:
     return [name for name in (*LATER_MODELS, *slow) if not registry().store.current(name)]
 
 
-def _install(
-    arguments: list[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
-) -> bool:
+def _install(arguments: list[str], log: IO[bytes], stop: threading.Event, server: Process | None) -> bool:
     """Run pip until it ends, the demo is to stop or its server ends; return whether all was installed."""
     return _runs_through([*PIP, *arguments], log, stop, server)
 
@@ -238,14 +246,14 @@ def _torch_requirements() -> tuple[list[str], ...]:
 
 
 def _runs_through(
-    command: Sequence[str], log: IO[bytes], stop: threading.Event, server: subprocess.Popen | None
+    command: Sequence[str], log: IO[bytes], stop: threading.Event, server: Process | None
 ) -> bool:
     """Run a command until it ends, the demo is to stop or its server ends; return whether it succeeded."""
     process = subprocess.Popen(  # noqa: S603 - our own command
         command, cwd=settings.SITE_DIR, stdout=log, stderr=log, start_new_session=True
     )
     try:
-        while process.poll() is None and not stop.wait(0.5) and (server is None or server.poll() is None):
+        while process.poll() is None and not stop.wait(0.5) and (server is None or server.is_alive()):
             pass
     finally:
         _end(process)
@@ -273,15 +281,11 @@ def _require_free_port(host: str, port: int) -> None:
             ) from error
 
 
-def _start_server(host: str, port: int, workers: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi"]
-    command += ["--host", host, "--port", str(port), "--workers", str(workers), "--log-level", "error"]
+def _start_server(host: str, port: int, workers: int, is_ready: ProcessEvent) -> Process:
+    arguments = ["--interface", "rsgi", "--host", host, "--port", str(port), "--workers", str(workers)]
     # Without it the whole server ends with the first worker that dies.
-    command += ["--respawn-failed-workers", "webapp.rsgi:application"]
-    # One BLAS thread per request: requests run side by side already. No line of each at this terminal.
-    environment = {"LOG_LEVEL": "WARNING", **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment["MALLOC_ARENA_MAX"] = "2"  # or each thread keeps an arena of freed pages
-    return child_process.start(command, cwd=settings.SITE_DIR, env=environment)
+    arguments += ["--log-level", "error", "--respawn-failed-workers", "webapp.rsgi:application"]
+    return child_process.start_function(import_string(SERVER), arguments, is_ready)
 
 
 def _start_worker() -> subprocess.Popen:
@@ -306,10 +310,10 @@ def _start_training(names: list[str], arguments: list[str]) -> subprocess.Popen:
     return child_process.start(command, cwd=settings.SITE_DIR)
 
 
-def _wait_until_open(host: str, port: int, server: subprocess.Popen, stop: threading.Event) -> None:
+def _wait_until_open(host: str, port: int, server: Process, stop: threading.Event) -> None:
     deadline = time.monotonic() + OPEN_SECONDS
     reachable = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104
-    while not stop.is_set() and server.poll() is None and time.monotonic() < deadline:
+    while not stop.is_set() and server.is_alive() and time.monotonic() < deadline:
         try:
             with urlopen(f"http://{reachable}:{port}/", timeout=10):
                 return
@@ -324,7 +328,14 @@ def _end(process: subprocess.Popen | None) -> None:
         return
     process.terminate()
     try:
-        process.wait(15)
+        process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _end_server(server: Process) -> None:
+    server.terminate()
+    server.join(END_SECONDS)
+    server.kill()
+    server.join()
