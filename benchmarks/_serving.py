@@ -69,8 +69,13 @@ def site_environment(folder: Path, services: dict[str, str]) -> dict[str, str]:
 
 
 def use_site(folder: Path, **services: str) -> None:
-    """Make this process, before Django is set up, and all that it starts use a site in this folder."""
-    os.environ.update(site_environment(folder, services))
+    """Make this process, before Django is set up, and all that it starts use a site in this folder.
+
+    The folder of static files is there, though empty: Django warns where it is not.
+    """
+    environment = site_environment(folder, services)
+    Path(environment["STATIC_ROOT"]).mkdir(parents=True, exist_ok=True)
+    os.environ.update(environment)
 
 
 @contextmanager
