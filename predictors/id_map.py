@@ -126,22 +126,23 @@ class IdMap(Sequence[MovieId]):
     def indices_of(self, movie_ids: Iterable[MovieId]) -> tuple[np.ndarray, tuple[MovieId, ...]]:
         """Return the indices of known ids, (T,) int64 in the given order, and the unknown ids."""
         asked = list(movie_ids)
-        if not asked:
-            return np.empty(0, dtype=np.int64), ()
+        indices = self.positions_of(asked)
+        unknown = np.flatnonzero(indices < 0)
+        if not len(unknown):
+            return indices, ()
+        return indices[indices >= 0], tuple(asked[position] for position in unknown.tolist())
+
+    def positions_of(self, movie_ids: Sequence[MovieId]) -> np.ndarray:
+        """Return the index of each id, (n,) int64, -1 for an unknown one."""
         n = len(self._ids)
-        wanted = None if self._index is not None or not n else _as_ints(asked)
+        wanted = None if self._index is not None or not n else _as_ints(movie_ids)
         if wanted is None:
-            found = [self.index_of(movie_id) for movie_id in asked]
-            unknown = tuple(each for each, index in zip(asked, found, strict=True) if index is None)
-            return np.array([index for index in found if index is not None], dtype=np.int64), unknown
+            found = (self.index_of(movie_id) for movie_id in movie_ids)
+            return np.array([-1 if index is None else index for index in found], dtype=np.int64)
         ranks = self._sorted.searchsorted(wanted)
         np.minimum(ranks, n - 1, out=ranks)
-        known = self._sorted[ranks] == wanted
-        unknown = ()
-        if not known.all():
-            unknown = tuple(asked[position] for position in np.flatnonzero(~known).tolist())
-            ranks = ranks[known]
-        return (ranks if self._order is None else self._order[ranks]), unknown
+        indices = ranks if self._order is None else self._order[ranks]
+        return np.where(self._sorted[ranks] == wanted, indices, -1)
 
     def ids_of(self, indices: Sequence[int] | np.ndarray) -> list[MovieId]:
         """Return the ids at these indices. Raises IndexError on an index outside 0..n-1."""
@@ -155,9 +156,11 @@ class IdMap(Sequence[MovieId]):
         return [self._ids[index] for index in wanted.tolist()]
 
 
-def _as_ints(ids: list[MovieId]) -> np.ndarray | None:
+def _as_ints(ids: Sequence[MovieId]) -> np.ndarray | None:
     """Return ids as (n,) int64; None where one of them is no int of 64 bits."""
-    if not ids:
+    if isinstance(ids, IdMap) and isinstance(ids._ids, np.ndarray):
+        return ids._ids
+    if not len(ids):
         return np.empty(0, dtype=np.int64)
     array = np.array(ids) if isinstance(ids[0], int | np.integer) else None
     return array if array is not None and array.dtype == np.int64 else None

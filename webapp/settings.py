@@ -464,6 +464,7 @@ LOGGING = {
 # /health/ready says "degraded" when deliveries are later or more than this.
 HEALTH_OUTBOX_SECONDS = environment.number("HEALTH_OUTBOX_SECONDS", 300, least=1)
 HEALTH_OUTBOX_ROWS = environment.number("HEALTH_OUTBOX_ROWS", 100_000, least=1)
+SHARED_ARRAYS_DIR = DATA_DIR / "arrays"  # what web workers know of the catalogue, once for all of them
 METRICS_DIR = Path(environment.text("METRICS_DIR", str(DATA_DIR / "metrics")))
 METRICS_SERVER = "movie.operations.metrics_server.metrics_server"  # of commands, with --metrics-port
 METRICS_TOKEN = environment.text("METRICS_TOKEN")

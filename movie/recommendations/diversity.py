@@ -24,7 +24,7 @@ def mmr_rerank(
     Scores are brought to 0..1 over the candidates; two movies are as similar as the genres and directors
     that they share: |A and B| / sqrt(|A| |B|).
     """
-    features = [index.features[row] for row in rows]
+    features = [index.features_of(row) for row in rows]
     relevance = _min_max(np.asarray(scores, dtype=np.float64))
     nearest = np.zeros(len(rows))  # similarity to the most similar movie chosen so far
     left = np.ones(len(rows), dtype=bool)

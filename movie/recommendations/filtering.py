@@ -14,6 +14,7 @@ from django.db.models import Q
 
 from movie.catalogue.models import Credit, MovieTag
 from movie.catalogue.titles import search_key
+from movie.core.shared_arrays import share
 from movie.recommendations.movie_index import MovieIndex, RowsByName, attribute_key
 from predictors.base import Predictor
 from predictors.id_map import IdMap
@@ -100,7 +101,8 @@ class _Alignments:
             return found
         with self.lock:
             rows = index.rows_of(predictor.ids)
-            made = ItemAlignment(predictor.ids, index, rows, np.flatnonzero(rows < 0))
+            shared = share("alignments", {"rows": rows, "absent": np.flatnonzero(rows < 0)})
+            made = ItemAlignment(predictor.ids, index, shared["rows"], shared["absent"])
             self.by_model[model] = made
             return made
 

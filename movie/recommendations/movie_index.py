@@ -17,12 +17,12 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
-from operator import itemgetter
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 from django.db import DatabaseError
@@ -34,14 +34,17 @@ from movie.catalogue.catalogue_version import CatalogueVersion
 from movie.catalogue.models import Credit, Movie
 from movie.catalogue.twins import find_twins
 from movie.core.replicas import reading_primary
+from movie.core.shared_arrays import share
+from predictors.id_map import IdMap
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 SCAN_SECONDS = 300.0
-CHUNK = 5000
+CHUNK = 1000
 NUMBER = "number"  # the kind of an attribute's value
 
+T = TypeVar("T")
 AttributeKey = tuple[str, str | float]
 Film = tuple[int, str, int | None, int | None, datetime]  # id, title, year, running time, when it came
 RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
@@ -63,6 +66,8 @@ class Attribute:
 class MovieIndex:
     """Visible movies by ascending id; a row is a movie's position in it. Immutable.
 
+    What grows with the catalogue is in arrays that the processes of this machine share.
+
     ids       (n,) int64
     years     (n,) int16, 0 where the year is not known
     runtimes  (n,) int32 minutes, 0 where the running time is not known
@@ -72,31 +77,31 @@ class MovieIndex:
     """
 
     def __init__(self, films: Iterable[Film], version: tuple[Any, ...] = ()) -> None:
-        rows = sorted(films, key=itemgetter(0))
-        self.ids = np.array([pk for pk, *_facts in rows], dtype=np.int64)
-        titles = "\0".join(title.replace("\0", " ") for _pk, title, *_facts in rows)
-        self.years = np.array([year or 0 for _pk, _title, year, *_more in rows], dtype=np.int16)
-        self.runtimes = np.array([runtime or 0 for *_facts, runtime, _created in rows], dtype=np.int32)
-        self.created = np.array([created.timestamp() for *_facts, created in rows], dtype=np.float64)
+        columns = share("movies", _columns(films))
+        self.ids, self.years, self.runtimes = columns["ids"], columns["years"], columns["runtimes"]
+        self.created, self._titles = columns["created"], columns["titles"]
+        self._title_ends = columns["title_ends"]
+        self._rows = IdMap.from_arrays({"ids": self.ids})
         self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
-        told = "\0".join([*([titles] if rows else []), self.digest, repr(version)])
-        self.facts = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-        # As read, titles lie between rows that are not kept, whose pages then stay: 32 MB for 60,000 films in
-        # place of 20.
-        del rows, told
-        self.titles = titles.split("\0") if len(self.ids) else []
-        self._row_of = {pk: row for row, pk in enumerate(self.ids.tolist())}
+        facts = hashlib.blake2b(self._titles.tobytes() + self._title_ends.tobytes(), digest_size=8)
+        facts.update(f"{self.digest}{version}".encode())
+        self.facts = facts.hexdigest()
 
     def __len__(self) -> int:
-        return len(self.titles)
+        return len(self.ids)
 
     def __contains__(self, movie_id: object) -> bool:
-        return movie_id in self._row_of
+        return movie_id in self._rows
+
+    def title(self, row: int) -> str:
+        start = self._title_ends[row - 1] if row else 0
+        return self._titles[start : self._title_ends[row]].tobytes().decode()
 
     def titles_of(self, movie_ids: Iterable[Any]) -> dict[Any, str]:
         """Return the titles of visible movies by id, without ids of no visible movie."""
-        row_of = self._row_of
-        return {pk: self.titles[row_of[pk]] for pk in movie_ids if pk in row_of}
+        asked = list(movie_ids)
+        rows = self._rows.positions_of(asked).tolist()
+        return {pk: self.title(row) for pk, row in zip(asked, rows, strict=True) if row >= 0}
 
     def added_since(self, moment: datetime) -> list[int]:
         """Return the movies that came after a moment, the latest first."""
@@ -106,7 +111,7 @@ class MovieIndex:
 
     def rows_of(self, movie_ids: Iterable[Any]) -> np.ndarray:
         """Return (n,) int64 rows of any ids, -1 for ids of no visible movie."""
-        return np.fromiter((self._row_of.get(pk, -1) for pk in movie_ids), dtype=np.int64)
+        return self._rows.positions_of(movie_ids if isinstance(movie_ids, IdMap) else list(movie_ids))
 
     @cached_property
     @reading_primary()
@@ -133,11 +138,12 @@ class MovieIndex:
         begins, ends = np.full(len(self), -np.inf), np.full(len(self), np.inf)
         limited = Movie.objects.exclude(available_from=None, available_until=None).order_by()
         for pk, begin, end in limited.values_list("pk", "available_from", "available_until").iterator(CHUNK):
-            row = self._row_of.get(pk)
+            row = self._rows.index_of(pk)
             if row is not None:
                 begins[row] = -np.inf if begin is None else begin.timestamp()
                 ends[row] = np.inf if end is None else end.timestamp()
-        return begins, ends
+        shared = share("windows", {"begins": begins, "ends": ends})
+        return shared["begins"], shared["ends"]
 
     @cached_property
     @reading_primary()
@@ -145,12 +151,13 @@ class MovieIndex:
         """Return the free-form attributes of all movies by name."""
         rows_by_value: dict[str, dict[AttributeKey, list[int]]] = defaultdict(lambda: defaultdict(list))
         for pk, attributes in Movie.objects.order_by().values_list("pk", "attributes").iterator(CHUNK):
-            if pk not in self:
+            row = self._rows.index_of(pk) if attributes else None
+            if row is None:
                 continue
             for name, value in attributes.items():
                 for each in value if isinstance(value, list) else [value]:
                     if isinstance(each, str | int | float):  # staff may write whatever JSON has
-                        rows_by_value[name][attribute_key(each)].append(self._row_of[pk])
+                        rows_by_value[name][attribute_key(each)].append(row)
         found = {}
         for name, by_value in rows_by_value.items():
             numbered = [(value, rows) for (kind, value), rows in by_value.items() if kind == NUMBER]
@@ -159,19 +166,29 @@ class MovieIndex:
             found[name] = Attribute(dict(by_value), np.array(rows, np.int64), np.array(values, np.float64))
         return found
 
+    def features_of(self, row: int) -> frozenset[str | int]:
+        """Return the names of the genres and the ids of the directors of a movie, to compare movies by."""
+        names, ends, codes = self._features
+        start = ends[row - 1] if row else 0
+        return frozenset(code if code >= 0 else names[~code] for code in codes[start : ends[row]].tolist())
+
     @cached_property
     @reading_primary()
-    def features(self) -> list[frozenset[str | int]]:
-        """Return the genres and the directors of each movie, to compare movies by."""
-        found: list[set[str | int]] = [set() for _ in self.titles]
-        for name, rows in self.genres.items():
-            for row in rows.tolist():
-                found[row].add(name)
+    def _features(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Return names of genres, (n,) ends of the codes of movies, and codes: people, or ~rank of genre."""
+        names = list(self.genres)
         directed = Credit.objects.filter(role=Credit.Role.DIRECTOR).order_by()
-        for movie_id, person in directed.values_list("movie_id", "person_id").iterator(CHUNK):
-            if movie_id in self._row_of:
-                found[self._row_of[movie_id]].add(person)
-        return [frozenset(each) for each in found]
+        found = [(rows, np.full(len(rows), ~rank)) for rank, rows in enumerate(self.genres.values())]
+        for pairs in _chunks(directed.values_list("movie_id", "person_id").iterator(CHUNK)):
+            movie_ids, people = zip(*pairs, strict=True)
+            found.append((self.rows_of(movie_ids), np.array(people, dtype=np.int64)))
+        rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _codes in found)])
+        codes = np.concatenate([np.empty(0, np.int64), *(codes for _rows, codes in found)])
+        order = np.argsort(rows, kind="stable")
+        order = order[rows[order] >= 0]
+        ends = np.searchsorted(rows[order], np.arange(len(self)), side="right")
+        shared = share("features", {"ends": ends, "codes": codes[order]})
+        return names, shared["ends"], shared["codes"]
 
     @cached_property
     @reading_primary()
@@ -183,11 +200,43 @@ class MovieIndex:
         return {twin for pk in self._twins.keys() & movie_ids for twin in self._twins[pk]}
 
     def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> RowsByName:
-        rows: dict[str, list[int]] = defaultdict(list)
-        for movie_id, name in pairs.order_by().iterator(CHUNK):
-            if movie_id in self._row_of:
-                rows[name.casefold()].append(self._row_of[movie_id])
-        return {name: np.unique(np.array(found, dtype=np.int64)) for name, found in rows.items()}
+        found: dict[str, list[np.ndarray]] = defaultdict(list)
+        for chunk in _chunks(pairs.order_by().iterator(CHUNK)):
+            movie_ids: dict[str, list[int]] = defaultdict(list)
+            for movie_id, name in chunk:
+                movie_ids[name.casefold()].append(movie_id)
+            for name, ids in movie_ids.items():
+                found[name].append(self.rows_of(ids))
+        rows = {name: np.unique(np.concatenate(each)) for name, each in found.items()}
+        visible = {name: each[each >= 0] for name, each in rows.items()}
+        return share("names", {name: each for name, each in visible.items() if len(each)})
+
+
+def _columns(films: Iterable[Film]) -> dict[str, np.ndarray]:
+    """Return the arrays of the index, of movies by ascending id, read in chunks that are not kept."""
+    chunks = [_columns_of_chunk(())]
+    chunks += map(_columns_of_chunk, _chunks(iter(films)))
+    columns = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    columns["title_ends"] = columns.pop("title_bytes").cumsum()
+    return columns
+
+
+def _columns_of_chunk(films: Sequence[Film]) -> dict[str, np.ndarray]:
+    ids, titles, years, runtimes, created = zip(*films, strict=True) if films else ((),) * 5
+    encoded = [title.encode() for title in titles]
+    return {
+        "ids": np.array(ids, dtype=np.int64),
+        "years": np.array([year or 0 for year in years], dtype=np.int16),
+        "runtimes": np.array([runtime or 0 for runtime in runtimes], dtype=np.int32),
+        "created": np.array([moment.timestamp() for moment in created], dtype=np.float64),
+        "titles": np.frombuffer(b"".join(encoded), dtype=np.uint8),
+        "title_bytes": np.array([len(each) for each in encoded], dtype=np.int64),
+    }
+
+
+def _chunks(rows: Iterator[T]) -> Iterator[list[T]]:
+    while chunk := list(islice(rows, CHUNK)):
+        yield chunk
 
 
 def attribute_key(value: str | float | bool) -> AttributeKey:
@@ -284,5 +333,5 @@ def _stamp() -> tuple[Any, ...]:
 
 
 def _films() -> Iterator[Film]:
-    films = Movie.objects.visible().order_by()
+    films = Movie.objects.visible().order_by("pk")
     return films.values_list("pk", "title", "year", "runtime", "created").iterator(CHUNK)

@@ -81,7 +81,7 @@ def _by_content(movie_id: int, similar: Sequence[Recommendation], index: MovieIn
     if movie_id not in index or not similar or scores[0] <= 0:
         return ids, scores
     rows = index.rows_of([movie_id, *ids[:POOL]]).tolist()
-    facts = [MovieFacts(index.titles[row], index.features[row]) for row in rows]
+    facts = [MovieFacts(index.title(row), index.features_of(row)) for row in rows]
     scores = scores_with_content(facts[0], facts[1:], scores)
     best = sorted(range(len(similar)), key=scores.__getitem__, reverse=True)
     return [ids[rank] for rank in best], [scores[rank] for rank in best]

@@ -1,10 +1,12 @@
 """The movies in memory follow the database without a look at all of them."""
 
+import math
 import time
 from datetime import timedelta
 from functools import cached_property
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from django.db import DatabaseError, connection
 from django.test import RequestFactory
@@ -17,6 +19,7 @@ from movie.catalogue.catalogue_version import CatalogueVersion
 from movie.catalogue.merging import merge_people
 from movie.catalogue.models import Genre, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film, person
+from movie.core import shared_arrays
 from movie.core.replicas import ReplicaMiddleware
 from movie.recommendations import movie_index as module
 from movie.recommendations import new_films
@@ -37,10 +40,28 @@ def hide(film: Movie) -> Movie:
 
 def test_every_movie_has_its_own_title_whatever_characters_titles_have():
     now = timezone.now()
-    films = [(7, "Ran", 1985, None, now), (3, "A\0B", None, None, now), (5, "", None, 90, now)]
+    films = [(3, "A\0B", None, None, now), (5, "", None, 90, now), (7, "난 Ran", 1985, None, now)]
     index = MovieIndex(films)
-    assert index.titles == ["A B", "", "Ran"] and index.titles_of([7, 8]) == {7: "Ran"}
-    assert (MovieIndex([]).titles, MovieIndex([(1, "", None, None, now)]).titles) == ([], [""])
+    assert [index.title(row) for row in range(len(index))] == ["A\0B", "", "난 Ran"]
+    assert index.titles_of([7, 8, "7"]) == {7: "난 Ran"}
+    assert not len(MovieIndex([])) and MovieIndex([]).titles_of([7]) == {}
+
+
+def test_the_index_is_the_same_whether_it_is_shared_or_not(monkeypatch, settings, tmp_path):
+    now = timezone.now()
+    films = [(pk, f"Film {pk}", 1900 + pk % 100, pk % 200, now) for pk in range(1, 30_000, 2)]
+    monkeypatch.setattr(shared_arrays, "LEAST_BYTES", math.inf)
+    alone = MovieIndex(films)
+    monkeypatch.setattr(shared_arrays, "LEAST_BYTES", 0)
+    settings.SHARED_ARRAYS_DIR = tmp_path
+    shared = MovieIndex(films)
+    assert not shared.ids.flags.owndata and not shared.ids.flags.writeable
+    for name in ("ids", "years", "runtimes", "created"):
+        assert np.array_equal(getattr(alone, name), getattr(shared, name)), name
+    assert (alone.facts, alone.digest) == (shared.facts, shared.digest)
+    asked = [5, 6, 29_999, "5", 10**20]
+    assert alone.rows_of(asked).tolist() == shared.rows_of(asked).tolist() == [2, -1, 14_999, -1, -1]
+    assert alone.titles_of(asked) == shared.titles_of(asked) == {5: "Film 5", 29_999: "Film 29999"}
 
 
 def test_an_unchanged_catalogue_is_not_read_again(film):
@@ -76,20 +97,25 @@ def test_a_change_that_leaves_its_time_as_it_was_is_noticed(film):
     assert movie_index().runtimes.tolist() == [170]
 
 
+def features_of_both() -> frozenset:
+    index = movie_index()
+    return index.features_of(0) & index.features_of(1)
+
+
 def test_what_staff_change_beside_movies_is_noticed(film):
     film.genres.add(Genre.objects.create(name="Crime"))
     other = make_film("Thief", directors=["M. Mann"])
     film.credits.create(person=person("Michael Mann"), role="director")
     assert movie_index().genres.keys() == {"crime"}
-    assert not frozenset.intersection(*movie_index().features)
+    assert not features_of_both()
     genre = Genre.objects.get()
     genre.name = "Thriller"
     genre.save()
     assert movie_index().genres.keys() == {"thriller"}
     merge_people(film.credits.get().person, [other.credits.get().person])
-    assert frozenset.intersection(*movie_index().features)
+    assert features_of_both()
     Person.objects.all().delete()
-    assert not frozenset.intersection(*movie_index().features)
+    assert not features_of_both()
 
 
 def test_created_movies_are_noticed(film):
