@@ -31,7 +31,7 @@ from datasets.readers.dataset import read_interactions
 from datasets.splits.protocols import split_interactions
 from evaluation.conditions import evaluate
 from predictors.base import Predictor, Saved
-from predictors.content import Content, ContentEncoder, decade_of, words_of
+from predictors.content import Content, ContentEncoder, decade_of, hash_contents, words_of
 from predictors.new_items import RIDGE, ContentBridge
 from predictors.plugins import predictor_class
 from predictors.query import Query
@@ -159,8 +159,8 @@ def bridge_of(
     contents: Sequence[Content], fields: Sequence[str], known: np.ndarray, ridge: float
 ) -> ContentBridge:
     chosen = [{field: content[field] for field in fields if field in content} for content in contents]
-    encoder = ContentEncoder.fit(list(itertools.compress(chosen, known)))
-    features = encoder.encode(chosen)
+    encoder = ContentEncoder.fit(hash_contents(itertools.compress(chosen, known)))
+    features = encoder.encode(hash_contents(chosen))
     return ContentBridge(features[known], features[~known], ridge)
 
 

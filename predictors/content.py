@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from scipy import sparse
 
 N_FEATURES = 1024  # columns; names that share one are told apart by the others
+AT_ONCE = 2_000  # contents that are encoded together
 WORD = re.compile(r"\w{3,}")
 
 Content = Mapping[str, Iterable[str]]  # field, such as "genre", -> names or words
@@ -30,6 +33,32 @@ def decade_of(year: int | None) -> list[str]:
 
 
 @dataclass(frozen=True)
+class HashedContents:
+    """Contents of n items in arrays: two bytes a name. Iterated over, the columns of an item's fields.
+
+    columns   (m,) the feature of each name, by item and field
+    lengths   (f,) names of each field that is not empty
+    n_fields  (n,) such fields of each item
+    """
+
+    columns: np.ndarray
+    lengths: np.ndarray
+    n_fields: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.n_fields)
+
+    def __iter__(self) -> Iterator[list[np.ndarray]]:
+        lengths, first = iter(self.lengths.tolist()), 0
+        for n in self.n_fields.tolist():
+            fields = []
+            for length in islice(lengths, n):
+                fields.append(self.columns[first : first + length])
+                first += length
+            yield fields
+
+
+@dataclass(frozen=True)
 class ContentEncoder:
     """Turns contents into vectors (Salton and Buckley 1988: TF-IDF, with every field of length 1).
 
@@ -39,17 +68,24 @@ class ContentEncoder:
     rarity: np.ndarray
 
     @classmethod
-    def fit(cls, contents: Sequence[Content]) -> ContentEncoder:
+    def fit(cls, contents: HashedContents) -> ContentEncoder:
         """Count how many contents have each feature."""
-        columns = [np.unique(np.concatenate([*_hashed(content).values(), [0]])) for content in contents]
-        counts = np.bincount(np.concatenate([*columns, [0]]).astype(np.int64), minlength=N_FEATURES)
+        counts = np.bincount([0], minlength=N_FEATURES)
+        for fields in contents:
+            counts[np.unique(np.concatenate([*fields, [0]]).astype(np.int64))] += 1
         return cls((np.log(max(len(contents), 1) / np.maximum(counts, 1)) + 1).astype(np.float32))
 
-    def encode(self, contents: Sequence[Content]) -> sparse.csr_matrix:
+    def encode(self, contents: HashedContents) -> sparse.csr_matrix:
         """Return (n, N_FEATURES) float32, one row a content; of a content that says nothing it is 0."""
+        remaining, parts = iter(contents), [self._encode([])]
+        while part := list(islice(remaining, AT_ONCE)):
+            parts.append(self._encode(part))
+        return sparse.vstack(parts, format="csr")
+
+    def _encode(self, contents: Sequence[Sequence[np.ndarray]]) -> sparse.csr_matrix:
         rows, columns, amounts = [], [], []
-        for row, content in enumerate(contents):
-            for found in _hashed(content).values():
+        for row, fields in enumerate(contents):
+            for found in fields:
                 features, times = np.unique(found, return_counts=True)
                 weights = np.sqrt(times) * self.rarity[features]
                 columns.append(features)
@@ -61,10 +97,15 @@ class ContentEncoder:
         return sparse.csr_matrix(cells, shape=(len(contents), N_FEATURES), dtype=np.float32)
 
 
-def _hashed(content: Content) -> dict[str, np.ndarray]:
-    """Return the column of each name by field, without fields that are empty."""
-    hashed = {
-        field: np.array([zlib.crc32(f"{field}:{name}".encode()) % N_FEATURES for name in names], np.int64)
-        for field, names in content.items()
-    }
-    return {field: columns for field, columns in hashed.items() if len(columns)}
+def hash_contents(contents: Iterable[Content]) -> HashedContents:
+    """Return contents with their names hashed. None of them is kept."""
+    columns, lengths, n_fields = array("H"), array("L"), array("L")
+    for content in contents:
+        before = len(lengths)
+        for field, names in content.items():
+            first = len(columns)
+            columns.extend(zlib.crc32(f"{field}:{name}".encode()) % N_FEATURES for name in names)
+            if len(columns) > first:
+                lengths.append(len(columns) - first)
+        n_fields.append(len(lengths) - before)
+    return HashedContents(np.array(columns), np.array(lengths), np.array(n_fields))

@@ -42,7 +42,9 @@ class ContentBridge:
 
     def __init__(self, known: sparse.csr_matrix, new: sparse.csr_matrix, ridge: float = RIDGE) -> None:
         self._used = np.flatnonzero(known.getnnz(axis=0))  # nothing is known of the rest
-        self.known, self.new = known[:, self._used], new[:, self._used]
+        # A selection is a copy, and a large catalogue has every feature: then processes can share the matrix.
+        self.known = known if len(self._used) == known.shape[1] else known[:, self._used]
+        self.new = new[:, self._used]
         # (F'F + ridge I) ** -1 f, (f,) float32, by new item: lists show the same ones again and again.
         self._solved: dict[int, np.ndarray] = {}
         gram = (self.known.T @ self.known).toarray()

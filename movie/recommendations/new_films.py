@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,11 +20,12 @@ from scipy import sparse
 
 from movie.catalogue.models import Credit, Movie, MovieTag
 from movie.core.replicas import reading_primary
+from movie.core.shared_arrays import share
 from movie.recommendations.movie_index import MovieIndex, movie_index
 from movie.recommendations.ranked_list import trained_at
 from movie.training.model_info import IMPERSONAL_MODELS
 from predictors.base import Predictor
-from predictors.content import Content, ContentEncoder, decade_of, words_of
+from predictors.content import Content, ContentEncoder, decade_of, hash_contents, words_of
 from predictors.id_map import IdMap
 from predictors.new_items import ContentBridge, WithNewItems
 
@@ -115,14 +116,26 @@ def _read_films(
     ids = [pk for pk in index.added_since(since) if predictor.ids.index_of(pk) is None]
     new = sorted(ids[:MOST_NEW])
     if (new or with_content) and made.features is None:
-        contents = contents_of([int(pk) for pk in predictor.ids])
+        contents = hash_contents(contents_of([int(pk) for pk in predictor.ids]))
         made.encoder = ContentEncoder.fit(contents)
-        made.features = made.encoder.encode(contents)
+        made.features = _shared_matrix(made.encoder.encode(contents))
     if new and made.encoder is not None and made.features is not None:
-        of_new = made.encoder.encode(contents_of(new))
+        of_new = made.encoder.encode(hash_contents(contents_of(new)))
         made.bridge = known.bridge.with_new(of_new) if known.bridge else ContentBridge(made.features, of_new)
-        made.extended = IdMap([*predictor.ids, *new])
+        made.extended = _shared_ids(IdMap([*predictor.ids, *new]))
     return made
+
+
+def _shared_matrix(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return an equal matrix whose arrays the processes of this machine share."""
+    matrix.sum_duplicates()  # which sorts in place, too
+    arrays = share("content", {"data": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr})
+    return sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), matrix.shape)
+
+
+def _shared_ids(ids: IdMap) -> IdMap:
+    arrays = ids.arrays()
+    return ids if arrays is None else IdMap.from_arrays(share("ids", arrays))
 
 
 _new_films = _NewFilms()
@@ -143,12 +156,12 @@ def find_cutoff(predictor: Predictor) -> datetime | None:
         return made
 
 
-def contents_of(movie_ids: Sequence[int]) -> list[Content]:
-    """Return what is known of each movie, in this order: genres, decade, languages, people, tags, words."""
-    found: dict[int, dict[str, list[str]]] = {}
+def contents_of(movie_ids: Sequence[int]) -> Iterator[Content]:
+    """Yield what is known of each movie, in this order: genres, decade, languages, people, tags, words."""
     for start in range(0, len(movie_ids), AT_ONCE):
-        found |= _contents(movie_ids[start : start + AT_ONCE])
-    return [found.get(pk, {}) for pk in movie_ids]
+        ids = movie_ids[start : start + AT_ONCE]
+        found = _contents(ids)
+        yield from (found.get(pk, {}) for pk in ids)
 
 
 def _contents(movie_ids: Sequence[int]) -> dict[int, dict[str, list[str]]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.interactions import Interactions
-from predictors.content import N_FEATURES, ContentEncoder, decade_of, words_of
+from predictors.content import N_FEATURES, ContentEncoder, decade_of, hash_contents, words_of
 from predictors.history import History, Interaction
 from predictors.id_map import IdMap
 from predictors.models.als import AlsConfig, AlsPredictor
@@ -35,9 +35,11 @@ def model():
 @pytest.fixture(scope="module")
 def bridge():
     contents = [content(item) for item in range(N_ITEMS)]
-    encoder = ContentEncoder.fit(contents)
+    encoder = ContentEncoder.fit(hash_contents(contents))
     new = [{"genre": ["Western"]}, {"genre": ["Horror"]}, {}]
-    return ContentBridge(encoder.encode(contents), encoder.encode(new), ridge=0.5)
+    return ContentBridge(
+        encoder.encode(hash_contents(contents)), encoder.encode(hash_contents(new)), ridge=0.5
+    )
 
 
 def liking(*films):
@@ -46,7 +48,7 @@ def liking(*films):
 
 def test_every_field_has_length_one_and_what_is_rare_counts_more():
     contents = [{"genre": ["Drama"]}, {"genre": ["Drama", "War"]}, {"genre": []}]
-    encoded = ContentEncoder.fit(contents).encode(contents)
+    encoded = ContentEncoder.fit(hash_contents(contents)).encode(hash_contents(contents))
     assert encoded.shape == (3, N_FEATURES)
     np.testing.assert_allclose(np.sqrt(encoded.multiply(encoded).sum(axis=1)).A1, [1, 1, 0], atol=1e-6)
     common = encoded[1, encoded[0].indices[0]]
@@ -127,9 +129,9 @@ def test_what_was_solved_is_kept_for_some_items_only(monkeypatch, bridge):
 
 def test_a_bridge_to_other_new_items_is_the_one_that_is_made_for_them(bridge):
     contents = [content(item) for item in range(N_ITEMS)]
-    encoder = ContentEncoder.fit(contents)
-    new = encoder.encode([{"genre": ["Horror"]}])
+    encoder = ContentEncoder.fit(hash_contents(contents))
+    new = encoder.encode(hash_contents([{"genre": ["Horror"]}]))
     scores = np.random.default_rng(1).random((2, N_ITEMS), dtype=np.float32)
-    expected = ContentBridge(encoder.encode(contents), new, ridge=0.5).scores(scores)
+    expected = ContentBridge(encoder.encode(hash_contents(contents)), new, ridge=0.5).scores(scores)
     np.testing.assert_array_equal(bridge.with_new(new).scores(scores), expected)
     assert bridge.scores(scores).shape == (2, 3), "which stays as it is"
