@@ -24,7 +24,9 @@ import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 
 from benchmarks._command import (
@@ -102,8 +104,12 @@ def _ask_until_loaded(site: Served, films: list[int], models: set[str], workers:
 
     def ask(_number: int) -> None:
         # A new connection each time, so that every worker gets its turn.
-        with urllib.request.urlopen(f"http://127.0.0.1:{site.address[1]}/compare/?{query}") as page:
-            page.read()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{site.address[1]}/compare/?{query}") as page:
+                page.read()
+        except HTTPError as error:
+            if error.code != HTTPStatus.TOO_MANY_REQUESTS:  # others are asking the slow models
+                raise CouldNotMeasure(f"the compare page: {error}") from error
 
     for _ in range(ROUNDS * workers):
         with ThreadPoolExecutor(THREADS) as threads:
