@@ -88,10 +88,12 @@ class GraphFilterPredictor(Predictor):
         *,
         ids: IdMap,
         config: GraphFilterConfig | None = None,
+        people_of: sparse.csr_matrix | None = None,
     ) -> None:
         super().__init__(ids, config)
         self.people, self.vectors, self.spectrum, self.roots = people, vectors, spectrum, roots
-        self._people_of = people.T.tocsr()  # (n_items, n_users)
+        # (n_items, n_users): of an artifact, so that processes share it
+        self._people_of = people.T.tocsr() if people_of is None else people_of
         alpha = self.config.alpha
         n_known = int(np.count_nonzero(roots))
         self.alpha = np.float32(alpha if alpha >= 0 else _alpha_by_rows(people.nnz, n_known))
@@ -157,6 +159,9 @@ class GraphFilterPredictor(Predictor):
             "data": self.people.data,
             "indices": self.people.indices.astype(np.int32),
             "indptr": self.people.indptr.astype(np.int64),
+            "of_item_data": self._people_of.data,
+            "of_item_indices": self._people_of.indices.astype(np.int32),
+            "of_item_indptr": self._people_of.indptr.astype(np.int64),
             "vectors": self.vectors,
             "spectrum": self.spectrum,
             "roots": self.roots,
@@ -166,14 +171,16 @@ class GraphFilterPredictor(Predictor):
     def from_artifact(cls, saved: Saved) -> Self:
         n_items = len(saved.ids)
         try:
-            data, indices, indptr = (saved.tensor(name, (None,)) for name in ("data", "indices", "indptr"))
-            people = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_items))
-            people.check_format(full_check=True)
+            people = _saved_matrix(saved, "", n_items)
+            is_older = "of_item_data" not in saved.tensors  # than the transposed matrix in an artifact
+            people_of = None if is_older else _saved_matrix(saved, "of_item_", people.shape[0])
+            if people_of is not None and people_of.shape[0] != n_items:
+                raise ValueError("the matrix and the transposed one differ in their shapes")
         except ValueError as error:
             raise ArtifactError(f"{saved.directory}: not a graph of users and items: {error}") from error
         vectors, roots = saved.tensor("vectors", (n_items, None)), saved.tensor("roots", (n_items,))
         spectrum = saved.tensor("spectrum", (vectors.shape[1],))
-        return cls(people, vectors, spectrum, roots, ids=saved.ids, config=saved.config)
+        return cls(people, vectors, spectrum, roots, ids=saved.ids, config=saved.config, people_of=people_of)
 
     def _damped(self, histories: sparse.csr_matrix, exponent: float) -> sparse.csr_matrix:
         """Return x D_I ** -exponent; items without interactions count 0, as their vectors are 0."""
@@ -181,6 +188,15 @@ class GraphFilterPredictor(Predictor):
             return histories
         damped = histories.data / np.maximum(self.roots, 1)[histories.indices] ** np.float32(2 * exponent)
         return sparse.csr_matrix((damped, histories.indices, histories.indptr), shape=histories.shape)
+
+
+def _saved_matrix(saved: Saved, prefix: str, n_columns: int) -> sparse.csr_matrix:
+    """Return a matrix of an artifact. Raises ValueError or ArtifactError where it is none."""
+    names = ("data", "indices", "indptr")
+    data, indices, indptr = (saved.tensor(prefix + name, (None,)) for name in names)
+    matrix = sparse.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, n_columns))
+    matrix.check_format(full_check=True)
+    return matrix
 
 
 def _factors_by_size(n_users: int, n_items: int) -> int:

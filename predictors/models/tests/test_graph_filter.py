@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from predictors.errors import TrainingError
+from predictors.base import Saved
+from predictors.errors import ArtifactError, TrainingError
 from predictors.models.graph_filter import GraphFilterPredictor, _alpha_by_rows, _factors_by_size
 from predictors.query import Query
 from predictors.testing import fit_model
@@ -36,6 +37,21 @@ def test_skipping_people_who_have_nothing_in_common_changes_no_score(graph, monk
     dense = graph.score(queries)
     monkeypatch.setattr("predictors.models.graph_filter.FEW", 1.1)
     np.testing.assert_allclose(graph.score(queries), dense, atol=1e-6)
+
+
+def test_an_artifact_has_the_transposed_matrix_and_an_older_one_is_read_as_before(graph):
+    def load(tensors):
+        return GraphFilterPredictor.from_artifact(Saved(tensors, graph.ids, graph.config))
+
+    queries = [Query.from_indices([5]), Query.from_indices([5, 30, 41])]
+    tensors = graph.tensors()
+    loaded = load(tensors)
+    assert np.shares_memory(loaded._people_of.data, tensors["of_item_data"])
+    older = {name: each for name, each in tensors.items() if not name.startswith("of_item_")}
+    for read in (loaded, load(older)):
+        assert np.array_equal(read.score(queries), graph.score(queries))
+    with pytest.raises(ArtifactError, match="not a graph"):
+        load(tensors | {"of_item_indptr": tensors["of_item_indptr"][:-1]})
 
 
 def test_the_vectors_are_orthonormal(graph):
