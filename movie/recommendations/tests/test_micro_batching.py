@@ -127,13 +127,33 @@ def test_those_that_find_no_place_for_a_costly_call_wait_for_it_together(monkeyp
     assert time.monotonic() - started < 0.4, "all for one WAIT_SECONDS"
 
 
-def test_the_requests_of_a_group_use_one_client_of_redis(settings):
-    settings.CACHES = {
-        "default": {"BACKEND": "movie.core.caching.ForgivingRedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+def redis_at(number):
+    backend = {
+        "BACKEND": "movie.core.caching.ForgivingRedisCache",
+        "LOCATION": f"redis://127.0.0.1:{number}/0",
     }
+    return {"default": backend}
+
+
+def test_the_requests_of_a_group_use_one_client_of_redis(settings):
+    settings.CACHES = redis_at(1)
     one, other = run_together([lambda: caches["default"]._cache] * 2)
     assert one is other
     assert one.get_client().connection_pool is other.get_client().connection_pool
-    settings.CACHES["default"]["LOCATION"] = "redis://127.0.0.1:2/0"
+    settings.CACHES = redis_at(2)
     (elsewhere,) = run_together([lambda: caches["default"]._cache])
     assert elsewhere is not one
+
+
+def test_what_one_group_left_behind_is_no_part_of_the_next():
+    predictor = Doubling()
+    for first in (1, 4):
+        numbers = range(first, first + 3)
+        found = run_together([lambda n=n: score(predictor, n) for n in numbers])
+        assert found == [2.0 * n for n in numbers]
+
+    def within():  # a group in a task of another one
+        return run_together([lambda: score(predictor, 7)] * 2)
+
+    assert run_together([within, lambda: score(predictor, 8)]) == [[14.0, 14.0], 16.0]
+    assert run_together([lambda: score(predictor, 9)] * 3) == [18.0] * 3
