@@ -51,11 +51,14 @@ Waiting = tuple[dict[str, Any], "HTTPProtocol", Answered]  # a request, with its
 
 
 class Gateway:
-    """Answers RSGI requests by a WSGI application in `settings.WEB_THREADS` threads."""
+    """Answers RSGI requests by a WSGI application in `settings.WEB_THREADS` threads, one for groups."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self.application = application
-        self.threads = ThreadPoolExecutor(settings.WEB_THREADS, "web")
+        self.threads = ThreadPoolExecutor(max(settings.WEB_THREADS - 1, 1), "web")
+        # Of all threads each would take a group in turn, and find nothing of its own in the caches.
+        self.group_thread = ThreadPoolExecutor(1, "group")
+        self.is_group_thread_busy = False
         self.probe_threads = ThreadPoolExecutor(PROBE_THREADS, "probe")
         self.waiting: deque[Waiting] = deque()
         self.group_timer: asyncio.TimerHandle | None = None  # of the group that takes requests now
@@ -113,10 +116,18 @@ class Gateway:
             self.group_timer = None
             return
         self.group_timer = loop.call_later(PATIENCE_SECONDS, self._start_group, loop)
-        self.threads.submit(self._answer_group, loop, self.group_timer)
+        is_first = not self.is_group_thread_busy
+        self.is_group_thread_busy = True
+        threads = self.group_thread if is_first else self.threads
+        threads.submit(self._answer_group, loop, self.group_timer, is_first)
 
-    def _answer_group(self, loop: asyncio.AbstractEventLoop, timer: asyncio.TimerHandle) -> None:
-        """Answer those who wait, each as soon as its answer is made; the loop hears of all at the end."""
+    def _answer_group(
+        self, loop: asyncio.AbstractEventLoop, timer: asyncio.TimerHandle, is_first: bool
+    ) -> None:
+        """Answer those who wait, each as soon as its answer is made; the loop hears of all at the end.
+
+        `is_first` where the thread for groups does it, and no other because that one takes long.
+        """
         taken: list[Answered] = []
         sent: set[Answered] = set()
 
@@ -126,6 +137,8 @@ class Gateway:
                     _deliver(answer, None)
                 else:
                     _fail(answer)
+            if is_first:
+                self.is_group_thread_busy = False
             if self.group_timer is timer:  # nobody has taken over
                 timer.cancel()
                 self._start_group(loop)

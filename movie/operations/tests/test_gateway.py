@@ -198,7 +198,34 @@ def test_answers_are_sent_by_the_threads_that_made_them():
         assert [answer.status for answer in answers] == [200] * 4
 
     asyncio.run(scenario())
-    assert len(senders) == 4 and all(name.startswith("web") for name in senders)
+    assert len(senders) == 4 and all(name.startswith(("web", "group")) for name in senders)
+
+
+def test_groups_are_answered_by_one_thread_unless_it_takes_long():
+    threads, go_on = [], threading.Event()
+
+    def application(variables, start_response):
+        threads.append(threading.current_thread().name)
+        if "HTTP_SLOW" in variables:
+            go_on.wait(10)
+        return echo(variables, start_response)
+
+    async def scenario() -> None:
+        gateway = Gateway(application)
+        for _ in range(3):
+            await gateway.__rsgi__(scope(GROUPED_PATH), Protocol())
+        slow = asyncio.create_task(gateway.__rsgi__(scope(GROUPED_PATH, slow=1), Protocol()))
+        while len(threads) < 4:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            await asyncio.wait_for(gateway.__rsgi__(scope(GROUPED_PATH), Protocol()), 5)
+        go_on.set()
+        await slow
+        await gateway.__rsgi__(scope(GROUPED_PATH), Protocol())
+
+    asyncio.run(scenario())
+    own, others = {*threads[:4], threads[6]}, threads[4:6]
+    assert len(own) == 1 and not own & {*others}
 
 
 @pytest.mark.parametrize("path", ["/", GROUPED_PATH])
