@@ -197,20 +197,22 @@ class Predictor(ABC):
 
     def encode(self, history: History) -> Query:
         """Translate catalogue ids into item indices; unknown ids are kept in `Query.unknown`."""
-        liked, unknown = self.ids.indices_of(history.strength)
+        strength, ratings = history.strength, history.ratings
+        liked, unknown = self.ids.indices_of(strength)
         disliked, unknown_disliked = self.ids.indices_of(history.disliked)
         seen, unknown_seen = self.ids.indices_of(history.seen)
-        rated, unknown_rated = self.ids.indices_of(history.ratings)
+        rated, unknown_rated = self.ids.indices_of(ratings)
+        seen.sort()
         not_liked = sorted({*unknown_disliked, *unknown_seen}, key=str)
         return Query(
             liked=liked,
-            weights=_known_values(history.strength, unknown),
+            weights=_known_values(strength, unknown),
             disliked=disliked,
-            seen=np.sort(seen),
+            seen=seen,
             unknown=tuple(dict.fromkeys((*unknown, *not_liked))),
             rated=rated,
-            stars=_known_values(history.ratings, unknown_rated),
-            mean_stars=fmean(history.ratings.values()) if history.ratings else math.nan,
+            stars=_known_values(ratings, unknown_rated),
+            mean_stars=fmean(ratings.values()) if ratings else math.nan,
         )
 
     def score(self, queries: Sequence[Query], items: np.ndarray | Sequence[int] | None = None) -> np.ndarray:

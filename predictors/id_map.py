@@ -147,7 +147,8 @@ class IdMap(Sequence[MovieId]):
     def ids_of(self, indices: Sequence[int] | np.ndarray) -> list[MovieId]:
         """Return the ids at these indices. Raises IndexError on an index outside 0..n-1."""
         wanted = np.asarray(indices, dtype=np.int64)
-        outside = wanted[(wanted < 0) | (wanted >= len(self._ids))]
+        # As whole numbers without a sign those below 0 are larger than any index.
+        outside = wanted[wanted.view(np.uint64) >= len(self._ids)]
         if len(outside):
             raise IndexError(f"index {outside[0]} is outside 0..{len(self) - 1}")
         if isinstance(self._ids, np.ndarray):

@@ -54,9 +54,10 @@ class AllScores(FirstStage):
             return np.empty(0, np.int64), np.empty(0, np.float32)
         threshold = _thresholds(self.scores[None], n)[0]
         items = _candidates(self.scores, threshold)
-        is_above = self.scores[items] > threshold
-        ties = items[~is_above][: max(n - np.count_nonzero(is_above), 0)]  # of equal ones there may be many
-        items = np.concatenate([items[is_above], ties])
+        if len(items) > 2 * n:  # many are equal
+            is_above = self.scores[items] > threshold
+            ties = items[~is_above][: max(n - np.count_nonzero(is_above), 0)]
+            items = np.concatenate([items[is_above], ties])
         scores = self.rescore(items)
         order = np.lexsort((items, -scores))[:k]
         return items[order], scores[order]
@@ -92,7 +93,9 @@ def _candidates(scores: np.ndarray, threshold: float) -> np.ndarray:
 
     A plain partition would choose among equal scores at random.
     """
-    return np.flatnonzero(scores > threshold if threshold == -np.inf else scores >= threshold)
+    is_candidate = scores > threshold if threshold == -np.inf else scores >= threshold
+    found: np.ndarray = is_candidate.nonzero()[0]
+    return found
 
 
 def _group_maxima(scores: np.ndarray) -> np.ndarray:
@@ -109,4 +112,6 @@ def _group_maxima(scores: np.ndarray) -> np.ndarray:
 def _kth(scores: np.ndarray, k: int) -> np.ndarray:
     """Return (B,) the k-th best of each row."""
     column = scores.shape[1] - k
-    return np.partition(scores, column, axis=1)[:, column]
+    ordered = scores.copy()
+    ordered.partition(column, axis=1)
+    return ordered[:, column]

@@ -12,7 +12,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -169,10 +170,15 @@ def _with_request(logger: object, name: str, line: Line) -> Line:
 
 
 def _as_json(logger: object, name: str, line: Line) -> str:
+    first = {"at": line["at"], "level": line["level"], "event": line["event"]}
+    return _json_writer()({**first, **line}, fallback=str, inf_nan_mode="null").decode()
+
+
+@cache
+def _json_writer() -> Callable[..., bytes]:
     from pydantic_core import to_json
 
-    first = {key: line.pop(key) for key in ("at", "level", "event")}
-    return to_json({**first, **line}, fallback=str, inf_nan_mode="null").decode()
+    return to_json
 
 
 def _readable() -> structlog.dev.ConsoleRenderer:

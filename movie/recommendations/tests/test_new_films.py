@@ -105,6 +105,18 @@ def test_what_was_seen_or_hidden_or_left_out_does_not_come_again(send):
     assert film.pk not in ids(history)
 
 
+def test_a_new_film_that_a_request_names_does_not_come_again(send):
+    upsert(send, "cold", "Western")
+    film = Movie.objects.get(title="The Western of cold").pk
+
+    def ids(*history):
+        body = {"history": history, "model": "neighbours", "k": 24}
+        return [each["movie_id"] for each in send("POST", "recommend", body)["recommendations"]]
+
+    assert film in ids(1, 5, 7, 11)
+    assert film not in ids(1, 5, 7, 11, film)
+
+
 def test_lists_that_are_the_same_for_everybody_hold_none(send):
     upsert(send, "cold", "Western")
     ranked = recommend(likes(1, 5, 7, 11), k=24, model="popular")

@@ -286,7 +286,7 @@ class SasrecPredictor(InnerProductPredictor):
         for length, rows in by_length.items():
             for start in range(0, len(rows), SEQUENCES_AT_ONCE):
                 some = rows[start : start + SEQUENCES_AT_ONCE]
-                vectors = self.table[np.stack([histories[row][-length:] for row in some])]  # (b, T, D)
+                vectors = self.table[np.array([histories[row][-length:] for row in some])]  # (b, T, D)
                 if self.gaps is not None:
                     vectors += self.gaps[np.stack([gaps[row][-length:] for row in some]) if gaps else 0]
                 result[some] = self._encode(vectors)
