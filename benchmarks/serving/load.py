@@ -18,6 +18,11 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
+try:
+    from uvloop import run as _run  # it is late by less and takes a quarter less CPU than asyncio's loop
+except ImportError:
+    _run = asyncio.run
+
 OURS = "a loader in Python (wrk is not installed: apt-get install wrk), which takes more of the machine"
 _TIMEOUT_SECONDS = 10
 
@@ -67,7 +72,7 @@ def run_load(port: int, requests: Sequence[Request], *, connections: int, second
 
 def finish_load(port: int, requests: Sequence[Request], *, connections: int, seconds: float) -> Load:
     """The same by Python, which does not cut off the last requests: for few long ones."""
-    return asyncio.run(_by_python(port, requests, connections, seconds))
+    return _run(_by_python(port, requests, connections, seconds))
 
 
 def run_at_rate(
@@ -78,7 +83,7 @@ def run_at_rate(
     A wait is counted from the moment at which the request was to be sent, also where no connection was free
     or this loader was late: what a server that falls behind makes people wait.
     """
-    return asyncio.run(_at_rate(port, requests, rate, seconds, connections))
+    return _run(_at_rate(port, requests, rate, seconds, connections))
 
 
 # -- wrk -------------------------------------------------------------------------------------------
