@@ -127,6 +127,14 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+def thread_seconds(*processes: int) -> float:
+    """Return CPU-seconds of the threads that these processes have now. Linux alone tells: CouldNotMeasure."""
+    files = [file for pid in processes for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    if processes and not files:
+        raise CouldNotMeasure("this system does not tell the CPU time of threads in /proc/PID/task")
+    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+
 class Served:
     """Serves the site as in production: `with Served(environment) as site`."""
 
@@ -173,11 +181,7 @@ class Served:
 
         For single requests: `cpu_seconds` counts in steps of 10 ms.
         """
-        folders = [Path(f"/proc/{worker.pid}/task") for worker in self.workers()]
-        files = [file for folder in folders for file in folder.glob("*/schedstat")]
-        if not files:
-            raise CouldNotMeasure("this system does not tell the CPU time of threads in /proc/PID/task")
-        return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+        return thread_seconds(*(worker.pid for worker in self.workers()))
 
     def memory_mb(self) -> tuple[float, float]:
         """Return MB of the largest worker: resident, and its own."""

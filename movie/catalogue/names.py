@@ -63,6 +63,9 @@ class Language(models.Model):
 class Person(Searchable):
     SEARCHED = "name"
     name = models.CharField(_("name"), max_length=255)
+    # Movies of which the person has a credit, visible or not: `CreditQuerySet` counts them. Searches rely on
+    # it that there are not more.
+    movie_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
     objects = SearchableQuerySet.as_manager()
 

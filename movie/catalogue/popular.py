@@ -45,12 +45,16 @@ COLUMNS_OF_TITLES = (
 
 
 class KnownName(NamedTuple):
-    """Holds a person's name; `n_popular` counts their popular movies."""
+    """Holds a person's name; `n_popular` counts their popular movies, `movie_count` all, with hidden ones."""
 
     person: int
     key: str
     name: str
+    movie_count: int = 0
     n_popular: int = 0
+
+
+COLUMNS_OF_NAMES = ("pk", "search_key", "name", "movie_count")
 
 
 T = TypeVar("T", bound=KnownTitle | KnownName)
@@ -88,7 +92,7 @@ def _read_names() -> Known[KnownName]:
     people = (
         Credit.objects.filter(movie__in=movies)
         .order_by()
-        .values_list("person", "person__search_key", "person__name")
+        .values_list(*(f"person__{column}" for column in COLUMNS_OF_NAMES))
     )
     names = [KnownName(*row) for row in people.annotate(n=Count("movie", distinct=True))]
     return Known(sorted(names, key=lambda name: (-name.n_popular, name.person)))

@@ -9,7 +9,7 @@ rest. So what a search costs does not grow with the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import cache, lru_cache
@@ -34,6 +34,7 @@ from django.utils.translation import get_language
 from movie.catalogue.availability import available_now
 from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.popular import (
+    COLUMNS_OF_NAMES,
     COLUMNS_OF_TITLES,
     Known,
     KnownName,
@@ -156,12 +157,33 @@ def search_people(text: str) -> FoundPeople:
     matches = {pk: closeness(name.key, key) for pk, name in names.items()}
     # Some of them may have no visible movie.
     likely = nsmallest(2 * PEOPLE_FOUND, names, key=lambda pk: (matches[pk], n_popular.get(pk, 0), pk))
-    n_movies: dict[int, int] = dict(movies_of_people.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
-    best = sorted(n_movies, key=lambda pk: (matches[pk], -n_movies[pk], names[pk].name, pk))
+    best = best_people({pk: (matches[pk], names[pk]) for pk in likely}, PEOPLE_FOUND + 1)
     people.is_cut = is_cut or len(names) > len(likely) or len(best) > PEOPLE_FOUND
-    for pk in best[:PEOPLE_FOUND]:
-        person = Person(pk=pk, name=names[pk].name, search_key=names[pk].key)
-        person.match, person.n_movies = matches[pk], n_movies[pk]  # type: ignore[attr-defined]
+    people += best[:PEOPLE_FOUND]
+    return people
+
+
+def best_people(likely: Mapping[int, tuple[int, KnownName]], wanted: int) -> list[Person]:
+    """Return those with a visible movie, by match, number of visible movies and name; `wanted` at most.
+
+    Nobody has more visible movies than `movie_count`, so that only those are counted who may be wanted.
+    """
+
+    def rank(pk: int, n_movies: int) -> tuple[int, int, str, int]:
+        match, known = likely[pk]
+        return match, -n_movies, known.name, pk
+
+    left = sorted(likely, key=lambda pk: rank(pk, likely[pk][1].movie_count))
+    ranks: list[tuple[int, int, str, int]] = []
+    n_counted = wanted
+    while left and not (len(ranks) == wanted and ranks[-1] < rank(left[0], likely[left[0]][1].movie_count)):
+        counts = movies_of_people.rows(person=left[:n_counted], now=timezone.now())
+        ranks = nsmallest(wanted, [*ranks, *(rank(*row) for row in counts)])
+        left, n_counted = left[n_counted:], 2 * n_counted
+    people = []
+    for match, minus_movies, name, pk in ranks:
+        person = Person(pk=pk, name=name, search_key=likely[pk][1].key)
+        person.match, person.n_movies = match, -minus_movies  # type: ignore[attr-defined]
         people.append(person)
     return people
 
@@ -219,11 +241,21 @@ def phrases_of(key: str) -> list[str]:
 
 def holds_every_word(known: KnownTitle | KnownName, key: str) -> bool:
     """Return whether a title or name has every word of a search key, as searches want it."""
-    year = known.year if isinstance(known, KnownTitle) else None
-    return all(
-        (known.key.startswith(word) or f" {word}" in known.key)
-        if is_short(word)
-        else (word in known.key or (is_year(word) and int(word) == year))
+    text = known.key
+    for word, inside, year in _wanted(key):
+        if inside:  # a short word stands at the beginning of a word
+            if not (text.startswith(word) or inside in text):
+                return False
+        elif word not in text and (year is None or not isinstance(known, KnownTitle) or known.year != year):
+            return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _wanted(key: str) -> tuple[tuple[str, str, int | None], ...]:
+    """Return the words of a search key, with what stands inside of a title for a short one, and the year."""
+    return tuple(
+        (word, f" {word}" if is_short(word) else "", int(word) if is_year(word) else None)
         for word in words_of(key)
     )
 
@@ -300,9 +332,7 @@ def _titles_beginning(limit: int) -> CompiledQuery:
 def _names_beginning(limit: int) -> CompiledQuery:
     return CompiledQuery(
         lambda some: (
-            Person.objects.filter(_within)
-            .order_by("suffixes__text")
-            .values_list("pk", "search_key", "name")[:limit]
+            Person.objects.filter(_within).order_by("suffixes__text").values_list(*COLUMNS_OF_NAMES)[:limit]
         )
     )
 
@@ -334,7 +364,8 @@ _titles_of_year = CompiledQuery(
 movies_of_people = CompiledQuery(  # rows of a person and the number of their visible movies
     lambda some: (
         Credit.objects.filter(
-            available_now("movie__", _now), person__id__in=some("person", BigIntegerField())
+            available_now("movie__", _now),
+            person__id__in=some("person", BigIntegerField()),
         )
         .order_by()
         .values_list("person")

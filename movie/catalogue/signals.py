@@ -6,7 +6,7 @@ from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from movie.catalogue.catalogue_version import CatalogueVersion
-from movie.catalogue.models import Movie, MovieTitle
+from movie.catalogue.models import Credit, Movie, MovieTitle
 from movie.catalogue.names import Country, Genre, Language, Person
 from movie.catalogue.suffixes import Searchable
 
@@ -42,3 +42,9 @@ def raise_version(**kwargs: Any) -> None:
 def write_suffixes(instance: Searchable, **kwargs: Any) -> None:
     """Let searches find the text."""
     instance.write_suffixes()
+
+
+@receiver(post_save, sender=Credit, dispatch_uid="movie.count_movies")
+def count_movies(instance: Credit, **kwargs: Any) -> None:
+    """Count the movies of the person."""
+    Credit.objects.count_movies([instance.person_id])

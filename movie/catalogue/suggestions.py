@@ -14,13 +14,14 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import BigIntegerField, CharField, DateTimeField, Q
+from django.db.models import BigIntegerField, CharField, DateTimeField, FilteredRelation, Q
 from django.utils import timezone
 from django.utils.translation import get_language
 
 from movie.catalogue.availability import available_now
 from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.popular import (
+    COLUMNS_OF_NAMES,
     COLUMNS_OF_TITLES,
     Known,
     KnownName,
@@ -30,12 +31,13 @@ from movie.catalogue.popular import (
     popular_titles,
 )
 from movie.catalogue.search import (
+    SHOWN_RANKS,
+    best_people,
     closeness,
     holds_every_word,
     is_short,
     longest_word,
     match_of,
-    movies_of_people,
     phrases_of,
 )
 from movie.catalogue.suffixes import TITLE_START, bounds, without_article
@@ -46,6 +48,8 @@ from movie.core.compiled import CompiledQuery, Parameter
 
 MOVIES_SUGGESTED, PEOPLE_SUGGESTED = 8, 4
 MOST_READ = 40  # titles or names of one look-up
+FEW_LETTERS = 3  # that many titles begin with
+WORD_RANK = SHOWN_RANKS[2]  # of a title in which a word begins with the query
 FIELDS_SHOWN = ("id", "title", "year", "poster_path", "photograph", "rating_count", "updated")
 
 
@@ -72,12 +76,14 @@ def suggestions(text: str) -> Suggestions:
 def _movies(key: str) -> list[SuggestedMovie]:
     best = _best_movies(key)
     rows = _shown.rows(movie=best, now=timezone.now())
-    there = {row[0]: Movie.from_db(DEFAULT_DB_ALIAS, FIELDS_SHOWN, row) for row in rows}
-    found = {pk: SuggestedMovie(there[pk]) for pk in best if pk in there}
-    for pk, name in _directors.rows(movie=list(found)):
-        found[pk].directors.append(name)
-    load_local_titles(there.values())
-    return list(found.values())
+    there: dict[int, SuggestedMovie] = {}
+    for *values, director in rows:
+        if values[0] not in there:
+            there[values[0]] = SuggestedMovie(Movie.from_db(DEFAULT_DB_ALIAS, FIELDS_SHOWN, values))
+        if director:
+            there[values[0]].directors.append(director)
+    load_local_titles(found.movie for found in there.values())
+    return [there[pk] for pk in best if pk in there]
 
 
 def _best_movies(key: str) -> list[int]:
@@ -85,12 +91,17 @@ def _best_movies(key: str) -> list[int]:
 
     def read(start: str) -> list[KnownTitle]:
         first, last = bounds(start)
-        return [KnownTitle(*row) for row in _titles.rows(start=first, end=last, now=timezone.now())]
+        return [KnownTitle._make(row) for row in _titles.rows(start=first, end=last, now=timezone.now())]
+
+    def is_settled(begin: list[KnownTitle]) -> bool:
+        leading = {title.movie for title in begin if match_of(title, key, language) < WORD_RANK}
+        return len(leading) >= MOVIES_SUGGESTED
 
     ranks: dict[int, tuple[int, int, int]] = {}  # match, ratings and number of a movie
-    for title in _held(key, read, popular_titles, MOVIES_SUGGESTED):
+    for title in _held(key, read, is_settled, popular_titles, MOVIES_SUGGESTED):
         own = (match_of(title, key, language), -title.rating_count, title.movie)
-        ranks[title.movie] = min(own, ranks.get(title.movie, own))
+        if title.movie not in ranks or own < ranks[title.movie]:
+            ranks[title.movie] = own
     return nsmallest(MOVIES_SUGGESTED, ranks, key=ranks.__getitem__)
 
 
@@ -99,31 +110,37 @@ def _people(key: str) -> list[Person]:
         first, last = bounds(start)
         return [KnownName(*row) for row in _names.rows(start=first, end=last)]
 
-    found = {name.person: name for name in _held(key, read, popular_names, PEOPLE_SUGGESTED)}
+    def is_settled(begin: list[KnownName]) -> bool:
+        return len({name.person for name in begin}) == MOST_READ
+
+    found = {name.person: name for name in _held(key, read, is_settled, popular_names, PEOPLE_SUGGESTED)}
     matches = {pk: closeness(name.key, key) for pk, name in found.items()}
     likely = nsmallest(MOST_READ, found, key=lambda pk: (matches[pk], -found[pk].n_popular, pk))
-    counts: dict[int, int] = dict(movies_of_people.rows(person=likely, now=timezone.now()))  # type: ignore[arg-type]
-    best = sorted(counts, key=lambda pk: (matches[pk], -counts[pk], found[pk].name, pk))
-    return [_person(found[pk], counts[pk]) for pk in best[:PEOPLE_SUGGESTED]]
+    return best_people({pk: (matches[pk], found[pk]) for pk in likely}, PEOPLE_SUGGESTED)
 
 
-def _person(name: KnownName, n_movies: int) -> Person:
-    person = Person(pk=name.person, name=name.name, search_key=name.key)
-    person.n_movies = n_movies  # type: ignore[attr-defined]
-    return person
-
-
-def _held(key: str, read: Callable[[str], list[T]], popular: TTLValue[Known[T]], enough: int) -> list[T]:
+def _held(
+    key: str,
+    read: Callable[[str], list[T]],
+    is_settled: Callable[[list[T]], bool],
+    popular: TTLValue[Known[T]],
+    enough: int,
+) -> list[T]:
     """Return titles or names that hold every word of a key; `read` looks up what begins with a text.
 
-    The popular ones are asked where there are more than are read, and where there are too few.
+    The popular ones are asked where there are more than are read, and where there are too few. A few letters
+    are looked for at the beginning of titles first: where MOST_READ begin with them and `is_settled` says
+    that nothing else can come before these, words further inside are not looked for.
     """
     word = longest_word(key)
-    found = read(word)
-    is_cut = len(found) == MOST_READ
-    if is_cut:
-        for phrase in phrases_of(key):
-            found += read(TITLE_START + phrase)
+    begin = read(TITLE_START + key) if len(key) <= FEW_LETTERS and key == word else []
+    if is_cut := len(begin) == MOST_READ and is_settled(begin):
+        found = begin
+    else:
+        found = read(word)
+        if is_cut := len(found) == MOST_READ:
+            for phrase in phrases_of(key):
+                found += begin or read(TITLE_START + phrase)
     held = [each for each in found if holds_every_word(each, key)]
     if is_cut or len({each[0] for each in held}) < enough:  # movies or people
         known = popular.get().holding(word, at_beginning=is_cut or is_short(word))
@@ -144,22 +161,16 @@ _titles = CompiledQuery(
 )
 _names = CompiledQuery(
     lambda some: (
-        Person.objects.filter(_within)
-        .order_by("suffixes__text")
-        .values_list("pk", "search_key", "name")[:MOST_READ]
+        Person.objects.filter(_within).order_by("suffixes__text").values_list(*COLUMNS_OF_NAMES)[:MOST_READ]
     )
 )
-_shown = CompiledQuery(
+_shown = CompiledQuery(  # a row for each director, or one with None
     lambda some: (
-        Movie.objects.filter(available_now("", _now), id__in=some("movie", BigIntegerField()))
-        .order_by()
-        .values_list(*FIELDS_SHOWN)
-    )
-)
-_directors = CompiledQuery(
-    lambda some: (
-        Credit.objects.filter(movie__id__in=some("movie", BigIntegerField()), role=Credit.Role.DIRECTOR)
-        .order_by("order", "pk")
-        .values_list("movie_id", "person__name")
+        Movie.objects.annotate(
+            direction=FilteredRelation("credits", condition=Q(credits__role=Credit.Role.DIRECTOR))
+        )
+        .filter(available_now("", _now), id__in=some("movie", BigIntegerField()))
+        .order_by("direction__order", "direction__pk")
+        .values_list(*FIELDS_SHOWN, "direction__person__name")
     )
 )

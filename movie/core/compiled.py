@@ -18,11 +18,11 @@ MOST_KEPT = 1_024  # values of a list
 
 
 class Parameter(Expression):
-    """Stands in a query for a value that each execution gives by this name."""
+    """Stands in a query for a value, or for one of a list, that each execution gives by this name."""
 
-    def __init__(self, name: str, output_field: Field) -> None:
+    def __init__(self, name: str, output_field: Field, position: int | None = None) -> None:
         super().__init__(output_field=output_field)
-        self.name = name
+        self.name, self.position = name, position
 
     def as_sql(self, compiler: SQLCompiler, connection: Any, **context: Any) -> tuple[str, Any]:
         return "%s", [self]
@@ -35,14 +35,16 @@ class ListParameters:
         self._lengths = lengths
 
     def __call__(self, name: str, output_field: Field) -> list[Any]:
-        return [Parameter(_name_of(name, n), output_field) for n in range(self._lengths[name])]
+        return [Parameter(name, output_field, position) for position in range(self._lengths[name])]
 
 
 class _Compiled(NamedTuple):
     sql: str
-    params: Sequence[Any]
+    params: Sequence[Any]  # None where a value of an execution goes
+    slots: Sequence[tuple[int, str, int | None]]  # where such a value goes, its name, its position in a list
+    fields: dict[str, Field]  # by name
     query: Query
-    columns: Sequence[Any]
+    converted: dict[int, Any]  # columns by position whose values are converted when they are read
 
 
 class CompiledQuery:
@@ -65,13 +67,11 @@ class CompiledQuery:
         Raises KeyError for one that is missing, TransactionManagementError where rows are to be locked
         outside of a transaction; Django asks that only when it writes a statement.
         """
-        lists = {name: _filled_up(value) for name, value in values.items() if isinstance(value, list)}
+        lists = {name: value for name, value in values.items() if isinstance(value, list)}
         if not all(lists.values()):
             return []
         connection = connections[DEFAULT_DB_ALIAS]  # of this thread
-        for name, filled in lists.items():
-            values |= {_name_of(name, n): value for n, value in enumerate(filled)}
-        lengths = {name: len(filled) for name, filled in lists.items()}
+        lengths = {name: _length_for(len(value)) for name, value in lists.items()}
         compiled = self._compiled.get((connection.vendor, *lengths.items())) or self._compile(
             lengths, connection
         )
@@ -80,25 +80,22 @@ class CompiledQuery:
             raise TransactionManagementError("rows are locked in a transaction only")
         alias = DEFAULT_DB_ALIAS if is_locking else router.db_for_read(compiled.query.get_meta().model)
         asked = connections[alias]
-        params = [
-            each.output_field.get_db_prep_value(values[each.name], asked)
-            if isinstance(each, Parameter)
-            else each
-            for each in compiled.params
-        ]
         with asked.cursor() as cursor:
-            cursor.execute(compiled.sql, params)
+            cursor.execute(compiled.sql, _params(compiled, values, lengths, asked))
             rows = cursor.fetchall()
-        converters = compiled.query.get_compiler(connection=asked).get_converters(compiled.columns)
+        if not (rows and compiled.converted):
+            return list(rows)
+        positions = list(compiled.converted)
+        converters = compiled.query.get_compiler(connection=asked).get_converters(compiled.converted.values())
         converted = {}
-        for position, (functions, expression) in converters.items():  # by column takes half as long as by row
-            read = column = [row[position] for row in rows]
+        for n, (functions, expression) in converters.items():  # by column takes half as long as by row
+            read = column = [row[positions[n]] for row in rows]
             if read.count(None) == len(read):  # NULL stays NULL
                 continue
             for convert in functions:
                 column = [convert(value, expression, asked) for value in column]
             if not all(map(is_, column, read)):
-                converted[position] = column
+                converted[positions[n]] = column
         if not converted:  # as of columns that are empty
             return list(rows)
         columns = list(zip(*rows, strict=True))
@@ -110,16 +107,37 @@ class CompiledQuery:
         query = self._build(ListParameters(lengths)).query
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
-        compiled = _Compiled(sql, params, query, [column for column, *_ in compiler.select])
+        columns = [column for column, *_ in compiler.select]
+        compiled = _Compiled(
+            sql,
+            [None if isinstance(each, Parameter) else each for each in params],
+            [(n, each.name, each.position) for n, each in enumerate(params) if isinstance(each, Parameter)],
+            {each.name: each.output_field for each in params if isinstance(each, Parameter)},
+            query,
+            {position: columns[position] for position in compiler.get_converters(columns)},
+        )
         if max(lengths.values(), default=0) <= MOST_KEPT:
             self._compiled[(connection.vendor, *lengths.items())] = compiled
         return compiled
 
 
-def _filled_up(values: list[Any]) -> list[Any]:
-    length = 1 << (len(values) - 1).bit_length()
-    return [*values, *values[-1:] * (length - len(values))] if len(values) < MOST_KEPT else values
+def _params(
+    compiled: _Compiled, values: dict[str, Any], lengths: dict[str, int], connection: BaseDatabaseWrapper
+) -> list[Any]:
+    """Return the parameters of a statement: each value as the database takes it, lists filled up."""
+    ready: dict[str, Any] = {}
+    for name, field in compiled.fields.items():
+        if name in lengths:
+            some = [field.get_db_prep_value(value, connection) for value in values[name]]
+            ready[name] = some + some[-1:] * (lengths[name] - len(some))
+        else:
+            ready[name] = field.get_db_prep_value(values[name], connection)
+    params = list(compiled.params)
+    for n, name, position in compiled.slots:
+        params[n] = ready[name] if position is None else ready[name][position]
+    return params
 
 
-def _name_of(name: str, position: int) -> str:
-    return f"{name}[{position}]"
+def _length_for(n_values: int) -> int:
+    """Return how many values the statement for so many has: the next power of two, so that there are few."""
+    return 1 << (n_values - 1).bit_length() if n_values < MOST_KEPT else n_values

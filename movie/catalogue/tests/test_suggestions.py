@@ -7,6 +7,7 @@ import pytest
 from django.apps import apps
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.models import Count, F
 from django.test.utils import CaptureQueriesContext
 
 from movie.catalogue import search
@@ -14,7 +15,7 @@ from movie.catalogue import suffixes as suffix_index
 from movie.catalogue import suggestions as suggesting
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.merging import merge_facts, merge_people
-from movie.catalogue.models import Movie, MovieTitle, Person
+from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.popular import Known, KnownName, KnownTitle, popular_titles
 from movie.catalogue.removal import delete_movies
 from movie.catalogue.search import search_movies, search_people
@@ -70,6 +71,59 @@ def test_whatever_writes_titles_and_names_keeps_the_index(tmp_path):
     Person.objects.all().delete()
     assert not TitleSuffix.objects.exists()
     assert not NameSuffix.objects.exists()
+
+
+def miscounted():
+    """Return people who have more films than their row says; without a credit it may say more."""
+    counted = Person.objects.annotate(n=Count("credits__movie", distinct=True))
+    return list(counted.filter(n__gt=F("movie_count")).values_list("name", "n", "movie_count"))
+
+
+def test_whatever_writes_credits_counts_the_films_of_their_people(tmp_path):
+    heat = make_film("Heat", 1995, directors=["Michael Mann", "Ann Lee"])
+    ronin = make_film("Ronin", 1998)
+    other = make_film("Heat", 1995, directors=["M. Mann"])
+    path = tmp_path / "movies.csv"
+    path.write_text("movieId,title,genres,directors,cast\n1,Ali (2001),Drama,Michael Mann,Ann Lee\n")
+    import_movies(path)
+    write_movies([MovieStatement(ronin.pk, values={"cast": ["Ann Lee"], "directors": ["Ann Lee"]})])
+    Credit.objects.create(movie=ronin, person=Person.objects.get(name="M. Mann"), role=Credit.Role.CAST)
+    assert miscounted() == []
+    assert Person.objects.get(name="Ann Lee").movie_count == 3
+    merge_facts(heat, other)
+    merge_people(Person.objects.get(name="Michael Mann"), [Person.objects.get(name="M. Mann")])
+    assert miscounted() == []
+    assert Person.objects.get(name="Michael Mann").movie_count >= 3
+    Person.objects.update(movie_count=0)  # as an older version of the site leaves it
+    call_command("index_searches", stdout=StringIO())
+    assert miscounted() == []
+
+
+def test_people_are_ranked_by_visible_films_alone():
+    """However many hidden ones a person has: more are counted until nobody else can come before."""
+    for n, name in enumerate(("Star Few", "Star Many", "Star Most", "Star None", "Star One", "Star Two")):
+        for number in range(6 - n):
+            is_hidden = name in ("Star Few", "Star Most", "Star None") and number
+            make_film(f"{name} {number}", directors=[name], is_visible=not is_hidden)
+    Movie.objects.filter(title="Star None 0").update(is_visible=False)
+    found = [(person.name, person.n_movies) for person in suggestions("star").people]
+    assert found == [("Star Many", 5), ("Star One", 2), ("Star Few", 1), ("Star Most", 1)]
+    assert [(person.name, person.n_movies) for person in search_people("star")][:4] == found
+
+
+@pytest.mark.parametrize("text", ["s", "sta", "star"])
+def test_where_enough_begin_with_a_few_letters_words_further_inside_are_not_looked_for(
+    many, text, django_assert_num_queries
+):
+    for letter in "abcdefghij":
+        Person.objects.create(name=f"Sta{letter}")
+    suggestions(text)
+    popular_titles.clear()
+    popular_titles.get()
+    with CaptureQueriesContext(connection) as asked:
+        suggestions(text)
+    looked_up = [each["sql"] for each in asked if "suffix" in each["sql"]]
+    assert len(looked_up) == {"s": 1, "sta": 2, "star": 4}[text]
 
 
 @pytest.mark.parametrize("way", ["migration", "command"])

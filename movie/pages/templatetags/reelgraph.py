@@ -124,9 +124,11 @@ def share_card_url(context: Context, movie: Movie) -> str:
 
 
 @lru_cache(maxsize=64)
-def _address_around_id(name: str, prefix: str, urlconf: str | None) -> tuple[str, str]:
-    """Return the text before and after the movie id in the address called ``name``."""
-    before, _zero, after = reverse(f"pages:{name}", kwargs={"movie_id": 0}, urlconf=urlconf).rpartition("0")
+def _address_around_id(
+    name: str, prefix: str, urlconf: str | None, argument: str = "movie_id"
+) -> tuple[str, str]:
+    """Return the text before and after the id, of a movie by default, in the address called ``name``."""
+    before, _zero, after = reverse(f"pages:{name}", kwargs={argument: 0}, urlconf=urlconf).rpartition("0")
     return before, after
 
 
@@ -386,14 +388,20 @@ def rating_form(
 
 def render_suggestions(text: str, found: Suggestions, *, photographed: bool) -> SafeString:
     """Render the options of the search box by ``jinja2/pages/_suggestions.html``: every key asks for them."""
-    before, after = _address_around_id("go", get_script_prefix(), get_urlconf())
+    prefix, urlconf = get_script_prefix(), get_urlconf()
+    before, after = _address_around_id("go", prefix, urlconf)
+    before_person, after_person = _address_around_id("person", prefix, urlconf, "person_id")
     poster = _poster_maker(photographed=photographed)
     movies = [
         (film, f"{before}{film.movie.pk}{after}?e={new_event_id()}&from=search", poster(film.movie, 0))
         for film in found.movies
     ]
     people = [
-        (someone, ngettext("%(count)s film", "%(count)s films", n) % {"count": n})
+        (
+            someone,
+            f"{before_person}{someone.pk}{after_person}",
+            ngettext("%(count)s film", "%(count)s films", n) % {"count": n},
+        )
         for someone in found.people
         if (n := someone.n_movies)  # type: ignore[attr-defined]
     ]

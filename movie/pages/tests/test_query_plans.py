@@ -5,6 +5,7 @@ On MariaDB too, by `tests/test_on_real_services.py`.
 
 from __future__ import annotations
 
+import itertools
 import re
 from datetime import timedelta
 
@@ -35,6 +36,9 @@ FILMS, GUESTS, EACH = 3_000, 300, 20
 # Not the activity: a week of it is counted once a minute.
 GROWING = (Movie, MovieTitle, TitleSuffix, Rating, Event, Credit, Person, NameSuffix, Movie.genres.through)
 IN_ORDER = ("most_rated", "best_rated")  # the indexes whose first entries are the answer
+# The statements for letters of many titles, of many names, for a word, a title, a person, a Korean title and
+# a typo.
+SUGGESTED = {"f": 2, "fil": 4, "per": 4, "77": 6, "film 77": 4, "person 77": 4, "필름": 5, "flim": 2}
 FEW = 1_000  # rows: what the server means to read of one table
 
 
@@ -51,6 +55,10 @@ def large_site(transactional_db):  # MySQL commits before it counts rows
     Movie.objects.bulk_create(films)
     MovieTitle.objects.bulk_create(
         MovieTitle(movie=film, title=film.title, search_key=film.title.casefold()) for film in films
+    )
+    MovieTitle.objects.bulk_create(
+        MovieTitle(movie=film, title=f"필름 {film.pk}", language="ko", search_key=f"필름 {film.pk}")
+        for film in films[::10]
     )
     genres = list(Genre.objects.named([f"Genre {n}" for n in range(20)]).values())
     Movie.genres.through.objects.bulk_create(
@@ -147,7 +155,7 @@ def hot_work(large_site, client):
         "watchlist": lambda: client.get("/watchlist/"),
         "search": lambda: client.get("/search/?q=77"),
         "search, nothing found": lambda: client.get("/search/?q=flim+77"),
-        "suggest": lambda: client.get("/search/suggest/?q=77"),
+        "suggest": lambda: client.get("/search/suggest/?q=77"),  # see below for others
         # Of so few films MariaDB would rather sort whole rows; of 300,000 it takes the index for them, too.
         "browse": lambda: list(BrowseFilters().movies(offered).values_list("pk")[:PAGE_SIZE]),
         "browse, best rated": lambda: list(
@@ -179,6 +187,30 @@ def test_no_hot_query_reads_a_whole_table(hot_work):
         assert found, name
         costly += [(name, steps, sql) for sql in found if (steps := costly_steps(sql))]
     assert costly == []
+
+
+def test_a_suggestion_goes_by_indexes_alone(large_site, client):
+    """Each range of an index is limited, and nothing is sorted but what a few films and people have."""
+    statements = {}
+    for text in SUGGESTED:
+        for _first_reads_the_popular_ones in range(2):
+            with CaptureQueriesContext(connection) as captured:
+                client.get("/search/suggest/", {"q": text})
+        statements[text] = [each["sql"] for each in captured.captured_queries]
+    assert {text: len(sent) for text, sent in statements.items()} == SUGGESTED
+    for sql in itertools.chain.from_iterable(statements.values()):
+        (table,) = re.findall(r'FROM [`"](\w+)[`"]', sql)
+        plan = explain(sql)
+        assert not re.search("SCAN|'ALL'|AUTOMATIC", str(plan)), (sql, plan)
+        if "suffix" in sql:
+            index = f"{'title' if table == 'catalogue_movietitle' else 'name'}suffix_text"
+            assert index in str(plan), (sql, plan)
+            assert not re.search("TEMP B-TREE|filesort|temporary", str(plan)), (sql, plan)
+            assert "LIMIT 40" in sql
+        else:  # by the ids of a few films or people
+            assert table in ("catalogue_movie", "catalogue_credit")
+            ids = re.findall(r"IN \(([\d, ]+)\)", sql)
+            assert len(ids) == 1 and len(ids[0].split(",")) <= 64, sql
 
 
 def test_plans_tell_what_reads_a_whole_table(large_site):

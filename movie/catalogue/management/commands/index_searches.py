@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from movie.catalogue.models import MovieTitle, Person
+from movie.catalogue.models import Credit, MovieTitle, Person
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, delete_orphans, write_all_missing
 
 
@@ -16,3 +16,6 @@ class Command(BaseCommand):
             name = owner._meta.verbose_name_plural
             self.stdout.write(f"{name}: {write_all_missing(suffix, owner):,} indexed")
             self.stdout.write(f"{name}: {delete_orphans(suffix, owner):,} entries of deleted ones dropped")
+        people = Person.objects.order_by().values_list("pk", flat=True)
+        Credit.objects.count_movies(people)
+        self.stdout.write(f"{Person._meta.verbose_name_plural}: films of {len(people):,} counted")
