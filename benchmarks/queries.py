@@ -173,8 +173,9 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from django.db.models import Count
     from django.test import Client
 
-    from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
+    from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
     from movie.catalogue.details import movie_details, rating_histogram
+    from movie.catalogue.facets import facets
     from movie.catalogue.models import Credit, Movie, Rating
     from movie.catalogue.search import search_movies, search_people
     from movie.catalogue.suggestions import suggestions

@@ -1,29 +1,21 @@
-"""Browse the catalogue: facets to filter by, and the query of a set of filters."""
+"""Browse the catalogue: the query of a set of filters."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core.cache import cache
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue.availability import available_now
-from movie.catalogue.models import CatalogueVersion, Country, Credit, Genre, Language, Movie, Rating
+from movie.catalogue.facets import Facets
+from movie.catalogue.models import Movie, Rating
 from movie.core.database import LargestFirst
-from movie.core.replicas import reading_primary
 
 PAGE_SIZE = 24
-FACETS_CACHE_KEY = "browse-facets"
-GENRE_SECONDS = 600
-DIRECTORS_SHOWN = 12  # of a genre
-FACETS_SECONDS = 60  # what an admin changes shows a minute later; a visitor saves two table scans
-COUNTING_SHARE = 0.002  # of the time may go into counting facets: what took a second to count is kept for 500
 COUNTED = 240  # movies of several filters that are counted and shown; more are only said to be there
 RARE = 2_000  # movies with a value of a filter: read one by one, not looked for in the order of the list
 
@@ -39,121 +31,7 @@ DEFAULT_SORT = "popular"
 RUNTIMES = (80, 90, 100, 120, 150)  # minutes that pages offer as the longest running time
 
 
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """Counts the visible movies that have one value of a filter."""
-
-    pk: int
-    name: str
-    n_movies: int
-
-
-KINDS_OF_FACETS = ("genres", "languages", "countries", "decades")
 COLUMNS = {"genres": "genre", "languages": "language", "countries": "country"}  # of what links them to movies
-
-
-@dataclass(frozen=True, slots=True)
-class Facets:
-    genres: tuple[Facet, ...]
-    languages: tuple[Facet, ...]
-    countries: tuple[Facet, ...]
-    decades: tuple[Facet, ...]
-    n_movies: int
-
-    def n_movies_with(self, kind: str, name: str) -> int:
-        """Return the number of movies with a value: a name of one of KINDS_OF_FACETS."""
-        return next((facet.n_movies for facet in getattr(self, kind) if facet.name == name), 0)
-
-
-def facets() -> Facets:
-    """Return the values to filter by. Takes two queries once in FACETS_SECONDS, less often if they last.
-
-    Films that the API changes have them counted anew.
-    """
-    known = cache.get(FACETS_CACHE_KEY)
-    if known is None:
-        began = time.perf_counter()
-        counted = _count_facets()
-        seconds = max(FACETS_SECONDS, (time.perf_counter() - began) / COUNTING_SHARE)
-        cache.set(FACETS_CACHE_KEY, asdict(counted), seconds)
-        return counted
-    lists = {name: tuple(Facet(**each) for each in known[name]) for name in KINDS_OF_FACETS}
-    return Facets(**lists, n_movies=known["n_movies"])
-
-
-@reading_primary()  # kept until the catalogue changes
-def _count_facets() -> Facets:
-    n_movies = Count("movies", filter=available_now("movies__"))
-    by_kind: dict[str, list[Facet]] = {"genre": [], "language": [], "country": []}
-    rows = (
-        Genre.objects.annotate(kind=Value("genre"), n_movies=n_movies)
-        .order_by()
-        .values_list("kind", "pk", "name", "n_movies")
-        .union(
-            Language.objects.annotate(kind=Value("language"), n_movies=n_movies)
-            .order_by()
-            .values_list("kind", "pk", "name", "n_movies"),
-            Country.objects.annotate(kind=Value("country"), n_movies=n_movies)
-            .order_by()
-            .values_list("kind", "pk", "name", "n_movies"),
-            all=True,
-        )
-    )
-    for kind, pk, name, count in rows:
-        if count:
-            by_kind[kind].append(Facet(pk, name, count))
-    years = Movie.objects.visible().order_by().values_list("year").annotate(n_movies=Count("pk"))
-    decades: dict[int, int] = {}
-    total = 0
-    for year, count in years:
-        total += count
-        if year is not None:
-            decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
-    return Facets(
-        genres=_by_name(by_kind["genre"]),
-        languages=_by_name(by_kind["language"]),
-        countries=_by_name(by_kind["country"]),
-        decades=tuple(Facet(d, str(d), decades[d]) for d in sorted(decades, reverse=True)),
-        n_movies=total,
-    )
-
-
-def _by_name(found: list[Facet]) -> tuple[Facet, ...]:
-    return tuple(sorted(found, key=lambda facet: facet.name.casefold()))
-
-
-@dataclass(frozen=True, slots=True)
-class GenreFacts:
-    """Holds the decades of a genre with their numbers of movies, the latest first, and its directors."""
-
-    decades: list[tuple[int, int]]
-    directors: list[Any]  # dictionaries with `person_id`, `person__name` and `films`
-
-
-def genre_facts(genre: int) -> GenreFacts:
-    """Return the facts of a genre. Reads all of its movies once in GENRE_SECONDS, and when movies changed."""
-    key = f"genre-facts:{genre}:{CatalogueVersion.objects.current()}"
-    known = cache.get(key)
-    if known is None:
-        known = asdict(_count_genre_facts(genre))
-        cache.set(key, known, GENRE_SECONDS)
-    return GenreFacts([(decade, n_films) for decade, n_films in known["decades"]], known["directors"])
-
-
-@reading_primary()
-def _count_genre_facts(genre: int) -> GenreFacts:
-    inside = Movie.objects.visible().filter(genres=genre).order_by()
-    decades: dict[int, int] = {}
-    for year, count in inside.exclude(year=None).values_list("year").annotate(count=Count("pk")):
-        decades[year // 10 * 10] = decades.get(year // 10 * 10, 0) + count
-    directors = (
-        Credit.objects.filter(role=Credit.Role.DIRECTOR, movie__in=inside)
-        .order_by()
-        .values("person_id", "person__name")
-        .annotate(films=Count("pk"))
-        .order_by("-films", "person__name")[:DIRECTORS_SHOWN]
-    )
-    return GenreFacts(sorted(decades.items(), reverse=True), list(directors))
 
 
 @dataclass(frozen=True, slots=True)

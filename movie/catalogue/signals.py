@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models.signals import post_delete, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from movie.catalogue.catalogue_version import CatalogueVersion
@@ -32,6 +32,9 @@ def discard_photograph(instance: Movie, **kwargs: Any) -> None:
 @receiver([post_save, post_delete], sender=Country, dispatch_uid="movie.raise_version")
 @receiver([post_save, post_delete], sender=Language, dispatch_uid="movie.raise_version")
 @receiver([post_save, post_delete], sender=Person, dispatch_uid="movie.raise_version")
+@receiver(m2m_changed, sender=Movie.genres.through, dispatch_uid="movie.raise_version")
+@receiver(m2m_changed, sender=Movie.countries.through, dispatch_uid="movie.raise_version")
+@receiver(m2m_changed, sender=Movie.languages.through, dispatch_uid="movie.raise_version")
 def raise_version(**kwargs: Any) -> None:
     """Let every process read the movies again."""
     CatalogueVersion.objects.raise_on_commit()

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.core.cache import cache
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from movie.catalogue.browse import FACETS_CACHE_KEY
 from movie.catalogue.importing.relations import (
     RELATIONS,
     ROLES,
@@ -98,12 +96,8 @@ def write_movies(statements: Sequence[MovieStatement]) -> list[Written | Refused
     changes nothing.
     """
     if len(statements) < BULK:
-        found = _write_batch(list(statements))
-    else:
-        found = [each for batch in write_in_batches(statements, _write_batch) for each in batch]
-    if any(isinstance(each, Written) and each.outcome != "unchanged" for each in found):
-        cache.delete(FACETS_CACHE_KEY)
-    return found
+        return _write_batch(list(statements))
+    return [each for batch in write_in_batches(statements, _write_batch) for each in batch]
 
 
 def _write_batch(statements: list[MovieStatement]) -> list[Written | Refused]:

@@ -16,7 +16,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue.browse import DEFAULT_SORT, RUNTIMES, SORTS, BrowseFilters, Facet, Facets
+from movie.catalogue.browse import DEFAULT_SORT, RUNTIMES, SORTS, BrowseFilters
+from movie.catalogue.facets import Facet, Facets
 
 GENRE_PREFIX = "genre-"
 GENRE_STATES = (("", _("any")), ("in", _("with")), ("out", _("without")))

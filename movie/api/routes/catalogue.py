@@ -37,8 +37,9 @@ from movie.api.schemas import (
     MIN_YEAR,
     Sort,
 )
-from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, Facet, facets
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
 from movie.catalogue.details import Link, MovieDetails, count_stars, movie_details
+from movie.catalogue.facets import Facet, facets
 from movie.catalogue.models import Movie
 from movie.catalogue.search import FoundMovies, closest_titles, search_movies, search_people
 from movie.recommendations.ranked_list import load_movies

@@ -15,7 +15,8 @@ from movie.api.base import json_response
 from movie.api.problems import Problem
 from movie.api.routes.catalogue import MAX_QUERY_LENGTH, PageNumber, PageSize, page_address
 from movie.catalogue.availability import available_now
-from movie.catalogue.browse import PAGE_SIZE, facets
+from movie.catalogue.browse import PAGE_SIZE
+from movie.catalogue.facets import facets
 from movie.catalogue.models import Credit, Person
 from movie.catalogue.search import FoundPeople, search_people
 

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings as site
 from django.utils import timezone
 
-from movie.catalogue.browse import facets
+from movie.catalogue.facets import facets
 from movie.catalogue.models import Movie
 from movie.catalogue.search import search_movies, search_people
 from movie.catalogue.tests.films import make_film

@@ -9,7 +9,7 @@ from django.core.cache import cache, caches
 from django.test import override_settings
 from django.utils.translation import gettext_lazy
 
-from movie.catalogue import browse
+from movie.catalogue.facets import facets
 from movie.catalogue.models import Genre, Movie
 from movie.core.caching import ForgivingRedisCache, JSONLocMemCache
 from movie.core.ids import new_event_id
@@ -98,7 +98,7 @@ def test_what_the_site_caches_survives_redis(redis):
     film.genres.add(Genre.objects.create(name="Crime"))
     TrainingRun.objects.create(model="sasrec")
     for _ in range(2):  # from the database, then from Redis
-        assert [genre.name for genre in browse.facets().genres] == ["Crime"]
+        assert [genre.name for genre in facets().genres] == ["Crime"]
         assert [run.model for run in running_trainings()] == ["sasrec"]
 
 

@@ -13,7 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from movie.catalogue.browse import BrowseFilters, facets
+from movie.catalogue.browse import BrowseFilters
+from movie.catalogue.facets import facets
 from movie.catalogue.models import Movie, Rating
 from movie.catalogue.tests.films import make_film
 from movie.core.ids import new_event_id

@@ -115,12 +115,3 @@ def test_films_of_a_filter_are_the_same_however_they_are_read(client, many_films
     drama.movies.set(some)
     found = titles(get(client, f"?in=Drama&decade=1950&sort={sort}"))
     assert len(found) == 7 and set(found) == {film.title for film in some}
-
-
-@pytest.mark.parametrize(("share", "seconds"), [(1.0, 60), (1e-9, 1_000)])
-def test_what_takes_long_to_count_is_kept_for_longer(many_films, monkeypatch, share, seconds):
-    kept = []
-    monkeypatch.setattr(browse, "COUNTING_SHARE", share)
-    monkeypatch.setattr(browse.cache, "set", lambda key, value, timeout: kept.append(timeout))
-    browse.facets()
-    assert kept[0] == seconds if share == 1.0 else kept[0] > seconds

@@ -17,7 +17,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
+from movie.catalogue.facets import facets
 from movie.catalogue.models import Credit, Genre, Movie, MovieTitle, Person, Rating
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix
 from movie.core.ids import new_event_id

@@ -15,8 +15,9 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.browse import PAGE_SIZE, BrowseFilters, facets, genre_facts
+from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
 from movie.catalogue.details import MovieDetails, movie_details, rating_histogram
+from movie.catalogue.facets import facets, genre_facts
 from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.models import Credit, Genre, Movie, Person
 from movie.catalogue.search import closest_titles, search_movies, search_people

@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
 
-from movie.catalogue.browse import facets
 from movie.catalogue.catalogue_version import CatalogueVersion
+from movie.catalogue.facets import facets
 from movie.catalogue.merging import merge_people
 from movie.catalogue.models import Genre, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film, person
