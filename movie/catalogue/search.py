@@ -28,6 +28,7 @@ from django.db.models import (
     Q,
     QuerySet,
 )
+from django.db.models.functions import StrIndex
 from django.utils import timezone
 from django.utils.translation import get_language
 
@@ -119,7 +120,8 @@ def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovi
     held = [title for title in found if holds_every_word(title, key)]
     # A look-up that is cut may have read one title of a movie and not its best one.
     incomplete = _popular(key, popular_titles.get()).keys() | {title.movie for title in held if is_cut}
-    others = (KnownTitle(*row) for row in _titles_of.rows(owner=sorted(incomplete), now=now))
+    in_title = "" if is_year(word) else word  # which every title that holds the key has; a year no title need
+    others = map(KnownTitle._make, _titles_of.rows(owner=sorted(incomplete), word=in_title, now=now))
     held += [title for title in others if holds_every_word(title, key)]
     language = get_language() or settings.LANGUAGE_CODE
     best: dict[int, tuple[int, int, int]] = {}  # match, ratings and number of a movie
@@ -343,9 +345,8 @@ _within = Q(
 _now = Parameter("now", DateTimeField())
 _titles_of = CompiledQuery(
     lambda some: (
-        MovieTitle.objects.filter(
-            available_now("movie__", _now), movie__id__in=some("owner", BigIntegerField())
-        )
+        MovieTitle.objects.alias(found=StrIndex("search_key", Parameter("word", CharField())))
+        .filter(available_now("movie__", _now), found__gt=0, movie__id__in=some("owner", BigIntegerField()))
         .order_by()
         .values_list(*COLUMNS_OF_TITLES)
     )
