@@ -194,6 +194,11 @@ def _decade(facet: Facet) -> tuple[str, str]:
     return facet.name, gettext("%(decade)ss") % {"decade": facet.name} + f" ({facet.n_movies})"
 
 
+def searched_text(query: QueryDict) -> str:
+    """Return the words of a query as they were sent."""
+    return query.get("q", "").replace("\x00", "")
+
+
 class SearchForm(forms.Form):
     """The search form: one field of words."""
 
@@ -201,7 +206,7 @@ class SearchForm(forms.Form):
 
     def __init__(self, query: QueryDict) -> None:
         self.notes: list[str] = []
-        text = query.get("q", "").replace("\x00", "")
+        text = searched_text(query)
         if len(text) > SEARCH_LENGTH:
             text = text[:SEARCH_LENGTH]
             self.notes.append(

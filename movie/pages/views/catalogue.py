@@ -26,7 +26,7 @@ from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
 from movie.pages.choices import shows_photographs
 from movie.pages.film_standing import standing_on_page
-from movie.pages.forms import BrowseForm, SearchForm
+from movie.pages.forms import SEARCH_LENGTH, BrowseForm, SearchForm, searched_text
 from movie.pages.templatetags.reelgraph import render_suggestions
 from movie.pages.views.why import why_on_page
 from movie.recommendations.ranked_list import load_movies, mean_sentence
@@ -103,9 +103,8 @@ def search(request: VisitorRequest) -> HttpResponse:
 @require_safe
 def search_suggest(request: HttpRequest) -> HttpResponse:
     """Answer the search box with suggestions while one types."""
-    form = SearchForm(request.GET)
-    found = suggestions(form.text)
-    options = render_suggestions(form.text, found, photographed=shows_photographs(request))
+    text = searched_text(request.GET)[:SEARCH_LENGTH].strip()  # no form: every key asks
+    options = render_suggestions(text, suggestions(text), photographed=shows_photographs(request))
     return HttpResponse(options)
 
 
