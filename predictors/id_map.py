@@ -126,11 +126,14 @@ class IdMap(Sequence[MovieId]):
     def indices_of(self, movie_ids: Iterable[MovieId]) -> tuple[np.ndarray, tuple[MovieId, ...]]:
         """Return the indices of known ids, (T,) int64 in the given order, and the unknown ids."""
         asked = list(movie_ids)
+        if not asked:
+            return np.empty(0, dtype=np.int64), ()
         indices = self.positions_of(asked)
-        unknown = np.flatnonzero(indices < 0)
-        if not len(unknown):
+        is_known = indices >= 0
+        if is_known.all():
             return indices, ()
-        return indices[indices >= 0], tuple(asked[position] for position in unknown.tolist())
+        unknown = tuple(asked[position] for position in np.flatnonzero(~is_known).tolist())
+        return indices[is_known], unknown
 
     def positions_of(self, movie_ids: Sequence[MovieId]) -> np.ndarray:
         """Return the index of each id, (n,) int64, -1 for an unknown one."""
@@ -142,7 +145,8 @@ class IdMap(Sequence[MovieId]):
         ranks = self._sorted.searchsorted(wanted)
         np.minimum(ranks, n - 1, out=ranks)
         indices = ranks if self._order is None else self._order[ranks]
-        return np.where(self._sorted[ranks] == wanted, indices, -1)
+        indices[self._sorted[ranks] != wanted] = -1
+        return indices
 
     def ids_of(self, indices: Sequence[int] | np.ndarray) -> list[MovieId]:
         """Return the ids at these indices. Raises IndexError on an index outside 0..n-1."""
@@ -159,7 +163,7 @@ class IdMap(Sequence[MovieId]):
 
 def _as_ints(ids: Sequence[MovieId]) -> np.ndarray | None:
     """Return ids as (n,) int64; None where one of them is no int of 64 bits."""
-    if isinstance(ids, IdMap) and isinstance(ids._ids, np.ndarray):
+    if type(ids) is IdMap and isinstance(ids._ids, np.ndarray):  # isinstance() asks the class Sequence
         return ids._ids
     if not len(ids):
         return np.empty(0, dtype=np.int64)

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from typing import Any, cast
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.csrf import csrf_exempt
-from ninja import NinjaAPI, operation
+from ninja import NinjaAPI
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 from pydantic_core import from_json, to_json
 
 from movie.api.authentication import authenticate, throttle
 from movie.api.problems import Problem, field_problem, handle_error, problem_response
-
-# ninja finds out for each request, in thirty calls, that the same authentication needs no event loop.
-operation.is_async_callable = cache(operation.is_async_callable)
 
 View = Callable[..., HttpResponse]
 MEDIA_TYPE = "application/json"

@@ -80,10 +80,10 @@ class MovieIndex:
         columns = share("movies", _columns(films))
         self.ids, self.years, self.runtimes = columns["ids"], columns["years"], columns["runtimes"]
         self.created, self._titles = columns["created"], columns["titles"]
-        self._title_ends = columns["title_ends"]
+        self._title_bounds = columns["title_bounds"]
         self._rows = IdMap.from_arrays({"ids": self.ids})
         self.digest = hashlib.blake2b(self.ids.tobytes(), digest_size=8).hexdigest()
-        facts = hashlib.blake2b(self._titles.tobytes() + self._title_ends.tobytes(), digest_size=8)
+        facts = hashlib.blake2b(self._titles.tobytes() + self._title_bounds.tobytes(), digest_size=8)
         facts.update(f"{self.digest}{version}".encode())
         self.facts = facts.hexdigest()
 
@@ -94,14 +94,20 @@ class MovieIndex:
         return movie_id in self._rows
 
     def title(self, row: int) -> str:
-        start = self._title_ends[row - 1] if row else 0
-        return self._titles[start : self._title_ends[row]].tobytes().decode()
+        return self._titles_at(np.array([row]))[0]
 
     def titles_of(self, movie_ids: Iterable[Any]) -> dict[Any, str]:
         """Return the titles of visible movies by id, without ids of no visible movie."""
         asked = list(movie_ids)
-        rows = self._rows.positions_of(asked).tolist()
-        return {pk: self.title(row) for pk, row in zip(asked, rows, strict=True) if row >= 0}
+        rows = self._rows.positions_of(asked)
+        titles = zip(asked, rows.tolist(), self._titles_at(rows), strict=True)
+        return {pk: title for pk, row, title in titles if row >= 0}
+
+    def _titles_at(self, rows: np.ndarray) -> list[str]:
+        """Return the title of each row, anything for row -1."""
+        bounds = zip(self._title_bounds[rows].tolist(), self._title_bounds[rows + 1].tolist(), strict=True)
+        titles = self._titles.data
+        return [str(titles[start:end], "utf-8") for start, end in bounds]
 
     def added_since(self, moment: datetime) -> list[int]:
         """Return the movies that came after a moment, the latest first."""
@@ -217,7 +223,7 @@ def _columns(films: Iterable[Film]) -> dict[str, np.ndarray]:
     chunks = [_columns_of_chunk(())]
     chunks += map(_columns_of_chunk, _chunks(iter(films)))
     columns = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    columns["title_ends"] = columns.pop("title_bytes").cumsum()
+    columns["title_bounds"] = np.concatenate([[0], columns.pop("title_bytes").cumsum()])
     return columns
 
 
