@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -29,7 +30,6 @@ from predictors.threads import one_blas_thread
 from predictors.training_data import TrainingData
 
 RIDGE = 30.0  # of the regression; chosen on validation items of MovieLens: docs/benchmarks.md
-MOST_SOLVED = 500  # new items for which the regression is kept solved
 N_NEAREST = 50  # known items by which the reasons of a new one are found
 BEST = 200  # scores among which new items find their position; below them they keep their order
 
@@ -45,8 +45,6 @@ class ContentBridge:
         # A selection is a copy, and a large catalogue has every feature: then processes can share the matrix.
         self.known = known if len(self._used) == known.shape[1] else known[:, self._used]
         self.new = new[:, self._used]
-        # (F'F + ridge I) ** -1 f, (f,) float32, by new item: lists show the same ones again and again.
-        self._solved: dict[int, np.ndarray] = {}
         gram = (self.known.T @ self.known).toarray()
         gram[np.diag_indices_from(gram)] += ridge
         with one_blas_thread():
@@ -55,22 +53,19 @@ class ContentBridge:
     def with_new(self, new: sparse.csr_matrix) -> Self:
         """Return the bridge to other new items (m, f); it shares the factor, which takes most of the time."""
         other = copy.copy(self)
-        other.new, other._solved = new[:, self._used], {}
+        vars(other).pop("_solved", None)
+        other.new = new[:, self._used]
         return other
 
     def weights_of(self, new_items: np.ndarray) -> np.ndarray:
         """Return (n, k): how much the score of each known item adds to those of new items (k,) int64."""
-        solved, items = self._solved, new_items.tolist()
-        if missing := [item for item in items if item not in solved]:
-            content = self.new[missing].toarray().T
-            columns = linalg.cho_solve(self._factor, content, overwrite_b=True, check_finite=False)
-            kept = (
-                solved
-                if len(solved) < MOST_SOLVED
-                else {item: solved[item] for item in items if item in solved}
-            )
-            solved = self._solved = {**kept, **dict(zip(missing, columns.T, strict=True))}
-        return self.known @ np.stack([solved[item] for item in items], axis=1)
+        return self.known @ self._solved[:, new_items]
+
+    @cached_property
+    def _solved(self) -> np.ndarray:
+        """Return (f, m) float32: (F'F + ridge I) ** -1 f for every new item."""
+        content = self.new.toarray().T
+        return linalg.cho_solve(self._factor, content, overwrite_b=True, check_finite=False)
 
     def scores(self, known_scores: np.ndarray) -> np.ndarray:
         """Score the new items from scores (B, n) of the known ones: (B, m) float32 on the same scale.
@@ -145,8 +140,8 @@ class WithNewItems(Predictor):
         weights = np.ascontiguousarray(self.bridge.weights_of(targets[is_new] - self.inner.n_items).T)
         weights[:, query.liked] = 0
         if self.inner.n_items > N_NEAREST:
-            least = -np.partition(-weights, N_NEAREST - 1, axis=1)[:, N_NEAREST - 1, None]
-            weights[weights < least] = 0
+            others = np.argpartition(-weights, N_NEAREST, axis=1)[:, N_NEAREST:]
+            np.put_along_axis(weights, others, 0, axis=1)
         # New items share most of the items that are nearest to them: their parts are asked for once.
         nearest = np.flatnonzero(weights.any(axis=0))
         asked = np.union1d(targets[~is_new], nearest)

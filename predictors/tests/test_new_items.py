@@ -115,16 +115,18 @@ def test_reasons_of_a_page_are_those_of_each_item_alone(model, bridge, monkeypat
         np.testing.assert_allclose(of_page[:, [column]], alone, atol=1e-6)
 
 
-def test_what_was_solved_is_kept_for_some_items_only(monkeypatch, bridge):
-    expected = bridge.weights_of(np.arange(3))
-    monkeypatch.setattr("predictors.new_items.MOST_SOLVED", 1)
-    for some in ([0, 1], [2, 0], [1]):
-        np.testing.assert_allclose(bridge.weights_of(np.array(some)), expected[:, some], atol=1e-6)
-    assert list(bridge._solved) == [0, 1, 2], "all were solved before"
-    bridge._solved = {}
-    for some in ([0], [1], [2, 1], [0, 2]):
-        np.testing.assert_allclose(bridge.weights_of(np.array(some)), expected[:, some], atol=1e-6)
-        assert set(bridge._solved) == set(some)
+def test_items_that_are_equally_near_do_not_all_become_reasons(model, monkeypatch):
+    monkeypatch.setattr("predictors.new_items.N_NEAREST", 5)
+    contents = [{"genre": ["Western"]}] * N_ITEMS
+    encoder = ContentEncoder.fit(hash_contents(contents))
+    known, new = (encoder.encode(hash_contents(contents[:n])) for n in (N_ITEMS, 2))
+    joined = WithNewItems(model, ContentBridge(known, new), IdMap([*model.ids, 900, 901]))
+    asked = []
+    monkeypatch.setattr(
+        model, "influences", lambda _query, items: asked.append(items) or ALONE(model, _query, items)
+    )
+    joined.influences(joined.encode(liking(100)), np.array([30, 31]))
+    assert len(asked[0]) == 5
 
 
 def test_a_bridge_to_other_new_items_is_the_one_that_is_made_for_them(bridge):
