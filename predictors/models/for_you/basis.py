@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LARGEST_INT8 = 127
 ENTRIES_AT_ONCE = 8_000_000  # of dense rows, per member, while a basis is built
-FEW = 4  # times as many entries are added up in the time of one that is looked for
+FEW = 4  # entries of all films are added up in the time of one that is found first (4.6 and 3.3 ms at 24 %)
 TINY = 1e-12
 
 
@@ -114,9 +114,10 @@ class ItemBasis:
         """(K,) float32: what films add to some targets, which takes less time where they have few entries."""
         if len(films) == 0:
             return np.zeros(len(targets), dtype=np.float32)
-        entries = self._entries(films, targets)
-        if FEW * len(entries.rows) > (self.indptr[films + 1] - self.indptr[films]).sum():
+        columns, is_wanted = self._columns(films, targets)
+        if FEW * np.count_nonzero(is_wanted) > len(columns):
             return self.mixed(films, weights)[targets]
+        entries = self._entries(films, columns, is_wanted)
         sums = np.bincount(entries.columns, self._added(films, weights, entries), self.n_items)
         return sums[targets].astype(np.float32)
 
@@ -144,19 +145,22 @@ class ItemBasis:
             return result
         column_of = np.empty(self.n_items, dtype=np.int64)
         column_of[targets] = np.arange(len(targets))
-        entries = self._entries(films, targets)
+        entries = self._entries(films, *self._columns(films, targets))
         result[entries.rows, column_of.take(entries.columns)] = self._added(films, weights, entries)
         return result
 
-    def _entries(self, films: np.ndarray, targets: np.ndarray) -> _Entries:
-        """Return the entries of films (T,) that add to a target."""
+    def _columns(self, films: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the columns of all entries of films (T,), and for each whether it is a target's."""
         columns = np.concatenate([self.indices[part] for part in self._parts(films)])
         if len(targets) == 1:  # as of an explanation
-            hit = np.flatnonzero(columns == int(targets[0]))
-        else:
-            is_target = np.zeros(self.n_items, dtype=bool)
-            is_target[targets] = True
-            hit = np.flatnonzero(is_target.take(columns))
+            return columns, columns == int(targets[0])
+        is_target = np.zeros(self.n_items, dtype=bool)
+        is_target[targets] = True
+        return columns, is_target.take(columns)
+
+    def _entries(self, films: np.ndarray, columns: np.ndarray, is_wanted: np.ndarray) -> _Entries:
+        """Return those entries of films (T,) that are wanted."""
+        hit = np.flatnonzero(is_wanted)
         ends = np.cumsum(self.indptr[films + 1] - self.indptr[films])
         rows = np.searchsorted(ends, hit, side="right")
         return _Entries(rows, columns.take(hit), hit + (self.indptr[films + 1] - ends).take(rows))

@@ -183,8 +183,10 @@ class ForYouPredictor(Predictor):
         return scores
 
     def _score_items(self, queries: Sequence[Query], items: np.ndarray) -> np.ndarray:
-        rows = np.broadcast_to(items, (len(queries), items.shape[-1]))
-        return np.stack([self._score_some(query, row) for query, row in zip(queries, rows, strict=True)])
+        scores = np.empty((len(queries), items.shape[-1]), dtype=np.float32)
+        for row, query in enumerate(queries):
+            scores[row] = self._score_some(query, items if items.ndim == 1 else items[row])
+        return scores
 
     def _score_some(self, query: Query, items: np.ndarray) -> np.ndarray:
         """Return the scores (n,) of some items."""
