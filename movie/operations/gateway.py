@@ -1,7 +1,7 @@
 """Lead from RSGI, granian's own interface, to the site's WSGI application, so that no slow body stops it.
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
-A body that ends before its stated length reaches no view, nor does one that is not JSON and states none.
+A body that ends before its stated length reaches no view, nor does a chunked one that is not JSON.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
 the probes, and only the latter from pages. Requests to `POST /api/v1/recommend` that come while others are
 answered are answered together by one thread (`movie.recommendations.micro_batching`).
@@ -10,6 +10,7 @@ answered are answered together by one thread (`movie.recommendations.micro_batch
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -76,7 +77,7 @@ class Gateway:
         except ProtocolClosed:  # the sender has gone
             return
         except _RefusedError as error:
-            _refuse(protocol, error.status)
+            _refuse(protocol, error, is_api=scope.path.startswith("/api/"))
             return
         with body:
             threads = self.probe_threads if scope.path in PROBES else self.threads
@@ -216,9 +217,9 @@ async def _end_with(parent: int) -> None:
 
 
 class _RefusedError(Exception):
-    def __init__(self, status: HTTPStatus) -> None:
-        super().__init__(status.phrase)
-        self.status = status
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
 
 
 async def _receive(protocol: HTTPProtocol, headers: Headers) -> tuple[IO[bytes], int]:
@@ -231,16 +232,17 @@ async def _receive(protocol: HTTPProtocol, headers: Headers) -> tuple[IO[bytes],
         if "transfer-encoding" not in headers:
             return BytesIO(), 0
         # Granian does not say whether such a body came whole. JSON does; a part of a file would pass for it.
-        if not (headers.get("content-type") or "").startswith("application/json"):
-            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED)
+        if (headers.get("content-type") or "").partition(";")[0].strip().lower() != "application/json":
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "Only JSON may come without Content-Length.")
     try:
         async with asyncio.timeout(settings.BODY_SECONDS):
             body, n_read = await _read(protocol, length)
     except TimeoutError:
-        raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT) from None
+        detail = f"The body did not arrive within {settings.BODY_SECONDS:g} seconds."
+        raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT, detail) from None
     if n_read < length:
         body.close()
-        raise _RefusedError(HTTPStatus.BAD_REQUEST)
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "The body ended before its stated length.")
     return body, n_read
 
 
@@ -298,6 +300,10 @@ def _environ(scope: Scope, body: IO[bytes], length: int) -> dict[str, Any]:
     return variables
 
 
-def _refuse(protocol: HTTPProtocol, status: HTTPStatus) -> None:
-    headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
-    protocol.response_str(status, headers, f"{status.phrase}\n")
+def _refuse(protocol: HTTPProtocol, error: _RefusedError, *, is_api: bool) -> None:
+    kind, text = "text/plain; charset=utf-8", f"{error.detail}\n"
+    if is_api:  # as movie.api.problems has it
+        kind = "application/problem+json"
+        problem = {"type": "about:blank", "title": error.status.phrase, "status": error.status}
+        text = json.dumps({**problem, "detail": error.detail, "errors": []})
+    protocol.response_str(error.status, [("content-type", kind), ("connection", "close")], text)

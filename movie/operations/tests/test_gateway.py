@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
+from movie.api.problems import MEDIA_TYPE, ProblemDetails
 from movie.operations.gateway import GROUPED_PATH, IN_MEMORY, Gateway
 
 CHUNKED_JSON = {"transfer_encoding": "chunked", "content_type": "application/json"}
@@ -110,11 +111,27 @@ def test_a_body_that_no_view_takes_is_not_read(settings):
 
 @pytest.mark.parametrize(
     ("status", "headers"),
-    [(400, {"content_length": 10**6}), (411, {"transfer_encoding": "chunked", "content_type": "text/csv"})],
+    [
+        (400, {"content_length": 10**6}),
+        (411, {"transfer_encoding": "chunked", "content_type": "text/csv"}),
+        (411, {"transfer_encoding": "chunked", "content_type": "application/json-seq"}),
+    ],
 )
-def test_a_body_that_may_be_a_part_reaches_no_view(status, headers):
-    answer = ask(lambda *_: pytest.fail("a view was asked"), scope(**headers), Protocol(b"1,2\n"))
+@pytest.mark.parametrize("path", ["/", "/api/v1/recommend"])
+def test_a_body_that_may_be_a_part_reaches_no_view(status, headers, path):
+    answer = ask(lambda *_: pytest.fail("a view was asked"), scope(path, **headers), Protocol(b"1,2\n"))
     assert answer.status == status
+    if path == "/":
+        assert dict(answer.headers)["content-type"].startswith("text/plain")
+        return
+    assert dict(answer.headers)["content-type"] == MEDIA_TYPE
+    problem = ProblemDetails.model_validate_json(answer.body)
+    assert problem.status == status and problem.detail
+
+
+def test_media_types_ignore_case():
+    headers = {"transfer_encoding": "chunked", "content_type": "Application/JSON; charset=utf-8"}
+    assert ask(echo, scope(**headers), Protocol(b"[]")).body == b"[]"
 
 
 def test_a_stream_is_sent_as_it_is_made():
