@@ -39,7 +39,6 @@ LIST_ID_LENGTH = 36
 MAX_K = 100
 DEFAULT_K = 20
 NOT_GIVEN: Any = None  # the default of a field that may be left out, but not be null
-EMPTY: Any = ()  # an empty list that pydantic need not copy for each request
 MIN_YEAR, MAX_YEAR = 1800, 2200
 MAX_RUNTIME = 32_767  # minutes, of the column
 
@@ -251,8 +250,7 @@ class RankingRequest(RequestModel):
     k: K = DEFAULT_K
     exclude_seen: Flag = Field(default=True, description="Leave out films of the history.")
     exclude: Annotated[list[MovieRef], numbers_first(0, MAX_EXCLUDED)] = Field(
-        default=EMPTY,
-        max_length=MAX_EXCLUDED,
+        default=[], max_length=MAX_EXCLUDED
     )
     candidates: Annotated[list[MovieRef], numbers_first(1, MAX_CANDIDATES)] = Field(
         default=NOT_GIVEN,

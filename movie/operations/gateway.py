@@ -52,7 +52,10 @@ Waiting = tuple[dict[str, Any], "HTTPProtocol", Answered]  # a request, with its
 
 
 class Gateway:
-    """Answers RSGI requests by a WSGI application in `settings.WEB_THREADS` threads, one for groups."""
+    """Answers RSGI requests by a WSGI application in `settings.WEB_THREADS` threads, two at least.
+
+    One of them is for groups.
+    """
 
     def __init__(self, application: WSGIApplication) -> None:
         self.application = application

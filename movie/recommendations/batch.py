@@ -126,7 +126,8 @@ class _BlockRanker:
         stage.exclude(self.excluded)
         if self.options.exclude_known:
             known = {*history.known, *self.alignment.index.twins_of(history.known)}
-            # As films are that a request names without stars. A film that is new to the model is `unknown`.
+            # A request's films without stars are all liked: `query.liked` has their indices already. A film
+            # that is new to the model is `unknown`.
             are_liked = not query.unknown and known == history.strength.keys()
             stage.exclude(query.liked if are_liked else self.predictor.ids.indices_of(known)[0])
         k, diversity = self.options.k, self.options.diversity

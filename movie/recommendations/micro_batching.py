@@ -6,8 +6,9 @@ answered together (`run_together`), by one thread: each runs as a greenlet up to
 all of them are scored at once, and each goes on with its own. Nobody waits for a group to become full. Inside
 a group a request waits while the others run, and one that costs much lets the others go first.
 
-Sixteen requests at once cost 1.1 CPU-ms each in this way, 1.9 one after another, and 1.6 to 2.0 as sixteen
-threads that queue for the scores and, before and after, for the interpreter (`benchmarks.api_recommend`).
+Sixteen requests at once cost .59 CPU-ms each in this way and .83 one after another. Sixteen threads, which
+queue for the scores and for the interpreter, were measured earlier: 1.6 to 2.0 CPU-ms, where a group took 1.1
+and one after another 1.9 (`benchmarks.api_recommend`).
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class _Task(greenlet, Generic[T]):
                 self.outcome = function()
             except BaseException as error:  # noqa: BLE001 - whoever called `run_together` raises it
                 self.outcome = error
+            del function  # else it stays, with its request, until the next group
             function = self.parent.switch()
 
 

@@ -43,7 +43,9 @@ class RequestContext:
     models: list[str] = field(default_factory=list)
 
 
-_BLANK = logging.LogRecord(ACCESS, logging.INFO, "", 0, "", None, None).__dict__
+_BLANK = logging.LogRecord(ACCESS, logging.INFO, "", 0, "", None, None).__dict__ | dict.fromkeys(
+    ("process", "processName", "thread", "threadName", "taskName")  # not those of the import
+)
 _current: ContextVar[RequestContext | None] = ContextVar("reelgraph_request", default=None)
 
 
@@ -117,7 +119,8 @@ class RequestLogMiddleware:
 def _record(line: AccessLine) -> logging.LogRecord:
     """Return a record of this line, without a look for the caller, the thread and the process."""
     record = logging.LogRecord.__new__(logging.LogRecord)
-    record.__dict__ |= _BLANK | {"msg": line, "created": time.time()}
+    created = time.time()
+    record.__dict__ |= _BLANK | {"msg": line, "created": created, "msecs": created % 1 * 1000}
     return record
 
 

@@ -1,6 +1,8 @@
 """Functions that run together are scored together, and what goes wrong reaches those it concerns."""
 
+import gc
 import time
+import weakref
 from functools import partial
 
 import numpy as np
@@ -143,6 +145,26 @@ def test_the_requests_of_a_group_use_one_client_of_redis(settings):
     settings.CACHES = redis_at(2)
     (elsewhere,) = run_together([lambda: caches["default"]._cache])
     assert elsewhere is not one
+
+
+def test_nothing_stays_of_a_group_that_has_ended():
+    """Neither functions, which hold requests, nor what they returned or raised."""
+
+    class Kept(Exception):
+        pass
+
+    def fail(error):
+        raise error
+
+    functions, kept = [], []
+    for error in (Kept(), Kept()):
+        functions.append(partial(fail, error))
+        kept += [weakref.ref(error), weakref.ref(functions[-1])]
+    outcomes = run_together(functions)
+    assert [type(each) for each in outcomes] == [Kept, Kept]
+    del functions, outcomes, error
+    gc.collect()
+    assert not any(each() for each in kept)
 
 
 def test_what_one_group_left_behind_is_no_part_of_the_next():

@@ -62,6 +62,13 @@ def test_a_request_is_one_line_with_its_route(client, db, written):
     assert line["at"].endswith("Z")
 
 
+def test_a_record_says_nothing_of_the_thread_and_the_time_of_the_import(client, db, caplog):
+    client.get("/no-such-page/")
+    (record,) = [record for record in caplog.records if record.name == "movie.access"]
+    assert record.msecs == pytest.approx(record.created % 1 * 1000)
+    assert record.thread is record.threadName is record.process is None
+
+
 def test_the_line_names_the_lists_of_the_page_and_who_made_them(client, db, written):
     for number in range(4):
         make_film(f"Film {number}", stars=[4.0])
