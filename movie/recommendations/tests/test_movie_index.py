@@ -50,9 +50,9 @@ def test_every_movie_has_its_own_title_whatever_characters_titles_have():
 def test_the_index_is_the_same_whether_it_is_shared_or_not(monkeypatch, settings, tmp_path):
     now = timezone.now()
     films = [(pk, f"Film {pk}", 1900 + pk % 100, pk % 200, now) for pk in range(1, 30_000, 2)]
-    monkeypatch.setattr(shared_arrays, "LEAST_BYTES", math.inf)
+    monkeypatch.setattr(shared_arrays, "MIN_SHARED_BYTES", math.inf)
     alone = MovieIndex(films)
-    monkeypatch.setattr(shared_arrays, "LEAST_BYTES", 0)
+    monkeypatch.setattr(shared_arrays, "MIN_SHARED_BYTES", 0)
     settings.SHARED_ARRAYS_DIR = tmp_path
     shared = MovieIndex(films)
     assert not shared.ids.flags.owndata and not shared.ids.flags.writeable
