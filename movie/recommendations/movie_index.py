@@ -66,7 +66,8 @@ class Attribute:
 class MovieIndex:
     """Visible movies by ascending id; a row is a movie's position in it. Immutable.
 
-    What grows with the catalogue is in arrays that the processes of this machine share.
+    What grows with the catalogue is in arrays that the processes of this machine share. Raises ValueError
+    when `films` do not come in ascending order of id.
 
     ids       (n,) int64
     years     (n,) int16, 0 where the year is not known
@@ -215,7 +216,9 @@ class MovieIndex:
                 found[name].append(self.rows_of(ids))
         rows = {name: np.unique(np.concatenate(each)) for name, each in found.items()}
         visible = {name: each[each >= 0] for name, each in rows.items()}
-        return share("names", {name: each for name, each in visible.items() if len(each)})
+        names = sorted(name for name, each in visible.items() if len(each))
+        shared = share("names", {str(rank): visible[name] for rank, name in enumerate(names)})
+        return {name: shared[str(rank)] for rank, name in enumerate(names)}
 
 
 def _columns(films: Iterable[Film]) -> dict[str, np.ndarray]:

@@ -64,6 +64,24 @@ def test_the_index_is_the_same_whether_it_is_shared_or_not(monkeypatch, settings
     assert alone.titles_of(asked) == shared.titles_of(asked) == {5: "Film 5", 29_999: "Film 29999"}
 
 
+def test_movies_out_of_order_are_refused():
+    now = timezone.now()
+    with pytest.raises(ValueError):
+        MovieIndex([(5, "Ronin", None, None, now), (3, "Heat", None, None, now)])
+
+
+def test_names_of_any_kind_are_shared(film, monkeypatch, settings, tmp_path, caplog):
+    monkeypatch.setattr(shared_arrays, "MIN_SHARED_BYTES", 0)
+    settings.SHARED_ARRAYS_DIR = tmp_path
+    film.genres.add(*(Genre.objects.create(name=name) for name in ("__metadata__", "Crime", "0")))
+    assert {name: rows.tolist() for name, rows in movie_index().genres.items()} == {
+        "__metadata__": [0],
+        "crime": [0],
+        "0": [0],
+    }
+    assert list(tmp_path.glob("names-*")) and not caplog.text
+
+
 def test_an_unchanged_catalogue_is_not_read_again(film):
     movie_index()
     Rating.objects.create(visitor="guest:a", movie=film, value=4, rated_at=timezone.now())
