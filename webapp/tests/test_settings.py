@@ -11,7 +11,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.db.utils import ConnectionHandler
 
+from webapp.databases import SQLITE_MAPPED_BYTES
 from webapp.environment import Environment, SettingError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,6 +49,16 @@ def settings_of(tmp_path: Path, **variables: str) -> dict[str, Any]:
 def setting_errors(tmp_path: Path, **variables: str) -> list[SettingError]:
     """Return what the settings of a production site refuse."""
     return settings_of(tmp_path, **variables)["SETTING_ERRORS"]
+
+
+@pytest.mark.django_db
+def test_processes_share_the_pages_of_a_sqlite_file(tmp_path):
+    connections = ConnectionHandler(settings_of(tmp_path)["DATABASES"])
+    try:
+        with connections["default"].cursor() as cursor:
+            assert cursor.execute("PRAGMA mmap_size").fetchone() == (SQLITE_MAPPED_BYTES,)
+    finally:
+        connections.close_all()
 
 
 def test_the_documents_name_the_default_topic(settings):
