@@ -17,12 +17,11 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from django.db import DatabaseError
@@ -35,18 +34,16 @@ from movie.catalogue.models import Credit, Movie
 from movie.catalogue.twins import find_twins
 from movie.core.replicas import reading_primary
 from movie.core.shared_arrays import share
+from movie.recommendations.movie_columns import CHUNK, Film, chunks_of, read_columns
 from predictors.id_map import IdMap
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0
 SCAN_SECONDS = 300.0
-CHUNK = 1000
 NUMBER = "number"  # the kind of an attribute's value
 
-T = TypeVar("T")
 AttributeKey = tuple[str, str | float]
-Film = tuple[int, str, int | None, int | None, datetime]  # id, title, year, running time, when it came
 RowsByName = dict[str, np.ndarray]  # name, case-folded -> rows of the movies that have it, ascending
 
 
@@ -78,7 +75,7 @@ class MovieIndex:
     """
 
     def __init__(self, films: Iterable[Film], version: tuple[Any, ...] = ()) -> None:
-        columns = share("movies", _columns(films))
+        columns = share("movies", read_columns(films))
         self.ids, self.years, self.runtimes = columns["ids"], columns["years"], columns["runtimes"]
         self.created, self._titles = columns["created"], columns["titles"]
         self._title_bounds = columns["title_bounds"]
@@ -186,7 +183,7 @@ class MovieIndex:
         names = list(self.genres)
         directed = Credit.objects.filter(role=Credit.Role.DIRECTOR).order_by()
         found = [(rows, np.full(len(rows), ~rank)) for rank, rows in enumerate(self.genres.values())]
-        for pairs in _chunks(directed.values_list("movie_id", "person_id").iterator(CHUNK)):
+        for pairs in chunks_of(directed.values_list("movie_id", "person_id").iterator(CHUNK)):
             movie_ids, people = zip(*pairs, strict=True)
             found.append((self.rows_of(movie_ids), np.array(people, dtype=np.int64)))
         rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _codes in found)])
@@ -208,7 +205,7 @@ class MovieIndex:
 
     def _by_name(self, pairs: QuerySet[Any, tuple[int, str]]) -> RowsByName:
         found: dict[str, list[np.ndarray]] = defaultdict(list)
-        for chunk in _chunks(pairs.order_by().iterator(CHUNK)):
+        for chunk in chunks_of(pairs.order_by().iterator(CHUNK)):
             movie_ids: dict[str, list[int]] = defaultdict(list)
             for movie_id, name in chunk:
                 movie_ids[name.casefold()].append(movie_id)
@@ -219,33 +216,6 @@ class MovieIndex:
         names = sorted(name for name, each in visible.items() if len(each))
         shared = share("names", {str(rank): visible[name] for rank, name in enumerate(names)})
         return {name: shared[str(rank)] for rank, name in enumerate(names)}
-
-
-def _columns(films: Iterable[Film]) -> dict[str, np.ndarray]:
-    """Return the arrays of the index, of movies by ascending id, read in chunks that are not kept."""
-    chunks = [_columns_of_chunk(())]
-    chunks += map(_columns_of_chunk, _chunks(iter(films)))
-    columns = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    columns["title_bounds"] = np.concatenate([[0], columns.pop("title_bytes").cumsum()])
-    return columns
-
-
-def _columns_of_chunk(films: Sequence[Film]) -> dict[str, np.ndarray]:
-    ids, titles, years, runtimes, created = zip(*films, strict=True) if films else ((),) * 5
-    encoded = [title.encode() for title in titles]
-    return {
-        "ids": np.array(ids, dtype=np.int64),
-        "years": np.array([year or 0 for year in years], dtype=np.int16),
-        "runtimes": np.array([runtime or 0 for runtime in runtimes], dtype=np.int32),
-        "created": np.array([moment.timestamp() for moment in created], dtype=np.float64),
-        "titles": np.frombuffer(b"".join(encoded), dtype=np.uint8),
-        "title_bytes": np.array([len(each) for each in encoded], dtype=np.int64),
-    }
-
-
-def _chunks(rows: Iterator[T]) -> Iterator[list[T]]:
-    while chunk := list(islice(rows, CHUNK)):
-        yield chunk
 
 
 def attribute_key(value: str | float | bool) -> AttributeKey:
