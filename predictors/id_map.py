@@ -128,14 +128,14 @@ class IdMap(Sequence[MovieId]):
         asked = list(movie_ids)
         if not asked:
             return np.empty(0, dtype=np.int64), ()
-        indices = self.positions_of(asked)
+        indices = self.indices_or_minus_one(asked)
         is_known = indices >= 0
         if is_known.all():
             return indices, ()
         unknown = tuple(asked[position] for position in np.flatnonzero(~is_known).tolist())
         return indices[is_known], unknown
 
-    def positions_of(self, movie_ids: Sequence[MovieId]) -> np.ndarray:
+    def indices_or_minus_one(self, movie_ids: Sequence[MovieId]) -> np.ndarray:
         """Return the index of each id, (n,) int64, -1 for an unknown one."""
         n = len(self._ids)
         wanted = None if self._index is not None or not n else _as_ints(movie_ids)

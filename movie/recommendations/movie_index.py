@@ -97,7 +97,7 @@ class MovieIndex:
     def titles_of(self, movie_ids: Iterable[Any]) -> dict[Any, str]:
         """Return the titles of visible movies by id, without ids of no visible movie."""
         asked = list(movie_ids)
-        rows = self._rows.positions_of(asked)
+        rows = self._rows.indices_or_minus_one(asked)
         titles = zip(asked, rows.tolist(), self._titles_at(rows), strict=True)
         return {pk: title for pk, row, title in titles if row >= 0}
 
@@ -115,7 +115,7 @@ class MovieIndex:
 
     def rows_of(self, movie_ids: Iterable[Any]) -> np.ndarray:
         """Return (n,) int64 rows of any ids, -1 for ids of no visible movie."""
-        return self._rows.positions_of(movie_ids if isinstance(movie_ids, IdMap) else list(movie_ids))
+        return self._rows.indices_or_minus_one(movie_ids if isinstance(movie_ids, IdMap) else list(movie_ids))
 
     @cached_property
     @reading_primary()
