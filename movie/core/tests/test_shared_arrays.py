@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,21 @@ def test_equal_arrays_are_one_file_which_is_mapped(folder):
 def test_a_file_that_was_cut_off_is_written_again(folder):
     share("movies", arrays())
     (path,) = folder.iterdir()
-    path.write_bytes(path.read_bytes()[:-1])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
     assert same(share("movies", arrays()), arrays())
+    assert path.read_bytes() == whole
+
+
+def test_a_file_is_compared_without_a_copy_of_it_in_memory(folder):
+    large = {"ids": np.arange(500_000)}
+    share("movies", large)
+    tracemalloc.start()
+    try:
+        share("movies", large)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * large["ids"].nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def last_use(folder: Path, seconds_ago: float) -> None:
