@@ -2,11 +2,13 @@
 
     python -m movie.core.child_process PROGRAM ARGUMENT ...
 
-Its standard input is a pipe that the parent holds open: it ends with the parent, even one that was killed.
+The standard input of a program is a pipe that the parent holds open: it ends with the parent, even one that
+was killed. A function is called in a process with a thread that waits for the parent's end.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -35,6 +37,8 @@ def start_function(function: Callable[..., None], *arguments: object) -> Process
     """
     child = Process(target=_call, args=(function, *arguments))
     child.start()
+    # Before multiprocessing's own handler, which waits for a child that waits for this process.
+    atexit.register(child.terminate)
     return child
 
 

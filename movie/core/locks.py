@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 LOOK_SECONDS = 0.005  # between two looks for a lock that becomes free
@@ -25,6 +26,8 @@ def file_lock(path: Path) -> Iterator[None]:
     """Hold a lock while the block runs; it ends with the process, however that ends. Raises AlreadyLocked."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as lock:
+        # A forked child would share the lock, and hold it when this process is gone.
+        register_after_fork(lock, lambda file: file.close())
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,7 +14,7 @@ from movie.core.locks import AlreadyLocked, file_lock
 from services.base import free_port
 
 PARENT = """
-import http.server, sys, time
+import http.server, sys
 from movie.core import child_process
 
 def serve(port):
@@ -25,7 +25,20 @@ if kind == "program":
     child_process.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", port])
 else:
     child_process.start_function(serve, int(port))
-time.sleep(60)
+sys.stdin.readline()
+"""
+HOLDER = """
+import os, pathlib, signal, sys, time
+from movie.core import child_process, locks
+
+def stay():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+with locks.file_lock(pathlib.Path(sys.argv[1])):
+    child_process.start_function(stay)
+    time.sleep(60)
 """
 
 
@@ -45,15 +58,20 @@ def eventually(condition, seconds: float = 30.0) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["program", "function"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, None])
 def test_no_orphan_keeps_the_port(number, kind):
+    """However the parent ends; it ends normally without a signal."""
     port = free_port()
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, kind, str(port)])
-    try:
-        assert eventually(lambda: is_open(port))
-    finally:
-        os.kill(parent.pid, number)
-        parent.wait()
+    with subprocess.Popen([sys.executable, "-c", PARENT, kind, str(port)], stdin=subprocess.PIPE) as parent:
+        try:
+            assert eventually(lambda: is_open(port))
+            if number is None:
+                parent.stdin.close()
+            else:
+                parent.send_signal(number)
+            parent.wait(30)
+        finally:
+            parent.kill()
     assert eventually(lambda: not is_open(port))
 
 
@@ -63,3 +81,20 @@ def test_a_lock_is_held_by_one_process_and_says_which(tmp_path: Path):
         pass
     with file_lock(path):
         pass
+
+
+def test_a_child_does_not_keep_the_lock_of_a_parent_that_was_killed(tmp_path: Path):
+    path = tmp_path / "demo.lock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        child = int(parent.stdout.readline())
+        try:
+            with pytest.raises(AlreadyLocked, match=str(parent.pid)), file_lock(path):
+                pass
+            parent.kill()
+            parent.wait()
+            with file_lock(path):
+                os.kill(child, 0)  # it lives
+        finally:
+            parent.kill()
+            os.kill(child, signal.SIGKILL)
