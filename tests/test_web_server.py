@@ -26,13 +26,40 @@ SLOW = (
 )
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int]]:
-    """A site without films, its main process and its port."""
+# The demo's server, which says when it is there and waits for a line. Forked, it has the command's settings.
+DEMO = """
+import multiprocessing, sys
+
+class Ready:
+    def __init__(self):
+        self.event = multiprocessing.Event()
+
+    def wait(self):
+        print("it waits", flush=True)
+        self.event.wait()
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    import django
+
+    django.setup()
+    from movie.operations.management.commands import demo
+
+    is_ready = Ready()
+    child = demo._start_server("127.0.0.1", int(sys.argv[2]), 1, is_ready)
+    sys.stdin.readline()
+    is_ready.event.set()
+    child.join()
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables of a site without films, whose tables and files are made."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHON_DOTENV_DISABLED": "1",
-        "DATA_DIR": str(tmp_path),
+        "DATA_DIR": str(tmp_path_factory.mktemp("site")),
         "SECRET_KEY": "a-key-for-the-tests-that-is-long-enough-to-be-taken-for-one",
         "ALLOWED_HOSTS": "127.0.0.1,localhost",
         "SECURE": "false",
@@ -42,6 +69,12 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     manage = [sys.executable, str(ROOT / "manage.py")]
     for command in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput", "--verbosity", "0"]):
         subprocess.run([*manage, *command], env=environment, check=True, timeout=120)
+    return environment
+
+
+@pytest.fixture
+def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen, int]]:
+    """The main process of a site and its port."""
     port = free_port()
     command = [sys.executable, "-m", "webapp.server", "--interface", "rsgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--log-level", "error", "webapp.rsgi:application"]
@@ -114,3 +147,32 @@ def test_no_worker_keeps_the_port_when_the_server_ends(server, number):
     process.send_signal(number)
     process.wait(30)
     assert eventually(lambda: not is_open(port), 30)
+
+
+@pytest.mark.parametrize(
+    ("method", "level", "n_lines"), [("fork", None, 0), ("spawn", None, 0), ("fork", "INFO", 1)]
+)
+def test_the_server_of_the_demo_opens_once_it_may_and_shows_requests_only_if_asked(
+    tmp_path, environment, method, level, n_lines
+):
+    port, log, program = free_port(), tmp_path / "server.log", tmp_path / "program.py"
+    program.write_text(DEMO)
+    environment = environment | {"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "webapp.settings"}
+    if level:
+        environment["LOG_LEVEL"] = level
+    command = [sys.executable, str(program), method, str(port)]
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=out) as process,
+    ):
+        try:
+            assert eventually(lambda: log.read_text() == "it waits\n"), log.read_text()
+            assert not is_open(port)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert eventually(lambda: is_open(port))
+            assert status(port, "/browse/") == 200
+        finally:
+            process.kill()
+    assert eventually(lambda: not is_open(port)), "the server outlives the demo"
+    assert log.read_text().count("browse") == n_lines, log.read_text()

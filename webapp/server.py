@@ -24,17 +24,16 @@ def main() -> None:
 def serve_in_child(arguments: Sequence[str], is_ready: Event) -> None:
     """Import the site, and serve it once it is ready, in a child of a command.
 
-    The terminal of the command gets no line of each request, unless LOG_LEVEL is DEBUG.
+    The terminal of the command gets no line of each request, unless LOG_LEVEL asks for it.
     """
     # One BLAS thread per request: requests run side by side already.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    if "LOG_LEVEL" not in os.environ:
+        os.environ["LOG_LEVEL"] = "WARNING"  # workers that are spawned read it
+        logging.disable(logging.INFO)  # forked ones do not: the command has read its settings
     import_site()
-    from django.conf import settings
-
     from predictors.threads import one_blas_thread
 
-    if settings.LOG_LEVEL != "DEBUG":
-        logging.disable(logging.INFO)
     is_ready.wait()
     with one_blas_thread():  # libraries that were loaded before the fork do not read the environment again
         _serve(arguments)
