@@ -26,7 +26,7 @@ serve: install  ## Serve the site of this folder on http://127.0.0.1:8000, with 
 
 # Bytecode is kept, whatever this shell says of it: without it each process of the demo compiles what it imports.
 demo: $(VENV)/serve.done .env  ## Load real data, train, serve on http://127.0.0.1:8000 (TORCH=0: without PyTorch)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python manage.py demo --host $(HOST) --port $(PORT) $(if $(filter 0,$(TORCH)),--no-torch)
+	PYTHONDONTWRITEBYTECODE= MALLOC_ARENA_MAX=2 $(BIN)/python manage.py demo --host $(HOST) --port $(PORT) $(if $(filter 0,$(TORCH)),--no-torch)
 
 # One thread of BLAS and torch a worker: threads that wait for one another took 3.6 times the CPU. Bytecode is
 # kept, whatever this shell says of it: each of the hundred processes would compile what it imports.

@@ -299,6 +299,14 @@ def test_everything_but_pytorch_is_installed_from_a_lock():
     assert len(unlocked) == 2 and all("requirements-torch.txt" in each for each in unlocked)
 
 
+def test_every_command_that_serves_shares_its_arenas_of_memory():
+    """Forked workers get the variable of the command: glibc reads it when a program starts."""
+    lines = re.findall(
+        r"^\t.*(?:manage\.py demo|webapp\.server).*$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert len(lines) == 2 and all(" MALLOC_ARENA_MAX=2 " in line for line in lines)
+
+
 def program_of(name: str) -> Any:
     """Return a program of deploy/ as a module."""
     described = importlib.util.spec_from_file_location(name, ROOT / "deploy" / f"{name}.py")
