@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.core.signals import setting_changed
 from django.db import connection, connections
 from django.dispatch import receiver
 
+from movie.catalogue import facets
 from movie.catalogue.models import Genre, Language, Movie, MovieTitle, Rating
 from movie.catalogue.popular import popular_names, popular_titles
 from movie.catalogue.tests.films import LONG_AGO
@@ -39,6 +41,13 @@ def nothing_remembered():
     index_holder.cache_clear()
     popular_titles.clear()
     popular_names.clear()
+
+
+@pytest.fixture(autouse=True)
+def every_change_is_counted(monkeypatch):
+    """Show each change in the numbers of films at once, without a thread, however long counting takes."""
+    monkeypatch.setattr(facets, "SLOW_SECONDS", math.inf)
+    monkeypatch.setattr(facets, "MAX_SHARE_OF_CHANGES", math.inf)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""What the catalogue can be filtered by, and what pages of genres say: numbers of visible movies.
+"""Counts visible movies per value of each filter, and the decades and directors of each genre.
 
-All of it is counted at once, by whichever process first sees that the catalogue has changed, and kept in the
-cache for all. So a page that nobody asked for yet costs what every page does, however many movies there are.
+One pass counts everything, and the cache keeps it for all pages. One request or thread at a time counts again
+after a change of the catalogue. So a page that nobody asked for yet costs as much as every other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from django.core.cache import cache
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.models import IntegerField, QuerySet, Value
 from django.db.models.functions import Coalesce
 
@@ -24,14 +24,16 @@ from movie.catalogue.models import Country, Credit, Genre, Language, Movie, Pers
 from movie.core.replicas import reading_primary
 
 log = logging.getLogger(__name__)
+_first_count = threading.Lock()
 
-FACETS, GENRES = "catalogue-facets", "catalogue-genres"  # keys in the cache
-COUNTING = "catalogue-counting"  # is in the cache while a process counts in the background
-SECONDS = 60  # a movie comes or goes without a change, by its window: all is counted anew so often at most,
-SHARE = 0.002  # or so rarely that counting takes this share of the time
-SHARE_OF_CHANGES = 0.05  # the same where the catalogue changes all the time, as during an import
-SLOW = 0.1  # seconds: what takes longer is counted in the background
-KEPT = 86_400  # seconds, for want of anything newer
+FACETS_KEY, GENRES_KEY = "catalogue-facets", "catalogue-genres"  # in the cache
+COUNTING_KEY = "catalogue-counting"  # in the cache while a request or a thread counts again
+# Windows of availability begin and end without a change of the catalogue. So counts are repeated after this
+# time at the earliest, and take at most this share of it.
+RECOUNT_SECONDS, MAX_SHARE = 60, 0.002
+MAX_SHARE_OF_CHANGES = 0.05  # of the time where the catalogue changes all the time, as during an import
+SLOW_SECONDS = 0.1  # of CPU; slower counts are made in the background
+KEEP_SECONDS = 86_400
 CHUNK = 5_000
 DIRECTORS_SHOWN = 12  # of a genre
 NO_YEAR = -1
@@ -72,55 +74,59 @@ class GenreFacts:
 
 def facets() -> Facets:
     """Return the values to filter by, as the catalogue has them now or, if it is large, had them lately."""
-    known = _kept(FACETS)
+    known = _read_or_count(FACETS_KEY)
     lists = {name: tuple(Facet(**each) for each in known[name]) for name in KINDS_OF_FACETS}
     return Facets(**lists, n_movies=known["n_movies"])
 
 
 def genre_facts(genre: int) -> GenreFacts:
     """Return the facts of a genre, as `facets` does."""
-    known = _kept(GENRES).get(str(genre), {"decades": [], "directors": []})
+    known = _read_or_count(GENRES_KEY).get(str(genre), {"decades": [], "directors": []})
     return GenreFacts([(decade, n_films) for decade, n_films in known["decades"]], known["directors"])
 
 
-def _kept(part: str) -> Any:
-    """Return what was counted; counts first where nothing was, or where that is quick and movies changed.
+@reading_primary()  # kept until the catalogue changes
+def _read_or_count(key: str) -> Any:
+    """Return the counts from the cache. Count first if there are none; count again if they are old.
 
-    What takes long is counted in the background, for those who ask later.
+    A thread counts again in the background if that is slow.
     """
-    kept = cache.get(part)
+    kept = cache.get(key)
     if kept is None:
-        return _count_and_keep()[part]
-    is_changed = CatalogueVersion.objects.current() > kept["version"]
-    share = SHARE_OF_CHANGES if is_changed else SHARE
-    age, is_slow = time.time() - kept["at"], kept["seconds"] > SLOW
-    if age < kept["seconds"] / share if is_slow else not is_changed and age < SECONDS:
+        with _first_count:
+            kept = cache.get(key)  # another request may have counted
+            return _count_and_keep()[key] if kept is None else kept["counted"]
+    seconds, is_changed = kept["seconds"], CatalogueVersion.objects.current() > kept["version"]
+    pause = seconds / MAX_SHARE_OF_CHANGES if is_changed else max(RECOUNT_SECONDS, seconds / MAX_SHARE)
+    if time.time() - kept["at"] < pause:
         return kept["counted"]
-    if not is_slow:
-        return _count_and_keep()[part]
-    if cache.add(COUNTING, 1, KEPT):
-        threading.Thread(target=_count_in_background, daemon=True, name="count-facets").start()
+    # The key outlives a failed count and a process that ends: it expires, and the next request counts.
+    if not cache.add(COUNTING_KEY, 1, max(RECOUNT_SECONDS, 10 * seconds)):
+        return kept["counted"]
+    if seconds <= SLOW_SECONDS:
+        return _count_and_keep()[key]
+    threading.Thread(target=_count_in_background, daemon=True, name="count-facets").start()
     return kept["counted"]
 
 
 def _count_in_background() -> None:
     try:
         _count_and_keep()
-    except DatabaseError as error:
-        log.warning("what the catalogue holds could not be counted: %s", error)
+    except Exception:
+        log.exception("the catalogue could not be counted")
     finally:
-        cache.delete(COUNTING)
         connections.close_all()  # of this thread
 
 
-@reading_primary()  # kept until the catalogue changes
 def _count_and_keep() -> dict[str, Any]:
-    version, began = CatalogueVersion.objects.current(), time.perf_counter()
-    found = dict(zip((FACETS, GENRES), _count(), strict=True))
-    stamp = {"version": version, "at": time.time(), "seconds": time.perf_counter() - began}
-    for part, counted in found.items():
-        cache.set(part, {**stamp, "counted": counted}, KEPT)
-    return found
+    version = CatalogueVersion.objects.current()
+    began = time.thread_time()  # one stall of the machine does not make a count slow
+    counts = dict(zip((FACETS_KEY, GENRES_KEY), _count(), strict=True))
+    stamp = {"version": version, "at": time.time(), "seconds": time.thread_time() - began}
+    for key, counted in counts.items():
+        cache.set(key, {**stamp, "counted": counted}, KEEP_SECONDS)
+    cache.delete(COUNTING_KEY)
+    return counts
 
 
 def _count() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -132,9 +138,8 @@ def _count() -> tuple[dict[str, Any], dict[str, Any]]:
 
     def linked(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of visible movies in pairs that begin with a movie, and their other side."""
-        rows = np.searchsorted(ids, pairs[:, 0])
-        is_there = np.append(ids, -1)[rows] == pairs[:, 0]
-        return rows[is_there], pairs[is_there, 1]
+        rows, is_there = _rows_of(pairs[:, 0], ids)
+        return rows, pairs[is_there, 1]
 
     of_genres = linked(_pairs(Movie.genres.through.objects.values_list("movie_id", "genre_id")))
     of_languages = linked(_pairs(Movie.languages.through.objects.values_list("movie_id", "language_id")))
@@ -142,7 +147,7 @@ def _count() -> tuple[dict[str, Any], dict[str, Any]]:
     directed = Credit.objects.filter(role=Credit.Role.DIRECTOR).order_by()
     directors = linked(_pairs(directed.values_list("movie_id", "person_id")))
     known, counts = np.unique(decades[decades != NO_YEAR], return_counts=True)
-    facets = Facets(
+    counted = Facets(
         genres=_facets(Genre, of_genres[1]),
         languages=_facets(Language, of_languages[1]),
         countries=_facets(Country, of_countries[1]),
@@ -152,15 +157,22 @@ def _count() -> tuple[dict[str, Any], dict[str, Any]]:
         n_movies=len(ids),
     )
     decades_of, directors_of = _decades(decades, *of_genres), _directors(len(ids), of_genres, directors)
-    return asdict(facets), {
+    return asdict(counted), {
         str(facet.pk): asdict(GenreFacts(decades_of.get(facet.pk, []), directors_of.get(facet.pk, [])))
-        for facet in facets.genres
+        for facet in counted.genres
     }
 
 
 def _pairs(rows: QuerySet[Any, Any]) -> np.ndarray:
     """Return (n, 2) int64 of two columns."""
     return np.fromiter(chain.from_iterable(rows.iterator(CHUNK)), np.int64).reshape(-1, 2)
+
+
+def _rows_of(values: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows in ascending ids of the values that are there, and (n,) bool of which values are."""
+    rows = np.searchsorted(ids, values)
+    is_there = np.append(ids, -1)[rows] == values
+    return rows[is_there], is_there
 
 
 def _facets(model: Any, values: np.ndarray) -> tuple[Facet, ...]:
@@ -188,15 +200,16 @@ def _directors(
         (pk for (pk,) in Person.objects.order_by("name", "pk").values_list("pk").iterator(CHUNK)), np.int64
     )
     order = np.argsort(by_name)
-    ranks = order[np.searchsorted(by_name, directors[1], sorter=order)]  # of the directors by name
-    films_in_order = np.argsort(directors[0], kind="stable")
-    begins = np.searchsorted(directors[0][films_in_order], np.arange(n_movies + 1))
+    known, is_there = _rows_of(directors[1], by_name[order])  # people may be deleted between the queries
+    films, ranks = directors[0][is_there], order[known]  # of the directors by name
+    films_in_order = np.argsort(films, kind="stable")
+    begins = np.searchsorted(films[films_in_order], np.arange(n_movies + 1))
     found: dict[int, list[tuple[int, int]]] = {}
     for genre in np.unique(of_genres[1]).tolist():
         rows = of_genres[0][of_genres[1] == genre]
         lengths = begins[rows + 1] - begins[rows]
-        places = np.repeat(begins[rows] - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        people, counts = np.unique(ranks[films_in_order[places]], return_counts=True)
+        positions = np.arange(lengths.sum()) + np.repeat(begins[rows] - np.cumsum(lengths) + lengths, lengths)
+        people, counts = np.unique(ranks[films_in_order[positions]], return_counts=True)
         best = np.argsort(-counts, kind="stable")[:DIRECTORS_SHOWN]
         found[genre] = list(zip(by_name[people[best]].tolist(), counts[best].tolist(), strict=True))
     names = dict(
@@ -205,6 +218,6 @@ def _directors(
         .values_list("pk", "name")
     )
     return {
-        genre: [{"person_id": pk, "person__name": names[pk], "films": n} for pk, n in some]
+        genre: [{"person_id": pk, "person__name": names[pk], "films": n} for pk, n in some if pk in names]
         for genre, some in found.items()
     }
