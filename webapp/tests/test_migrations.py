@@ -124,3 +124,29 @@ def test_marks_of_processed_events_outlive_the_change_of_their_key(monkeypatch):
     assert [
         name for name in connection.introspection.table_names() if "mark" in name or "processed" in name
     ] == [marks.model._meta.db_table]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cut_count_of_the_movies_of_people_loses_nothing_and_is_started_again(monkeypatch):
+    migration = import_module("movie.catalogue.migrations.0016_count_movies")
+    monkeypatch.setattr(migration, "BATCH", 2)
+    people, credits, movies = (
+        apps.get_model("catalogue", each).objects for each in ("Person", "Credit", "Movie")
+    )
+    movie = movies.create(title="Heat")
+    for n in range(5):
+        credits.create(movie=movie, person=people.create(name=f"Person {n}"), role="cast")
+    call_command("migrate", "catalogue", "0014", verbosity=0)
+
+    def write_one_batch(ids, count, **options):
+        count(ids[:2])
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, "write_all_in_batches", write_one_batch)
+        with pytest.raises(InterruptedError):
+            call_command("migrate", verbosity=0)
+    assert sorted(people.values_list("movie_count", flat=True)) == [0, 0, 0, 1, 1]
+    call_command("migrate", verbosity=0)
+    assert set(people.values_list("movie_count", flat=True)) == {1}
+    assert credits.count() == 5
