@@ -134,7 +134,7 @@ def write_films(n_films: int, films: np.ndarray, stars: np.ndarray, rng: np.rand
         for n, row in enumerate(chosen.tolist(), start=1)
         for order, (person, role) in enumerate(zip(row, ("director", "cast", "cast"), strict=True))
     ))  # fmt: skip
-    Credit.objects.count_movies(people)
+    Person.objects.refresh_movie_counts(people)
 
 
 def write_ratings(people: np.ndarray, films: np.ndarray, stars: np.ndarray, rng: np.random.Generator) -> None:

@@ -251,7 +251,7 @@ def fill(n_films: int) -> None:
             pairs = sorted((text, pk) for pk, *_, key in titles for text in suffixes(key))
             insert_rows(TitleSuffix, ("text", "owner"), pairs)
             insert_rows(Credit, ("movie", "person", "role", "order"), credits)
-    Credit.objects.count_movies(range(1, n_people + 1))
+    Person.objects.refresh_movie_counts(range(1, n_people + 1))
     sys.stdout.write(f"filled in {time.process_time() - before:.0f} CPU-s\n")
 
 

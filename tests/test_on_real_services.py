@@ -15,6 +15,7 @@ DATABASE_TESTS = [
     "movie/core/tests/test_database.py",
     "movie/catalogue/tests/test_identity.py",
     "movie/catalogue/tests/test_csv_import.py",
+    "movie/catalogue/tests/test_movie_counts.py",
     "movie/events/tests/test_bulk_recording.py",
     "movie/events/tests/test_movie_merging.py",
     "movie/events/tests/test_plays_import.py",
@@ -34,6 +35,7 @@ DATABASE_TESTS = [
 # PostgreSQL's short form: errors, locks, keys, upserts. DATABASE_URL runs any other test there too.
 POSTGRESQL_TESTS = [
     "movie/core/tests/test_database.py",
+    "movie/catalogue/tests/test_movie_counts.py",
     "movie/events/tests/test_bulk_recording.py",
     "movie/events/tests/test_mark_partitions.py",
     "movie/events/tests/test_relay.py",

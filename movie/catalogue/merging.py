@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -56,19 +56,22 @@ def merge_facts(keep: Movie, other: Movie) -> None:
             same.save(update_fields=["count"])
         else:
             MovieTag.objects.filter(pk=tag.pk).update(movie=keep)
-    credits = set(keep.credits.values_list("role", "person"))
-    for credit in other.credits.all():
-        if (credit.role, credit.person_id) not in credits:
-            Credit.objects.filter(pk=credit.pk).update(movie=keep)
+    own_credits = set(keep.credits.values_list("role", "person"))
+    credits = other.credits.values_list("pk", "role", "person")
+    moved = [pk for pk, role, person in credits if (role, person) not in own_credits]
+    Credit.objects.filter(pk__in=moved).update(movie=keep)
 
 
-def merge_people(keep: Person, others: Iterable[Person]) -> None:
+def merge_people(keep: Person, others: Sequence[Person]) -> None:
     """Give a person the credits of others, and delete these."""
     with transaction.atomic():
-        credits = set(keep.credits.values_list("movie", "role"))
+        there = set(keep.credits.values_list("movie", "role"))
+        moved = []
         for other in others:
-            for credit in other.credits.all():
-                if (credit.movie_id, credit.role) not in credits:
-                    credits.add((credit.movie_id, credit.role))
-                    Credit.objects.filter(pk=credit.pk).update(person=keep)
+            for pk, movie, role in other.credits.values_list("pk", "movie", "role"):
+                if (movie, role) not in there:
+                    there.add((movie, role))
+                    moved.append(pk)
+        Credit.objects.filter(pk__in=moved).update(person=keep)
+        for other in others:
             other.delete()

@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Self
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator, URLValidator
 from django.db import models, transaction
-from django.db.models import Count, F, OuterRef, Prefetch, Q, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Prefetch, Q, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
@@ -25,7 +24,7 @@ from movie.catalogue.availability import available_now
 from movie.catalogue.catalogue_version import CatalogueVersion
 from movie.catalogue.importing.cells import imdb_id, tmdb_id
 from movie.catalogue.importing.errors import RejectReason, RowError
-from movie.catalogue.names import Country, Genre, Language, Person
+from movie.catalogue.names import Country, CreditQuerySet, Genre, Language, Person
 from movie.catalogue.photographs import NAME_PATTERN
 from movie.catalogue.posters.sheet import DRAWING
 from movie.catalogue.suffixes import Searchable, SearchableQuerySet
@@ -37,7 +36,6 @@ from movie.core.times import EARLIEST, LATEST
 SHARED_SOURCES = ("imdb", "tmdb")  # id spaces in which every catalogue names the same movies
 FULL_WEIGHT = 100  # percent, of a rating in public means
 PRIOR_STARS, PRIOR_RATINGS = 3.5, 20.0  # "Best rated" counts so many ratings besides a movie's own
-COUNTED_AT_ONCE = 500  # people whose movies are counted in one statement
 HALF_STARS = tuple(step / 2 for step in range(1, 11))
 
 
@@ -359,40 +357,6 @@ class MovieTag(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-
-class CreditQuerySet(models.QuerySet["Credit"]):
-    """Keeps `movie_count` of people. Deleted credits stay counted: it may be more than there are."""
-
-    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """Create as Django does, and count the movies of the people."""
-        with transaction.atomic():
-            created: list[Any] = super().bulk_create(objs, *args, **kwargs)
-            self.count_movies({credit.person_id for credit in created})
-        return created
-
-    bulk_create.alters_data = True  # type: ignore[attr-defined] # no template may call it
-
-    def update(self, **values: Any) -> int:
-        """Update as Django does, and count the movies of the person who gets the credits."""
-        with transaction.atomic():
-            count = super().update(**values)
-            if "person" in values:
-                self.count_movies([values["person"].pk])
-        return count
-
-    update.alters_data = True  # type: ignore[attr-defined]
-
-    def count_movies(self, people: Iterable[int]) -> None:
-        """Count the movies of these people anew."""
-        own = Credit.objects.filter(person=OuterRef("pk")).order_by().values("person")
-        counted = Coalesce(Subquery(own.annotate(n=Count("movie", distinct=True)).values("n")), 0)
-        ids = sorted(people)
-        for start in range(0, len(ids), COUNTED_AT_ONCE):
-            some = Person.objects.filter(pk__in=ids[start : start + COUNTED_AT_ONCE])
-            some.order_by().update(movie_count=counted)
-
-    count_movies.alters_data = True  # type: ignore[attr-defined]
 
 
 class Credit(models.Model):

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import models, transaction
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from movie.catalogue.suffixes import Searchable, SearchableQuerySet
+from movie.core.database import retry_on_deadlock
 from movie.core.fields import ExactCharField
+
+COUNTED_AT_ONCE = 500  # people whose movies are counted in one statement
 
 
 class NamedQuerySet(models.QuerySet[Any]):
@@ -60,14 +65,55 @@ class Language(models.Model):
         return self.name
 
 
+class PersonQuerySet(SearchableQuerySet):
+    """Counts the movies of people. A credit that is deleted stays counted until `refresh_movie_counts`."""
+
+    def refresh_movie_counts(self, ids: Iterable[int]) -> None:
+        """Count the movies of these people anew.
+
+        The first statement may lower a number below that of a credit committed meanwhile; the second sees it.
+        """
+        wanted = list(ids)
+        self._count(wanted, "movie_count__gt")
+        self._count(wanted, "movie_count__lt")
+
+    def raise_movie_counts_on_commit(self, ids: Iterable[int]) -> None:
+        """Count the movies of these people, once, when the credits of this transaction can be read.
+
+        After the commit: with MariaDB a transaction that credits a person shares the lock of their row, and
+        two that do would wait for one another; with PostgreSQL neither would count the credits of the other.
+        A process that ends in between leaves a number too small until somebody credits the person again or
+        runs `index_searches`: suggestions and searches may rank the person too low until then, no more.
+        """
+        of_connection = vars(transaction.get_connection())
+        of_connection.setdefault("people_to_count", set()).update(ids)
+
+        def count_once() -> None:
+            self._count(sorted(of_connection.pop("people_to_count", ())), "movie_count__lt")
+
+        transaction.on_commit(count_once, robust=True)
+
+    @retry_on_deadlock
+    def _count(self, ids: list[int], condition: str) -> None:
+        """Write the numbers of movies that differ so from those that were written before."""
+        credits = self.model.credits.rel.related_model.objects
+        own = credits.filter(person=OuterRef("pk")).order_by().values("person")
+        counted = Coalesce(Subquery(own.annotate(n=Count("movie", distinct=True)).values("n")), 0)
+        for start in range(0, len(ids), COUNTED_AT_ONCE):
+            some = self.filter(pk__in=ids[start : start + COUNTED_AT_ONCE], **{condition: counted})
+            some.order_by().update(movie_count=counted)
+
+    refresh_movie_counts.alters_data = True  # type: ignore[attr-defined] # no template may call it
+    raise_movie_counts_on_commit.alters_data = True  # type: ignore[attr-defined]
+
+
 class Person(Searchable):
     SEARCHED = "name"
     name = models.CharField(_("name"), max_length=255)
-    # Movies of which the person has a credit, visible or not: `CreditQuerySet` counts them. Searches rely on
-    # it that there are not more.
+    # Movies of which the person has a credit, visible or not. Searches use it as an upper bound.
     movie_count = models.PositiveIntegerField(default=0, db_default=0, editable=False)
 
-    objects = SearchableQuerySet.as_manager()
+    objects = PersonQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -77,5 +123,35 @@ class Person(Searchable):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the person, but not the number of movies, which may have been counted since it was read."""
+        if not self._state.adding:
+            kwargs.setdefault("update_fields", ("name", "search_key"))
+        super().save(*args, **kwargs)
+
     def get_absolute_url(self) -> str:
         return reverse("pages:person", args=[self.pk])
+
+
+class CreditQuerySet(models.QuerySet[Any]):
+    """Has the movies of people counted when credits are written."""
+
+    def bulk_create(self, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        """Create as Django does, and count the movies of the people."""
+        created: list[Any] = super().bulk_create(objs, *args, **kwargs)
+        Person.objects.raise_movie_counts_on_commit(credit.person_id for credit in created)
+        return created
+
+    bulk_create.alters_data = True  # type: ignore[attr-defined] # no template may call it
+
+    def update(self, **values: Any) -> int:
+        """Update as Django does, and count the movies of the people who have the credits then."""
+        if values.keys().isdisjoint(("person", "person_id", "movie", "movie_id")):
+            return super().update(**values)
+        with transaction.atomic():
+            changed = self.model.objects.filter(pk__in=list(self.values_list("pk", flat=True)))
+            count = super().update(**values)
+            Person.objects.raise_movie_counts_on_commit(changed.values_list("person", flat=True))
+        return count
+
+    update.alters_data = True  # type: ignore[attr-defined]

@@ -50,4 +50,4 @@ def write_suffixes(instance: Searchable, **kwargs: Any) -> None:
 @receiver(post_save, sender=Credit, dispatch_uid="movie.count_movies")
 def count_movies(instance: Credit, **kwargs: Any) -> None:
     """Count the movies of the person."""
-    Credit.objects.count_movies([instance.person_id])
+    Person.objects.raise_movie_counts_on_commit([instance.person_id])

@@ -4,8 +4,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from movie.catalogue.models import Credit, MovieTitle, Person
+from movie.catalogue.models import MovieTitle, Person
+from movie.catalogue.names import COUNTED_AT_ONCE
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, delete_orphans, write_all_missing
+from movie.core.batches import write_in_batches
+from movie.core.progress import ProgressBar
 
 
 class Command(BaseCommand):
@@ -16,6 +19,9 @@ class Command(BaseCommand):
             name = owner._meta.verbose_name_plural
             self.stdout.write(f"{name}: {write_all_missing(suffix, owner):,} indexed")
             self.stdout.write(f"{name}: {delete_orphans(suffix, owner):,} entries of deleted ones dropped")
-        people = Person.objects.order_by().values_list("pk", flat=True)
-        Credit.objects.count_movies(people)
+        people = list(Person.objects.order_by("pk").values_list("pk", flat=True))
+        batches = write_in_batches(people, Person.objects.refresh_movie_counts, size=COUNTED_AT_ONCE)
+        with ProgressBar() as bar:
+            for n, _ in enumerate(batches, start=1):
+                bar(min(1.0, n * COUNTED_AT_ONCE / len(people)))
         self.stdout.write(f"{Person._meta.verbose_name_plural}: films of {len(people):,} counted")
