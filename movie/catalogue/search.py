@@ -168,7 +168,8 @@ def search_people(text: str) -> FoundPeople:
 def best_people(likely: Mapping[int, tuple[int, KnownName]], wanted: int) -> list[Person]:
     """Return those with a visible movie, by match, number of visible movies and name; `wanted` at most.
 
-    Nobody has more visible movies than `movie_count`, so that only those are counted who may be wanted.
+    `movie_count` is an upper bound, so that only those are counted who may be wanted. Of a popular name that
+    is kept it may be minutes old, and who was credited meanwhile may be missing.
     """
 
     def rank(pk: int, n_movies: int) -> tuple[int, int, str, int]:
@@ -365,8 +366,7 @@ _titles_of_year = CompiledQuery(
 movies_of_people = CompiledQuery(  # rows of a person and the number of their visible movies
     lambda some: (
         Credit.objects.filter(
-            available_now("movie__", _now),
-            person__id__in=some("person", BigIntegerField()),
+            available_now("movie__", _now), person__id__in=some("person", BigIntegerField())
         )
         .order_by()
         .values_list("person")

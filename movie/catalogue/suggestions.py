@@ -113,9 +113,11 @@ def _people(key: str) -> list[Person]:
     def is_settled(begin: list[KnownName]) -> bool:
         return len({name.person for name in begin}) == MOST_READ
 
-    found = {name.person: name for name in _held(key, read, is_settled, popular_names, PEOPLE_SUGGESTED)}
+    held = _held(key, read, is_settled, popular_names, PEOPLE_SUGGESTED)
+    n_popular = {name.person: -name.n_popular for name in held}
+    found = {name.person: name for name in reversed(held)}  # of a name, what was just read, not what was kept
     matches = {pk: closeness(name.key, key) for pk, name in found.items()}
-    likely = nsmallest(MOST_READ, found, key=lambda pk: (matches[pk], -found[pk].n_popular, pk))
+    likely = nsmallest(MOST_READ, found, key=lambda pk: (matches[pk], n_popular[pk], pk))
     return best_people({pk: (matches[pk], found[pk]) for pk in likely}, PEOPLE_SUGGESTED)
 
 
@@ -133,14 +135,14 @@ def _held(
     that nothing else can come before these, words further inside are not looked for.
     """
     word = longest_word(key)
-    begin = read(TITLE_START + key) if len(key) <= FEW_LETTERS and key == word else []
-    if is_cut := len(begin) == MOST_READ and is_settled(begin):
+    begin = read(TITLE_START + key) if len(key) <= FEW_LETTERS and key == word else None
+    if is_cut := begin is not None and len(begin) == MOST_READ and is_settled(begin):
         found = begin
     else:
         found = read(word)
         if is_cut := len(found) == MOST_READ:
             for phrase in phrases_of(key):
-                found += begin or read(TITLE_START + phrase)
+                found += read(TITLE_START + phrase) if begin is None else begin
     held = [each for each in found if holds_every_word(each, key)]
     if is_cut or len({each[0] for each in held}) < enough:  # movies or people
         known = popular.get().holding(word, at_beginning=is_cut or is_short(word))

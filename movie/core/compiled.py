@@ -108,11 +108,17 @@ class CompiledQuery:
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
         columns = [column for column, *_ in compiler.select]
+        fields: dict[str, Field] = {}
+        for each in params:
+            if isinstance(each, Parameter):
+                field = fields.setdefault(each.name, each.output_field)
+                if type(field) is not type(each.output_field):
+                    raise TypeError(f"{each.name} is a value of two types of fields")
         compiled = _Compiled(
             sql,
             [None if isinstance(each, Parameter) else each for each in params],
             [(n, each.name, each.position) for n, each in enumerate(params) if isinstance(each, Parameter)],
-            {each.name: each.output_field for each in params if isinstance(each, Parameter)},
+            fields,
             query,
             {position: columns[position] for position in compiler.get_converters(columns)},
         )

@@ -15,7 +15,7 @@ from movie.catalogue import suggestions as suggesting
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.merging import merge_facts, merge_people
 from movie.catalogue.models import Movie, MovieTitle, Person
-from movie.catalogue.popular import Known, KnownName, KnownTitle, popular_titles
+from movie.catalogue.popular import Known, KnownName, KnownTitle, popular_names, popular_titles
 from movie.catalogue.removal import delete_movies
 from movie.catalogue.search import search_movies, search_people
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, suffixes
@@ -98,6 +98,28 @@ def test_where_enough_begin_with_a_few_letters_words_further_inside_are_not_look
         suggestions(text)
     looked_up = [each["sql"] for each in asked if "suffix" in each["sql"]]
     assert len(looked_up) == {"s": 1, "sta": 2, "star": 4}[text]
+
+
+def test_a_beginning_that_no_title_has_is_looked_for_once(monkeypatch):
+    suggest_from(monkeypatch, 8)
+    for letter in "abcdefgh":
+        make_film(f"Film Xy{letter}")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(suggestions("xy").movies) == 8
+    starts = [each["sql"] for each in asked if "titlesuffix" in each["sql"]]
+    assert len(starts) == len(set(starts)) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_was_credited_since_the_popular_names_were_kept_is_ranked_by_all_films(monkeypatch):
+    suggest_from(monkeypatch, 6)
+    for letter in "abcdef":
+        make_film(f"Film {letter}", directors=[f"Star {letter}"])
+    popular_names.get()
+    for number in range(3):
+        make_film(f"Film {number}", directors=["Star f"])
+    best = suggestions("star").people[0]
+    assert (best.name, best.n_movies) == ("Star f", 4)
 
 
 @pytest.mark.parametrize("way", ["migration", "command"])

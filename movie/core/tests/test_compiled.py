@@ -110,3 +110,17 @@ def test_a_thread_reads_by_its_own_connection(users):
     assert [at for (at,) in dates.rows()] == [user.date_joined for user in users]
     (kept,) = dates._compiled.values()
     assert not any(isinstance(each, BaseDatabaseWrapper) for each in gc.get_referents(kept))
+
+
+def test_a_parameter_has_one_type():
+    two = CompiledQuery(
+        lambda some: (
+            get_user_model()
+            .objects.filter(
+                id=Parameter("value", BigIntegerField()), username=Parameter("value", CharField())
+            )
+            .values_list("pk")
+        )
+    )
+    with pytest.raises(TypeError, match="value is a value of two types"):
+        two.rows(value=1)
