@@ -14,8 +14,12 @@ from movie.core.locks import AlreadyLocked, file_lock
 from services.base import free_port
 
 PARENT = """
-import http.server, sys
+import http.server, signal, sys
 from movie.core import child_process
+
+# Tests may run where a shell has these ignored, such as behind `nohup` or `&`.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def serve(port):
     http.server.HTTPServer(("127.0.0.1", port), http.server.SimpleHTTPRequestHandler).serve_forever()
