@@ -68,6 +68,7 @@ def main() -> None:
         write_films(options.films, films, stars, rng)
         write_ratings(people, films, stars, rng)
         write_activity(min(options.films, WELL_KNOWN))
+    count_movies_of_people()  # by an index
     publish_model(options.films, people, films, stars)
     analyse()
     print(json.dumps({"cookies": make_guests(options.films)}))
@@ -134,7 +135,12 @@ def write_films(n_films: int, films: np.ndarray, stars: np.ndarray, rng: np.rand
         for n, row in enumerate(chosen.tolist(), start=1)
         for order, (person, role) in enumerate(zip(row, ("director", "cast", "cast"), strict=True))
     ))  # fmt: skip
-    Person.objects.refresh_movie_counts(people)
+
+
+def count_movies_of_people() -> None:
+    from movie.catalogue.models import Person
+
+    Person.objects.refresh_movie_counts(Person.objects.values_list("pk", flat=True))
 
 
 def write_ratings(people: np.ndarray, films: np.ndarray, stars: np.ndarray, rng: np.random.Generator) -> None:
