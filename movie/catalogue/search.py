@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from functools import cache, lru_cache
+from functools import lru_cache
 from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import overload
@@ -25,7 +25,6 @@ from django.db.models import (
     DateTimeField,
     F,
     IntegerField,
-    Q,
     QuerySet,
 )
 from django.db.models.functions import StrIndex
@@ -33,9 +32,9 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from movie.catalogue.availability import available_now
+from movie.catalogue.beginnings import names_beginning_with, titles_beginning_with
 from movie.catalogue.models import Credit, Movie, MovieTitle, Person
 from movie.catalogue.popular import (
-    COLUMNS_OF_NAMES,
     COLUMNS_OF_TITLES,
     Known,
     KnownName,
@@ -44,7 +43,7 @@ from movie.catalogue.popular import (
     popular_names,
     popular_titles,
 )
-from movie.catalogue.suffixes import ARTICLES, TITLE_START, bounds, without_article
+from movie.catalogue.suffixes import ARTICLES, TITLE_START, without_article
 from movie.catalogue.titles import search_key
 from movie.core.compiled import CompiledQuery, Parameter
 
@@ -112,7 +111,7 @@ def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovi
     movies = Movie.objects.all() if movies is None else movies
     if not key:
         return FoundMovies(movies=movies)
-    found, is_cut = _look_up(key, _read_titles)
+    found, is_cut = _look_up(key, titles_beginning_with)
     now, word = timezone.now(), longest_word(key)
     if is_year(word):
         rows = _titles_of_year.rows(year=int(word), now=now)
@@ -153,7 +152,7 @@ def search_people(text: str) -> FoundPeople:
     if not key or (len(key) == 1 and is_short(key)):
         return people
     popular = _popular(key, popular_names.get())
-    found, is_cut = _look_up(key, _read_names)
+    found, is_cut = _look_up(key, names_beginning_with)
     names = popular | {name.person: name for name in found if holds_every_word(name, key)}
     n_popular = {pk: -name.n_popular for pk, name in popular.items()}
     matches = {pk: closeness(name.key, key) for pk, name in names.items()}
@@ -309,40 +308,6 @@ def _popular(key: str, known: Known[T]) -> dict[int, T]:
     return found
 
 
-def _read_titles(start: str, limit: int) -> list[KnownTitle]:
-    first, last = bounds(start)
-    rows = _titles_beginning(limit).rows(start=first, end=last, now=timezone.now())
-    return [KnownTitle(*row) for row in rows]
-
-
-def _read_names(start: str, limit: int) -> list[KnownName]:
-    first, last = bounds(start)
-    return [KnownName(*row) for row in _names_beginning(limit).rows(start=first, end=last)]
-
-
-@cache
-def _titles_beginning(limit: int) -> CompiledQuery:
-    return CompiledQuery(
-        lambda some: (
-            MovieTitle.objects.filter(available_now("movie__", _now), _within)
-            .order_by("suffixes__text")
-            .values_list(*COLUMNS_OF_TITLES)[:limit]
-        )
-    )
-
-
-@cache
-def _names_beginning(limit: int) -> CompiledQuery:
-    return CompiledQuery(
-        lambda some: (
-            Person.objects.filter(_within).order_by("suffixes__text").values_list(*COLUMNS_OF_NAMES)[:limit]
-        )
-    )
-
-
-_within = Q(
-    suffixes__text__gte=Parameter("start", CharField()), suffixes__text__lt=Parameter("end", CharField())
-)
 _now = Parameter("now", DateTimeField())
 _titles_of = CompiledQuery(
     lambda some: (

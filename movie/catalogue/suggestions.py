@@ -14,15 +14,14 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import BigIntegerField, CharField, DateTimeField, FilteredRelation, Q
+from django.db.models import BigIntegerField, DateTimeField, FilteredRelation, Q
 from django.utils import timezone
 from django.utils.translation import get_language
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.models import Credit, Movie, MovieTitle, Person
+from movie.catalogue.beginnings import names_beginning_with, titles_beginning_with
+from movie.catalogue.models import Credit, Movie, Person
 from movie.catalogue.popular import (
-    COLUMNS_OF_NAMES,
-    COLUMNS_OF_TITLES,
     Known,
     KnownName,
     KnownTitle,
@@ -40,7 +39,7 @@ from movie.catalogue.search import (
     match_of,
     phrases_of,
 )
-from movie.catalogue.suffixes import TITLE_START, bounds, without_article
+from movie.catalogue.suffixes import TITLE_START, without_article
 from movie.catalogue.titles import search_key
 from movie.catalogue.translations import load_local_titles
 from movie.core.caching import TTLValue
@@ -89,16 +88,12 @@ def _movies(key: str) -> list[SuggestedMovie]:
 def _best_movies(key: str) -> list[int]:
     language = get_language() or settings.LANGUAGE_CODE
 
-    def read(start: str) -> list[KnownTitle]:
-        first, last = bounds(start)
-        return [KnownTitle._make(row) for row in _titles.rows(start=first, end=last, now=timezone.now())]
-
     def is_settled(begin: list[KnownTitle]) -> bool:
         leading = {title.movie for title in begin if match_of(title, key, language) < WORD_RANK}
         return len(leading) >= MOVIES_SUGGESTED
 
     ranks: dict[int, tuple[int, int, int]] = {}  # match, ratings and number of a movie
-    for title in _held(key, read, is_settled, popular_titles, MOVIES_SUGGESTED):
+    for title in _held(key, titles_beginning_with, is_settled, popular_titles, MOVIES_SUGGESTED):
         own = (match_of(title, key, language), -title.rating_count, title.movie)
         if title.movie not in ranks or own < ranks[title.movie]:
             ranks[title.movie] = own
@@ -106,14 +101,10 @@ def _best_movies(key: str) -> list[int]:
 
 
 def _people(key: str) -> list[Person]:
-    def read(start: str) -> list[KnownName]:
-        first, last = bounds(start)
-        return [KnownName(*row) for row in _names.rows(start=first, end=last)]
-
     def is_settled(begin: list[KnownName]) -> bool:
         return len({name.person for name in begin}) == MOST_READ
 
-    held = _held(key, read, is_settled, popular_names, PEOPLE_SUGGESTED)
+    held = _held(key, names_beginning_with, is_settled, popular_names, PEOPLE_SUGGESTED)
     n_popular = {name.person: -name.n_popular for name in held}
     found = {name.person: name for name in reversed(held)}  # of a name, what was just read, not what was kept
     matches = {pk: closeness(name.key, key) for pk, name in found.items()}
@@ -123,7 +114,7 @@ def _people(key: str) -> list[Person]:
 
 def _held(
     key: str,
-    read: Callable[[str], list[T]],
+    read: Callable[[str, int], list[T]],
     is_settled: Callable[[list[T]], bool],
     popular: TTLValue[Known[T]],
     enough: int,
@@ -135,14 +126,14 @@ def _held(
     that nothing else can come before these, words further inside are not looked for.
     """
     word = longest_word(key)
-    begin = read(TITLE_START + key) if len(key) <= FEW_LETTERS and key == word else None
+    begin = read(TITLE_START + key, MOST_READ) if len(key) <= FEW_LETTERS and key == word else None
     if is_cut := begin is not None and len(begin) == MOST_READ and is_settled(begin):
         found = begin
     else:
-        found = read(word)
+        found = read(word, MOST_READ)
         if is_cut := len(found) == MOST_READ:
             for phrase in phrases_of(key):
-                found += read(TITLE_START + phrase) if begin is None else begin
+                found += read(TITLE_START + phrase, MOST_READ) if begin is None else begin
     held = [each for each in found if holds_every_word(each, key)]
     if is_cut or len({each[0] for each in held}) < enough:  # movies or people
         known = popular.get().holding(word, at_beginning=is_cut or is_short(word))
@@ -150,22 +141,7 @@ def _held(
     return held
 
 
-_within = Q(
-    suffixes__text__gte=Parameter("start", CharField()), suffixes__text__lt=Parameter("end", CharField())
-)
 _now = Parameter("now", DateTimeField())
-_titles = CompiledQuery(
-    lambda some: (
-        MovieTitle.objects.filter(available_now("movie__", _now), _within)
-        .order_by("suffixes__text")
-        .values_list(*COLUMNS_OF_TITLES)[:MOST_READ]
-    )
-)
-_names = CompiledQuery(
-    lambda some: (
-        Person.objects.filter(_within).order_by("suffixes__text").values_list(*COLUMNS_OF_NAMES)[:MOST_READ]
-    )
-)
 _shown = CompiledQuery(  # a row for each director, or one with None
     lambda some: (
         Movie.objects.annotate(

@@ -101,7 +101,7 @@ def test_where_enough_begin_with_a_few_letters_words_further_inside_are_not_look
 
 
 def test_a_beginning_that_no_title_has_is_looked_for_once(monkeypatch):
-    suggest_from(monkeypatch, 8)
+    monkeypatch.setattr(suggesting, "MOST_READ", 8)
     for letter in "abcdefgh":
         make_film(f"Film Xy{letter}")
     with CaptureQueriesContext(connection) as asked:
@@ -112,7 +112,7 @@ def test_a_beginning_that_no_title_has_is_looked_for_once(monkeypatch):
 
 @pytest.mark.django_db(transaction=True)
 def test_who_was_credited_since_the_popular_names_were_kept_is_ranked_by_all_films(monkeypatch):
-    suggest_from(monkeypatch, 6)
+    monkeypatch.setattr(suggesting, "MOST_READ", 6)
     for letter in "abcdef":
         make_film(f"Film {letter}", directors=[f"Star {letter}"])
     popular_names.get()
@@ -139,17 +139,10 @@ def test_whatever_is_not_in_the_index_comes_into_it(way, monkeypatch):
     assert missing_or_left_over() == [set(), set()]
 
 
-def suggest_from(monkeypatch, most_read):
-    """Let suggestions read so many titles and names, by statements of this test alone."""
-    monkeypatch.setattr(suggesting, "MOST_READ", most_read)
-    for query in (suggesting._titles, suggesting._names):
-        monkeypatch.setattr(query, "_compiled", {})
-
-
 @pytest.fixture
 def many(monkeypatch):
     """Return films with one beginning, more than are read, of which the last are the most rated."""
-    suggest_from(monkeypatch, 8)
+    monkeypatch.setattr(suggesting, "MOST_READ", 8)
     names = [f"Star {letter}" for letter in "abcdefghijkl"]
     films = [make_film(name, directors=[f"Starr {name[-1]}"], rating_count=n) for n, name in enumerate(names)]
     return [*films, make_film("Star", 1950), make_film("Costar", rating_count=99)]
@@ -220,7 +213,7 @@ def test_of_more_titles_than_are_ranked_the_whole_title_the_popular_and_the_phra
 @pytest.fixture
 def few_compared(monkeypatch):
     """Let searches and suggestions read few titles of a word, on a site where no film is popular."""
-    suggest_from(monkeypatch, 3)
+    monkeypatch.setattr(suggesting, "MOST_READ", 3)
     monkeypatch.setattr("movie.catalogue.popular.POPULAR_MOVIES", 0)
     monkeypatch.setattr(search, "RANKED", 3)
     monkeypatch.setattr(search, "PHRASES", 2)

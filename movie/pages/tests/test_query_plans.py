@@ -204,10 +204,10 @@ def test_a_suggestion_goes_by_indexes_alone(large_site, client):
         plan = explain(sql)
         assert not re.search("SCAN|'ALL'|AUTOMATIC", str(plan)), (sql, plan)
         if "suffix" in sql:
-            index = f"{'title' if table == 'catalogue_movietitle' else 'name'}suffix_text"
-            assert index in str(plan), (sql, plan)
+            assert f"{table.removeprefix('catalogue_')}_text" in str(plan), (sql, plan)
             assert not re.search("TEMP B-TREE|filesort|temporary", str(plan)), (sql, plan)
             assert "LIMIT 40" in sql
+            assert sql.startswith("SELECT STRAIGHT_JOIN ") or connection.vendor != "mysql", sql
         else:  # by the ids of a few films or people
             assert table in ("catalogue_movie", "catalogue_credit")
             ids = re.findall(r"IN \(([\d, ]+)\)", sql)
