@@ -26,7 +26,7 @@ from evaluation.provenance import commit
 
 SELECTION = (
     "home_page", "observability", "import_ratings", "propagation", "sasrec_latency", "live_new_user",
-    "training_feed", "stars", "synthetic", "play_weights", "similar", "serving", "growth",
+    "training_feed", "stars", "synthetic", "play_weights", "similar", "experiments", "serving", "growth",
 )  # fmt: skip
 PACKAGES = {"serving": ("fastapi", "uvicorn")}  # of requirements-bench.txt: what the site is compared with
 COLUMNS = ("what", "ratio", "baseline", "goal", "", "revision", "command")

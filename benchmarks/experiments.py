@@ -7,6 +7,9 @@ that is left, and opens a film of a list with a chance of their own (Beta, mean 
 which the treatment raises by --lift. The figures of `movie.experiments.statistics` are read after every list.
 The baseline is the usual test for two arms, a z-test with the same variance, read as often. Then a smaller
 run goes through the door of a site of its own: assignment, record(), the handler, the verdict of the results.
+Last, what the site spends when a browser says that it has shown a list of the running experiment (/shown/),
+in this process and in turn with its baseline, a click on a film that no experiment recommended. Exits with 1
+where that is above its goal.
 """
 
 from __future__ import annotations
@@ -18,14 +21,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
 
 import numpy as np
 
-from benchmarks._command import argument_parser, parse_options, print_ratio, run
+from benchmarks._command import CouldNotMeasure, Ratio, argument_parser, parse_options, print_ratio, run
 from benchmarks._serving import use_site
+from benchmarks.home_page import browser
 from movie.experiments.statistics import (
     ALPHA,
     LEAST_VISITORS,
@@ -39,9 +45,10 @@ from movie.experiments.statistics import (
 CLICKS_PER_LIST, CONCENTRATION, MORE_LISTS = 0.10, 20.0, 4.0
 TAU = 0.10
 SITE_VISITORS, SITE_LISTS = 1_200, 4
+REQUESTS, WARM_UP = 200, 5  # of each kind
 
 
-def main() -> None:
+def main() -> int:
     parser = argument_parser(__doc__)
     parser.add_argument("--simulations", type=int, default=1000)
     parser.add_argument("--visitors", type=int, default=20_000)
@@ -55,6 +62,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             use_site(Path(folder))
             through_the_door()
+            return not impression_cost().is_met
+    return 0
 
 
 def report(lift: float, options: argparse.Namespace) -> None:
@@ -153,27 +162,19 @@ def through_the_door() -> None:
     import django
 
     django.setup()
-    from django.core.cache import cache
     from django.core.management import call_command
 
     from movie.catalogue.models import Movie
     from movie.events.recording import record_all
     from movie.experiments.assignment import assign_arm
-    from movie.experiments.models import Experiment, ExperimentArm
+    from movie.experiments.models import Experiment
     from movie.experiments.results import results_of
 
     call_command("migrate", verbosity=0)
     Movie.objects.bulk_create([Movie(title=f"Film {n}", sort_title=f"film {n}") for n in range(20)])
     films = list(Movie.objects.values_list("pk", flat=True))
     for lift in (0.0, 0.5):
-        experiment = Experiment.objects.create(name=f"planted-{100 * lift:.0f}")
-        for name, is_control in (("control", True), ("treatment", False)):
-            ExperimentArm.objects.create(
-                experiment=experiment, name=name, predictor="popular", share="0.5", is_control=is_control
-            )
-        experiment.state = Experiment.State.RUNNING
-        experiment.save()
-        cache.clear()
+        experiment = running_experiment(f"planted-{100 * lift:.0f}")
         rng = np.random.default_rng(7)
         before, looks, found = time.process_time(), 0, None
         for number in range(SITE_VISITORS):
@@ -194,6 +195,23 @@ def through_the_door() -> None:
         experiment.save()
 
 
+def running_experiment(name: str) -> Any:
+    """Define and start an experiment of two arms; return it."""
+    from django.core.cache import cache
+
+    from movie.experiments.models import Experiment, ExperimentArm
+
+    experiment = Experiment.objects.create(name=name)
+    for arm, is_control in (("control", True), ("treatment", False)):
+        ExperimentArm.objects.create(
+            experiment=experiment, name=arm, predictor="popular", share="0.5", is_control=is_control
+        )
+    experiment.state = Experiment.State.RUNNING
+    experiment.save()
+    cache.clear()
+    return experiment
+
+
 def events_of(rng: np.random.Generator, visitor: str, assigned, lift: float, films: list[int]) -> Iterator:
     from datetime import UTC, datetime
 
@@ -207,6 +225,52 @@ def events_of(rng: np.random.Generator, visitor: str, assigned, lift: float, fil
         kinds = ["impression", *(["click"] if rng.random() < chance else [])]
         for kind in kinds:
             yield Interaction(new_event_id(), visitor, kind, film, now, None, "recommend", shown)
+
+
+def impression_cost() -> Ratio:
+    """Print what an impression of a list of the running experiment costs, as a multiple of a click."""
+    from django.core.signing import get_cookie_signer
+    from django.middleware.csrf import CSRF_SECRET_LENGTH
+
+    from movie.catalogue.models import Movie
+    from movie.core.ids import new_event_id
+    from movie.experiments.assignment import assign_arm
+    from movie.experiments.models import VisitorTotals
+    from movie.visitors.visitor import GUEST_COOKIE, SALT, Visitor
+
+    experiment = running_experiment("impressions")
+    visitor, token = Visitor.new_guest().key, "x" * CSRF_SECRET_LENGTH
+    arm = assign_arm(visitor)
+    cookie = get_cookie_signer(salt=GUEST_COOKIE + SALT).sign(visitor)
+    ask = browser(f"{GUEST_COOKIE}={cookie}; csrftoken={token}")
+    films = list(Movie.objects.values_list("pk", flat=True))
+
+    def show(film: int) -> str:
+        query = urlencode({"e": new_event_id(), "from": "home", "rec": arm.list_id(fallback=False)})
+        fetched = {"HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_SEC_FETCH_MODE": "no-cors"}
+        return ask(f"/shown/{film}/?{query}", **fetched)[0]
+
+    def click(film: int) -> str:
+        sent = urlencode({"event_id": new_event_id(), "surface": "home"}).encode()
+        return ask(f"/movies/{film}/click/", sent, HTTP_X_CSRFTOKEN=token)[0]
+
+    costs: dict[str, list[float]] = {"200 OK": [], "204 No Content": []}
+    for number in range(WARM_UP + REQUESTS):
+        for expected, door in zip(costs, (show, click), strict=True):
+            before = time.process_time()
+            status = door(films[number % len(films)])
+            costs[expected].append(1000 * (time.process_time() - before))
+            if status != expected:
+                raise CouldNotMeasure(f"{door.__name__}: {status}")
+    totals = VisitorTotals.objects.filter(arm__experiment=experiment).values_list("impressions", "clicks")
+    if list(totals) != [(WARM_UP + REQUESTS, 0)]:
+        raise CouldNotMeasure(f"counted were {list(totals)}")
+    shown, clicked = (statistics.median(each[WARM_UP:]) for each in costs.values())
+    print(f"\nan impression             {shown:.2f} CPU-ms, median of {REQUESTS}")
+    print(f"a click                   {clicked:.2f} CPU-ms")
+    return print_ratio(
+        "experiments: /shown/ while one runs", shown / clicked, "a click outside of one", "at most 3"
+    )
 
 
 if __name__ == "__main__":

@@ -92,17 +92,23 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def browser(cookies: str) -> Any:
-    """Return a function that asks the WSGI application for an address; it returns status and body."""
+    """Return a function that asks the WSGI application for an address, and sends a body if there is one.
+
+    It returns status and body of the answer.
+    """
     from webapp.wsgi import application
 
-    def ask(address: str) -> tuple[str, bytes]:
+    def ask(address: str, sent: bytes = b"", **headers: str) -> tuple[str, bytes]:
         statuses: list[str] = []
+        path, _mark, query = address.partition("?")
         environ = {
-            "REQUEST_METHOD": "GET", "PATH_INFO": address, "SCRIPT_NAME": "", "QUERY_STRING": "",
+            "REQUEST_METHOD": "POST" if sent else "GET", "PATH_INFO": path, "SCRIPT_NAME": "",
+            "QUERY_STRING": query, "CONTENT_TYPE": "application/x-www-form-urlencoded" if sent else "",
+            "CONTENT_LENGTH": str(len(sent)), "wsgi.input": BytesIO(sent),
             "SERVER_NAME": HOST, "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": HOST,
             "HTTP_HOST": HOST, "HTTP_COOKIE": cookies, "HTTP_ACCEPT": "text/html",
-            "HTTP_ACCEPT_ENCODING": "gzip, deflate, br", "HTTP_ACCEPT_LANGUAGE": "en",
-            "wsgi.input": BytesIO(), "wsgi.errors": sys.stderr, "wsgi.url_scheme": "http",
+            "HTTP_ACCEPT_ENCODING": "gzip, deflate, br", "HTTP_ACCEPT_LANGUAGE": "en", **headers,
+            "wsgi.errors": sys.stderr, "wsgi.url_scheme": "http",
         }  # fmt: skip
         answer: Iterable[bytes] = application(environ, lambda status, _headers: statuses.append(status))
         body = b"".join(answer)
