@@ -57,10 +57,18 @@ class Ratio:
         return cls(found[1], float(found[2]), found[3], found[4] or "") if found else None
 
 
+_missed: list[str] = []  # what this process has printed that is not as its goal says
+
+
 def print_ratio(what: str, value: float, baseline: str, goal: str = "") -> Ratio:
-    """Print and return the ratio. Raises CouldNotMeasure on a value that is none."""
+    """Print and return the ratio; one that misses its goal has `run` end with status 1.
+
+    Raises CouldNotMeasure on a value that is none.
+    """
     ratio = Ratio(what, value, baseline, goal)
     print(ratio, flush=True)
+    if not ratio.is_met:
+        _missed.append(what)
     return ratio
 
 
@@ -115,7 +123,7 @@ def data_or_default(given: Path | None) -> Path:
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a benchmark and end this process: with 1 and the reason where it could not measure.
+    """Run a benchmark and end this process: with 1 where a goal was missed or something not measured.
 
     SIGTERM ends it as an exception does, so that it stops the servers that it started.
     """
@@ -124,4 +132,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         status = main()
     except CouldNotMeasure as error:
         sys.exit(f"could not measure: {error}")  # status 1
-    sys.exit(status or 0)
+    if _missed:
+        sys.stderr.write(f"missed: {'; '.join(_missed)}\n")
+    sys.exit(status or int(bool(_missed)))

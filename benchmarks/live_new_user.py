@@ -218,7 +218,10 @@ def _progress() -> Callable[[ProgressEvent], None]:
 
 
 def _tell(what: str) -> None:
-    Console(stderr=True).print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {what}")
+    """Show progress to who watches; a file gets the figures alone."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {what}")
 
 
 def _peak_mb() -> float:

@@ -102,6 +102,21 @@ def test_what_cannot_be_measured_ends_with_status_1_and_the_reason():
         _command.run(measure)
 
 
+@pytest.mark.usefixtures("handler_of_sigterm")
+@pytest.mark.parametrize(("value", "ended"), [(3.0, 0), (3.1, 1)])
+def test_a_missed_goal_ends_with_status_1_and_is_named(monkeypatch, capsys, value, ended):
+    monkeypatch.setattr(_command, "_missed", [])
+
+    def measure() -> None:
+        _command.print_ratio("a page", value, "another", "at most 3")
+        _command.print_ratio("the same", value, "a third")
+
+    with pytest.raises(SystemExit) as status:
+        _command.run(measure)
+    assert status.value.code == ended
+    assert capsys.readouterr().err == ("missed: a page\n" if ended else "")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_a_value_that_is_no_ratio_is_no_measurement(value):
     with pytest.raises(CouldNotMeasure, match="the page"):
