@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from datasets.readers.packaged import movielens_100k
+from predictors.errors import PackageMissing
 
 QUICK_SECONDS = 165  # of three minutes; the rest is for servers to end
 
@@ -125,13 +126,15 @@ def data_or_default(given: Path | None) -> Path:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a benchmark and end this process: with 1 where a goal was missed or something not measured.
 
-    SIGTERM ends it as an exception does, so that it stops the servers that it started.
+    SIGTERM and SIGINT end it as an exception does, so that it stops the servers that it started.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         status = main()
-    except CouldNotMeasure as error:
+    except (CouldNotMeasure, PackageMissing, ModuleNotFoundError) as error:
         sys.exit(f"could not measure: {error}")  # status 1
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     if _missed:
         sys.stderr.write(f"missed: {'; '.join(_missed)}\n")
     sys.exit(status or int(bool(_missed)))

@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
@@ -108,14 +108,13 @@ def private_services(folder: Path, *names: str) -> Iterator[dict[str, dict[str, 
     """
     servers = {name: SERVICES[name](folder, free_port()) for name in names}
     try:
-        for server in servers.values():
-            server.start()
-        yield {name: server.variables() for name, server in servers.items()}
+        with ExitStack() as stack:
+            for server in servers.values():
+                stack.callback(server.stop)
+                server.start()
+            yield {name: server.variables() for name, server in servers.items()}
     except (ServiceError, subprocess.SubprocessError) as error:
         raise CouldNotMeasure(str(error)) from error
-    finally:
-        for server in servers.values():
-            server.stop()
 
 
 def manage(environment: dict[str, str], *arguments: str) -> str:

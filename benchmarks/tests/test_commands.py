@@ -94,12 +94,21 @@ def handler_of_sigterm():
 
 
 @pytest.mark.usefixtures("handler_of_sigterm")
-def test_what_cannot_be_measured_ends_with_status_1_and_the_reason():
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        (CouldNotMeasure("no data"), "could not measure: no data"),  # Python prints it and ends with 1
+        (ModuleNotFoundError("No module named 'torch'"), "could not measure: No module named 'torch'"),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_cannot_be_measured_ends_with_the_reason_and_without_a_traceback(error, ended):
     def measure() -> None:
-        raise CouldNotMeasure("no data")
+        raise error
 
-    with pytest.raises(SystemExit, match="could not measure: no data"):  # Python prints it and ends with 1
+    with pytest.raises(SystemExit) as status:
         _command.run(measure)
+    assert status.value.code == ended
 
 
 @pytest.mark.usefixtures("handler_of_sigterm")
