@@ -11,7 +11,6 @@ CPU-s, the most memory that the fit takes beside its rows, and the size of the a
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -85,8 +84,7 @@ def measure_fit(n_items: int, neighbours: int) -> None:
         file = Path(folder) / "rows.npz"
         np.savez(file, users=rows.users, items=rows.items, n_users=rows.n_users, n_items=rows.n_items)
         command = [sys.executable, "-c", FIT, str(file), str(neighbours)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     figures = json.loads(done.stdout)
     print(
         f"{n_items:,} items, {len(rows):,} interactions, the {neighbours} nearest: "

@@ -98,12 +98,12 @@ def _compare(sites: dict[str, Served], guests: dict[str, tuple[Guest, int]], req
         cpu, wall = dict.fromkeys(sites, 0.0), {name: [] for name in sites}  # type: dict, dict
         for _ in range(0, requests, AT_ONCE):
             for name, site in sites.items():
-                before = site.cpu_seconds()
+                before = site.thread_seconds()
                 for _ in range(AT_ONCE):
                     started = time.perf_counter()
                     ask(*guests[name])
                     wall[name].append(1000 * (time.perf_counter() - started))
-                cpu[name] += site.cpu_seconds() - before
+                cpu[name] += site.thread_seconds() - before
         figures = []
         for name in sites:
             quantiles = statistics.quantiles(wall[name], n=20)

@@ -14,8 +14,8 @@ medians of the repeats:
               sentence, opened in turn with it: what else the machine does falls on both
 
 Exits with 1 when a page is beyond a limit: LCP, in times of that page, on every page; elements and bytes on
-the home page. The baselines of the other ratios are these limits. --quick opens the home page once for each
-visitor, on a site with the first models alone, and gives up after three minutes of an idle machine.
+the home page. The baselines of the other ratios are these limits. --quick opens the home page alone, on a
+site with the first models alone, and gives up after three minutes of an idle machine.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def main() -> int:
     parser.add_argument("--pages", nargs="*", default=[], help="only these addresses")
     parser.add_argument("--data-dir", type=Path, help="of the site; made there if it is empty")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
-    options = parse_options(parser, repeats=1, pages=["/"])
+    options = parse_options(parser, pages=["/"])
     if CHROMIUM is None or find_spec("playwright") is None:
         raise CouldNotMeasure("Chromium and the package playwright are needed")
     if options.quick:

@@ -15,7 +15,6 @@ measures 60,000 items alone.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +58,6 @@ def main() -> None:
     options = parse_options(parser, items=[60_000])
     if not item_index.is_installed():
         raise CouldNotMeasure("FAISS is not installed: .venv/bin/pip install -r requirements-faiss.txt")
-    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started here
     for n_items in options.items:
         measure(n_items, options.queries, options.repeats)
 
