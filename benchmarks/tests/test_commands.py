@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from benchmarks import __main__ as main_command
 from benchmarks import _command, _serving, growth
 from benchmarks.__main__ import PACKAGES, SELECTION, benchmark_names, runnable, with_new_rows
 from benchmarks._command import CouldNotMeasure, Ratio
+from benchmarks.accuracy import RESULTS
 from evaluation.benchmark_page import read_table, write_table
 
 
@@ -83,6 +85,19 @@ def test_a_missed_goal_is_written_and_a_failure_is_not(monkeypatch, tmp_path, na
         kept[-2:],
     ]
     assert "revision" not in found
+
+
+def test_the_table_of_goals_has_what_each_benchmark_of_the_selection_says():
+    """The document shows these rows (`test_accuracy`): each has its command and its goal."""
+    measured = set()
+    for what, value, baseline, goal, verdict, _revision, command in read_table(RESULTS, "goals")["rows"]:
+        found = re.fullmatch(r"`python -m benchmarks\.(\w+)(?: --quick)?`", command)
+        assert found and found[1] in benchmark_names(), command
+        measured.add(found[1])
+        ratio = Ratio(what, float(value), baseline, goal)
+        assert verdict == (("met" if ratio.is_met else "missed") if goal else ""), what
+        assert Ratio.parse(str(ratio)) == ratio
+    assert set(SELECTION) <= measured
 
 
 @pytest.fixture
