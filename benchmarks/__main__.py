@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks._command import Ratio
+from benchmarks._command import Ratio, run
 from benchmarks.accuracy import RESULTS
 from evaluation.benchmark_page import SHOWN_OF_COMMIT, read_table, write_table
 from evaluation.provenance import commit
@@ -89,10 +89,16 @@ def measure(command: Sequence[str]) -> tuple[list[Ratio], int]:
     with subprocess.Popen(
         [sys.executable, *command[1:]], cwd=FOLDER.parent, stdout=subprocess.PIPE, text=True
     ) as process:
-        for line in process.stdout or ():
-            print(line, end="", flush=True)
-            if ratio := Ratio.parse(line):
-                ratios.append(ratio)
+        try:
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                if ratio := Ratio.parse(line):
+                    ratios.append(ratio)
+        except (SystemExit, KeyboardInterrupt) as signalled:
+            if isinstance(signalled, SystemExit):  # a terminal interrupts the benchmark too
+                process.terminate()
+            process.wait()  # it stops its servers
+            raise
     status = process.returncode
     print(f"== status {status} after {time.perf_counter() - began:.0f} s", flush=True)
     return ratios, status
@@ -130,4 +136,4 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

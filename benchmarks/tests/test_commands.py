@@ -182,6 +182,19 @@ def test_a_benchmark_gives_up_after_its_time_and_as_much_more_as_the_machine_is_
         time.sleep(10)
 
 
+def test_a_signal_ends_the_benchmark_that_runs_with_the_command_that_started_it():
+    child = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    program = (
+        f"from benchmarks.__main__ import measure, run; run(lambda: measure(['python', '-c', {child!r}]))"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=_serving.ROOT, stdout=subprocess.PIPE, text=True) as process:
+        pid = next(int(line) for line in process.stdout or () if line.strip().isdigit())
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert not psutil.pid_exists(pid)
+
+
 def test_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CouldNotMeasure, match="none is not there"):
         _command.data_or_default(tmp_path / "none")
