@@ -73,7 +73,7 @@ class Site:
 class UnitCosts:
     """Holds what one of each costs."""
 
-    page_ms: float = 46  # CPU of web; benchmarks.page_latency
+    page_ms: float = 27  # CPU of web with every service, home after a click; benchmarks.page_latency
     event_ms: float = 9.2  # CPU of web for a posted event; benchmarks.events, as the next two
     relay_ms: float = 0.62
     consume_ms: float = 0.26
