@@ -63,6 +63,24 @@ class AllScores(FirstStage):
         return items[order], scores[order]
 
 
+class LateScores(FirstStage):
+    """Scores the items that are not excluded, once the best are asked for.
+
+    score  gives the exact scores
+    """
+
+    def __init__(self, n_items: int, score: Rescore) -> None:
+        self.is_left, self.score = np.ones(n_items, dtype=bool), score
+
+    def exclude(self, items: np.ndarray) -> None:
+        self.is_left[items] = False
+
+    def top_k(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        items = self.is_left.nonzero()[0]
+        found, best = AllScores(self.score(items)).top_k(k)
+        return items[found], best
+
+
 def top_k(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k best of each row of (B, n) scores, best first, ties by lower index; -inf is left out.
 

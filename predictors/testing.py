@@ -148,6 +148,18 @@ class ModelContract:
         assert not set(best) & set(others)
         assert len(others) == N_FILMS - len(HISTORIES[2].seen) - len(best)
 
+    def test_a_first_stage_has_seen_films_until_they_are_excluded(self, fitted: Predictor) -> None:
+        """The caller decides whether they are left out."""
+        for n_seen in (3, N_FILMS - 5):
+            query = fitted.encode(rated(*FILM_IDS[:n_seen]))
+            everything = fitted.score([query])[0]
+            (stage,) = fitted.first_stage([query])
+            items, scores = stage.top_k(N_FILMS)
+            assert sorted(items) == list(range(N_FILMS))
+            np.testing.assert_allclose(scores, everything[items], rtol=1e-4, atol=1e-5)
+            stage.exclude(query.seen)
+            assert sorted([*stage.top_k(N_FILMS)[0], *query.seen]) == list(range(N_FILMS))
+
     def test_padding_is_never_recommended(self, fitted: Predictor) -> None:
         """Histories of different length in one batch: the short ones are not filled up with an item."""
         queries = [fitted.encode(history) for history in HISTORIES]

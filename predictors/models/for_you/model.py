@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Self
 
 import numpy as np
@@ -36,7 +36,7 @@ from predictors.models.for_you.fitting import (
 )
 from predictors.models.for_you.members import PRIOR, member_class
 from predictors.models.for_you.mix import AIMS, KNOTS, Mix
-from predictors.ranking import AllScores, FirstStage
+from predictors.ranking import FirstStage, LateScores
 from predictors.run import Run
 from predictors.training_data import TrainingData
 
@@ -196,17 +196,18 @@ class ForYouPredictor(Predictor):
         return self.prior[items] * np.float32(of_prior) + self.basis.mixed_at(films, weights, items)
 
     def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
-        """Score the unseen films alone where most were seen: the well-known ones have most of the entries."""
-        stages = []
+        """Score late where most films were seen: the well-known ones have most of the entries."""
+        stages: list[FirstStage] = []
         for query in queries:
             if 2 * len(query.seen) <= self.n_items:
                 stages += super().first_stage([query])
-                continue
-            scores = np.full(self.n_items, -np.inf, dtype=np.float32)
-            unseen = np.delete(np.arange(self.n_items), query.seen)
-            scores[unseen] = self.score([query], unseen)[0]
-            stages.append(AllScores(scores))
+            else:
+                stages.append(LateScores(self.n_items, partial(self._checked_scores, query)))
         return stages
+
+    def _checked_scores(self, query: Query, items: np.ndarray) -> np.ndarray:
+        """Return the scores (n,) of items (n,). Raises InvalidScores as `score` does."""
+        return self.score([query], items)[0]
 
     def influences(self, query: Query, targets: np.ndarray) -> Influences:
         """Return the exact parts of each score: the sum over all members of what a liked film adds.
