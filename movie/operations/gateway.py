@@ -1,7 +1,7 @@
 """Lead from RSGI, granian's own interface, to the site's WSGI application, so that no slow body stops it.
 
 A body is read before a thread is taken for its request, within `settings.BODY_SECONDS`; later ones get 408.
-A body that ends before its stated length reaches no view, nor does a chunked one that is not JSON.
+A body that ends before its stated length reaches no view, nor does one of unknown length that is not JSON.
 Probes have threads of their own. So neither senders that dawdle nor requests that compute keep anybody from
 the probes, and only the latter from pages. Requests to `POST /api/v1/recommend` that come while others are
 answered are answered together by one thread (`movie.recommendations.micro_batching`).
@@ -43,6 +43,7 @@ PROBE_THREADS = 2
 WATCH_SECONDS, END_SECONDS = 1.0, 10.0
 IN_MEMORY = 256 * 1024  # bytes of a body; a longer one is kept on the disk
 LONGEST_NUMBER = 19  # digits
+WITHOUT_BODY = ("GET", "HEAD")
 GROUPED_PATH = "/api/v1/recommend"  # the address whose requests are answered together
 PATIENCE_SECONDS = 0.05  # after which a group takes no further request, but another thread does
 HeaderList = list[tuple[str, str]]
@@ -76,7 +77,7 @@ class Gateway:
         if scope.proto != "http":
             return
         try:
-            body, length = await _receive(protocol, scope.headers)
+            body, length = await _receive(protocol, scope)
         except ProtocolClosed:  # the sender has gone
             return
         except _RefusedError as error:
@@ -225,36 +226,53 @@ class _RefusedError(Exception):
         self.status, self.detail = status, detail
 
 
-async def _receive(protocol: HTTPProtocol, headers: Headers) -> tuple[IO[bytes], int]:
+async def _receive(protocol: HTTPProtocol, scope: Scope) -> tuple[IO[bytes], int]:
     """Return the body and its length. Raises ProtocolClosed once the sender has gone, and _RefusedError."""
+    headers = scope.headers
     stated = headers.get("content-length") or "0"
     length = int(stated) if stated.isdecimal() and len(stated) < LONGEST_NUMBER else 0
     if length > longest_body():
         return BytesIO(), length  # unread: no view takes it, and Django refuses it by its length
-    if not length:
-        if "transfer-encoding" not in headers:
-            return BytesIO(), 0
-        # Granian does not say whether such a body came whole. JSON does; a part of a file would pass for it.
-        if (headers.get("content-type") or "").partition(";")[0].strip().lower() != "application/json":
-            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "Only JSON may come without Content-Length.")
+    if not length and not _has_unknown_length(scope):
+        return BytesIO(), 0
+    # Granian does not say whether a body of unknown length came whole. JSON does; a part of a file would
+    # pass for it.
+    most = longest_body() if length or _is_json(headers) else 0
     try:
         async with asyncio.timeout(settings.BODY_SECONDS):
-            body, n_read = await _read(protocol, length)
+            body, n_read = await _read(protocol, length, most)
     except TimeoutError:
         detail = f"The body did not arrive within {settings.BODY_SECONDS:g} seconds."
         raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT, detail) from None
     if n_read < length:
         body.close()
         raise _RefusedError(HTTPStatus.BAD_REQUEST, "The body ended before its stated length.")
+    if n_read and not most:
+        body.close()
+        raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "Only JSON may come without Content-Length.")
     return body, n_read
 
 
-async def _read(protocol: HTTPProtocol, length: int) -> tuple[IO[bytes], int]:
-    """Return the body and its length; of a long one, or of one of unknown length, in a file."""
+def _has_unknown_length(scope: Scope) -> bool:
+    """Return whether a body may come whose length is not stated; HTTP/2 does not say beforehand."""
+    if scope.http_version == "2":
+        return "content-length" not in scope.headers and scope.method not in WITHOUT_BODY
+    return "transfer-encoding" in scope.headers
+
+
+def _is_json(headers: Headers) -> bool:
+    return (headers.get("content-type") or "").partition(";")[0].strip().lower() == "application/json"
+
+
+async def _read(protocol: HTTPProtocol, length: int, most: int) -> tuple[IO[bytes], int]:
+    """Return the body, to somewhat above `most` bytes, and its length.
+
+    One that is long or of unknown length is kept in a file.
+    """
     if 0 < length <= IN_MEMORY:
         content = await protocol()
         return BytesIO(content), len(content)
-    most, length = longest_body(), 0
+    length = 0
     body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it outlives this function
     try:
         async for chunk in protocol:

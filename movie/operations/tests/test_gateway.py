@@ -53,10 +53,11 @@ class Headers(dict):
         return self[name][0] if name in self else default
 
 
-def scope(path="/", method="POST", **headers):
+def scope(path="/", method="POST", http_version="1.1", **headers):
     named = Headers({name.replace("_", "-"): [str(value)] for name, value in headers.items()})
     return SimpleNamespace(
-        proto="http", http_version="1.1", server="127.0.0.1:8000", client="[2001:db8::1]:5000", scheme="http",
+        proto="http", http_version=http_version, scheme="http",
+        server="127.0.0.1:8000", client="[2001:db8::1]:5000",
         method=method, path=path, query_string="a=%20", authority=None, headers=named,
     )  # fmt: skip
 
@@ -132,6 +133,29 @@ def test_a_body_that_may_be_a_part_reaches_no_view(status, headers, path):
 def test_media_types_ignore_case():
     headers = {"transfer_encoding": "chunked", "content_type": "Application/JSON; charset=utf-8"}
     assert ask(echo, scope(**headers), Protocol(b"[]")).body == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "headers", "status"),
+    [
+        ([b"[1,", b"2]"], {"content_type": "application/json"}, 200),
+        ([b"[1,", b"2]"], {"content_type": "application/json", "content_length": 5}, 200),
+        ([b"1,2\n", b"3,4\n"], {"content_type": "text/csv"}, 411),
+        ([b"1,2\n"], {"content_type": "text/csv", "content_length": 4}, 200),
+        ([], {"content_type": "text/csv"}, 200),
+        ([], {}, 200),
+    ],
+)
+def test_of_http_2_a_body_may_come_that_no_header_tells_of(chunks, headers, status):
+    answer = ask(echo, scope(http_version="2", **headers), Protocol(*chunks))
+    assert answer.status == status
+    assert status == 411 or answer.body == b"".join(chunks)
+
+
+@pytest.mark.parametrize(("method", "headers"), [("GET", {}), ("HEAD", {}), ("POST", {"content_length": 0})])
+def test_of_http_2_no_body_is_waited_for_where_none_comes(method, headers):
+    answer = ask(echo, scope(method=method, http_version="2", **headers), Protocol())
+    assert answer.status == 200 and not answer.was_read
 
 
 def test_a_stream_is_sent_as_it_is_made():
