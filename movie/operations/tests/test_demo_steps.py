@@ -6,6 +6,7 @@ import io
 import sys
 import threading
 from importlib.machinery import ModuleSpec
+from multiprocessing import Process
 from unittest import mock
 
 import pytest
@@ -18,6 +19,7 @@ from movie.core.locks import file_lock
 from movie.operations.management.commands import demo
 from predictors.errors import PackageMissing
 from predictors.packages import packages_required
+from services.base import free_port
 
 
 @pytest.fixture
@@ -128,7 +130,9 @@ def test_the_server_is_forked_first_waits_for_the_data_and_ends_with_a_failure(c
     def start(host, port, workers, is_ready):
         steps.append("server")
         monkeypatch.setattr(is_ready, "set", lambda: steps.append("it may serve"))
-        return "the server"
+        return server
+
+    server = mock.Mock()
 
     for name in ("call_command", "make_tables_and_files", "bring_in_papers"):
         monkeypatch.setattr(demo, name, lambda *_, name=name, **__: steps.append(name))
@@ -139,7 +143,28 @@ def test_the_server_is_forked_first_waits_for_the_data_and_ends_with_a_failure(c
     with pytest.raises(CommandError, match="no data"):
         command._run("127.0.0.1", 0, OPTIONS)
     assert steps == ["server", "make_tables_and_files", "call_command", "it may serve", "bring_in_papers"]
-    assert ended == ["the server"]
+    assert ended == [server]
+
+
+def ended_server(status: int) -> Process:
+    server = Process(target=sys.exit, args=[status])
+    server.start()
+    server.join()
+    return server
+
+
+def test_a_server_that_ends_before_it_answers_is_not_said_to_be_slow():
+    with pytest.raises(CommandError, match="ended with status 3"):
+        demo._wait_until_open("127.0.0.1", free_port(), ended_server(3), threading.Event())
+
+
+def test_a_server_that_ends_while_the_data_is_loaded_is_told_of_before_more_is_done(command, monkeypatch):
+    for name in ("make_tables_and_files", "bring_in_papers", "train_first_models"):
+        monkeypatch.setattr(demo, name, lambda *_, name=name: pytest.fail(name))
+    monkeypatch.setattr(command, "_load", lambda: False)
+    monkeypatch.setattr(demo, "_start_server", lambda *_: ended_server(3))
+    with pytest.raises(CommandError, match="ended with status 3"):
+        command._run("127.0.0.1", 0, OPTIONS)
 
 
 def test_papers_that_cannot_be_stored_are_a_line_and_stop_nothing(command, monkeypatch):

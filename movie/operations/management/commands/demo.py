@@ -101,6 +101,8 @@ class Command(BaseCommand):
         server = _start_server(host, port, options["workers"], is_ready)
         try:
             was_loaded = self._load()
+            if not server.is_alive():  # `set` may wait for ever for one that was killed while it waited
+                raise _server_ended(server)
             is_ready.set()
             if not was_loaded:  # a second start opens sooner
                 self._bring_in_papers()
@@ -165,7 +167,7 @@ class Command(BaseCommand):
             while not stop.is_set() and server.is_alive():
                 stop.wait(1)
             if server.exitcode and not stop.is_set():
-                raise CommandError(f"the server ended with status {server.exitcode}")
+                raise _server_ended(server)
         finally:
             _end(worker)
 
@@ -319,8 +321,15 @@ def _wait_until_open(host: str, port: int, server: Process, stop: threading.Even
                 return
         except (URLError, ConnectionError, TimeoutError):
             time.sleep(0.05)
-    if not stop.is_set():
-        raise CommandError(f"the server did not answer within {OPEN_SECONDS} seconds")
+    if stop.is_set():
+        return
+    if not server.is_alive():
+        raise _server_ended(server)
+    raise CommandError(f"the server did not answer within {OPEN_SECONDS} seconds")
+
+
+def _server_ended(server: Process) -> CommandError:
+    return CommandError(f"the server ended with status {server.exitcode}")
 
 
 def _end(process: subprocess.Popen | None) -> None:
