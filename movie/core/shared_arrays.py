@@ -6,6 +6,7 @@ keeps in their place the file of the one that made the same before.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -26,18 +27,17 @@ from predictors.serving.artifact import read_tensors, sha256_of
 log = logging.getLogger(__name__)
 
 MIN_SHARED_BYTES = 256 * 1024  # of arrays; a file of fewer saves too little
-# A file that is deleted stays mapped where it is. One is kept for `MAX_UNUSED_SECONDS` after a process asked
-# for it, and for `MIN_UNUSED_SECONDS` where later ones of its name have `MAX_UNUSED_BYTES`: DATA_DIR may be
-# in memory, and while films are imported each look at the catalogue makes files.
-MAX_UNUSED_SECONDS, MIN_UNUSED_SECONDS = 3600, 60
-MAX_UNUSED_BYTES = 32 * 2**20
+# A file that no process has mapped is kept for so long after one asked for it: the others make the same now.
+# Not for longer, as DATA_DIR may be in memory, and while films are imported each look at the catalogue makes
+# files.
+UNUSED_SECONDS = 60
 
 
 def share(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays mapped from a shared file.
 
     Return the given arrays where they have fewer than `MIN_SHARED_BYTES` or no file can be written. `name`
-    says what they are: files are deleted by name.
+    says what they are.
     """
     if sum(array.nbytes for array in arrays.values()) < MIN_SHARED_BYTES:
         return dict(arrays)
@@ -51,10 +51,10 @@ def share(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             _write(path, content)
-            _delete_unused(folder, name)
+            _delete_unused(folder)
         with suppress(PermissionError):  # another user wrote it
             os.utime(path)
-        return read_tensors(path, sha256)
+        return read_tensors(path, sha256, lock=True)
     except (OSError, SafetensorError, ArtifactError) as error:
         log.warning("each worker has its own %s, they cannot be shared: %s", name, error)
         return dict(arrays)
@@ -74,13 +74,11 @@ def _write(path: Path, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _delete_unused(folder: Path, name: str) -> None:
-    """Delete the files of a name that are unused, those that a killed process left unfinished among them."""
-    now, later_bytes = time.time(), 0
-    with suppress(OSError):  # another process deletes them too, or another user wrote them
-        files = [(path.stat(), path) for path in folder.glob(f"*{name}-*")]
-        for status, path in sorted(files, key=lambda file: file[0].st_mtime, reverse=True):
-            kept_seconds = MAX_UNUSED_SECONDS if later_bytes < MAX_UNUSED_BYTES else MIN_UNUSED_SECONDS
-            if now - status.st_mtime > kept_seconds:
-                path.unlink()
-            later_bytes += status.st_size
+def _delete_unused(folder: Path) -> None:
+    """Delete the files that no process has mapped, those that a killed one left unfinished among them."""
+    for path in folder.iterdir():
+        with suppress(OSError):  # it is locked, another process deletes it too, or another user wrote it
+            if time.time() - path.stat().st_mtime > UNUSED_SECONDS:
+                with path.open("r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()

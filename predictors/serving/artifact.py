@@ -171,15 +171,16 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path)
 
 
-def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
+def read_tensors(path: Path, sha256: str, *, lock: bool = False) -> dict[str, np.ndarray]:
     """Map the arrays of a file with this sha256, verified before, into memory, read-only.
 
     Processes that serve the same artifact share its pages, and files of equal content are mapped once for
     as long as anything holds their arrays: a model that is also a member of a blend is in memory once.
-    Raises ArtifactError on a file that cannot be read.
+    `lock` holds a shared lock of the file for as long, by which others see that it is in use. Raises
+    ArtifactError on a file that cannot be read.
     """
     try:
-        mapped = _mapped.get(sha256) or _mapped.setdefault(sha256, _map(path))
+        mapped = _mapped.get(sha256) or _mapped.setdefault(sha256, _map(path, lock=lock))
         (length,) = struct.unpack_from("<Q", mapped)
         described = json.loads(mapped[8 : 8 + length])
         described.pop("__metadata__", None)
@@ -188,10 +189,14 @@ def read_tensors(path: Path, sha256: str) -> dict[str, np.ndarray]:
         raise ArtifactError(f"{path} cannot be read: {error}") from error
 
 
-def _map(path: Path) -> mmap.mmap:
+def _map(path: Path, *, lock: bool) -> mmap.mmap:
     with safe_open(path, framework="numpy"):  # refuses a header that does not fit the file
         pass
     with path.open("rb") as file:
+        if lock:
+            import fcntl  # not on every system that reads artifacts
+
+            fcntl.flock(file, fcntl.LOCK_SH)  # the mapping has the file open, and so the lock
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 

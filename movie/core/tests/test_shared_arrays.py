@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from movie.core import shared_arrays
-from movie.core.shared_arrays import MAX_UNUSED_SECONDS, MIN_UNUSED_SECONDS, share
+from movie.core.shared_arrays import UNUSED_SECONDS, share
 
 
 @pytest.fixture
@@ -63,34 +63,29 @@ def last_use(folder: Path, seconds_ago: float) -> None:
         os.utime(path, (time.time() - seconds_ago,) * 2)
 
 
-def test_a_file_that_nobody_used_for_long_is_deleted_and_stays_where_it_is_mapped(folder):
-    first = share("movies", arrays(10))
-    share("windows", arrays(10))
-    (folder / f".movies-{'0' * 64}.unfinished").write_bytes(b"of a process that was killed")
-    last_use(folder, MAX_UNUSED_SECONDS + 1)
-    share("movies", arrays(11))
-    assert len(list(folder.glob("*movies-*"))) == 1 and len(list(folder.glob("windows-*"))) == 1
-    assert same(first, arrays(10))
-    assert same(share("movies", arrays(10)), arrays(10))
-
-
-def test_files_in_use_are_kept_however_many_there_are(folder, monkeypatch):
-    written = []
-    write = shared_arrays._write
-    monkeypatch.setattr(shared_arrays, "_write", lambda *args: (written.append(1), write(*args)))
-    for _worker in range(2):
-        for last in range(10, 30):
-            share("alignments", arrays(last))
-    assert len(written) == 20
-
-
-def test_of_many_bytes_only_what_was_used_just_now_is_kept(folder, monkeypatch):
-    monkeypatch.setattr(shared_arrays, "MAX_UNUSED_BYTES", 1)
+def test_of_the_files_that_nobody_has_mapped_only_those_that_were_used_just_now_are_kept(folder):
     share("movies", arrays(10))
-    last_use(folder, MIN_UNUSED_SECONDS + 1)
+    (folder / f".windows-{'0' * 64}.unfinished").write_bytes(b"of a process that was killed")
+    last_use(folder, UNUSED_SECONDS + 1)
     share("movies", arrays(11))
     share("movies", arrays(12))
     assert len(list(folder.iterdir())) == 2
+
+
+def test_files_that_are_mapped_are_kept_however_many_and_large_they_are(folder):
+    """As of several models that know other films, each of which is read once."""
+    sizes = range(3_000_000, 3_000_003)
+    models = [share("content", {"data": np.arange(size)}) for size in sizes]
+    inodes = {path.stat().st_ino for path in folder.iterdir()}
+    last_use(folder, 10 * UNUSED_SECONDS)
+    later = share("content", {"data": np.arange(5)})
+    for size in sizes:
+        share("content", {"data": np.arange(size)})
+    assert inodes < {path.stat().st_ino for path in folder.iterdir()}
+    del models, later
+    last_use(folder, UNUSED_SECONDS + 1)
+    share("content", arrays())
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_a_file_of_another_user_is_shared(folder, monkeypatch, caplog):
@@ -155,6 +150,22 @@ def test_two_processes_that_begin_at_once_map_the_same_file(tmp_path):
 def mapped_inodes(pid: int) -> set[str]:
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return {line.split()[4] for line in lines if "/movies-" in line}
+
+
+def test_what_another_process_has_mapped_is_kept_until_it_ends(folder):
+    command = [sys.executable, "-c", SHARING, str(folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as other:
+        other.stdin.write(b"begin\n")
+        other.stdin.flush()
+        assert (other.stdout.readline(), other.stdout.readline()) == (b"ready\n", b"shared\n")
+        (mapped,) = folder.iterdir()
+        for last, is_kept in ((10, True), (11, False)):
+            last_use(folder, UNUSED_SECONDS + 1)
+            share("movies", arrays(last))
+            assert mapped.exists() == is_kept
+            other.kill()
+            other.wait()
 
 
 def test_without_a_folder_each_process_has_its_own(folder, caplog):
