@@ -191,7 +191,8 @@ def test_probes_are_answered_while_every_thread_is_taken(settings):
     assert asyncio.run(scenario()) == [200]
 
 
-def test_requests_for_lists_that_come_meanwhile_are_answered_together_by_one_thread():
+def test_requests_for_lists_that_come_meanwhile_are_answered_together_by_one_thread(monkeypatch):
+    monkeypatch.setattr("movie.operations.gateway.PATIENCE_SECONDS", 20)  # the loop may have its turn late
     begun, go_on, threads = threading.Event(), threading.Event(), []
 
     def work(environ, start_response):
@@ -242,7 +243,8 @@ def test_answers_are_sent_by_the_threads_that_made_them():
     assert len(senders) == 4 and all(name.startswith(("web", "group")) for name in senders)
 
 
-def test_groups_are_answered_by_one_thread_unless_it_takes_long():
+def test_groups_are_answered_by_one_thread_unless_it_takes_long(monkeypatch):
+    monkeypatch.setattr("movie.operations.gateway.PATIENCE_SECONDS", 1)  # a thread may begin late
     threads, go_on = [], threading.Event()
 
     def application(variables, start_response):
