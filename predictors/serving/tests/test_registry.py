@@ -29,7 +29,7 @@ def best(predictor: CountPredictor) -> int:
     return int(predictor.counts.argmax())
 
 
-def eventually(condition, seconds: float = 5.0) -> bool:
+def eventually(condition, seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
