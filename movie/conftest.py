@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -48,6 +50,13 @@ def every_change_is_counted(monkeypatch):
     """Show each change in the numbers of films at once, without a thread, however long counting takes."""
     monkeypatch.setattr(facets, "SLOW_SECONDS", math.inf)
     monkeypatch.setattr(facets, "MAX_SHARE_OF_CHANGES", math.inf)
+
+
+@pytest.fixture(autouse=True)
+def no_minute_ends(monkeypatch):
+    """Stop the clock of limits, which count by the minute: one may end within a test."""
+    now = time.time()
+    monkeypatch.setattr("movie.visitors.throttling.time", SimpleNamespace(time=lambda: now))
 
 
 @pytest.fixture

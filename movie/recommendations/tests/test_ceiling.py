@@ -2,8 +2,6 @@
 
 import json
 import threading
-import time
-from types import SimpleNamespace
 
 import pytest
 from django.test import Client
@@ -11,7 +9,6 @@ from django.test import Client
 from movie.core.http import TooManyRequests
 from movie.recommendations import ceiling
 from movie.recommendations.ceiling import Ceiling
-from movie.visitors import throttling
 from predictors.models.neighbours import NeighboursPredictor
 
 
@@ -19,8 +16,6 @@ from predictors.models.neighbours import NeighboursPredictor
 def impatient(monkeypatch, settings):
     monkeypatch.setattr(ceiling, "WAIT_SECONDS", 0.02)
     settings.COSTLY_CALLS = 2
-    now = time.time()  # limits count by the minute, which may end within a test
-    monkeypatch.setattr(throttling, "time", SimpleNamespace(time=lambda: now))
 
 
 def test_the_ceiling_holds_and_a_place_is_given_back_whatever_happens():

@@ -3,10 +3,11 @@
 import base64
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 from allauth.mfa.models import Authenticator
-from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth import get_user_model
 from django.core import mail
 from django.core.cache import cache
@@ -18,11 +19,18 @@ from movie.operations.checks import staff_second_factor_is_decided
 from movie.visitors.account_adapters import MFAAdapter
 
 PASSWORD = "a long enough passphrase"
+NOW = time.time()
 
 
 @pytest.fixture(autouse=True)
 def fresh_counts():
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_half_minute_ends(monkeypatch):
+    """Stop the clock of codes, one of which may end before it is asked for."""
+    monkeypatch.setattr(totp, "time", SimpleNamespace(time=lambda: NOW))
 
 
 @pytest.fixture
@@ -38,9 +46,9 @@ def is_in(client):
     return "_auth_user_id" in client.session
 
 
-def code_of(secret, moment=None):
+def code_of(secret):
     """What an authenticator app shows."""
-    return format_hotp_value(hotp_value(secret, int(moment or time.time()) // 30))
+    return totp.format_hotp_value(totp.hotp_value(secret, int(NOW) // 30))
 
 
 def again_with_password(client, address):
