@@ -350,6 +350,10 @@ class Predictor(ABC):
         }
         artifact.write(directory, self.tensors(), self.ids, self.meta, extra=self.write_extra_files)
 
+    @classmethod  # noqa: B027 - most import all they need with their own module
+    def import_libraries(cls) -> None:
+        """Import what serving needs beyond this module, so that processes forked from this one share it."""
+
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read and verify an artifact. Raises ArtifactError; runs no code from the artifact."""

@@ -116,6 +116,10 @@ class NextItemPredictor(Predictor):
         predictor.meta = {"training": self.meta.get("training", {})}
         return predictor
 
+    @classmethod
+    def import_libraries(cls) -> None:
+        SasrecPredictor.import_libraries()
+
     def to(self, device: str) -> Self:
         self.network.to(device)
         return self

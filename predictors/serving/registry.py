@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -199,6 +200,12 @@ class Registry:
 
     def names(self) -> list[str]:
         return self.store.names()
+
+    def import_models(self) -> None:
+        """Import the modules of the active models, so that processes forked from this one share them."""
+        for name in self.names():
+            with suppress(PredictorError):  # whoever asks for the model hears of it
+                predictor_class(name).import_libraries()
 
     def get(self, name: str) -> Predictor:
         """Return the active predictor of a model.

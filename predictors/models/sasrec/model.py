@@ -25,6 +25,7 @@ from predictors.models.sasrec.encoder import (
     QUANTISED_TABLE_FLOAT,
     onnx_approximate_scores,
     onnx_encoder,
+    onnx_runtime,
 )
 from predictors.query import Query
 from predictors.ranking import AllScores, FirstStage
@@ -125,18 +126,19 @@ class SasrecPredictor(InnerProductPredictor):
         ids: IdMap,
         config: SasrecConfig | None = None,
         *,
-        quantised_table: bytes = b"",
+        quantised_table: bytes | Path | None = None,
     ) -> None:
         """Serve the `weights` of pytorch_models.sasrec.network.Sasrec and the `encoder` made of them.
 
-        quantised_table  of `quantised_table_graph`; without one every score is exact
+        quantised_table  of `quantised_table_graph`, or the file that holds it, which spares each process a
+                         copy of it; without one every score is exact
         """
         super().__init__(ids, config)
         self.weights = dict(weights)
         self.encoder, self.quantised_table = encoder, quantised_table
         self.table = np.ascontiguousarray(weights["item.weight"], dtype=np.float32)  # (n_items, D)
         self._approximate_scores = (
-            onnx_approximate_scores(quantised_table, self.table) if quantised_table else None
+            None if quantised_table is None else onnx_approximate_scores(quantised_table, self.table)
         )
         self.gaps = weights.get("gap.weight")  # (N_GAPS, D), or None where times are not read
         self.max_length = len(weights["position.weight"])
@@ -222,8 +224,12 @@ class SasrecPredictor(InnerProductPredictor):
         from predictors.models.sasrec.onnx_graph import encoder_graph, quantised_table_graph
 
         encoder = encoder_graph(weights, heads=config.heads)
-        quantised = quantised_table_graph(weights["item.weight"]) if len(ids) >= APPROXIMATE_FROM else b""
+        quantised = quantised_table_graph(weights["item.weight"]) if len(ids) >= APPROXIMATE_FROM else None
         return cls(weights, encoder, ids, config, quantised_table=quantised)
+
+    @classmethod
+    def import_libraries(cls) -> None:
+        onnx_runtime()
 
     def to(self, device: str) -> Self:
         """Encode on this device from now on: "cpu" by ONNX Runtime, "cuda" by torch. Returns itself.
@@ -298,8 +304,9 @@ class SasrecPredictor(InnerProductPredictor):
     def write_extra_files(self, directory: Path) -> None:
         super().write_extra_files(directory)
         (directory / ENCODER).write_bytes(self.encoder)
-        if self.quantised_table:
-            (directory / QUANTISED_TABLE).write_bytes(self.quantised_table)
+        if (table := self.quantised_table) is not None:
+            content = table.read_bytes() if isinstance(table, Path) else table
+            (directory / QUANTISED_TABLE).write_bytes(content)
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
@@ -312,7 +319,7 @@ class SasrecPredictor(InnerProductPredictor):
             encoder = (directory / ENCODER).read_bytes()
             is_needed = not ("index" in saved.meta and item_index.is_installed())
             tables = [directory / name for name in (QUANTISED_TABLE, QUANTISED_TABLE_FLOAT) if is_needed]
-            quantised_table = next((table.read_bytes() for table in tables if table.exists()), b"")
+            quantised_table = next((table for table in tables if table.exists()), None)
         except OSError as error:
             raise ArtifactError(f"{directory}: a graph cannot be read: {error}") from error
         return cls(saved.tensors, encoder, saved.ids, saved.config, quantised_table=quantised_table)

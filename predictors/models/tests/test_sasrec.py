@@ -193,7 +193,8 @@ def test_an_artifact_with_the_scores_of_an_earlier_version_gives_the_same_lists(
     (directory / QUANTISED_TABLE_FLOAT).write_bytes(written)
     read = SasrecPredictor.restore(weights, predictor.ids, {}, directory)
     np.testing.assert_array_equal(read.retrieve(queries, 50)[0], predictor.retrieve(queries, 50)[0])
-    assert read.quantised_table == written
+    read.save(tmp_path / "again")
+    assert (tmp_path / "again" / QUANTISED_TABLE).read_bytes() == written
 
 
 def test_an_index_takes_the_place_of_the_int8_table(random_weights, random_predictor, tmp_path):
@@ -204,7 +205,7 @@ def test_an_index_takes_the_place_of_the_int8_table(random_weights, random_predi
     indexed.use_index(ItemIndex.build(indexed.item_vectors(), FLAT), queries)
     indexed.save(tmp_path / "saved")
     loaded = SasrecPredictor.load(tmp_path / "saved")
-    assert loaded.quantised_table == b""
+    assert loaded.quantised_table is None
     assert isinstance(loaded.first_stage(queries)[0], IndexFirstStage)
     expected = random_predictor.retrieve(queries, 20)[0]
     np.testing.assert_array_equal(loaded.retrieve(queries, 20)[0], expected)
@@ -427,3 +428,17 @@ def test_torch_on_a_gpu_answers_as_onnx_runtime_does(random_weights):
     make = lambda: SasrecPredictor(random_weights, encoder_graph(random_weights, heads=2), IdMap(range(500)))  # noqa: E731
     query = [Query.from_indices(np.random.default_rng(5).permutation(500)[:120])]
     np.testing.assert_allclose(make().to("cuda").score(query), make().score(query), atol=1e-3)
+
+
+REPORTS = """
+import numpy, psutil
+from predictors.models.sasrec.encoder import onnx_runtime
+threads = psutil.Process().num_threads()
+onnx_runtime()
+assert psutil.Process().num_threads() == threads, "a thread waits to report to its makers"
+"""
+
+
+def test_onnx_runtime_reports_nothing_to_its_makers_and_may_be_forked():
+    done = subprocess.run([sys.executable, "-c", REPORTS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
