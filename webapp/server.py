@@ -1,9 +1,9 @@
-"""granian, with the site's modules imported before it forks its workers, which then share their memory.
+"""granian, with the site's application made before it forks its workers, which then share its memory.
 
     python -m webapp.server --interface rsgi --workers 2 ... webapp.rsgi:application
 
 Takes granian's own arguments. Where processes are spawned and not forked (macOS, Windows), each worker
-imports the modules itself, as under granian's own command.
+makes the application itself, as under granian's own command.
 """
 
 import gc
@@ -40,6 +40,7 @@ def serve_in_child(arguments: Sequence[str], is_ready: Event) -> None:
 
 
 def _serve(arguments: Sequence[str]) -> None:
+    make_application()
     from granian.cli import entrypoint
 
     sys.argv = ["granian", *arguments]
@@ -65,6 +66,27 @@ def import_site() -> None:
     # A collection that walks the objects of the modules would write to their pages, and so copy them.
     gc.collect()
     gc.freeze()
+
+
+def make_application() -> None:
+    """Check the site and make its application where workers are forked, with all that the models import.
+
+    The pages of what is done here are shared; done by a worker, they would be its own. Ends the process, as
+    `webapp.wsgi` does, on a wrong configuration and without the tables of the database.
+    """
+    if multiprocessing.get_start_method() != "fork":
+        return
+    from django.conf import settings
+    from django.db import connections
+
+    from movie.telemetry.counters import count_in_files_of_forks
+    from movie.training.registry import registry
+
+    registry().import_models()
+    count_in_files_of_forks(settings.METRICS_DIR)
+    import webapp.wsgi  # noqa: F401
+
+    connections.close_all()  # no two processes may use one
 
 
 if __name__ == "__main__":

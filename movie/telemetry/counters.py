@@ -26,9 +26,13 @@ RANKING_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1
 
 
 class Instruments:
-    """All counters and histograms of the process. `folder` holds their files where workers share them."""
+    """All counters and histograms of the process. `folder` holds their files where workers share them.
+
+    server  process id of the server whose workers count together; 0 before that is decided
+    """
 
     folder: ClassVar[Path | None] = None
+    server: ClassVar[int] = 0
 
     def __init__(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge, Histogram
@@ -134,11 +138,34 @@ def observe_consumer(group: str, partitions: int, lag: int, committed_at: float)
 def count_in_files(root: Path) -> None:
     """Let the workers of one server count in files that each of them reads.
 
-    This is prometheus_client's multiprocess mode, which the library chooses when it is imported. Each worker
-    calls this once, before that. A server (the parent process of its workers) has a folder of its own; the
-    folders of servers of this machine that have ended are removed.
+    Each worker calls this once, before prometheus_client is imported. It does nothing in a process for whose
+    workers `count_in_files_of_forks` decided.
     """
-    host, server = socket.gethostname(), os.getppid()
+    if not Instruments.server:
+        _count_together(root, os.getppid())
+        _count_start()
+
+
+def count_in_files_of_forks(root: Path) -> None:
+    """Let the workers that will be forked from this process, their server, count as by `count_in_files`."""
+    _count_together(root, os.getpid())
+    import prometheus_client  # noqa: F401 - once for all of them
+
+    os.register_at_fork(after_in_child=_count_start)
+
+
+def _count_start() -> None:
+    if Instruments.folder is not None:
+        instruments().worker_starts.inc()
+
+
+def _count_together(root: Path, server: int) -> None:
+    """Turn on prometheus_client's multiprocess mode, which the library chooses when it is imported.
+
+    A server (the parent process of its workers) has a folder of its own; the folders of servers of this
+    machine that have ended are removed.
+    """
+    Instruments.server, host = server, socket.gethostname()
     folder = root / f"{host}-{server}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +176,6 @@ def count_in_files(root: Path) -> None:
         return
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     Instruments.folder = folder
-    instruments().worker_starts.inc()
 
 
 def counters_of_all_workers() -> Collector:

@@ -62,7 +62,7 @@ from movie.core import migrations
 from movie.core.replicas import ReplicaMiddleware
 assert threading.active_count() == 1, threading.enumerate()
 assert not [each for each in connections.all(initialized_only=True) if each.connection]
-assert "prometheus_client" not in sys.modules, "each worker says where it counts before this is imported"
+assert "prometheus_client" not in sys.modules, "where workers count is said before this is imported"
 reverse("pages:home")
 resolve("/browse/")
 request = HttpRequest()
@@ -71,7 +71,18 @@ ReplicaMiddleware(lambda request: None)(request)
 if unwanted := {HEAVY | FOR_THE_ADMIN} & sys.modules.keys():
     sys.exit(f"a web worker does not need {{unwanted}}")
 migrations.require_migrations = lambda: None
-import webapp.wsgi
+from webapp.server import make_application
+make_application()
+assert "webapp.wsgi" in sys.modules
+assert threading.active_count() == 1, threading.enumerate()
+assert not [each for each in connections.all(initialized_only=True) if each.connection]
+from movie.telemetry.counters import Instruments, worker_pids
+assert not worker_pids(), "no start is counted but those of forked workers"
+if not os.fork():
+    assert worker_pids() == [os.getpid()]
+    os._exit(0)
+assert os.wait()[1] == 0
+assert Instruments.folder.name.rpartition("-")[2] == str(os.getpid())
 assert "import_export.admin" not in sys.modules, "the checks at start imported the admin"
 assert "movie.pages.urls" in sys.modules and "movie.recommendations.ranking" in sys.modules
 assert reverse("admin:catalogue_movie_changelist") == "/admin/catalogue/movie/"
