@@ -194,13 +194,14 @@ def test_a_whole_service_is_taken(tmp_path):
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("start", ["relay", "consumer", "web"])
+@pytest.mark.parametrize("start", ["relay", "consumer", "web", "server"])
 def test_a_process_that_starts_before_migrate_ends_with_one_line(tmp_path, start):
     kafka = {"KAFKA_BOOTSTRAP_SERVERS": "broker:9092"}
-    if start == "web":
+    if start in {"web", "server"}:
+        server = ["-m", "webapp.server", "--interface", "rsgi", "webapp.rsgi:application"]
         environment = {"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "PYTHON_DOTENV_DISABLED": "1"}
         finished = subprocess.run(
-            [sys.executable, "-c", "import webapp.wsgi"],
+            [sys.executable, *(server if start == "server" else ["-c", "import webapp.wsgi"])],
             cwd=ROOT, env={**environment, **PRODUCTION}, capture_output=True, text=True, check=False,
         )  # fmt: skip
     else:
