@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 from safetensors.torch import load_file
 
+from predictors.models.sasrec.model import COLUMNS
 from pytorch_models.sasrec.network import Sasrec, SasrecConfig
 
 SITE = "BENCHMARK_SITE"  # uvicorn starts its workers anew: only the environment reaches them
@@ -106,7 +107,9 @@ def app_of_site() -> FastAPI:
     ids = load_file(artifact / "ids.safetensors")["ids"].tolist()
     with closing(sqlite3.connect(site / "reelgraph.sqlite3")) as database:
         titles = dict(database.execute("SELECT id, title FROM catalogue_movie"))
-    return make_app(Recommender(load_file(artifact / "weights.safetensors"), ids, titles))
+    weights = load_file(artifact / "weights.safetensors")
+    weights.pop(COLUMNS, None)
+    return make_app(Recommender(weights, ids, titles))
 
 
 def main() -> None:

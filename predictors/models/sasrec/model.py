@@ -37,6 +37,7 @@ LOSSES = ("softmax", "sampled")
 BLOCKS = ("pre", "ligr")
 
 SEQUENCES_AT_ONCE = 64
+COLUMNS = "item.columns"  # of an artifact: the item table by columns
 APPROXIMATE_FROM = 50_000  # items from which a list is chosen by int8 scores first
 N_GAPS = 32  # buckets of times: unknown, at once, and one for each power of two of the seconds, to 34 years
 
@@ -127,11 +128,13 @@ class SasrecPredictor(InnerProductPredictor):
         config: SasrecConfig | None = None,
         *,
         quantised_table: bytes | Path | None = None,
+        columns: np.ndarray | None = None,
     ) -> None:
         """Serve the `weights` of pytorch_models.sasrec.network.Sasrec and the `encoder` made of them.
 
         quantised_table  of `quantised_table_graph`, or the file that holds it, which spares each process a
                          copy of it; without one every score is exact
+        columns          (D, n_items) float32 the item table by columns, where an artifact holds it
         """
         super().__init__(ids, config)
         self.weights = dict(weights)
@@ -140,6 +143,7 @@ class SasrecPredictor(InnerProductPredictor):
         self._approximate_scores = (
             None if quantised_table is None else onnx_approximate_scores(quantised_table, self.table)
         )
+        self._given_columns = columns
         self.gaps = weights.get("gap.weight")  # (N_GAPS, D), or None where times are not read
         self.max_length = len(weights["position.weight"])
         self._encode = onnx_encoder(encoder)
@@ -257,8 +261,14 @@ class SasrecPredictor(InnerProductPredictor):
         The product with one vector then reads ahead well: two thirds of the time by rows. Where lists are
         chosen by the index or the quantised table it is not worth a copy.
         """
-        is_copied = self.index is None and self._approximate_scores is None
-        return np.ascontiguousarray(self.table.T) if is_copied else self.table.T
+        if self._given_columns is not None:
+            return self._given_columns
+        return np.ascontiguousarray(self.table.T) if self._is_read_whole else self.table.T
+
+    @property
+    def _is_read_whole(self) -> bool:
+        """Return whether a list is chosen by the exact scores of all items."""
+        return self.index is None and self._approximate_scores is None
 
     def first_stage(self, queries: Sequence[Query]) -> list[FirstStage]:
         if self.index is not None or self._approximate_scores is None:
@@ -299,7 +309,8 @@ class SasrecPredictor(InnerProductPredictor):
         return result
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return self.weights
+        """Return the weights, and the item table by columns where it is read, which processes then share."""
+        return {**self.weights, COLUMNS: self._columns} if self._is_read_whole else self.weights
 
     def write_extra_files(self, directory: Path) -> None:
         super().write_extra_files(directory)
@@ -312,14 +323,19 @@ class SasrecPredictor(InnerProductPredictor):
     def from_artifact(cls, saved: Saved) -> Self:
         saved.tensor("item.weight", (len(saved.ids), None))
         saved.tensor("position.weight", (None, None))
+        weights = dict(saved.tensors)
+        columns = weights.pop(COLUMNS, None)  # older artifacts have none
+        if columns is not None and columns.shape != weights["item.weight"].shape[::-1]:
+            raise ArtifactError(f"{saved.directory}: {COLUMNS} and item.weight differ in their shapes")
         directory = saved.directory
         if directory is None:
             raise ArtifactError(f"SASRec needs the directory that holds {ENCODER}")
         try:
             encoder = (directory / ENCODER).read_bytes()
             is_needed = not ("index" in saved.meta and item_index.is_installed())
-            tables = [directory / name for name in (QUANTISED_TABLE, QUANTISED_TABLE_FLOAT) if is_needed]
-            quantised_table = next((table for table in tables if table.exists()), None)
+            files = [directory / name for name in (QUANTISED_TABLE, QUANTISED_TABLE_FLOAT) if is_needed]
+            quantised_table = next((file for file in files if file.exists()), None)
         except OSError as error:
             raise ArtifactError(f"{directory}: a graph cannot be read: {error}") from error
-        return cls(saved.tensors, encoder, saved.ids, saved.config, quantised_table=quantised_table)
+        ids, config = saved.ids, saved.config
+        return cls(weights, encoder, ids, config, quantised_table=quantised_table, columns=columns)

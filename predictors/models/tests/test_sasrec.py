@@ -15,7 +15,7 @@ from predictors.id_map import IdMap
 from predictors.influences import ITEMS_SCORED, MAX_REMOVED
 from predictors.item_index import FLAT, IndexFirstStage, ItemIndex
 from predictors.models.sasrec.encoder import QUANTISED_TABLE, QUANTISED_TABLE_FLOAT, item_scales
-from predictors.models.sasrec.model import APPROXIMATE_FROM, SasrecPredictor
+from predictors.models.sasrec.model import APPROXIMATE_FROM, COLUMNS, SasrecPredictor
 from predictors.models.sasrec.model import SasrecConfig as SasrecPredictorConfig
 from predictors.models.sasrec.onnx_graph import encoder_graph, quantised_table_graph
 from predictors.query import Query
@@ -262,6 +262,20 @@ def test_an_artifact_without_its_encoder_is_refused(trained, tmp_path):
 def test_a_graph_that_is_none_is_refused(random_weights):
     with pytest.raises(ArtifactError, match=r"encoder.onnx cannot be read"):
         SasrecPredictor(random_weights, b"not a graph", IdMap(range(500)))
+
+
+def test_the_item_table_by_columns_is_mapped_from_the_artifact(trained, tmp_path):
+    trained.save(tmp_path / "saved")
+    loaded = SasrecPredictor.load(tmp_path / "saved")
+    assert not loaded._columns.flags.owndata
+    older = SasrecPredictor.restore(loaded.weights, loaded.ids, loaded.meta, tmp_path / "saved")
+    assert older._columns.flags.owndata
+    queries = [Query.from_indices([1, 2, 3]), Query.from_indices([4])]
+    np.testing.assert_array_equal(loaded.score(queries), trained.score(queries))
+    np.testing.assert_array_equal(loaded.score(queries), older.score(queries))
+    broken = {**loaded.weights, COLUMNS: loaded.table}
+    with pytest.raises(ArtifactError, match="differ in their shapes"):
+        SasrecPredictor.restore(broken, loaded.ids, loaded.meta, tmp_path / "saved")
 
 
 def test_serving_imports_no_torch(trained, tmp_path):
