@@ -6,16 +6,12 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.db import models, transaction
-from django.db.models import Count, OuterRef, Subquery
-from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from movie.catalogue.movie_counts import write_movie_counts
 from movie.catalogue.suffixes import Searchable, SearchableQuerySet
-from movie.core.database import retry_on_deadlock
 from movie.core.fields import ExactCharField
-
-COUNTED_AT_ONCE = 500  # people whose movies are counted in one statement
 
 
 class NamedQuerySet(models.QuerySet[Any]):
@@ -71,17 +67,17 @@ class PersonQuerySet(SearchableQuerySet):
     def refresh_movie_counts(self, ids: Iterable[int]) -> None:
         """Count the movies of these people anew.
 
-        The first statement may lower a number below that of a credit committed meanwhile; the second sees it.
+        Lowering may miss a credit that is committed meanwhile; raising, which comes after it, sees that one.
         """
         wanted = list(ids)
-        self._count(wanted, "movie_count__gt")
-        self._count(wanted, "movie_count__lt")
+        write_movie_counts(self.all(), wanted, "gt")
+        write_movie_counts(self.all(), wanted, "lt")
 
     def raise_movie_counts_on_commit(self, ids: Iterable[int]) -> None:
         """Count the movies of these people, once, when the credits of this transaction can be read.
 
-        After the commit: with MariaDB a transaction that credits a person shares the lock of their row, and
-        two that do would wait for one another; with PostgreSQL neither would count the credits of the other.
+        After the commit: with MariaDB two transactions that credit a person share the lock of the row, and
+        would wait for one another; with PostgreSQL neither would count the credits of the other.
         A process that ends in between leaves a number too small until somebody credits the person again or
         runs `index_searches`: suggestions and searches may rank the person too low until then, no more.
         """
@@ -89,19 +85,9 @@ class PersonQuerySet(SearchableQuerySet):
         of_connection.setdefault("people_to_count", set()).update(ids)
 
         def count_once() -> None:
-            self._count(sorted(of_connection.pop("people_to_count", ())), "movie_count__lt")
+            write_movie_counts(self.all(), sorted(of_connection.pop("people_to_count", ())), "lt")
 
         transaction.on_commit(count_once, robust=True)
-
-    @retry_on_deadlock
-    def _count(self, ids: list[int], condition: str) -> None:
-        """Write the numbers of movies that differ so from those that were written before."""
-        credits = self.model.credits.rel.related_model.objects
-        own = credits.filter(person=OuterRef("pk")).order_by().values("person")
-        counted = Coalesce(Subquery(own.annotate(n=Count("movie", distinct=True)).values("n")), 0)
-        for start in range(0, len(ids), COUNTED_AT_ONCE):
-            some = self.filter(pk__in=ids[start : start + COUNTED_AT_ONCE], **{condition: counted})
-            some.order_by().update(movie_count=counted)
 
     refresh_movie_counts.alters_data = True  # type: ignore[attr-defined] # no template may call it
     raise_movie_counts_on_commit.alters_data = True  # type: ignore[attr-defined]

@@ -1,24 +1,21 @@
-from django.db import migrations
-from django.db.models import Count, OuterRef, Subquery
+from functools import partial
 
+from django.db import migrations
+
+from movie.catalogue.movie_counts import write_movie_counts
 from movie.core.batches import write_all_in_batches
 
 BATCH = 500  # people
 
 
 def count(apps, schema_editor):
-    people, credits = apps.get_model("catalogue", "Person").objects, apps.get_model("catalogue", "Credit").objects
-    own = credits.filter(person=OuterRef("pk")).order_by().values("person")
-    counted = Subquery(own.annotate(n=Count("movie", distinct=True)).values("n"))
-
-    def count_some(ids):
-        people.filter(pk__in=ids, movie_count__lt=counted).order_by().update(movie_count=counted)
-
-    write_all_in_batches(list(people.order_by("pk").values_list("pk", flat=True)), count_some, size=BATCH)
+    people = apps.get_model("catalogue", "Person").objects
+    write = partial(write_movie_counts, people.all(), stored="lt")
+    write_all_in_batches(list(people.order_by("pk").values_list("pk", flat=True)), write, size=BATCH)
 
 
 class Migration(migrations.Migration):
-    atomic = False  # a batch is a transaction: visitors write in between
+    atomic = False  # visitors write between the batches
 
     dependencies = [("catalogue", "0015_person_movie_count")]
 

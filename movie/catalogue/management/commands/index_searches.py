@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from movie.catalogue.models import MovieTitle, Person
-from movie.catalogue.names import COUNTED_AT_ONCE
+from movie.catalogue.movie_counts import COUNTED_AT_ONCE
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, delete_orphans, write_all_missing
 from movie.core.batches import write_in_batches
 from movie.core.progress import ProgressBar
