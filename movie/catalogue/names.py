@@ -78,14 +78,23 @@ class PersonQuerySet(SearchableQuerySet):
 
         After the commit: with MariaDB two transactions that credit a person share the lock of the row, and
         would wait for one another; with PostgreSQL neither would count the credits of the other.
-        A process that ends in between leaves a number too small until somebody credits the person again or
+        Where the count fails, the next transaction of this connection that writes credits counts these, too.
+        A process that ends before leaves a number too small until somebody credits the person again or
         runs `index_searches`: suggestions and searches may rank the person too low until then, no more.
         """
         of_connection = vars(transaction.get_connection())
-        of_connection.setdefault("people_to_count", set()).update(ids)
+        uncounted = of_connection.pop("people_not_counted", ())
+        of_connection.setdefault("people_to_count", set()).update(ids, uncounted)
 
         def count_once() -> None:
-            write_movie_counts(self.all(), sorted(of_connection.pop("people_to_count", ())), "lt")
+            wanted = of_connection.pop("people_to_count", None)
+            if not wanted:  # another credit of the transaction had them counted
+                return
+            try:
+                write_movie_counts(self.all(), sorted(wanted), "lt")
+            except Exception:
+                of_connection["people_not_counted"] = wanted
+                raise
 
         transaction.on_commit(count_once, robust=True)
 

@@ -7,7 +7,7 @@ from threading import Barrier
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Count, F
 from django.test.utils import CaptureQueriesContext
 
@@ -112,6 +112,26 @@ def test_a_transaction_counts_once_however_many_credits_it_writes(film):
     assert len(asked) < 20
     keep.refresh_from_db()
     assert keep.movie_count == 1 + len(others)
+
+
+def test_a_count_that_fails_is_made_up_for_by_the_next_one(monkeypatch):
+    """It is tried once in a transaction, however many credits that writes."""
+    ann, michael = (Person.objects.create(name=name) for name in ("Ann Lee", "Michael Mann"))
+    ronin, tried = make_film("Ronin"), []
+
+    def fail(people, ids, stored):
+        tried.append(ids)
+        raise OperationalError(2013, "Lost connection to server during query")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("movie.catalogue.names.write_movie_counts", fail)
+        with transaction.atomic():
+            for role in (Credit.Role.CAST, Credit.Role.WRITER):
+                Credit.objects.create(movie=ronin, person=ann, role=role)
+    assert tried == [[ann.pk]]
+    assert count_of("Ann Lee") == 0
+    Credit.objects.create(movie=ronin, person=michael, role=Credit.Role.CAST)
+    assert miscounted() == []
 
 
 @pytest.mark.usefixtures("own_connections")
