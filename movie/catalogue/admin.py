@@ -24,6 +24,7 @@ from movie.catalogue.titles import search_key
 from movie.catalogue.twins import find_twins
 from movie.core.batches import write_in_batches
 from movie.core.csv_import_admin import BatchImportAdmin
+from movie.core.database import retry_on_deadlock
 
 ROLE_FACTS: dict[str, str] = {
     Credit.Role.DIRECTOR: "directors",
@@ -88,6 +89,11 @@ class SearchKeyAdmin(admin.ModelAdmin):
         self, request: HttpRequest, queryset: QuerySet, search_term: str
     ) -> tuple[QuerySet, bool]:
         return super().get_search_results(request, queryset, search_key(search_term))
+
+    @retry_on_deadlock
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the form, or save it, which is one transaction."""
+        return super().changeform_view(request, *args, **kwargs)
 
 
 class TwinFilter(admin.SimpleListFilter):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from movie.catalogue.attributes import merge_attributes
 from movie.catalogue.models import SHARED_SOURCES, Credit, Movie, MovieTag, Person
+from movie.core.database import retry_on_deadlock
 
 FIELDS = ("year", "runtime", "synopsis", "poster_path", "photograph", "trailer_url")
 RELATIONS = ("genres", "countries", "languages")
@@ -62,6 +63,7 @@ def merge_facts(keep: Movie, other: Movie) -> None:
     Credit.objects.filter(pk__in=moved).update(movie=keep)
 
 
+@retry_on_deadlock
 def merge_people(keep: Person, others: Sequence[Person]) -> None:
     """Give a person the credits of others, and delete these."""
     with transaction.atomic():
@@ -73,5 +75,5 @@ def merge_people(keep: Person, others: Sequence[Person]) -> None:
                     there.add((movie, role))
                     moved.append(pk)
         Credit.objects.filter(pk__in=moved).update(person=keep)
-        for other in others:
-            other.delete()
+        # By a query: an object that is deleted itself has no key any more when the transaction runs again.
+        Person.objects.filter(pk__in=[other.pk for other in others]).delete()

@@ -1,7 +1,9 @@
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.models.signals import post_delete, post_save
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -78,10 +80,10 @@ def test_a_film_page_costs_the_same_with_a_large_cast(admin_client):
     assert "P29" in page
 
 
-def test_a_film_page_is_saved_with_its_cast(admin_client):
-    movie = make_film("Film", 1990, cast=["A", "B"])
-    other = Person.objects.create(name="C")
-    page = admin_client.get(reverse("admin:catalogue_movie_change", args=[movie.pk]))
+def form_of(admin_client, movie):
+    """Return what a browser sends from the page of a film, with its address."""
+    url = reverse("admin:catalogue_movie_change", args=[movie.pk])
+    page = admin_client.get(url)
     data = {}
     for form in (
         page.context["adminform"].form,
@@ -98,15 +100,60 @@ def test_a_film_page_is_saved_with_its_cast(admin_client):
     for each in page.context["inline_admin_formsets"]:
         for bound in each.formset.management_form:
             data[bound.html_name] = bound.value()
-    data["credits-1-person"] = other.pk
-    data["title"] = "Renamed"
-    answer = admin_client.post(reverse("admin:catalogue_movie_change", args=[movie.pk]), data)
+    return url, data
+
+
+def cast_of(movie):
+    return list(movie.credits.order_by("order").values_list("person__name", flat=True))
+
+
+def test_a_film_page_is_saved_with_its_cast(admin_client):
+    movie = make_film("Film", 1990, cast=["A", "B"])
+    other = Person.objects.create(name="C")
+    url, data = form_of(admin_client, movie)
+    answer = admin_client.post(url, {**data, "credits-1-person": other.pk, "title": "Renamed"})
     assert answer.status_code == 302, answer.context["errors"]
     movie.refresh_from_db()
     assert movie.title == "Renamed"
-    assert list(
-        Credit.objects.filter(movie=movie).order_by("order").values_list("person__name", flat=True)
-    ) == ["A", "C"]
+    assert cast_of(movie) == ["A", "C"]
+
+
+@contextmanager
+def losing_a_race(signal, sender):
+    """Have the database end the first transaction in which this signal is sent."""
+    lost = []
+
+    def lose(**kwargs):
+        if not lost:
+            lost.append(True)
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+
+    signal.connect(lose, sender=sender)
+    try:
+        yield
+    finally:
+        signal.disconnect(lose, sender=sender)
+    assert lost
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_film_is_saved_though_the_database_ends_its_transaction_for_another_one(admin_client):
+    movie = make_film("Film", 1990, cast=["A", "B"])
+    url, data = form_of(admin_client, movie)
+    other = Person.objects.create(name="C")
+    with losing_a_race(post_save, Credit):
+        assert admin_client.post(url, {**data, "credits-1-person": other.pk}).status_code == 302
+    assert cast_of(movie) == ["A", "C"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_are_merged_though_the_database_ends_the_transaction_for_another_one(admin_client):
+    movie = make_film("Film", 1990, cast=["A", "B", "C"])
+    ids = list(Person.objects.values_list("pk", flat=True))
+    with losing_a_race(post_delete, Person):
+        data = {"action": "merge", "_selected_action": ids, "confirmed": "yes"}
+        assert admin_client.post(changelist("person"), data).status_code == 302
+    assert len(cast_of(movie)) == Person.objects.count() == 1
 
 
 def test_films_are_searched_by_any_title_and_external_id(admin_client):
