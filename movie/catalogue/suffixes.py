@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable
 from typing import Any, ClassVar
 
 from django.db import models, transaction
-from django.db.models import Q
 
 from movie.catalogue.titles import search_key
 from movie.core.fields import ExactCharField
@@ -38,12 +37,6 @@ def suffixes(key: str) -> set[str]:
 
 def _is_latin(letter: str) -> bool:
     return letter.isascii() and letter.isalnum()
-
-
-def beginning_with(text: str) -> Q:
-    """Return the condition of suffixes that begin with `text`."""
-    start, end = bounds(text)
-    return Q(text__gte=start, text__lt=end)
 
 
 def bounds(text: str) -> tuple[str, str]:
