@@ -169,7 +169,7 @@ def _pairs(rows: QuerySet[Any, Any]) -> np.ndarray:
 
 
 def _rows_of(values: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows in ascending ids of the values that are there, and (n,) bool of which values are."""
+    """Return the rows of the known values in `ids`, ascending, and (n,) bool: whether each value is known."""
     rows = np.searchsorted(ids, values)
     is_there = np.append(ids, -1)[rows] == values
     return rows[is_there], is_there
@@ -195,7 +195,7 @@ def _decades(decades: np.ndarray, rows: np.ndarray, genres: np.ndarray) -> dict[
 def _directors(
     n_movies: int, of_genres: tuple[np.ndarray, np.ndarray], directors: tuple[np.ndarray, np.ndarray]
 ) -> dict[int, list[dict[str, Any]]]:
-    """Return the directors of most movies by genre, DIRECTORS_SHOWN at most; of as many movies by name."""
+    """Return the directors of most movies by genre, DIRECTORS_SHOWN at most; ties by name."""
     by_name = np.fromiter(
         (pk for (pk,) in Person.objects.order_by("name", "pk").values_list("pk").iterator(CHUNK)), np.int64
     )
