@@ -73,19 +73,24 @@ def suggestions(text: str) -> Suggestions:
 
 
 def _movies(key: str) -> list[SuggestedMovie]:
-    best = _best_movies(key)
-    rows = _shown.rows(movie=best, now=timezone.now())
-    there: dict[int, SuggestedMovie] = {}
-    for *values, director in rows:
-        if values[0] not in there:
-            there[values[0]] = SuggestedMovie(Movie.from_db(DEFAULT_DB_ALIAS, FIELDS_SHOWN, values))
-        if director:
-            there[values[0]].directors.append(director)
-    load_local_titles(found.movie for found in there.values())
-    return [there[pk] for pk in best if pk in there]
+    """Return the best visible movies: where a popular one that is kept is hidden by now, the next comes."""
+    left = _ranked_movies(key)
+    shown: list[SuggestedMovie] = []
+    while left and len(shown) < MOVIES_SUGGESTED:
+        best, left = left[:MOVIES_SUGGESTED], left[MOVIES_SUGGESTED:]
+        there: dict[int, SuggestedMovie] = {}
+        for *values, director in _shown.rows(movie=best, now=timezone.now()):
+            if values[0] not in there:
+                there[values[0]] = SuggestedMovie(Movie.from_db(DEFAULT_DB_ALIAS, FIELDS_SHOWN, values))
+            if director:
+                there[values[0]].directors.append(director)
+        shown += [there[pk] for pk in best if pk in there]
+    del shown[MOVIES_SUGGESTED:]
+    load_local_titles(found.movie for found in shown)
+    return shown
 
 
-def _best_movies(key: str) -> list[int]:
+def _ranked_movies(key: str) -> list[int]:
     language = get_language() or settings.LANGUAGE_CODE
 
     def is_settled(begin: list[KnownTitle]) -> bool:
@@ -97,7 +102,7 @@ def _best_movies(key: str) -> list[int]:
         own = (match_of(title, key, language), -title.rating_count, title.movie)
         if title.movie not in ranks or own < ranks[title.movie]:
             ranks[title.movie] = own
-    return nsmallest(MOVIES_SUGGESTED, ranks, key=ranks.__getitem__)
+    return sorted(ranks, key=ranks.__getitem__)
 
 
 def _people(key: str) -> list[Person]:

@@ -168,6 +168,18 @@ def test_what_is_not_popular_is_found_where_few_have_it_and_never_within_a_word(
     assert [person.name for person in suggestions("starr b").people] == ["Starr b"]
 
 
+def test_popular_films_that_were_hidden_since_they_were_kept_take_nobodys_place(django_assert_num_queries):
+    for n in range(80):
+        make_film(f"Star {n:02}", rating_count=n)
+    assert titles("star") == [f"Star {n}" for n in range(79, 71, -1)]
+    Movie.objects.filter(rating_count__gte=70).update(is_visible=False)
+    assert titles("star") == [f"Star {n}" for n in range(69, 61, -1)]
+    popular_titles.clear()
+    popular_titles.get()
+    with django_assert_num_queries(4):
+        titles("star")
+
+
 @pytest.mark.parametrize(
     "text", ["star", "s", "star k", "k", "costar", "osta", "1950", "star 1950", "the star"]
 )
