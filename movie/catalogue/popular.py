@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Generic, NamedTuple, TypeVar
 
-from django.db.models import Count
-
 from movie.catalogue.models import Credit, Movie, MovieTitle
 from movie.core.caching import TTLValue
 
@@ -45,13 +43,12 @@ COLUMNS_OF_TITLES = (
 
 
 class KnownName(NamedTuple):
-    """Holds a person's name; `n_popular` counts their popular movies, `movie_count` all, with hidden ones."""
+    """Holds a person's name; `movie_count` counts their movies, with hidden ones."""
 
     person: int
     key: str
     name: str
     movie_count: int = 0
-    n_popular: int = 0
 
 
 COLUMNS_OF_NAMES = ("pk", "search_key", "name", "movie_count")
@@ -89,13 +86,9 @@ def _read_titles() -> Known[KnownTitle]:
 
 def _read_names() -> Known[KnownName]:
     movies = {title.movie for title in popular_titles.get().rows}
-    people = (
-        Credit.objects.filter(movie__in=movies)
-        .order_by()
-        .values_list(*(f"person__{column}" for column in COLUMNS_OF_NAMES))
-    )
-    names = [KnownName(*row) for row in people.annotate(n=Count("movie", distinct=True))]
-    return Known(sorted(names, key=lambda name: (-name.n_popular, name.person)))
+    credits = Credit.objects.filter(movie__in=movies).order_by()
+    people = credits.values_list(*(f"person__{column}" for column in COLUMNS_OF_NAMES)).distinct()
+    return Known(sorted(map(KnownName._make, people), key=lambda name: (-name.movie_count, name.person)))
 
 
 popular_titles = TTLValue(_read_titles, SECONDS)

@@ -9,7 +9,7 @@ rest. So what a search costs does not grow with the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -144,8 +144,7 @@ def search_people(text: str) -> FoundPeople:
     """Return people of visible movies whose name holds every word of `text`, best match first.
 
     Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. There are PEOPLE_FOUND at
-    most, of twice as many candidates: of those that match alike, people of popular movies. A single Latin
-    letter names nobody.
+    most. A single Latin letter names nobody.
     """
     people = FoundPeople()
     key = search_key(text)
@@ -154,37 +153,35 @@ def search_people(text: str) -> FoundPeople:
     popular = _popular(key, popular_names.get())
     found, is_cut = _look_up(key, names_beginning_with)
     names = popular | {name.person: name for name in found if holds_every_word(name, key)}
-    n_popular = {pk: -name.n_popular for pk, name in popular.items()}
-    matches = {pk: closeness(name.key, key) for pk, name in names.items()}
-    # Some of them may have no visible movie.
-    likely = nsmallest(2 * PEOPLE_FOUND, names, key=lambda pk: (matches[pk], n_popular.get(pk, 0), pk))
-    best = best_people({pk: (matches[pk], names[pk]) for pk in likely}, PEOPLE_FOUND + 1)
-    people.is_cut = is_cut or len(names) > len(likely) or len(best) > PEOPLE_FOUND
+    best = best_people(names.values(), key, PEOPLE_FOUND + 1)
+    people.is_cut = is_cut or len(best) > PEOPLE_FOUND
     people += best[:PEOPLE_FOUND]
     return people
 
 
-def best_people(likely: Mapping[int, tuple[int, KnownName]], wanted: int) -> list[Person]:
+def best_people(names: Iterable[KnownName], key: str, wanted: int) -> list[Person]:
     """Return those with a visible movie, by match, number of visible movies and name; `wanted` at most.
 
     `movie_count` is an upper bound, so that only those are counted who may be wanted. Of a popular name that
     is kept it may be minutes old, and who was credited meanwhile may be missing.
     """
+    known = {name.person: name for name in names}
+    matches = {pk: closeness(name.key, key) for pk, name in known.items()}
 
     def rank(pk: int, n_movies: int) -> tuple[int, int, str, int]:
-        match, known = likely[pk]
-        return match, -n_movies, known.name, pk
+        return matches[pk], -n_movies, known[pk].name, pk
 
-    left = sorted(likely, key=lambda pk: rank(pk, likely[pk][1].movie_count))
+    highest = {pk: rank(pk, name.movie_count) for pk, name in known.items()}
+    left = sorted(known, key=highest.__getitem__)
     ranks: list[tuple[int, int, str, int]] = []
     n_counted = wanted
-    while left and not (len(ranks) == wanted and ranks[-1] < rank(left[0], likely[left[0]][1].movie_count)):
+    while left and not (len(ranks) == wanted and ranks[-1] < highest[left[0]]):
         counts = movies_of_people.rows(person=left[:n_counted], now=timezone.now())
         ranks = nsmallest(wanted, [*ranks, *(rank(*row) for row in counts)])
         left, n_counted = left[n_counted:], 2 * n_counted
     people = []
     for match, minus_movies, name, pk in ranks:
-        person = Person(pk=pk, name=name, search_key=likely[pk][1].key)
+        person = Person(pk=pk, name=name, search_key=known[pk].key)
         person.match, person.n_movies = match, -minus_movies  # type: ignore[attr-defined]
         people.append(person)
     return people

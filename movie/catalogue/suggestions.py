@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from heapq import nsmallest
 from itertools import islice
 
 from django.conf import settings
@@ -32,7 +31,6 @@ from movie.catalogue.popular import (
 from movie.catalogue.search import (
     SHOWN_RANKS,
     best_people,
-    closeness,
     holds_every_word,
     is_short,
     longest_word,
@@ -110,11 +108,8 @@ def _people(key: str) -> list[Person]:
         return len({name.person for name in begin}) == MOST_READ
 
     held = _held(key, names_beginning_with, is_settled, popular_names, PEOPLE_SUGGESTED)
-    n_popular = {name.person: -name.n_popular for name in held}
     found = {name.person: name for name in reversed(held)}  # of a name, what was just read, not what was kept
-    matches = {pk: closeness(name.key, key) for pk, name in found.items()}
-    likely = nsmallest(MOST_READ, found, key=lambda pk: (matches[pk], n_popular[pk], pk))
-    return best_people({pk: (matches[pk], found[pk]) for pk in likely}, PEOPLE_SUGGESTED)
+    return best_people(found.values(), key, PEOPLE_SUGGESTED)
 
 
 def _held(

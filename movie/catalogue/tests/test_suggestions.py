@@ -85,6 +85,20 @@ def test_people_are_ranked_by_visible_films_alone():
     assert [(person.name, person.n_movies) for person in search_people("star")][:4] == found
 
 
+@pytest.mark.django_db(transaction=True)
+def test_people_of_many_films_are_suggested_before_those_of_popular_ones(monkeypatch):
+    """However many people of popular films match as well."""
+    monkeypatch.setattr("movie.catalogue.popular.POPULAR_MOVIES", 66)
+    first, last = [f"Star a{n}" for n in range(3)], "Star z"  # the last is not among those that are read
+    for n in range(66):
+        make_film(f"Popular {n}", directors=[f"Star m{n}" if n < 65 else last], rating_count=66 - n)
+    for n in range(5):
+        make_film(f"Film {n}", cast=[*first, last] if n else first)
+    best = [(name, 5) for name in [*first, last]]
+    assert [(person.name, person.n_movies) for person in suggestions("star").people] == best
+    assert [(person.name, person.n_movies) for person in search_people("star")][:4] == best
+
+
 @pytest.mark.parametrize("text", ["s", "sta", "star"])
 def test_where_enough_begin_with_a_few_letters_words_further_inside_are_not_looked_for(
     many, text, django_assert_num_queries
