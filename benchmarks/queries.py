@@ -177,7 +177,8 @@ def hot_queries() -> dict[str, Callable[[], object]]:
     from movie.catalogue.details import movie_details, rating_histogram
     from movie.catalogue.facets import facets
     from movie.catalogue.models import Credit, Movie, Rating
-    from movie.catalogue.search import search_movies, search_people
+    from movie.catalogue.people_search import search_people
+    from movie.catalogue.search import search_movies
     from movie.catalogue.suggestions import suggestions
     from movie.events.history import get_history
     from movie.events.models import TO_STREAM, Event, pending_values

@@ -1,4 +1,4 @@
-"""Search movies by any of their titles, and people by name, at a bounded price.
+"""Search movies by any of their titles, at a bounded price; `people_search` finds people the same way.
 
 The database looks up suffixes that begin with a word of the query (`catalogue.suffixes`), RANKED of them at
 most, and those that it finds are compared with the whole query here. Parts of Latin words are found in
@@ -9,11 +9,11 @@ rest. So what a search costs does not grow with the catalogue.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
-from heapq import nlargest, nsmallest
+from heapq import nlargest
 from itertools import islice
 from typing import overload
 
@@ -21,7 +21,6 @@ from django.conf import settings
 from django.db.models import (
     BigIntegerField,
     CharField,
-    Count,
     DateTimeField,
     F,
     IntegerField,
@@ -32,8 +31,8 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from movie.catalogue.availability import available_now
-from movie.catalogue.beginnings import names_beginning_with, titles_beginning_with
-from movie.catalogue.models import Credit, Movie, MovieTitle, Person
+from movie.catalogue.beginnings import titles_beginning_with
+from movie.catalogue.models import Movie, MovieTitle
 from movie.catalogue.popular import (
     COLUMNS_OF_TITLES,
     Known,
@@ -53,7 +52,6 @@ ALIAS_RANKS = (1, 4, 5, 7)  # of all others
 MOST_WORDS = 8  # of a query that are looked at
 RANKED = 100  # titles or names with a word that are compared with the query
 PHRASES = 40  # that hold the query as a phrase, besides, where more have its words
-PEOPLE_FOUND = 30
 TRIGRAMS_COMPARED = 10
 CANDIDATES = 40  # titles that share the most trigrams with a misspelt query
 SIMILAR_ENOUGH = 0.7  # of SequenceMatcher.ratio(): one or two slips in a word
@@ -111,14 +109,14 @@ def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovi
     movies = Movie.objects.all() if movies is None else movies
     if not key:
         return FoundMovies(movies=movies)
-    found, is_cut = _look_up(key, titles_beginning_with)
+    found, is_cut = look_up(key, titles_beginning_with)
     now, word = timezone.now(), longest_word(key)
     if is_year(word):
         rows = _titles_of_year.rows(year=int(word), now=now)
         found, is_cut = [*found, *(KnownTitle(*row) for row in rows)], is_cut or len(rows) == RANKED
     held = [title for title in found if holds_every_word(title, key)]
     # A look-up that is cut may have read one title of a movie and not its best one.
-    incomplete = _popular(key, popular_titles.get()).keys() | {title.movie for title in held if is_cut}
+    incomplete = popular_with(key, popular_titles.get()).keys() | {title.movie for title in held if is_cut}
     in_title = "" if is_year(word) else word  # which every title that holds the key has; a year no title need
     others = map(KnownTitle._make, _titles_of.rows(owner=sorted(incomplete), word=in_title, now=now))
     held += [title for title in others if holds_every_word(title, key)]
@@ -132,59 +130,6 @@ def search_movies(text: str, movies: QuerySet[Movie] | None = None) -> FoundMovi
     matches = {pk: match for pk, (match, _n_ratings, _pk) in best.items()}
     aliases = {pk: title for pk, title in aliases.items() if matches[pk] in ALIAS_RANKS}
     return FoundMovies(sorted(best, key=best.__getitem__), matches, aliases, is_cut, movies)
-
-
-class FoundPeople(list[Person]):
-    """Lists people, best match first; `is_cut` says that more may match."""
-
-    is_cut = False
-
-
-def search_people(text: str) -> FoundPeople:
-    """Return people of visible movies whose name holds every word of `text`, best match first.
-
-    Each has `match` (0 to 3) and `n_movies`, the number of their visible movies. There are PEOPLE_FOUND at
-    most. A single Latin letter names nobody.
-    """
-    people = FoundPeople()
-    key = search_key(text)
-    if not key or (len(key) == 1 and is_short(key)):
-        return people
-    popular = _popular(key, popular_names.get())
-    found, is_cut = _look_up(key, names_beginning_with)
-    names = popular | {name.person: name for name in found if holds_every_word(name, key)}
-    best = best_people(names.values(), key, PEOPLE_FOUND + 1)
-    people.is_cut = is_cut or len(best) > PEOPLE_FOUND
-    people += best[:PEOPLE_FOUND]
-    return people
-
-
-def best_people(names: Iterable[KnownName], key: str, wanted: int) -> list[Person]:
-    """Return those with a visible movie, by match, number of visible movies and name; `wanted` at most.
-
-    `movie_count` is an upper bound, so that only those are counted who may be wanted. Of a popular name that
-    is kept it may be minutes old, and who was credited meanwhile may be missing.
-    """
-    known = {name.person: name for name in names}
-    matches = {pk: closeness(name.key, key) for pk, name in known.items()}
-
-    def rank(pk: int, n_movies: int) -> tuple[int, int, str, int]:
-        return matches[pk], -n_movies, known[pk].name, pk
-
-    highest = {pk: rank(pk, name.movie_count) for pk, name in known.items()}
-    left = sorted(known, key=highest.__getitem__)
-    ranks: list[tuple[int, int, str, int]] = []
-    n_counted = wanted
-    while left and not (len(ranks) == wanted and ranks[-1] < highest[left[0]]):
-        counts = movies_of_people.rows(person=left[:n_counted], now=timezone.now())
-        ranks = nsmallest(wanted, [*ranks, *(rank(*row) for row in counts)])
-        left, n_counted = left[n_counted:], 2 * n_counted
-    people = []
-    for match, minus_movies, name, pk in ranks:
-        person = Person(pk=pk, name=name, search_key=known[pk].key)
-        person.match, person.n_movies = match, -minus_movies  # type: ignore[attr-defined]
-        people.append(person)
-    return people
 
 
 def closest_titles(text: str, limit: int = 3) -> list[str]:
@@ -272,7 +217,7 @@ def _with_articles(key: str) -> tuple[str, ...]:
     return (key, *(f"{article} {key}" for article in ARTICLES))
 
 
-def _look_up(key: str, read: Callable[[str, int], list[T]]) -> tuple[list[T], bool]:
+def look_up(key: str, read: Callable[[str, int], list[T]]) -> tuple[list[T], bool]:
     """Return titles or names that begin with the rarest word of the key, and False. If every word has RANKED
     or more, return some for each word, some with the key as a phrase, and True.
 
@@ -292,7 +237,7 @@ def _look_up(key: str, read: Callable[[str, int], list[T]]) -> tuple[list[T], bo
     return found, True
 
 
-def _popular(key: str, known: Known[T]) -> dict[int, T]:
+def popular_with(key: str, known: Known[T]) -> dict[int, T]:
     """Return popular movies or people by id, 2 * RANKED at most, with the first of their titles or names that
     holds the key."""
     word = longest_word(key)
@@ -323,16 +268,6 @@ _titles_of_year = CompiledQuery(
         )
         .order_by("-movie__rating_count", "movie_id")  # sorts what the index of years finds, as any order
         .values_list(*COLUMNS_OF_TITLES)[:RANKED]
-    )
-)
-movies_of_people = CompiledQuery(  # rows of a person and the number of their visible movies
-    lambda some: (
-        Credit.objects.filter(
-            available_now("movie__", _now), person__id__in=some("person", BigIntegerField())
-        )
-        .order_by()
-        .values_list("person")
-        .annotate(n=Count("movie", distinct=True))
     )
 )
 

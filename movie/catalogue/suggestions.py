@@ -20,6 +20,7 @@ from django.utils.translation import get_language
 from movie.catalogue.availability import available_now
 from movie.catalogue.beginnings import names_beginning_with, titles_beginning_with
 from movie.catalogue.models import Credit, Movie, Person
+from movie.catalogue.people_search import best_people
 from movie.catalogue.popular import (
     Known,
     KnownName,
@@ -30,7 +31,6 @@ from movie.catalogue.popular import (
 )
 from movie.catalogue.search import (
     SHOWN_RANKS,
-    best_people,
     holds_every_word,
     is_short,
     longest_word,

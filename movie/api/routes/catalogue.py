@@ -41,7 +41,8 @@ from movie.catalogue.browse import PAGE_SIZE, BrowseFilters
 from movie.catalogue.details import Link, MovieDetails, count_stars, movie_details
 from movie.catalogue.facets import Facet, facets
 from movie.catalogue.models import Movie
-from movie.catalogue.search import FoundMovies, closest_titles, search_movies, search_people
+from movie.catalogue.people_search import search_people
+from movie.catalogue.search import FoundMovies, closest_titles, search_movies
 from movie.recommendations.ranked_list import load_movies
 from movie.recommendations.similar import rank_similar
 from movie.telemetry.requests import count_shown

@@ -18,7 +18,7 @@ from movie.catalogue.availability import available_now
 from movie.catalogue.browse import PAGE_SIZE
 from movie.catalogue.facets import facets
 from movie.catalogue.models import Credit, Person
-from movie.catalogue.search import FoundPeople, search_people
+from movie.catalogue.people_search import FoundPeople, search_people
 
 router = Router(tags=["catalogue"])
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from movie.api.models import READ, WRITE_CATALOGUE, WRITE_INTERACTIONS, ApiClient, create_key
-from movie.catalogue import search, upsert
+from movie.catalogue import people_search, search, upsert
 from movie.catalogue.models import ExternalId, Movie, Person, Rating
 from movie.catalogue.tests.films import make_film
 
@@ -286,7 +286,7 @@ def test_people_are_listed_and_found(call):
 
 
 def test_what_a_search_left_out_is_said(call, monkeypatch):
-    monkeypatch.setattr(search, "PEOPLE_FOUND", 3)
+    monkeypatch.setattr(people_search, "PEOPLE_FOUND", 3)
     make_film("Heat", directors=[f"John Doe {n}" for n in range(3)])
     assert (call("GET", "people?q=john")["count"], call("GET", "people?q=john")["is_cut"]) == (3, False)
     make_film("Ronin", directors=["John Doe 3"])

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from movie.catalogue.facets import facets
 from movie.catalogue.models import Movie
-from movie.catalogue.search import search_movies, search_people
+from movie.catalogue.people_search import search_people
+from movie.catalogue.search import search_movies
 from movie.catalogue.tests.films import make_film
 from movie.catalogue.twins import find_twins
 from movie.recommendations import movie_index as index_module

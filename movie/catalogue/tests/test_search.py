@@ -9,7 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from movie.catalogue.models import Movie
-from movie.catalogue.search import closest_titles, search_movies, search_people
+from movie.catalogue.people_search import search_people
+from movie.catalogue.search import closest_titles, search_movies
 from movie.catalogue.suggestions import suggestions
 from movie.catalogue.tests.films import empty_catalogue, make_film
 from movie.catalogue.titles import search_key

@@ -15,9 +15,10 @@ from movie.catalogue import suggestions as suggesting
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.merging import merge_facts, merge_people
 from movie.catalogue.models import Movie, MovieTitle, Person
+from movie.catalogue.people_search import search_people
 from movie.catalogue.popular import Known, KnownName, KnownTitle, popular_names, popular_titles
 from movie.catalogue.removal import delete_movies
-from movie.catalogue.search import search_movies, search_people
+from movie.catalogue.search import search_movies
 from movie.catalogue.suffixes import NameSuffix, TitleSuffix, suffixes
 from movie.catalogue.suggestions import suggestions
 from movie.catalogue.tests.films import make_film
@@ -288,11 +289,11 @@ def test_of_more_films_of_a_year_than_are_compared_the_most_rated_are_found(few_
 
 def test_a_popular_film_stands_by_its_first_title_that_holds_the_query():
     rows = [KnownTitle(1, key, key, "", key, None, 5) for key in ("heat", "heat wave")]
-    assert search._popular("heat", Known(rows)) == {1: rows[0]}
+    assert search.popular_with("heat", Known(rows)) == {1: rows[0]}
 
 
 def test_people_without_a_visible_film_take_nobodys_place(monkeypatch):
-    monkeypatch.setattr(search, "PEOPLE_FOUND", 3)
+    monkeypatch.setattr("movie.catalogue.people_search.PEOPLE_FOUND", 3)
     Person.objects.bulk_create(Person(name=f"Starr {n}", search_key=f"starr {n}") for n in range(3))
     make_film("Heat", directors=["Starr 3", "Starr 4", "Starr 5"])
     found = search_people("starr")

@@ -20,7 +20,8 @@ from movie.catalogue.details import MovieDetails, movie_details, rating_histogra
 from movie.catalogue.facets import facets, genre_facts
 from movie.catalogue.fact_sources import FactSource
 from movie.catalogue.models import Credit, Genre, Movie, Person
-from movie.catalogue.search import closest_titles, search_movies, search_people
+from movie.catalogue.people_search import search_people
+from movie.catalogue.search import closest_titles, search_movies
 from movie.catalogue.suggestions import suggestions
 from movie.catalogue.translations import load_local_titles
 from movie.core.http import is_htmx
