@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from django.db import transaction
 from django.utils import timezone
 
-from movie.catalogue.importing.relations import NameCache, People, link_table
+from movie.catalogue.importing.relations import NameCache, People, link_table, transaction_of_names
 from movie.catalogue.importing.reports import ProgressCallback, RejectReport, ignore_progress
 from movie.catalogue.importing.rows import LONGEST_PERSON
 from movie.catalogue.importing.wikidata_films import WikidataEntry, WikidataTable, default_path
 from movie.catalogue.models import Country, Credit, ExternalId, Language, Movie
 from movie.catalogue.titles import match_key, search_key
 from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 
 LONGEST_PLACE = 128
 NO_MATCH = "no film of that title within a year"
@@ -39,6 +38,11 @@ class Enrichment:
     @property
     def unchanged(self) -> int:
         return self.matched - self.changed
+
+    def add(self, batch: Enrichment) -> None:
+        """Count a batch."""
+        for name in ("matched", "by_imdb", "changed", "credits", "people"):
+            setattr(self, name, getattr(self, name) + getattr(batch, name))
 
 
 def enrich_movies(
@@ -65,14 +69,19 @@ def enrich_movies(
     total = Movie.objects.count()
     done = 0
 
+    @retry_on_deadlock
+    def write_or_nothing(some: list[int]) -> tuple[Enrichment, list[tuple[Movie, str]]]:
+        written = Enrichment()
+        with transaction_of_names(writer.names.values(), dry_run=dry_run):
+            found, missed = _match(table, some, written)
+            writer.write(found, written)
+        return written, missed
+
     def write(some: list[int]) -> int:
-        with transaction.atomic():
-            found = dict(_match(table, some, outcome, report))
-            writer.write(found, outcome)
-            if dry_run:
-                transaction.set_rollback(True)
-        if dry_run:
-            writer.rolled_back()
+        written, missed = write_or_nothing(some)
+        outcome.add(written)
+        for movie, reason in missed:
+            report.note("", movie.pk, reason, str(movie))
         return len(some)
 
     pks = list(Movie.objects.order_by("pk").values_list("pk", flat=True))
@@ -86,8 +95,10 @@ def enrich_movies(
 
 
 def _match(
-    table: WikidataTable, pks: list[int], outcome: Enrichment, report: RejectReport
-) -> Iterator[tuple[Movie, WikidataEntry]]:
+    table: WikidataTable, pks: list[int], outcome: Enrichment
+) -> tuple[dict[Movie, WikidataEntry], list[tuple[Movie, str]]]:
+    """Return the entries of movies, and why other movies have none."""
+    missed: list[tuple[Movie, str]] = []
     movies = Movie.objects.filter(pk__in=pks).prefetch_related("titles", "external_ids", "credits")
     rows: dict[Movie, int] = {}
     for movie in movies:
@@ -101,35 +112,28 @@ def _match(
             candidates = [] if imdb else table.by_title(keys - {""}, movie.year)
             if len(candidates) != 1:
                 reason = AMBIGUOUS if candidates else NO_MATCH if movie.year else NO_YEAR
-                report.note("", movie.pk, str(reason), str(movie))
+                missed.append((movie, reason))
                 continue
             (row,) = candidates
         rows[movie] = row
     entries = dict(table.entries(set(rows.values())))
     outcome.matched += len(rows)
-    for movie, row in rows.items():
-        yield movie, entries[row]
+    return {movie: entries[row] for movie, row in rows.items()}, missed
 
 
 class _Writer:
     def __init__(self, overwrite: bool) -> None:
         self._overwrite = overwrite
-        self._people = People()
-        self._names = {"countries": NameCache(Country), "languages": NameCache(Language)}
-
-    def rolled_back(self) -> None:
-        for names in self._names.values():
-            names.reread()
+        self.names = {"countries": NameCache(Country), "languages": NameCache(Language)}
 
     def write(self, found: dict[Movie, WikidataEntry], outcome: Enrichment) -> None:
         changed = self._ids(found) | self._runtimes(found)
         changed |= self._credits(found, outcome)
-        for relation in self._names:
+        for relation in self.names:
             changed |= self._related(relation, found)
         # Whoever keeps movies in memory reads those again that were changed since.
         Movie.objects.filter(pk__in=changed).update(updated=timezone.now())
         outcome.changed += len(changed)
-        outcome.people = self._people.added
 
     def _ids(self, found: dict[Movie, WikidataEntry]) -> set[int]:
         wanted: dict[str, int] = {}
@@ -154,12 +158,14 @@ class _Writer:
         return {movie.pk for movie in changed}
 
     def _credits(self, found: dict[Movie, WikidataEntry], outcome: Enrichment) -> set[int]:
-        people = self._people.ids(
+        everybody = People()
+        people = everybody.ids(
             name
             for entry in found.values()
             for name in (*entry.directors, *entry.writers, *entry.cast)
             if len(name) <= LONGEST_PERSON
         )
+        outcome.people += everybody.added
         new: list[Credit] = []
         replaced: list[int] = []
         for movie, entry in found.items():
@@ -199,7 +205,7 @@ class _Writer:
             names = [name for name in getattr(entry, relation) if len(name) <= LONGEST_PLACE]
             if not names or (movie.pk in there and not self._overwrite):
                 continue
-            wanted = set(self._names[relation].ids(names))
+            wanted = set(self.names[relation].ids(names))
             if wanted != there.get(movie.pk):
                 changed.add(movie.pk)
                 links += [through(**{"movie_id": movie.pk, column: each}) for each in wanted]

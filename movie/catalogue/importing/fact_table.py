@@ -28,6 +28,7 @@ from movie.catalogue.importing.rows import LONGEST_PERSON, MovieRow, RejectedRow
 from movie.catalogue.models import Credit, ExternalId, Movie, MovieTitle
 from movie.catalogue.titles import search_key
 from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 
 LONGEST_TITLE = 255
 LANGUAGES = {"ko": "ko", "zh_hans": "zh-hans"}  # column -> code of the title's language
@@ -75,14 +76,24 @@ def import_facts(
     """
     report = report if report is not None else RejectReport()
     outcome = ImportResult(rejected=report.reasons)
-    writer = _Writer(path, licences, report, overwrite=overwrite)
+    writer = _Writer(path, licences, overwrite=overwrite)
+    credited: Counter[tuple[str, str]] = Counter()  # (source, column) -> movies
     with TextFile(path) as file:
 
-        def write(some: list[MovieFacts]) -> int:
+        @retry_on_deadlock
+        def write_or_nothing(some: list[MovieFacts]) -> _Written:
             with transaction.atomic():
-                writer.write(some, outcome)
+                written = writer.write(some)
                 if dry_run:
                     transaction.set_rollback(True)
+            return written
+
+        def write(some: list[MovieFacts]) -> int:
+            written = write_or_nothing(some)
+            outcome.add(written.n_movies, 0, written.n_changed)
+            credited.update(written.credited)
+            for refused in written.refused:
+                report.add(path, refused)
             return len(some)
 
         try:
@@ -91,7 +102,7 @@ def import_facts(
         except KeyboardInterrupt:
             outcome.interrupted = True
     if not dry_run:
-        FactSource.objects.credit(writer.credited, licences)
+        FactSource.objects.credit(credited, licences)
     return outcome
 
 
@@ -143,16 +154,23 @@ def _facts(line: int, raw: str, cells: Mapping[str, str], source: str) -> MovieF
     )
 
 
-class _Writer:
-    def __init__(
-        self, path: Path, licences: Mapping[str, str], report: RejectReport, *, overwrite: bool
-    ) -> None:
-        self._path, self._licences, self._report, self._overwrite = path, licences, report, overwrite
-        self._people = People()
-        self.credited: Counter[tuple[str, str]] = Counter()  # (source, column) -> movies
+@dataclass
+class _Written:
+    """Counts what one transaction wrote, with the rows that it refused."""
 
-    def write(self, rows: Sequence[MovieFacts], outcome: ImportResult) -> None:
+    n_movies: int = 0
+    n_changed: int = 0
+    credited: Counter[tuple[str, str]] = field(default_factory=Counter)  # (source, column) -> movies
+    refused: list[RejectedRow] = field(default_factory=list)
+
+
+class _Writer:
+    def __init__(self, path: Path, licences: Mapping[str, str], *, overwrite: bool) -> None:
+        self._path, self._licences, self._overwrite = path, licences, overwrite
+
+    def write(self, rows: Sequence[MovieFacts]) -> _Written:
         """Write the facts of rows whose movie is here, and count whom each fact is owed to."""
+        written = _Written()
         matches = match_rows([_as_movie_row(row) for row in rows], "imdb")
         movies = Movie.objects.prefetch_related("titles", "credits").in_bulk(matches.movies.values())
         self._ordered: dict[str, dict[tuple[int, str], str]] = {}  # source -> orders that it decided
@@ -161,32 +179,34 @@ class _Writer:
         self._new_credits: dict[tuple[int, str], list[int]] = {}
         self._old_titles: set[int] = set()
         self._new_titles: dict[tuple[int, str], str] = {}
-        people = self._people.ids(name for row in rows for names in row.people.values() for name in names)
+        people = People().ids(name for row in rows for names in row.people.values() for name in names)
         changed = set()
         for row in rows:
             pk = matches.movies.get(row.imdb)
             if pk is None:
                 conflict = matches.conflicts.get(row.imdb, "")
                 reason = RejectReason.CONFLICT if conflict else RejectReason.UNKNOWN_MOVIE
-                self._report.add(self._path, RejectedRow(row.line, reason, row.raw, conflict))
+                written.refused.append(RejectedRow(row.line, reason, row.raw, conflict))
                 continue
             self._require_licences(row)
             movie = movies[pk]
-            written = self._credits(movie, row, people) | self._titles(movie, row)
+            facts = self._credits(movie, row, people) | self._titles(movie, row)
             if row.runtime and (movie.runtime is None or self._overwrite) and movie.runtime != row.runtime:
                 Movie.objects.filter(pk=pk).update(runtime=row.runtime)
-                written.add("runtime")
+                facts.add("runtime")
             if row.imdb not in matches.by_own_id:
                 ExternalId.objects.create(movie=movie, source="imdb", value=row.imdb)
-            self.credited.update((row.sources[name], name) for name in written)
-            if written:
+            written.credited.update((row.sources[name], name) for name in facts)
+            if facts:
                 changed.add(pk)
-            outcome.add(1, 0, int(bool(written)))
+            written.n_movies += 1
+            written.n_changed += bool(facts)
         self._write_credits_and_titles()
         # Whoever keeps movies in memory reads those again that were changed since.
         Movie.objects.filter(pk__in=changed).update(updated=timezone.now())
-        for source, facts in self._ordered.items():
-            FactOrigin.objects.record(source, facts)
+        for source, ordered in self._ordered.items():
+            FactOrigin.objects.record(source, ordered)
+        return written
 
     def _require_licences(self, row: MovieFacts) -> None:
         for name, source in row.sources.items():

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from movie.catalogue.importing import formats, movielens_csv
@@ -22,6 +22,7 @@ from movie.catalogue.importing.relations import (
     set_names,
     set_people,
     set_tags,
+    transaction_of_names,
 )
 from movie.catalogue.importing.reports import (
     ImportResult,
@@ -63,11 +64,7 @@ class MovieWriter:
         self.source, self.is_complete = source, is_complete
         self.overwrite = overwrite
         self.by_title = by_title
-        self._names = {name: NameCache(model) for name, model in RELATIONS.items()}
-
-    def rolled_back(self) -> None:
-        for names in self._names.values():
-            names.reread()
+        self.names = {name: NameCache(model) for name, model in RELATIONS.items()}
 
     def write(self, rows: Sequence[MovieRow]) -> tuple[int, int, dict[str, str]]:
         """Save rows with distinct ids. Returns (added, changed, conflicts by the id of a refused row)."""
@@ -102,7 +99,7 @@ class MovieWriter:
         changed |= self._add_ids(rows, movies)
         changed |= self._add_titles(rows, movies, () if self.overwrite else matches.by_own_id)
         only_where_empty = not self.overwrite
-        for relation, names in self._names.items():
+        for relation, names in self.names.items():
             stated = _stated(relation, rows, movies)
             changed |= set_names(relation, stated, names, only_where_empty=only_where_empty)
         for role in ROLES:
@@ -235,12 +232,8 @@ def import_movies(
 
         @retry_on_deadlock
         def write(chunk: list[MovieRow]) -> tuple[list[MovieRow], int, int, dict[str, str]]:
-            with transaction.atomic():
+            with transaction_of_names(writer.names.values(), dry_run=dry_run):
                 added, changed, conflicts = writer.write(chunk)
-                if dry_run:
-                    transaction.set_rollback(True)
-            if dry_run:
-                writer.rolled_back()
             return chunk, added, changed, conflicts
 
         try:

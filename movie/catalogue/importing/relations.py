@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from movie.catalogue.models import (
     Country,
@@ -56,13 +57,15 @@ class NameCache:
 
     def __init__(self, model: type[Genre] | type[Country] | type[Language]) -> None:
         self._model = model
-        self.reread()
+        self._ids: dict[str, int] | None = None
 
-    def reread(self) -> None:
-        """Read the names again: a rollback has removed new ones."""
-        self._ids: dict[str, int] = {search_key(each.name): each.pk for each in self._model.objects.all()}
+    def forget(self) -> None:
+        """Have the names read again: a rollback has removed new ones."""
+        self._ids = None
 
     def ids(self, names: Iterable[str]) -> list[int]:
+        if self._ids is None:
+            self._ids = {search_key(each.name): each.pk for each in self._model.objects.all()}
         wanted = {search_key(name): name for name in names}
         missing = {key: name for key, name in wanted.items() if key not in self._ids}
         if missing:
@@ -91,6 +94,22 @@ class People:
         create_all(Person, new)
         self.added += len(new)
         return found | {person.search_key: person.pk for person in new}
+
+
+@contextmanager
+def transaction_of_names(names: Iterable[NameCache], *, dry_run: bool = False) -> Iterator[None]:
+    """Run in a transaction, which a dry run rolls back; have the names forgotten where it is rolled back."""
+    is_stored = False
+    try:
+        with transaction.atomic():
+            yield
+            if dry_run:
+                transaction.set_rollback(True)
+        is_stored = not dry_run
+    finally:
+        if not is_stored:
+            for each in names:
+                each.forget()
 
 
 def set_names(

@@ -4,10 +4,28 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+from django.db import OperationalError
+
 from movie.catalogue.models import Country, Credit, Genre, Language, Movie, MovieTitle, Person, Rating
 from movie.catalogue.titles import search_key
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+
+
+def lose_first_race(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """Have the database end the first transaction that comes to this function, for another one's sake."""
+    work = getattr(owner, name)
+    lost: list[bool] = []
+
+    def lose(*args: Any, **kwargs: Any) -> Any:
+        done = work(*args, **kwargs)
+        if not lost:
+            lost.append(True)
+            raise OperationalError(1213, "Deadlock found when trying to get lock")
+        return done
+
+    monkeypatch.setattr(owner, name, lose)
 
 
 def make_film(

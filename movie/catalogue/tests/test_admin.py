@@ -1,15 +1,15 @@
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from django.db import OperationalError, connection
-from django.db.models.signals import post_delete, post_save
+from django.db import connection
+from django.db.models.deletion import Collector
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from movie.catalogue.models import Credit, ExternalId, Movie, Person, Rating
+from movie.catalogue.admin import MovieAdmin
+from movie.catalogue.models import ExternalId, Movie, Person, Rating
 from movie.catalogue.resources import MovieResource
-from movie.catalogue.tests.films import make_film
+from movie.catalogue.tests.films import lose_first_race, make_film
 from movie.core.csv_import import check_rows
 from movie.events.history import get_history
 from movie.events.models import Event
@@ -118,41 +118,25 @@ def test_a_film_page_is_saved_with_its_cast(admin_client):
     assert cast_of(movie) == ["A", "C"]
 
 
-@contextmanager
-def losing_a_race(signal, sender):
-    """Have the database end the first transaction in which this signal is sent."""
-    lost = []
-
-    def lose(**kwargs):
-        if not lost:
-            lost.append(True)
-            raise OperationalError(1213, "Deadlock found when trying to get lock")
-
-    signal.connect(lose, sender=sender)
-    try:
-        yield
-    finally:
-        signal.disconnect(lose, sender=sender)
-    assert lost
-
-
 @pytest.mark.django_db(transaction=True)
-def test_a_film_is_saved_though_the_database_ends_its_transaction_for_another_one(admin_client):
+def test_a_film_is_saved_though_the_database_ends_its_transaction_for_another_one(admin_client, monkeypatch):
     movie = make_film("Film", 1990, cast=["A", "B"])
     url, data = form_of(admin_client, movie)
     other = Person.objects.create(name="C")
-    with losing_a_race(post_save, Credit):
-        assert admin_client.post(url, {**data, "credits-1-person": other.pk}).status_code == 302
+    lose_first_race(monkeypatch, MovieAdmin, "save_related")
+    assert admin_client.post(url, {**data, "credits-1-person": other.pk}).status_code == 302
     assert cast_of(movie) == ["A", "C"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_people_are_merged_though_the_database_ends_the_transaction_for_another_one(admin_client):
+def test_people_are_merged_though_the_database_ends_the_transaction_for_another_one(
+    admin_client, monkeypatch
+):
     movie = make_film("Film", 1990, cast=["A", "B", "C"])
     ids = list(Person.objects.values_list("pk", flat=True))
-    with losing_a_race(post_delete, Person):
-        data = {"action": "merge", "_selected_action": ids, "confirmed": "yes"}
-        assert admin_client.post(changelist("person"), data).status_code == 302
+    lose_first_race(monkeypatch, Collector, "delete")
+    data = {"action": "merge", "_selected_action": ids, "confirmed": "yes"}
+    assert admin_client.post(changelist("person"), data).status_code == 302
     assert len(cast_of(movie)) == Person.objects.count() == 1
 
 

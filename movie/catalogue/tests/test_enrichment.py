@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from movie.catalogue.importing import enrichment
 from movie.catalogue.importing.enrichment import enrich_movies
 from movie.catalogue.importing.wikidata_films import split_names
 from movie.catalogue.models import Credit, ExternalId, Movie, MovieTitle, Person
+from movie.catalogue.tests.films import lose_first_race
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +81,19 @@ def test_a_film_found_by_title_and_year_is_completed(table):
     assert names(heat, "cast") == ["Al Pacino", "Tom Noonan"]
     assert set(heat.languages.values_list("name", flat=True)) == {"English", "Spanish"}
     assert Person.objects.filter(name="Michael Mann").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_that_the_database_ends_is_written_and_counted_once(table, monkeypatch, tmp_path):
+    heat = film("Heat", 1995)
+    film("Nothing", 1990)
+    lose_first_race(monkeypatch, enrichment._Writer, "_related")
+    said = run(table, report=tmp_path / "report.csv")
+    assert "1 films found in the table: 1 completed" in said
+    assert "4 credits; 3 people are new" in said
+    assert names(heat, "cast") == ["Al Pacino", "Tom Noonan"]
+    assert set(heat.languages.values_list("name", flat=True)) == {"English", "Spanish"}
+    assert len((tmp_path / "report.csv").read_text().splitlines()) == 2
 
 
 def test_films_that_were_completed_say_so(table):

@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 
 from movie import catalogue
 from movie.catalogue.fact_sources import FactSource
+from movie.catalogue.importing import fact_table
 from movie.catalogue.importing.cells import imdb_id
 from movie.catalogue.models import ExternalId, Movie, MovieTitle
-from movie.catalogue.tests.films import make_film
+from movie.catalogue.tests.films import lose_first_race, make_film
 from movie.core import batches
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +65,17 @@ def test_empty_facts_are_filled_and_the_stated_cast_comes_first(tmp_path):
     }
     assert "1 films read: 0 added, 1 changed" in said
     assert "nothing to change" in run(table(tmp_path, HEAT), *LICENCES)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_that_the_database_ends_is_written_and_counted_once(tmp_path, monkeypatch):
+    heat = film("Heat", 1995, "tt0113277")
+    lose_first_race(monkeypatch, fact_table._Writer, "_write_credits_and_titles")
+    said = run(table(tmp_path, HEAT, HEAT.replace("tt0113277", "tt0000001")), *LICENCES)
+    assert "1 films read: 0 added, 1 changed" in said
+    assert "1 rows were refused" in said
+    assert names(heat, "cast") == ["Al Pacino", "Robert De Niro"]
+    assert set(FactSource.objects.values_list("n_movies", flat=True)) == {1}
 
 
 def test_titles_and_credits_are_written_together_and_not_film_by_film(

@@ -8,9 +8,11 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from movie.catalogue.importing import movies as importing
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.models import ExternalId, Genre, Movie, MovieTag, MovieTitle
+from movie.catalogue.tests.films import lose_first_race
 from movie.catalogue.titles import search_key
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,17 @@ def test_movielens_with_links(tmp_path):
     ids = set(film.external_ids.values_list("source", "value"))
     assert ids == {("movielens", "2"), ("imdb", "tt0112682"), ("tmdb", "902")}
     assert by_id("3").genre_names == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("step", ["set_names", "set_tags"])
+def test_a_batch_that_the_database_ends_is_written_once_with_its_new_genres(tmp_path, monkeypatch, step):
+    lose_first_race(monkeypatch, importing, step)
+    assert "3 films read: 3 added" in run(write(tmp_path, MOVIES))
+    assert sorted(Movie.genres.through.objects.values_list("movie__title", "genre__name"))[-2:] == [
+        ("Toy Story", "Adventure"),
+        ("Toy Story", "Animation"),
+    ]
 
 
 def test_the_second_import_changes_nothing_and_says_so(tmp_path):
