@@ -137,6 +137,7 @@ def _set_visible(movies: QuerySet[Movie], *, is_visible: bool) -> int:
     """Show or hide movies, in small batches; return how many."""
     now = timezone.now()
 
+    @retry_on_deadlock
     def write(ids: list[int]) -> int:
         return Movie.objects.filter(pk__in=ids).update(is_visible=is_visible, updated=now)
 

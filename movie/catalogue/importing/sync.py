@@ -16,6 +16,7 @@ from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.importing.rows import MovieRow, RejectedRow
 from movie.catalogue.models import ExternalId, Movie
 from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 
 MAX_HIDDEN = 0.1  # share of a source's movies that one file may hide, unless more is allowed
 
@@ -73,6 +74,7 @@ def movies_to_hide(source: str, content: FileContent, max_hidden: float) -> list
 def hide_movies(movies: Sequence[int]) -> int:
     """End the window of these movies now, in small batches; return how many were hidden."""
 
+    @retry_on_deadlock
     def write(some: list[int]) -> int:
         now = timezone.now()
         return Movie.objects.visible().filter(pk__in=some).update(available_until=now, updated=now)

@@ -16,6 +16,7 @@ from movie.catalogue.importing.rows import RejectedRow
 from movie.catalogue.models import ExternalId, MovieTag
 from movie.catalogue.titles import search_key
 from movie.core.batches import write_in_batches
+from movie.core.database import retry_on_deadlock
 
 
 def import_tags(
@@ -48,18 +49,22 @@ def import_tags(
                 report.add(path, RejectedRow(line, reason, raw))
     outcome = ImportResult(rejected=report.reasons)
 
-    def write(some: list[int]) -> None:
+    @retry_on_deadlock
+    def write(some: list[int]) -> tuple[int, int, int]:
         with transaction.atomic():
-            _write({movie: counts[movie] for movie in some}, outcome)
+            written = _write({movie: counts[movie] for movie in some})
             if dry_run:
                 transaction.set_rollback(True)
+        return written
 
-    for _written in write_in_batches(sorted(counts), write, pauses=pauses):
+    for written in write_in_batches(sorted(counts), write, pauses=pauses):
+        outcome.add(*written)
         progress(outcome.accepted / sum(map(len, counts.values())), "tags")
     return outcome
 
 
-def _write(counts: dict[int, Counter[str]], outcome: ImportResult) -> None:
+def _write(counts: dict[int, Counter[str]]) -> tuple[int, int, int]:
+    """Write the counts of movies; return how many are stated, and how many of these are new and changed."""
     there = MovieTag.objects.filter(movie__in=counts).values_list("movie_id", "name", "count")
     before = {(movie, name): count for movie, name, count in there}
     stated = {(movie, name): n for movie, names in counts.items() for name, n in names.items()}
@@ -74,6 +79,4 @@ def _write(counts: dict[int, Counter[str]], outcome: ImportResult) -> None:
         update_fields=["count"],
     )
     changed = sum(key in before for key in stale)
-    outcome.added += len(stale) - changed
-    outcome.changed += changed
-    outcome.unchanged += len(stated) - len(stale)
+    return len(stated), len(stale) - changed, changed

@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from movie.catalogue.admin import MovieAdmin
-from movie.catalogue.models import ExternalId, Movie, Person, Rating
+from movie.catalogue.models import ExternalId, Movie, MovieQuerySet, Person, Rating
 from movie.catalogue.resources import MovieResource
 from movie.catalogue.tests.films import lose_first_race, make_film
 from movie.core.csv_import import check_rows
@@ -156,6 +156,18 @@ def test_selected_films_are_hidden_and_shown(admin_client):
     assert list(Movie.objects.visible()) == [two]
     admin_client.post(changelist("movie"), {"action": "show", "_selected_action": [one.pk, two.pk]})
     assert Movie.objects.visible().count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("action", "n_left"), [("hide", 0), ("delete_selected", 0), ("show", 2)])
+def test_many_films_are_written_though_the_database_ends_a_transaction(
+    admin_client, monkeypatch, action, n_left
+):
+    ids = [film(1).pk, film(2).pk]
+    owner, name = (Collector, "delete") if action == "delete_selected" else (MovieQuerySet, "update")
+    lose_first_race(monkeypatch, owner, name)
+    admin_client.post(changelist("movie"), {"action": action, "_selected_action": ids, "post": "yes"})
+    assert Movie.objects.visible().count() == n_left
 
 
 def test_figures_follow_an_edited_and_a_deleted_rating(admin_client):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from movie.catalogue.importing import movies as importing
+from movie.catalogue.importing import tags
 from movie.catalogue.importing.movies import import_movies
 from movie.catalogue.importing.reports import RejectReport
 from movie.catalogue.models import ExternalId, Genre, Movie, MovieTag, MovieTitle
@@ -84,6 +85,14 @@ def test_a_batch_that_the_database_ends_is_written_once_with_its_new_genres(tmp_
         ("Toy Story", "Adventure"),
         ("Toy Story", "Animation"),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tags_are_counted_once_though_the_database_ends_a_transaction(tmp_path, monkeypatch):
+    write(tmp_path, "userId,movieId,tag,timestamp\n1,1,toys,1\n2,1,toys,1\n", "tags.csv")
+    lose_first_race(monkeypatch, tags, "_write")
+    assert "1 tags read: 1 added" in run(write(tmp_path, MOVIES))
+    assert list(MovieTag.objects.values_list("movie__title", "name", "count")) == [("Toy Story", "toys", 2)]
 
 
 def test_the_second_import_changes_nothing_and_says_so(tmp_path):

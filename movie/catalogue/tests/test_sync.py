@@ -10,8 +10,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from movie.catalogue.importing.movies import MovieWriter
-from movie.catalogue.models import Credit, ExternalId, Movie
-from movie.catalogue.tests.films import make_film
+from movie.catalogue.importing.sync import hide_movies
+from movie.catalogue.models import Credit, ExternalId, Movie, MovieQuerySet
+from movie.catalogue.tests.films import lose_first_race, make_film
 
 pytestmark = pytest.mark.django_db
 HEADER = "id,title,year\n"
@@ -45,6 +46,14 @@ def test_films_that_the_file_does_not_hold_are_hidden_and_come_back(tmp_path):
     run(tmp_path, rows(*range(20)), sync=True)
     assert "Film 19" in shown()
     assert Movie.objects.count() == 21
+
+
+@pytest.mark.django_db(transaction=True)
+def test_films_are_hidden_though_the_database_ends_a_transaction(monkeypatch):
+    movie = make_film("Heat", 1995)
+    lose_first_race(monkeypatch, MovieQuerySet, "update")
+    hide_movies([movie.pk])
+    assert shown() == set()
 
 
 def test_without_sync_nothing_is_hidden(tmp_path):
