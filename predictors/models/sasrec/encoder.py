@@ -69,7 +69,7 @@ def _scaled(products: np.ndarray, scales: np.ndarray) -> np.ndarray:
 def onnx_runtime() -> Any:
     """Return ONNX Runtime, imported so that it reports nothing to its makers.
 
-    Else its import starts a thread that sends them what is run, by a number of this machine.
+    Else its import starts a thread that is made to send them what is run, by a number of this machine.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
