@@ -6,6 +6,7 @@ The module imports the standard library alone, so that settings, views and comma
 from __future__ import annotations
 
 import hashlib
+import marshal
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -86,8 +87,8 @@ class Interaction(NamedTuple):
 
 
 # The fields of an interaction that rankings read, and their values. The order of the rows stands for times.
-RANKING_FIELDS = ("event_id", "kind", "movie_id", "value", "watched_on", "progress", "weight")
-RankingRow = tuple[str, str, MovieId, float | None, date | None, float | None, float | None]
+RANKING_FIELDS = ("kind", "movie_id", "value", "watched_on", "progress", "weight")
+RankingRow = tuple[str, MovieId, float | None, date | None, float | None, float | None]
 _ranking_row = attrgetter(*RANKING_FIELDS)
 
 
@@ -155,7 +156,7 @@ def _state_of(stars: float | None) -> _MovieState:
 
 def _state_after(state: _MovieState, row: RankingRow, counting: Counting) -> _MovieState:
     """Return the state of a movie after an interaction; itself after an impression, or an undo."""
-    _event_id, kind, _movie, value, watched_on, progress, weight = row
+    kind, _movie, value, watched_on, progress, weight = row
     rating, is_dismissed, on_watchlist, clicked, watches, is_begun = state
     match kind:
         case "click":
@@ -235,7 +236,7 @@ class History:
         """Return the interactions in order. Of a history without times these express the order alone."""
         return tuple(
             Interaction(
-                event_id=event_id,
+                event_id=f"sent {position:05}",
                 visitor="",
                 kind=kind,
                 movie_id=movie,
@@ -245,9 +246,7 @@ class History:
                 progress=progress,
                 weight=weight,
             )
-            for position, (event_id, kind, movie, value, watched_on, progress, weight) in enumerate(
-                self._rows
-            )
+            for position, (kind, movie, value, watched_on, progress, weight) in enumerate(self._rows)
         )
 
     @cached_property
@@ -256,36 +255,26 @@ class History:
         if "interactions" in self.__dict__:
             return [_ranking_row(each) for each in self.interactions]
         return [
-            (
-                f"sent {position:05}",
-                "rating" if state.rating is not None else "click",
-                movie,
-                state.rating,
-                None,
-                None,
-                None,
-            )
-            for position, (movie, state) in enumerate(self._states.items())
+            ("click" if state.rating is None else "rating", movie, state.rating, None, None, None)
+            for movie, state in self._states.items()
         ]
 
     def movies_of(self, kinds: Container[str]) -> list[MovieId]:
         """Return the movie of each interaction of these kinds, oldest first."""
-        return [row[2] for row in self._rows if row[1] in kinds]
+        return [row[1] for row in self._rows if row[0] in kinds]
 
     def filtered(self, keeps: Callable[[MovieId], bool]) -> History:
         """Return the interactions whose movie `keeps` accepts, without times."""
-        return History.from_rows(row for row in self._rows if keeps(row[2]))
+        return History.from_rows(row for row in self._rows if keeps(row[1]))
 
     @cached_property
     def digest(self) -> bytes:
         """Return 16 bytes that another interaction, or another value of one, would change."""
-        told = "".join(
-            [
-                f"{event_id}{movie}:{value}"
-                for event_id, _kind, movie, value, _day, _part, _weight in self._rows
-            ]
-        )
-        return hashlib.blake2b(told.encode(), digest_size=16).digest()
+        columns = [*zip(*self._rows, strict=True)]
+        if columns:
+            columns[3] = tuple([day and day.isoformat() for day in columns[3]])
+        # In half the time of text. Later versions write equal values in several ways, this one in one.
+        return hashlib.blake2b(marshal.dumps(columns, 2), digest_size=16).digest()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -301,9 +290,9 @@ class History:
         """Return the state of every movie of the history, in order of its latest event."""
         before: dict[MovieId, list[_MovieState]] = {}
         now: dict[MovieId, _MovieState] = {}
-        can_go_back = "undo" in map(itemgetter(1), self._rows)
+        can_go_back = "undo" in map(itemgetter(0), self._rows)
         for row in self._rows:
-            _event_id, kind, movie, value, _day, _progress, weight = row
+            kind, movie, value, _day, _progress, weight = row
             state = now.get(movie, UNTOUCHED)
             if can_go_back and kind in UNDOABLE:
                 before.setdefault(movie, []).append(state)
@@ -324,11 +313,11 @@ class History:
         """Event ids of every undo that had an effect, and of the event that it reverted."""
         live: dict[MovieId, list[str]] = {}
         gone: set[str] = set()
-        for event_id, kind, movie, *_more in self._rows:
-            if kind in UNDOABLE:
-                live.setdefault(movie, []).append(event_id)
-            elif kind == "undo" and live.get(movie):
-                gone |= {event_id, live[movie].pop()}
+        for each in self.interactions:
+            if each.kind in UNDOABLE:
+                live.setdefault(each.movie_id, []).append(each.event_id)
+            elif each.kind == "undo" and live.get(each.movie_id):
+                gone |= {each.event_id, live[each.movie_id].pop()}
         return frozenset(gone)
 
     @cached_property

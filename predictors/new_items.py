@@ -140,8 +140,10 @@ class WithNewItems(Predictor):
         weights = np.ascontiguousarray(self.bridge.weights_of(targets[is_new] - self.inner.n_items).T)
         weights[:, query.liked] = 0
         if self.inner.n_items > N_NEAREST:
-            others = np.argpartition(-weights, N_NEAREST, axis=1)[:, N_NEAREST:]
-            np.put_along_axis(weights, others, 0, axis=1)
+            best = np.argpartition(-weights, N_NEAREST, axis=1)[:, :N_NEAREST]
+            kept = np.take_along_axis(weights, best, axis=1)
+            weights = np.zeros_like(weights)
+            np.put_along_axis(weights, best, kept, axis=1)
         # New items share most of the items that are nearest to them: their parts are asked for once.
         nearest = np.flatnonzero(weights.any(axis=0))
         asked = np.union1d(targets[~is_new], nearest)

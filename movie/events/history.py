@@ -24,7 +24,7 @@ from movie.core.compiled import CompiledQuery, ListParameters, Parameter
 from movie.core.times import EARLIEST
 from movie.events.archive import ArchiveUnavailable, get_archive
 from movie.events.archive.base import Archived
-from movie.events.models import DECISION_KINDS, FIELDS, HISTORY_KINDS, TO_ARCHIVE, Event, HistoryChange
+from movie.events.models import FIELDS, HISTORY_KINDS, TO_ARCHIVE, Event, HistoryChange
 from movie.visitors.visitor import can_act
 from predictors.history import RANKING_FIELDS, History, Interaction, MovieId
 
@@ -68,10 +68,10 @@ def get_ranking_history(visitor: str, limit: int | None = SITE_LIMIT) -> History
         return get_history(visitor, limit)
     limit = settings.HISTORY_LIMIT if limit == SITE_LIMIT else limit
     rows: list[Any] = _ranking_rows(limit).rows(visitor=visitor, oldest=EARLIEST)
-    n_clicks = [row[1] for row in rows].count("click")
+    n_clicks = [row[0] for row in rows].count("click")
     if limit is not None and n_clicks > limit:  # some have the time of the oldest that counts
         spare = iter(range(n_clicks - limit))
-        rows = [row for row in rows if row[1] != "click" or next(spare, None) is None]
+        rows = [row for row in rows if row[0] != "click" or next(spare, None) is None]
     return History.from_rows(rows)
 
 
@@ -84,12 +84,13 @@ def _ranking_rows(limit: int | None) -> CompiledQuery:
 
     def build(_: ListParameters) -> QuerySet[Any, Any]:
         events = Event.objects.of(Parameter("visitor", CharField()))
-        is_counted = Q(kind="click")
+        rows = events.exclude(kind="impression")
         if limit is not None:
             latest = events.filter(kind="click").order_by("-at", "-event_id").values("at")
             oldest = Subquery(latest[limit - 1 : limit])
-            is_counted &= Q(at__gte=Coalesce(oldest, Parameter("oldest", DateTimeField())))
-        rows = events.filter(Q(kind__in=DECISION_KINDS) | is_counted)
+            rows = rows.filter(
+                ~Q(kind="click") | Q(at__gte=Coalesce(oldest, Parameter("oldest", DateTimeField())))
+            )
         return rows.order_by("at", "event_id").values_list(*RANKING_FIELDS)
 
     return CompiledQuery(build)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from itertools import islice, repeat
+from itertools import compress, islice, repeat
 
 from django.core.cache import cache
 from django.db.models import Count
@@ -67,7 +67,8 @@ def _nearest(predictor: Predictor, movie_id: int, n: int) -> Alike:
     found: Alike | None = cache.get(key)
     if found is None:
         similar = predictor.similar(movie_id, wanted + len(align_items(predictor, index).absent))
-        found = _by_content(movie_id, [each for each in similar if each.movie_id in index], index)
+        is_visible = index.are_visible([each.movie_id for each in similar])
+        found = _by_content(movie_id, [*compress(similar, is_visible)], index)
         cache.set(key, found, CACHE_SECONDS)
     return found
 

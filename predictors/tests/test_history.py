@@ -105,12 +105,13 @@ def test_liked_and_disliked_never_overlap_and_every_strength_is_a_share(steps):
     )
 )
 def test_rows_without_times_say_the_same_as_interactions(steps):
-    rows = [(f"{number:04}", *step) for number, step in enumerate(steps)]
     history = History(
-        Interaction(row[0], "guest:1", *row[1:3], START + timedelta(seconds=n), row[3], "home", "", *row[4:])
-        for n, row in enumerate(rows)
+        Interaction(
+            f"sent {n:05}", "guest:1", *step[:2], START + timedelta(seconds=n), step[2], "home", "", *step[3:]
+        )
+        for n, step in enumerate(steps)
     )
-    light = History.from_rows(rows)
+    light = History.from_rows(steps)
     assert history.has_times and not light.has_times
     for found in (light, History(light.interactions), light.filtered(lambda _: True)):
         for fact in ("strength", "ratings", "watches", "clicked", "watchlist", "seen", "liked"):
@@ -125,6 +126,22 @@ def test_rows_without_times_say_the_same_as_interactions(steps):
     assert light.filtered(lambda movie: movie != 2).movies_of(EVENT_KINDS) == [
         each.movie_id for each in history if each.movie_id != 2
     ]
+
+
+def test_the_digest_is_of_all_that_rankings_read():
+    row = ("watch", 7, 1.0, date(2026, 1, 2), 0.9, None)
+    others = [
+        ("click", 7, 1.0, date(2026, 1, 2), 0.9, None),
+        ("watch", 8, 1.0, date(2026, 1, 2), 0.9, None),
+        ("watch", 7, None, date(2026, 1, 2), 0.9, None),
+        ("watch", 7, 1.0, None, 0.9, None),
+        ("watch", 7, 1.0, date(2026, 1, 2), 0.8, None),
+        ("watch", 7, 1.0, date(2026, 1, 2), 0.9, 2.0),
+    ]
+    histories = [[], [row], [row, row], *([other] for other in others), [row, others[0]], [others[0], row]]
+    assert len({History.from_rows(rows).digest for rows in histories}) == len(histories)
+    kind = "".join(["wa", "tch"])  # an equal string that is another object
+    assert History.from_rows([row, (kind, *row[1:])]).digest == History.from_rows([row, row]).digest
 
 
 def watched(*steps: tuple[str, date | None, float | None]) -> History:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 
 from django.utils.translation import gettext
 
@@ -107,8 +108,10 @@ def _explanation(
 ) -> Explanation:
     """Return the explanation by the largest shares; movies hidden since then have no part in them."""
     shown = [(movies[pk], share) for pk, share in shares[:READ] if pk in movies]
-    index = movie_index()  # which of the others are visible is known without a look at each
-    total = sum([share for _movie, share in shown] + [share for pk, share in shares[READ:] if pk in index])
+    index = movie_index()  # which of the others are visible is known without a query
+    is_visible = index.are_visible([pk for pk, _share in shares[READ:]])
+    others = compress([share for _pk, share in shares[READ:]], is_visible)
+    total = sum([share for _movie, share in shown]) + sum(others)
     if not (shown and total):
         return Explanation(movie, model, fallback_text=_fallback_text(movie, model, history))
     parts = [share / total for _movie, share in shown[:MAX_INFLUENCES]]

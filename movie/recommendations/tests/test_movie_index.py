@@ -53,6 +53,7 @@ def test_every_movie_has_its_own_title_whatever_characters_titles_have():
     index = MovieIndex(films)
     assert [index.title(row) for row in range(len(index))] == ["A\0B", "", "난 Ran"]
     assert index.titles_of([7, 8, "7"]) == {7: "난 Ran"}
+    assert index.are_visible([8, 7]) == [False, True] and index.are_visible([]) == []
     assert not len(MovieIndex([])) and MovieIndex([]).titles_of([7]) == {}
 
 

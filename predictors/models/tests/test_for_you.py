@@ -88,10 +88,13 @@ def test_of_each_member_the_best_targets_are_kept_and_what_the_others_say_there(
     assert len(basis.row(3, np.ones(2))[0]) == 0  # nobody met it
 
 
-def test_a_mix_is_the_sum_of_its_influences():
+def test_a_mix_is_the_sum_of_its_influences(monkeypatch):
+    monkeypatch.setattr("predictors.models.for_you.basis.ADDED_AT_ONCE", 5)
     basis = random_basis()
     films, weights = np.array([3, 9, 20]), np.random.default_rng(2).random((3, 3))
     added = basis.influences(films, weights, np.arange(N_FILMS))
+    alone = [basis.influences(films, weights, np.array([film])) for film in range(N_FILMS)]
+    np.testing.assert_array_equal(np.hstack(alone), added)
     np.testing.assert_allclose(added.sum(axis=0), basis.mixed(films, weights), rtol=1e-4, atol=1e-5)
     alone = basis.by_member(films[:1], np.ones(1, np.float32))
     np.testing.assert_allclose(added[0], weights[0] @ alone, rtol=1e-4, atol=1e-5)
