@@ -7,9 +7,10 @@ import math
 import os
 import re
 import signal
+import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -59,6 +60,11 @@ class Ratio:
 
 
 _missed: list[str] = []  # what this process has printed that is not as its goal says
+
+
+def times_of(baseline: Sequence[float], costs: Sequence[float]) -> float:
+    """Return how many times its baseline something costs: the median over pairs, the n-th of each."""
+    return statistics.median(cost / before for before, cost in zip(baseline, costs, strict=True))
 
 
 def print_ratio(what: str, value: float, baseline: str, goal: str = "") -> Ratio:

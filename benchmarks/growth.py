@@ -5,13 +5,15 @@
 Makes sites (`benchmarks._made_site`) of 10,000, 60,000 and 300,000 films with 0.1, 1 and 10 million ratings,
 serves all of them, each with one worker on SQLite, and asks them for the same pages in turn, so that whatever
 else the machine does falls on all. Each request comes from another guest, whose lists are not kept from
-before: half of the columns are of guests who rated 20 films, the others of guests who rated 1,000. --quick
-makes the two small sizes of both (three sites). --keep leaves the sites in a folder, and uses those there.
+before: half of the columns are of guests who rated 20 films, the others of guests who rated 1,000. Both ask
+in turn, too, each for films of its own, whose caches nobody filled. --quick makes the two small sizes of both
+(three sites). --keep leaves the sites in a folder, and uses those there; each run leaves them as they were.
 
 The baseline of a site is the one with as many films and the fewest ratings; as films grow, the one with as
-many ratings and the fewest films. The baseline of the guests with 1,000 ratings are those with 20. Exits with
-1 where a request costs more than FLAT times its baseline as ratings or films grow, or more than LONG times as
-the guest's history does.
+many ratings and the fewest films. The baseline of the guests with 1,000 ratings are those with 20. A ratio is
+the median over pairs of requests that follow each other: a shared machine may take 1.7 times as long for the
+same a minute later. Exits with 1 where a request costs more than FLAT times its baseline as ratings or films
+grow, or more than LONG times as the guest's history does.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
-from benchmarks._command import CouldNotMeasure, Ratio, argument_parser, print_ratio, run
+from benchmarks._command import CouldNotMeasure, Ratio, argument_parser, print_ratio, run, times_of
 from benchmarks._made_site import GUEST_LENGTHS, GUESTS
 from benchmarks._serving import ROOT, Guest, Served, site_environment
 
@@ -35,8 +39,11 @@ SITES = (  # films, ratings
 )  # fmt: skip
 QUICK_SITES = 3  # the first ones
 FLAT, LONG = "at most 1.3", "at most 1.5"
-AT_ONCE = 4  # requests before the next site has its turn
+AT_ONCE = 4  # requests of guests of each length before the next site has its turn
+WARMING = 4  # guests of each length whose requests warm a site up and are not measured
+MOST_REQUESTS = GUESTS - WARMING
 FIRST_UNSEEN = 2  # the most popular film that no guest rated: they rated those of odd ids
+RATED = FIRST_UNSEEN + 2 * len(GUEST_LENGTHS) * GUESTS  # after all that the pages are of
 ASKED = json.dumps({"history": list(range(1, 41, 2)), "k": 10}).encode()
 
 Page = Callable[[Guest, int], object]
@@ -46,7 +53,7 @@ PAGES: dict[str, Page] = {
     "Why?": lambda guest, n: guest.get(f"/movies/{FIRST_UNSEEN + 2 * n}/why/"),
     "recommend": lambda guest, _n: guest.get("/recommend/"),
     "history": lambda guest, _n: guest.get("/history/"),
-    "rate": lambda guest, n: guest.post(f"/movies/{FIRST_UNSEEN + 2 * n}/rate/", value="4"),
+    "rate": lambda guest, n: guest.post(f"/movies/{RATED + 2 * n}/rate/", value="4"),
 }
 OF_NOBODY: dict[str, Page] = {  # the same for every guest
     "browse": lambda guest, n: guest.get(f"/browse/?page={1 + n % 5}"),
@@ -61,20 +68,23 @@ OF_NOBODY: dict[str, Page] = {  # the same for every guest
     "film API": lambda guest, n: guest.get(f"/api/v1/movies/{FIRST_UNSEEN + 2 * n}"),
     "recommend API": lambda guest, _n: _recommend(guest),
 }
-Costs = dict[tuple[tuple[int, int], str, int], float]  # CPU-ms by site, page and length of the history
+# CPU-ms of each request, by site, page and length of the history; the n-th of all were asked in one turn.
+Costs = dict[tuple[tuple[int, int], str, int], list[float]]
 RARE = 4  # times the median: a request that did what the site does once in a while
 
 
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="+", type=int, metavar="RATINGS", help="sites with so many ratings")
-    parser.add_argument("--requests", type=int, default=16, help=f"of each page and site, {GUESTS} at most")
+    parser.add_argument(
+        "--requests", type=int, default=20, help=f"of each page and site, {MOST_REQUESTS} at most"
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     sites = list(SITES[: QUICK_SITES if options.quick else None])
     sites = [site for site in sites if not options.only or site[1] in options.only]
     with tempfile.TemporaryDirectory(prefix="reelgraph-growth-") as temporary:
-        costs = measure(sites, options.keep or Path(temporary), min(options.requests, GUESTS))
+        costs = measure(sites, options.keep or Path(temporary), min(options.requests, MOST_REQUESTS))
     show(sites, costs)
     as_ratings_grow(sites, costs)
     as_films_grow(sites, costs)
@@ -92,23 +102,26 @@ def measure(sites: list[tuple[int, int]], folder: Path, n_requests: int) -> Cost
             for length in GUEST_LENGTHS
         }
         for site in sites:
-            _warm_up(Guest(served[site]))
-        costs: Costs = {}
-        for length in GUEST_LENGTHS:
-            pages = {**PAGES, **(OF_NOBODY if length == GUEST_LENGTHS[0] else {})}
-            for name, page in pages.items():
-                spent: dict[tuple[int, int], list[float]] = {site: [] for site in sites}
-                for start in range(0, n_requests, AT_ONCE):
-                    for site in sites:
-                        for number in range(start, min(start + AT_ONCE, n_requests)):
-                            before = served[site].thread_seconds()
-                            page(guests[site, length][number], number)
-                            spent[site].append(1000 * (served[site].thread_seconds() - before))
-                for site, each in spent.items():
-                    costs[site, name, length] = statistics.median(each)
-                    if max(each) > RARE * statistics.median(each):
-                        print(f"once: {name}, {_words(site)}: {max(each):.0f} CPU-ms", flush=True)
-    return costs
+            _warm_up([guests[site, length][MOST_REQUESTS:] for length in GUEST_LENGTHS])
+        costs: Costs = defaultdict(list)
+        for name in (*PAGES, *OF_NOBODY):
+            page = {**PAGES, **OF_NOBODY}[name]
+            lengths = GUEST_LENGTHS if name in PAGES else GUEST_LENGTHS[:1]
+            for start in range(0, n_requests, AT_ONCE):
+                for site, number in product(sites, range(start, min(start + AT_ONCE, n_requests))):
+                    turns = [*enumerate(lengths)]
+                    for n, length in turns if number % 2 else turns[::-1]:
+                        guest, asked = guests[site, length][number], len(lengths) * number + n
+                        before = served[site].thread_seconds()
+                        page(guest, asked)
+                        costs[site, name, length].append(1000 * (served[site].thread_seconds() - before))
+                        if name == "rate":
+                            _forget(guest, asked)
+            for site, length in product(sites, lengths):
+                spent = costs[site, name, length]
+                if max(spent) > RARE * statistics.median(spent):
+                    print(f"once: {name}, {_words(site)}: {max(spent):.0f} CPU-ms", flush=True)
+        return costs
 
 
 def _words(site: tuple[int, int]) -> str:
@@ -143,11 +156,26 @@ def make_site(folder: Path, n_films: int, n_ratings: int) -> tuple[dict[str, str
     return environment, json.loads(file.read_text(encoding="utf-8"))["cookies"]
 
 
-def _warm_up(guest: Guest) -> None:
-    """Let every thread of the server load the models and open its connections."""
-    for number in range(8):
-        for page in (*PAGES.values(), *OF_NOBODY.values()):
-            page(guest, 20 * GUESTS + number)
+def _warm_up(guests: Sequence[Sequence[Guest]]) -> None:
+    """Let every thread of the server load the models, open its connections and meet guests of each length."""
+    for number, together in enumerate(zip(*guests, strict=True)):
+        for n, guest in enumerate(together):
+            asked = 20 * GUESTS + len(together) * number + n
+            for page in (*PAGES.values(), *OF_NOBODY.values()):
+                page(guest, asked)
+            _forget(guest, asked)
+
+
+def _forget(guest: Guest, n: int) -> None:
+    """Take back a rating, so that the next run finds the guest as this one did."""
+    status, text = guest.send(
+        f"/history/{RATED + 2 * n}/forget/",
+        b"",
+        "application/x-www-form-urlencoded",
+        **{"HX-Request": "true"},
+    )
+    if status != 200:
+        raise CouldNotMeasure(f"a rating is not forgotten: {status}\n{text[:500]}")
 
 
 def _recommend(guest: Guest) -> None:
@@ -166,7 +194,7 @@ def show(sites: list[tuple[int, int]], costs: Costs) -> None:
         cells = []
         for site in sites:
             found = [costs[site, name, length] for length in GUEST_LENGTHS if (site, name, length) in costs]
-            cells.append(" / ".join(f"{cost:.1f}" for cost in found))
+            cells.append(" / ".join(f"{statistics.median(each):.1f}" for each in found))
         print(f"{name:24}" + "".join(f"{cell:>22}" for cell in cells))
 
 
@@ -179,9 +207,9 @@ def as_ratings_grow(sites: list[tuple[int, int]], costs: Costs) -> list[Ratio]:
         if fewest == most:
             continue
         for name in (*PAGES, *OF_NOBODY):
-            small, large = (costs[site, name, GUEST_LENGTHS[0]] for site in (fewest, most))
+            times = times_of(*(costs[site, name, GUEST_LENGTHS[0]] for site in (fewest, most)))
             what = f"growth: {name}, {most[1] / 1e6:g}M ratings"
-            ratios.append(print_ratio(what, large / small, f"the same with {fewest[1] / 1e6:g}M", FLAT))
+            ratios.append(print_ratio(what, times, f"the same with {fewest[1] / 1e6:g}M", FLAT))
     return ratios
 
 
@@ -194,9 +222,9 @@ def as_films_grow(sites: list[tuple[int, int]], costs: Costs) -> list[Ratio]:
         if fewest == most:
             continue
         for name in (*PAGES, *OF_NOBODY):
-            small, large = (costs[site, name, GUEST_LENGTHS[0]] for site in (fewest, most))
+            times = times_of(*(costs[site, name, GUEST_LENGTHS[0]] for site in (fewest, most)))
             what = f"growth: {name}, {most[0] // 1000}k films"
-            ratios.append(print_ratio(what, large / small, f"the same with {fewest[0] // 1000}k", FLAT))
+            ratios.append(print_ratio(what, times, f"the same with {fewest[0] // 1000}k", FLAT))
     return ratios
 
 
@@ -205,7 +233,9 @@ def as_histories_grow(sites: list[tuple[int, int]], costs: Costs) -> list[Ratio]
     short, long = GUEST_LENGTHS
     ratios = []
     for name in PAGES:
-        value, site = max((costs[site, name, long] / costs[site, name, short], site) for site in sites)
+        value, site = max(
+            (times_of(costs[site, name, short], costs[site, name, long]), site) for site in sites
+        )
         what = f"growth: {name}, guest with {long:,} ratings ({_words(site)})"
         ratios.append(print_ratio(what, value, f"with {short}", LONG))
     return ratios

@@ -156,6 +156,13 @@ def test_a_ratio_is_read_as_it_was_printed(goal, is_met):
     assert ratio.is_met is is_met
 
 
+def test_a_request_is_compared_with_the_one_before_it():
+    busy = [10.0, 30.0, 10.0, 30.0]  # every other one comes while the machine is busy
+    assert _command.times_of(busy, [cost * 1.2 for cost in busy]) == pytest.approx(1.2)
+    with pytest.raises(ValueError, match="zip"):
+        _command.times_of(busy, busy[:2])
+
+
 def test_other_lines_are_no_ratios():
     assert Ratio.parse("ratio             5.60x") is None
 
