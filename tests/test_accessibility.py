@@ -30,6 +30,7 @@ async (rules) => {
     `${rule.id}: ${node.target.join(" ")}: ${node.failureSummary.split("\\n").slice(1).join("; ").trim()}`));
 }
 """
+IS_DRAWN = '!document.querySelector("#swagger-ui") || document.querySelector(".swagger-ui .info")'
 OPEN_DETAILS = 'document.querySelectorAll("details").forEach((each) => { each.open = true; })'
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
@@ -49,6 +50,7 @@ def test_axe_finds_nothing_on_any_page_and_it_fits_phones(open_page, pages, who)
 
 def findings_on(page: Any) -> list[str]:
     """Return what axe finds with every menu open, and what it says of colours in the dark."""
+    page.wait_for_function(IS_DRAWN)
     page.evaluate(AXE)
     page.evaluate(OPEN_DETAILS)
     page.emulate_media(color_scheme="light")

@@ -138,6 +138,8 @@ def test_the_reference_shows_the_document(client, api_site):
     assert options["url"] == "/api/v1/openapi.json"
     assert client.get(options["url"]).json() == json.loads(json.dumps(description()))
     assert options["validatorUrl"] is None, "no question to a host elsewhere"
+    without_script = re.search(r"<noscript>(.*?)</noscript>", text, re.DOTALL).group(1)
+    assert f'href="{options["url"]}"' in without_script and "<h1>" in without_script
 
 
 def test_the_reference_loads_nothing_from_elsewhere_and_nothing_inline(client, api_site):
