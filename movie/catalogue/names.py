@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from django.db import models, transaction
+from django.db import Error, models, transaction
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from movie.catalogue.movie_counts import write_movie_counts
+from movie.catalogue.movie_counts import COUNTED_AT_ONCE, write_movie_counts
 from movie.catalogue.suffixes import Searchable, SearchableQuerySet
 from movie.core.fields import ExactCharField
 
@@ -78,23 +78,30 @@ class PersonQuerySet(SearchableQuerySet):
 
         After the commit: with MariaDB two transactions that credit a person share the lock of the row, and
         would wait for one another; with PostgreSQL neither would count the credits of the other.
-        Where the count fails, the next transaction of this connection that writes credits counts these, too.
-        A process that ends before leaves a number too small until somebody credits the person again or
-        runs `index_searches`: suggestions and searches may rank the person too low until then, no more.
+        Where the count of some fails, the others are counted nevertheless. The next transaction of this
+        connection that writes credits counts those that failed, too. A process that ends before leaves a
+        number too small until somebody credits the person again or runs `index_searches`: suggestions and
+        searches may rank the person too low until then, no more.
         """
         of_connection = vars(transaction.get_connection())
         uncounted = of_connection.pop("people_not_counted", ())
         of_connection.setdefault("people_to_count", set()).update(ids, uncounted)
 
         def count_once() -> None:
-            wanted = of_connection.pop("people_to_count", None)
+            wanted = sorted(of_connection.pop("people_to_count", ()))
             if not wanted:  # another credit of the transaction had them counted
                 return
-            try:
-                write_movie_counts(self.all(), sorted(wanted), "lt")
-            except Exception:
-                of_connection["people_not_counted"] = wanted
-                raise
+            uncounted = of_connection["people_not_counted"] = set(wanted)
+            errors: list[Error] = []
+            for start in range(0, len(wanted), COUNTED_AT_ONCE):
+                some = wanted[start : start + COUNTED_AT_ONCE]
+                try:
+                    write_movie_counts(self.all(), some, "lt")
+                    uncounted.difference_update(some)
+                except Error as error:
+                    errors.append(error)
+            if errors:
+                raise errors[0]
 
         transaction.on_commit(count_once, robust=True)
 
