@@ -95,6 +95,15 @@ class SearchKeyAdmin(admin.ModelAdmin):
         """Show the form, or save it, which is one transaction."""
         return super().changeform_view(request, *args, **kwargs)
 
+    @retry_on_deadlock
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Ask whether to delete one object, or delete it, which is one transaction."""
+        return super().delete_view(request, *args, **kwargs)
+
+    @retry_on_deadlock
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        super().delete_queryset(request, queryset)
+
 
 class TwinFilter(admin.SimpleListFilter):
     """Lists what the catalogue holds more than once."""

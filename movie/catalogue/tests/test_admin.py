@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.db.models.deletion import Collector
 from django.test.utils import CaptureQueriesContext
@@ -168,6 +169,31 @@ def test_many_films_are_written_though_the_database_ends_a_transaction(
     lose_first_race(monkeypatch, owner, name)
     admin_client.post(changelist("movie"), {"action": action, "_selected_action": ids, "post": "yes"})
     assert Movie.objects.visible().count() == n_left
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("name", "model"), [("movie", Movie), ("person", Person)])
+def test_one_is_deleted_though_the_database_ends_the_transaction_for_another_one(
+    admin_client, monkeypatch, name, model
+):
+    make_film("Film", 1990, cast=["A"])
+    url = reverse(f"admin:catalogue_{name}_delete", args=[model.objects.get().pk])
+    lose_first_race(monkeypatch, Collector, "delete")
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    assert not model.objects.exists()
+    assert LogEntry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_people_are_deleted_though_the_database_ends_the_transaction_for_another_one(
+    admin_client, monkeypatch
+):
+    movie = make_film("Film", 1990, cast=["A", "B", "C"])
+    ids = list(Person.objects.filter(name__in="AB").values_list("pk", flat=True))
+    lose_first_race(monkeypatch, Collector, "delete")
+    data = {"action": "delete_selected", "_selected_action": ids, "post": "yes"}
+    assert admin_client.post(changelist("person"), data).status_code == 302
+    assert cast_of(movie) == ["C"]
 
 
 def test_figures_follow_an_edited_and_a_deleted_rating(admin_client):
