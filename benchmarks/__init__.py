@@ -3,5 +3,5 @@
 import os
 
 # Before numpy is imported: threads of BLAS that wait for one another count as CPU time, most under load.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])  # which OpenBLAS prefers

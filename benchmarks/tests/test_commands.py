@@ -245,6 +245,19 @@ def test_mf_goes_through_more_epochs_than_it_ships_with():
     assert cpu_seconds > 0
 
 
+@pytest.mark.parametrize(
+    ("said", "threads"),
+    [({}, "1"), ({"OMP": "2"}, "2"), ({"OMP": "2", "OPENBLAS": "1"}, "1")],
+)
+def test_blas_has_one_thread_unless_the_environment_says_otherwise(said, threads):
+    own = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    own |= {f"{name}_NUM_THREADS": value for name, value in said.items()}
+    code = "import os, benchmarks; print(os.environ['OPENBLAS_NUM_THREADS'])"
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, env=own, capture_output=True, text=True, check=True)
+    assert printed.stdout.strip() == threads
+
+
 def _lives(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
