@@ -18,7 +18,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -203,9 +202,12 @@ class Registry:
 
     def import_models(self) -> None:
         """Import the modules of the active models, so that processes forked from this one share them."""
-        for name in self.names():
-            with suppress(PredictorError):  # whoever asks for the model hears of it
-                predictor_class(name).import_libraries()
+        for name in self._slots:
+            try:
+                if self.store.current(name):
+                    predictor_class(name).import_libraries()
+            except Exception:  # whoever asks for the model hears of it; the others serve
+                logger.exception("%s could not be imported", name)
 
     def get(self, name: str) -> Predictor:
         """Return the active predictor of a model.

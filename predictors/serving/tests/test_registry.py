@@ -261,3 +261,26 @@ def test_an_artifact_of_a_later_release_is_refused_by_its_format(store):
     overwrite(meta, json.dumps({**json.loads(meta.read_bytes()), "format": 3}).encode())
     with pytest.raises(ArtifactError, match="has format 3; this release reads 1 and 2"):
         store.activate("popular", version)
+
+
+def test_models_that_cannot_be_imported_or_read_keep_no_other_from_being_imported(
+    store, tmp_path, monkeypatch, caplog
+):
+    """A server that imports them before it forks its workers starts all the same."""
+    imported = []
+
+    def predictor_class(name):
+        if name == "ease":
+            raise RuntimeError("its library is broken")
+        imported.append(name)
+        return CountPredictor
+
+    monkeypatch.setattr(registry, "predictor_class", predictor_class)
+    for name in ("popular", "ease", "next_item"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "current").write_text("1")
+    (tmp_path / "sasrec" / "current").mkdir(parents=True)  # reading it is an OSError, for root too
+    Registry(store).import_models()
+    assert imported == ["popular", "next_item"]
+    assert "ease could not be imported" in caplog.text
+    assert "sasrec could not be imported" in caplog.text
