@@ -141,6 +141,30 @@ def test_those_who_leave_in_the_middle_are_no_errors(server):
     assert status(port, "/health/live") == 200
 
 
+@pytest.mark.parametrize(
+    ("argument", "code", "text"),
+    [
+        ("--help", 0, "Usage: granian"),
+        ("--no-such-option", 2, "No such option"),
+        ("webapp.rsgi:application", 1, "not applied; run manage.py migrate"),
+    ],
+)
+def test_only_right_arguments_ask_for_the_tables_of_the_database(tmp_path, environment, argument, code, text):
+    done = subprocess.run(
+        [sys.executable, "-m", "webapp.server", "--respawn-failed-workers", argument],
+        cwd=ROOT,
+        env=environment | {"DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == code
+    output = done.stdout + done.stderr
+    assert text in output
+    assert "Spawning worker" not in output
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_worker_keeps_the_port_when_the_server_ends(server, number):
     process, port = server

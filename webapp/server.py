@@ -11,8 +11,9 @@ import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.synchronize import Event
+from typing import Any, cast
 
 
 def main() -> None:
@@ -40,11 +41,16 @@ def serve_in_child(arguments: Sequence[str], is_ready: Event) -> None:
 
 
 def _serve(arguments: Sequence[str]) -> None:
-    make_application()
-    from granian.cli import entrypoint
+    from granian.cli import cli
 
-    sys.argv = ["granian", *arguments]
-    entrypoint()
+    start = cast("Callable[..., None]", cli.callback)
+
+    def make_application_and_start(**options: Any) -> None:
+        make_application()
+        start(**options)
+
+    cli.callback = make_application_and_start  # called once the arguments are found right
+    cli.main(arguments, "granian", auto_envvar_prefix="GRANIAN")
 
 
 def import_site() -> None:
