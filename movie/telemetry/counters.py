@@ -138,8 +138,8 @@ def observe_consumer(group: str, partitions: int, lag: int, committed_at: float)
 def count_in_files(root: Path) -> None:
     """Let the workers of one server count in files that each of them reads.
 
-    Each worker calls this once, before prometheus_client is imported. It does nothing in a process for whose
-    workers `count_in_files_of_forks` decided.
+    Each worker calls this once, before prometheus_client is imported. It does nothing where
+    `count_in_files_of_forks` has chosen the folder.
     """
     if not Instruments.server:
         _count_together(root, os.getppid())
@@ -147,7 +147,7 @@ def count_in_files(root: Path) -> None:
 
 
 def count_in_files_of_forks(root: Path) -> None:
-    """Let the workers that will be forked from this process, their server, count as by `count_in_files`."""
+    """Choose the folder in which the workers forked from this process count."""
     _count_together(root, os.getpid())
     import prometheus_client  # noqa: F401 - once for all of them
 
