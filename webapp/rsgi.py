@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from webapp.wsgi import application as wsgi_application
+from webapp import wsgi
 
 if TYPE_CHECKING:
     from movie.operations.gateway import Gateway
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 def _make_gateway() -> Gateway:
     from movie.operations.gateway import Gateway  # once Django is set up
 
-    return Gateway(wsgi_application)
+    return Gateway(wsgi.application)
 
 
+# Imported by each worker; its server may have imported `webapp.wsgi` while the database was away.
+if not wsgi.database_answered:
+    wsgi.require_tables()
 application = _make_gateway()

@@ -78,7 +78,8 @@ def make_application() -> None:
     """Check the site and make its application where workers are forked, with all that the models import.
 
     The pages of what is done here are shared; done by a worker, they would be its own. Ends the process, as
-    `webapp.wsgi` does, on a wrong configuration and without the tables of the database.
+    `webapp.wsgi` does, on a wrong configuration and without the tables of the database. Of a database that
+    gives no answer, `webapp.rsgi` asks again in each worker.
     """
     if multiprocessing.get_start_method() != "fork":
         return

@@ -25,18 +25,20 @@ def missing_migrations_line() -> str:
     return f"{missing[0]}{more} not applied; run manage.py migrate"
 
 
-def require_migrations() -> None:
+def require_migrations() -> bool:
     """Raise CommandError with one line when the database has no tables for this code yet.
 
-    A database that is away is no reason: the process waits for it as it does later.
+    Return whether the database answered. One that is away is no reason: the process waits for it as it does
+    later.
     """
     try:
         line = missing_migrations_line()
     except DatabaseError:
         connection.close()
-        return
+        return False
     if line:
         raise CommandError(line)
+    return True
 
 
 @cache

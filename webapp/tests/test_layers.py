@@ -51,16 +51,24 @@ FOR_THE_ADMIN = {
 }
 SERVER = f"""
 import os, sys
+folder = sys.argv[1]
+os.environ.update(DATABASE_URL="sqlite:///" + folder + "/database", DATABASE_REPLICA_URL="", MODEL_DIR=folder)
 os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings_test"
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+os.environ.pop("ORT_DISABLE_TELEMETRY", None)
 from webapp.server import import_site
 import_site()
-import threading
-from django.db import connections
+import psutil
+from django.conf import settings
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest
 from django.urls import resolve, reverse
 from movie.core import migrations
 from movie.core.replicas import ReplicaMiddleware
-assert threading.active_count() == 1, threading.enumerate()
+server = psutil.Process()
+assert server.num_threads() == 1
 assert not [each for each in connections.all(initialized_only=True) if each.connection]
 assert "prometheus_client" not in sys.modules, "where workers count is said before this is imported"
 reverse("pages:home")
@@ -70,11 +78,21 @@ request.method, request.path_info = "GET", "/browse/"
 ReplicaMiddleware(lambda request: None)(request)
 if unwanted := {HEAVY | FOR_THE_ADMIN} & sys.modules.keys():
     sys.exit(f"a web worker does not need {{unwanted}}")
-migrations.require_migrations = lambda: None
+recorder = MigrationRecorder(connection)
+recorder.ensure_schema()
+for each in migrations._migrations_on_disk():
+    recorder.record_applied(*each)
+connections.close_all()
+opened = []
+connection_created.connect(lambda **_: opened.append(1), weak=False)
+(settings.MODEL_DIR / "sasrec").mkdir()
+(settings.MODEL_DIR / "sasrec" / "current").write_text("1")
 from webapp.server import make_application
 make_application()
 assert "webapp.wsgi" in sys.modules
-assert threading.active_count() == 1, threading.enumerate()
+assert "onnxruntime" in sys.modules, "the library of an active model"
+assert opened, "the database was asked for its migrations"
+assert server.num_threads() == 1
 assert not [each for each in connections.all(initialized_only=True) if each.connection]
 from movie.telemetry.counters import Instruments, worker_pids
 assert not worker_pids(), "no start is counted but those of forked workers"
@@ -91,9 +109,33 @@ assert "import_export.admin" in sys.modules
 """
 
 
-def test_workers_are_forked_from_a_process_with_one_thread_and_without_what_only_the_admin_needs():
-    finished = run(sys.executable, "-c", SERVER)
+def test_workers_are_forked_from_a_process_with_one_thread_and_without_what_only_the_admin_needs(
+    tmp_path,
+):
+    finished = run(sys.executable, "-c", SERVER, str(tmp_path))
     assert finished.returncode == 0, finished.stderr
+
+
+AWAY = """
+import os, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+os.environ.update(DATABASE_URL=f"sqlite:///{folder}/database", DATABASE_REPLICA_URL="")
+os.environ["DJANGO_SETTINGS_MODULE"] = "webapp.settings_test"
+from webapp.server import import_site, make_application
+import_site()
+make_application()
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+folder.mkdir()
+import webapp.rsgi
+"""
+
+
+def test_a_worker_asks_for_the_tables_where_the_database_was_away_when_its_server_started(tmp_path):
+    finished = run(sys.executable, "-c", AWAY, str(tmp_path / "away"))
+    assert finished.returncode == 1
+    assert "not applied; run manage.py migrate" in finished.stderr
 
 
 BROKEN_ADMIN = """
