@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from predictors.errors import ArtifactError
 
 ENCODER = "encoder.onnx"
 QUANTISED_TABLE = "items-products.onnx"
+PACKED_TABLE = "items-products.bin"  # beside it: the table as this kind of processor reads it
 QUANTISED_TABLE_FLOAT = "items-int8.onnx"  # of artifacts made before the products were whole numbers
 Encoder = Callable[[np.ndarray], np.ndarray]
 TINY = np.finfo(np.float32).tiny
 LARGEST = 127  # magnitude of an encoded history in int8
+MIN_OUTSIDE_BYTES = 1_024  # of a constant that stands in a file of its own
 LARGEST_OF_ITEM = 63  # seven bits, as processors without VNNI add two products in 16 bits
 
 
@@ -77,7 +80,29 @@ def onnx_runtime() -> Any:
     return onnxruntime
 
 
-def _session(graph: bytes | Path, name: str, *, keeps_memory: bool) -> Any:
+def write_quantised_table(graph: bytes | Path, directory: Path) -> None:
+    """Write the graph of a quantised table, and the table as ONNX Runtime packs it, which processes then map.
+
+    On a processor that packs otherwise each process packs the table in memory of its own.
+    """
+    save_as = {
+        "session.optimized_model_external_initializers_file_name": PACKED_TABLE,
+        "session.optimized_model_external_initializers_min_size_in_bytes": str(MIN_OUTSIDE_BYTES),
+        "session.save_external_prepacked_constant_initializers": "1",
+    }
+    _session(
+        graph, QUANTISED_TABLE, keeps_memory=False, save_to=directory / QUANTISED_TABLE, settings=save_as
+    )
+
+
+def _session(
+    graph: bytes | Path,
+    name: str,
+    *,
+    keeps_memory: bool,
+    save_to: Path | None = None,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     onnxruntime = onnx_runtime()
     from onnxruntime.capi.onnxruntime_pybind11_state import (
         Fail,
@@ -94,6 +119,10 @@ def _session(graph: bytes | Path, name: str, *, keeps_memory: bool) -> Any:
     options.enable_mem_pattern = False  # it plans for one length, here every history has its own
     options.enable_cpu_mem_arena = keeps_memory
     options.log_severity_level = 3
+    if save_to is not None:
+        options.optimized_model_filepath = str(save_to)
+    for key, value in settings.items():
+        options.add_session_config_entry(key, value)
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:

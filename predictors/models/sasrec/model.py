@@ -26,6 +26,7 @@ from predictors.models.sasrec.encoder import (
     onnx_approximate_scores,
     onnx_encoder,
     onnx_runtime,
+    write_quantised_table,
 )
 from predictors.query import Query
 from predictors.ranking import AllScores, FirstStage
@@ -315,9 +316,8 @@ class SasrecPredictor(InnerProductPredictor):
     def write_extra_files(self, directory: Path) -> None:
         super().write_extra_files(directory)
         (directory / ENCODER).write_bytes(self.encoder)
-        if (table := self.quantised_table) is not None:
-            content = table.read_bytes() if isinstance(table, Path) else table
-            (directory / QUANTISED_TABLE).write_bytes(content)
+        if self.quantised_table is not None:
+            write_quantised_table(self.quantised_table, directory)
 
     @classmethod
     def from_artifact(cls, saved: Saved) -> Self:
