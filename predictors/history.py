@@ -269,7 +269,7 @@ class History:
 
     @cached_property
     def digest(self) -> bytes:
-        """Return 16 bytes that another interaction, or another value of one, would change."""
+        """Return 16 bytes that another interaction, or another value of one, would change, but not a time."""
         columns = [*zip(*self._rows, strict=True)]
         if columns:
             columns[3] = tuple([day and day.isoformat() for day in columns[3]])
